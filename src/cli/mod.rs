@@ -1,0 +1,74 @@
+//! The command line: words into calls, results into text and exit codes.
+
+mod explain;
+mod failure;
+mod input;
+mod reconstruct;
+mod sorter;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// Cordboard turns what Grandstream phones report into one true record per call.
+#[derive(Parser)]
+#[command(name = "cordboard", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Reconstruct(reconstruct::Arguments),
+    Explain(explain::Arguments),
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 the command line is wrong, 65 some input was wrong (and skipped), 74 reading or writing failed, 78 the policy file is wrong.";
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return failure::usage(&error),
+    };
+    let done = match arguments.command {
+        Command::Reconstruct(arguments) => reconstruct::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// What `reconstruct` and `explain` share.
+#[derive(clap::Args)]
+struct InputArguments {
+    /// The rules of the sites, as TOML or JSON; without it the defaults hold
+    #[arg(long, value_name = "FILE")]
+    policy: Option<std::path::PathBuf>,
+
+    /// Stop the watermark here: later facts are left out, and calls that are not over by then are shown as they stand
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<String>,
+}
+
+impl InputArguments {
+    fn policies(&self) -> Result<crate::wire::policy_file::Policies, Failure> {
+        let Some(path) = &self.policy else { return Ok(crate::wire::policy_file::Policies::default()) };
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::Policy(format!("{}: cannot be read: {error}", path.display())))?;
+        crate::wire::policy_file::Policies::parse(&text).map_err(|error| Failure::Policy(format!("{}: {error}", path.display())))
+    }
+
+    fn limit(&self) -> Result<Option<crate::domain::time::At>, Failure> {
+        let parse = |text: &String| {
+            crate::wire::instant::parse(text).map_err(|error| Failure::Usage(format!("--at {text:?} is no instant: {error}")))
+        };
+        self.at.as_ref().map(parse).transpose()
+    }
+}

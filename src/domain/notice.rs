@@ -1,0 +1,104 @@
+//! Notices: what people and programs are told, as the difference between a call before and after.
+
+use super::fact::CallId;
+use super::record::{CallRecord, Outcome, Owner, Status};
+use super::transfer::{Transfer, TransferState};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoticeKind {
+    Started,
+    Answered,
+    Held,
+    Resumed,
+    Transferred,
+    Ended,
+    Missed,
+    MissedRetracted,
+    /// What was announced as ended goes on.
+    Reopened,
+    /// What was announced as a call was part of another one.
+    Withdrawn,
+}
+
+impl NoticeKind {
+    /// The name under which other programs receive it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            NoticeKind::Started => "call.started",
+            NoticeKind::Answered => "call.answered",
+            NoticeKind::Held => "call.held",
+            NoticeKind::Resumed => "call.resumed",
+            NoticeKind::Transferred => "call.transferred",
+            NoticeKind::Ended => "call.ended",
+            NoticeKind::Missed => "call.missed",
+            NoticeKind::MissedRetracted => "call.missed_retracted",
+            NoticeKind::Reopened => "call.reopened",
+            NoticeKind::Withdrawn => "call.withdrawn",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub call: CallId,
+    pub kind: NoticeKind,
+}
+
+/// What was last said about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    owner: Option<Owner>,
+    answered: bool,
+    held: bool,
+    transferred: Option<Transfer>,
+    ended: bool,
+    missed: bool,
+}
+
+impl Told {
+    pub fn of(record: &CallRecord) -> Told {
+        Told {
+            owner: record.answered_by.clone(),
+            answered: record.answered_at.is_some(),
+            held: record.status == Status::OnHold,
+            transferred: record.transfer.clone().filter(|transfer| transfer.state == TransferState::Completed),
+            ended: record.ended_at.is_some(),
+            missed: record.outcome == Some(Outcome::Missed),
+        }
+    }
+
+    /// What must be said so that somebody who knows `before` knows `self`.
+    pub fn since(&self, before: Option<&Told>, call: CallId, say: &mut Vec<Notice>) {
+        let mut tell = |kind: NoticeKind| say.push(Notice { call, kind });
+        let new = before.is_none();
+        let was = |fact: fn(&Told) -> bool| before.is_some_and(fact);
+        if new {
+            tell(NoticeKind::Started);
+        }
+        if was(|told| told.missed) && !self.missed {
+            tell(NoticeKind::MissedRetracted);
+        }
+        if was(|told| told.ended) && !self.ended {
+            tell(NoticeKind::Reopened);
+        }
+        if self.answered && (!was(|told| told.answered) || before.is_some_and(|told| told.owner != self.owner)) {
+            tell(NoticeKind::Answered);
+        }
+        if self.held && !was(|told| told.held) {
+            tell(NoticeKind::Held);
+        }
+        if !self.held && !self.ended && was(|told| told.held) {
+            tell(NoticeKind::Resumed);
+        }
+        if self.transferred.is_some() && before.is_none_or(|told| told.transferred != self.transferred) {
+            tell(NoticeKind::Transferred);
+        }
+        if self.ended && !was(|told| told.ended) {
+            tell(NoticeKind::Ended);
+        }
+        if self.missed && !was(|told| told.missed) {
+            tell(NoticeKind::Missed);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The number of the other party: what the phone showed, and the form in which two phones' numbers are compared.
+
+use compact_str::CompactString;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+
+const RAW_CHARS_MAX: usize = 64;
+/// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public network.
+const PUBLIC_DIGITS_MIN: usize = 7;
+/// The longest number E.164 allows, with some room for prefixes.
+const PUBLIC_DIGITS_MAX: usize = 20;
+/// How much of a national number must agree before two spellings are taken as one number.
+const NATIONAL_DIGITS_MIN: usize = 5;
+const NATIONAL_WITHOUT_TRUNK_DIGITS_MIN: usize = 9;
+/// How many trailing digits all spellings of a number share: the key of the party index.
+const TAIL_DIGITS: usize = 5;
+
+/// What phones and PBXs show instead of a number. `266696687` spells "anonymous" on a keypad.
+const WITHHELD: [&str; 14] = [
+    "anonymous",
+    "anonym",
+    "unknown",
+    "withheld",
+    "private",
+    "restricted",
+    "unavailable",
+    "blocked",
+    "hidden",
+    "invalid",
+    "none",
+    "null",
+    "266696687",
+    "nonumber",
+];
+
+/// Prefixes that show or hide the caller's own number for one call; the number that follows is the one called.
+const CALLER_ID_PREFIXES: [&str; 4] = ["*31#", "#31#", "*30#", "#30#"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The caller hides the number; two of them are never known to be the same.
+    Withheld,
+    /// Digits of a subscriber, an extension or a service.
+    Digits,
+    /// A feature code: digits with `*` or `#`.
+    Code,
+    /// A SIP user name or any other text.
+    Name,
+}
+
+/// The other party's number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number {
+    raw: CompactString,
+    /// The compared form: plain digits, the code, or the lower-cased name; empty when withheld.
+    dial: CompactString,
+    e164: Option<CompactString>,
+    form: Form,
+}
+
+impl Number {
+    /// Reads a number as a phone shows it. Never fails: what cannot be understood is kept as a name.
+    #[must_use]
+    pub fn parse(text: &str, region: Option<Region>) -> Number {
+        let raw: CompactString = text.trim().chars().filter(|c| !c.is_control()).take(RAW_CHARS_MAX).collect();
+        let mut dial = clean_address(text);
+        if let Some(called) = CALLER_ID_PREFIXES.iter().find_map(|prefix| dial.strip_prefix(prefix)).filter(|rest| !rest.is_empty()) {
+            dial = called.into();
+        }
+        let international = dial.starts_with('+');
+        let digits = dial.strip_prefix('+').unwrap_or(&dial);
+        if digits.is_empty() || WITHHELD.contains(&digits) {
+            return Number { raw, dial: CompactString::default(), e164: None, form: Form::Withheld };
+        }
+        if digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Number::of_digits(raw, digits, international, region);
+        }
+        let form = if digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#')) { Form::Code } else { Form::Name };
+        Number { raw, dial, e164: None, form }
+    }
+
+    /// The party of a leg whose phone named none.
+    #[must_use]
+    pub fn withheld() -> Number {
+        Number { raw: CompactString::default(), dial: CompactString::default(), e164: None, form: Form::Withheld }
+    }
+
+    fn of_digits(raw: CompactString, digits: &str, plus: bool, region: Option<Region>) -> Number {
+        let without_idd =
+            if plus { None } else { digits.strip_prefix("00").filter(|rest| rest.len() >= PUBLIC_DIGITS_MIN && !rest.starts_with('0')) };
+        let international = plus || without_idd.is_some();
+        let digits = without_idd.unwrap_or(digits);
+        let e164 =
+            if (PUBLIC_DIGITS_MIN..=PUBLIC_DIGITS_MAX).contains(&digits.len()) { to_e164(digits, international, region) } else { None };
+        Number { raw, dial: digits.into(), e164, form: Form::Digits }
+    }
+
+    /// As the phone sent it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+
+    /// The compared form: digits without `+`, the feature code, or a lower-cased name.
+    #[must_use]
+    pub fn dial(&self) -> &str {
+        &self.dial
+    }
+
+    #[must_use]
+    pub fn e164(&self) -> Option<&str> {
+        self.e164.as_deref()
+    }
+
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.form == Form::Withheld
+    }
+
+    /// Whether both spellings mean one party. Withheld numbers are never the same party.
+    #[must_use]
+    pub fn same_party(&self, other: &Number) -> bool {
+        if self.form != other.form || self.is_withheld() {
+            return false;
+        }
+        if self.dial == other.dial {
+            return true;
+        }
+        if self.form != Form::Digits {
+            return false;
+        }
+        match (&self.e164, &other.e164) {
+            (Some(a), Some(b)) => a == b,
+            _ => national_matches(&self.dial, &other.dial) || national_matches(&other.dial, &self.dial),
+        }
+    }
+
+    /// Whether this number, dialled inside the site, is that extension.
+    #[must_use]
+    pub fn is_extension(&self, extension: &str) -> bool {
+        !self.is_withheld() && self.dial == extension
+    }
+
+    /// The index key under which every spelling of this party is found; `None` when withheld.
+    #[must_use]
+    pub fn key(&self) -> Option<PartyKey> {
+        (!self.is_withheld()).then(|| PartyKey::of(&self.dial))
+    }
+}
+
+/// Where a party stands in the index of live calls: equal for all spellings of one party, rarely equal for two parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PartyKey(u64);
+
+impl PartyKey {
+    #[must_use]
+    pub fn of(dial: &str) -> PartyKey {
+        let bytes = dial.as_bytes();
+        let tail = &bytes[bytes.len().saturating_sub(TAIL_DIGITS)..];
+        let packed = tail.iter().fold(0_u64, |key, byte| (key << 8) | u64::from(*byte));
+        PartyKey(packed)
+    }
+}
+
+/// Strips what wraps an address on its way through SIP and HTTP: URI scheme, host, display name, separators, invisible marks, foreign digits.
+pub(super) fn clean_address(text: &str) -> CompactString {
+    // A form decoder turns the `+` of `+49..` into a blank; no number starts with a blank of its own.
+    let plus_eaten = text.starts_with(' ')
+        && text.trim().bytes().filter(u8::is_ascii_digit).count() >= PUBLIC_DIGITS_MIN
+        && text.trim().starts_with(|c: char| c.is_ascii_digit());
+    let mut rest = text.trim();
+    if let (Some(open), Some(close)) = (rest.find('<'), rest.rfind('>'))
+        && open < close
+    {
+        rest = &rest[open + 1..close];
+    }
+    for scheme in ["sips:", "sip:", "tel:"] {
+        if rest.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)) {
+            rest = &rest[scheme.len()..];
+        }
+    }
+    let end = rest.find(['@', ';', '?']).unwrap_or(rest.len());
+    let mut cleaned: CompactString = rest[..end].chars().filter_map(plain_char).take(RAW_CHARS_MAX).flat_map(char::to_lowercase).collect();
+    if plus_eaten && !cleaned.starts_with('0') {
+        cleaned.insert(0, '+');
+    }
+    cleaned
+}
+
+fn plain_char(c: char) -> Option<char> {
+    match c {
+        ' '
+        | '-'
+        | '.'
+        | '('
+        | ')'
+        | '/'
+        | '"'
+        | '\''
+        | '<'
+        | '>'
+        | '\u{a0}'
+        | '\u{2010}'..='\u{2015}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => None,
+        '\u{660}'..='\u{669}' => char::from_digit(c as u32 - 0x660, 10),
+        '\u{6f0}'..='\u{6f9}' => char::from_digit(c as u32 - 0x6f0, 10),
+        '\u{966}'..='\u{96f}' => char::from_digit(c as u32 - 0x966, 10),
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(c as u32 - 0xff10, 10),
+        '\u{ff0b}' => Some('+'),
+        c if c.is_control() => None,
+        c => Some(c),
+    }
+}
+
+/// The E.164 form, as far as the digits and the site's region prove it. Without a region only international numbers have one.
+fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<CompactString> {
+    let with_plus = || {
+        let mut text = CompactString::from("+");
+        text.push_str(digits);
+        text
+    };
+    if international {
+        return PHONE_NUMBER_UTIL
+            .parse(with_plus(), None)
+            .ok()
+            .map(|n| PHONE_NUMBER_UTIL.format(&n, PhoneNumberFormat::E164).as_ref().into());
+    }
+    let region = region?;
+    let national = PHONE_NUMBER_UTIL.parse(digits, Some(region)).ok().filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n));
+    let found = national.or_else(|| PHONE_NUMBER_UTIL.parse(with_plus(), None).ok().filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n)))?;
+    Some(PHONE_NUMBER_UTIL.format(&found, PhoneNumberFormat::E164).as_ref().into())
+}
+
+/// Whether `full` is the international form of the national number `national`: the same tail behind a country calling code.
+fn national_matches(national: &str, full: &str) -> bool {
+    let (significant, digits_min) = match national.strip_prefix('0') {
+        Some(rest) => (rest, NATIONAL_DIGITS_MIN),
+        None => (national, NATIONAL_WITHOUT_TRUNK_DIGITS_MIN),
+    };
+    significant.len() >= digits_min && full.strip_suffix(significant).is_some_and(is_calling_code)
+}
+
+fn is_calling_code(digits: &str) -> bool {
+    let Ok(code) = digits.parse::<u16>() else { return false };
+    match digits.len() {
+        1 => matches!(code, 1 | 7),
+        2 => matches!(code, 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98),
+        3 => matches!(code / 10, 21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69 | 80 | 85 | 87 | 88 | 96 | 97 | 99),
+        _ => false,
+    }
+}
+
+/// A two-letter region such as `FR`; `None` when there is no such region.
+#[must_use]
+pub fn parse_region(text: &str) -> Option<Region> {
+    let region = text.trim().to_ascii_uppercase().parse::<Region>().ok()?;
+    PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Number {
+        Number::parse(text, None)
+    }
+
+    #[test]
+    fn three_spellings_of_one_number_are_one_party_with_and_without_a_region() {
+        let spellings = ["0612345678", "+33612345678", "33612345678", "0033612345678", "06 12 34 56 78", "sip:+33612345678@pbx"];
+        for region in [None, parse_region("fr")] {
+            for a in spellings {
+                for b in spellings {
+                    let (a, b) = (Number::parse(a, region), Number::parse(b, region));
+                    assert!(a.same_party(&b), "{a:?} {b:?}");
+                    assert_eq!(a.key(), b.key());
+                }
+            }
+        }
+        assert_eq!(Number::parse("0612345678", parse_region("FR")).e164(), Some("+33612345678"));
+        assert_eq!(number("0612345678").e164(), None);
+    }
+
+    #[test]
+    fn different_numbers_stay_different() {
+        for (a, b) in [
+            ("8001", "8000"),
+            ("+4930111", "+4930222"),
+            ("0612345678", "+33612345679"),
+            ("201", "1201"),
+            ("*8", "8"),
+            ("1234567", "01234567"),
+        ] {
+            assert!(!number(a).same_party(&number(b)), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn withheld_callers_are_nobody_in_particular() {
+        for text in ["", "anonymous", "Anonymous", "Unknown", "withheld", "sip:anonymous@anonymous.invalid", "+266696687", "<>"] {
+            assert!(number(text).is_withheld(), "{text}");
+            assert!(!number(text).same_party(&number(text)));
+        }
+    }
+
+    #[test]
+    fn feature_codes_survive() {
+        for text in ["*8", "**203", "*88001", "**9642301", "*21*0171123456#"] {
+            assert_eq!((number(text).dial(), number(text).form()), (text, Form::Code));
+        }
+        assert_eq!(number("#31#0171123456").dial(), "0171123456");
+    }
+
+    #[test]
+    fn an_eaten_plus_comes_back() {
+        assert_eq!(number(" 4915112345678").e164(), Some("+4915112345678"));
+        assert_eq!(number("\u{661}\u{662}\u{663}").dial(), "123");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_not_refused() {
+        let long = "x".repeat(500);
+        assert_eq!(number(&long).raw().len(), RAW_CHARS_MAX);
+    }
+}

@@ -1,0 +1,171 @@
+//! What became of a transfer attempt, read from the legs it involves.
+
+use super::call::Attempt;
+use super::leg::{EndedBy, Leg};
+use super::reading::Reading;
+use super::time::At;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferKind {
+    /// Sent on without asking.
+    Blind,
+    /// Asked first, then handed over.
+    Attended,
+    /// Handed over while the target still rang.
+    SemiAttended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferState {
+    /// Said by the phone that transfers; nobody of ours rings for it.
+    Initiated,
+    Ringing,
+    /// The target is on the line; the party is not handed over yet.
+    Answered,
+    Completed,
+    /// The phone that transfers came back to its party.
+    Cancelled,
+    /// The target did not take it.
+    Failed,
+    /// The party left before it was handed over.
+    Abandoned,
+}
+
+impl TransferKind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            TransferKind::Blind => "blind",
+            TransferKind::Attended => "attended",
+            TransferKind::SemiAttended => "semi_attended",
+        }
+    }
+}
+
+impl TransferState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            TransferState::Initiated => "initiated",
+            TransferState::Ringing => "ringing",
+            TransferState::Answered => "answered",
+            TransferState::Completed => "completed",
+            TransferState::Cancelled => "cancelled",
+            TransferState::Failed => "failed",
+            TransferState::Abandoned => "abandoned",
+        }
+    }
+
+    /// Whether the outcome is still open.
+    #[must_use]
+    pub fn is_under_way(self) -> bool {
+        matches!(self, TransferState::Initiated | TransferState::Ringing | TransferState::Answered)
+    }
+}
+
+/// A transfer as the record of its call shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    pub kind: TransferKind,
+    pub state: TransferState,
+    /// The number or extension it was meant for, if a phone named it.
+    pub to: Option<String>,
+    /// Why it did not happen, where the phones tell.
+    pub reason: Option<&'static str>,
+    /// When the target took the call over.
+    pub completed_at: Option<At>,
+}
+
+impl Reading<'_> {
+    /// The attempts of the call, in their order.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        let attempts = self.call.attempts.iter().enumerate().filter(|(_, attempt)| !attempt.void);
+        attempts.map(|(index, attempt)| self.transfer(index, attempt)).collect()
+    }
+
+    /// The transfer that tells the most about the call: the last that was completed, else the last.
+    pub fn main_transfer(&self) -> Option<Transfer> {
+        let mut transfers = self.transfers();
+        let completed = transfers.iter().rposition(|transfer| transfer.state == TransferState::Completed);
+        match completed {
+            Some(index) => Some(transfers.swap_remove(index)),
+            None => transfers.pop(),
+        }
+    }
+
+    fn transfer(&self, index: usize, attempt: &Attempt) -> Transfer {
+        let (kind, state, completed_at) = if attempt.abandoned {
+            (TransferKind::Attended, TransferState::Abandoned, None)
+        } else {
+            match attempt.consult {
+                Some(consult) => self.consultation(index, attempt, self.leg(consult)),
+                None => self.blind(index),
+            }
+        };
+        let taker = self.targets(index).filter(|leg| leg.answered.is_some()).max_by_key(|leg| leg.ended.unwrap_or(At::END));
+        let target = taker.or_else(|| self.targets(index).next());
+        let rang = target.and_then(|leg| leg.extension.as_ref()).map(|own| own.as_str().to_owned());
+        let dialled = attempt.target.as_ref().map(|number| number.raw().to_owned());
+        let to = if taker.is_some() || dialled.is_none() { rang.or(dialled) } else { dialled };
+        Transfer { kind, state, to, reason: self.refusal(index, state), completed_at }
+    }
+
+    fn refusal(&self, index: usize, state: TransferState) -> Option<&'static str> {
+        let unanswered = self.targets(index).all(|leg| leg.answered.is_none());
+        if !matches!(state, TransferState::Cancelled | TransferState::Failed) || !unanswered {
+            return None;
+        }
+        let mut targets = self.targets(index).peekable();
+        targets.peek()?;
+        Some(if targets.any(|leg| leg.ended_by == EndedBy::Rejected) { "busy" } else { "no_answer" })
+    }
+
+    /// The phone asked somebody on a second leg. How the two legs ended tells what came of it.
+    fn consultation(&self, index: usize, attempt: &Attempt, consult: &Leg) -> (TransferKind, TransferState, Option<At>) {
+        use TransferKind::{Attended, SemiAttended};
+        let talked =
+            self.targets(index).any(|leg| leg.answered.is_some()) || (self.targets(index).next().is_none() && consult.answered.is_some());
+        let Some(consult_ended) = consult.ended else {
+            return (Attended, if talked { TransferState::Answered } else { TransferState::Ringing }, None);
+        };
+        let main_ended = attempt.by.and_then(|slot| self.leg(slot).ended);
+        let Some(main_ended) = main_ended.filter(|main| (*main - consult_ended).abs() <= self.policy.together) else {
+            return (Attended, TransferState::Cancelled, None);
+        };
+        let handed_over = main_ended.max(consult_ended);
+        let stayed = |leg: &&Leg| leg.ended.is_none_or(|ended| ended - handed_over >= self.policy.reorder);
+        if let Some(target) = self.targets(index).filter(stayed).max_by_key(|leg| leg.answered) {
+            return match target.answered {
+                Some(answered) if answered <= handed_over => (Attended, TransferState::Completed, Some(handed_over)),
+                Some(answered) => (SemiAttended, TransferState::Completed, Some(answered)),
+                None if target.is_open() => (SemiAttended, TransferState::Ringing, None),
+                None => (SemiAttended, TransferState::Failed, None),
+            };
+        }
+        // Somebody outside the site was asked: none of our phones can say that they stayed, only that both legs ended as one.
+        let outside = self.targets(index).next().is_none();
+        match (outside && talked, main_ended < consult_ended) {
+            (true, _) => (Attended, TransferState::Completed, Some(handed_over)),
+            (false, true) => (Attended, TransferState::Abandoned, None),
+            (false, false) => (Attended, TransferState::Cancelled, None),
+        }
+    }
+
+    /// Somebody rings for a party that is in a conversation, or was a moment ago.
+    fn blind(&self, index: usize) -> (TransferKind, TransferState, Option<At>) {
+        let taken = self.targets(index).filter_map(|leg| leg.answered).min();
+        let state = match taken {
+            Some(answered) if self.conversation_left(answered) => TransferState::Completed,
+            Some(_) => TransferState::Answered,
+            None if self.targets(index).any(Leg::is_open) => TransferState::Ringing,
+            None if self.targets(index).next().is_none() => TransferState::Initiated,
+            None => TransferState::Failed,
+        };
+        (TransferKind::Blind, state, taken.filter(|_| state == TransferState::Completed))
+    }
+
+    /// Whether somebody who talked before `taken` has left the conversation.
+    fn conversation_left(&self, taken: At) -> bool {
+        self.legs().any(|leg| leg.ended.is_some() && leg.answered.is_some_and(|answered| answered < taken))
+    }
+}

@@ -1,0 +1,7 @@
+//! The `cordboard` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cordboard::cli::run()
+}

@@ -1,0 +1,200 @@
+//! What Grandstream phones call their events and parameters, and how a report of theirs becomes a fact.
+//!
+//! Firmware and admins spell both in many ways; unexpanded variables arrive as literal text; the first occurrence of a parameter wins,
+//! because a caller's name can smuggle further ones into the request.
+
+use compact_str::CompactString;
+use rlibphonenumber::Region;
+
+use crate::domain::device::{Device, Extension};
+use crate::domain::fact::{CallRef, DeviceState, EventId, Fact, Kind, Site};
+use crate::domain::number::Number;
+use crate::domain::time::At;
+
+const NAME_CHARS_MAX: usize = 256;
+const EXTRAS_MAX: usize = 64;
+const EXTRA_CHARS_MAX: usize = 256;
+
+/// The kind an event name means; `None` for a name nobody knows.
+#[must_use]
+pub fn kind_of(event: &str) -> Option<Kind> {
+    let name: CompactString = event.trim().chars().map(|c| if c == '-' || c == ' ' { '_' } else { c.to_ascii_lowercase() }).collect();
+    Some(match name.as_str() {
+        "incoming" | "incoming_call" => Kind::Incoming,
+        "outgoing" | "outgoing_call" => Kind::Outgoing,
+        "answered" | "answered_call" | "established" | "established_call" | "connected" => Kind::Answered,
+        "hangup" | "terminated" | "terminated_call" | "disconnected" => Kind::Hangup,
+        "rejected" | "rejected_call" => Kind::Rejected,
+        "missed" | "missed_call" => Kind::Missed,
+        "hold" | "hold_call" => Kind::Hold,
+        "resume" | "resume_call" | "unhold" | "unhold_call" => Kind::Resume,
+        "blind_transfer" => Kind::BlindTransfer,
+        "attended_transfer" => Kind::AttendedTransfer,
+        "registered" | "registration" => Kind::Device(DeviceState::Registered),
+        "unregistered" | "sign_off" => Kind::Device(DeviceState::Unregistered),
+        "dnd_on" | "open_dnd" => Kind::Device(DeviceState::DndOn),
+        "dnd_off" | "close_dnd" => Kind::Device(DeviceState::DndOff),
+        "forward_on" | "open_forward" => Kind::Device(DeviceState::ForwardOn),
+        "forward_off" | "close_forward" => Kind::Device(DeviceState::ForwardOff),
+        "off_hook" => Kind::Device(DeviceState::OffHook),
+        "on_hook" => Kind::Device(DeviceState::OnHook),
+        "busy" => Kind::Device(DeviceState::Busy),
+        "idle" => Kind::Device(DeviceState::Idle),
+        "boot" | "boot_completed" | "booting_completed" | "setup_completed" => Kind::Device(DeviceState::Boot),
+        _ => return None,
+    })
+}
+
+/// A parameter the product understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Device,
+    Local,
+    ActiveUser,
+    Remote,
+    RemoteName,
+    LocalName,
+    CallRef,
+}
+
+fn field_of(key: &str) -> Option<Field> {
+    let key: CompactString = key.trim().chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
+    Some(match key.as_str() {
+        "mac" | "m" | "device" => Field::Device,
+        "local" | "l" => Field::Local,
+        "activeuser" | "u" => Field::ActiveUser,
+        "remote" | "r" => Field::Remote,
+        "displayremote" | "remotename" | "n" => Field::RemoteName,
+        "displaylocal" | "localname" => Field::LocalName,
+        "callid" | "callref" | "c" | "d" => Field::CallRef,
+        _ => return None,
+    })
+}
+
+/// A report carries nothing that says which phone it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("names no device: neither `mac` nor `local` has a value")]
+pub struct NoDevice;
+
+/// The parameters of one report, as they are read.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    device: Option<Device>,
+    local: Option<Extension>,
+    active_user: Option<Extension>,
+    /// As sent: how it reads depends on the site's region.
+    remote: Option<CompactString>,
+    remote_name: Option<CompactString>,
+    local_name: Option<CompactString>,
+    call_ref: Option<CallRef>,
+    extras: Vec<(CompactString, CompactString)>,
+}
+
+impl Report {
+    /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is left aside.
+    pub fn take(&mut self, key: &str, value: &str) {
+        let Some(field) = field_of(key) else {
+            if self.extras.len() < EXTRAS_MAX {
+                self.extras.push((clean_text(key, EXTRA_CHARS_MAX), clean_text(value, EXTRA_CHARS_MAX)));
+            }
+            return;
+        };
+        // The text of a variable that this firmware does not know.
+        if value.trim_start().starts_with('$') {
+            return;
+        }
+        match field {
+            Field::Device => first(&mut self.device, || Device::parse(value)),
+            Field::Local => first(&mut self.local, || Extension::parse(value)),
+            Field::ActiveUser => first(&mut self.active_user, || Extension::parse(value)),
+            Field::Remote => first(&mut self.remote, || Some(value.into())),
+            Field::RemoteName => first(&mut self.remote_name, || some_text(value)),
+            Field::LocalName => first(&mut self.local_name, || some_text(value)),
+            Field::CallRef => first(&mut self.call_ref, || CallRef::parse(value)),
+        }
+    }
+
+    /// The fact that the report states.
+    ///
+    /// # Errors
+    /// [`NoDevice`] when nothing names the phone.
+    pub fn into_fact(self, id: EventId, at: At, site: Site, kind: Kind, region: Option<Region>) -> Result<Fact, NoDevice> {
+        let local = self.local.or(self.active_user);
+        let device = self.device.or_else(|| local.as_ref().and_then(|local| Device::parse(local.as_str()))).ok_or(NoDevice)?;
+        let remote = self.remote.map(|text| Number::parse(&text, region));
+        let (remote_name, local_name) = (self.remote_name, self.local_name);
+        Ok(Fact { id, at, site, device, local, kind, remote, call_ref: self.call_ref, remote_name, local_name, extras: self.extras })
+    }
+}
+
+fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
+    if slot.is_none() {
+        *slot = value();
+    }
+}
+
+fn some_text(value: &str) -> Option<CompactString> {
+    let text = clean_text(value, NAME_CHARS_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+/// Text for people: without control characters and direction overrides, and not endless.
+fn clean_text(value: &str, chars_max: usize) -> CompactString {
+    let shown = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    value.trim().chars().filter(shown).take(chars_max).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(parameters: &[(&str, &str)]) -> Result<Fact, NoDevice> {
+        let mut report = Report::default();
+        for (key, value) in parameters {
+            report.take(key, value);
+        }
+        report.into_fact(EventId(1), At(0), Site::default(), Kind::Incoming, None)
+    }
+
+    #[test]
+    fn every_spelling_of_a_parameter_is_understood() {
+        for key in ["callId", "call_id", "call-id", "CALLID", "c", "d"] {
+            let fact = fact(&[("mac", "aa"), (key, "x@h")]);
+            assert_eq!(fact.map(|fact| fact.call_ref), Ok(CallRef::parse("x@h")), "{key}");
+        }
+    }
+
+    #[test]
+    fn of_two_references_the_one_that_is_no_placeholder_counts() {
+        let fact = fact(&[("m", "aa"), ("c", "$call-id"), ("d", "7f@pbx")]);
+        assert_eq!(fact.map(|fact| fact.call_ref), Ok(CallRef::parse("7f@pbx")));
+    }
+
+    #[test]
+    fn the_first_occurrence_wins() {
+        let fact = fact(&[("mac", "000b82000001"), ("remote", "123"), ("n", "Bob"), ("mac", "000b82ffffff"), ("remote", "456")]);
+        let (device, remote) = fact.map(|fact| (fact.device.to_string(), fact.remote.map(|n| n.raw().to_owned()))).unwrap_or_default();
+        assert_eq!((device.as_str(), remote.as_deref()), ("000b82000001", Some("123")));
+    }
+
+    #[test]
+    fn a_phone_without_a_mac_goes_by_its_account() {
+        assert_eq!(fact(&[("mac", "$mac"), ("local", "203")]).map(|fact| fact.device.to_string()), Ok("203".to_owned()));
+        assert_eq!(fact(&[("remote", "123")]), Err(NoDevice));
+    }
+
+    #[test]
+    fn an_absent_remote_is_not_a_withheld_one() {
+        assert_eq!(fact(&[("mac", "aa"), ("remote", "$remote")]).map(|fact| fact.remote), Ok(None));
+        assert_eq!(fact(&[("mac", "aa"), ("remote", "")]).map(|fact| fact.remote.map(|n| n.is_withheld())), Ok(Some(true)));
+    }
+
+    #[test]
+    fn aliases_of_events_are_understood_and_strangers_are_not() {
+        for kind in Kind::ALL {
+            assert_eq!(kind_of(kind.name()), Some(kind));
+        }
+        assert_eq!(kind_of("Established-Call"), Some(Kind::Answered));
+        assert_eq!(kind_of("exploded"), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! The policy file: the rules of all sites, and of single ones, as TOML or JSON. What it does not name keeps its default.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::domain::fact::Site;
+use crate::domain::number::parse_region;
+use crate::domain::policy::Policy;
+use crate::domain::time::Span;
+
+/// No delay of the policy is longer than this.
+const DELAY_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+
+/// Why a policy file is none.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPolicy {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("`{key}` must be between {min} and {max} milliseconds, not {value}")]
+    OutOfRange { key: &'static str, min: u64, max: u64, value: u64 },
+    #[error("`region` is no two-letter region such as \"FR\": {0:?}")]
+    UnknownRegion(String),
+    #[error("`site.{0}`: that is no site name (1 to 64 characters)")]
+    BadSite(String),
+}
+
+/// The rules of every site.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    default: Arc<Policy>,
+    sites: HashMap<Site, Arc<Policy>>,
+}
+
+impl Policies {
+    /// The rules of one site.
+    #[must_use]
+    pub fn of(&self, site: &Site) -> &Arc<Policy> {
+        self.sites.get(site).unwrap_or(&self.default)
+    }
+
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// Says which key is wrong and what it may be.
+    pub fn parse(text: &str) -> Result<Policies, BadPolicy> {
+        let mut file = syntax(text)?;
+        let of_sites = file.remove("site");
+        let default = rules(Value::Object(file))?.over(&Policy::default())?;
+        let mut sites = HashMap::new();
+        for (name, own) in of_sites.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            let site = Site::parse(name).ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
+            sites.insert(site, Arc::new(rules(own.clone())?.over(&default)?));
+        }
+        Ok(Policies { default: Arc::new(default), sites })
+    }
+}
+
+fn syntax(text: &str) -> Result<Map<String, Value>, BadPolicy> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| BadPolicy::Syntax(error.to_string()));
+    }
+    toml::from_str(text).map_err(|error| BadPolicy::Syntax(one_line(&error)))
+}
+
+fn rules(table: Value) -> Result<Rules, BadPolicy> {
+    serde_json::from_value(table).map_err(|error| BadPolicy::Syntax(error.to_string()))
+}
+
+/// The first and the last line of what the parser prints over several: where it is, and what is wrong there.
+fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let told = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|'));
+    told.collect::<Vec<_>>().join(": ")
+}
+
+macro_rules! rules_of_a_site {
+    ($($field:ident: $policy:ident, $min:expr;)*) => {
+        /// The rules a file may name.
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Rules {
+            region: Option<String>,
+            pickup_codes: Option<Vec<String>>,
+            extensions: Option<Vec<String>>,
+            silent_extensions: Option<Vec<String>>,
+            emergency_numbers: Option<Vec<String>>,
+            $($field: Option<u64>,)*
+        }
+
+        impl Rules {
+            /// These rules, and those of `base` for what they do not name.
+            fn over(&self, base: &Policy) -> Result<Policy, BadPolicy> {
+                let mut policy = base.clone();
+                if let Some(region) = &self.region {
+                    policy.region = Some(parse_region(region).ok_or_else(|| BadPolicy::UnknownRegion(region.chars().take(10).collect()))?);
+                }
+                replace(&mut policy.pickup_codes, self.pickup_codes.as_ref());
+                replace(&mut policy.extensions, self.extensions.as_ref());
+                replace(&mut policy.silent_extensions, self.silent_extensions.as_ref());
+                replace(&mut policy.emergency_numbers, self.emergency_numbers.as_ref());
+                $(if let Some(value) = self.$field {
+                    policy.$policy = span(stringify!($field), value, $min)?;
+                })*
+                Ok(policy)
+            }
+        }
+    };
+}
+
+rules_of_a_site! {
+    missed_delay_ms: missed_delay, 0;
+    rering_gap_ms: rering_gap, 0;
+    resume_gap_ms: resume_gap, 0;
+    ring_join_ms: ring_join, 0;
+    transfer_window_ms: transfer_window, 0;
+    link_window_ms: link_window, 0;
+    together_ms: together, 0;
+    reorder_ms: reorder, 0;
+    duplicate_ms: duplicate, 0;
+    claim_race_ms: claim_race, 0;
+    overlap_ms: overlap, 1;
+    drop_late_ms: drop_late, 1;
+    pickup_evidence_ms: pickup_evidence, 0;
+    announcement_max_ms: announcement_max, 0;
+    ring_max_ms: ring_max, 1_000;
+    duration_max_ms: duration_max, 1_000;
+}
+
+fn replace<T: Clone>(slot: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        slot.clone_from(value);
+    }
+}
+
+fn span(key: &'static str, value: u64, min: u64) -> Result<Span, BadPolicy> {
+    let out_of_range = BadPolicy::OutOfRange { key, min, max: DELAY_MS_MAX, value };
+    if value < min || value > DELAY_MS_MAX {
+        return Err(out_of_range);
+    }
+    i64::try_from(value).map(Span::millis).map_err(|_| out_of_range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Policies::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_site_overrides_what_all_sites_share() {
+        let text = "region = \"FR\"\nmissed_delay_ms = 8000\n[site.berlin]\nregion = \"DE\"\nextensions = [\"2XX\"]\n";
+        let policies = Policies::parse(text).unwrap_or_default();
+        let berlin = Site::parse("berlin").map(|site| policies.of(&site).clone()).unwrap_or_default();
+        let other = policies.of(&Site::default());
+        assert_eq!((berlin.region, berlin.missed_delay), (parse_region("DE"), Span::seconds(8)));
+        assert_eq!((other.region, other.extensions.len()), (parse_region("FR"), 0));
+    }
+
+    #[test]
+    fn json_is_understood_too() {
+        let policies = Policies::parse(r#"{"region": "FR", "site": {"a": {"ring_max_ms": 60000}}}"#).unwrap_or_default();
+        assert_eq!(policies.of(&Site::default()).region, parse_region("FR"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(error("missed_dely_ms = 1").contains("missed_dely_ms"), "{}", error("missed_dely_ms = 1"));
+        assert!(error("region = \"Europe\"").contains("Europe"));
+        assert!(error("ring_max_ms = 5").contains("ring_max_ms"));
+        assert!(error("[site.x]\nnope = 1").contains("nope"));
+        assert!(error("region = ").contains("line 1"));
+    }
+}
