@@ -1,0 +1,14 @@
+//! What the tests share: call flows, what phones make of them, arbitrary traffic, and the comparison of records.
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "the numbers of a flow are small"
+)]
+
+pub mod flow;
+pub mod overlay;
+pub mod traffic;
+pub mod verdict;
