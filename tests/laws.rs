@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -45,12 +45,25 @@ fn difference(found: &[CallRecord], expected: &[CallRecord]) -> Option<String> {
 struct Reader {
     calls: HashMap<CallId, CallRecord>,
     notices: Vec<Notice>,
+    finished: HashSet<CallId>,
 }
 
 impl Reader {
     fn apply(&mut self, timeline: &mut Timeline, facts: Vec<Fact>, watermark: At) {
+        self.read(timeline, facts, watermark, false);
+    }
+
+    /// Facts that come in their order: what was finished stays as it was.
+    fn apply_in_order(&mut self, timeline: &mut Timeline, facts: Vec<Fact>, watermark: At) {
+        self.read(timeline, facts, watermark, true);
+    }
+
+    fn read(&mut self, timeline: &mut Timeline, facts: Vec<Fact>, watermark: At, in_order: bool) {
         let delta = timeline.apply(facts, watermark);
         assert!(delta.late.is_empty(), "everything here is recent");
+        let again = delta.changed.iter().chain(&delta.finished).map(|record| record.id).chain(delta.withdrawn.iter().copied());
+        assert!(!in_order || again.into_iter().all(|call| !self.finished.contains(&call)), "a finished call changed");
+        self.finished.extend(delta.finished.iter().map(|record| record.id));
         for call in delta.withdrawn {
             self.calls.remove(&call);
         }
@@ -94,7 +107,7 @@ proptest! {
         let mut reader = Reader::default();
         for batch in facts.chunks(size) {
             let promised = batch.first().map_or(At::START, |fact| fact.at - Span::millis(lag) - Span(1));
-            reader.apply(&mut timeline, batch.to_vec(), promised);
+            reader.apply_in_order(&mut timeline, batch.to_vec(), promised);
         }
         reader.apply(&mut timeline, Vec::new(), At::END);
         prop_assert_eq!(difference(&reader.records(), &from_scratch(&facts, At::END)), None);
@@ -108,7 +121,7 @@ proptest! {
         let mut timeline = Timeline::new(Site::default(), policy());
         let mut reader = Reader::default();
         for fact in &seen {
-            reader.apply(&mut timeline, vec![fact.clone()], fact.at - Span(1));
+            reader.apply_in_order(&mut timeline, vec![fact.clone()], fact.at - Span(1));
         }
         reader.apply(&mut timeline, Vec::new(), watermark);
         prop_assert_eq!(difference(&reader.records(), &from_scratch(&facts, watermark)), None);
@@ -168,7 +181,7 @@ proptest! {
         let mut reader = Reader::default();
         for batch in facts.chunks(size) {
             let promised = batch.first().map_or(At::START, |fact| fact.at - Span(1));
-            reader.apply(&mut timeline, batch.to_vec(), promised);
+            reader.apply_in_order(&mut timeline, batch.to_vec(), promised);
         }
         reader.apply(&mut timeline, Vec::new(), At::END);
         let mut live: HashMap<CallId, (bool, bool)> = HashMap::new();

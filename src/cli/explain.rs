@@ -141,6 +141,10 @@ fn conclusion(record: &CallRecord) -> Vec<String> {
         let missed: Vec<&str> = record.missed_extensions.iter().map(Extension::as_str).collect();
         line(format!("Missed by {}.", missed.join(", ")));
     }
+    for join in &record.joins {
+        let who = join.extension.as_ref().map_or_else(|| "a phone".to_owned(), ToString::to_string);
+        line(format!("{who} belongs to it ({}, confidence {}): {}.", join.kind.name(), join.confidence.name(), join.reason));
+    }
     for link in &record.links {
         line(format!("Linked to {} ({}, confidence {}): {}.", link.call, link.kind.name(), link.confidence.name(), link.reason));
     }

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
+use super::link::{Confidence, JoinKind};
 use super::number::Number;
 use super::time::{At, Span};
 
@@ -55,6 +56,8 @@ pub(super) struct Leg {
     pub attempt: Option<u8>,
     /// Answered by dialling a pickup code.
     pub pickup: bool,
+    /// Why it is part of a call that had begun without it, where that is not plain.
+    pub joined: Option<(JoinKind, Confidence, &'static str)>,
     pub call: CallSlot,
     /// How many calls are named after this leg.
     pub names_given: u8,
@@ -87,6 +90,7 @@ impl Leg {
             role: Role::Callee,
             attempt: None,
             pickup: false,
+            joined: None,
             call: usize::MAX,
             names_given: 0,
             first: fact.key(),

@@ -1,5 +1,6 @@
 //! Links between calls: which call a call continues, repeats or answers, how sure that is, and why.
 
+use super::device::Extension;
 use super::fact::CallId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,35 @@ pub struct Link {
     pub kind: LinkKind,
     /// The earlier call.
     pub call: CallId,
+    pub confidence: Confidence,
+    pub reason: &'static str,
+}
+
+/// How a leg that began later was recognised as part of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    Transfer,
+    Pickup,
+    /// Rang again after everybody was silent, before or after a conversation.
+    Rering,
+}
+
+impl JoinKind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            JoinKind::Transfer => "transfer",
+            JoinKind::Pickup => "pickup",
+            JoinKind::Rering => "rering",
+        }
+    }
+}
+
+/// What joins a leg to its call, and how sure that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    pub kind: JoinKind,
+    pub extension: Option<Extension>,
     pub confidence: Confidence,
     pub reason: &'static str,
 }

@@ -7,7 +7,7 @@ use super::device::{Device, Extension};
 use super::explain::Line;
 use super::fact::{CallId, Site};
 use super::leg::{EndedBy, Leg, Role, Side};
-use super::link::{Confidence, Link};
+use super::link::{Confidence, Join, Link};
 use super::number::Number;
 use super::reading::Reading;
 use super::time::{At, Span};
@@ -120,6 +120,8 @@ pub struct CallRecord {
     pub participants: Vec<Participant>,
     pub missed_extensions: Vec<Extension>,
     pub links: Vec<Link>,
+    /// Legs that began later, and why they belong to this call.
+    pub joins: Vec<Join>,
     pub transfer: Option<Transfer>,
     pub pickup: bool,
     pub click_to_call: bool,
@@ -165,6 +167,7 @@ impl CallRecord {
             participants: participants(reading, ended_at.is_some(), answered_at.is_some()),
             missed_extensions: if missed { missed_extensions(reading, caller) } else { Vec::new() },
             links: reading.call.links.to_vec(),
+            joins: joins(reading),
             transfer,
             pickup: reading.legs().any(|leg| leg.pickup),
             click_to_call: caller.is_some_and(|caller| caller.side == Side::Incoming),
@@ -190,6 +193,11 @@ fn trace(reading: &Reading<'_>) -> Vec<Line> {
         }
     };
     reading.call.steps.iter().map(line).collect()
+}
+
+fn joins(reading: &Reading<'_>) -> Vec<Join> {
+    let join = |leg: &Leg| leg.joined.map(|(kind, confidence, reason)| Join { kind, extension: leg.extension.clone(), confidence, reason });
+    reading.legs().filter_map(join).collect()
 }
 
 fn direction(reading: &Reading<'_>, caller: Option<&Leg>) -> Direction {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::instant;
 use crate::domain::device::Extension;
+use crate::domain::link::{Join, Link};
 use crate::domain::record::{CallRecord, Direction, EndReason, Outcome, Participant, ParticipantOutcome, ParticipantRole, Party, Status};
 use crate::domain::time::{At, Span};
 
@@ -29,6 +30,7 @@ pub struct CallJson<'a> {
     participants: Vec<ParticipantJson<'a>>,
     missed_extensions: Vec<&'a str>,
     links: Vec<LinkJson>,
+    joins: Vec<JoinJson<'a>>,
     transfer: Option<TransferJson<'a>>,
     pickup: bool,
     origin: Option<&'static str>,
@@ -71,6 +73,14 @@ struct LinkJson {
 }
 
 #[derive(Debug, Serialize)]
+struct JoinJson<'a> {
+    kind: &'static str,
+    extension: Option<&'a str>,
+    confidence: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
 struct TransferJson<'a> {
     kind: &'static str,
     state: &'static str,
@@ -105,6 +115,7 @@ impl<'a> CallJson<'a> {
             participants: record.participants.iter().map(participant).collect(),
             missed_extensions: record.missed_extensions.iter().map(Extension::as_str).collect(),
             links: record.links.iter().map(link).collect(),
+            joins: record.joins.iter().map(join).collect(),
             transfer: record.transfer.as_ref().map(|transfer| TransferJson {
                 kind: transfer.kind.name(),
                 state: transfer.state.name(),
@@ -153,8 +164,12 @@ fn participant(participant: &Participant) -> ParticipantJson<'_> {
     }
 }
 
-fn link(link: &crate::domain::link::Link) -> LinkJson {
+fn link(link: &Link) -> LinkJson {
     LinkJson { kind: link.kind.name(), call_id: link.call.to_string(), confidence: link.confidence.name(), reason: link.reason }
+}
+
+fn join(join: &Join) -> JoinJson<'_> {
+    JoinJson { kind: join.kind.name(), extension: name(join.extension.as_ref()), confidence: join.confidence.name(), reason: join.reason }
 }
 
 /// Seconds with the microseconds behind the point.

@@ -4,6 +4,7 @@
 use super::Fold;
 use crate::domain::call::Rule;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
+use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::policy::Pickup;
 use crate::domain::time::At;
 
@@ -45,7 +46,7 @@ impl Fold {
                 let dial = dial.to_owned();
                 match self.ringing_leg_of(&dial, slot, at) {
                     Some(ringing) => {
-                        self.pick_up(slot, ringing);
+                        self.pick_up(slot, ringing, Confidence::High, "the code names the extension that rang");
                         true
                     }
                     None => false,
@@ -63,8 +64,13 @@ impl Fold {
         let Some(answered) = self.legs[slot].answered else { return false };
         let candidates = self.legs.iter().filter(|(other, leg)| self.could_be_picked_up(*other, leg, slot, answered));
         let best = candidates.map(|(other, _)| (self.fit(other, slot, answered), other)).min();
-        let Some((_, ringing)) = best else { return false };
-        self.pick_up(slot, ringing);
+        let Some((fit, ringing)) = best else { return false };
+        let (confidence, reason) = match fit.evidence {
+            Evidence::FellSilent => (Confidence::High, "the phone fell silent at the moment of the pickup"),
+            Evidence::CallerConnected => (Confidence::Medium, "its caller was connected at the moment of the pickup"),
+            Evidence::Rings => (Confidence::Low, "it rang at the moment of the pickup, and nothing speaks for another call"),
+        };
+        self.pick_up(slot, ringing, confidence, reason);
         true
     }
 
@@ -116,9 +122,10 @@ impl Fold {
     }
 
     /// The answer moves into the call of the leg that was picked up, in its place.
-    fn pick_up(&mut self, slot: LegSlot, ringing: LegSlot) {
+    fn pick_up(&mut self, slot: LegSlot, ringing: LegSlot, confidence: Confidence, reason: &'static str) {
         let (call, role, attempt) = (self.legs[ringing].call, self.legs[ringing].role, self.legs[ringing].attempt);
         self.legs[slot].pickup = true;
+        self.legs[slot].joined = Some((JoinKind::Pickup, confidence, reason));
         self.transplant(slot, call, role, attempt);
         self.retell(slot, Rule::PickedUp);
     }

@@ -7,6 +7,7 @@ use super::Fold;
 use crate::domain::call::{Attempt, LEGS_MAX, Rule};
 use crate::domain::device::Extension;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
+use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::reading::Reading;
 use crate::domain::time::At;
 
@@ -79,7 +80,31 @@ impl Fold {
             Seat::Transfer if self.legs[slot].is_only_an_end() => self.attach(slot, spot.call, Role::Callee, None),
             Seat::Transfer => self.seat_transfer(slot, spot),
         }
+        self.legs[slot].joined = self.join_reason(spot);
         spot.rule
+    }
+
+    /// What is told about a leg that continues a call.
+    fn join_reason(&self, spot: Spot) -> Option<(JoinKind, Confidence, &'static str)> {
+        let announced = self.calls[spot.call].attempts.iter().any(|attempt| attempt.explicit && !attempt.void);
+        match spot.rule {
+            Rule::TransferRings if announced => {
+                Some((JoinKind::Transfer, Confidence::High, "a phone said that it transfers, and its party rings here"))
+            }
+            Rule::TransferRings => {
+                Some((JoinKind::Transfer, Confidence::Medium, "a party of the conversation rings here during it or moments after"))
+            }
+            Rule::JoinedCaller if spot.seat == Seat::SameAttempt => {
+                Some((JoinKind::Transfer, Confidence::High, "the phone that holds its party dialled this extension"))
+            }
+            Rule::Resumed => {
+                Some((JoinKind::Rering, Confidence::Medium, "the same party rings the same phone moments after the conversation"))
+            }
+            Rule::RangAgain => {
+                Some((JoinKind::Rering, Confidence::High, "the same caller rings again within the gap of a hunt or a queue"))
+            }
+            _ => None,
+        }
     }
 
     fn best_spot(&self, slot: LegSlot) -> Option<Spot> {
