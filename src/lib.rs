@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod domain;
+pub mod ingress;
 pub mod provider;
 pub mod wire;

@@ -1,49 +1,19 @@
-//! What Grandstream phones call their events and parameters, and how a report of theirs becomes a fact.
+//! The parameters of one report: all their spellings, and how they become a fact.
 //!
-//! Firmware and admins spell both in many ways; unexpanded variables arrive as literal text; the first occurrence of a parameter wins,
-//! because a caller's name can smuggle further ones into the request.
+//! Unexpanded variables arrive as literal text; the first occurrence of a parameter wins, because a caller's name can smuggle further
+//! ones into the request.
 
 use compact_str::CompactString;
 use rlibphonenumber::Region;
 
 use crate::domain::device::{Device, Extension};
-use crate::domain::fact::{CallRef, DeviceState, EventId, Fact, Kind, Site};
+use crate::domain::fact::{CallRef, EventId, Fact, Kind, Site};
 use crate::domain::number::Number;
 use crate::domain::time::At;
 
 const NAME_CHARS_MAX: usize = 256;
 const EXTRAS_MAX: usize = 64;
 const EXTRA_CHARS_MAX: usize = 256;
-
-/// The kind an event name means; `None` for a name nobody knows.
-#[must_use]
-pub fn kind_of(event: &str) -> Option<Kind> {
-    let name: CompactString = event.trim().chars().map(|c| if c == '-' || c == ' ' { '_' } else { c.to_ascii_lowercase() }).collect();
-    Some(match name.as_str() {
-        "incoming" | "incoming_call" => Kind::Incoming,
-        "outgoing" | "outgoing_call" => Kind::Outgoing,
-        "answered" | "answered_call" | "established" | "established_call" | "connected" => Kind::Answered,
-        "hangup" | "terminated" | "terminated_call" | "disconnected" => Kind::Hangup,
-        "rejected" | "rejected_call" => Kind::Rejected,
-        "missed" | "missed_call" => Kind::Missed,
-        "hold" | "hold_call" => Kind::Hold,
-        "resume" | "resume_call" | "unhold" | "unhold_call" => Kind::Resume,
-        "blind_transfer" => Kind::BlindTransfer,
-        "attended_transfer" => Kind::AttendedTransfer,
-        "registered" | "registration" => Kind::Device(DeviceState::Registered),
-        "unregistered" | "sign_off" => Kind::Device(DeviceState::Unregistered),
-        "dnd_on" | "open_dnd" => Kind::Device(DeviceState::DndOn),
-        "dnd_off" | "close_dnd" => Kind::Device(DeviceState::DndOff),
-        "forward_on" | "open_forward" => Kind::Device(DeviceState::ForwardOn),
-        "forward_off" | "close_forward" => Kind::Device(DeviceState::ForwardOff),
-        "off_hook" => Kind::Device(DeviceState::OffHook),
-        "on_hook" => Kind::Device(DeviceState::OnHook),
-        "busy" => Kind::Device(DeviceState::Busy),
-        "idle" => Kind::Device(DeviceState::Idle),
-        "boot" | "boot_completed" | "booting_completed" | "setup_completed" => Kind::Device(DeviceState::Boot),
-        _ => return None,
-    })
-}
 
 /// A parameter the product understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,14 +157,5 @@ mod tests {
     fn an_absent_remote_is_not_a_withheld_one() {
         assert_eq!(fact(&[("mac", "aa"), ("remote", "$remote")]).map(|fact| fact.remote), Ok(None));
         assert_eq!(fact(&[("mac", "aa"), ("remote", "")]).map(|fact| fact.remote.map(|n| n.is_withheld())), Ok(Some(true)));
-    }
-
-    #[test]
-    fn aliases_of_events_are_understood_and_strangers_are_not() {
-        for kind in Kind::ALL {
-            assert_eq!(kind_of(kind.name()), Some(kind));
-        }
-        assert_eq!(kind_of("Established-Call"), Some(Kind::Answered));
-        assert_eq!(kind_of("exploded"), None);
     }
 }

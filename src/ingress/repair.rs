@@ -1,0 +1,328 @@
+//! Request lines as phones send them, made such that an HTTP parser accepts them.
+//!
+//! Phones put callers' names into the request line as they are: blanks, quotes, angle brackets, `#`, bytes that are no UTF-8. A parser
+//! answers 400 before any handler runs, and the event is gone. So the request line is repaired on the socket: what may not stand in a
+//! target becomes a percent escape, everything else passes untouched. To find the next request line on a kept-alive connection, the
+//! headers and bodies in between are followed, and passed on byte by byte.
+
+/// A longer request line is passed on as it is; the HTTP parser refuses it.
+const LINE_BYTES_MAX: usize = 16 * 1024;
+/// Of a header line only so much is kept to recognise it.
+const HEADER_BYTES_MAX: usize = 256;
+
+/// The repair of one connection. Bytes go in as they come from the socket, in pieces of any size.
+#[derive(Debug)]
+pub struct LineRepair {
+    state: State,
+    /// The request line, or the beginning of the header line, read so far.
+    line: Vec<u8>,
+    body: BodyLength,
+    repaired: u64,
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    RequestLine,
+    /// A request line that is too long to repair.
+    Overlong,
+    Header,
+    Body {
+        left: u64,
+    },
+    ChunkSize,
+    Chunk {
+        left: u64,
+    },
+    Trailer,
+}
+
+/// How the body of the request at hand is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyLength {
+    Known(u64),
+    Chunked,
+}
+
+impl Default for LineRepair {
+    fn default() -> Self {
+        LineRepair { state: State::RequestLine, line: Vec::new(), body: BodyLength::Known(0), repaired: 0 }
+    }
+}
+
+impl LineRepair {
+    /// How many request lines had to be changed.
+    #[must_use]
+    pub fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Takes what the socket gave and appends what the parser shall see.
+    pub fn feed(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+        while !input.is_empty() {
+            let taken = match self.state {
+                State::RequestLine => self.request_line(input, output),
+                State::Overlong => self.overlong(input, output),
+                State::Header | State::Trailer | State::ChunkSize => self.followed_line(input, output),
+                State::Body { left } => self.counted(input, output, left),
+                State::Chunk { left } => self.counted(input, output, left),
+            };
+            input = &input[taken..];
+        }
+    }
+
+    /// The connection ended: what was held back is passed on as it is.
+    pub fn finish(&mut self, output: &mut Vec<u8>) {
+        if self.state == State::RequestLine {
+            output.append(&mut self.line);
+        }
+    }
+
+    fn request_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let taken = end.unwrap_or(input.len());
+        self.line.extend_from_slice(&input[..taken]);
+        if self.line.len() > LINE_BYTES_MAX {
+            output.append(&mut self.line);
+            self.state = if end.is_some() { State::Header } else { State::Overlong };
+        } else if end.is_some() {
+            let blank = self.line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+            let before = output.len();
+            repair_line(&self.line, output);
+            self.repaired += u64::from(output[before..] != self.line[..]);
+            self.line.clear();
+            // Empty lines before a request line are allowed, and belong to no request.
+            if !blank {
+                self.state = State::Header;
+                self.body = BodyLength::Known(0);
+            }
+        }
+        taken
+    }
+
+    fn overlong(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let taken = end.unwrap_or(input.len());
+        output.extend_from_slice(&input[..taken]);
+        if end.is_some() {
+            self.state = State::Header;
+            self.body = BodyLength::Known(0);
+        }
+        taken
+    }
+
+    /// A line that is passed on as it is, and read to know what follows it.
+    fn followed_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let taken = end.unwrap_or(input.len());
+        output.extend_from_slice(&input[..taken]);
+        let room = HEADER_BYTES_MAX.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&input[..taken.min(room)]);
+        if end.is_some() {
+            let line = std::mem::take(&mut self.line);
+            self.line_ended(line.trim_ascii());
+        }
+        taken
+    }
+
+    fn line_ended(&mut self, line: &[u8]) {
+        self.state = match (self.state, line.is_empty()) {
+            (State::Header, false) => {
+                self.read_header(line);
+                State::Header
+            }
+            (State::Header, true) => match self.body {
+                BodyLength::Known(0) => State::RequestLine,
+                BodyLength::Known(left) => State::Body { left },
+                BodyLength::Chunked => State::ChunkSize,
+            },
+            (State::ChunkSize, _) => match chunk_size(line) {
+                Some(0) => State::Trailer,
+                // The line break after the chunk belongs to it.
+                Some(size) => State::Chunk { left: size.saturating_add(2) },
+                None => State::Body { left: u64::MAX },
+            },
+            (State::Trailer, false) => State::Trailer,
+            (_, _) => State::RequestLine,
+        };
+    }
+
+    fn read_header(&mut self, line: &[u8]) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+        let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"content-length") && self.body != BodyLength::Chunked {
+            let length = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+            // A length nobody can read is refused by the parser; nothing after it is a request line.
+            self.body = BodyLength::Known(length.unwrap_or(u64::MAX));
+        }
+        if name.eq_ignore_ascii_case(b"transfer-encoding") && value.to_ascii_lowercase().ends_with(b"chunked") {
+            self.body = BodyLength::Chunked;
+        }
+    }
+
+    fn counted(&mut self, input: &[u8], output: &mut Vec<u8>, left: u64) -> usize {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        output.extend_from_slice(&input[..taken]);
+        let left = left - taken as u64;
+        self.state = match (self.state, left) {
+            (State::Chunk { .. }, 0) => State::ChunkSize,
+            (State::Chunk { .. }, left) => State::Chunk { left },
+            (_, 0) => State::RequestLine,
+            (_, left) => State::Body { left },
+        };
+        taken
+    }
+}
+
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
+    u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Repairs one request line, its end included. A line that has no method, target and version is passed on as it is.
+fn repair_line(line: &[u8], output: &mut Vec<u8>) {
+    let version = line.windows(8).rposition(|window| window.starts_with(b" HTTP/1."));
+    let target = line.iter().position(|byte| *byte == b' ').map(|space| space + 1);
+    let (Some(from), Some(to)) = (target, version) else {
+        output.extend_from_slice(line);
+        return;
+    };
+    if from >= to {
+        output.extend_from_slice(line);
+        return;
+    }
+    output.extend_from_slice(&line[..from]);
+    repair_target(&line[from..to], output);
+    output.extend_from_slice(&line[to..]);
+}
+
+fn repair_target(target: &[u8], output: &mut Vec<u8>) {
+    let mut rest = without_host(target);
+    while !rest.is_empty() {
+        match str::from_utf8(rest) {
+            Ok(text) => {
+                escape(text, output);
+                return;
+            }
+            Err(error) => {
+                let (valid, broken) = rest.split_at(error.valid_up_to());
+                escape(str::from_utf8(valid).unwrap_or_default(), output);
+                // What is no UTF-8 is most likely Latin-1.
+                if let Some((byte, after)) = broken.split_first() {
+                    percent(char::from(*byte), output);
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+/// Some firmware writes `host/path` without a scheme; the host says nothing that the connection does not.
+fn without_host(target: &[u8]) -> &[u8] {
+    let relative = target.starts_with(b"/") || target.starts_with(b"*");
+    let absolute = target.windows(3).any(|window| window == b"://") && target.starts_with(b"http");
+    if relative || absolute {
+        return target;
+    }
+    target.iter().position(|byte| *byte == b'/').map_or(target, |slash| &target[slash..])
+}
+
+fn escape(text: &str, output: &mut Vec<u8>) {
+    for c in text.chars() {
+        if c.is_ascii_control() || matches!(c, ' ' | '"' | '<' | '>' | '#') {
+            percent(c, output);
+        } else {
+            output.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+fn percent(c: char, output: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        output.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(input: &[u8], piece: usize) -> Vec<u8> {
+        let mut repair = LineRepair::default();
+        let mut output = Vec::new();
+        for piece in input.chunks(piece) {
+            repair.feed(piece, &mut output);
+        }
+        repair.finish(&mut output);
+        output
+    }
+
+    fn repaired(line: &[u8]) -> String {
+        let mut request = line.to_vec();
+        request.extend_from_slice(b" HTTP/1.1\r\n\r\n");
+        let output = through(&request, 7);
+        String::from_utf8_lossy(&output).trim_end().trim_end_matches(" HTTP/1.1").to_owned()
+    }
+
+    #[test]
+    fn what_phones_put_into_a_target_becomes_an_escape() {
+        for (sent, seen) in [
+            (&b"GET /a?n=John Doe&r=+1555"[..], "GET /a?n=John%20Doe&r=+1555"),
+            (b"GET /a?n=\"Ann Lee\"", "GET /a?n=%22Ann%20Lee%22"),
+            (b"GET /a?n=<x>", "GET /a?n=%3Cx%3E"),
+            (b"GET /a?n=a\tb\x7fc", "GET /a?n=a%09b%7Fc"),
+            (b"GET /a?n=M\xfcller", "GET /a?n=M%C3%BCller"),
+            (b"GET /a?r=#31#0171&l=203", "GET /a?r=%2331%230171&l=203"),
+            (b"GET 172.18.24.103/mac=1", "GET /mac=1"),
+        ] {
+            assert_eq!(repaired(sent), seen);
+        }
+    }
+
+    #[test]
+    fn what_a_parser_accepts_is_not_touched() {
+        for line in ["GET /a?r=%2B49&n=%zz&x=100%", "GET /a?n=O'Neil,\\|^{}[]`", "GET /a?n=王小明", "POST http://host/a?b", "OPTIONS *"] {
+            assert_eq!(repaired(line.as_bytes()), line);
+        }
+    }
+
+    #[test]
+    fn requests_on_one_connection_keep_their_bodies_and_their_boundaries() {
+        let stream: &[u8] = b"POST /a?n=x y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
+GET /b?n=\"q\" HTTP/1.1\r\nHost: h\r\n\r\n\
+POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
+\r\nGET /d e HTTP/1.1\r\n\r\n";
+        let seen: &[u8] = b"POST /a?n=x%20y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
+GET /b?n=%22q%22 HTTP/1.1\r\nHost: h\r\n\r\n\
+POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
+\r\nGET /d%20e HTTP/1.1\r\n\r\n";
+        for piece in [1, 2, 3, 64, 4096] {
+            assert_eq!(String::from_utf8_lossy(&through(stream, piece)), String::from_utf8_lossy(seen), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_passed_on_and_not_kept() {
+        let long = [b"GET /".to_vec(), vec![b'a'; 3 * LINE_BYTES_MAX], b" HTTP/1.1\r\n\r\nGET /b c HTTP/1.1\r\n\r\n".to_vec()].concat();
+        let output = through(&long, 1000);
+        assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"));
+        assert_eq!(output.len(), long.len() + 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_give_the_same_and_nothing_panics(input in proptest::collection::vec(proptest::num::u8::ANY, 0..600), piece in 1..50_usize) {
+            proptest::prop_assert_eq!(through(&input, piece), through(&input, 4096));
+        }
+
+        #[test]
+        fn a_repaired_line_is_one_that_a_parser_accepts(name in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+            let name: Vec<u8> = name.into_iter().filter(|byte| *byte != b'\n').collect();
+            let line = [b"GET /a?n=".to_vec(), name].concat();
+            let output = repaired(&line);
+            let target = output.strip_prefix("GET ").unwrap_or_default();
+            proptest::prop_assert!(target.bytes().all(|byte| byte > b' ' && !matches!(byte, b'"' | b'<' | b'>' | b'#' | 0x7f)), "{output}");
+        }
+    }
+}

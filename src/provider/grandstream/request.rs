@@ -1,0 +1,217 @@
+//! The request of a phone: which event, whose token, which parameters, wherever the admin put them.
+//!
+//! Variables stand in the query, in the path (`/gs/cti/incoming/mac=..&local=..`), in a form or in JSON. Phones substitute them raw, so a
+//! `+` is a plus and never a blank, and a broken escape is text.
+
+use super::names::kind_of;
+use super::report::Report;
+use crate::domain::fact::Kind;
+
+/// Where all events arrive.
+const PREFIX: &str = "/gs/cti/";
+/// Parameters of one request; a phone sends at most a dozen.
+const PARAMETERS_MAX: usize = 64;
+
+/// What a request says, before it is known who may say it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub kind: Kind,
+    /// The path segment before the event, if there is one.
+    pub token: Option<String>,
+    pub report: Report,
+}
+
+/// Why a request is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    #[error("no such path; events are sent to /gs/cti/<event> or /gs/cti/<token>/<event>")]
+    NotAnEventPath,
+    #[error("no such event")]
+    UnknownEvent,
+    #[error("more than {PARAMETERS_MAX} parameters")]
+    TooManyParameters,
+    #[error("a parameter contains a NUL")]
+    Nul,
+    #[error("the body is no JSON object")]
+    BadJson,
+}
+
+/// The body of a request, by its content type.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    None,
+    Form(&'a [u8]),
+    Json(&'a [u8]),
+}
+
+impl Request {
+    /// Reads the target of a request (path and query as they stand in the request line) and its body. Parameters of the path come
+    /// first, then those of the query, then those of the body; the first occurrence wins.
+    ///
+    /// # Errors
+    /// Says why it is no event.
+    pub fn read(target: &str, body: Body<'_>) -> Result<Request, Unreadable> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let rest = path.strip_prefix(PREFIX).ok_or(Unreadable::NotAnEventPath)?;
+        let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
+        let (token, event, in_path) = match kind_of(first) {
+            Some(_) => (None, first, after_first),
+            None => {
+                let (event, in_path) = after_first.split_once('/').unwrap_or((after_first, ""));
+                (Some(first.to_owned()), event, in_path)
+            }
+        };
+        let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
+        let mut reader = Reader { report: Report::default(), taken: 0 };
+        reader.pairs(in_path.as_bytes())?;
+        reader.pairs(query.as_bytes())?;
+        match body {
+            Body::None => {}
+            Body::Form(bytes) => reader.pairs(bytes)?,
+            Body::Json(bytes) => reader.json(bytes)?,
+        }
+        Ok(Request { kind, token, report: reader.report })
+    }
+}
+
+struct Reader {
+    report: Report,
+    taken: usize,
+}
+
+impl Reader {
+    /// `key=value&key=value`; a piece without `=` is the rest of a name that contained an `&`, and says nothing.
+    fn pairs(&mut self, text: &[u8]) -> Result<(), Unreadable> {
+        let trimmed = text.strip_suffix(b"/").unwrap_or(text);
+        for piece in trimmed.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()) {
+            let equals = piece.iter().position(|byte| *byte == b'=');
+            let Some(equals) = equals else { continue };
+            self.take(&unescape(&piece[..equals]), &unescape(&piece[equals + 1..]))?;
+        }
+        Ok(())
+    }
+
+    fn json(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).map_err(|_| Unreadable::BadJson)?;
+        for (key, value) in &object {
+            match value {
+                serde_json::Value::String(text) => self.take(key, text)?,
+                serde_json::Value::Number(number) => self.take(key, &number.to_string())?,
+                serde_json::Value::Bool(flag) => self.take(key, &flag.to_string())?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, key: &str, value: &str) -> Result<(), Unreadable> {
+        self.taken += 1;
+        if self.taken > PARAMETERS_MAX {
+            return Err(Unreadable::TooManyParameters);
+        }
+        if key.contains('\0') || value.contains('\0') {
+            return Err(Unreadable::Nul);
+        }
+        self.report.take(key, value);
+        Ok(())
+    }
+}
+
+/// Undoes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8 become replacement characters.
+fn unescape(bytes: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = if *first == b'%' { after.first_chunk::<2>().and_then(hex_byte) } else { None };
+        match escaped {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(digits[0])? << 4 | digit(digits[1])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fact::{EventId, Fact, Site};
+    use crate::domain::time::At;
+
+    fn fact(target: &str) -> Fact {
+        let request = Request::read(target, Body::None).unwrap();
+        request.report.into_fact(EventId(1), At(0), Site::default(), request.kind, None).unwrap()
+    }
+
+    fn remote(target: &str) -> String {
+        fact(target).remote.map_or_else(String::new, |number| number.raw().to_owned())
+    }
+
+    #[test]
+    fn the_example_of_the_guide_works_as_it_stands() {
+        let fact = fact("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC");
+        assert_eq!((fact.kind, fact.device.to_string().as_str()), (Kind::Incoming, "aa:bb:cc"));
+        assert_eq!(fact.call_ref.as_ref().map(|own| own.as_str()), Some("12345"));
+    }
+
+    #[test]
+    fn parameters_may_stand_in_the_path_with_and_without_a_token() {
+        for target in ["/gs/cti/incoming/mac=000b82000001&local=203&remote=123", "/gs/cti/TOKEN/incoming/mac=000b82000001&local=203&remote=123"] {
+            assert_eq!((fact(target).device.to_string().as_str(), remote(target).as_str()), ("000b82000001", "123"), "{target}");
+        }
+        let request = Request::read("/gs/cti/TOKEN/missed_call?m=1", Body::None).unwrap();
+        assert_eq!((request.token.as_deref(), request.kind), (Some("TOKEN"), Kind::Missed));
+    }
+
+    #[test]
+    fn a_plus_is_a_plus_and_a_broken_escape_is_text() {
+        assert_eq!(remote("/gs/cti/incoming?mac=a&remote=+4930"), "+4930");
+        assert_eq!(remote("/gs/cti/incoming?mac=a&remote=%2B4930"), "+4930");
+        assert_eq!(fact("/gs/cti/incoming?mac=a&n=100%").remote_name.as_deref(), Some("100%"));
+        assert_eq!(fact("/gs/cti/incoming?mac=a&n=%zz").remote_name.as_deref(), Some("%zz"));
+    }
+
+    #[test]
+    fn an_ampersand_in_a_name_costs_only_the_rest_of_the_name() {
+        let fact = fact("/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC&display_remote=Tom%20&%20Jerry");
+        assert_eq!((fact.remote_name.as_deref(), fact.local.as_ref().map(|own| own.as_str())), (Some("Tom"), Some("203")));
+    }
+
+    #[test]
+    fn a_name_cannot_replace_what_was_said_before_it() {
+        let fact = fact("/gs/cti/incoming?mac=000b82000001&remote=123&n=Bob&mac=000b82ffffff&callId=9&remote=456");
+        assert_eq!((fact.device.to_string().as_str(), fact.remote.map(|n| n.raw().to_owned()).as_deref()), ("000b82000001", Some("123")));
+    }
+
+    #[test]
+    fn what_is_no_event_is_named() {
+        let wrong = |target: &str| Request::read(target, Body::None).err();
+        assert_eq!(wrong("/"), Some(Unreadable::NotAnEventPath));
+        assert_eq!(wrong("/gs/cti/exploded?mac=1"), Some(Unreadable::UnknownEvent));
+        assert_eq!(wrong("/gs/cti/token/exploded?mac=1"), Some(Unreadable::UnknownEvent));
+        assert_eq!(wrong("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
+        let many: String = (0..65).map(|n| format!("&p{n}=1")).collect();
+        assert_eq!(wrong(&format!("/gs/cti/incoming?{}", &many[1..])), Some(Unreadable::TooManyParameters));
+    }
+
+    #[test]
+    fn forms_and_json_carry_parameters_too() {
+        let read = |body| {
+            let request = Request::read("/gs/cti/incoming", body).unwrap();
+            request.report.into_fact(EventId(1), At(0), Site::default(), request.kind, None).unwrap().device.to_string()
+        };
+        assert_eq!(read(Body::Form(b"mac=00-0b-82-00-00-01&remote=1")), "000b82000001");
+        assert_eq!(read(Body::Json(br#"{"mac":"00:0B:82:00:00:01","remote":1}"#)), "000b82000001");
+        assert_eq!(Request::read("/gs/cti/incoming", Body::Json(b"[]")).err(), Some(Unreadable::BadJson));
+    }
+}
