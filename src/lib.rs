@@ -1,5 +1,6 @@
 //! Cordboard: what Grandstream phones and PBXs report becomes one true record per call.
 
+pub mod adapter;
 pub mod cli;
 pub mod domain;
 pub mod ingress;

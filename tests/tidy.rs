@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 4] =
-    [("domain", &[]), ("provider", &["domain"]), ("wire", &["domain", "provider"]), ("cli", &["domain", "provider", "wire"])];
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("domain", &[]),
+    ("provider", &["domain"]),
+    ("wire", &["domain", "provider"]),
+    ("ingress", &["domain", "provider", "wire", "port"]),
+    ("adapter", &["domain", "provider", "wire", "port"]),
+    ("cli", &["domain", "provider", "wire", "adapter", "ingress"]),
+];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 8] = ["utils", "util", "helpers", "helper", "common", "misc", "manager", "types"];

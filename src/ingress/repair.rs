@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn what_a_parser_accepts_is_not_touched() {
-        for line in ["GET /a?r=%2B49&n=%zz&x=100%", "GET /a?n=O'Neil,\\|^{}[]`", "GET /a?n=王小明", "POST http://host/a?b", "OPTIONS *"] {
+        for line in ["GET /a?r=%2B49&n=%zz&x=100%", "GET /a?n=O'Neil,\\|^{}[]`", "GET /a?n=王小明", "POST http://host/a?b", "OPTIONS *"]
+        {
             assert_eq!(repaired(line.as_bytes()), line);
         }
     }

@@ -166,7 +166,9 @@ mod tests {
 
     #[test]
     fn parameters_may_stand_in_the_path_with_and_without_a_token() {
-        for target in ["/gs/cti/incoming/mac=000b82000001&local=203&remote=123", "/gs/cti/TOKEN/incoming/mac=000b82000001&local=203&remote=123"] {
+        for target in
+            ["/gs/cti/incoming/mac=000b82000001&local=203&remote=123", "/gs/cti/TOKEN/incoming/mac=000b82000001&local=203&remote=123"]
+        {
             assert_eq!((fact(target).device.to_string().as_str(), remote(target).as_str()), ("000b82000001", "123"), "{target}");
         }
         let request = Request::read("/gs/cti/TOKEN/missed_call?m=1", Body::None).unwrap();

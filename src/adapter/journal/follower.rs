@@ -1,0 +1,142 @@
+//! Reading the journal in order, up to what is durable, and releasing what is done with.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+
+use super::checkpoint::{self, Position, segment_path, segments, sync_folder};
+use super::record::{self, Found, HEADER_BYTES, PAYLOAD_BYTES_MAX};
+
+/// Bytes read at once; a whole record always fits.
+const READ_BYTES: usize = 4 * (HEADER_BYTES + PAYLOAD_BYTES_MAX);
+/// The checkpoint is written anew after this much progress; what is read twice after a crash is known already.
+const CHECKPOINT_BYTES: u64 = 256 * 1024;
+
+/// A record, and the place behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub payload: Vec<u8>,
+    pub end: Position,
+}
+
+/// Reads the journal from where it was released.
+#[derive(Debug)]
+pub struct Follower {
+    folder: PathBuf,
+    durable: watch::Receiver<Position>,
+    next: Position,
+    /// What was last written to the checkpoint.
+    released: Position,
+    /// What the next checkpoint will say.
+    done: Position,
+    open: Option<(u64, File)>,
+}
+
+impl Follower {
+    pub(super) fn new(folder: &Path, durable: watch::Receiver<Position>) -> io::Result<Follower> {
+        let released = checkpoint::load(folder)?;
+        // A checkpoint beyond the journal belongs to another one: begin at the beginning.
+        let known = released <= *durable.borrow();
+        let start = if known { released } else { Position::default() };
+        Ok(Follower { folder: folder.to_owned(), durable, next: start, released: start, done: start, open: None })
+    }
+
+    /// Waits until there is something to read. Returns whether there will ever be.
+    pub async fn wait(&mut self) -> bool {
+        let next = self.next;
+        self.durable.wait_for(|durable| *durable > next).await.is_ok()
+    }
+
+    /// Bytes that are durable and not yet read, as far as the last segment tells.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.next >= *self.durable.borrow()
+    }
+
+    /// The next records, at most `most`. Nothing when everything durable has been read.
+    pub fn read(&mut self, most: usize) -> io::Result<Vec<Entry>> {
+        let durable = *self.durable.borrow();
+        let mut entries = Vec::new();
+        while entries.is_empty() && self.next < durable {
+            let limit = if self.next.segment == durable.segment { Some(durable.offset) } else { None };
+            let Some(bytes) = self.read_bytes(limit)? else {
+                if !self.next_segment(durable)? {
+                    break;
+                }
+                continue;
+            };
+            self.take_records(&bytes, most, &mut entries);
+        }
+        Ok(entries)
+    }
+
+    /// Bytes from the current place of the current segment, up to the limit; `None` at its end.
+    fn read_bytes(&mut self, limit: Option<u64>) -> io::Result<Option<Vec<u8>>> {
+        let number = self.next.segment;
+        if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
+            match File::open(segment_path(&self.folder, number)) {
+                Ok(file) => self.open = Some((number, file)),
+                // Released and deleted, or never begun.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some((_, file)) = &mut self.open else { return Ok(None) };
+        file.seek(SeekFrom::Start(self.next.offset))?;
+        let most = limit.map_or(READ_BYTES as u64, |limit| limit.saturating_sub(self.next.offset).min(READ_BYTES as u64));
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn take_records(&mut self, bytes: &[u8], most: usize, entries: &mut Vec<Entry>) {
+        let mut place = 0;
+        while place < bytes.len() && entries.len() < most {
+            match record::decode(&bytes[place..]) {
+                Found::Record { payload, bytes: size, .. } => {
+                    place += size;
+                    let end = Position { segment: self.next.segment, offset: self.next.offset + place as u64 };
+                    entries.push(Entry { payload: payload.to_vec(), end });
+                }
+                // More of it may stand behind what was read; at the very end of a segment it is damage, and the rest of it.
+                Found::Incomplete if place > 0 => break,
+                Found::Incomplete | Found::Damaged => place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len()),
+            }
+        }
+        self.next.offset += place as u64;
+    }
+
+    /// Goes on to the next segment there is. Says whether there is one.
+    fn next_segment(&mut self, durable: Position) -> io::Result<bool> {
+        let number = segments(&self.folder)?.into_iter().find(|number| *number > self.next.segment && *number <= durable.segment);
+        if let Some(number) = number {
+            self.next = Position { segment: number, offset: 0 };
+            self.open = None;
+        }
+        Ok(number.is_some())
+    }
+
+    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before it are deleted.
+    pub fn release(&mut self, position: Position) -> io::Result<()> {
+        self.done = self.done.max(position);
+        let far = self.done.segment > self.released.segment || self.done.offset >= self.released.offset + CHECKPOINT_BYTES;
+        if far { self.store() } else { Ok(()) }
+    }
+
+    /// Writes the checkpoint now, as before a stop.
+    pub fn store(&mut self) -> io::Result<()> {
+        if self.done == self.released {
+            return Ok(());
+        }
+        checkpoint::store(&self.folder, self.done)?;
+        self.released = self.done;
+        let mut removed = false;
+        for number in segments(&self.folder)?.into_iter().filter(|number| *number < self.done.segment) {
+            fs::remove_file(segment_path(&self.folder, number))?;
+            removed = true;
+        }
+        if removed { sync_folder(&self.folder) } else { Ok(()) }
+    }
+}

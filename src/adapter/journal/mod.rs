@@ -1,0 +1,107 @@
+//! The journal: what was answered with 200 is in it, whatever dies next.
+//!
+//! Appends are grouped: whoever waits is answered after one `fdatasync` for all. A torn tail is cut, a damaged stretch is set aside and
+//! skipped, a full disk refuses until there is room again. Followers read what is durable, in order; what they release is deleted.
+
+mod checkpoint;
+mod follower;
+mod record;
+mod scan;
+mod writer;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+pub use checkpoint::Position;
+pub use follower::{Entry, Follower};
+pub use scan::Damage;
+use writer::{Append, Writer};
+
+/// Appends waiting for the next sync; more have to wait before they may wait.
+const QUEUE_RECORDS_MAX: usize = 4_096;
+const LOCK_NAME: &str = "lock";
+
+/// How large the journal may grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A new segment begins after this many bytes.
+    pub segment_bytes: u64,
+    /// All segments together; beyond it appends are refused.
+    pub total_bytes: u64,
+}
+
+/// Why a record was not made durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the journal is full")]
+    Full,
+    #[error("the journal cannot be written: {0}")]
+    Unavailable(Arc<io::Error>),
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{path}: another process uses this journal")]
+    InUse { path: PathBuf },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// What was found when the journal was opened.
+#[derive(Debug, Default)]
+pub struct Opened {
+    pub records: u64,
+    /// The payload of the last record.
+    pub last: Option<Vec<u8>>,
+    /// Stretches that could not be read; copies are in `corrupt/`.
+    pub damages: Vec<Damage>,
+    /// Bytes of an append that a crash interrupted, and nobody was answered for.
+    pub torn_bytes: u64,
+}
+
+/// An open journal. Clones share it; it closes when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    queue: mpsc::Sender<Append>,
+    durable: watch::Receiver<Position>,
+    folder: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, making it if there is none.
+    pub fn open(folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
+        let failed = |source| OpenError::Io { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let lock = File::create(folder.join(LOCK_NAME)).map_err(failed)?;
+        if lock.try_lock().is_err() {
+            return Err(OpenError::InUse { path: folder.to_owned() });
+        }
+        let (opened, end) = scan::open(folder).map_err(failed)?;
+        let (announce, durable) = watch::channel(end.position);
+        let (queue, appends) = mpsc::channel(QUEUE_RECORDS_MAX);
+        let writer = Writer::new(folder, limits, end, announce).map_err(failed)?;
+        let spawned = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(appends));
+        spawned.map_err(failed)?;
+        Ok((Journal { queue, durable, folder: folder.to_owned(), _lock: Arc::new(lock) }, opened))
+    }
+
+    /// Makes a record durable. Returns when it is, or says why it is not.
+    pub async fn append(&self, payload: Vec<u8>) -> Result<(), Refused> {
+        let (append, done) = Append::new(payload);
+        self.queue.send(append).await.map_err(|_| Refused::Closed)?;
+        done.await.map_err(|_| Refused::Closed)?
+    }
+
+    /// Reads from where the last follower released.
+    pub fn follow(&self) -> io::Result<Follower> {
+        Follower::new(&self.folder, self.durable.clone())
+    }
+}

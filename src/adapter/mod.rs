@@ -1,0 +1,3 @@
+//! The outside world behind the ports: one file or folder each. Adapters never know the services that use them.
+
+pub mod journal;

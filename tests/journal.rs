@@ -1,0 +1,230 @@
+//! The journal against a model: what was answered is delivered, in order, whatever happens to the process or to the last bytes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use cordboard::adapter::journal::{Follower, Journal, Limits, OpenError, Position, Refused};
+use proptest::prelude::*;
+
+const ROOMY: Limits = Limits { segment_bytes: 400, total_bytes: 1_000_000 };
+
+fn open(folder: &Path) -> Journal {
+    Journal::open(folder, ROOMY).unwrap().0
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn append(journal: &Journal, payload: &[u8]) {
+    block_on(journal.append(payload.to_vec())).unwrap();
+}
+
+fn read_all(follower: &mut Follower) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        let entries = follower.read(3).unwrap();
+        if entries.is_empty() {
+            return all;
+        }
+        all.extend(entries.into_iter().map(|entry| entry.payload));
+    }
+}
+
+/// Closes the journal for good: the writer has ended when the lock is free.
+fn close(journal: Journal) {
+    drop(journal);
+}
+
+fn segments(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "seg"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn what_was_appended_is_delivered_in_order_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    let sent: Vec<Vec<u8>> = (0..50_u8).map(|n| vec![n; usize::from(n)]).collect();
+    for payload in &sent {
+        append(&journal, payload);
+    }
+    assert_eq!(read_all(&mut journal.follow().unwrap()), sent);
+    close(journal);
+    let (journal, opened) = Journal::open(folder.path(), ROOMY).unwrap();
+    assert_eq!((opened.records, opened.last.as_ref(), opened.torn_bytes), (50, sent.last(), 0));
+    assert_eq!(read_all(&mut journal.follow().unwrap()), sent);
+    assert!(segments(folder.path()).len() > 2, "small segments were asked for");
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = open(folder.path());
+    assert!(matches!(Journal::open(folder.path(), ROOMY), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn what_is_released_is_not_delivered_again_and_its_segments_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    for n in 0..100_u8 {
+        append(&journal, &[n; 60]);
+    }
+    let before = segments(folder.path()).len();
+    let mut follower = journal.follow().unwrap();
+    let entries = follower.read(60).unwrap();
+    let mut last = Position::default();
+    let mut read = entries.len();
+    for entry in entries {
+        last = entry.end;
+    }
+    while read < 60 {
+        for entry in follower.read(60 - read).unwrap() {
+            last = entry.end;
+            read += 1;
+        }
+    }
+    follower.release(last).unwrap();
+    follower.store().unwrap();
+    assert!(segments(folder.path()).len() < before);
+    close(journal);
+    let journal = open(folder.path());
+    assert_eq!(read_all(&mut journal.follow().unwrap()), (60..100_u8).map(|n| vec![n; 60]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 200, total_bytes: 1_000 }).unwrap();
+    let mut accepted = 0;
+    while block_on(journal.append(vec![1; 80])).is_ok() {
+        accepted += 1;
+        assert!(accepted < 100, "the limit is small");
+    }
+    assert!(matches!(block_on(journal.append(vec![1; 80])), Err(Refused::Full)));
+    let mut follower = journal.follow().unwrap();
+    let mut read = 0;
+    while let Some(entry) = follower.read(1).unwrap().pop() {
+        read += 1;
+        follower.release(entry.end).unwrap();
+    }
+    follower.store().unwrap();
+    assert_eq!(read, accepted);
+    append(&journal, &[2; 80]);
+    assert_eq!(read_all(&mut follower), vec![vec![2; 80]]);
+}
+
+#[test]
+fn a_missing_first_segment_or_checkpoint_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    for n in 0..30_u8 {
+        append(&journal, &[n; 60]);
+    }
+    close(journal);
+    fs::remove_file(&segments(folder.path())[0]).unwrap();
+    fs::write(folder.path().join("checkpoint"), b"\xff\xfe junk").unwrap();
+    let journal = open(folder.path());
+    let read = read_all(&mut journal.follow().unwrap());
+    assert!(!read.is_empty() && read.last() == Some(&vec![29; 60]));
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Append(u8, usize),
+    Restart,
+    /// The process dies while it writes: some bytes of a record are there, and nobody was answered.
+    TornWrite(usize),
+    ReadAndRelease(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => (any::<u8>(), 0..200_usize).prop_map(|(byte, length)| Act::Append(byte, length)),
+        1 => Just(Act::Restart),
+        1 => (1..60_usize).prop_map(Act::TornWrite),
+        2 => (1..10_usize).prop_map(Act::ReadAndRelease),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_journal_is_a_queue_whatever_happens_to_the_process(acts in proptest::collection::vec(act(), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = open(folder.path());
+        let mut follower = journal.follow().unwrap();
+        // The model: what was answered and not yet read.
+        let mut waiting: std::collections::VecDeque<Vec<u8>> = std::collections::VecDeque::new();
+        for act in acts {
+            match act {
+                Act::Append(byte, length) => {
+                    append(&journal, &vec![byte; length]);
+                    waiting.push_back(vec![byte; length]);
+                }
+                Act::ReadAndRelease(most) => {
+                    let entries = follower.read(most).unwrap();
+                    prop_assert_eq!(entries.is_empty(), waiting.is_empty());
+                    for entry in entries {
+                        prop_assert_eq!(Some(entry.payload), waiting.pop_front());
+                        follower.release(entry.end).unwrap();
+                    }
+                }
+                Act::Restart | Act::TornWrite(_) => {
+                    follower.store().unwrap();
+                    drop(follower);
+                    close(journal);
+                    if let (Act::TornWrite(bytes), Some(last)) = (&act, segments(folder.path()).last()) {
+                        let mut record = fs::read(last).unwrap();
+                        record.truncate(*bytes);
+                        // A record always misses its end here: whole ones are at least as long as their header.
+                        record.truncate(17.min(record.len()));
+                        OpenOptions::new().append(true).open(last).unwrap().write_all(&record).unwrap();
+                    }
+                    journal = open(folder.path());
+                    follower = journal.follow().unwrap();
+                }
+            }
+        }
+        prop_assert_eq!(read_all(&mut follower), Vec::from(waiting));
+    }
+
+    #[test]
+    fn damage_costs_only_what_it_hits(lengths in proptest::collection::vec(0..120_usize, 3..30), hits in proptest::collection::vec((0..10_000_usize, 1..255_u8), 1..4)) {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path());
+        for (index, length) in lengths.iter().enumerate() {
+            append(&journal, &vec![u8::try_from(index).unwrap(); *length]);
+        }
+        close(journal);
+        let paths = segments(folder.path());
+        for (place, flip) in &hits {
+            let path = &paths[place % paths.len()];
+            let length = usize::try_from(path.metadata().unwrap().len()).unwrap();
+            let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+            let mut byte = [0];
+            file.seek(SeekFrom::Start((place % length) as u64)).unwrap();
+            file.read_exact(&mut byte).unwrap();
+            file.seek(SeekFrom::Start((place % length) as u64)).unwrap();
+            file.write_all(&[byte[0] ^ flip]).unwrap();
+        }
+        let journal = open(folder.path());
+        let read = read_all(&mut journal.follow().unwrap());
+        prop_assert!(read.len() + hits.len() >= lengths.len(), "each hit costs one record at most: {} of {}", read.len(), lengths.len());
+        let numbers: Vec<u8> = read.iter().filter_map(|payload| payload.first().copied()).collect();
+        prop_assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
+        // And the journal goes on.
+        append(&journal, b"after");
+        let all = read_all(&mut journal.follow().unwrap());
+        prop_assert_eq!(all.last().map(Vec::as_slice), Some(&b"after"[..]));
+    }
+}
