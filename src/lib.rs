@@ -4,5 +4,6 @@ pub mod adapter;
 pub mod cli;
 pub mod domain;
 pub mod ingress;
+pub mod port;
 pub mod provider;
 pub mod wire;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
+    ("port", &["domain", "wire"]),
     ("ingress", &["domain", "provider", "wire", "port"]),
     ("adapter", &["domain", "provider", "wire", "port"]),
     ("cli", &["domain", "provider", "wire", "adapter", "ingress"]),

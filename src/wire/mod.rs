@@ -1,6 +1,7 @@
 //! The formats that others store or read: fact lines, call records as JSON, the policy file.
 
 pub mod call_json;
+pub mod envelope;
 pub mod fact_line;
 pub mod instant;
 pub mod policy_file;

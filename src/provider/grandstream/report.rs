@@ -84,13 +84,20 @@ impl Report {
         }
     }
 
+    /// The phone that reports, or the account that stands in for it.
+    #[must_use]
+    pub fn device(&self) -> Option<Device> {
+        let account = || self.local.as_ref().or(self.active_user.as_ref());
+        self.device.clone().or_else(|| account().and_then(|account| Device::parse(account.as_str())))
+    }
+
     /// The fact that the report states.
     ///
     /// # Errors
     /// [`NoDevice`] when nothing names the phone.
     pub fn into_fact(self, id: EventId, at: At, site: Site, kind: Kind, region: Option<Region>) -> Result<Fact, NoDevice> {
+        let device = self.device().ok_or(NoDevice)?;
         let local = self.local.or(self.active_user);
-        let device = self.device.or_else(|| local.as_ref().and_then(|local| Device::parse(local.as_str()))).ok_or(NoDevice)?;
         let remote = self.remote.map(|text| Number::parse(&text, region));
         let (remote_name, local_name) = (self.remote_name, self.local_name);
         Ok(Fact { id, at, site, device, local, kind, remote, call_ref: self.call_ref, remote_name, local_name, extras: self.extras })

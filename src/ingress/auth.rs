@@ -1,0 +1,138 @@
+//! Who may report for which phone. A phone cannot sign anything, so a token in the path, bound to its MAC, and the network it comes from
+//! must do. The token stands in the path because a caller's name can add query parameters, but never a path segment.
+
+use std::net::IpAddr;
+
+use hmac::{Hmac, KeyInit, Mac};
+use ipnet::IpNet;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::domain::device::Device;
+
+/// 26 characters of base 32 are 130 bits.
+const TOKEN_CHARS: usize = 26;
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// A secret that tokens are made with. Two of them may live at once while phones are given new tokens.
+#[derive(Clone)]
+pub struct Key {
+    id: char,
+    secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key({})", self.id)
+    }
+}
+
+impl Key {
+    /// A key with a one-letter name; `None` when the secret is empty.
+    #[must_use]
+    pub fn new(id: char, secret: &str) -> Option<Key> {
+        let secret = secret.trim();
+        (!secret.is_empty()).then(|| Key { id, secret: secret.as_bytes().to_vec() })
+    }
+
+    /// The token of one device: the name of the key, and what only its secret can make of the device.
+    #[must_use]
+    pub fn token(&self, device: &Device) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
+        mac.update(device.to_string().as_bytes());
+        let digest = mac.finalize().into_bytes();
+        let mut token = String::with_capacity(TOKEN_CHARS + 1);
+        token.push(self.id);
+        for index in 0..TOKEN_CHARS {
+            let (byte, shift) = (index * 5 / 8, index * 5 % 8);
+            let pair = u16::from(digest[byte]) << 8 | u16::from(digest[byte + 1]);
+            let five = pair >> (11 - shift) & 31;
+            token.push(char::from(ALPHABET[usize::from(five)]));
+        }
+        token
+    }
+}
+
+/// Who may report. Nobody is refused for having no token where no keys are set.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    pub keys: Vec<Key>,
+    /// Networks that may report; all where the list is empty.
+    pub networks: Vec<IpNet>,
+}
+
+impl Access {
+    /// Whether anything is checked at all.
+    #[must_use]
+    pub fn checks_anything(&self) -> bool {
+        !self.keys.is_empty() || !self.networks.is_empty()
+    }
+
+    #[must_use]
+    pub fn allows_network(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from))
+    }
+
+    /// Whether this token is one of this device.
+    #[must_use]
+    pub fn allows(&self, token: Option<&str>, device: &Device) -> bool {
+        if self.keys.is_empty() {
+            return true;
+        }
+        let Some(token) = token else { return false };
+        // Every key is tried, so that the time taken says nothing about which one it might have been.
+        self.keys.iter().fold(subtle::Choice::from(0), |found, key| found | key.token(device).as_bytes().ct_eq(token.as_bytes())).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(text: &str) -> Device {
+        Device::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_token_opens_for_its_own_device_only() {
+        let key = Key::new('a', "secret").unwrap();
+        let access = Access { keys: vec![key.clone()], networks: Vec::new() };
+        let token = key.token(&device("00:0b:82:00:00:01"));
+        assert_eq!(token.len(), TOKEN_CHARS + 1);
+        assert!(access.allows(Some(&token), &device("000B82000001")));
+        assert!(!access.allows(Some(&token), &device("000b82000002")));
+        assert!(!access.allows(None, &device("000b82000001")));
+        let shorter = &token[..TOKEN_CHARS];
+        let longer = format!("{token}a");
+        let shouted = token.to_uppercase();
+        for wrong in [shorter, &longer, &shouted, "", "a"] {
+            assert!(!access.allows(Some(wrong), &device("000b82000001")), "{wrong}");
+        }
+        for place in 0..token.len() {
+            let mut flipped = token.clone().into_bytes();
+            flipped[place] ^= 1;
+            assert!(!access.allows(str::from_utf8(&flipped).ok(), &device("000b82000001")), "bit at {place}");
+        }
+    }
+
+    #[test]
+    fn two_keys_live_while_phones_change_over_and_a_withdrawn_one_is_dead() {
+        let (old, new) = (Key::new('a', "old").unwrap(), Key::new('b', "new").unwrap());
+        let phone = device("000b82000001");
+        let both = Access { keys: vec![old.clone(), new.clone()], networks: Vec::new() };
+        assert!(both.allows(Some(&old.token(&phone)), &phone) && both.allows(Some(&new.token(&phone)), &phone));
+        let later = Access { keys: vec![new], networks: Vec::new() };
+        assert!(!later.allows(Some(&old.token(&phone)), &phone));
+        assert!(Key::new('a', " \n").is_none());
+    }
+
+    #[test]
+    fn networks_are_a_second_factor() {
+        let access = Access { keys: Vec::new(), networks: vec!["10.0.0.0/8".parse().unwrap()] };
+        assert!(access.allows_network("10.1.2.3".parse().unwrap()));
+        assert!(access.allows_network("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
+        assert!(!Access::default().checks_anything() && access.checks_anything());
+    }
+}

@@ -1,0 +1,80 @@
+//! One connection: its bytes pass through the repair of request lines on their way to the HTTP parser.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::repair::LineRepair;
+
+/// Bytes taken from the socket at once.
+const READ_BYTES: usize = 8 * 1024;
+
+pub(super) struct Repaired<S> {
+    socket: S,
+    repair: LineRepair,
+    /// What the parser shall see next, from `given` on.
+    ready: Vec<u8>,
+    given: usize,
+    ended: bool,
+}
+
+impl<S> Repaired<S> {
+    pub(super) fn new(socket: S) -> Repaired<S> {
+        Repaired { socket, repair: LineRepair::default(), ready: Vec::new(), given: 0, ended: false }
+    }
+
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let some = (self.ready.len() - self.given).min(buffer.remaining());
+        buffer.put_slice(&self.ready[self.given..self.given + some]);
+        self.given += some;
+        if self.given == self.ready.len() {
+            self.ready.clear();
+            self.given = 0;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.ready.is_empty() && !this.ended {
+            let mut bytes = [0; READ_BYTES];
+            let mut taken = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut this.socket).poll_read(context, &mut taken) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if taken.filled().is_empty() => {
+                    this.ended = true;
+                    this.repair.finish(&mut this.ready);
+                }
+                Poll::Ready(Ok(())) => this.repair.feed(taken.filled(), &mut this.ready),
+            }
+        }
+        this.give(buffer);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Repaired<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}

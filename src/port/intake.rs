@@ -1,0 +1,35 @@
+//! Where the ingress puts what it must not lose, and where the worker takes it from.
+
+use futures_util::future::BoxFuture;
+
+/// Why a message could not be made durable. The phone is told to try again; it will not, so somebody else must be told too.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDurable {
+    #[error("there is no room left")]
+    Full,
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Keeps messages in the order of their arrival.
+pub trait Intake: Send + Sync {
+    /// Returns when the message is durable.
+    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+}
+
+/// Reading what was kept went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InboxError(pub String);
+
+/// Messages in their order, until they are settled.
+pub trait Inbox: Send {
+    /// The next messages, at most `most`; waits for one. Empty when there will never be another.
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>>;
+
+    /// Everything handed out so far is done with.
+    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
+
+    /// Hand out again everything that is not settled.
+    fn rewind(&mut self) -> Result<(), InboxError>;
+}

@@ -1,0 +1,1 @@
+//! The ledger port comes with its first adapter.

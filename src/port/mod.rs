@@ -1,0 +1,5 @@
+//! What the services need from the outside world: a handful of coarse traits, each with its errors named by what the caller does next.
+
+pub mod clock;
+pub mod intake;
+pub mod ledger;

@@ -1,0 +1,141 @@
+//! The envelope in which a phone's request travels from the ingress to the worker: JSON with a version, the raw request inside, so that
+//! it can be read again when we understand more.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::fact::{EventId, Fact, Site};
+use crate::domain::policy::Policy;
+use crate::domain::time::At;
+use crate::provider::grandstream::{Body, NoDevice, Request, Unreadable};
+
+const VERSION: u32 = 1;
+
+/// How the body of the request is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyForm {
+    None,
+    Form,
+    Json,
+}
+
+/// A request that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    v: u32,
+    pub id: uuid::Uuid,
+    /// Microseconds since the epoch.
+    pub at: i64,
+    pub site: String,
+    pub from: Option<IpAddr>,
+    /// The request target without the token.
+    pub target: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    pub form: BodyForm,
+}
+
+/// Why a message is no envelope of ours, or holds no fact.
+#[derive(Debug, thiserror::Error)]
+pub enum BadEnvelope {
+    #[error("not JSON of the known form: {0}")]
+    Undecodable(#[from] serde_json::Error),
+    #[error("unknown version {0}")]
+    UnknownVersion(u32),
+    #[error("bad site name")]
+    BadSite,
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    NoDevice(#[from] NoDevice),
+}
+
+impl Envelope {
+    #[must_use]
+    pub fn new(id: EventId, at: At, site: &Site, from: Option<IpAddr>, target: &str, body: &str, form: BodyForm) -> Envelope {
+        let (target, body) = (target.to_owned(), body.to_owned());
+        Envelope { v: VERSION, id: uuid::Uuid::from_u128(id.0), at: at.0, site: site.as_str().to_owned(), from, target, body, form }
+    }
+
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an envelope holds only text and numbers")
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Says why it is none of ours.
+    pub fn decode(message: &[u8]) -> Result<Envelope, BadEnvelope> {
+        let version = serde_json::from_slice::<Version>(message)?.v;
+        if version != VERSION {
+            return Err(BadEnvelope::UnknownVersion(version));
+        }
+        Ok(serde_json::from_slice(message)?)
+    }
+
+    /// The fact that the request states.
+    ///
+    /// # Errors
+    /// Says why it states none.
+    pub fn fact<'p>(&self, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Result<Fact, BadEnvelope> {
+        let site = Site::parse(&self.site).ok_or(BadEnvelope::BadSite)?;
+        let body = match self.form {
+            BodyForm::None => Body::None,
+            BodyForm::Form => Body::Form(self.body.as_bytes()),
+            BodyForm::Json => Body::Json(self.body.as_bytes()),
+        };
+        let request = Request::read(&self.target, body)?;
+        let region = policy_of(&site).region;
+        Ok(request.report.into_fact(EventId(self.id.as_u128()), At(self.at), site, request.kind, region)?)
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope() -> Envelope {
+        let target = "/gs/cti/incoming?mac=000b82000001&local=203&remote=+4930111222";
+        Envelope::new(
+            EventId(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            At(1_767_225_600_000_000),
+            &Site::default(),
+            None,
+            target,
+            "",
+            BodyForm::None,
+        )
+    }
+
+    #[test]
+    fn the_stored_form_is_what_it_was() {
+        let stored = r#"{"v":1,"id":"01900000-0000-7000-8000-000000000001","at":1767225600000000,"site":"default","from":null,"target":"/gs/cti/incoming?mac=000b82000001&local=203&remote=+4930111222","form":"none"}"#;
+        assert_eq!(String::from_utf8(envelope().encode()).unwrap(), stored);
+        assert_eq!(Envelope::decode(stored.as_bytes()).unwrap(), envelope());
+        let policy = Policy::default();
+        let fact = envelope().fact(|_| &policy).unwrap();
+        assert_eq!((fact.at, fact.remote.unwrap().e164()), (At(1_767_225_600_000_000), Some("+4930111222")));
+    }
+
+    #[test]
+    fn what_is_none_of_ours_is_named() {
+        for (message, expected) in [
+            ("", "not JSON"),
+            ("[]", "not JSON"),
+            (r#"{"v":2}"#, "unknown version 2"),
+            (r#"{"v":1}"#, "not JSON"),
+            (r#"{"v":-1}"#, "not JSON"),
+        ] {
+            let error = Envelope::decode(message.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{message}: {error}");
+        }
+    }
+}
