@@ -7,3 +7,4 @@ pub mod ingress;
 pub mod port;
 pub mod provider;
 pub mod wire;
+pub mod worker;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
     ("port", &["domain", "wire"]),
+    ("worker", &["domain", "provider", "wire", "port"]),
     ("ingress", &["domain", "provider", "wire", "port"]),
     ("adapter", &["domain", "provider", "wire", "port"]),
     ("cli", &["domain", "provider", "wire", "adapter", "ingress"]),

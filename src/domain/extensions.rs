@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 
 use super::device::Extension;
 use super::fact::FactKey;
+use super::time::At;
 
 /// Extensions remembered per site; a site that reports more is misconfigured, and the surplus stays unknown.
 const EXTENSIONS_MAX: usize = 100_000;
@@ -25,6 +26,14 @@ impl Extensions {
         if self.first_report.len() < EXTENSIONS_MAX {
             self.first_report.entry(extension.as_str().into()).or_insert(by);
         }
+    }
+
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<(Extension, At)> {
+        let mut all: Vec<(Extension, At)> =
+            self.first_report.iter().filter_map(|(dial, first)| Some((Extension::parse(dial)?, first.at))).collect();
+        all.sort();
+        all
     }
 
     /// Whether a device had reported this extension by then. What is learned later never changes an earlier call.

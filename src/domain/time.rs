@@ -36,6 +36,14 @@ impl Span {
     }
 }
 
+impl Add for Span {
+    type Output = Span;
+
+    fn add(self, other: Span) -> Span {
+        Span(self.0.saturating_add(other.0))
+    }
+}
+
 impl Sub for At {
     type Output = Span;
 

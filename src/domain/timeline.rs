@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::device::Extension;
 use super::fact::{CallId, Fact, FactKey, Site};
 use super::fold::Fold;
 use super::notice::{Notice, NoticeKind, Told};
@@ -80,10 +81,12 @@ impl Timeline {
         }
     }
 
-    /// A timeline that has already seen these facts, without telling anybody about them.
+    /// A timeline that knows some extensions from before, and has seen these facts, without telling anybody about them.
     #[must_use]
-    pub fn rebuild(site: Site, policy: Arc<Policy>, facts: Vec<Fact>, watermark: At) -> Timeline {
+    pub fn rebuild(site: Site, policy: Arc<Policy>, known: &[(Extension, At)], facts: Vec<Fact>, watermark: At) -> Timeline {
         let mut timeline = Timeline::new(site, policy);
+        timeline.head.know(known);
+        timeline.snapshots = VecDeque::from([Snapshot { after: None, watermark: At::START, fold: timeline.head.clone() }]);
         timeline.apply(facts, watermark);
         timeline
     }
@@ -206,6 +209,12 @@ impl Timeline {
         }
         let oldest = self.snapshots.front().map_or(At::START, |oldest| oldest.watermark);
         self.announced.retain(|_, announced| announced.final_at.is_none_or(|at| at > oldest));
+    }
+
+    /// The extensions that devices have reported, and when first.
+    #[must_use]
+    pub fn known_extensions(&self) -> Vec<(Extension, At)> {
+        self.head.known_extensions()
     }
 
     /// The next instant at which the passing of time alone changes something.

@@ -18,7 +18,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 #[derive(Clone)]
 pub struct Key {
     id: char,
-    secret: Vec<u8>,
+    secret: Hmac<Sha256>,
 }
 
 impl std::fmt::Debug for Key {
@@ -32,13 +32,14 @@ impl Key {
     #[must_use]
     pub fn new(id: char, secret: &str) -> Option<Key> {
         let secret = secret.trim();
-        (!secret.is_empty()).then(|| Key { id, secret: secret.as_bytes().to_vec() })
+        let keyed = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+        (!secret.is_empty()).then_some(Key { id, secret: keyed })
     }
 
     /// The token of one device: the name of the key, and what only its secret can make of the device.
     #[must_use]
     pub fn token(&self, device: &Device) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
+        let mut mac = self.secret.clone();
         mac.update(device.to_string().as_bytes());
         let digest = mac.finalize().into_bytes();
         let mut token = String::with_capacity(TOKEN_CHARS + 1);

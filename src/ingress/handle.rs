@@ -151,10 +151,10 @@ impl Ingress {
     }
 
     async fn keep(&self, from: IpAddr, target: &str, body: &str, form: BodyForm) -> Result<EventId, Refusal> {
-        let (at, id) = self.stamp.receive();
-        let envelope = Envelope::new(id, at, &self.site, Some(from), target, body, form);
+        let receipt = self.stamp.receive();
+        let envelope = Envelope::new(receipt.id, receipt.at, &self.site, Some(from), target, body, form);
         match self.intake.keep(envelope.encode()).await {
-            Ok(()) => Ok(id),
+            Ok(()) => Ok(receipt.id),
             Err(error) => {
                 let full = matches!(error, NotDurable::Full);
                 tracing::error!(%error, full, "an event could not be kept; free space in the journal's folder, or give it another one");

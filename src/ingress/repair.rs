@@ -64,8 +64,7 @@ impl LineRepair {
                 State::RequestLine => self.request_line(input, output),
                 State::Overlong => self.overlong(input, output),
                 State::Header | State::Trailer | State::ChunkSize => self.followed_line(input, output),
-                State::Body { left } => self.counted(input, output, left),
-                State::Chunk { left } => self.counted(input, output, left),
+                State::Body { left } | State::Chunk { left } => self.counted(input, output, left),
             };
             input = &input[taken..];
         }

@@ -65,7 +65,7 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
 async fn rest_after(error: &io::Error) {
     const REST: Duration = Duration::from_millis(50);
     tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::interval_at(tokio::time::Instant::now() + REST, REST).tick().await;
+    tokio::time::sleep(REST).await;
 }
 
 async fn connection(socket: TcpStream, from: SocketAddr, seat: Seat, ingress: Arc<Ingress>, stop: CancellationToken) {
@@ -110,7 +110,7 @@ struct Gate {
 }
 
 struct Seat {
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     from: IpAddr,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -133,7 +133,7 @@ impl Gate {
         }
         *count += 1;
         drop(per_address);
-        Some(Seat { _seat: seat, from, per_address: Arc::clone(&self.per_address) })
+        Some(Seat { _permit: seat, from, per_address: Arc::clone(&self.per_address) })
     }
 }
 

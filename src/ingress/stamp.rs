@@ -1,6 +1,7 @@
 //! Receipt: every accepted request gets an instant and an id, once. Instants of one ingress never go back, whatever the clock does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::fact::EventId;
 use crate::domain::time::{At, Span};
@@ -8,36 +9,64 @@ use crate::port::clock::Clock;
 
 pub struct Stamp {
     clock: Arc<dyn Clock>,
-    last: Mutex<At>,
+    given: Mutex<Given>,
+}
+
+#[derive(Debug)]
+struct Given {
+    last: At,
+    /// Instants of requests that are not durable yet.
+    under_way: BTreeSet<At>,
+}
+
+/// A request that is being made durable. Until it is dropped, no promise goes beyond its instant.
+pub struct Receipt<'s> {
+    stamp: &'s Stamp,
+    pub at: At,
+    pub id: EventId,
 }
 
 impl Stamp {
     /// Goes on after the last instant that was given before.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, last: At) -> Stamp {
-        Stamp { clock, last: Mutex::new(last) }
+        Stamp { clock, given: Mutex::new(Given { last, under_way: BTreeSet::new() }) }
     }
 
     /// The instant and the id of a request that is received now.
-    pub fn receive(&self) -> (At, EventId) {
-        let at = self.next_instant();
+    pub fn receive(&self) -> Receipt<'_> {
+        let mut given = self.given();
+        let at = next(&mut given, self.clock.now());
+        given.under_way.insert(at);
         let seconds = u64::try_from(at.0.div_euclid(1_000_000)).unwrap_or(0);
         let nanos = u32::try_from(at.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
         let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
-        (at, EventId(uuid::Uuid::new_v7(timestamp).as_u128()))
+        Receipt { stamp: self, at, id: EventId(uuid::Uuid::new_v7(timestamp).as_u128()) }
     }
 
-    /// An instant at or before which nothing will be received any more.
+    /// An instant at or before which nothing will become durable any more.
     pub fn promise(&self) -> At {
-        self.next_instant()
+        let mut given = self.given();
+        match given.under_way.first() {
+            Some(first) => *first - Span(1),
+            None => next(&mut given, self.clock.now()),
+        }
     }
 
-    fn next_instant(&self) -> At {
-        let now = self.clock.now();
-        // Somebody panicked while holding it: the instant itself is still whole.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = now.max(*last + Span(1));
-        *last
+    fn given(&self) -> MutexGuard<'_, Given> {
+        // Somebody panicked while holding it: the instants themselves are still whole.
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn next(given: &mut Given, now: At) -> At {
+    given.last = now.max(given.last + Span(1));
+    given.last
+}
+
+impl Drop for Receipt<'_> {
+    fn drop(&mut self) {
+        self.stamp.given().under_way.remove(&self.at);
     }
 }
 
@@ -59,13 +88,26 @@ mod tests {
     fn instants_never_go_back_and_ids_are_of_their_time() {
         let clock = Arc::new(Hand(AtomicI64::new(5_000_000)));
         let stamp = Stamp::new(clock.clone(), At(4_000_000));
-        let (first, id) = stamp.receive();
+        let first = stamp.receive();
         clock.0.store(1_000_000, Ordering::Relaxed);
-        let (second, other) = stamp.receive();
-        assert_eq!((first, second), (At(5_000_000), At(5_000_001)));
-        assert_ne!(id, other);
-        let version = uuid::Uuid::from_u128(id.0).get_version_num();
-        assert_eq!((version, id.0 >> 80), (7, 5_000));
-        assert!(stamp.promise() > second);
+        let second = stamp.receive();
+        assert_eq!((first.at, second.at), (At(5_000_000), At(5_000_001)));
+        assert_ne!(first.id, second.id);
+        let version = uuid::Uuid::from_u128(first.id.0).get_version_num();
+        assert_eq!((version, first.id.0 >> 80), (7, 5_000));
+    }
+
+    #[test]
+    fn no_promise_goes_beyond_a_request_that_is_not_durable() {
+        let stamp = Stamp::new(Arc::new(Hand(AtomicI64::new(5_000_000))), At(0));
+        let first = stamp.receive();
+        let second = stamp.receive();
+        assert_eq!(stamp.promise(), first.at - Span(1));
+        drop(first);
+        assert_eq!(stamp.promise(), second.at - Span(1));
+        let last = second.at;
+        drop(second);
+        assert!(stamp.promise() > last);
+        assert!(stamp.receive().at > stamp.promise() - Span(2));
     }
 }

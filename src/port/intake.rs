@@ -30,6 +30,6 @@ pub trait Inbox: Send {
     /// Everything handed out so far is done with.
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
 
-    /// Hand out again everything that is not settled.
-    fn rewind(&mut self) -> Result<(), InboxError>;
+    /// The last word before a stop: what is settled is remembered.
+    fn close(&mut self) -> Result<(), InboxError>;
 }

@@ -1,1 +1,85 @@
-//! The ledger port comes with its first adapter.
+//! The truth: facts for good, and the records made from them, written together or not at all.
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, EventId, Fact, Site};
+use crate::domain::record::CallRecord;
+use crate::domain::time::At;
+
+/// Why the ledger did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Try the same again later.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// Somebody else owns the partition now: stop, and forget everything held in memory.
+    #[error("another worker has taken over")]
+    Fenced,
+    /// Trying again will not help.
+    #[error("the database holds what cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// A fact with the message it came in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub fact: Fact,
+    pub message: Vec<u8>,
+}
+
+/// A message that holds no fact.
+#[derive(Clone, Debug)]
+pub struct Dead {
+    pub message: Vec<u8>,
+    pub reason: String,
+}
+
+/// What one batch changes; all of it, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub facts: Vec<Received>,
+    pub dead: Vec<Dead>,
+    /// Calls as they stand now, and whether that is final.
+    pub calls: Vec<(CallRecord, bool)>,
+    /// Calls that turned out to be none.
+    pub withdrawn: Vec<CallId>,
+    pub watermark: Option<At>,
+}
+
+impl Changes {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty() && self.dead.is_empty() && self.calls.is_empty() && self.withdrawn.is_empty()
+    }
+}
+
+/// Where the worker left off.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub watermark: Option<At>,
+    /// The messages of the facts from which the calls that are not final can be folded again, in their order.
+    pub messages: Vec<Vec<u8>>,
+    /// The calls that are not final.
+    pub open: Vec<CallId>,
+    /// The extensions devices have reported, and when first.
+    pub extensions: Vec<(Site, Extension, At)>,
+}
+
+/// The writing side; one owner at a time.
+pub trait Ledger: Send + Sync {
+    /// Takes the partition over and tells where the last owner left off.
+    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>>;
+
+    /// Which of these facts are not in the ledger yet.
+    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
+
+    /// Writes a batch. Doing it twice is doing it once.
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;
+
+    /// The messages of a site's facts received in a stretch of time, in their order.
+    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
+
+    /// The ids of a site's calls that began in a stretch of time.
+    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>>;
+}

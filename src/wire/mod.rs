@@ -4,4 +4,5 @@ pub mod call_json;
 pub mod envelope;
 pub mod fact_line;
 pub mod instant;
+pub mod message;
 pub mod policy_file;

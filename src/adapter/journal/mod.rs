@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod follower;
+mod ports;
 mod record;
 mod scan;
 mod writer;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use checkpoint::Position;
 pub use follower::{Entry, Follower};
+pub use ports::JournalInbox;
 pub use scan::Damage;
 use writer::{Append, Writer};
 

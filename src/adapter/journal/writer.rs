@@ -83,7 +83,10 @@ impl Writer {
         }
         if self.segment.is_some() {
             match self.append_and_sync() {
-                Ok(()) => return self.written(sequence),
+                Ok(()) => {
+                    self.written(sequence);
+                    return Ok(());
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                     return Err(Refused::Full);
                 }
@@ -96,15 +99,15 @@ impl Writer {
             self.segment = None;
             unavailable(error)
         })?;
-        self.written(sequence)
+        self.written(sequence);
+        Ok(())
     }
 
-    fn written(&mut self, next_sequence: u64) -> Result<(), Refused> {
+    fn written(&mut self, next_sequence: u64) {
         self.end.next_sequence = next_sequence;
         self.end.position.offset += self.buffer.len() as u64;
         self.end.total_bytes += self.buffer.len() as u64;
         self.announce.send_replace(self.end.position);
-        Ok(())
     }
 
     /// Appends the buffer. A write that fails half way is undone, so that the next one begins at a record's boundary.

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 use super::call::{Call, Rule, Step};
 use super::device::{Device, Extension};
 use super::extensions::Extensions;
-use super::fact::{CallId, Fact, Kind, Site};
+use super::fact::{CallId, EventId, Fact, FactKey, Kind, Site};
 use super::leg::{CallSlot, Leg, LegSlot};
 use super::number::PartyKey;
 use super::policy::Policy;
@@ -95,6 +95,18 @@ impl Fold {
     /// From now on every record says what each of its facts did.
     pub fn keep_steps(&mut self) {
         self.keep_steps = true;
+    }
+
+    /// Knows extensions that were reported before the first fact to come.
+    pub fn know(&mut self, extensions: &[(Extension, At)]) {
+        let known = Arc::make_mut(&mut self.extensions);
+        for (extension, first_report) in extensions {
+            known.learn(extension, FactKey { at: *first_report, id: EventId(0) });
+        }
+    }
+
+    pub fn known_extensions(&self) -> Vec<(Extension, At)> {
+        self.extensions.all()
     }
 
     /// Folds the next fact. The caller keeps the order: no fact may come before one already folded.

@@ -54,12 +54,11 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let rest = path.strip_prefix(PREFIX).ok_or(Unreadable::NotAnEventPath)?;
         let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
-        let (token, event, in_path) = match kind_of(first) {
-            Some(_) => (None, first, after_first),
-            None => {
-                let (event, in_path) = after_first.split_once('/').unwrap_or((after_first, ""));
-                (Some(first.to_owned()), event, in_path)
-            }
+        let (token, event, in_path) = if kind_of(first).is_some() {
+            (None, first, after_first)
+        } else {
+            let (event, in_path) = after_first.split_once('/').unwrap_or((after_first, ""));
+            (Some(first.to_owned()), event, in_path)
         };
         let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
         let mut reader = Reader { report: Report::default(), taken: 0 };
@@ -123,15 +122,12 @@ fn unescape(bytes: &[u8]) -> String {
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
         let escaped = if *first == b'%' { after.first_chunk::<2>().and_then(hex_byte) } else { None };
-        match escaped {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = escaped {
+            plain.push(byte);
+            rest = &after[2..];
+        } else {
+            plain.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&plain).into_owned()

@@ -1,0 +1,15 @@
+DROP TABLE partition_owner;
+DROP TABLE dead_events;
+DROP TABLE api_tokens;
+DROP TABLE transfer_contexts;
+DROP TABLE agents;
+DROP TABLE extensions;
+DROP TABLE devices;
+DROP TABLE call_stats;
+DROP TABLE missed_call_logs;
+DROP TABLE call_links;
+DROP TABLE call_participants;
+DROP TABLE call_logs;
+DROP TABLE call_states;
+DROP TABLE call_events;
+DROP TABLE sites;

@@ -1,0 +1,230 @@
+//! The writing side: one transaction per batch, guarded by the owner of the partition.
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use sqlx::{Connection, Row, SqliteConnection};
+
+use super::{SqliteLedger, rows, unavailable};
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, EventId, Site};
+use crate::domain::time::At;
+use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
+
+/// The one partition there is without a broker.
+const PART: i64 = 0;
+/// Facts from before the first open call that may have something to do with it.
+const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
+
+const INSERT_EVENTS: &str = "INSERT OR IGNORE INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
+ SELECT value->>'event_id', value->>'site', value->>'received_at', value->>'event', value->>'device', value->>'extension', value->>'remote', value->>'remote_e164', value->>'call_ref', value->>'envelope' FROM json_each(?1)";
+const INSERT_SITES: &str =
+    "INSERT OR IGNORE INTO sites (site, first_seen) SELECT value->>'site', min(value->>'received_at') FROM json_each(?1) GROUP BY 1";
+const UPSERT_DEVICES: &str = "INSERT INTO devices (site, device, last_seen) SELECT value->>'site', value->>'device', max(value->>'received_at') FROM json_each(?1) WHERE true GROUP BY 1, 2
+ ON CONFLICT DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)";
+const UPSERT_EXTENSIONS: &str = "INSERT INTO extensions (site, extension, first_report) SELECT value->>'site', value->>'extension', min(value->>'received_at') FROM json_each(?1) WHERE value->>'extension' IS NOT NULL GROUP BY 1, 2
+ ON CONFLICT DO UPDATE SET first_report = min(first_report, excluded.first_report)";
+const INSERT_DEAD: &str = "INSERT OR IGNORE INTO dead_events (digest, reason, message) SELECT value->>'digest', value->>'reason', unhex(value->>'message') FROM json_each(?1)";
+const UPSERT_CALLS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
+ SELECT value->>'call_id', value->>'site', value->>'direction', value->>'status', value->>'outcome', value->>'from_number', value->>'from_e164', value->>'to_number', value->>'to_e164', value->>'answered_by', value->>'started_at', value->>'answered_at', value->>'ended_at', value->>'ring_us', value->>'talk_us', value->>'total_us', value->>'is_final', value->>'record' FROM json_each(?1) WHERE true
+ ON CONFLICT DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, is_final = excluded.is_final, record = excluded.record";
+const INSERT_PARTICIPANTS: &str = "INSERT INTO call_participants (call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)
+ SELECT value->>'call_id', value->>'place', value->>'extension', value->>'device', value->>'role', value->>'rang_at', value->>'answered_at', value->>'left_at', value->>'outcome' FROM json_each(?1)";
+const INSERT_LINKS: &str = "INSERT OR REPLACE INTO call_links (call_id, linked_call_id, kind, confidence, reason)
+ SELECT value->>'call_id', value->>'linked_call_id', value->>'kind', value->>'confidence', value->>'reason' FROM json_each(?1)";
+const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
+ SELECT value->>'call_id', NULL, 'grandstream', value->>'site', value->>'direction', value->>'status', value->>'from_number', value->>'to_number', value->>'record', value->>'started_at', ?2, value->>'ended_at' FROM json_each(?1) WHERE value->>'is_final' = 0
+ ON CONFLICT DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, call_metadata = excluded.call_metadata, updated_at = excluded.updated_at, ended_at = excluded.ended_at";
+const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
+ SELECT value->>'call_id', value->>'site', value->>'from_number', value->>'from_e164', value->>'extensions', value->>'missed_at' FROM json_each(?1) WHERE true
+ ON CONFLICT DO UPDATE SET extensions = excluded.extensions, missed_at = excluded.missed_at, retracted = 0";
+/// A missed call whose call is written again without being missed was answered after all.
+const RETRACT_MISSED: &str = "UPDATE missed_call_logs SET retracted = 1
+ WHERE call_id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS (SELECT 1 FROM call_logs WHERE call_logs.call_id = missed_call_logs.call_id AND outcome = 'missed')";
+/// Statistics of an hour are what its logs say.
+const DELETE_STATS: &str = "DELETE FROM call_stats WHERE (site, hour) IN (SELECT value->>'site', value->>'hour' FROM json_each(?1))";
+const INSERT_STATS: &str = "INSERT INTO call_stats (site, hour, direction, calls, answered, missed, ring_us, talk_us)
+ SELECT touched.value->>'site', touched.value->>'hour', direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)
+ FROM json_each(?1) AS touched JOIN call_logs ON call_logs.site = touched.value->>'site' AND started_at >= touched.value->>'hour' AND started_at < (touched.value->>'hour') + ?2
+ WHERE outcome IS NOT NULL GROUP BY 1, 2, 3";
+
+impl Ledger for SqliteLedger {
+    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            take_over(&mut writer, &self.owner).await.map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            let known: Vec<String> =
+                sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
+                    .bind(rows::ids(ids))
+                    .fetch_all(&mut *writer)
+                    .await
+                    .map_err(|error| unavailable(&error))?;
+            let known: std::collections::HashSet<String> = known.into_iter().collect();
+            Ok(ids.iter().copied().filter(|id| !known.contains(&id.to_string())).collect())
+        })
+    }
+
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| unavailable(&error))?;
+            if !owns(&mut transaction, &self.owner, changes.watermark).await.map_err(|error| unavailable(&error))? {
+                return Err(LedgerError::Fenced);
+            }
+            write(&mut transaction, changes).await.map_err(|error| unavailable(&error))?;
+            transaction.commit().await.map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT envelope FROM call_events WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3 ORDER BY received_at, event_id";
+            let texts: Vec<String> = sqlx::query_scalar(sql)
+                .bind(site.as_str())
+                .bind(from.0)
+                .bind(to.0)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            Ok(texts.into_iter().map(String::into_bytes).collect())
+        })
+    }
+
+    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
+            let texts: Vec<String> = sqlx::query_scalar(sql)
+                .bind(site.as_str())
+                .bind(from.0)
+                .bind(to.0)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            texts.iter().map(|text| call_id(text)).collect()
+        })
+    }
+}
+
+fn call_id(text: &str) -> Result<CallId, LedgerError> {
+    uuid::Uuid::try_parse(text).map(|id| EventId(id.as_u128())).map_err(|_| LedgerError::Corrupt(format!("{text:?} is no call id")))
+}
+
+async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standing, sqlx::Error> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let sql = "INSERT INTO partition_owner (part, epoch, owner, watermark) VALUES (?1, 1, ?2, ?3)
+        ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark";
+    let watermark: i64 = sqlx::query_scalar(sql).bind(PART).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
+    let open: Vec<(String, i64)> = sqlx::query("SELECT call_id, started_at FROM call_logs WHERE is_final = 0")
+        .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+        .fetch_all(&mut *transaction)
+        .await?;
+    let since = open.iter().map(|(_, started)| *started).min().map(|first| first - BEFORE_OPEN_CALLS_US);
+    let messages: Vec<String> = match since {
+        None => Vec::new(),
+        Some(since) => {
+            let sql = "SELECT envelope FROM call_events WHERE received_at >= ?1 ORDER BY received_at, event_id";
+            sqlx::query_scalar(sql).bind(since).fetch_all(&mut *transaction).await?
+        }
+    };
+    let extensions: Vec<(String, String, i64)> = sqlx::query("SELECT site, extension, first_report FROM extensions")
+        .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1), row.get(2)))
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
+    Ok(Standing {
+        watermark: (watermark != At::START.0).then_some(At(watermark)),
+        messages: messages.into_iter().map(String::into_bytes).collect(),
+        open: open.iter().filter_map(|(text, _)| call_id(text).ok()).collect(),
+        extensions: extensions.into_iter().filter_map(known).collect(),
+    })
+}
+
+/// The fence: only the last owner writes. Moves the watermark on the way.
+async fn owns(transaction: &mut SqliteConnection, owner: &str, watermark: Option<At>) -> Result<bool, sqlx::Error> {
+    let sql = "UPDATE partition_owner SET watermark = max(watermark, ?3) WHERE part = ?1 AND owner = ?2";
+    let done = sqlx::query(sql).bind(PART).bind(owner).bind(watermark.unwrap_or(At::START).0).execute(transaction).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+    if !changes.facts.is_empty() {
+        let events = rows::array(&changes.facts.iter().map(rows::event).collect::<Vec<_>>());
+        for sql in [INSERT_EVENTS, INSERT_SITES, UPSERT_DEVICES, UPSERT_EXTENSIONS] {
+            run(transaction, sql, &events).await?;
+        }
+    }
+    if !changes.dead.is_empty() {
+        let dead = rows::array(&changes.dead.iter().map(rows::dead).collect::<Vec<_>>());
+        run(transaction, INSERT_DEAD, &dead).await?;
+    }
+    if changes.calls.is_empty() && changes.withdrawn.is_empty() {
+        return Ok(());
+    }
+    write_calls(transaction, changes).await
+}
+
+async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+    // A call may have changed and finished within the batch: the last word counts.
+    let mut last: Vec<&(crate::domain::record::CallRecord, bool)> = Vec::with_capacity(changes.calls.len());
+    let mut seen = std::collections::HashSet::new();
+    for call in changes.calls.iter().rev() {
+        if seen.insert(call.0.id) {
+            last.push(call);
+        }
+    }
+    let mut all: Vec<CallId> = seen.into_iter().collect();
+    let mut hours = touched_hours(transaction, &changes.withdrawn, &all).await?;
+    all.extend(&changes.withdrawn);
+    let ids = rows::ids(&all);
+    run(transaction, "DELETE FROM call_participants WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
+    run(transaction, "DELETE FROM call_links WHERE by_hand = 0 AND call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
+    run(transaction, "DELETE FROM call_states WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
+    run(transaction, "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))", &rows::ids(&changes.withdrawn)).await?;
+
+    let calls = rows::array(&last.iter().map(|(record, is_final)| rows::call(record, *is_final)).collect::<Vec<_>>());
+    run(transaction, UPSERT_CALLS, &calls).await?;
+    let updated = changes.watermark.unwrap_or(At::START).0;
+    sqlx::query(UPSERT_STATES).bind(&calls).bind(updated).execute(&mut *transaction).await?;
+    let participants: Vec<Value> = last.iter().flat_map(|(record, _)| rows::participants(record)).collect();
+    run(transaction, INSERT_PARTICIPANTS, &rows::array(&participants)).await?;
+    let links: Vec<Value> = last.iter().flat_map(|(record, _)| rows::links(record)).collect();
+    if !links.is_empty() {
+        run(transaction, INSERT_LINKS, &rows::array(&links)).await?;
+    }
+    let missed: Vec<Value> = last.iter().filter_map(|(record, _)| rows::missed(record)).collect();
+    if !missed.is_empty() {
+        run(transaction, UPSERT_MISSED, &rows::array(&missed)).await?;
+    }
+    run(transaction, RETRACT_MISSED, &ids).await?;
+
+    hours.extend(last.iter().map(|(record, _)| hour_of(record.site.as_str(), record.started_at.0)));
+    hours.sort_by_key(ToString::to_string);
+    hours.dedup();
+    let hours = rows::array(&hours);
+    run(transaction, DELETE_STATS, &hours).await?;
+    sqlx::query(INSERT_STATS).bind(&hours).bind(rows::HOUR_US).execute(&mut *transaction).await?;
+    Ok(())
+}
+
+/// The hours in which calls that are written again were counted before.
+async fn touched_hours(transaction: &mut SqliteConnection, withdrawn: &[CallId], changed: &[CallId]) -> Result<Vec<Value>, sqlx::Error> {
+    let both: Vec<CallId> = withdrawn.iter().chain(changed).copied().collect();
+    let sql = "SELECT site, started_at FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))";
+    let rows: Vec<(String, i64)> =
+        sqlx::query(sql).bind(rows::ids(&both)).map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1))).fetch_all(transaction).await?;
+    Ok(rows.iter().map(|(site, started)| hour_of(site, *started)).collect())
+}
+
+fn hour_of(site: &str, started_us: i64) -> Value {
+    serde_json::json!({ "site": site, "hour": started_us - started_us.rem_euclid(rows::HOUR_US) })
+}
+
+async fn run(transaction: &mut SqliteConnection, sql: &'static str, rows: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).bind(rows).execute(transaction).await.map(|_| ())
+}

@@ -1,0 +1,103 @@
+//! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects.
+
+use std::collections::{BTreeMap, HashSet};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Worker, WorkerError};
+use crate::domain::fact::{EventId, Fact, Site};
+use crate::domain::time::At;
+use crate::domain::{Delta, Timeline};
+use crate::port::fanout::News;
+use crate::port::ledger::{Changes, Dead, Received};
+use crate::wire::envelope::{BadEnvelope, Envelope};
+use crate::wire::message::Message;
+
+impl Worker {
+    pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>, stop: &CancellationToken) -> Result<(), WorkerError> {
+        let mut changes = self.read(messages);
+        self.drop_known(&mut changes).await?;
+        let news = self.reconstruct(&mut changes).await?;
+        if (!changes.is_empty() || changes.watermark.is_some()) && !self.commit(&changes, stop).await? {
+            return Ok(());
+        }
+        count(&changes);
+        self.fanout.tell(news);
+        self.inbox.settle().await?;
+        Ok(())
+    }
+
+    /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
+    fn read(&self, messages: Vec<Vec<u8>>) -> Changes {
+        let mut changes = Changes::default();
+        for message in messages {
+            let read = Message::decode(&message).and_then(|decoded| match decoded {
+                Message::Report(envelope) => self.fact(&envelope).map(Some),
+                Message::Tick(at) => {
+                    changes.watermark = changes.watermark.max(Some(at));
+                    Ok(None)
+                }
+            });
+            match read {
+                Ok(Some(fact)) => changes.facts.push(Received { fact, message }),
+                Ok(None) => {}
+                Err(error) => changes.dead.push(Dead { message, reason: error.to_string() }),
+            }
+        }
+        changes
+    }
+
+    pub(super) fn fact(&self, envelope: &Envelope) -> Result<Fact, BadEnvelope> {
+        envelope.fact(|site| self.policies.of(site))
+    }
+
+    /// Facts that an earlier batch brought already, or this one twice.
+    async fn drop_known(&self, changes: &mut Changes) -> Result<(), WorkerError> {
+        if changes.facts.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<EventId> = changes.facts.iter().map(|received| received.fact.id).collect();
+        let mut unknown: HashSet<EventId> = self.ledger.unknown(&ids).await?.into_iter().collect();
+        changes.facts.retain(|received| unknown.remove(&received.fact.id));
+        Ok(())
+    }
+
+    /// The pure part: what these facts and the watermark make of the calls.
+    async fn reconstruct(&mut self, changes: &mut Changes) -> Result<Vec<News>, WorkerError> {
+        let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
+        for received in &changes.facts {
+            by_site.entry(received.fact.site.clone()).or_default().push(received.fact.clone());
+        }
+        self.watermark = self.watermark.max(changes.watermark.unwrap_or(At::START));
+        let quiet: Vec<Site> = self.sites.keys().filter(|site| !by_site.contains_key(site)).cloned().collect();
+        by_site.extend(quiet.into_iter().map(|site| (site, Vec::new())));
+        let mut news = Vec::new();
+        for (site, facts) in by_site {
+            let policy = self.policies.of(&site).clone();
+            let timeline = self.sites.entry(site.clone()).or_insert_with(|| Timeline::new(site.clone(), policy));
+            let mut delta = timeline.apply(facts, self.watermark);
+            if !delta.late.is_empty() {
+                delta = self.refold(&site, delta, changes).await?;
+            }
+            self.collect(delta, changes, &mut news);
+        }
+        Ok(news)
+    }
+
+    fn collect(&self, delta: Delta, changes: &mut Changes, news: &mut Vec<News>) {
+        let records =
+            delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
+        let calls: Vec<_> = records.filter(|(record, _)| !self.fragments.contains(&record.id)).collect();
+        for notice in delta.notices.into_iter().filter(|notice| !self.fragments.contains(&notice.call)) {
+            let record = calls.iter().rev().find(|(record, _)| record.id == notice.call).map(|(record, _)| record.clone());
+            news.push(News { notice, record });
+        }
+        changes.calls.extend(calls);
+        changes.withdrawn.extend(delta.withdrawn.into_iter().filter(|call| !self.fragments.contains(call)));
+    }
+}
+
+fn count(changes: &Changes) {
+    metrics::counter!("cordboard_worker_stored_total").increment(changes.facts.len() as u64);
+    metrics::counter!("cordboard_worker_dead_total").increment(changes.dead.len() as u64);
+}

@@ -1,0 +1,94 @@
+//! The worker: messages in, calls out. One actor per partition; everything it decides is decided by the pure core, everything it does
+//! is done in [`handle`].
+
+mod handle;
+mod recover;
+mod refold;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Timeline;
+use crate::domain::fact::{CallId, Site};
+use crate::domain::time::At;
+use crate::port::fanout::Fanout;
+use crate::port::intake::{Inbox, InboxError};
+use crate::port::ledger::{Changes, Ledger, LedgerError};
+use crate::wire::policy_file::Policies;
+
+/// Messages handled in one transaction.
+pub const BATCH_MESSAGES_MAX: usize = 1_024;
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// Why a worker ends before it is asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+}
+
+/// One partition and what is known of its sites.
+pub struct Worker {
+    inbox: Box<dyn Inbox>,
+    ledger: Arc<dyn Ledger>,
+    fanout: Arc<dyn Fanout>,
+    policies: Policies,
+    sites: BTreeMap<Site, Timeline>,
+    watermark: At,
+    /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
+    fragments: HashSet<CallId>,
+}
+
+impl Worker {
+    /// Works until the stop is asked for; the batch under way is finished first.
+    ///
+    /// # Errors
+    /// When another worker has taken over, or the inbox cannot be read.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
+        let worked = self.work(&stop).await;
+        self.inbox.close()?;
+        worked
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), WorkerError> {
+        loop {
+            let messages = tokio::select! {
+                messages = self.inbox.next(BATCH_MESSAGES_MAX) => messages?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            if messages.is_empty() {
+                return Ok(());
+            }
+            self.handle(messages, stop).await?;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Commits, again and again while the database is away: the batch stays where it is, and nothing overtakes it.
+    async fn commit(&self, changes: &Changes, stop: &CancellationToken) -> Result<bool, WorkerError> {
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            match self.ledger.commit(changes).await {
+                Ok(()) => return Ok(true),
+                Err(error @ LedgerError::Unavailable(_)) => {
+                    tracing::error!(%error, retry_in_ms = back_off.as_millis(), "a batch could not be committed and waits; check the database's disk and locks");
+                    metrics::counter!("cordboard_worker_commit_retries_total").increment(1);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(back_off) => {}
+                () = stop.cancelled() => return Ok(false),
+            }
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Starting: take the partition over, and fold the history that the open calls come from.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::{Worker, WorkerError};
+use crate::domain::Timeline;
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, Fact, Site};
+use crate::domain::time::At;
+use crate::port::fanout::Fanout;
+use crate::port::intake::Inbox;
+use crate::port::ledger::{Ledger, Standing};
+use crate::wire::message::Message;
+use crate::wire::policy_file::Policies;
+
+impl Worker {
+    /// Takes over where the last owner of the partition left off.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn start(
+        inbox: Box<dyn Inbox>,
+        ledger: Arc<dyn Ledger>,
+        fanout: Arc<dyn Fanout>,
+        policies: Policies,
+    ) -> Result<Worker, WorkerError> {
+        let standing = ledger.take_over().await?;
+        let watermark = standing.watermark.unwrap_or(At::START);
+        let mut worker = Worker { inbox, ledger, fanout, policies, sites: BTreeMap::new(), watermark, fragments: HashSet::new() };
+        worker.restore(standing);
+        Ok(worker)
+    }
+
+    fn restore(&mut self, standing: Standing) {
+        let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
+        for message in &standing.messages {
+            let fact = Message::decode(message).ok().and_then(|message| match message {
+                Message::Report(envelope) => self.fact(&envelope).ok(),
+                Message::Tick(_) => None,
+            });
+            if let Some(fact) = fact {
+                facts.entry(fact.site.clone()).or_default().push(fact);
+            }
+        }
+        let mut extensions: BTreeMap<Site, Vec<(Extension, At)>> = BTreeMap::new();
+        for (site, extension, first_report) in standing.extensions {
+            facts.entry(site.clone()).or_default();
+            extensions.entry(site).or_default().push((extension, first_report));
+        }
+        let open: HashSet<CallId> = standing.open.into_iter().collect();
+        for (site, facts) in facts {
+            let known = extensions.remove(&site).unwrap_or_default();
+            let timeline = Timeline::rebuild(site.clone(), self.policies.of(&site).clone(), &known, facts, self.watermark);
+            self.fragments.extend(timeline.open_calls().iter().map(|record| record.id).filter(|call| !open.contains(call)));
+            self.sites.insert(site, timeline);
+        }
+        tracing::info!(sites = self.sites.len(), open_calls = open.len(), "history folded");
+    }
+}

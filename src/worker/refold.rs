@@ -1,0 +1,47 @@
+//! Facts from before what is kept in memory: the history around them is folded again, and the records it had made are corrected.
+
+use std::collections::HashSet;
+
+use super::{Worker, WorkerError};
+use crate::domain::fact::{CallId, Fact, Site};
+use crate::domain::time::{At, Span};
+use crate::domain::{Delta, Timeline, reconstruct};
+use crate::port::ledger::Changes;
+use crate::wire::message::Message;
+
+impl Worker {
+    /// Folds the site's history again with the late facts in it. The delta then holds every call of that stretch as it is now.
+    pub(super) async fn refold(&mut self, site: &Site, delta: Delta, changes: &Changes) -> Result<Delta, WorkerError> {
+        metrics::counter!("cordboard_worker_refolds_total").increment(1);
+        let policy = self.policies.of(site).clone();
+        let first = delta.late.iter().map(|fact| fact.at).min().unwrap_or(self.watermark);
+        // No call that began earlier can have anything to do with the late facts.
+        let reach = Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window;
+        let (from, trusted) = (first - (reach + reach), first - reach);
+        let mut facts = self.history(site, from).await?;
+        facts.extend(changes.facts.iter().map(|received| &received.fact).filter(|fact| fact.site == *site).cloned());
+
+        let now = self.watermark;
+        let records = reconstruct(site.clone(), policy.clone(), &facts, At::END.min(now.max(first)));
+        let records: Vec<_> = records.into_iter().filter(|record| record.started_at >= trusted).collect();
+        let present: HashSet<CallId> = records.iter().map(|record| record.id).collect();
+        let stored = self.ledger.calls_begun(site, trusted, At::END).await?;
+        let withdrawn = stored.into_iter().filter(|call| !present.contains(call)).collect();
+
+        let known = self.sites.get(site).map(Timeline::known_extensions).unwrap_or_default();
+        let timeline = Timeline::rebuild(site.clone(), policy, &known, facts, now);
+        let open: HashSet<CallId> = timeline.open_calls().iter().map(|record| record.id).collect();
+        self.sites.insert(site.clone(), timeline);
+        let (changed, finished) = records.into_iter().partition(|record| open.contains(&record.id));
+        Ok(Delta { changed, finished, withdrawn, notices: delta.notices, late: Vec::new(), duplicates: delta.duplicates })
+    }
+
+    async fn history(&self, site: &Site, from: At) -> Result<Vec<Fact>, WorkerError> {
+        let messages = self.ledger.messages(site, from, At::END).await?;
+        let fact = |message: &Vec<u8>| match Message::decode(message) {
+            Ok(Message::Report(envelope)) => self.fact(&envelope).ok(),
+            _ => None,
+        };
+        Ok(messages.iter().filter_map(fact).collect())
+    }
+}
