@@ -157,7 +157,7 @@ async fn every_request_line_is_accepted_with_its_fields_right() {
         let shown = String::from_utf8_lossy(line).into_owned();
         assert_eq!(running.status(line).await, 200, "{shown}");
         let fact = running.last();
-        assert_eq!(fact.remote.as_ref().map(|number| number.raw()), Some(remote), "{shown}");
+        assert_eq!(fact.remote.as_ref().map(cordboard::domain::number::Number::raw), Some(remote), "{shown}");
         assert_eq!(fact.local.as_ref().map_or("", |own| own.as_str()), local, "{shown}");
         assert_eq!(fact.device.to_string(), device, "{shown}");
         assert_eq!(fact.remote_name.as_deref().unwrap_or(""), name, "{shown}");
@@ -185,7 +185,7 @@ async fn all_of_them_on_one_connection_lose_nothing() {
 #[tokio::test]
 async fn what_is_no_event_is_answered_with_its_reason_and_keeps_nothing() {
     let running = Running::open().await;
-    let many: String = (0..65).map(|n| format!("&p{n}=1")).collect();
+    let many = "&p=1".repeat(65);
     let cases: [(Vec<u8>, u16); 10] = [
         (b"HEAD /gs/cti/incoming?mac=1&remote=2".to_vec(), 405),
         (b"PUT /gs/cti/incoming?mac=1&remote=2".to_vec(), 405),

@@ -7,6 +7,7 @@ use super::leg::LegSlot;
 use super::link::Link;
 use super::number::{Number, PartyKey};
 use super::time::At;
+use super::transfer::TransferState;
 
 /// Legs a call may gather; further ones are folded into a call of their own.
 pub(super) const LEGS_MAX: usize = 512;
@@ -25,15 +26,20 @@ pub(super) struct Attempt {
     pub started: At,
     /// The phone itself said that it transfers.
     pub explicit: bool,
-    /// The party left while the consultation went on, which then became a call of its own.
-    pub abandoned: bool,
+    /// What came of it, where the legs that would tell have become a call of their own.
+    pub settled: Option<TransferState>,
     /// Turned out to be no attempt at all: its legs belong elsewhere.
     pub void: bool,
 }
 
 impl Attempt {
     pub fn new(started: At, by: Option<LegSlot>, consult: Option<LegSlot>, target: Option<Number>) -> Attempt {
-        Attempt { by, consult, target, started, explicit: false, abandoned: false, void: false }
+        Attempt { by, consult, target, started, explicit: false, settled: None, void: false }
+    }
+
+    /// Whether nothing is left to be decided about it.
+    pub fn is_settled(&self) -> bool {
+        self.void || self.settled.is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A leg: one device's part of one call, from its first sign to its end.
 
 use compact_str::CompactString;
+use smallvec::SmallVec;
 
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
@@ -73,6 +74,12 @@ pub(super) struct Leg {
     pub end_reported: Option<At>,
     pub ended_by: EndedBy,
     pub held: bool,
+    /// Other numbers under which the phone spoke of this leg: the PBX updated what it shows.
+    pub aliases: SmallVec<[Number; 1]>,
+    /// An answer that came too late for this leg, and may be that of the next one.
+    pub late_answer: Option<At>,
+    /// The leg of the same phone whose ring shows that this one is over, although its end never came.
+    pub superseded_by: Option<LegSlot>,
     /// A second ring without reference while the first was on: a duplicate, unless somebody answers it.
     pub repeated: Option<At>,
 }
@@ -102,6 +109,9 @@ impl Leg {
             end_reported: None,
             ended_by: EndedBy::Hangup,
             held: false,
+            aliases: SmallVec::new(),
+            late_answer: None,
+            superseded_by: None,
             repeated: None,
         }
     }
@@ -122,6 +132,11 @@ impl Leg {
     /// Nothing but its end was ever reported: it neither rang nor dialled nor talked.
     pub fn is_only_an_end(&self) -> bool {
         self.side == Side::Unknown && self.answered.is_none()
+    }
+
+    /// Whether it was ever part of the call, and not just heard to end.
+    pub fn took_part(&self) -> bool {
+        !self.is_only_an_end() || matches!(self.ended_by, EndedBy::Missed | EndedBy::Rejected)
     }
 
     pub fn talk_until(&self, now: At) -> Span {
@@ -146,7 +161,7 @@ impl Leg {
     pub fn same_remote(&self, fact: &Fact) -> bool {
         match &fact.remote {
             Some(remote) if remote.is_withheld() => self.remote.is_withheld(),
-            Some(remote) => self.remote.same_party(remote),
+            Some(remote) => self.remote.same_party(remote) || self.aliases.iter().any(|alias| alias.same_party(remote)),
             None => self.remote.is_withheld(),
         }
     }

@@ -114,9 +114,11 @@ impl Policy {
         self.silent_extensions.iter().any(|pattern| matches(pattern, dial))
     }
 
-    /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as the own extension has.
+    /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as the own extension has. A guess, for
+    /// sites that do not state their numbering plan.
     pub(super) fn looks_like_extension(&self, dialled: &Number, own: &str) -> bool {
-        dialled.form() == Form::Digits
+        self.extensions.is_empty()
+            && dialled.form() == Form::Digits
             && dialled.dial().len() == own.len()
             && own.bytes().all(|b| b.is_ascii_digit())
             && !self.emergency_numbers.iter().any(|number| number == dialled.dial())

@@ -51,7 +51,23 @@ impl<'a> Reading<'a> {
 
     /// The callee leg that began first: whom the call rang first.
     pub fn first_callee(&self) -> Option<&'a Leg> {
-        self.role(Role::Callee).min_by_key(|leg| (leg.started, leg.first))
+        self.role(Role::Callee).min_by(|a, b| (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first)))
+    }
+
+    /// Whether any phone of ours was called.
+    pub fn rang_ours(&self) -> bool {
+        self.role(Role::Callee).any(Leg::took_part)
+    }
+
+    /// Whether the leg rings for a transfer that no phone announced.
+    pub fn is_unannounced(&self, leg: &Leg) -> bool {
+        self.attempt_of(leg).is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
+    }
+
+    /// Whether the phone that transferred to this target is out of the call.
+    pub fn was_handed_over(&self, leg: &Leg) -> bool {
+        let gone = |slot: LegSlot| self.leg(slot).ended.is_some();
+        self.attempt_of(leg).is_some_and(|attempt| attempt.by.is_none_or(gone) && attempt.consult.is_none_or(gone))
     }
 
     fn attempt_of(&self, leg: &Leg) -> Option<&'a Attempt> {
@@ -95,7 +111,7 @@ impl<'a> Reading<'a> {
     fn caller_connected(&self) -> Option<At> {
         let caller = self.caller()?;
         let answered = caller.answered?;
-        if self.role(Role::Callee).next().is_some() {
+        if self.rang_ours() {
             return None;
         }
         let dial = caller.remote.dial();
@@ -203,9 +219,15 @@ impl Reading<'_> {
     /// When nothing that may still come can change the record.
     pub fn final_at(&self) -> At {
         match self.silent_since() {
+            Some(_) if self.awaits_an_end() => self.lost_for_good_at(),
             Some(silent) => self.decide_at().max(silent + self.policy.duplicate + self.policy.reorder),
             None => self.lost_for_good_at(),
         }
+    }
+
+    /// Whether some phone has not said yet that it stopped talking, although the call is over without it.
+    pub fn awaits_an_end(&self) -> bool {
+        self.legs().any(Leg::is_talking)
     }
 
     /// How long a call whose end was lost is kept, in case the end comes after all.

@@ -205,7 +205,7 @@ fn direction(reading: &Reading<'_>, caller: Option<&Leg>) -> Direction {
         let ours = reading.first_callee().is_some_and(|leg| reading.is_our_extension(leg.remote.dial()));
         return if ours { Direction::Internal } else { Direction::Inbound };
     };
-    let colleague = reading.role(Role::Callee).next().is_some() || reading.dials_colleague(caller);
+    let colleague = reading.rang_ours() || reading.dials_colleague(caller);
     if colleague { Direction::Internal } else { Direction::Outbound }
 }
 
@@ -293,7 +293,7 @@ fn requested(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
 
 fn missed_extensions(reading: &Reading<'_>, caller: Option<&Leg>) -> Vec<Extension> {
     let mut rang: Vec<&Leg> = reading.role(Role::Callee).collect();
-    rang.sort_by_key(|leg| (leg.started, leg.first));
+    rang.sort_by(|a, b| (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first)));
     let mut missed: Vec<Extension> = Vec::new();
     for extension in rang.into_iter().filter_map(|leg| leg.extension.as_ref()) {
         if !missed.contains(extension) {
@@ -385,7 +385,7 @@ fn doubt(
     answered_at: Option<At>,
     outcome: Option<Outcome>,
 ) -> (Confidence, Option<&'static str>) {
-    let rang = reading.role(Role::Callee).next().is_some();
+    let rang = reading.rang_ours();
     let caller_connected = reading.caller().is_some_and(|caller| caller.side == Side::Outgoing && caller.answered.is_some());
     match (direction, answered_at, outcome) {
         (_, _, Some(Outcome::Lost)) => (Confidence::Low, Some("nothing but the end of this call was reported")),

@@ -94,13 +94,10 @@ impl Reading<'_> {
     }
 
     fn transfer(&self, index: usize, attempt: &Attempt) -> Transfer {
-        let (kind, state, completed_at) = if attempt.abandoned {
-            (TransferKind::Attended, TransferState::Abandoned, None)
-        } else {
-            match attempt.consult {
-                Some(consult) => self.consultation(index, attempt, self.leg(consult)),
-                None => self.blind(index),
-            }
+        let (kind, state, completed_at) = match (attempt.settled, attempt.consult) {
+            (Some(state), _) => (TransferKind::Attended, state, None),
+            (None, Some(consult)) => self.consultation(index, attempt, self.leg(consult)),
+            (None, None) => self.blind(index),
         };
         let taker = self.targets(index).filter(|leg| leg.answered.is_some()).max_by_key(|leg| leg.ended.unwrap_or(At::END));
         let target = taker.or_else(|| self.targets(index).next());

@@ -1,4 +1,4 @@
-//! The ledger on SQLite: one file, one writer, nothing to install.
+//! The ledger on `SQLite`: one file, one writer, nothing to install.
 
 mod read;
 mod rows;
@@ -94,7 +94,7 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
 }
 
-/// Everything SQLite says is about the file or the disk, and may pass.
+/// Everything `SQLite` says is about the file or the disk, and may pass.
 fn unavailable(error: &sqlx::Error) -> LedgerError {
     match error {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {

@@ -1,6 +1,7 @@
-//! What is written, as rows of JSON: SQLite takes a whole batch as one parameter and one statement.
+//! What is written, as rows of JSON: `SQLite` takes a whole batch as one parameter and one statement.
 
 use serde_json::{Value, json};
+use sha2::Digest;
 
 use crate::domain::fact::CallId;
 use crate::domain::record::{CallRecord, Outcome};
@@ -18,22 +19,22 @@ pub(super) fn event(received: &Received) -> Value {
         "received_at": fact.at.0,
         "event": fact.kind.name(),
         "device": fact.device.to_string(),
-        "extension": fact.local.as_ref().map(|own| own.as_str()),
-        "remote": fact.remote.as_ref().map(|number| number.raw()),
+        "extension": fact.local.as_ref().map(crate::domain::device::Extension::as_str),
+        "remote": fact.remote.as_ref().map(crate::domain::number::Number::raw),
         "remote_e164": fact.remote.as_ref().and_then(|number| number.e164()),
-        "call_ref": fact.call_ref.as_ref().map(|own| own.as_str()),
+        "call_ref": fact.call_ref.as_ref().map(crate::domain::fact::CallRef::as_str),
         "envelope": String::from_utf8_lossy(&received.message),
     })
 }
 
 pub(super) fn dead(dead: &Dead) -> Value {
-    let hex: String = dead.message.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({ "digest": hex_digest(&dead.message), "reason": dead.reason, "message": hex })
+    json!({ "digest": hex(&sha2::Sha256::digest(&dead.message)), "reason": dead.reason, "message": hex(&dead.message) })
 }
 
-fn hex_digest(message: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(message).iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 pub(super) fn call(record: &CallRecord, is_final: bool) -> Value {
@@ -69,7 +70,7 @@ pub(super) fn participants(record: &CallRecord) -> Vec<Value> {
         json!({
             "call_id": record.id.to_string(),
             "place": place,
-            "extension": participant.extension.as_ref().map(|own| own.as_str()),
+            "extension": participant.extension.as_ref().map(crate::domain::device::Extension::as_str),
             "device": participant.device.to_string(),
             "role": names["role"],
             "rang_at": participant.rang_at.map(|at| at.0),
@@ -96,7 +97,7 @@ pub(super) fn links(record: &CallRecord) -> Vec<Value> {
 
 pub(super) fn missed(record: &CallRecord) -> Option<Value> {
     let missed = record.outcome == Some(Outcome::Missed);
-    let extensions: Vec<&str> = record.missed_extensions.iter().map(|own| own.as_str()).collect();
+    let extensions: Vec<&str> = record.missed_extensions.iter().map(crate::domain::device::Extension::as_str).collect();
     missed.then(|| {
         json!({
             "call_id": record.id.to_string(),

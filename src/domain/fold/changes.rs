@@ -6,6 +6,9 @@ use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::time::{At, Span};
 
+/// Numbers a PBX may show for one leg after another.
+const ALIASES_MAX: usize = 4;
+
 impl Fold {
     /// A leg begins, and finds its call.
     pub(super) fn begin(&mut self, fact: &Fact, side: Side, rule: Rule) {
@@ -39,6 +42,28 @@ impl Fold {
         let slot = self.legs.insert(leg);
         phone.legs.push(slot);
         slot
+    }
+
+    /// The ring of a leg whose answer came just before it.
+    pub(super) fn begin_answered(&mut self, old: LegSlot, fact: &Fact) {
+        let answered = self.legs[old].late_answer.take().unwrap_or(fact.at);
+        let slot = self.new_leg(fact, if fact.kind == Kind::Outgoing { Side::Outgoing } else { Side::Incoming });
+        let leg = &mut self.legs[slot];
+        leg.started = answered;
+        leg.rang = leg.rang.map(|_| answered);
+        leg.answered = Some(fact.at);
+        self.place(slot);
+        self.news(slot, fact, Rule::Swapped);
+        self.after_answer(slot, fact.at);
+    }
+
+    /// A phone that says it is idle, or has just started, is in no call: ends that were never reported are made up for.
+    pub(super) fn phone_is_idle(&mut self, fact: &Fact) {
+        let open = |leg: &Leg| leg.is_open() && fact.at - leg.last.at >= self.policy.reorder;
+        let legs = self.phones.get(&fact.device).map(|phone| phone.legs.clone()).unwrap_or_default();
+        for slot in legs.into_iter().filter(|slot| open(&self.legs[*slot]) && !self.is_past(self.legs[*slot].call)).collect::<Vec<_>>() {
+            self.end(slot, fact);
+        }
     }
 
     /// The phone rings or dials anew although the end of this leg never came: it ended some time after its last sign.
@@ -76,6 +101,13 @@ impl Fold {
         if leg.is_pending() && fact.kind == Kind::Incoming && fact.call_ref.is_none() {
             leg.repeated.get_or_insert(fact.at);
         }
+        if leg.is_only_an_end() && matches!(fact.kind, Kind::Missed | Kind::Rejected) && leg.ended_by == EndedBy::Hangup {
+            // Only now it is known what had ended.
+            leg.ended_by = EndedBy::Missed;
+            let call = leg.call;
+            self.touch(call);
+        }
+        let leg = &mut self.legs[slot];
         let begins = matches!(fact.kind, Kind::Incoming | Kind::Outgoing | Kind::Answered);
         let reported = leg.end_reported.filter(|reported| begins && fact.at > *reported && fact.at - *reported < reorder);
         if let Some(reported) = reported {
@@ -101,6 +133,7 @@ impl Fold {
             leg.ended = leg.ended.max(Some(fact.at));
         }
         let replace = side == Side::Outgoing || leg.is_only_an_end();
+        let answered = leg.is_talking();
         leg.side = side;
         if leg.extension.is_none() {
             leg.extension.clone_from(&fact.local);
@@ -110,10 +143,14 @@ impl Fold {
             self.place(slot);
         }
         self.news(slot, fact, Rule::Swapped);
+        if answered {
+            self.after_answer(slot, fact.at);
+        }
     }
 
     pub(super) fn answer(&mut self, slot: LegSlot, fact: &Fact) {
         let first = !self.reading(self.legs[slot].call).has_conversation();
+        self.learn_alias(slot, fact);
         let leg = &mut self.legs[slot];
         leg.answered = Some(fact.at);
         if leg.call_ref.is_none() {
@@ -146,6 +183,7 @@ impl Fold {
 
     pub(super) fn end(&mut self, slot: LegSlot, fact: &Fact) {
         let unanswered = self.legs[slot].answered.is_none();
+        self.learn_alias(slot, fact);
         let leg = &mut self.legs[slot];
         close(leg, fact);
         if leg.call_ref.is_none() {
@@ -153,19 +191,34 @@ impl Fold {
         }
         self.news(slot, fact, if unanswered { Rule::EndedUnanswered } else { Rule::Ended });
         if unanswered {
+            self.picked_up_in_silence(slot, fact.at);
             self.split_late_ring(slot, fact.at);
         } else {
             self.schedule_abandonment(slot, fact.at);
         }
+        self.rehome_consult(slot, fact.at);
         if self.legs[slot].role == Role::Consult {
+            self.schedule_review(self.legs[slot].call, fact.at + self.policy.together);
             self.schedule_review(self.legs[slot].call, fact.at + self.policy.duration_max);
+        }
+    }
+
+    /// The phone speaks of the leg under another number than before.
+    fn learn_alias(&mut self, slot: LegSlot, fact: &Fact) {
+        let leg = &mut self.legs[slot];
+        if let Some(remote) = &fact.remote
+            && !remote.is_withheld()
+            && leg.aliases.len() < ALIASES_MAX
+            && !leg.same_remote(fact)
+        {
+            leg.aliases.push(remote.clone());
         }
     }
 
     /// A conversation leg that ended while its phone consults somebody: whether the consultation goes on without it shows a little later.
     fn schedule_abandonment(&mut self, slot: LegSlot, at: At) {
         let call = self.legs[slot].call;
-        let consults = |attempt: &Attempt| attempt.by == Some(slot) && attempt.consult.is_some() && !attempt.void && !attempt.abandoned;
+        let consults = |attempt: &Attempt| attempt.by == Some(slot) && attempt.consult.is_some() && !attempt.is_settled();
         if self.calls[call].attempts.iter().any(consults) {
             self.schedule_review(call, at + self.policy.together);
         }
@@ -220,6 +273,7 @@ impl Fold {
     pub(super) fn too_late(&mut self, slot: LegSlot, fact: &Fact) {
         let call = self.legs[slot].call;
         self.calls[call].late_facts = self.calls[call].late_facts.saturating_add(1);
+        self.legs[slot].late_answer = Some(fact.at);
         self.trace(slot, fact, Rule::TooLate);
         self.touch(call);
     }

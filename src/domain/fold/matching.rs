@@ -12,6 +12,8 @@ use crate::domain::time::At;
 pub(super) enum Meaning {
     /// The first sign of a new leg.
     Begins(Side),
+    /// The ring of a leg whose answer overtook it, and seemed too late for this one.
+    BeginsAnswered(LegSlot),
     /// The first sign of a new leg, which shows that this one is over although its end was never reported.
     Supersedes(LegSlot),
     /// The answer to a second ring that looked like a duplicate of this leg's.
@@ -117,6 +119,9 @@ impl Candidates<'_> {
             if leg.side == Side::Unknown && self.may_have_overtaken(leg.started) {
                 return Meaning::Overtaken(slot);
             }
+            if leg.late_answer.is_some_and(|answered| self.may_have_overtaken(answered)) {
+                return Meaning::BeginsAnswered(slot);
+            }
             if !leg.is_open() {
                 continue;
             }
@@ -168,7 +173,9 @@ impl Candidates<'_> {
         if let Some((slot, _)) = self.likely().find(|(_, leg)| self.recently_ended(leg) || leg.is_talking()) {
             return Meaning::Repeats(slot);
         }
-        self.only(|leg| leg.is_pending() && leg.side == Side::Incoming).map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
+        // A phone that names nobody can only mean its one ringing leg; one that names somebody else means another.
+        let unnamed = self.fact.remote.is_none();
+        self.only(|leg| unnamed && leg.is_pending() && leg.side == Side::Incoming).map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
     fn of_hangup(&self) -> Meaning {
@@ -184,7 +191,8 @@ impl Candidates<'_> {
         if let Some((slot, _)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return Meaning::Repeats(slot);
         }
-        self.only(Leg::is_open).map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
+        let unnamed = self.fact.remote.is_none();
+        self.only(|leg| leg.is_talking() || (unnamed && leg.is_open())).map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
     fn of_mark(&self) -> Meaning {

@@ -5,12 +5,14 @@
 //! later ([`review`]); what only the watermark may settle is settled by it ([`settle`]).
 
 mod changes;
+mod consults;
 mod index;
 mod linking;
 mod matching;
 mod pickup;
 mod placing;
 mod review;
+mod scene;
 mod settle;
 mod surgery;
 
@@ -24,7 +26,7 @@ use smallvec::SmallVec;
 use super::call::{Call, Rule, Step};
 use super::device::{Device, Extension};
 use super::extensions::Extensions;
-use super::fact::{CallId, EventId, Fact, FactKey, Kind, Site};
+use super::fact::{CallId, DeviceState, EventId, Fact, FactKey, Kind, Site};
 use super::leg::{CallSlot, Leg, LegSlot};
 use super::number::PartyKey;
 use super::policy::Policy;
@@ -118,12 +120,23 @@ impl Fold {
         {
             Arc::make_mut(&mut self.extensions).learn(local, fact.key());
         }
-        if matches!(fact.kind, Kind::Device(_)) {
+        if let Kind::Device(state) = fact.kind {
+            if matches!(state, DeviceState::Idle | DeviceState::Boot) {
+                self.phone_is_idle(fact);
+            }
             return;
         }
         self.remember_account(fact);
-        match self.meaning(fact) {
+        let mut meaning = self.meaning(fact);
+        if let Meaning::Repeats(leg) | Meaning::TooLate(leg) | Meaning::AnswersEnded(leg) = meaning
+            && self.was_not_over(leg, fact)
+        {
+            self.unsupersede(leg);
+            meaning = self.meaning(fact);
+        }
+        match meaning {
             Meaning::Begins(side) => self.begin(fact, side, Rule::Began),
+            Meaning::BeginsAnswered(old) => self.begin_answered(old, fact),
             Meaning::Supersedes(old) => self.supersede(old, fact),
             Meaning::Revives(old) => self.revive(old, fact),
             Meaning::Repeats(leg) => self.repeat(leg, fact),

@@ -74,6 +74,25 @@ impl Fold {
         true
     }
 
+    /// Phones that report no answer: one that dialled the code of this extension took the call when it fell silent.
+    pub(super) fn picked_up_in_silence(&mut self, slot: LegSlot, at: At) {
+        let Some(extension) = self.legs[slot].extension.clone() else { return };
+        let dials = |leg: &Leg, code: &str| leg.remote.dial().strip_prefix(code) == Some(extension.as_str());
+        let recent = |leg: &Leg| leg.is_pending() && leg.side == Side::Outgoing && at - leg.started <= self.policy.pickup_evidence;
+        let mut found = None;
+        for code in &self.policy.pickup_codes {
+            let calls = self.calls_of_extension(&format!("{code}{extension}"));
+            let legs = calls.iter().flat_map(|call| self.calls[*call].legs.iter().copied());
+            found = found.or_else(|| {
+                legs.filter(|other| recent(&self.legs[*other]) && dials(&self.legs[*other], code))
+                    .max_by_key(|other| self.legs[*other].first)
+            });
+        }
+        let Some(taker) = found.filter(|taker| self.could_be_picked_up(slot, &self.legs[slot], *taker, at)) else { return };
+        self.legs[taker].answered = Some(at);
+        self.pick_up(taker, slot, Confidence::High, "the code names the extension that fell silent");
+    }
+
     fn could_be_picked_up(&self, other: LegSlot, leg: &Leg, by: LegSlot, answered: At) -> bool {
         let rang_then = matches!(leg.role, Role::Callee | Role::Target)
             && leg.side == Side::Incoming

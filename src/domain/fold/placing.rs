@@ -4,11 +4,12 @@
 use smallvec::SmallVec;
 
 use super::Fold;
+use super::scene::{Scene, Seat, Strength, is_stale, same_seat};
 use crate::domain::call::{Attempt, LEGS_MAX, Rule};
 use crate::domain::device::Extension;
-use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
+use crate::domain::leg::{CallSlot, EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::link::{Confidence, JoinKind};
-use crate::domain::reading::Reading;
+use crate::domain::number::Form;
 use crate::domain::time::At;
 
 /// Calls of one party a new leg is held against. Only a site that shows one number for all its callers reaches it.
@@ -28,33 +29,6 @@ struct Spot {
     rule: Rule,
 }
 
-/// How strong the reason is, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Strength {
-    /// The party is in a conversation already, or was a moment ago.
-    Conversation,
-    /// The same outside caller rings, or rang a moment ago.
-    SameCaller,
-    /// One of us calls somebody, and this phone shows that caller.
-    Caller,
-    /// The two phones show each other.
-    Mutual,
-    /// One of us calls exactly this extension.
-    Exact,
-}
-
-/// What the leg becomes in the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seat {
-    Callee,
-    /// Another target of the attempt that the reason belongs to.
-    SameAttempt,
-    /// Target of a transfer of the conversation.
-    Transfer,
-    /// The two phones show each other: one of them called.
-    Pair,
-}
-
 impl Fold {
     /// Finds the leg's call and says by which rule.
     pub(super) fn place(&mut self, slot: LegSlot) -> Rule {
@@ -67,10 +41,13 @@ impl Fold {
     fn place_incoming(&mut self, slot: LegSlot) -> Rule {
         let Some(spot) = self.best_spot(slot) else {
             let call = self.new_call(slot, Role::Callee);
+            self.take_along_second_ring(slot, call);
             self.link_to_previous(call, slot);
             return Rule::Began;
         };
+        self.supersede_stale(slot, spot.call);
         match spot.seat {
+            Seat::Again(role, attempt) => self.attach(slot, spot.call, role, attempt),
             Seat::Callee => self.attach(slot, spot.call, Role::Callee, None),
             Seat::SameAttempt => {
                 let attempt = self.legs[spot.because].attempt;
@@ -109,6 +86,10 @@ impl Fold {
 
     fn best_spot(&self, slot: LegSlot) -> Option<Spot> {
         let leg = &self.legs[slot];
+        // A feature code is nobody: two phones that dial the same one have nothing to do with each other.
+        if leg.remote.form() == Form::Code {
+            return None;
+        }
         let mut considered = 0;
         let mut best: Option<Spot> = None;
         for call in self.calls_of(&leg.remote) {
@@ -132,7 +113,8 @@ impl Fold {
 
     fn spot_in(&self, call: CallSlot, leg: &Leg) -> Option<Spot> {
         let reading = self.reading(call);
-        let taken = |other: &Leg| other.is_open() && other.device == leg.device && other.extension == leg.extension;
+        let conversation = reading.has_conversation();
+        let taken = |other: &Leg| same_seat(other, leg) && !is_stale(other, leg, conversation);
         if reading.call.legs.len() >= LEGS_MAX || reading.legs().any(taken) {
             return None;
         }
@@ -149,6 +131,51 @@ impl Fold {
             }
         }
         best
+    }
+
+    /// The phone rings anew in a call that it rings for already: that ring must be over, although its end never came. Should the phone
+    /// speak of it again, it was not, and these were two calls ([`Fold::unsupersede`]).
+    fn supersede_stale(&mut self, slot: LegSlot, call: CallSlot) {
+        let conversation = self.reading(call).has_conversation();
+        let stale =
+            |other: LegSlot| same_seat(&self.legs[other], &self.legs[slot]) && is_stale(&self.legs[other], &self.legs[slot], conversation);
+        let stale: SmallVec<[LegSlot; 2]> = self.calls[call].legs.iter().copied().filter(|other| *other != slot && stale(*other)).collect();
+        for other in stale {
+            let leg = &mut self.legs[other];
+            leg.ended = Some(leg.last.at);
+            leg.ended_by = EndedBy::Superseded;
+            leg.superseded_by = Some(slot);
+        }
+    }
+
+    /// A second call of a number rings on phones that talk to its first one, and on phones that do not: what those took for a transfer
+    /// a moment ago belongs to the second call.
+    fn take_along_second_ring(&mut self, slot: LegSlot, call: CallSlot) {
+        let leg = &self.legs[slot];
+        if leg.remote.is_withheld() || leg.side != Side::Incoming {
+            return;
+        }
+        let since = leg.started - self.policy.ring_join;
+        let mut along: SmallVec<[LegSlot; 4]> = SmallVec::new();
+        for other in self.calls_of(&leg.remote).into_iter().filter(|other| *other != call && !self.is_past(*other)) {
+            let reading = self.reading(other);
+            if !reading.legs().any(|mine| mine.is_talking() && mine.device == leg.device) {
+                continue;
+            }
+            let second =
+                |other: &Leg| other.role == Role::Target && other.is_pending() && other.started >= since && reading.is_unannounced(other);
+            along.extend(
+                reading
+                    .call
+                    .legs
+                    .iter()
+                    .copied()
+                    .filter(|slot| second(reading.leg(*slot)) && reading.leg(*slot).remote.same_party(&leg.remote)),
+            );
+        }
+        for other in along {
+            self.transplant(other, call, Role::Callee, None);
+        }
     }
 
     /// Two phones that show each other, and neither said that it dials: whoever rang first was called back to place the call.
@@ -270,130 +297,17 @@ impl Fold {
             let began_just_now = reading.call.first.at > since;
             for other in reading.call.legs.iter().copied().filter(|other| *other != slot) {
                 let leg = reading.leg(other);
-                let shows_me =
-                    leg.side != Side::Outgoing && leg.remote.is_extension(own) && leg.started > since && leg.device != caller.device;
-                // A callee of a call that has its caller already is taken.
-                let free = without_caller || leg.role != Role::Callee;
+                let shows_me = leg.side != Side::Outgoing && leg.remote.is_extension(own) && leg.started > since;
+                // A callee of a call that has its caller already is taken, unless it only seemed to continue that call.
+                let free = without_caller || leg.role != Role::Callee || leg.joined.is_some();
                 let exact = free && leg.belongs_to(&caller.remote);
                 let forwarded = without_caller && began_just_now && leg.role == Role::Callee;
-                if shows_me && (exact || forwarded) {
+                let mistaken = leg.role == Role::Target && reading.is_unannounced(leg);
+                if shows_me && (exact || forwarded || mistaken) {
                     found.push(other);
                 }
             }
         }
         found
-    }
-}
-
-/// A call at the instant a new leg begins.
-struct Scene<'a> {
-    reading: Reading<'a>,
-    at: At,
-    conversation: bool,
-    alive: bool,
-    lost: bool,
-    /// Nobody rings, but so recently that a further ring belongs to the call.
-    may_ring_again: bool,
-    /// Nobody talks, but so recently, or so explicitly, that a ring continues the conversation.
-    may_resume: bool,
-}
-
-impl<'a> Scene<'a> {
-    fn of(reading: Reading<'a>, at: At) -> Scene<'a> {
-        let policy = reading.policy;
-        let silence = reading.silence(at);
-        let alive = silence.is_none();
-        Scene {
-            reading,
-            at,
-            conversation: reading.has_conversation(),
-            alive,
-            lost: alive && at >= reading.stale_at(),
-            may_ring_again: silence.is_none_or(|silence| silence <= policy.rering_gap),
-            may_resume: silence.is_none_or(|silence| silence <= policy.resume_gap) || reading.transfer_pending(at),
-        }
-    }
-
-    /// Why `leg` belongs to this call because of its leg `other`, if it does.
-    fn reason(&self, leg: &Leg, other: &Leg) -> Option<(Strength, Seat, Rule)> {
-        if other.belongs_to(&leg.remote) {
-            return self.shows_one_of_us(leg, other);
-        }
-        let same = other.remote.same_party(&leg.remote) || (leg.remote.is_withheld() && other.remote.is_withheld());
-        if same && other.role != Role::Consult { self.shows_same_party(leg, other) } else { None }
-    }
-
-    /// The new leg shows the extension of `other`.
-    fn shows_one_of_us(&self, leg: &Leg, other: &Leg) -> Option<(Strength, Seat, Rule)> {
-        let exact = leg.belongs_to(&other.remote);
-        // The caller's end may have overtaken the ring it caused.
-        let overtook = |ended: At| exact && self.at - ended < self.reading.policy.reorder;
-        if other.side == Side::Outgoing && other.end_reported.is_none_or(overtook) && self.nobody_took(other) {
-            let seat = if other.role == Role::Consult { Seat::SameAttempt } else { Seat::Callee };
-            return Some(if exact {
-                (Strength::Exact, seat, Rule::JoinedCaller)
-            } else {
-                (Strength::Caller, seat, Rule::JoinedSplitTarget)
-            });
-        }
-        if other.side != Side::Outgoing
-            && other.is_open()
-            && other.role == Role::Callee
-            && leg.belongs_to(&other.remote)
-            && self.reading.caller().is_none()
-        {
-            return Some((Strength::Mutual, Seat::Pair, Rule::ClickToCall));
-        }
-        let in_conversation = other.answered.is_some() && other.role != Role::Consult;
-        (in_conversation && self.conversation && self.may_resume).then_some((Strength::Conversation, Seat::Transfer, Rule::TransferRings))
-    }
-
-    /// Whether nobody has answered what `caller` dials, or only just now, so that the answer overtook this ring.
-    fn nobody_took(&self, caller: &Leg) -> bool {
-        let free = |leg: &Leg| leg.answered.is_none_or(|answered| self.at - answered < self.reading.policy.reorder);
-        match caller.attempt {
-            Some(index) => self.reading.targets(usize::from(index)).all(free),
-            None => {
-                !self.conversation || self.reading.answered_at().is_none_or(|answered| self.at - answered < self.reading.policy.reorder)
-            }
-        }
-    }
-
-    /// The new leg shows the same party as `other`.
-    fn shows_same_party(&self, leg: &Leg, other: &Leg) -> Option<(Strength, Seat, Rule)> {
-        if !self.conversation {
-            let rings_too = other.side != Side::Outgoing && self.may_ring_again && (!leg.remote.is_withheld() || self.joins_withheld(leg));
-            let rule = if self.alive { Rule::JoinedRinging } else { Rule::RangAgain };
-            return rings_too.then_some((Strength::SameCaller, Seat::Callee, rule));
-        }
-        if self.alive {
-            return self.rings_during_conversation(leg);
-        }
-        if !self.may_resume {
-            return None;
-        }
-        let had_it = |mine: &Leg| mine.device == leg.device && mine.answered.is_some();
-        let again = self.reading.main_legs().any(had_it);
-        Some(if again {
-            (Strength::Conversation, Seat::Callee, Rule::Resumed)
-        } else {
-            (Strength::Conversation, Seat::Transfer, Rule::TransferRings)
-        })
-    }
-
-    /// The party talks to somebody, and another phone rings for it.
-    fn rings_during_conversation(&self, leg: &Leg) -> Option<(Strength, Seat, Rule)> {
-        let overtaken_by_answer = self.reading.answered_at().is_some_and(|answered| self.at - answered < self.reading.policy.reorder);
-        if overtaken_by_answer && self.reading.caller().is_none() {
-            return Some((Strength::SameCaller, Seat::Callee, Rule::JoinedRinging));
-        }
-        let known = !leg.remote.is_withheld() || self.reading.transfer_pending(self.at);
-        known.then_some((Strength::Conversation, Seat::Transfer, Rule::TransferRings))
-    }
-
-    /// Callers who withhold the number are told apart by time: phones of one call begin to ring together, or take turns.
-    fn joins_withheld(&self, leg: &Leg) -> bool {
-        let last_ring = self.reading.role(Role::Callee).filter_map(|callee| callee.rang).max();
-        !self.alive || last_ring.is_some_and(|rang| leg.started - rang <= self.reading.policy.ring_join)
     }
 }

@@ -5,12 +5,11 @@ use smallvec::SmallVec;
 
 use super::Fold;
 use crate::domain::call::Rule;
-use crate::domain::fact::CallId;
+use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role};
-use crate::domain::link::{Confidence, Link, LinkKind};
 use crate::domain::time::At;
 
-type Group = SmallVec<[(LegSlot, Role); 4]>;
+pub(super) type Group = SmallVec<[(LegSlot, Role); 4]>;
 
 impl Fold {
     /// Asks everything that may have become clear at `at`.
@@ -19,37 +18,9 @@ impl Fold {
             return;
         }
         self.review_abandoned(call, at);
+        self.review_outside_consult(call, at);
         self.review_overlap(call, at);
         self.review_lost_main(call, at);
-    }
-
-    /// The party left, and the consultation went on: it is a call of its own.
-    fn review_abandoned(&mut self, call: CallSlot, at: At) {
-        for index in 0..self.calls[call].attempts.len() {
-            let attempt = &self.calls[call].attempts[index];
-            if attempt.void || attempt.abandoned {
-                continue;
-            }
-            let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else { continue };
-            let left = self.legs[main].ended.filter(|ended| at - *ended >= self.policy.together);
-            if left.is_none() || !self.legs[consult].is_open() {
-                continue;
-            }
-            self.calls[call].attempts[index].abandoned = true;
-            let reason = "the consultation went on after the party it was made for had left";
-            self.split_consult(call, index, consult, Confidence::High, reason);
-        }
-    }
-
-    fn split_consult(&mut self, call: CallSlot, index: usize, consult: LegSlot, confidence: Confidence, reason: &'static str) {
-        let parent: CallId = self.calls[call].id;
-        let mut group: Group = SmallVec::new();
-        group.push((consult, Role::Caller));
-        let belongs = |leg: &Leg| leg.role == Role::Target && leg.attempt.is_some_and(|attempt| usize::from(attempt) == index);
-        group.extend(self.calls[call].legs.iter().copied().filter(|slot| belongs(&self.legs[*slot])).map(|slot| (slot, Role::Callee)));
-        if let Some(split) = self.split(&group, Rule::ConsultBecameCall) {
-            self.calls[split].links.push(Link { kind: LinkKind::Transfer, call: parent, confidence, reason });
-        }
     }
 
     /// Two phones that both go on talking do not share one outside party: the later answer is another call of the same number.
@@ -71,15 +42,10 @@ impl Fold {
     fn overlapping(&self, call: CallSlot, at: At) -> Option<LegSlot> {
         let reading = self.reading(call);
         let outbound = reading.caller().is_some() && reading.role(Role::Callee).next().is_none();
-        let unannounced = |leg: &Leg| {
-            leg.attempt
-                .and_then(|index| reading.call.attempts.get(usize::from(index)))
-                .is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
-        };
         // Whoever was called holds the conversation; the caller does, where that is somebody outside.
         let holds = |leg: &Leg| match leg.role {
             Role::Callee => true,
-            Role::Target => unannounced(leg),
+            Role::Target => reading.is_unannounced(leg) || reading.was_handed_over(leg),
             Role::Caller => outbound,
             Role::Consult => false,
         };
@@ -89,12 +55,51 @@ impl Fold {
         // The caller's one leg proves that all who answered it are in one call.
         let may_split = match reading.leg(later).role {
             Role::Callee => reading.caller().is_none(),
-            Role::Target => true,
+            Role::Target => reading.is_unannounced(reading.leg(later)),
             Role::Caller | Role::Consult => false,
         };
         // Whom the later one shows is at the other end of it.
         let apart = |slot: LegSlot| slot != later && !reading.leg(later).faces(reading.leg(slot));
         (may_split && talking().any(apart)).then_some(later)
+    }
+
+    /// Whether a phone speaks of a leg that a newer ring of the same caller had seemed to end: then both are alive, and are two calls.
+    pub(super) fn was_not_over(&self, slot: LegSlot, fact: &Fact) -> bool {
+        let leg = &self.legs[slot];
+        let Some(newer) = leg.superseded_by.and_then(|newer| self.legs.get(newer)) else { return false };
+        let says_more = !matches!(fact.kind, Kind::Incoming | Kind::Outgoing) && fact.call_ref.is_some() && fact.call_ref == leg.call_ref;
+        let both_ring = newer.call == leg.call && newer.role == Role::Callee && leg.role == Role::Callee;
+        says_more && both_ring && fact.at - newer.started >= self.policy.reorder
+    }
+
+    /// The leg goes on, and everything that began with the newer ring, or after it, is a call of its own.
+    pub(super) fn unsupersede(&mut self, slot: LegSlot) {
+        let Some(newer) = self.legs[slot].superseded_by else { return };
+        let (call, since) = (self.legs[slot].call, self.legs[newer].started);
+        // Other phones of the newer round may have begun a moment earlier.
+        let round = since - self.policy.ring_join;
+        let superseder = |other: LegSlot| self.calls[call].legs.iter().any(|older| self.legs[*older].superseded_by == Some(other));
+        let newer_call = |other: &LegSlot| {
+            let leg = &self.legs[*other];
+            let began_with_it = leg.started >= since || (leg.started >= round && superseder(*other));
+            *other != slot
+                && leg.role == Role::Callee
+                && leg.superseded_by.is_none()
+                && began_with_it
+                && leg.remote.same_party(&self.legs[newer].remote)
+        };
+        let group: Group = self.calls[call].legs.iter().copied().filter(newer_call).map(|other| (other, Role::Callee)).collect();
+        for other in self.calls[call].legs.clone() {
+            let leg = &mut self.legs[other];
+            if leg.superseded_by.is_some_and(|newer| group.iter().any(|(moved, _)| *moved == newer)) {
+                leg.superseded_by = None;
+                leg.ended = None;
+            }
+        }
+        if group.len() < self.calls[call].legs.len() {
+            self.split(&group, Rule::OverlapBecameCall);
+        }
+        self.refresh(call);
     }
 
     /// A phone that rang on well after the answer elsewhere rang for another call of the same number, which nobody took.
@@ -107,31 +112,5 @@ impl Fold {
         if rang_on {
             self.split(&[(slot, Role::Callee)], Rule::LateRingBecameCall);
         }
-    }
-
-    /// A conversation whose end never came does not swallow the answered calls that its phone made later.
-    fn review_lost_main(&mut self, call: CallSlot, at: At) {
-        for index in 0..self.calls[call].attempts.len() {
-            let attempt = &self.calls[call].attempts[index];
-            let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else { continue };
-            let silent_since_then =
-                self.legs[main].is_open() && self.legs[consult].ended.is_some_and(|ended| self.legs[main].last.at <= ended);
-            if attempt.void || attempt.abandoned || !silent_since_then || !self.consult_was_answered(call, index, consult) {
-                continue;
-            }
-            let due = self.calls[call].last.at + self.policy.duration_max;
-            if at < due {
-                self.schedule_review(call, due);
-                continue;
-            }
-            self.calls[call].attempts[index].void = true;
-            let reason = "made from a phone whose earlier conversation never got an end";
-            self.split_consult(call, index, consult, Confidence::Low, reason);
-        }
-    }
-
-    fn consult_was_answered(&self, call: CallSlot, index: usize, consult: LegSlot) -> bool {
-        let mut targets = self.reading(call).targets(index).peekable();
-        if targets.peek().is_none() { self.legs[consult].answered.is_some() } else { targets.any(|target| target.answered.is_some()) }
     }
 }

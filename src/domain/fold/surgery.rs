@@ -46,12 +46,13 @@ impl Fold {
             }
             if attempt.consult == Some(slot) {
                 attempt.consult = None;
-                attempt.void |= !attempt.abandoned;
+                attempt.void |= attempt.settled.is_none();
             }
         }
         let (moved, kept): (Vec<Step>, Vec<Step>) = call.steps.iter().partition(|step| step.leg == slot);
         call.steps = kept;
         self.void_idle_attempts(call_slot);
+        self.give_a_head(call_slot);
         if self.calls[call_slot].legs.is_empty() {
             let leg = &mut self.legs[slot];
             let last_name = leg.names_given.checked_sub(1).map(|last| leg.first.id.derived(last));
@@ -70,12 +71,28 @@ impl Fold {
     fn void_idle_attempts(&mut self, call: CallSlot) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
-            let idle =
-                attempt.consult.is_none() && !attempt.explicit && !attempt.abandoned && self.reading(call).targets(index).next().is_none();
+            let idle = attempt.consult.is_none()
+                && !attempt.explicit
+                && attempt.settled.is_none()
+                && self.reading(call).targets(index).next().is_none();
             if idle {
                 self.calls[call].attempts[index].void = true;
             }
         }
+    }
+
+    /// What is left of a call without its conversation is a call of its own: who consulted calls, who was a target is called.
+    fn give_a_head(&mut self, call: CallSlot) {
+        if self.reading(call).main_legs().next().is_some() {
+            return;
+        }
+        for slot in self.calls[call].legs.clone() {
+            let leg = &mut self.legs[slot];
+            leg.role = if leg.role == Role::Consult { Role::Caller } else { Role::Callee };
+            leg.attempt = None;
+            leg.joined = None;
+        }
+        self.calls[call].attempts.clear();
     }
 
     fn remove_call(&mut self, call: CallSlot) {

@@ -157,7 +157,7 @@ mod tests {
     fn the_example_of_the_guide_works_as_it_stands() {
         let fact = fact("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC");
         assert_eq!((fact.kind, fact.device.to_string().as_str()), (Kind::Incoming, "aa:bb:cc"));
-        assert_eq!(fact.call_ref.as_ref().map(|own| own.as_str()), Some("12345"));
+        assert_eq!(fact.call_ref.as_ref().map(crate::domain::fact::CallRef::as_str), Some("12345"));
     }
 
     #[test]
@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn an_ampersand_in_a_name_costs_only_the_rest_of_the_name() {
         let fact = fact("/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC&display_remote=Tom%20&%20Jerry");
-        assert_eq!((fact.remote_name.as_deref(), fact.local.as_ref().map(|own| own.as_str())), (Some("Tom"), Some("203")));
+        assert_eq!(
+            (fact.remote_name.as_deref(), fact.local.as_ref().map(crate::domain::device::Extension::as_str)),
+            (Some("Tom"), Some("203"))
+        );
     }
 
     #[test]
@@ -198,8 +201,8 @@ mod tests {
         assert_eq!(wrong("/gs/cti/exploded?mac=1"), Some(Unreadable::UnknownEvent));
         assert_eq!(wrong("/gs/cti/token/exploded?mac=1"), Some(Unreadable::UnknownEvent));
         assert_eq!(wrong("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
-        let many: String = (0..65).map(|n| format!("&p{n}=1")).collect();
-        assert_eq!(wrong(&format!("/gs/cti/incoming?{}", &many[1..])), Some(Unreadable::TooManyParameters));
+        let many = "p=1&".repeat(65);
+        assert_eq!(wrong(&format!("/gs/cti/incoming?{many}")), Some(Unreadable::TooManyParameters));
     }
 
     #[test]
