@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
     ("port", &["domain", "wire"]),
     ("worker", &["domain", "provider", "wire", "port"]),
     ("ingress", &["domain", "provider", "wire", "port"]),
+    ("gateway", &["domain", "wire", "port"]),
+    ("config", &["domain", "wire", "ingress"]),
+    ("telemetry", &["config"]),
+    ("app", &["domain", "wire", "port", "adapter", "ingress", "worker", "gateway", "config", "telemetry"]),
     ("adapter", &["domain", "provider", "wire", "port"]),
-    ("cli", &["domain", "provider", "wire", "adapter", "ingress"]),
+    ("cli", &["domain", "provider", "wire", "app", "config", "telemetry"]),
 ];
 
 /// Names that say nothing about what is inside.

@@ -3,13 +3,37 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::port::fanout::{Fanout, News};
+use crate::port::watch::{Seen, Watch};
 use crate::wire::call_json::CallJson;
 
 /// Events kept for watchers who come back; also how far behind a watcher may fall before it has to start over.
 const KEPT_MAX: usize = 1_024;
+
+impl Watch for MemoryFanout {
+    fn watch(&self, known: Option<u64>) -> BoxStream<'static, Seen> {
+        let Subscription { missed, complete, events } = self.subscribe(known);
+        let first = if complete { missed.into_iter().map(Event::seen).collect() } else { vec![Seen::resync()] };
+        let rest = stream::unfold(events, |mut events| async {
+            match events.recv().await {
+                Ok(event) => Some((event.seen(), events)),
+                Err(RecvError::Lagged(_)) => Some((Seen::resync(), events)),
+                Err(RecvError::Closed) => None,
+            }
+        });
+        stream::iter(first).chain(rest).boxed()
+    }
+}
+
+impl Event {
+    fn seen(self) -> Seen {
+        Seen { number: Some(self.number), name: self.name, data: self.data }
+    }
+}
 
 /// One event, ready to be sent.
 #[derive(Clone, Debug)]

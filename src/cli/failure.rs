@@ -16,6 +16,10 @@ pub(super) enum Failure {
     },
     /// The policy file is wrong.
     Policy(String),
+    /// The settings are wrong.
+    Config(String),
+    /// The service could not start, or had to end.
+    Service(String),
     Io(io::Error),
 }
 
@@ -34,7 +38,8 @@ impl Failure {
             Failure::BadInput { skipped: 1 } => (65, "1 line was skipped".to_owned()),
             Failure::BadInput { skipped } => (65, format!("{skipped} lines were skipped")),
             Failure::Io(error) => (74, error.to_string()),
-            Failure::Policy(line) => (78, line),
+            Failure::Service(line) => (69, line),
+            Failure::Policy(line) | Failure::Config(line) => (78, line),
         };
         say(&line);
         ExitCode::from(code)

@@ -4,6 +4,7 @@ mod explain;
 mod failure;
 mod input;
 mod reconstruct;
+mod serve;
 mod sorter;
 
 use std::process::ExitCode;
@@ -22,11 +23,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Reconstruct(reconstruct::Arguments),
     Explain(explain::Arguments),
+    Migrate(serve::Migrate),
+    Config(serve::Config),
+    Token(serve::Token),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 64 the command line is wrong, 65 some input was wrong (and skipped), 74 reading or writing failed, 78 the policy file is wrong.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 the command line is wrong, 65 some input was wrong (and skipped), 69 the service could not start or had to end, 74 reading or writing failed, 78 the settings or the policy file are wrong.";
 
 /// Runs the command line of this process.
 #[must_use]
@@ -38,6 +43,10 @@ pub fn run() -> ExitCode {
     let done = match arguments.command {
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments),
+        Command::Config(arguments) => serve::config(&arguments),
+        Command::Token(arguments) => serve::token(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ pub trait Intake: Send + Sync {
 pub struct InboxError(pub String);
 
 /// Messages in their order, until they are settled.
-pub trait Inbox: Send {
+pub trait Inbox: Send + Sync {
     /// The next messages, at most `most`; waits for one. Empty when there will never be another.
     fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>>;
 

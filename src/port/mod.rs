@@ -5,3 +5,4 @@ pub mod fanout;
 pub mod intake;
 pub mod ledger;
 pub mod query;
+pub mod watch;

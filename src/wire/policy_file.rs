@@ -46,7 +46,14 @@ impl Policies {
     /// # Errors
     /// Says which key is wrong and what it may be.
     pub fn parse(text: &str) -> Result<Policies, BadPolicy> {
-        let mut file = syntax(text)?;
+        Policies::from_table(syntax(text)?)
+    }
+
+    /// Reads the rules from a table of another file.
+    ///
+    /// # Errors
+    /// Says which key is wrong and what it may be.
+    pub fn from_table(mut file: Map<String, Value>) -> Result<Policies, BadPolicy> {
         let of_sites = file.remove("site");
         let default = rules(Value::Object(file))?.over(&Policy::default())?;
         let mut sites = HashMap::new();

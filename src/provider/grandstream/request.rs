@@ -121,7 +121,7 @@ fn unescape(bytes: &[u8]) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
-        let escaped = if *first == b'%' { after.first_chunk::<2>().and_then(hex_byte) } else { None };
+        let escaped = if *first == b'%' { after.first_chunk::<2>().copied().and_then(hex_byte) } else { None };
         if let Some(byte) = escaped {
             plain.push(byte);
             rest = &after[2..];
@@ -133,7 +133,7 @@ fn unescape(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
+fn hex_byte(digits: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(digits[0])? << 4 | digit(digits[1])?)
 }

@@ -1,0 +1,146 @@
+//! `cordboard serve`, and the commands around it: `migrate`, `config`, `token`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use crate::app::{self, Failed, Service};
+use crate::config::Settings;
+use crate::domain::device::Device;
+use crate::telemetry;
+
+/// Run the service: ingress, worker and gateway in one process, nothing else needed
+#[derive(clap::Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Bring the database up to date
+#[derive(clap::Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    settings: SettingsArguments,
+
+    /// Only say which migrations there are and which the database has
+    #[arg(long)]
+    status: bool,
+}
+
+/// Print the settings in force, secrets left out
+#[derive(clap::Args)]
+pub(super) struct Config {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Print the token of a phone, one for each key
+#[derive(clap::Args)]
+pub(super) struct Token {
+    /// The phone's MAC address, in any spelling
+    mac: String,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(clap::Args)]
+struct SettingsArguments {
+    /// Settings that differ from the defaults, as TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl SettingsArguments {
+    #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+    fn load(&self) -> Result<Settings, Failure> {
+        Settings::load(self.config.as_deref(), std::env::vars()).map_err(|error| Failure::Config(error.to_string()))
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Failure {
+        match failed {
+            Failed::Config(error) => Failure::Config(error.to_string()),
+            other => Failure::Service(other.to_string()),
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    telemetry::log(&settings.log).map_err(Failure::Config)?;
+    let metrics = telemetry::count().map_err(|error| Failure::Service(error.to_string()))?;
+    block_on(async {
+        let service = Service::start(settings, metrics).await?;
+        greet(&service)?;
+        service.run(asked_to_stop()).await?;
+        Ok(())
+    })
+}
+
+fn greet(service: &Service) -> io::Result<()> {
+    let app::Addresses { ingress, gateway, operations } = service.addresses;
+    let mut out = io::stdout().lock();
+    writeln!(out, "Cordboard is running.")?;
+    writeln!(out, "  phones send to   http://{ingress}/gs/cti/<event>")?;
+    writeln!(out, "  page and API     http://{gateway}/")?;
+    writeln!(out, "  health, metrics  http://{operations}/healthz  http://{operations}/metrics")?;
+    writeln!(out, "Try it:")?;
+    writeln!(out, "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'")?;
+    writeln!(out, "  curl http://{gateway}/api/v1/calls/live")?;
+    out.flush()
+}
+
+/// The first signal asks; a second one of the same kind ends the process at once, as everywhere.
+async fn asked_to_stop() {
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let interrupted = tokio::signal::ctrl_c();
+    match terminated {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted => {}
+            }
+        }
+        Err(_) => {
+            let _interrupted = interrupted.await;
+        }
+    }
+    tracing::info!("stopping");
+}
+
+pub(super) fn migrate(arguments: &Migrate) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    let status = block_on(async { Ok(app::migrate(&settings, arguments.status).await?) })?;
+    let mut out = io::stdout().lock();
+    for migration in status {
+        let state = if migration.applied { "applied" } else { "pending" };
+        writeln!(out, "{:>4}  {state}  {}", migration.version, migration.description)?;
+    }
+    Ok(())
+}
+
+pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    writeln!(io::stdout().lock(), "{settings:#?}")?;
+    Ok(())
+}
+
+pub(super) fn token(arguments: &Token) -> Result<(), Failure> {
+    let settings = arguments.settings.load()?;
+    let device = Device::parse(&arguments.mac).ok_or_else(|| Failure::Usage("the MAC address is empty".to_owned()))?;
+    let access = settings.access().map_err(|error| Failure::Config(error.to_string()))?;
+    if access.keys.is_empty() {
+        return Err(Failure::Usage("no keys are set: see `ingress.keys` in the settings".to_owned()));
+    }
+    let mut out = io::stdout().lock();
+    for key in &access.keys {
+        writeln!(out, "{}", key.token(&device))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Questions about calls. Answers are the stored records, untouched.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::Gateway;
+use super::query_text::{CallsQuestion, StatsQuestion, cursor, read_instant};
+use crate::port::ledger::LedgerError;
+use crate::port::query::{CallFilter, StoredCall};
+
+const LIVE_CALLS_MAX: u32 = 1_000;
+const MISSED_MAX: u32 = 200;
+
+pub(super) async fn calls(State(gateway): State<Gateway>, question: Result<Parameters<CallsQuestion>, QueryRejection>) -> Response {
+    let filter = match question.map_err(|error| error.body_text()).and_then(|Parameters(question)| question.filter()) {
+        Ok(filter) => filter,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
+    };
+    let limit = filter.limit as usize;
+    answer(gateway.query.calls(&filter).await, |calls| page(&calls, limit))
+}
+
+pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
+    let filter = CallFilter { live: true, limit: LIVE_CALLS_MAX, ..CallFilter::default() };
+    answer(gateway.query.calls(&filter).await, |calls| page(&calls, usize::MAX))
+}
+
+pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    match gateway.query.call(&id).await {
+        Ok(Some(record)) => json(StatusCode::OK, record),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
+        Err(error) => unavailable(&error),
+    }
+}
+
+pub(super) async fn missed(State(gateway): State<Gateway>) -> Response {
+    answer(gateway.query.missed(MISSED_MAX).await, |rows| format!("{{\"missed\":[{}]}}", rows.join(",")))
+}
+
+pub(super) async fn stats(State(gateway): State<Gateway>, question: Result<Parameters<StatsQuestion>, QueryRejection>) -> Response {
+    let read = question.map_err(|error| error.body_text()).and_then(|Parameters(question)| {
+        let since = read_instant("since", question.since.as_deref())?.unwrap_or(i64::MIN);
+        let until = read_instant("until", question.until.as_deref())?.unwrap_or(i64::MAX);
+        Ok((since, until))
+    });
+    match read {
+        Ok((since, until)) => answer(gateway.query.stats(since, until).await, |rows| format!("{{\"stats\":[{}]}}", rows.join(","))),
+        Err(message) => problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
+    }
+}
+
+/// The records of one page, and where the next one begins.
+fn page(calls: &[StoredCall], limit: usize) -> String {
+    let records: Vec<&str> = calls.iter().map(|call| call.record.as_str()).collect();
+    let next = calls.last().filter(|_| calls.len() >= limit).map(|last| cursor(last.started_at, &last.id));
+    format!("{{\"calls\":[{}],\"next_cursor\":{}}}", records.join(","), serde_json::json!(next))
+}
+
+fn answer<T>(found: Result<T, LedgerError>, text: impl FnOnce(T) -> String) -> Response {
+    match found {
+        Ok(found) => json(StatusCode::OK, text(found)),
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &LedgerError) -> Response {
+    tracing::warn!(%error, "a question could not be answered");
+    problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database did not answer")
+}
+
+pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    json(status, serde_json::json!({ "status": "error", "code": code, "message": message }).to_string())
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json"), (axum::http::header::CACHE_CONTROL, "no-store")], body).into_response()
+}

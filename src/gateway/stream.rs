@@ -1,0 +1,100 @@
+//! What happens, as it happens: numbered events over SSE and WebSocket. A watcher who comes back names the last number it saw.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream, StreamExt};
+
+use super::Gateway;
+use super::api::problem;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const CLIENT_BYTES_MAX: usize = 4 * 1024;
+/// A watcher that takes longer to take an event is let go, and comes back when it can.
+const SEND_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let hello = stream::once(async { Ok(Event::default().event("hello").data("{}")) });
+    let events = gateway.watch.watch(known).map(|seen| {
+        let event = Event::default().event(seen.name).data(&*seen.data);
+        Ok(match seen.number {
+            Some(number) => event.id(number.to_string()),
+            None => event,
+        })
+    });
+    Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+/// A page of another origin must not watch calls through somebody's browser.
+pub(super) async fn socket(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if !is_same_origin(&headers) {
+        return problem(StatusCode::FORBIDDEN, "foreign_origin", "this origin may not watch calls");
+    }
+    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway))
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    match (text(ORIGIN), text(HOST)) {
+        // Programs other than browsers send none.
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+        (Some(_), None) => false,
+    }
+}
+
+async fn attend(mut socket: WebSocket, gateway: Gateway) {
+    let mut events = gateway.watch.watch(None);
+    loop {
+        let message = tokio::select! {
+            seen = events.next() => {
+                let Some(seen) = seen else { return };
+                let data: serde_json::Value = serde_json::from_str(&seen.data).unwrap_or_default();
+                Message::text(serde_json::json!({ "number": seen.number, "type": seen.name, "data": data }).to_string())
+            }
+            () = tokio::time::sleep(KEEP_ALIVE) => Message::Ping(bytes::Bytes::new()),
+            received = socket.recv() => match received {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+        };
+        if !matches!(tokio::time::timeout(SEND_PATIENCE, socket.send(message)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_page_and_programs_may_watch() {
+        let with = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, axum::http::HeaderValue::from_static(value));
+            }
+            is_same_origin(&headers)
+        };
+        assert!(with(&[("host", "h:1")]) && with(&[("host", "h:1"), ("origin", "http://h:1")]));
+        for origin in ["null", "http://h:2", "http://h:1.evil", "http://evil"] {
+            assert!(!with(&[("host", "h:1"), ("origin", origin)]), "{origin}");
+        }
+    }
+}
