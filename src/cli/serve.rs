@@ -52,7 +52,6 @@ struct SettingsArguments {
 }
 
 impl SettingsArguments {
-    #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
     fn load(&self) -> Result<Settings, Failure> {
         Settings::load(self.config.as_deref(), std::env::vars()).map_err(|error| Failure::Config(error.to_string()))
     }

@@ -64,6 +64,11 @@ impl<'a> Reading<'a> {
         self.attempt_of(leg).is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
     }
 
+    /// Whether the leg is the target of a phone that asked before it handed over.
+    pub fn was_asked_first(&self, leg: &Leg) -> bool {
+        leg.role == Role::Target && self.attempt_of(leg).is_some_and(|attempt| attempt.consult.is_some())
+    }
+
     /// Whether the phone that transferred to this target is out of the call.
     pub fn was_handed_over(&self, leg: &Leg) -> bool {
         let gone = |slot: LegSlot| self.leg(slot).ended.is_some();

@@ -70,8 +70,17 @@ impl<'a> Scene<'a> {
         }
         let same = other.remote.same_party(&leg.remote) || (leg.remote.is_withheld() && other.remote.is_withheld());
         // One of us is in the call with a phone that speaks for itself.
-        let ours = || self.reading.legs().any(|mine| mine.belongs_to(&leg.remote));
-        if same && other.role != Role::Consult && !ours() { self.shows_same_party(leg, other) } else { None }
+        let ours = self.reading.legs().any(|mine| mine.belongs_to(&leg.remote));
+        if !same || other.role == Role::Consult {
+            return None;
+        }
+        if !ours {
+            return self.shows_same_party(leg, other);
+        }
+        // Handed over while it rang, and nobody took it there: it rings on elsewhere, still in the name of who handed it over.
+        let rings_on = other.ended.is_some_and(|ended| self.at - ended <= self.reading.policy.rering_gap);
+        let handed_over = self.reading.was_asked_first(other) && other.answered.is_none() && rings_on;
+        handed_over.then_some((Strength::SameCaller, Seat::SameAttempt, Rule::TransferRings))
     }
 
     /// The new leg shows the extension of `other`.
@@ -79,7 +88,8 @@ impl<'a> Scene<'a> {
         let exact = leg.belongs_to(&other.remote);
         // The caller's end may have overtaken the ring it caused.
         let overtook = |ended: At| exact && self.at - ended < self.reading.policy.reorder;
-        if other.side == Side::Outgoing && other.end_reported.is_none_or(overtook) && self.nobody_took(other) {
+        let calls = other.side == Side::Outgoing || other.role == Role::Caller;
+        if calls && other.end_reported.is_none_or(overtook) && self.nobody_took(other) {
             let seat = if other.role == Role::Consult { Seat::SameAttempt } else { Seat::Callee };
             return Some(if exact {
                 (Strength::Exact, seat, Rule::JoinedCaller)
