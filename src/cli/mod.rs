@@ -27,6 +27,7 @@ enum Command {
     Reconstruct(reconstruct::Arguments),
     Explain(explain::Arguments),
     Migrate(serve::Migrate),
+    Rebuild(serve::Rebuild),
     Config(serve::Config),
     Token(serve::Token),
 }
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
+        Command::Rebuild(arguments) => serve::rebuild(&arguments),
         Command::Config(arguments) => serve::config(&arguments),
         Command::Token(arguments) => serve::token(&arguments),
     };

@@ -35,7 +35,7 @@ pub struct Delta {
     /// Calls that were announced and turned out to be part of another one.
     pub withdrawn: Vec<CallId>,
     pub notices: Vec<Notice>,
-    /// Facts from before the kept stretch: fold them with the history and [`Timeline::rebuild`].
+    /// Facts from before the kept stretch: fold them with the history, in a new timeline.
     pub late: Vec<Fact>,
     /// Facts that were known already.
     pub duplicates: usize,
@@ -81,13 +81,12 @@ impl Timeline {
         }
     }
 
-    /// A timeline that knows some extensions from before, and has seen these facts, without telling anybody about them.
+    /// A timeline that knows some extensions from before its first fact.
     #[must_use]
-    pub fn rebuild(site: Site, policy: Arc<Policy>, known: &[(Extension, At)], facts: Vec<Fact>, watermark: At) -> Timeline {
+    pub fn with_extensions(site: Site, policy: Arc<Policy>, known: &[(Extension, At)]) -> Timeline {
         let mut timeline = Timeline::new(site, policy);
         timeline.head.know(known);
         timeline.snapshots = VecDeque::from([Snapshot { after: None, watermark: At::START, fold: timeline.head.clone() }]);
-        timeline.apply(facts, watermark);
         timeline
     }
 

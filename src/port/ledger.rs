@@ -80,6 +80,12 @@ pub trait Ledger: Send + Sync {
     /// The messages of a site's facts received in a stretch of time, in their order.
     fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
 
+    /// The sites there are, and up to where time has passed for them.
+    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>>;
+
+    /// The records of a site as they are stored, in the order of their ids.
+    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;
+
     /// The ids of a site's calls that began in a stretch of time.
     fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>>;
 }

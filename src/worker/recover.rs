@@ -51,7 +51,9 @@ impl Worker {
         let open: HashSet<CallId> = standing.open.into_iter().collect();
         for (site, facts) in facts {
             let known = extensions.remove(&site).unwrap_or_default();
-            let timeline = Timeline::rebuild(site.clone(), self.policies.of(&site).clone(), &known, facts, self.watermark);
+            let mut timeline = Timeline::with_extensions(site.clone(), self.policies.of(&site).clone(), &known);
+            // All of this was told before the stop.
+            timeline.apply(facts, self.watermark);
             self.fragments.extend(timeline.open_calls().iter().map(|record| record.id).filter(|call| !open.contains(call)));
             self.sites.insert(site, timeline);
         }

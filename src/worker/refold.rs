@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::{Worker, WorkerError};
 use crate::domain::fact::{CallId, Fact, Site};
+use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
-use crate::domain::{Delta, Timeline, reconstruct};
+use crate::domain::{Delta, Timeline};
 use crate::port::ledger::Changes;
 use crate::wire::message::Message;
 
@@ -21,18 +22,16 @@ impl Worker {
         let mut facts = self.history(site, from).await?;
         facts.extend(changes.facts.iter().map(|received| &received.fact).filter(|fact| fact.site == *site).cloned());
 
-        let now = self.watermark;
-        let records = reconstruct(site.clone(), policy.clone(), &facts, At::END.min(now.max(first)));
-        let records: Vec<_> = records.into_iter().filter(|record| record.started_at >= trusted).collect();
-        let present: HashSet<CallId> = records.iter().map(|record| record.id).collect();
+        let known = self.sites.get(site).map(Timeline::known_extensions).unwrap_or_default();
+        let mut timeline = Timeline::with_extensions(site.clone(), policy, &known);
+        let folded = timeline.apply(facts, self.watermark);
+        let begun_in_time = |record: &CallRecord| record.started_at >= trusted;
+        let changed: Vec<CallRecord> = folded.changed.into_iter().filter(begun_in_time).collect();
+        let finished: Vec<CallRecord> = folded.finished.into_iter().filter(begun_in_time).collect();
+        let present: HashSet<CallId> = changed.iter().chain(&finished).map(|record| record.id).collect();
         let stored = self.ledger.calls_begun(site, trusted, At::END).await?;
         let withdrawn = stored.into_iter().filter(|call| !present.contains(call)).collect();
-
-        let known = self.sites.get(site).map(Timeline::known_extensions).unwrap_or_default();
-        let timeline = Timeline::rebuild(site.clone(), policy, &known, facts, now);
-        let open: HashSet<CallId> = timeline.open_calls().iter().map(|record| record.id).collect();
         self.sites.insert(site.clone(), timeline);
-        let (changed, finished) = records.into_iter().partition(|record| open.contains(&record.id));
         Ok(Delta { changed, finished, withdrawn, notices: delta.notices, late: Vec::new(), duplicates: delta.duplicates })
     }
 

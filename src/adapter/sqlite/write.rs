@@ -95,6 +95,33 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
+        Box::pin(async move {
+            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            let watermark: Option<i64> = sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
+                .bind(PART)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            Ok((names.iter().filter_map(|name| Site::parse(name)).collect(), At(watermark.unwrap_or(At::START.0))))
+        })
+    }
+
+    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
+            let stored = sqlx::query(sql)
+                .bind(site.as_str())
+                .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+                .fetch_all(&self.readers)
+                .await;
+            stored.map_err(|error| unavailable(&error))
+        })
+    }
+
     fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";

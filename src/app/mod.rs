@@ -1,6 +1,8 @@
 //! The one place that joins the parts, in the order in which they start: ports are bound before anything works, and everything that was
 //! started is stopped.
 
+mod rebuild;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 use crate::wire::message::Message;
 use crate::worker::{Worker, WorkerError};
+
+pub use rebuild::{Difference, differences};
 
 /// How often the ingress promises that everything received so far has been sent.
 const TICK: Duration = Duration::from_secs(1);
@@ -128,12 +132,21 @@ impl Service {
         stopping();
         soft.cancel();
         let _settled = (accepting.await, ticking.await, reloading.await);
-        hard.cancel();
+        // With the last writer gone the journal ends, and the worker with it, when it has read everything.
+        drop((self.ingress, self.journal));
         let asked_to = worked.is_none();
         let worked = match worked {
             Some(worked) => worked,
-            None => working.await,
+            None => match tokio::time::timeout(DRAIN, &mut working).await {
+                Ok(worked) => worked,
+                Err(_) => {
+                    tracing::warn!("not everything received has been worked on; the rest follows at the next start");
+                    hard.cancel();
+                    working.await
+                }
+            },
         };
+        hard.cancel();
         let _settled = (serving.await, signs.await);
         match worked {
             Ok(Ok(())) if asked_to => Ok(()),
@@ -161,7 +174,7 @@ fn open_journal(settings: &Settings) -> Result<(Journal, At), Failed> {
     Ok((journal, last))
 }
 
-async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
+pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
     let folder = &settings.data_dir;
     std::fs::create_dir_all(folder).map_err(|source| Failed::Folder { path: folder.clone(), source })?;
     Ok(SqliteLedger::open(&folder.join("cordboard.db")).await?)
@@ -226,6 +239,9 @@ async fn serve_http(listener: TcpListener, router: axum::Router, stop: Cancellat
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
     }
 }
+
+/// How long the worker may take after the stop to read what was received before it.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long answers under way may take after the stop.
 const GRACE: Duration = Duration::from_millis(500);
