@@ -1,5 +1,7 @@
 //! A call at the instant a new leg begins: is there a reason for the leg to be part of it, and how strong is that reason?
 
+use std::cell::OnceCell;
+
 use crate::domain::call::Rule;
 use crate::domain::leg::{Leg, Role, Side};
 use crate::domain::reading::Reading;
@@ -45,6 +47,9 @@ pub(super) struct Scene<'a> {
     may_ring_again: bool,
     /// Nobody talks, but so recently, or so explicitly, that a ring continues the conversation.
     may_resume: bool,
+    /// Answers about the new leg that do not depend on which leg of the call they are asked for: a call may have hundreds of legs.
+    ours: OnceCell<bool>,
+    continues: OnceCell<(Strength, Seat, Rule)>,
 }
 
 impl<'a> Scene<'a> {
@@ -60,6 +65,8 @@ impl<'a> Scene<'a> {
             lost: alive && at >= reading.stale_at(),
             may_ring_again: silence.is_none_or(|silence| silence <= policy.rering_gap),
             may_resume: silence.is_none_or(|silence| silence <= policy.resume_gap) || reading.transfer_pending(at),
+            ours: OnceCell::new(),
+            continues: OnceCell::new(),
         }
     }
 
@@ -70,7 +77,7 @@ impl<'a> Scene<'a> {
         }
         let same = other.remote.same_party(&leg.remote) || (leg.remote.is_withheld() && other.remote.is_withheld());
         // One of us is in the call with a phone that speaks for itself.
-        let ours = self.reading.legs().any(|mine| mine.belongs_to(&leg.remote));
+        let ours = *self.ours.get_or_init(|| self.reading.legs().any(|mine| mine.belongs_to(&leg.remote)));
         if !same || other.role == Role::Consult {
             return None;
         }
@@ -137,6 +144,10 @@ impl<'a> Scene<'a> {
 
     /// A party of the conversation rings at `leg`: it comes back to a phone that had it, or it is sent on to another.
     fn continues(&self, leg: &Leg) -> (Strength, Seat, Rule) {
+        *self.continues.get_or_init(|| self.where_to_continue(leg))
+    }
+
+    fn where_to_continue(&self, leg: &Leg) -> (Strength, Seat, Rule) {
         let talked = || self.reading.legs().filter(|other| other.role != Role::Consult && other.answered.is_some());
         let mine =
             talked().filter(|other| other.device == leg.device && other.extension == leg.extension).max_by_key(|other| other.answered);
