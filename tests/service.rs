@@ -174,7 +174,7 @@ fn report(phone: usize, step: usize) -> String {
 
 #[test]
 fn whatever_kills_the_process_no_accepted_event_is_lost_or_doubled() {
-    const KILLS: u64 = 12;
+    const KILLS: usize = 12;
     const PHONES: usize = 4;
     let data = tempfile::tempdir().unwrap();
     let accepted: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -186,17 +186,19 @@ fn whatever_kills_the_process_no_accepted_event_is_lost_or_doubled() {
         let senders: Vec<_> = (0..PHONES)
             .map(|phone| {
                 let (accepted, sent, stop) = (Arc::clone(&accepted), Arc::clone(&sent), Arc::clone(&stop));
-                std::thread::spawn(move || load(phones, phone, kill as usize, &accepted, &sent, &stop))
+                std::thread::spawn(move || load(phones, phone, kill, &accepted, &sent, &stop))
             })
             .collect();
         // The moment of the kill is a number of accepted events, different every time: no clock decides.
-        let target = accepted.lock().unwrap().len() + 20 + (kill as usize * 37) % 90;
+        let target = accepted.lock().unwrap().len() + 20 + (kill * 37) % 90;
         while accepted.lock().unwrap().len() < target {
             std::thread::yield_now();
         }
         service.kill();
         stop.store(true, Ordering::Relaxed);
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
     }
     Service::start(data.path()).stop();
     let stored = stored_events(data.path());

@@ -135,16 +135,14 @@ impl Service {
         // With the last writer gone the journal ends, and the worker with it, when it has read everything.
         drop((self.ingress, self.journal));
         let asked_to = worked.is_none();
-        let worked = match worked {
-            Some(worked) => worked,
-            None => match tokio::time::timeout(DRAIN, &mut working).await {
-                Ok(worked) => worked,
-                Err(_) => {
-                    tracing::warn!("not everything received has been worked on; the rest follows at the next start");
-                    hard.cancel();
-                    working.await
-                }
-            },
+        let worked = if let Some(worked) = worked {
+            worked
+        } else {
+            // Who has not read everything by then is asked to end where it is.
+            let patience = tokio::spawn(cancel_after(DRAIN, hard.clone()));
+            let worked = working.await;
+            patience.abort();
+            worked
         };
         hard.cancel();
         let _settled = (serving.await, signs.await);
@@ -242,6 +240,12 @@ async fn serve_http(listener: TcpListener, router: axum::Router, stop: Cancellat
 
 /// How long the worker may take after the stop to read what was received before it.
 const DRAIN: Duration = Duration::from_secs(10);
+
+async fn cancel_after(patience: Duration, hard: CancellationToken) {
+    tokio::time::sleep(patience).await;
+    tracing::warn!("not everything received has been worked on; the rest follows at the next start");
+    hard.cancel();
+}
 
 /// How long answers under way may take after the stop.
 const GRACE: Duration = Duration::from_millis(500);

@@ -1,11 +1,13 @@
 //! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Worker, WorkerError};
 use crate::domain::fact::{EventId, Fact, Site};
+use crate::domain::notice::NoticeKind;
 use crate::domain::time::At;
 use crate::domain::{Delta, Timeline};
 use crate::port::fanout::News;
@@ -21,7 +23,7 @@ impl Worker {
         if (!changes.is_empty() || changes.watermark.is_some()) && !self.commit(&changes, stop).await? {
             return Ok(());
         }
-        count(&changes);
+        self.count(&changes, &news);
         self.fanout.tell(news);
         self.inbox.settle().await?;
         Ok(())
@@ -58,7 +60,9 @@ impl Worker {
         }
         let ids: Vec<EventId> = changes.facts.iter().map(|received| received.fact.id).collect();
         let mut unknown: HashSet<EventId> = self.ledger.unknown(&ids).await?.into_iter().collect();
+        let received = changes.facts.len();
         changes.facts.retain(|received| unknown.remove(&received.fact.id));
+        metrics::counter!("cordboard_worker_known_total").increment((received - changes.facts.len()) as u64);
         Ok(())
     }
 
@@ -95,9 +99,15 @@ impl Worker {
         changes.calls.extend(calls);
         changes.withdrawn.extend(delta.withdrawn.into_iter().filter(|call| !self.fragments.contains(call)));
     }
-}
 
-fn count(changes: &Changes) {
-    metrics::counter!("cordboard_worker_stored_total").increment(changes.facts.len() as u64);
-    metrics::counter!("cordboard_worker_dead_total").increment(changes.dead.len() as u64);
+    fn count(&self, changes: &Changes, news: &[News]) {
+        metrics::counter!("cordboard_worker_stored_total").increment(changes.facts.len() as u64);
+        metrics::counter!("cordboard_worker_dead_total").increment(changes.dead.len() as u64);
+        let retracted = news.iter().filter(|news| news.notice.kind == NoticeKind::MissedRetracted).count();
+        metrics::counter!("cordboard_worker_missed_retracted_total").increment(retracted as u64);
+        let held: usize = self.sites.values().map(Timeline::calls_held).sum();
+        metrics::gauge!("cordboard_worker_calls_held").set(u32::try_from(held).unwrap_or(u32::MAX));
+        metrics::gauge!("cordboard_worker_watermark_seconds")
+            .set(Duration::from_micros(u64::try_from(self.watermark.0).unwrap_or(0)).as_secs_f64());
+    }
 }

@@ -1,5 +1,5 @@
 //! The worker: messages in, calls out. One actor per partition; everything it decides is decided by the pure core, everything it does
-//! is done in [`handle`].
+//! is done in `handle`.
 
 mod handle;
 mod recover;
