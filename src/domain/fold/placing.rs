@@ -238,6 +238,9 @@ impl Fold {
                 reading.legs().all(|leg| leg.role == Role::Callee && own.as_ref().is_some_and(|own| leg.remote.is_extension(own.as_str())));
             if all_face_me {
                 self.attach(slot, call, Role::Caller, None);
+                for leg in overtaken.into_iter().filter(|leg| self.legs[*leg].call != call).collect::<SmallVec<[LegSlot; 4]>>() {
+                    self.transplant(leg, call, Role::Callee, None);
+                }
                 return Rule::CallerFound;
             }
             let call = self.new_call(slot, Role::Caller);

@@ -104,8 +104,7 @@ impl<'a> Scene<'a> {
                 (Strength::Caller, seat, Rule::JoinedSplitTarget)
             });
         }
-        // A phone that shows its own number was called back by the PBX to place a call.
-        let shown_back = leg.belongs_to(&other.remote) || other.belongs_to(&other.remote);
+        let shown_back = leg.belongs_to(&other.remote) || self.was_called_back(other);
         if other.side != Side::Outgoing && other.is_open() && other.role == Role::Callee && shown_back && self.reading.caller().is_none() {
             return Some((Strength::Mutual, Seat::Pair, Rule::ClickToCall));
         }
@@ -113,6 +112,13 @@ impl<'a> Scene<'a> {
         let there = other.ended.is_none_or(|ended| self.at - ended < self.reading.policy.reorder);
         let in_conversation = other.answered.is_some() && other.role != Role::Consult && there;
         (in_conversation && self.conversation && self.may_resume).then(|| self.continues(leg))
+    }
+
+    /// Whether the PBX called this phone back to place a call for it: it shows its own number, or it took a call of what looks like a
+    /// colleague or a group of ours only a moment ago, and already others ring in its name.
+    fn was_called_back(&self, phone: &Leg) -> bool {
+        let just_answered = phone.answered.is_some_and(|answered| self.at - answered <= self.reading.policy.rering_gap);
+        phone.belongs_to(&phone.remote) || (phone.side == Side::Incoming && just_answered && self.reading.dials_colleague(phone))
     }
 
     /// Whether nobody has answered what `caller` dials, or only just now, so that the answer overtook this ring.
