@@ -1,0 +1,202 @@
+//! The ledger's conformance suite: what every adapter of the port must do. SQLite is the first to stand it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::Arc;
+
+use cordboard::adapter::sqlite::SqliteLedger;
+use cordboard::domain::Timeline;
+use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::policy::Policy;
+use cordboard::domain::time::At;
+use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
+use cordboard::port::query::{CallFilter, Query};
+use cordboard::wire::envelope::{BodyForm, Envelope};
+
+const EPOCH: i64 = 1_767_225_600_000_000;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
+}
+
+fn received(number: u128, second: i64, target: &str) -> Received {
+    let envelope = Envelope::new(EventId(number), At(EPOCH + second * 1_000_000), &Site::default(), None, target, "", BodyForm::None);
+    let policy = Policy::default();
+    Received { fact: envelope.fact(|_| &policy).unwrap(), message: envelope.encode() }
+}
+
+/// A call that is answered, and one that nobody takes.
+fn two_calls() -> Vec<Received> {
+    let lines = [
+        (0, "incoming?mac=000b82000001&local=201&remote=+4930111&c=a"),
+        (3, "answered?mac=000b82000001&local=201&remote=+4930111&c=a"),
+        (5, "incoming?mac=000b82000002&local=202&remote=+4930222&c=b"),
+        (9, "missed?mac=000b82000002&local=202&remote=+4930222&c=b"),
+        (30, "hangup?mac=000b82000001&local=201&remote=+4930111&c=a"),
+    ];
+    lines.iter().enumerate().map(|(index, (second, line))| received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))).collect()
+}
+
+/// What a worker would write for these facts.
+fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Changes {
+    let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
+    let delta = timeline.apply(bare, watermark);
+    let records = delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
+    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, dead: Vec::new(), watermark: Some(watermark) }
+}
+
+fn timeline() -> Timeline {
+    Timeline::new(Site::default(), Arc::new(Policy::default()))
+}
+
+async fn open(folder: &tempfile::TempDir) -> SqliteLedger {
+    let ledger = SqliteLedger::open(&folder.path().join("test.db")).await.unwrap();
+    ledger.migrate().await.unwrap();
+    ledger
+}
+
+async fn outcomes(ledger: &impl Query) -> Vec<String> {
+    let calls = ledger.calls(&CallFilter { limit: 100, ..CallFilter::default() }).await.unwrap();
+    let outcome = |record: &str| serde_json::from_str::<serde_json::Value>(record).unwrap()["outcome"].to_string();
+    calls.iter().map(|call| outcome(&call.record)).collect()
+}
+
+#[test]
+fn a_batch_written_twice_is_written_once() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        let all = changes(&mut timeline(), two_calls(), At::END);
+        ledger.commit(&all).await.unwrap();
+        let once = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
+        ledger.commit(&all).await.unwrap();
+        let twice = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
+        assert_eq!(once, twice);
+        assert_eq!((once.0.len(), once.1.len(), once.2.len()), (2, 1, 1));
+        assert!(once.2[0].contains("\"calls\":2,\"answered\":1,\"missed\":1"), "{}", once.2[0]);
+    });
+}
+
+#[test]
+fn it_knows_which_facts_it_has() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
+        let asked = [EventId(3), EventId(77)];
+        assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
+    });
+}
+
+#[test]
+fn whoever_was_replaced_writes_nothing_any_more() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (open(&folder).await, open(&folder).await);
+        first.take_over().await.unwrap();
+        second.take_over().await.unwrap();
+        let all = changes(&mut timeline(), two_calls(), At::END);
+        assert!(matches!(first.commit(&all).await, Err(LedgerError::Fenced)));
+        assert!(outcomes(&second).await.is_empty());
+        second.commit(&all).await.unwrap();
+        assert_eq!(outcomes(&first).await.len(), 2);
+    });
+}
+
+#[test]
+fn the_next_owner_is_told_what_the_open_calls_come_from() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        assert!(ledger.take_over().await.unwrap().messages.is_empty());
+        let mut facts = two_calls();
+        facts.pop();
+        let watermark = At(EPOCH + 25_000_000);
+        ledger.commit(&changes(&mut timeline(), facts, watermark)).await.unwrap();
+        let standing = ledger.take_over().await.unwrap();
+        assert_eq!((standing.watermark, standing.open.len(), standing.messages.len()), (Some(watermark), 1, 4));
+        let known: Vec<&str> = standing.extensions.iter().map(|(_, extension, _)| extension.as_str()).collect();
+        assert_eq!(known, ["201", "202"]);
+    });
+}
+
+#[test]
+fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        let all = changes(&mut timeline(), two_calls(), At::END);
+        ledger.commit(&all).await.unwrap();
+        // A late fact shows that the missed call was answered.
+        let mut facts = two_calls();
+        facts.push(received(9, 8, "/gs/cti/answered?mac=000b82000002&local=202&remote=+4930222&c=b"));
+        let corrected = changes(&mut timeline(), facts, At::END);
+        ledger.commit(&corrected).await.unwrap();
+        assert!(ledger.missed(10).await.unwrap().is_empty());
+        let ids = all.calls.iter().map(|(record, _)| record.id).collect();
+        ledger.commit(&Changes { withdrawn: ids, ..Changes::default() }).await.unwrap();
+        assert!(outcomes(&ledger).await.is_empty() && ledger.stats(i64::MIN, i64::MAX).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_holds_no_fact_is_kept_once_as_it_came() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        let dead = Dead { message: vec![0, 255, 7], reason: "not JSON".into() };
+        let changes = Changes { dead: vec![dead.clone(), dead], ..Changes::default() };
+        ledger.commit(&changes).await.unwrap();
+        ledger.commit(&changes).await.unwrap();
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("test.db"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let kept: Vec<Vec<u8>> = sqlx::query_scalar("SELECT message FROM dead_events").fetch_all(&pool).await.unwrap();
+        assert_eq!(kept, vec![vec![0, 255, 7]]);
+    });
+}
+
+#[test]
+fn migrations_say_what_is_missing_and_running_them_twice_is_running_them_once() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("test.db")).await.unwrap();
+        assert!(ledger.migrations().await.unwrap().iter().all(|migration| !migration.applied));
+        ledger.migrate().await.unwrap();
+        ledger.migrate().await.unwrap();
+        let status = ledger.migrations().await.unwrap();
+        assert!(!status.is_empty() && status.iter().all(|migration| migration.applied));
+    });
+}
+
+#[test]
+fn filters_and_pages_find_what_is_asked_for() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
+        let all = || CallFilter { limit: 10, ..CallFilter::default() };
+        let some = |text: &str| Some(text.to_owned());
+        for (filter, expected) in [
+            (all(), 2),
+            (CallFilter { extension: some("202"), ..all() }, 1),
+            (CallFilter { number: some("+4930111"), ..all() }, 1),
+            (CallFilter { outcome: some("missed"), ..all() }, 1),
+            (CallFilter { direction: some("outbound"), ..all() }, 0),
+            (CallFilter { since: Some(EPOCH + 1), ..all() }, 1),
+            (CallFilter { until: Some(EPOCH + 1), ..all() }, 1),
+            (CallFilter { site: some("elsewhere"), ..all() }, 0),
+            (CallFilter { live: true, ..all() }, 0),
+        ] {
+            assert_eq!(ledger.calls(&filter).await.unwrap().len(), expected, "{filter:?}");
+        }
+        let first = ledger.calls(&CallFilter { limit: 1, ..CallFilter::default() }).await.unwrap().pop().unwrap();
+        let second = ledger.calls(&CallFilter { after: Some((first.started_at, first.id.clone())), ..all() }).await.unwrap();
+        assert!(second.len() == 1 && second[0].id != first.id);
+        assert_eq!(ledger.call(&first.id).await.unwrap().as_deref(), Some(first.record.as_str()));
+        assert_eq!(ledger.call("nope").await.unwrap(), None);
+    });
+}
