@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod ingress;
 pub mod port;
 pub mod provider;
+pub mod simulate;
 pub mod telemetry;
 pub mod wire;
 pub mod worker;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
@@ -17,9 +17,10 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("gateway", &["domain", "wire", "port"]),
     ("config", &["domain", "wire", "ingress"]),
     ("telemetry", &["config"]),
+    ("simulate", &[]),
     ("app", &["domain", "wire", "port", "adapter", "ingress", "worker", "gateway", "config", "telemetry"]),
     ("adapter", &["domain", "provider", "wire", "port"]),
-    ("cli", &["domain", "provider", "wire", "app", "config", "telemetry"]),
+    ("cli", &["domain", "provider", "wire", "app", "config", "simulate", "telemetry"]),
 ];
 
 /// Names that say nothing about what is inside.

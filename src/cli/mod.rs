@@ -5,6 +5,7 @@ mod failure;
 mod input;
 mod reconstruct;
 mod serve;
+mod simulate;
 mod sorter;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Simulate(simulate::Arguments),
     Reconstruct(reconstruct::Arguments),
     Explain(explain::Arguments),
     Migrate(serve::Migrate),
@@ -44,6 +46,7 @@ pub fn run() -> ExitCode {
     let done = match arguments.command {
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Rebuild(arguments) => serve::rebuild(&arguments),

@@ -58,14 +58,14 @@ pub(super) struct Token {
 }
 
 #[derive(clap::Args)]
-struct SettingsArguments {
+pub(super) struct SettingsArguments {
     /// Settings that differ from the defaults, as TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl SettingsArguments {
-    fn load(&self) -> Result<Settings, Failure> {
+    pub(super) fn load(&self) -> Result<Settings, Failure> {
         Settings::load(self.config.as_deref(), std::env::vars()).map_err(|error| Failure::Config(error.to_string()))
     }
 }

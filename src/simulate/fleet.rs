@@ -1,0 +1,200 @@
+//! What the phones of a site report: ring groups of three, 60 % of the calls answered, 25 % missed, 5 % refused, 10 % outgoing, and some
+//! transferred.
+
+use std::time::Duration;
+
+/// Talk lasts up to twice this long.
+const TALK_SECONDS: u64 = 30;
+
+/// A fleet, and how busy it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet {
+    pub seed: u64,
+    pub phones: u64,
+    pub calls_per_second: f64,
+    pub duration: Duration,
+}
+
+/// One request of one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Since the beginning.
+    pub at: Duration,
+    pub phone: u64,
+    /// Event and parameters, as they follow `/gs/cti/`; a token, if there is one, goes before them.
+    pub event: &'static str,
+    pub parameters: String,
+}
+
+/// The MAC address of a phone.
+#[must_use]
+pub fn mac(phone: u64) -> String {
+    format!("000b82{phone:06x}")
+}
+
+fn extension(phone: u64) -> u64 {
+    10_000 + phone
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) % sides.max(1)
+    }
+
+    fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.roll(to - from))
+    }
+}
+
+impl Fleet {
+    /// Everything the fleet will report, in order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        let mut script = Script {
+            dice: Dice(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            reports: Vec::new(),
+            legs: 0,
+            phones: self.phones.max(6) / 3 * 3,
+        };
+        let gap = Duration::from_secs_f64(1.0 / self.calls_per_second.max(0.001));
+        let mut at = Duration::ZERO;
+        while at < self.duration {
+            script.call(at);
+            // Between nothing and twice the mean.
+            at += gap * u32::try_from(script.dice.roll(2_000) + 1).unwrap_or(1_000) / 1_000;
+        }
+        script.reports.sort_by_key(|report| report.at);
+        script.reports
+    }
+}
+
+struct Script {
+    dice: Dice,
+    reports: Vec<Report>,
+    legs: u64,
+    phones: u64,
+}
+
+/// One phone's leg, as its reports name it.
+#[derive(Clone)]
+struct Leg {
+    phone: u64,
+    id: u64,
+    remote: String,
+}
+
+impl Script {
+    fn leg(&mut self, phone: u64, remote: &str) -> Leg {
+        self.legs += 1;
+        Leg { phone, id: self.legs, remote: remote.to_owned() }
+    }
+
+    fn tell(&mut self, at: Duration, leg: &Leg, event: &'static str) {
+        // Every third model knows no call id and sends the name of the variable.
+        let call_id = if leg.phone.is_multiple_of(3) { "$call-id".to_owned() } else { format!("{:x}@10.0.0.1", leg.id) };
+        let parameters = format!("m={}&l={}&r={}&c={call_id}", mac(leg.phone), extension(leg.phone), leg.remote);
+        self.reports.push(Report { at, phone: leg.phone, event, parameters });
+    }
+
+    fn call(&mut self, at: Duration) {
+        let customer = format!("+49301{:07}", self.dice.roll(10_000_000));
+        let group = self.dice.roll(self.phones / 3) * 3;
+        match self.dice.roll(100) {
+            0..60 => self.answered(at, &customer, group),
+            60..85 => self.unanswered(at, &customer, group, "missed"),
+            85..90 => self.unanswered(at, &customer, group, "rejected"),
+            _ => self.outgoing(at, &customer, group),
+        }
+    }
+
+    fn ring(&mut self, at: Duration, customer: &str, group: u64) -> Vec<Leg> {
+        let mut legs = Vec::new();
+        for phone in group..group + 3 {
+            let leg = self.leg(phone, customer);
+            let rang = at + self.dice.millis(0, 120);
+            self.tell(rang, &leg, "incoming");
+            legs.push(leg);
+        }
+        legs
+    }
+
+    fn answered(&mut self, at: Duration, customer: &str, group: u64) {
+        let legs = self.ring(at, customer, group);
+        let answered = at + self.dice.millis(1_000, 12_000);
+        let owner = usize::try_from(self.dice.roll(3)).unwrap_or(0);
+        self.tell(answered, &legs[owner], "answered");
+        for (index, leg) in legs.iter().enumerate() {
+            if index != owner && self.dice.roll(3) > 0 {
+                let dropped = answered + self.dice.millis(5, 300);
+                self.tell(dropped, leg, "missed");
+            }
+        }
+        let ended = answered + self.dice.millis(2_000, TALK_SECONDS * 2_000);
+        if self.dice.roll(12) == 0 {
+            self.transfer(ended, &legs[owner]);
+        } else {
+            self.tell(ended, &legs[owner], "hangup");
+        }
+    }
+
+    fn transfer(&mut self, at: Duration, owner: &Leg) {
+        let target = (owner.phone + 3) % self.phones;
+        let consult = self.leg(owner.phone, &extension(target).to_string());
+        let asked = self.leg(target, &extension(owner.phone).to_string());
+        let after = |millis: u64| at + Duration::from_millis(millis);
+        self.tell(at, owner, "hold");
+        self.tell(after(1_000), &consult, "outgoing");
+        self.tell(after(1_080), &asked, "incoming");
+        self.tell(after(4_000), &asked, "answered");
+        self.tell(after(4_020), &consult, "answered");
+        self.tell(after(9_000), &consult, "hangup");
+        self.tell(after(9_040), owner, "hangup");
+        self.tell(after(30_000), &asked, "hangup");
+    }
+
+    fn unanswered(&mut self, at: Duration, customer: &str, group: u64, event: &'static str) {
+        let legs = self.ring(at, customer, group);
+        let ended = at + self.dice.millis(8_000, 25_000);
+        for leg in &legs {
+            let silent = ended + self.dice.millis(0, 200);
+            self.tell(silent, leg, event);
+        }
+    }
+
+    fn outgoing(&mut self, at: Duration, customer: &str, phone: u64) {
+        let leg = self.leg(phone, customer);
+        let answered = at + self.dice.millis(2_000, 15_000);
+        let ended = answered + self.dice.millis(2_000, TALK_SECONDS * 2_000);
+        self.tell(at, &leg, "outgoing");
+        self.tell(answered, &leg, "answered");
+        self.tell(ended, &leg, "hangup");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(seed: u64) -> Fleet {
+        Fleet { seed, phones: 30, calls_per_second: 5.0, duration: Duration::from_mins(1) }
+    }
+
+    #[test]
+    fn the_same_seed_plays_the_same_flows() {
+        assert_eq!(fleet(1).reports(), fleet(1).reports());
+        assert_ne!(fleet(1).reports(), fleet(2).reports());
+    }
+
+    #[test]
+    fn a_fleet_is_about_as_busy_as_it_is_asked_to_be() {
+        let reports = fleet(1).reports();
+        let begun = reports.iter().filter(|report| report.event == "incoming").count();
+        assert!((500..1_000).contains(&begun), "{begun} rings of about 300 calls");
+        assert!(reports.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+}

@@ -1,0 +1,7 @@
+//! A fleet of phones that plays realistic call flows against any ingress, over real HTTP. The same seed plays the same flows.
+
+mod fleet;
+mod player;
+
+pub use fleet::{Fleet, Report, mac};
+pub use player::{Outcome, play};

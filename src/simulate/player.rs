@@ -1,0 +1,162 @@
+//! Sends what a fleet reports, each phone on its own connection's turn, at its time.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::fleet::Report;
+
+/// Connections that the phones share; a phone always uses the same one, so that its reports stay in order.
+const CONNECTIONS: u64 = 16;
+/// A phone that gets no answer for so long gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of the reports.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub accepted: u64,
+    pub refused: u64,
+    /// Nobody answered.
+    pub failed: u64,
+    /// From sending to the answer, sorted.
+    pub latencies: Vec<Duration>,
+    /// The first answer that was no 200.
+    pub first_refusal: Option<String>,
+}
+
+impl Outcome {
+    /// The latency that this share of the answers did not exceed.
+    #[must_use]
+    pub fn percentile(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a place in a list in memory"
+        )]
+        let place = (last as f64 * share) as usize;
+        self.latencies.get(place).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, other: Outcome) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.latencies.extend(other.latencies);
+        self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+    }
+}
+
+/// Plays the reports, `speed` times as fast as they were meant. `token` names the token of a phone, `progress` hears of every answer.
+#[must_use]
+pub fn play(
+    to: SocketAddr,
+    reports: Vec<Report>,
+    speed: f64,
+    token: impl Fn(u64) -> Option<String>,
+    mut progress: impl FnMut(u64),
+) -> Outcome {
+    let mut shares: Vec<Vec<(Duration, String)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
+    for report in reports {
+        let token = token(report.phone).map(|token| format!("{token}/")).unwrap_or_default();
+        let line = format!("GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n", report.event, report.parameters);
+        let share = usize::try_from(report.phone % CONNECTIONS).unwrap_or(0);
+        shares[share].push((report.at.div_f64(speed), line));
+    }
+    let (answered, answers) = mpsc::channel();
+    let began = now();
+    let senders: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            let answered = answered.clone();
+            std::thread::spawn(move || send_all(to, &share, began, &answered))
+        })
+        .collect();
+    drop(answered);
+    for done in 1.. {
+        if answers.recv().is_err() {
+            break;
+        }
+        progress(done);
+    }
+    let mut outcome = Outcome::default();
+    for sender in senders {
+        outcome.add(sender.join().unwrap_or_default());
+    }
+    outcome.latencies.sort_unstable();
+    outcome
+}
+
+#[expect(clippy::disallowed_methods, reason = "a simulation of phones happens in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn send_all(to: SocketAddr, share: &[(Duration, String)], began: Instant, answered: &mpsc::Sender<()>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut connection: Option<BufReader<TcpStream>> = None;
+    for (at, line) in share {
+        wait_until(began + *at);
+        let sent = now();
+        match ask(to, &mut connection, line) {
+            Ok(200) => {
+                outcome.accepted += 1;
+                outcome.latencies.push(now() - sent);
+            }
+            Ok(status) => {
+                outcome.refused += 1;
+                outcome.first_refusal.get_or_insert_with(|| format!("status {status}"));
+            }
+            Err(error) => {
+                outcome.failed += 1;
+                outcome.first_refusal.get_or_insert_with(|| error.to_string());
+                connection = None;
+            }
+        }
+        // Nobody counts any more: the numbers come with the outcome.
+        let _unheard = answered.send(());
+    }
+    outcome
+}
+
+#[expect(clippy::disallowed_methods, reason = "a simulation of phones happens in real time")]
+fn wait_until(instant: Instant) {
+    std::thread::sleep(instant.saturating_duration_since(now()));
+}
+
+/// Sends a request and reads the status, on the open connection or, where the server closed it meanwhile, on a new one.
+fn ask(to: SocketAddr, connection: &mut Option<BufReader<TcpStream>>, line: &str) -> io::Result<u16> {
+    if let Some(open) = connection
+        && let Ok(status) = exchange(open, line)
+    {
+        return Ok(status);
+    }
+    let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    exchange(connection.insert(BufReader::new(socket)), line)
+}
+
+fn exchange(connection: &mut BufReader<TcpStream>, line: &str) -> io::Result<u16> {
+    connection.get_mut().write_all(line.as_bytes())?;
+    let mut head = String::new();
+    if connection.read_line(&mut head)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let mut length = 0_u64;
+    loop {
+        let mut header = String::new();
+        connection.read_line(&mut header)?;
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if header.trim().is_empty() {
+            break;
+        }
+    }
+    io::copy(&mut connection.by_ref().take(length), &mut io::sink())?;
+    Ok(status)
+}
