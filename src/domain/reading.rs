@@ -152,7 +152,11 @@ impl Reading<'_> {
         }
         match leg.role {
             Role::Callee => leg.answered.is_some() || !conversation,
-            Role::Caller | Role::Consult => true,
+            // A phone of the caller that was called back and did not take it is out, as soon as another one did.
+            Role::Caller => {
+                leg.side == Side::Outgoing || leg.answered.is_some() || self.role(Role::Caller).all(|other| other.answered.is_none())
+            }
+            Role::Consult => true,
             Role::Target => self.attempt_of(leg).is_none_or(|attempt| self.reaches_target(attempt)),
         }
     }

@@ -21,8 +21,14 @@ impl Fold {
                 continue;
             }
             let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else { continue };
-            let left = self.legs[main].ended.filter(|ended| at - *ended >= self.policy.together);
-            if left.is_none() || !self.legs[consult].is_open() {
+            let Some(left) = self.legs[main].ended.filter(|ended| at - *ended >= self.policy.together) else { continue };
+            if !self.legs[consult].is_open() {
+                continue;
+            }
+            // Dialled in the moment of the hangup: nobody waited, the two requests overtook each other.
+            if left - self.legs[consult].started < self.policy.reorder {
+                self.calls[call].attempts[index].void = true;
+                self.split(&self.consult_group(call, index, consult), Rule::ConsultBecameCall);
                 continue;
             }
             self.calls[call].attempts[index].settled = Some(TransferState::Abandoned);
@@ -33,13 +39,18 @@ impl Fold {
 
     fn split_consult(&mut self, call: CallSlot, index: usize, consult: LegSlot, confidence: Confidence, reason: &'static str) {
         let parent: CallId = self.calls[call].id;
+        if let Some(split) = self.split(&self.consult_group(call, index, consult), Rule::ConsultBecameCall) {
+            self.calls[split].links.push(Link { kind: LinkKind::Transfer, call: parent, confidence, reason });
+        }
+    }
+
+    /// The legs of a consultation, as they sit in a call of their own.
+    fn consult_group(&self, call: CallSlot, index: usize, consult: LegSlot) -> Group {
         let mut group: Group = SmallVec::new();
         group.push((consult, Role::Caller));
         let belongs = |leg: &Leg| leg.role == Role::Target && leg.attempt.is_some_and(|attempt| usize::from(attempt) == index);
         group.extend(self.calls[call].legs.iter().copied().filter(|slot| belongs(&self.legs[*slot])).map(|slot| (slot, Role::Callee)));
-        if let Some(split) = self.split(&group, Rule::ConsultBecameCall) {
-            self.calls[split].links.push(Link { kind: LinkKind::Transfer, call: parent, confidence, reason });
-        }
+        group
     }
 
     /// Somebody outside was asked, talked, and was not handed the party: that was a call, and whoever pays for it looks for it.

@@ -184,7 +184,14 @@ impl Fold {
         if new_one_calls {
             self.attach(slot, spot.call, Role::Caller, None);
         } else {
-            self.legs[spot.because].role = Role::Caller;
+            // All phones of the extension that was called back are the caller's.
+            let extension = self.legs[spot.because].extension.clone();
+            for other in self.calls[spot.call].legs.clone() {
+                let leg = &mut self.legs[other];
+                if other == spot.because || (leg.role == Role::Callee && leg.extension == extension) {
+                    leg.role = Role::Caller;
+                }
+            }
             self.attach(slot, spot.call, Role::Callee, None);
         }
     }
