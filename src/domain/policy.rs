@@ -48,6 +48,9 @@ pub struct Policy {
     /// A conversation that lasts longer without another sign has lost its end.
     pub duration_max: Span,
 
+    /// A conversation without a sign for so long, of which nothing is ever heard again, was over: who rang in its name by then rang anew.
+    pub doubt_after: Span,
+
     /// Feature codes that pick up a ringing call: alone, or followed by the ringing extension.
     pub pickup_codes: Vec<String>,
     /// Extensions known without any report, as dial patterns (`X` is any digit): the directory and the numbering plan.
@@ -78,6 +81,7 @@ impl Default for Policy {
             announcement_max: Span::seconds(30),
             ring_max: Span::seconds(300),
             duration_max: Span::seconds(4 * 3600),
+            doubt_after: Span::seconds(1_800),
             pickup_codes: strings(&["*8", "**"]),
             extensions: Vec::new(),
             silent_extensions: Vec::new(),

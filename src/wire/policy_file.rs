@@ -134,6 +134,7 @@ rules_of_a_site! {
     announcement_max_ms: announcement_max, 0;
     ring_max_ms: ring_max, 1_000;
     duration_max_ms: duration_max, 1_000;
+    doubt_after_ms: doubt_after, 1_000;
 }
 
 fn replace<T: Clone>(slot: &mut T, value: Option<&T>) {

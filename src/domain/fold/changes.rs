@@ -111,7 +111,7 @@ impl Fold {
         let begins = matches!(fact.kind, Kind::Incoming | Kind::Outgoing | Kind::Answered);
         let reported = leg.end_reported.filter(|reported| begins && fact.at > *reported && fact.at - *reported < reorder);
         if let Some(reported) = reported {
-            leg.ended = Some(reported + Span((fact.at - reported).0 / 2));
+            leg.ended = leg.ended.max(Some(reported + Span((fact.at - reported).0 / 2)));
             let call = leg.call;
             self.touch(call);
             self.refresh(call);

@@ -130,4 +130,34 @@ impl Fold {
         let mut targets = self.reading(call).targets(index).peekable();
         if targets.peek().is_none() { self.legs[consult].answered.is_some() } else { targets.any(|target| target.answered.is_some()) }
     }
+
+    /// A conversation whose end never came does not hide that its party called again, long after its last sign, and nobody answered.
+    pub(super) fn review_lost_transfer(&mut self, call: CallSlot, at: At) {
+        let due = self.calls[call].last.at + self.policy.duration_max;
+        for index in 0..self.calls[call].attempts.len() {
+            if !self.rang_after_a_lost_end(call, index) {
+                continue;
+            }
+            if at < due {
+                self.schedule_review(call, due);
+                return;
+            }
+            let of_attempt = |leg: &Leg| leg.role == Role::Target && leg.attempt.is_some_and(|attempt| usize::from(attempt) == index);
+            let legs = self.calls[call].legs.iter().copied();
+            let group: Group = legs.filter(|slot| of_attempt(&self.legs[*slot])).map(|slot| (slot, Role::Callee)).collect();
+            self.calls[call].attempts[index].void = true;
+            self.split(&group, Rule::LateRingBecameCall);
+        }
+    }
+
+    /// Whether this attempt began long after the last sign of a conversation that has not ended, no phone announced it, and nobody took it.
+    fn rang_after_a_lost_end(&self, call: CallSlot, index: usize) -> bool {
+        let reading = self.reading(call);
+        let attempt = &reading.call.attempts[index];
+        let mut targets = reading.targets(index).peekable();
+        let in_vain = targets.peek().is_some() && targets.all(|target| target.answered.is_none() && !target.is_open());
+        let mut talking = reading.main_legs().filter(|leg| leg.is_talking()).peekable();
+        let lost = talking.peek().is_some() && talking.all(|leg| attempt.started - leg.last.at >= self.policy.doubt_after);
+        !attempt.is_settled() && !attempt.explicit && attempt.consult.is_none() && in_vain && lost
+    }
 }

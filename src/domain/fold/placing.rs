@@ -212,6 +212,7 @@ impl Fold {
         };
         let index = u8::try_from(index).ok();
         self.attach(slot, spot.call, Role::Target, index);
+        self.schedule_review(spot.call, at + self.policy.duration_max);
     }
 
     /// A blind transfer under way that one more phone may ring for: nobody has taken it, and somebody rings or rang a moment ago.

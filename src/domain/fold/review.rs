@@ -21,6 +21,7 @@ impl Fold {
         self.review_outside_consult(call, at);
         self.review_overlap(call, at);
         self.review_lost_main(call, at);
+        self.review_lost_transfer(call, at);
     }
 
     /// Two phones that both go on talking do not share one outside party: the later answer is another call of the same number.
