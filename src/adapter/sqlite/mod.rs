@@ -40,7 +40,7 @@ pub struct MigrationStatus {
 impl SqliteLedger {
     /// Opens the database at a path, making the file if there is none. Migrations are the caller's decision.
     pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::from_str("sqlite::memory:").map_err(|error| unavailable(&error))?;
+        let options = SqliteConnectOptions::from_str("sqlite::memory:")?;
         let options = options
             .filename(path)
             .in_memory(false)
@@ -51,12 +51,8 @@ impl SqliteLedger {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .disable_statement_logging();
-        let writer = options.connect().await.map_err(|error| unavailable(&error))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let writer = options.connect().await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.read_only(true)).await?;
         Ok(SqliteLedger { writer: Mutex::new(writer), readers, owner: uuid::Uuid::now_v7().to_string() })
     }
 
@@ -71,7 +67,7 @@ impl SqliteLedger {
         let applied: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version")
             .fetch_all(&self.readers)
             .await
-            .or_else(|error| if is_missing_table(&error) { Ok(Vec::new()) } else { Err(unavailable(&error)) })?;
+            .or_else(|error| if is_missing_table(&error) { Ok(Vec::new()) } else { Err(LedgerError::from(error)) })?;
         let up = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
         Ok(up
             .map(|migration| MigrationStatus {
@@ -94,12 +90,14 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
 }
 
-/// Everything `SQLite` says is about the file or the disk, and may pass.
-fn unavailable(error: &sqlx::Error) -> LedgerError {
-    match error {
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
-            LedgerError::Corrupt(error.to_string())
+/// Everything `SQLite` says is about the file or the disk, and may pass; except that a row cannot be read.
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> LedgerError {
+        match error {
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
+                LedgerError::Corrupt(error.to_string())
+            }
+            _ => LedgerError::Unavailable(error.to_string()),
         }
-        _ => LedgerError::Unavailable(error.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{SqliteLedger, unavailable};
+use super::SqliteLedger;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, Query, StoredCall};
 
@@ -13,14 +13,14 @@ impl Query for SqliteLedger {
         Box::pin(async move {
             let mut query = select_calls(filter);
             let stored = |row: SqliteRow| StoredCall { started_at: row.get(0), id: row.get(1), record: row.get(2) };
-            query.build().map(stored).fetch_all(&self.readers).await.map_err(|error| unavailable(&error))
+            Ok(query.build().map(stored).fetch_all(&self.readers).await?)
         })
     }
 
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         Box::pin(async move {
             let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1").bind(id).fetch_optional(&self.readers).await;
-            found.map_err(|error| unavailable(&error))
+            Ok(found?)
         })
     }
 
@@ -28,7 +28,7 @@ impl Query for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT json_object('call_id', call_id, 'site', site, 'from', json_object('number', from_number, 'e164', from_e164), 'missed_extensions', json(extensions), 'missed_at_us', missed_at, 'status', desk_status, 'assigned_to', assigned_to)
                 FROM missed_call_logs WHERE retracted = 0 ORDER BY missed_at DESC LIMIT ?1";
-            sqlx::query_scalar(sql).bind(limit).fetch_all(&self.readers).await.map_err(|error| unavailable(&error))
+            Ok(sqlx::query_scalar(sql).bind(limit).fetch_all(&self.readers).await?)
         })
     }
 
@@ -36,7 +36,7 @@ impl Query for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT json_object('site', site, 'hour_us', hour, 'direction', direction, 'calls', calls, 'answered', answered, 'missed', missed, 'ring_seconds', ring_us / 1e6, 'talk_seconds', talk_us / 1e6)
                 FROM call_stats WHERE hour >= ?1 AND hour < ?2 ORDER BY hour, site, direction";
-            sqlx::query_scalar(sql).bind(since).bind(until).fetch_all(&self.readers).await.map_err(|error| unavailable(&error))
+            Ok(sqlx::query_scalar(sql).bind(since).bind(until).fetch_all(&self.readers).await?)
         })
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 
-use super::{SqliteLedger, rows, unavailable};
+use super::{SqliteLedger, rows};
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
@@ -51,7 +51,7 @@ impl Ledger for SqliteLedger {
     fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            take_over(&mut writer, &self.owner).await.map_err(|error| unavailable(&error))
+            Ok(take_over(&mut writer, &self.owner).await?)
         })
     }
 
@@ -62,8 +62,7 @@ impl Ledger for SqliteLedger {
                 sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
                     .bind(rows::ids(ids))
                     .fetch_all(&mut *writer)
-                    .await
-                    .map_err(|error| unavailable(&error))?;
+                    .await?;
             let known: std::collections::HashSet<String> = known.into_iter().collect();
             Ok(ids.iter().copied().filter(|id| !known.contains(&id.to_string())).collect())
         })
@@ -72,40 +71,30 @@ impl Ledger for SqliteLedger {
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| unavailable(&error))?;
-            if !owns(&mut transaction, &self.owner, changes.watermark).await.map_err(|error| unavailable(&error))? {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            if !owns(&mut transaction, &self.owner, changes.watermark).await? {
                 return Err(LedgerError::Fenced);
             }
-            write(&mut transaction, changes).await.map_err(|error| unavailable(&error))?;
-            transaction.commit().await.map_err(|error| unavailable(&error))
+            write(&mut transaction, changes).await?;
+            Ok(transaction.commit().await?)
         })
     }
 
     fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT envelope FROM call_events WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3 ORDER BY received_at, event_id";
-            let texts: Vec<String> = sqlx::query_scalar(sql)
-                .bind(site.as_str())
-                .bind(from.0)
-                .bind(to.0)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
             Ok(texts.into_iter().map(String::into_bytes).collect())
         })
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
         Box::pin(async move {
-            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&self.readers).await?;
             let watermark: Option<i64> = sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
                 .bind(PART)
                 .fetch_optional(&self.readers)
-                .await
-                .map_err(|error| unavailable(&error))?;
+                .await?;
             Ok((names.iter().filter_map(|name| Site::parse(name)).collect(), At(watermark.unwrap_or(At::START.0))))
         })
     }
@@ -118,20 +107,14 @@ impl Ledger for SqliteLedger {
                 .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
                 .fetch_all(&self.readers)
                 .await;
-            stored.map_err(|error| unavailable(&error))
+            Ok(stored?)
         })
     }
 
     fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
-            let texts: Vec<String> = sqlx::query_scalar(sql)
-                .bind(site.as_str())
-                .bind(from.0)
-                .bind(to.0)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
             texts.iter().map(|text| call_id(text)).collect()
         })
     }
