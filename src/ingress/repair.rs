@@ -78,13 +78,15 @@ impl LineRepair {
     }
 
     fn request_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
-        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-        let taken = end.unwrap_or(input.len());
+        let (taken, ended) = rest_of_line(input);
         self.line.extend_from_slice(&input[..taken]);
         if self.line.len() > LINE_BYTES_MAX {
             output.append(&mut self.line);
-            self.state = if end.is_some() { State::Header } else { State::Overlong };
-        } else if end.is_some() {
+            self.state = State::Overlong;
+            if ended {
+                self.headers_follow();
+            }
+        } else if ended {
             let blank = self.line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
             let before = output.len();
             repair_line(&self.line, output);
@@ -92,32 +94,33 @@ impl LineRepair {
             self.line.clear();
             // Empty lines before a request line are allowed, and belong to no request.
             if !blank {
-                self.state = State::Header;
-                self.body = BodyLength::Known(0);
+                self.headers_follow();
             }
         }
         taken
     }
 
+    fn headers_follow(&mut self) {
+        self.state = State::Header;
+        self.body = BodyLength::Known(0);
+    }
+
     fn overlong(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
-        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-        let taken = end.unwrap_or(input.len());
+        let (taken, ended) = rest_of_line(input);
         output.extend_from_slice(&input[..taken]);
-        if end.is_some() {
-            self.state = State::Header;
-            self.body = BodyLength::Known(0);
+        if ended {
+            self.headers_follow();
         }
         taken
     }
 
     /// A line that is passed on as it is, and read to know what follows it.
     fn followed_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
-        let end = input.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-        let taken = end.unwrap_or(input.len());
+        let (taken, ended) = rest_of_line(input);
         output.extend_from_slice(&input[..taken]);
         let room = HEADER_BYTES_MAX.saturating_sub(self.line.len());
         self.line.extend_from_slice(&input[..taken.min(room)]);
-        if end.is_some() {
+        if ended {
             let line = std::mem::take(&mut self.line);
             self.line_ended(line.trim_ascii());
         }
@@ -171,6 +174,12 @@ impl LineRepair {
         };
         taken
     }
+}
+
+/// How much of the input belongs to the line at hand, and whether the line ends there.
+fn rest_of_line(input: &[u8]) -> (usize, bool) {
+    let end = input.iter().position(|byte| *byte == b'\n');
+    (end.map_or(input.len(), |end| end + 1), end.is_some())
 }
 
 fn chunk_size(line: &[u8]) -> Option<u64> {
@@ -308,6 +317,16 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
         let output = through(&long, 1000);
         assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"));
         assert_eq!(output.len(), long.len() + 2);
+    }
+
+    #[test]
+    fn an_endless_line_has_no_body_of_the_request_before_it() {
+        let long = [b"GET /".to_vec(), vec![b'a'; LINE_BYTES_MAX]].concat();
+        let ends: [&[u8]; 2] = [b" HTTP/1.1\r\n\r\n", b"GET /b c HTTP/1.1\r\n\r\n"];
+        let stream = [b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde", &long[..], ends[0], ends[1]].concat();
+        for piece in [1000, stream.len()] {
+            assert!(through(&stream, piece).ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"), "in pieces of {piece}");
+        }
     }
 
     proptest::proptest! {
