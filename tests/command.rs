@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -13,9 +13,13 @@ const FACTS: &str = r#"{"at":"2026-01-01T00:00:00.000Z","event":"outgoing","mac"
 {"at":"2026-01-01T00:00:05.370Z","event":"hangup","mac":"000b82000001","local":"1045","remote":"1001","call_id":"a"}
 "#;
 
-fn cordboard(arguments: &[&str], input: &str) -> Output {
+fn started(arguments: &[&str]) -> Child {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cordboard"));
-    let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn cordboard(arguments: &[&str], input: &str) -> Output {
+    let mut child = started(arguments);
     // The process may end before it has read everything: that is its right.
     let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -61,13 +65,7 @@ fn a_bad_line_is_named_and_harms_no_neighbour() {
     let mut input = lines[..2].join("\n").into_bytes();
     input.extend(b"\n{\"at\":\"never\"}\n\xff\xfe\n\nnot json\n");
     input.extend(lines[2..].join("\n").bytes());
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("cordboard"))
-        .arg("reconstruct")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = started(&["reconstruct"]);
     child.stdin.take().unwrap().write_all(&input).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(65));
@@ -165,13 +163,7 @@ fn a_closed_output_is_no_crash() {
         FACTS.replace("000b8200000", &format!("000b82{n:03}00")).replace("2026-01-01", &format!("2026-{:02}-{:02}", n / 28 + 1, n % 28 + 1))
     };
     let many: String = (0..300).map(line).collect();
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("cordboard"))
-        .arg("reconstruct")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = started(&["reconstruct"]);
     drop(child.stdout.take());
     child.stdin.take().unwrap().write_all(many.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -1,6 +1,8 @@
 //! The ledger's conformance suite: what every adapter of the port must do. SQLite is the first to stand it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod support;
+
 use std::sync::Arc;
 
 use cordboard::adapter::sqlite::SqliteLedger;
@@ -11,12 +13,8 @@ use cordboard::domain::time::At;
 use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
 use cordboard::port::query::{CallFilter, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
-
-const EPOCH: i64 = 1_767_225_600_000_000;
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
-}
+use support::ledger::{block_on, open};
+use support::overlay::EPOCH;
 
 fn received(number: u128, second: i64, target: &str) -> Received {
     let envelope = Envelope::new(EventId(number), At(EPOCH + second * 1_000_000), &Site::default(), None, target, "", BodyForm::None);
@@ -46,12 +44,6 @@ fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Chan
 
 fn timeline() -> Timeline {
     Timeline::new(Site::default(), Arc::new(Policy::default()))
-}
-
-async fn open(folder: &tempfile::TempDir) -> SqliteLedger {
-    let ledger = SqliteLedger::open(&folder.path().join("test.db")).await.unwrap();
-    ledger.migrate().await.unwrap();
-    ledger
 }
 
 async fn outcomes(ledger: &impl Query) -> Vec<String> {

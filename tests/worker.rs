@@ -2,6 +2,8 @@
 //! a fold from scratch gives.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on must fail, and its numbers are small")]
 
+mod support;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +23,9 @@ use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
 use futures_util::future::BoxFuture;
+use support::ledger::{block_on, open};
+use support::overlay::EPOCH;
 use tokio_util::sync::CancellationToken;
-
-const EPOCH: i64 = 1_767_225_600_000_000;
 
 /// Hands out prepared batches, and then ends.
 struct Prepared(VecDeque<Vec<Vec<u8>>>);
@@ -114,21 +116,11 @@ async fn assert_stored(ledger: &SqliteLedger, messages: &[Message]) {
     assert!(surplus.is_empty(), "calls that are none: {surplus:?}");
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
-}
-
-async fn ledger(folder: &tempfile::TempDir) -> Arc<SqliteLedger> {
-    let ledger = SqliteLedger::open(&folder.path().join("test.db")).await.unwrap();
-    ledger.migrate().await.unwrap();
-    Arc::new(ledger)
-}
-
 #[test]
 fn restarts_at_any_batch_change_nothing() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(&folder).await;
+        let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_secs(400));
         let all = encoded(&messages);
         let mut from = 0;
@@ -150,7 +142,7 @@ fn restarts_at_any_batch_change_nothing() {
 fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(&folder).await;
+        let ledger = Arc::new(open(&folder).await);
         let mut messages = traffic(0.5, Duration::from_mins(25));
         // The answer of some call, more than a quarter of an hour before the end, was held back somewhere.
         let held = messages.iter().position(|message| matches!(message, Message::Report(envelope) if envelope.target.contains("answered") && envelope.at > EPOCH + 300_000_000)).unwrap();
@@ -167,7 +159,7 @@ fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
 fn what_is_no_message_harms_no_neighbour() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(&folder).await;
+        let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_mins(2));
         let mut all = encoded(&messages);
         let deep = [vec![b'['; 10_000], vec![b']'; 10_000]].concat();
@@ -193,7 +185,7 @@ fn what_is_no_message_harms_no_neighbour() {
 fn everything_that_is_told_was_committed_before() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(&folder).await;
+        let ledger = Arc::new(open(&folder).await);
         let mut messages = traffic(0.5, Duration::from_mins(2));
         let end = messages.iter().map(Message::at).max().unwrap();
         messages.push(Message::Tick(end + Span::seconds(3_600)));

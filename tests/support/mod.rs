@@ -9,6 +9,7 @@
 )]
 
 pub mod flow;
+pub mod ledger;
 pub mod overlay;
 pub mod traffic;
 pub mod verdict;
