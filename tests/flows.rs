@@ -16,9 +16,10 @@ use cordboard::domain::fact::Fact;
 use cordboard::domain::record::CallRecord;
 use cordboard::domain::time::At;
 use cordboard::domain::{Timeline, reconstruct};
+use cordboard::simulate::Dice;
 use cordboard::wire::policy_file::Policies;
 use support::flow::{self, Event, Flow};
-use support::overlay::{self, CallId, Dice, Spelling};
+use support::overlay::{self, CallId, Spelling};
 use support::verdict::{Leniency, differences};
 
 /// Random choices of token forms tried beside the uniform ones.
@@ -36,7 +37,7 @@ fn for_every_form(overlay: &str, mut check: impl FnMut(&Flow, &[Event], &Policie
             for optional in [true, false] {
                 let mut dice = Dice::new(seed + 1);
                 let events: Vec<Event> = flow.events().into_iter().filter(|event| optional || !event.optional).collect();
-                let events = flow::expand(&events, |forms| if seed < 4 { seed as usize % forms } else { dice.roll(forms) });
+                let events = flow::expand(&events, |forms| if seed < 4 { seed as usize % forms } else { dice.roll(forms as u64) as usize });
                 if seen.contains(&events) {
                     continue;
                 }

@@ -7,25 +7,12 @@ use cordboard::domain::device::{Device, Extension};
 use cordboard::domain::fact::{CallRef, EventId, Fact, Kind, Site};
 use cordboard::domain::number::Number;
 use cordboard::domain::time::{At, Span};
+use cordboard::simulate::Dice;
 
 const EPOCH: i64 = 1_767_225_600_000_000;
+/// Every run measures the same facts.
+const SEED: u64 = 1;
 const TALK_SECONDS: u64 = 60;
-
-/// A small generator with a fixed seed: every run measures the same facts.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) % sides.max(1)
-    }
-
-    fn millis(&mut self, from: u64, to: u64) -> Span {
-        Span::millis(i64::try_from(from + self.roll(to - from)).unwrap_or(0))
-    }
-}
 
 struct Writer {
     dice: Dice,
@@ -43,6 +30,10 @@ struct Leg {
 }
 
 impl Writer {
+    fn millis(&mut self, from: u64, to: u64) -> Span {
+        Span::millis(i64::try_from(from + self.dice.roll(to - from)).unwrap_or(0))
+    }
+
     fn leg(&mut self, phone: u64, remote: &Number) -> Leg {
         self.legs += 1;
         // Every third model has no call id.
@@ -82,7 +73,7 @@ impl Writer {
         let mut legs = Vec::new();
         for phone in group..group + 3 {
             let leg = self.leg(phone, customer);
-            let rang = at + self.dice.millis(0, 120);
+            let rang = at + self.millis(0, 120);
             self.tell(rang, &leg, Kind::Incoming);
             legs.push(leg);
         }
@@ -91,16 +82,16 @@ impl Writer {
 
     fn answered(&mut self, at: At, customer: &Number, group: u64) {
         let legs = self.ring(at, customer, group);
-        let answered = at + self.dice.millis(1_000, 12_000);
+        let answered = at + self.millis(1_000, 12_000);
         let owner = usize::try_from(self.dice.roll(3)).unwrap_or(0);
         self.tell(answered, &legs[owner], Kind::Answered);
         for (index, leg) in legs.iter().enumerate() {
             if index != owner && self.dice.roll(3) > 0 {
-                let dropped = answered + self.dice.millis(5, 300);
+                let dropped = answered + self.millis(5, 300);
                 self.tell(dropped, leg, Kind::Missed);
             }
         }
-        let ended = answered + self.dice.millis(5_000, TALK_SECONDS * 2_000);
+        let ended = answered + self.millis(5_000, TALK_SECONDS * 2_000);
         // 5 % of all calls are transferred, and only answered ones can be.
         if self.dice.roll(60) < 5 {
             self.transfer(ended, &legs[owner].clone());
@@ -126,9 +117,9 @@ impl Writer {
 
     fn unanswered(&mut self, at: At, customer: &Number, group: u64, kind: Kind) {
         let legs = self.ring(at, customer, group);
-        let ended = at + self.dice.millis(8_000, 25_000);
+        let ended = at + self.millis(8_000, 25_000);
         for leg in &legs {
-            let silent = ended + self.dice.millis(0, 200);
+            let silent = ended + self.millis(0, 200);
             self.tell(silent, leg, kind);
         }
     }
@@ -136,9 +127,9 @@ impl Writer {
     fn outgoing(&mut self, at: At, customer: &Number, phone: u64) {
         let leg = self.leg(phone, customer);
         self.tell(at, &leg, Kind::Outgoing);
-        let answered = at + self.dice.millis(2_000, 15_000);
+        let answered = at + self.millis(2_000, 15_000);
         self.tell(answered, &leg, Kind::Answered);
-        let ended = answered + self.dice.millis(5_000, TALK_SECONDS * 2_000);
+        let ended = answered + self.millis(5_000, TALK_SECONDS * 2_000);
         self.tell(ended, &leg, Kind::Hangup);
     }
 }
@@ -150,7 +141,7 @@ fn extension(phone: u64) -> String {
 /// At least `count` facts of a site in which about `open_calls` calls are open at any time.
 pub fn facts(open_calls: u64, count: usize) -> Arc<Vec<Fact>> {
     let phones = (open_calls * 4).max(30) / 3 * 3;
-    let mut writer = Writer { dice: Dice(0x9e37_79b9_7f4a_7c15), facts: Vec::new(), legs: 0, phones };
+    let mut writer = Writer { dice: Dice::new(SEED), facts: Vec::new(), legs: 0, phones };
     // The mean life of a call in this mix, found by counting the open calls of the result.
     let mean_millis = 46_000;
     let mut at = At(EPOCH);
@@ -158,7 +149,7 @@ pub fn facts(open_calls: u64, count: usize) -> Arc<Vec<Fact>> {
     let margin = usize::try_from(open_calls * 20).unwrap_or(0) + 1_000;
     while writer.facts.len() < count + margin {
         writer.call(at);
-        at = at + writer.dice.millis(0, 2 * mean_millis / open_calls.max(1) + 1);
+        at = at + writer.millis(0, 2 * mean_millis / open_calls.max(1) + 1);
     }
     let mut facts = writer.facts;
     facts.sort_by_key(Fact::key);

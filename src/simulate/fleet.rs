@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::dice::Dice;
+
 /// Talk lasts up to twice this long.
 const TALK_SECONDS: u64 = 30;
 
@@ -36,31 +38,11 @@ fn extension(phone: u64) -> u64 {
     10_000 + phone
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) % sides.max(1)
-    }
-
-    fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.roll(to - from))
-    }
-}
-
 impl Fleet {
     /// Everything the fleet will report, in order.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        let mut script = Script {
-            dice: Dice(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
-            reports: Vec::new(),
-            legs: 0,
-            phones: self.phones.max(6) / 3 * 3,
-        };
+        let mut script = Script { dice: Dice::new(self.seed), reports: Vec::new(), legs: 0, phones: self.phones.max(6) / 3 * 3 };
         let gap = Duration::from_secs_f64(1.0 / self.calls_per_second.max(0.001));
         let mut at = Duration::ZERO;
         while at < self.duration {
@@ -89,6 +71,10 @@ struct Leg {
 }
 
 impl Script {
+    fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.dice.roll(to - from))
+    }
+
     fn leg(&mut self, phone: u64, remote: &str) -> Leg {
         self.legs += 1;
         Leg { phone, id: self.legs, remote: remote.to_owned() }
@@ -116,7 +102,7 @@ impl Script {
         let mut legs = Vec::new();
         for phone in group..group + 3 {
             let leg = self.leg(phone, customer);
-            let rang = at + self.dice.millis(0, 120);
+            let rang = at + self.millis(0, 120);
             self.tell(rang, &leg, "incoming");
             legs.push(leg);
         }
@@ -125,16 +111,16 @@ impl Script {
 
     fn answered(&mut self, at: Duration, customer: &str, group: u64) {
         let legs = self.ring(at, customer, group);
-        let answered = at + self.dice.millis(1_000, 12_000);
+        let answered = at + self.millis(1_000, 12_000);
         let owner = usize::try_from(self.dice.roll(3)).unwrap_or(0);
         self.tell(answered, &legs[owner], "answered");
         for (index, leg) in legs.iter().enumerate() {
             if index != owner && self.dice.roll(3) > 0 {
-                let dropped = answered + self.dice.millis(5, 300);
+                let dropped = answered + self.millis(5, 300);
                 self.tell(dropped, leg, "missed");
             }
         }
-        let ended = answered + self.dice.millis(2_000, TALK_SECONDS * 2_000);
+        let ended = answered + self.millis(2_000, TALK_SECONDS * 2_000);
         if self.dice.roll(12) == 0 {
             self.transfer(ended, &legs[owner]);
         } else {
@@ -159,17 +145,17 @@ impl Script {
 
     fn unanswered(&mut self, at: Duration, customer: &str, group: u64, event: &'static str) {
         let legs = self.ring(at, customer, group);
-        let ended = at + self.dice.millis(8_000, 25_000);
+        let ended = at + self.millis(8_000, 25_000);
         for leg in &legs {
-            let silent = ended + self.dice.millis(0, 200);
+            let silent = ended + self.millis(0, 200);
             self.tell(silent, leg, event);
         }
     }
 
     fn outgoing(&mut self, at: Duration, customer: &str, phone: u64) {
         let leg = self.leg(phone, customer);
-        let answered = at + self.dice.millis(2_000, 15_000);
-        let ended = answered + self.dice.millis(2_000, TALK_SECONDS * 2_000);
+        let answered = at + self.millis(2_000, 15_000);
+        let ended = answered + self.millis(2_000, TALK_SECONDS * 2_000);
         self.tell(at, &leg, "outgoing");
         self.tell(answered, &leg, "answered");
         self.tell(ended, &leg, "hangup");

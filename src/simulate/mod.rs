@@ -1,7 +1,9 @@
 //! A fleet of phones that plays realistic call flows against any ingress, over real HTTP. The same seed plays the same flows.
 
+mod dice;
 mod fleet;
 mod player;
 
+pub use dice::Dice;
 pub use fleet::{Fleet, Report, mac};
 pub use player::{Outcome, play};

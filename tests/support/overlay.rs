@@ -1,6 +1,7 @@
 //! Overlays: what networks and firmware do to a flow without changing what happened.
 
 use cordboard::domain::fact::{Fact, Site};
+use cordboard::simulate::Dice;
 use cordboard::wire::fact_line;
 use cordboard::wire::instant;
 use cordboard::wire::policy_file::Policies;
@@ -9,22 +10,6 @@ use super::flow::{Event, Flow};
 
 /// 2026-01-01T00:00:00Z in microseconds.
 pub const EPOCH: i64 = 1_767_225_600_000_000;
-
-/// A small generator with a seed, so that every failure can be repeated.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % sides.max(1)
-    }
-}
 
 /// How a phone writes what it reports.
 #[derive(Clone, Copy, Debug, Default)]
