@@ -2,27 +2,61 @@
 
 use std::io::IsTerminal;
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSettings};
 
 /// Every counter there is, with its help. All are present from the start, at zero.
-const COUNTERS: [(&str, &str); 8] = [
-    ("cordboard_ingress_accepted_total", "Events answered with 200: durable."),
+const COUNTERS: [(&str, &str); 11] = [
+    ("cordboard_ingress_accepted_total", "Events made durable and answered with 200."),
     ("cordboard_ingress_refused_total", "Requests answered with anything else, by reason."),
+    ("cordboard_ingress_clock_jumps_total", "Times the clock of the machine was set by more than a second."),
+    ("cordboard_reload_failures_total", "Times the settings could not be read again."),
+    ("cordboard_journal_damaged_bytes_total", "Bytes of the journal that could not be read at the start."),
     ("cordboard_worker_stored_total", "Facts committed to the ledger."),
     ("cordboard_worker_known_total", "Facts that the ledger had already."),
     ("cordboard_worker_dead_total", "Messages that hold no fact, kept as they came."),
-    ("cordboard_worker_commit_retries_total", "Commits that had to be tried again because the database was away."),
+    ("cordboard_worker_retries_total", "Times the database had to be asked again because it was away."),
     ("cordboard_worker_refolds_total", "Batches with facts so late that history was folded again."),
     ("cordboard_worker_missed_retracted_total", "Missed calls that turned out to be answered."),
 ];
 
+/// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the accept loop refuse.
+const REFUSALS: [&str; 13] = [
+    "method_not_allowed",
+    "not_found",
+    "too_many_parameters",
+    "nul_in_parameter",
+    "bad_body",
+    "body_too_large",
+    "no_device",
+    "too_many_requests",
+    "not_durable",
+    "timeout",
+    "unparseable",
+    "broken_connection",
+    "too_many_connections",
+];
+
 /// Every gauge there is, with its help.
-const GAUGES: [(&str, &str); 2] = [
+const GAUGES: [(&str, &str); 10] = [
+    ("cordboard_conservation", "What came in less what was stored, known, dead or waits. Not zero for a minute: something was lost."),
+    ("cordboard_journal_depth_records", "Messages in the journal that are not done with."),
+    ("cordboard_journal_oldest_seconds", "How long the oldest of them waits, at most."),
+    ("cordboard_journal_bytes", "Room the journal takes."),
+    ("cordboard_journal_refusing", "1 while the journal takes nothing and phones are answered with 503."),
+    ("cordboard_watermark_lag_seconds", "How far the worker is behind the clock."),
+    ("cordboard_calls_live", "Calls that are not over."),
+    ("cordboard_missed_pending", "Unanswered calls of which it is not decided yet whether somebody missed them."),
+    ("cordboard_dead_letters", "Messages that hold no fact, waiting for somebody to look at them."),
     ("cordboard_worker_calls_held", "Calls in memory, finished ones that links may still need included."),
-    ("cordboard_worker_watermark_seconds", "The instant up to which all facts have arrived, as Unix time."),
+];
+
+/// Every histogram there is, with its help and its buckets.
+const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
+    ("cordboard_worker_batch_messages", "Messages handled in one transaction.", &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0]),
+    ("cordboard_worker_commit_seconds", "Time of one transaction.", &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0]),
 ];
 
 /// Begins to log.
@@ -46,15 +80,35 @@ pub fn log(settings: &LogSettings) -> Result<(), String> {
 /// # Errors
 /// When somebody else counts already.
 pub fn count() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
+    let mut builder = PrometheusBuilder::new();
+    for (name, _, buckets) in HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
+    }
+    let handle = builder.install_recorder()?;
     for (name, help) in COUNTERS {
         metrics::describe_counter!(name, help);
-        if name != "cordboard_ingress_refused_total" {
+        if name == "cordboard_ingress_refused_total" {
+            for reason in REFUSALS {
+                metrics::counter!(name, "reason" => reason).increment(0);
+            }
+        } else {
             metrics::counter!(name).increment(0);
         }
     }
     for (name, help) in GAUGES {
         metrics::describe_gauge!(name, help);
+        metrics::gauge!(name).set(0.0);
+    }
+    for (name, help, _) in HISTOGRAMS {
+        metrics::describe_histogram!(name, help);
     }
     Ok(handle)
+}
+
+/// A panic is told by its place alone: its message may quote what a phone sent.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a defect: this part of the program ended itself");
+    }));
 }

@@ -56,6 +56,10 @@ impl Intake for Shelf {
         };
         Box::pin(std::future::ready(kept))
     }
+
+    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        self.keep(tick)
+    }
 }
 
 struct Running {
@@ -211,7 +215,7 @@ async fn what_is_no_event_is_answered_with_its_reason_and_keeps_nothing() {
 async fn a_token_of_another_phone_looks_like_no_path_at_all() {
     let key = Key::new('a', "secret").unwrap();
     let mine = key.token(&Device::parse("000b82000001").unwrap());
-    let running = Running::start(Access { keys: vec![key], networks: Vec::new() }, LIMITS, Shelf::default()).await;
+    let running = Running::start(Access { keys: vec![key], ..Access::default() }, LIMITS, Shelf::default()).await;
     let line = |token: &str, mac: &str| format!("GET /gs/cti/{token}/incoming?mac={mac}&remote=1").into_bytes();
     assert_eq!(running.status(&line(&mine, "00:0B:82:00:00:01")).await, 200);
     assert!(!String::from_utf8_lossy(&running.shelf.kept.lock().unwrap()[0]).contains(&mine), "a token is never stored");
@@ -233,7 +237,7 @@ async fn a_token_of_another_phone_looks_like_no_path_at_all() {
 #[tokio::test]
 async fn a_strange_network_is_refused() {
     let networks = vec!["10.0.0.0/8".parse().unwrap()];
-    let running = Running::start(Access { keys: Vec::new(), networks }, LIMITS, Shelf::default()).await;
+    let running = Running::start(Access { networks, ..Access::default() }, LIMITS, Shelf::default()).await;
     assert_eq!(running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await, 404);
     running.end().await;
 }

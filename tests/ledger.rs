@@ -8,10 +8,12 @@ use std::sync::Arc;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
+use cordboard::port::fanout::News;
 use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
-use cordboard::port::query::{CallFilter, Query};
+use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
@@ -39,7 +41,7 @@ fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Chan
     let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
     let delta = timeline.apply(bare, watermark);
     let records = delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
-    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, dead: Vec::new(), watermark: Some(watermark) }
+    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, dead: Vec::new(), news: Vec::new(), watermark: Some(watermark) }
 }
 
 fn timeline() -> Timeline {
@@ -65,7 +67,47 @@ fn a_batch_written_twice_is_written_once() {
         let twice = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
         assert_eq!(once, twice);
         assert_eq!((once.0.len(), once.1.len(), once.2.len()), (2, 1, 1));
-        assert!(once.2[0].contains("\"calls\":2,\"answered\":1,\"missed\":1"), "{}", once.2[0]);
+        assert_eq!((once.2[0].calls, once.2[0].answered, once.2[0].missed), (2, 1, 1));
+    });
+}
+
+#[test]
+fn news_are_kept_for_those_who_are_away_and_numbered_on() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        assert_eq!(ledger.take_over().await.unwrap().told, 0);
+        let news = |number: u64, kind| News { number, kind, call: EventId(7), data: format!("{{\"n\":{number}}}").into() };
+        let first = Changes { news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)], ..Changes::default() };
+        let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], ..Changes::default() };
+        ledger.commit(&first).await.unwrap();
+        ledger.commit(&first).await.unwrap();
+        assert_eq!(
+            (ledger.last_news(1).await.unwrap(), ledger.last_news(9).await.unwrap()),
+            (first.news[1..].to_vec(), first.news.clone())
+        );
+        ledger.commit(&far).await.unwrap();
+        assert_eq!(ledger.take_over().await.unwrap().told, 20_000);
+        assert_eq!(ledger.last_news(9).await.unwrap(), far.news, "news of long ago are let go");
+    });
+}
+
+#[test]
+fn it_counts_what_operations_watch() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = open(&folder).await;
+        ledger.take_over().await.unwrap();
+        let mut timeline = timeline();
+        // The first call is talking, the second one's phone has just fallen silent.
+        let mut facts = two_calls();
+        let end = facts.pop().unwrap();
+        let mut some = changes(&mut timeline, facts, At(EPOCH + 10_000_000));
+        some.dead.push(Dead { message: b"?".to_vec(), reason: "no".into() });
+        ledger.commit(&some).await.unwrap();
+        assert_eq!(ledger.counts().await.unwrap(), Counts { live: 2, missed_pending: 1, dead: 1 });
+        ledger.commit(&changes(&mut timeline, vec![end], At::END)).await.unwrap();
+        assert_eq!(ledger.counts().await.unwrap(), Counts { live: 0, missed_pending: 0, dead: 1 });
     });
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::fanout::{Fanout, News};
@@ -78,9 +79,8 @@ fn encoded(messages: &[Message]) -> Vec<Vec<u8>> {
 async fn work(ledger: &Arc<SqliteLedger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Heard> {
     let heard = Arc::new(Heard::default());
     let inbox = Box::new(Prepared(batches.into()));
-    let worker = Worker::start(inbox, Arc::clone(ledger) as Arc<dyn Ledger>, Arc::clone(&heard) as Arc<dyn Fanout>, Policies::default())
-        .await
-        .unwrap();
+    let (ledger, fanout) = (Arc::clone(ledger) as Arc<dyn Ledger>, Arc::clone(&heard) as Arc<dyn Fanout>);
+    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default()).await.unwrap();
     worker.run(CancellationToken::new()).await.unwrap();
     heard
 }
@@ -149,7 +149,11 @@ fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
         let late = messages.remove(held);
         let mut batches: Vec<Vec<Vec<u8>>> = encoded(&messages).chunks(64).map(<[Vec<u8>]>::to_vec).collect();
         batches.push(vec![late.encode()]);
-        work(&ledger, batches).await;
+        let heard = work(&ledger, batches).await;
+        let Message::Report(envelope) = &late else { unreachable!("a report was picked") };
+        let number = envelope.target.split("&r=").nth(1).unwrap().split('&').next().unwrap();
+        let of_it: Vec<_> = heard.0.lock().unwrap().iter().filter(|news| news.data.contains(number)).map(|news| news.kind).collect();
+        assert!(of_it.contains(&NoticeKind::Missed) && of_it.contains(&NoticeKind::MissedRetracted), "{of_it:?}");
         messages.push(late);
         assert_stored(&ledger, &messages).await;
     });
@@ -194,8 +198,8 @@ fn everything_that_is_told_was_committed_before() {
         let news = heard.0.lock().unwrap();
         let mut last: BTreeMap<String, String> = BTreeMap::new();
         for one in news.iter() {
-            let told = one.record.as_ref().map(|record| serde_json::to_string(&CallJson::of(record)).unwrap());
-            last.insert(one.notice.call.to_string(), told.unwrap_or_default());
+            let told: serde_json::Value = serde_json::from_str(&one.data).unwrap();
+            last.insert(one.call.to_string(), told["call"].to_string());
         }
         assert_eq!(last.len(), stored.len());
         let outcome = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["outcome"].clone();

@@ -2,9 +2,12 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use crate::app::{self, Failed, Service};
+use crate::app::{self, Failed, Reread, Service, Stop, Surroundings};
 use crate::config::Settings;
 use crate::domain::device::Device;
 use crate::telemetry;
@@ -86,11 +89,18 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     telemetry::log(&settings.log).map_err(Failure::Config)?;
+    telemetry::tell_panics();
     let metrics = telemetry::count().map_err(|error| Failure::Service(error.to_string()))?;
+    let file = arguments.settings.config.clone();
+    let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), std::env::vars()));
+    let stop = Stop::default();
     block_on(async {
-        let service = Service::start(settings, metrics).await?;
-        greet(&service)?;
-        service.run(asked_to_stop()).await?;
+        tokio::spawn(listen_to_signals(stop.clone()));
+        let surroundings = Surroundings { clock: app::machine_clock(), metrics, reread, stop };
+        if let Some(service) = Service::start(&settings, surroundings).await? {
+            greet(&service)?;
+            service.run().await?;
+        }
         Ok(())
     })
 }
@@ -108,22 +118,17 @@ fn greet(service: &Service) -> io::Result<()> {
     out.flush()
 }
 
-/// The first signal asks; a second one of the same kind ends the process at once, as everywhere.
-async fn asked_to_stop() {
-    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let interrupted = tokio::signal::ctrl_c();
-    match terminated {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = interrupted => {}
-            }
+/// The first signal asks to finish, the second one to end now.
+async fn listen_to_signals(stop: Stop) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        Err(_) => {
-            let _interrupted = interrupted.await;
-        }
+        tracing::info!(now = stop.soft.is_cancelled(), "stopping");
+        stop.ask();
     }
-    tracing::info!("stopping");
 }
 
 pub(super) fn migrate(arguments: &Migrate) -> Result<(), Failure> {
@@ -155,14 +160,15 @@ pub(super) fn rebuild(arguments: &Rebuild) -> Result<(), Failure> {
 
 pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    writeln!(io::stdout().lock(), "{settings:#?}")?;
+    let shown = settings.shown().map_err(|error| Failure::Config(error.to_string()))?;
+    io::stdout().lock().write_all(shown.as_bytes())?;
     Ok(())
 }
 
 pub(super) fn token(arguments: &Token) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let device = Device::parse(&arguments.mac).ok_or_else(|| Failure::Usage("the MAC address is empty".to_owned()))?;
-    let access = settings.access().map_err(|error| Failure::Config(error.to_string()))?;
+    let access = settings.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
     if access.keys.is_empty() {
         return Err(Failure::Usage("no keys are set: see `ingress.keys` in the settings".to_owned()));
     }

@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let reports = fleet.reports();
     let all = reports.len() as u64;
     let shown = io::stderr().is_terminal();
-    let access = arguments.settings.load()?.access().map_err(|error| Failure::Config(error.to_string()))?;
+    let access = arguments.settings.load()?.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
     let token = |phone: u64| Device::parse(&mac(phone)).and_then(|device| access.keys.first().map(|key| key.token(&device)));
     let outcome = play(to, reports, arguments.speed, token, |done| progress(shown, done, all));
     report(&outcome)?;

@@ -1,5 +1,9 @@
 //! Notices: what people and programs are told, as the difference between a call before and after.
 
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::FixedState;
+
 use super::fact::CallId;
 use super::record::{CallRecord, Outcome, Owner, Status};
 use super::transfer::{Transfer, TransferState};
@@ -21,6 +25,25 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
+    pub const ALL: [NoticeKind; 10] = [
+        NoticeKind::Started,
+        NoticeKind::Answered,
+        NoticeKind::Held,
+        NoticeKind::Resumed,
+        NoticeKind::Transferred,
+        NoticeKind::Ended,
+        NoticeKind::Missed,
+        NoticeKind::MissedRetracted,
+        NoticeKind::Reopened,
+        NoticeKind::Withdrawn,
+    ];
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<NoticeKind> {
+        NoticeKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name under which other programs receive it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -43,6 +66,19 @@ impl NoticeKind {
 pub struct Notice {
     pub call: CallId,
     pub kind: NoticeKind,
+}
+
+/// What must be said so that somebody who knows the records `before` knows those `after`.
+#[must_use]
+pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
+    let known: HashMap<CallId, Told, FixedState> = before.iter().map(|record| (record.id, Told::of(record))).collect();
+    let present: HashSet<CallId, FixedState> = after.iter().map(|record| record.id).collect();
+    let gone = before.iter().filter(|record| !present.contains(&record.id));
+    let mut say: Vec<Notice> = gone.map(|record| Notice { call: record.id, kind: NoticeKind::Withdrawn }).collect();
+    for record in after {
+        Told::of(record).since(known.get(&record.id), record.id, &mut say);
+    }
+    say
 }
 
 /// What was last said about a call.

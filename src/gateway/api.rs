@@ -6,10 +6,15 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use serde_json::{Value, json};
+
 use super::Gateway;
 use super::query_text::{CallsQuestion, StatsQuestion, cursor, read_instant};
+use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, StoredCall};
+use crate::port::query::{CallFilter, HourStats, MissedCall, StoredCall};
+use crate::wire::call_json::seconds;
+use crate::wire::instant;
 
 const LIVE_CALLS_MAX: u32 = 1_000;
 const MISSED_MAX: u32 = 200;
@@ -30,14 +35,16 @@ pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
 
 pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     match gateway.query.call(&id).await {
-        Ok(Some(record)) => json(StatusCode::OK, record),
+        Ok(Some(record)) => text(StatusCode::OK, record),
         Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
         Err(error) => unavailable(&error),
     }
 }
 
 pub(super) async fn missed(State(gateway): State<Gateway>) -> Response {
-    answer(gateway.query.missed(MISSED_MAX).await, |rows| format!("{{\"missed\":[{}]}}", rows.join(",")))
+    answer(gateway.query.missed(MISSED_MAX).await, |missed| {
+        json!({ "missed": missed.iter().map(missed_json).collect::<Vec<_>>() }).to_string()
+    })
 }
 
 pub(super) async fn stats(State(gateway): State<Gateway>, question: Result<Parameters<StatsQuestion>, QueryRejection>) -> Response {
@@ -47,21 +54,49 @@ pub(super) async fn stats(State(gateway): State<Gateway>, question: Result<Param
         Ok((since, until))
     });
     match read {
-        Ok((since, until)) => answer(gateway.query.stats(since, until).await, |rows| format!("{{\"stats\":[{}]}}", rows.join(","))),
+        Ok((since, until)) => answer(gateway.query.stats(since, until).await, |stats| {
+            json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
+        }),
         Err(message) => problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
     }
+}
+
+fn missed_json(missed: &MissedCall) -> Value {
+    let extensions: Value = serde_json::from_str(&missed.extensions).unwrap_or_default();
+    json!({
+        "call_id": missed.call_id,
+        "site": missed.site,
+        "from": { "number": missed.number, "e164": missed.e164 },
+        "missed_extensions": extensions,
+        "missed_at": instant::text(At(missed.missed_at)),
+        "status": missed.desk_status,
+        "assigned_to": missed.assigned_to,
+    })
+}
+
+fn stats_json(stats: &HourStats) -> Value {
+    json!({
+        "site": stats.site,
+        "hour": instant::text(At(stats.hour)),
+        "direction": stats.direction,
+        "calls": stats.calls,
+        "answered": stats.answered,
+        "missed": stats.missed,
+        "ring_seconds": seconds(Span(stats.ring_us)),
+        "talk_seconds": seconds(Span(stats.talk_us)),
+    })
 }
 
 /// The records of one page, and where the next one begins.
 fn page(calls: &[StoredCall], limit: usize) -> String {
     let records: Vec<&str> = calls.iter().map(|call| call.record.as_str()).collect();
     let next = calls.last().filter(|_| calls.len() >= limit).map(|last| cursor(last.started_at, &last.id));
-    format!("{{\"calls\":[{}],\"next_cursor\":{}}}", records.join(","), serde_json::json!(next))
+    format!("{{\"calls\":[{}],\"next_cursor\":{}}}", records.join(","), json!(next))
 }
 
-fn answer<T>(found: Result<T, LedgerError>, text: impl FnOnce(T) -> String) -> Response {
+fn answer<T>(found: Result<T, LedgerError>, write: impl FnOnce(T) -> String) -> Response {
     match found {
-        Ok(found) => json(StatusCode::OK, text(found)),
+        Ok(found) => text(StatusCode::OK, write(found)),
         Err(error) => unavailable(&error),
     }
 }
@@ -72,9 +107,9 @@ fn unavailable(error: &LedgerError) -> Response {
 }
 
 pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    json(status, serde_json::json!({ "status": "error", "code": code, "message": message }).to_string())
+    text(status, json!({ "status": "error", "code": code, "message": message }).to_string())
 }
 
-fn json(status: StatusCode, body: String) -> Response {
+fn text(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "application/json"), (axum::http::header::CACHE_CONTROL, "no-store")], body).into_response()
 }

@@ -60,6 +60,10 @@ pub struct Access {
     pub keys: Vec<Key>,
     /// Networks that may report; all where the list is empty.
     pub networks: Vec<IpNet>,
+    /// Whose word about where a request came from is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Phones that may not report, whatever token they have.
+    pub denied: Vec<Device>,
 }
 
 impl Access {
@@ -67,6 +71,27 @@ impl Access {
     #[must_use]
     pub fn checks_anything(&self) -> bool {
         !self.keys.is_empty() || !self.networks.is_empty()
+    }
+
+    /// Where a request came from: the peer, or whom the nearest proxy that is not ours names. `forwarded` is what the proxies wrote, the
+    /// nearest last; what stands before an address that is no proxy of ours anybody can have written.
+    #[must_use]
+    pub fn origin(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
+        let mut origin = peer.to_canonical();
+        for named in forwarded.rsplit(',') {
+            if !self.is_proxy(origin) {
+                break;
+            }
+            let Ok(address) = named.trim().parse::<IpAddr>() else { break };
+            origin = address.to_canonical();
+        }
+        origin
+    }
+
+    #[must_use]
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     #[must_use]
@@ -78,6 +103,9 @@ impl Access {
     /// Whether this token is one of this device.
     #[must_use]
     pub fn allows(&self, token: Option<&str>, device: &Device) -> bool {
+        if self.denied.contains(device) {
+            return false;
+        }
         if self.keys.is_empty() {
             return true;
         }
@@ -98,7 +126,7 @@ mod tests {
     #[test]
     fn a_token_opens_for_its_own_device_only() {
         let key = Key::new('a', "secret").unwrap();
-        let access = Access { keys: vec![key.clone()], networks: Vec::new() };
+        let access = Access { keys: vec![key.clone()], ..Access::default() };
         let token = key.token(&device("00:0b:82:00:00:01"));
         assert_eq!(token.len(), TOKEN_CHARS + 1);
         assert!(access.allows(Some(&token), &device("000B82000001")));
@@ -121,19 +149,46 @@ mod tests {
     fn two_keys_live_while_phones_change_over_and_a_withdrawn_one_is_dead() {
         let (old, new) = (Key::new('a', "old").unwrap(), Key::new('b', "new").unwrap());
         let phone = device("000b82000001");
-        let both = Access { keys: vec![old.clone(), new.clone()], networks: Vec::new() };
+        let both = Access { keys: vec![old.clone(), new.clone()], ..Access::default() };
         assert!(both.allows(Some(&old.token(&phone)), &phone) && both.allows(Some(&new.token(&phone)), &phone));
-        let later = Access { keys: vec![new], networks: Vec::new() };
+        let later = Access { keys: vec![new], ..Access::default() };
         assert!(!later.allows(Some(&old.token(&phone)), &phone));
         assert!(Key::new('a', " \n").is_none());
     }
 
     #[test]
     fn networks_are_a_second_factor() {
-        let access = Access { keys: Vec::new(), networks: vec!["10.0.0.0/8".parse().unwrap()] };
+        let access = Access { networks: vec!["10.0.0.0/8".parse().unwrap()], ..Access::default() };
         assert!(access.allows_network("10.1.2.3".parse().unwrap()));
         assert!(access.allows_network("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
         assert!(!Access::default().checks_anything() && access.checks_anything());
+    }
+
+    #[test]
+    fn only_a_proxy_of_ours_is_believed() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let access = Access { trusted_proxies: vec!["10.0.0.0/24".parse().unwrap()], ..Access::default() };
+        for (peer, forwarded, origin) in [
+            ("10.0.0.1", "192.168.0.7", "192.168.0.7"),
+            ("10.0.0.1", "1.2.3.4, 192.168.0.7", "192.168.0.7"),
+            ("10.0.0.1", "192.168.0.7, 10.0.0.2", "192.168.0.7"),
+            ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "nonsense", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+            ("192.168.0.9", "10.0.0.7", "192.168.0.9"),
+            ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ] {
+            assert_eq!(access.origin(address(peer), forwarded), address(origin), "{peer} says {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_denied_phone_is_a_stranger_whatever_it_knows() {
+        let key = Key::new('a', "secret").unwrap();
+        let token = key.token(&device("000b82000001"));
+        let denied = vec![device("00:0B:82:00:00:01")];
+        assert!(!Access { keys: vec![key], denied: denied.clone(), ..Access::default() }.allows(Some(&token), &device("000b82000001")));
+        assert!(!Access { denied, ..Access::default() }.allows(None, &device("000b82000001")));
     }
 }

@@ -20,6 +20,7 @@ use crate::port::intake::{Intake, NotDurable};
 use crate::provider::grandstream::{self, Body, Unreadable};
 use crate::wire::envelope::{BodyForm, Envelope};
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How long a phone is asked to wait; most never come back.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
@@ -78,7 +79,8 @@ impl Ingress {
     }
 
     /// Answers one request. Every refusal is counted and told once; numbers and tokens never appear in what is told.
-    pub(super) async fn answer(&self, from: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let from = self.origin(peer, &request);
         let patience = Duration::from_millis(self.limits.request_timeout_ms);
         let answered = tokio::time::timeout(patience, self.accept(from, request)).await.unwrap_or(Err(Refusal::Timeout));
         match answered {
@@ -127,6 +129,21 @@ impl Ingress {
             return Err(Refusal::TooManyRequests);
         }
         self.keep(from, &without_token(&target, token.as_deref()), &body, form).await
+    }
+
+    /// Where the request came from, with what proxies in front of this listener say.
+    fn origin(&self, peer: IpAddr, request: &Request<Incoming>) -> IpAddr {
+        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        if !access.is_proxy(peer) {
+            return peer.to_canonical();
+        }
+        let named = request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        access.origin(peer, &named.collect::<Vec<_>>().join(","))
+    }
+
+    /// Whether connections of this address carry the requests of many.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.access.read().unwrap_or_else(PoisonError::into_inner).is_proxy(peer)
     }
 
     /// Network and token. A stranger who tries many tokens is slowed down by address.

@@ -7,6 +7,8 @@ mod limits;
 pub mod repair;
 mod server;
 pub mod stamp;
+mod tick;
 
 pub use handle::Ingress;
 pub use server::{Limits, serve};
+pub use tick::tick;

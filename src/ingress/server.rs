@@ -48,7 +48,8 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
         };
         match accepted {
             Ok((socket, from)) => {
-                if let Some(seat) = gate.admit(from.ip()) {
+                let shared = ingress.is_proxy(from.ip());
+                if let Some(seat) = gate.admit(from.ip(), shared) {
                     connections.spawn(connection(socket, from, seat, Arc::clone(&ingress), stop.clone()));
                 } else {
                     metrics::counter!("cordboard_ingress_refused_total", "reason" => "too_many_connections").increment(1);
@@ -124,11 +125,12 @@ impl Gate {
         }
     }
 
-    fn admit(&self, from: IpAddr) -> Option<Seat> {
+    /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as there are.
+    fn admit(&self, from: IpAddr, shared: bool) -> Option<Seat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
         let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = per_address.entry(from).or_insert(0);
-        if *count >= self.per_address_max {
+        if *count >= self.per_address_max && !shared {
             return None;
         }
         *count += 1;

@@ -1,14 +1,19 @@
 //! Telling the interfaces what changed, after it is true.
 
-use crate::domain::notice::Notice;
-use crate::domain::record::CallRecord;
+use std::sync::Arc;
+
+use crate::domain::fact::CallId;
+use crate::domain::notice::NoticeKind;
 
 /// What was committed, for whoever watches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    pub notice: Notice,
-    /// The call as it stands; `None` when it turned out to be none.
-    pub record: Option<CallRecord>,
+    /// One more than the news before it, also over restarts: a watcher who comes back names the last one it saw.
+    pub number: u64,
+    pub kind: NoticeKind,
+    pub call: CallId,
+    /// What watchers are told, as JSON.
+    pub data: Arc<str>,
 }
 
 /// Never blocks, never fails: a watcher that cannot follow catches up by itself.

@@ -15,6 +15,18 @@ pub enum NotDurable {
 pub trait Intake: Send + Sync {
     /// Returns when the message is durable.
     fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+
+    /// The same for the promise that everything up to an instant stands before it.
+    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+}
+
+/// What is kept and not done with.
+pub trait Backlog: Send + Sync {
+    fn depth(&self) -> u64;
+    /// Room that everything kept takes.
+    fn bytes(&self) -> u64;
+    /// Why nothing is taken at the moment.
+    fn trouble(&self) -> Option<String>;
 }
 
 /// Reading what was kept went wrong.

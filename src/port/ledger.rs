@@ -6,6 +6,7 @@ use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
+use crate::port::fanout::News;
 
 /// Why the ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub struct Changes {
     pub calls: Vec<(CallRecord, bool)>,
     /// Calls that turned out to be none.
     pub withdrawn: Vec<CallId>,
+    /// What watchers will be told when this is committed; kept for those who are away.
+    pub news: Vec<News>,
     pub watermark: Option<At>,
 }
 
@@ -64,6 +67,8 @@ pub struct Standing {
     pub open: Vec<CallId>,
     /// The extensions devices have reported, and when first.
     pub extensions: Vec<(Site, Extension, At)>,
+    /// The number of the last news.
+    pub told: u64,
 }
 
 /// The writing side; one owner at a time.
@@ -79,6 +84,9 @@ pub trait Ledger: Send + Sync {
 
     /// The messages of a site's facts received in a stretch of time, in their order.
     fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
+
+    /// The last news, at most so many, in their order.
+    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
 
     /// The sites there are, and up to where time has passed for them.
     fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>>;

@@ -1,5 +1,6 @@
 //! What the services need from the outside world: a handful of coarse traits, each with its errors named by what the caller does next.
 
+pub mod books;
 pub mod clock;
 pub mod fanout;
 pub mod intake;

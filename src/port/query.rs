@@ -34,13 +34,52 @@ pub struct StoredCall {
     pub record: String,
 }
 
+/// How much there is of what operations watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls that are not over.
+    pub live: u32,
+    /// Unanswered calls whose phones are silent, and of which it is not decided yet whether somebody missed them.
+    pub missed_pending: u32,
+    /// Messages that hold no fact, kept as they came.
+    pub dead: u32,
+}
+
+/// A missed call that was not answered after all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissedCall {
+    pub call_id: String,
+    pub site: String,
+    pub number: Option<String>,
+    pub e164: Option<String>,
+    /// JSON: the extensions that rang.
+    pub extensions: String,
+    pub missed_at: i64,
+    pub desk_status: String,
+    pub assigned_to: Option<String>,
+}
+
+/// The calls of one site, one direction and one hour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HourStats {
+    pub site: String,
+    pub hour: i64,
+    pub direction: String,
+    pub calls: i64,
+    pub answered: i64,
+    pub missed: i64,
+    pub ring_us: i64,
+    pub talk_us: i64,
+}
+
 /// The reading side of the ledger.
 pub trait Query: Send + Sync {
     /// The newest calls first.
     fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>>;
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
-    /// Missed calls that were not answered after all, the newest first, as JSON objects.
-    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, LedgerError>>;
-    /// Statistics by hour and direction in a stretch of time, as JSON objects.
-    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<String>, LedgerError>>;
+    /// The newest first.
+    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>>;
+    /// Statistics of the hours that begin in a stretch of time.
+    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>>;
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>>;
 }

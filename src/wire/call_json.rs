@@ -174,7 +174,9 @@ fn join(join: &Join) -> JoinJson<'_> {
 
 /// Seconds with the microseconds behind the point.
 #[expect(clippy::cast_precision_loss, reason = "a span of 285 years fits the 53 bits of a float to the microsecond")]
-fn seconds(span: Span) -> f64 {
+/// A span as the interfaces show it.
+#[must_use]
+pub fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1_000_000.0
 }
 

@@ -5,4 +5,5 @@ pub mod envelope;
 pub mod fact_line;
 pub mod instant;
 pub mod message;
+pub mod news;
 pub mod policy_file;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::domain::fact::Site;
@@ -55,11 +56,11 @@ impl Policies {
     /// Says which key is wrong and what it may be.
     pub fn from_table(mut file: Map<String, Value>) -> Result<Policies, BadPolicy> {
         let of_sites = file.remove("site");
-        let default = rules(Value::Object(file))?.over(&Policy::default())?;
+        let default = rules(&Value::Object(file))?.over(&Policy::default())?;
         let mut sites = HashMap::new();
         for (name, own) in of_sites.as_ref().and_then(Value::as_object).into_iter().flatten() {
             let site = Site::parse(name).ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
-            sites.insert(site, Arc::new(rules(own.clone())?.over(&default)?));
+            sites.insert(site, Arc::new(rules(own)?.over(&default)?));
         }
         Ok(Policies { default: Arc::new(default), sites })
     }
@@ -72,8 +73,14 @@ fn syntax(text: &str) -> Result<Map<String, Value>, BadPolicy> {
     toml::from_str(text).map_err(|error| BadPolicy::Syntax(one_line(&error)))
 }
 
-fn rules(table: Value) -> Result<Rules, BadPolicy> {
-    serde_json::from_value(table).map_err(|error| BadPolicy::Syntax(error.to_string()))
+fn rules(table: &Value) -> Result<Rules, BadPolicy> {
+    serde_json::from_value(table.clone()).map_err(|error| {
+        // The parser does not say which value it could not take: the one that cannot stand alone.
+        let alone =
+            |key: &String, value: &Value| serde_json::from_value::<Rules>(Value::Object(Map::from_iter([(key.clone(), value.clone())])));
+        let wrong = table.as_object().into_iter().flatten().find_map(|(key, value)| Some((key, alone(key, value).err()?)));
+        BadPolicy::Syntax(wrong.map_or_else(|| error.to_string(), |(key, error)| format!("`{key}`: {error}")))
+    })
 }
 
 /// The first and the last line of what the parser prints over several: where it is, and what is wrong there.
@@ -94,7 +101,8 @@ macro_rules! rules_of_a_site {
             extensions: Option<Vec<String>>,
             silent_extensions: Option<Vec<String>>,
             emergency_numbers: Option<Vec<String>>,
-            $($field: Option<u64>,)*
+            $(#[serde(default, deserialize_with = "milliseconds")]
+            $field: Option<u64>,)*
         }
 
         impl Rules {
@@ -135,6 +143,15 @@ rules_of_a_site! {
     ring_max_ms: ring_max, 1_000;
     duration_max_ms: duration_max, 1_000;
     doubt_after_ms: doubt_after, 1_000;
+}
+
+/// A number, or the text of one: the environment knows nothing but text.
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| D::Error::custom("expected a whole number of milliseconds")),
+        Some(value) => u64::deserialize(value).map(Some).map_err(D::Error::custom),
+    }
 }
 
 fn replace<T: Clone>(slot: &mut T, value: Option<&T>) {
@@ -180,6 +197,7 @@ mod tests {
         assert!(error("missed_dely_ms = 1").contains("missed_dely_ms"), "{}", error("missed_dely_ms = 1"));
         assert!(error("region = \"Europe\"").contains("Europe"));
         assert!(error("ring_max_ms = 5").contains("ring_max_ms"));
+        assert!(error("ring_max_ms = \"long\"").contains("`ring_max_ms`: expected a whole number"), "{}", error("ring_max_ms = \"long\""));
         assert!(error("[site.x]\nnope = 1").contains("nope"));
         assert!(error("region = ").contains("line 1"));
     }

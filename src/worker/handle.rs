@@ -1,43 +1,49 @@
 //! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::{Worker, WorkerError};
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::notice::NoticeKind;
 use crate::domain::time::At;
 use crate::domain::{Delta, Timeline};
+use crate::port::books::Settled;
 use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Dead, Received};
 use crate::wire::envelope::{BadEnvelope, Envelope};
 use crate::wire::message::Message;
+use crate::wire::news;
 
 impl Worker {
-    pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>, stop: &CancellationToken) -> Result<(), WorkerError> {
-        let mut changes = self.read(messages);
-        self.drop_known(&mut changes).await?;
-        let news = self.reconstruct(&mut changes).await?;
-        if (!changes.is_empty() || changes.watermark.is_some()) && !self.commit(&changes, stop).await? {
-            return Ok(());
+    pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>) -> Result<(), WorkerError> {
+        let (mut changes, mut settled) = self.read(messages);
+        settled.known = self.drop_known(&mut changes).await?;
+        self.reconstruct(&mut changes).await?;
+        if !changes.is_empty() || changes.watermark.is_some() {
+            self.commit(&changes).await?;
         }
-        self.count(&changes, &news);
-        self.fanout.tell(news);
+        settled.stored = changes.facts.len() as u64;
+        self.count(&changes);
+        self.fanout.tell(changes.news);
         self.inbox.settle().await?;
+        self.books.settled(&settled);
         Ok(())
     }
 
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
-    fn read(&self, messages: Vec<Vec<u8>>) -> Changes {
-        let mut changes = Changes::default();
+    fn read(&self, messages: Vec<Vec<u8>>) -> (Changes, Settled) {
+        let (mut changes, mut settled) = (Changes::default(), Settled::default());
+        metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
         for message in messages {
-            let read = Message::decode(&message).and_then(|decoded| match decoded {
-                Message::Report(envelope) => self.fact(&envelope).map(Some),
-                Message::Tick(at) => {
-                    changes.watermark = changes.watermark.max(Some(at));
-                    Ok(None)
+            let read = Message::decode(&message).and_then(|decoded| {
+                settled.up_to = settled.up_to.max(Some(decoded.at()));
+                match decoded {
+                    Message::Report(envelope) => self.fact(&envelope).map(Some),
+                    Message::Tick(at) => {
+                        settled.ticks += 1;
+                        changes.watermark = changes.watermark.max(Some(at));
+                        Ok(None)
+                    }
                 }
             });
             match read {
@@ -46,28 +52,28 @@ impl Worker {
                 Err(error) => changes.dead.push(Dead { message, reason: error.to_string() }),
             }
         }
-        changes
+        settled.dead = changes.dead.len() as u64;
+        (changes, settled)
     }
 
     pub(super) fn fact(&self, envelope: &Envelope) -> Result<Fact, BadEnvelope> {
         envelope.fact(|site| self.policies.of(site))
     }
 
-    /// Facts that an earlier batch brought already, or this one twice.
-    async fn drop_known(&self, changes: &mut Changes) -> Result<(), WorkerError> {
+    /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.
+    async fn drop_known(&self, changes: &mut Changes) -> Result<u64, WorkerError> {
         if changes.facts.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let ids: Vec<EventId> = changes.facts.iter().map(|received| received.fact.id).collect();
-        let mut unknown: HashSet<EventId> = self.ledger.unknown(&ids).await?.into_iter().collect();
+        let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&ids)).await?.into_iter().collect();
         let received = changes.facts.len();
         changes.facts.retain(|received| unknown.remove(&received.fact.id));
-        metrics::counter!("cordboard_worker_known_total").increment((received - changes.facts.len()) as u64);
-        Ok(())
+        Ok((received - changes.facts.len()) as u64)
     }
 
     /// The pure part: what these facts and the watermark make of the calls.
-    async fn reconstruct(&mut self, changes: &mut Changes) -> Result<Vec<News>, WorkerError> {
+    async fn reconstruct(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
         let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for received in &changes.facts {
             by_site.entry(received.fact.site.clone()).or_default().push(received.fact.clone());
@@ -75,7 +81,6 @@ impl Worker {
         self.watermark = self.watermark.max(changes.watermark.unwrap_or(At::START));
         let quiet: Vec<Site> = self.sites.keys().filter(|site| !by_site.contains_key(site)).cloned().collect();
         by_site.extend(quiet.into_iter().map(|site| (site, Vec::new())));
-        let mut news = Vec::new();
         for (site, facts) in by_site {
             let policy = self.policies.of(&site).clone();
             let timeline = self.sites.entry(site.clone()).or_insert_with(|| Timeline::new(site.clone(), policy));
@@ -83,31 +88,30 @@ impl Worker {
             if !delta.late.is_empty() {
                 delta = self.refold(&site, delta, changes).await?;
             }
-            self.collect(delta, changes, &mut news);
+            self.collect(delta, changes);
         }
-        Ok(news)
+        Ok(())
     }
 
-    fn collect(&self, delta: Delta, changes: &mut Changes, news: &mut Vec<News>) {
+    fn collect(&mut self, delta: Delta, changes: &mut Changes) {
         let records =
             delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
         let calls: Vec<_> = records.filter(|(record, _)| !self.fragments.contains(&record.id)).collect();
         for notice in delta.notices.into_iter().filter(|notice| !self.fragments.contains(&notice.call)) {
-            let record = calls.iter().rev().find(|(record, _)| record.id == notice.call).map(|(record, _)| record.clone());
-            news.push(News { notice, record });
+            let record = calls.iter().rev().find(|(record, _)| record.id == notice.call).map(|(record, _)| record);
+            self.told += 1;
+            let data = news::text(notice.call, record).into();
+            changes.news.push(News { number: self.told, kind: notice.kind, call: notice.call, data });
         }
         changes.calls.extend(calls);
         changes.withdrawn.extend(delta.withdrawn.into_iter().filter(|call| !self.fragments.contains(call)));
     }
 
-    fn count(&self, changes: &Changes, news: &[News]) {
-        metrics::counter!("cordboard_worker_stored_total").increment(changes.facts.len() as u64);
-        metrics::counter!("cordboard_worker_dead_total").increment(changes.dead.len() as u64);
-        let retracted = news.iter().filter(|news| news.notice.kind == NoticeKind::MissedRetracted).count();
+    fn count(&self, changes: &Changes) {
+        let retracted = changes.news.iter().filter(|news| news.kind == NoticeKind::MissedRetracted).count();
         metrics::counter!("cordboard_worker_missed_retracted_total").increment(retracted as u64);
         let held: usize = self.sites.values().map(Timeline::calls_held).sum();
         metrics::gauge!("cordboard_worker_calls_held").set(u32::try_from(held).unwrap_or(u32::MAX));
-        metrics::gauge!("cordboard_worker_watermark_seconds")
-            .set(Duration::from_micros(u64::try_from(self.watermark.0).unwrap_or(0)).as_secs_f64());
+        self.books.watermark(self.watermark);
     }
 }

@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timeline;
 use crate::domain::fact::{CallId, Site};
 use crate::domain::time::At;
+use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::{Inbox, InboxError};
 use crate::port::ledger::{Changes, Ledger, LedgerError};
@@ -31,6 +33,9 @@ pub enum WorkerError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Inbox(#[from] InboxError),
+    /// The batch under way is handled again after the next start.
+    #[error("stopped while the database was away")]
+    Stopped,
 }
 
 /// One partition and what is known of its sites.
@@ -43,6 +48,10 @@ pub struct Worker {
     watermark: At,
     /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
     fragments: HashSet<CallId>,
+    /// The number of the last news.
+    told: u64,
+    books: Arc<Books>,
+    stop: CancellationToken,
 }
 
 impl Worker {
@@ -51,44 +60,55 @@ impl Worker {
     /// # Errors
     /// When another worker has taken over, or the inbox cannot be read.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
-        let worked = self.work(&stop).await;
+        self.stop = stop;
+        let worked = self.work().await;
         self.inbox.close()?;
         worked
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Result<(), WorkerError> {
+    async fn work(&mut self) -> Result<(), WorkerError> {
         loop {
             let messages = tokio::select! {
                 messages = self.inbox.next(BATCH_MESSAGES_MAX) => messages?,
-                () = stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(()),
             };
             if messages.is_empty() {
                 return Ok(());
             }
-            self.handle(messages, stop).await?;
-            if stop.is_cancelled() {
+            match self.handle(messages).await {
+                Err(WorkerError::Stopped) => return Ok(()),
+                handled => handled?,
+            }
+            if self.stop.is_cancelled() {
                 return Ok(());
             }
         }
     }
 
-    /// Commits, again and again while the database is away: the batch stays where it is, and nothing overtakes it.
-    async fn commit(&self, changes: &Changes, stop: &CancellationToken) -> Result<bool, WorkerError> {
+    /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing overtakes it.
+    async fn insist<'a, T>(&self, what: &'static str, ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>) -> Result<T, WorkerError> {
         let mut back_off = BACK_OFF_MIN;
         loop {
-            match self.ledger.commit(changes).await {
-                Ok(()) => return Ok(true),
+            match ask().await {
+                Ok(done) => return Ok(done),
                 Err(error @ LedgerError::Unavailable(_)) => {
-                    tracing::error!(%error, retry_in_ms = back_off.as_millis(), "a batch could not be committed and waits; check the database's disk and locks");
-                    metrics::counter!("cordboard_worker_commit_retries_total").increment(1);
+                    tracing::error!(%error, what, retry_in_ms = back_off.as_millis(), "a batch waits for the database; check its disk and who else has it open");
+                    metrics::counter!("cordboard_worker_retries_total").increment(1);
                 }
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
                 () = tokio::time::sleep(back_off) => {}
-                () = stop.cancelled() => return Ok(false),
+                () = self.stop.cancelled() => return Err(WorkerError::Stopped),
             }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
         }
+    }
+
+    async fn commit(&self, changes: &Changes) -> Result<(), WorkerError> {
+        let began = tokio::time::Instant::now();
+        self.insist("commit", || self.ledger.commit(changes)).await?;
+        metrics::histogram!("cordboard_worker_commit_seconds").record(began.elapsed().as_secs_f64());
+        Ok(())
     }
 }

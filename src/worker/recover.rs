@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::time::At;
+use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::Inbox;
 use crate::port::ledger::{Ledger, Standing};
@@ -24,10 +27,13 @@ impl Worker {
         ledger: Arc<dyn Ledger>,
         fanout: Arc<dyn Fanout>,
         policies: Policies,
+        books: Arc<Books>,
     ) -> Result<Worker, WorkerError> {
         let standing = ledger.take_over().await?;
         let watermark = standing.watermark.unwrap_or(At::START);
-        let mut worker = Worker { inbox, ledger, fanout, policies, sites: BTreeMap::new(), watermark, fragments: HashSet::new() };
+        let (sites, fragments, told) = (BTreeMap::new(), HashSet::new(), standing.told);
+        let stop = CancellationToken::new();
+        let mut worker = Worker { inbox, ledger, fanout, policies, sites, watermark, fragments, told, books, stop };
         worker.restore(standing);
         Ok(worker)
     }

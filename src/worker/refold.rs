@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Worker, WorkerError};
-use crate::domain::fact::{CallId, Fact, Site};
-use crate::domain::record::CallRecord;
+use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::time::{At, Span};
-use crate::domain::{Delta, Timeline};
+use crate::domain::{Delta, Timeline, notice};
 use crate::port::ledger::Changes;
 use crate::wire::message::Message;
 
@@ -23,20 +22,29 @@ impl Worker {
         facts.extend(changes.facts.iter().map(|received| &received.fact).filter(|fact| fact.site == *site).cloned());
 
         let known = self.sites.get(site).map(Timeline::known_extensions).unwrap_or_default();
-        let mut timeline = Timeline::with_extensions(site.clone(), policy, &known);
-        let folded = timeline.apply(facts, self.watermark);
-        let begun_in_time = |record: &CallRecord| record.started_at >= trusted;
-        let changed: Vec<CallRecord> = folded.changed.into_iter().filter(begun_in_time).collect();
-        let finished: Vec<CallRecord> = folded.finished.into_iter().filter(begun_in_time).collect();
+        let fold = |facts: Vec<Fact>| {
+            let mut timeline = Timeline::with_extensions(site.clone(), policy.clone(), &known);
+            let mut folded = timeline.apply(facts, self.watermark);
+            folded.changed.retain(|record| record.started_at >= trusted);
+            folded.finished.retain(|record| record.started_at >= trusted);
+            (timeline, folded)
+        };
+        // What was told so far is what the history says without the late facts.
+        let late: HashSet<EventId> = delta.late.iter().map(|fact| fact.id).collect();
+        let (_, before) = fold(facts.iter().filter(|fact| !late.contains(&fact.id)).cloned().collect());
+        let (timeline, Delta { changed, finished, .. }) = fold(facts);
+        let told = [before.changed, before.finished].concat();
         let present: HashSet<CallId> = changed.iter().chain(&finished).map(|record| record.id).collect();
-        let stored = self.ledger.calls_begun(site, trusted, At::END).await?;
+        let mut notices = delta.notices;
+        notices.extend(notice::between(&told, &[changed.clone(), finished.clone()].concat()));
+        let stored = self.insist("stored calls", || self.ledger.calls_begun(site, trusted, At::END)).await?;
         let withdrawn = stored.into_iter().filter(|call| !present.contains(call)).collect();
         self.sites.insert(site.clone(), timeline);
-        Ok(Delta { changed, finished, withdrawn, notices: delta.notices, late: Vec::new(), duplicates: delta.duplicates })
+        Ok(Delta { changed, finished, withdrawn, notices, late: Vec::new(), duplicates: delta.duplicates })
     }
 
     async fn history(&self, site: &Site, from: At) -> Result<Vec<Fact>, WorkerError> {
-        let messages = self.ledger.messages(site, from, At::END).await?;
+        let messages = self.insist("history", || self.ledger.messages(site, from, At::END)).await?;
         let fact = |message: &Vec<u8>| match Message::decode(message) {
             Ok(Message::Report(envelope)) => self.fact(&envelope).ok(),
             _ => None,

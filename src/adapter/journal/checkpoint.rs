@@ -34,8 +34,14 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Where reading begins: at the last released place. A checkpoint beyond the end belongs to another journal: then at the beginning.
+pub(super) fn start(folder: &Path, end: Position) -> io::Result<Position> {
+    let released = load(folder)?;
+    Ok(if released <= end { released } else { Position::default() })
+}
+
 /// The last released place. A checkpoint that is missing or cannot be read means the beginning: reading twice does no harm.
-pub(super) fn load(folder: &Path) -> io::Result<Position> {
+fn load(folder: &Path) -> io::Result<Position> {
     let text = match fs::read_to_string(folder.join(NAME)) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => return Ok(Position::default()),

@@ -17,6 +17,7 @@ const CHECKPOINT_BYTES: u64 = 256 * 1024;
 /// A record, and the place behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    pub sequence: u64,
     pub payload: Vec<u8>,
     pub end: Position,
 }
@@ -36,10 +37,7 @@ pub struct Follower {
 
 impl Follower {
     pub(super) fn new(folder: &Path, durable: watch::Receiver<Position>) -> io::Result<Follower> {
-        let released = checkpoint::load(folder)?;
-        // A checkpoint beyond the journal belongs to another one: begin at the beginning.
-        let known = released <= *durable.borrow();
-        let start = if known { released } else { Position::default() };
+        let start = checkpoint::start(folder, *durable.borrow())?;
         Ok(Follower { folder: folder.to_owned(), durable, next: start, released: start, done: start, open: None })
     }
 
@@ -95,10 +93,10 @@ impl Follower {
         let mut place = 0;
         while place < bytes.len() && entries.len() < most {
             match record::decode(&bytes[place..]) {
-                Found::Record { payload, bytes: size, .. } => {
+                Found::Record { sequence, payload, bytes: size } => {
                     place += size;
                     let end = Position { segment: self.next.segment, offset: self.next.offset + place as u64 };
-                    entries.push(Entry { payload: payload.to_vec(), end });
+                    entries.push(Entry { sequence, payload: payload.to_vec(), end });
                 }
                 // More of it may stand behind what was read; at the very end of a segment it is damage, and the rest of it.
                 Found::Incomplete if place > 0 => break,

@@ -4,7 +4,9 @@
 //! skipped, a full disk refuses until there is room again. Followers read what is durable, in order; what they release is deleted.
 
 mod checkpoint;
+mod disk;
 mod follower;
+mod marks;
 mod ports;
 mod record;
 mod scan;
@@ -17,9 +19,12 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::port::books::Books;
 pub use checkpoint::Position;
+pub use disk::{Disk, MachineDisk, Segment};
 pub use follower::{Entry, Follower};
-pub use ports::JournalInbox;
+use marks::Marks;
+pub use ports::{JournalBacklog, JournalInbox};
 pub use scan::Damage;
 use writer::{Append, Writer};
 
@@ -30,7 +35,7 @@ const LOCK_NAME: &str = "lock";
 /// How large the journal may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A new segment begins after this many bytes.
+    /// A new segment begins after this many bytes; so many are reserved on the disk when it begins.
     pub segment_bytes: u64,
     /// All segments together; beyond it appends are refused.
     pub total_bytes: u64,
@@ -60,6 +65,8 @@ pub enum OpenError {
 #[derive(Debug, Default)]
 pub struct Opened {
     pub records: u64,
+    /// Records that no follower has released.
+    pub waiting: u64,
     /// The payload of the last record.
     pub last: Option<Vec<u8>>,
     /// Stretches that could not be read; copies are in `corrupt/`.
@@ -74,12 +81,19 @@ pub struct Journal {
     queue: mpsc::Sender<Append>,
     durable: watch::Receiver<Position>,
     folder: PathBuf,
+    marks: Arc<Marks>,
+    books: Arc<Books>,
     _lock: Arc<File>,
 }
 
 impl Journal {
     /// Opens the journal in `folder`, making it if there is none.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
+        Journal::open_on(Box::new(MachineDisk), folder, limits)
+    }
+
+    /// Opens the journal on a disk of the caller's.
+    pub fn open_on(disk: Box<dyn Disk>, folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
         let failed = |source| OpenError::Io { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
         let lock = File::create(folder.join(LOCK_NAME)).map_err(failed)?;
@@ -89,15 +103,29 @@ impl Journal {
         let (opened, end) = scan::open(folder).map_err(failed)?;
         let (announce, durable) = watch::channel(end.position);
         let (queue, appends) = mpsc::channel(QUEUE_RECORDS_MAX);
-        let writer = Writer::new(folder, limits, end, announce).map_err(failed)?;
+        let last = end.next_sequence - 1;
+        let marks = Arc::new(Marks::new(last, last.saturating_sub(opened.waiting), end.total_bytes));
+        let books = Arc::new(Books::default());
+        books.found(opened.waiting);
+        let writer = Writer::new(disk, folder, limits, end, announce, Arc::clone(&marks), Arc::clone(&books)).map_err(failed)?;
         let spawned = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(appends));
         spawned.map_err(failed)?;
-        Ok((Journal { queue, durable, folder: folder.to_owned(), _lock: Arc::new(lock) }, opened))
+        Ok((Journal { queue, durable, folder: folder.to_owned(), marks, books, _lock: Arc::new(lock) }, opened))
     }
 
     /// Makes a record durable. Returns when it is, or says why it is not.
     pub async fn append(&self, payload: Vec<u8>) -> Result<(), Refused> {
-        let (append, done) = Append::new(payload);
+        self.write(payload, false).await
+    }
+
+    /// Counts what comes in and what becomes of it.
+    #[must_use]
+    pub fn books(&self) -> Arc<Books> {
+        Arc::clone(&self.books)
+    }
+
+    async fn write(&self, payload: Vec<u8>, is_tick: bool) -> Result<(), Refused> {
+        let (append, done) = Append::new(payload, is_tick);
         self.queue.send(append).await.map_err(|_| Refused::Closed)?;
         done.await.map_err(|_| Refused::Closed)?
     }

@@ -1,18 +1,52 @@
 //! The journal as intake of the ingress and, without a broker, as inbox of the worker.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
+use super::marks::Marks;
 use super::{Follower, Journal, Position, Refused};
-use crate::port::intake::{Inbox, InboxError, Intake, NotDurable};
+use crate::port::intake::{Backlog, Inbox, InboxError, Intake, NotDurable};
 
 impl Intake for Journal {
     fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move {
-            self.append(message).await.map_err(|refused| match refused {
-                Refused::Full => NotDurable::Full,
-                other => NotDurable::Unavailable(other.to_string()),
-            })
-        })
+        Box::pin(async move { self.write(message, false).await.map_err(not_durable) })
+    }
+
+    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        Box::pin(async move { self.write(tick, true).await.map_err(not_durable) })
+    }
+}
+
+fn not_durable(refused: Refused) -> NotDurable {
+    match refused {
+        Refused::Full => NotDurable::Full,
+        other => NotDurable::Unavailable(other.to_string()),
+    }
+}
+
+/// What operations may know of the journal. It does not keep the journal open.
+#[derive(Debug)]
+pub struct JournalBacklog(Arc<Marks>);
+
+impl JournalBacklog {
+    #[must_use]
+    pub fn new(journal: &Journal) -> JournalBacklog {
+        JournalBacklog(Arc::clone(&journal.marks))
+    }
+}
+
+impl Backlog for JournalBacklog {
+    fn depth(&self) -> u64 {
+        self.0.depth()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.trouble()
     }
 }
 
@@ -20,7 +54,9 @@ impl Intake for Journal {
 #[derive(Debug)]
 pub struct JournalInbox {
     follower: Follower,
-    handed_out: Position,
+    marks: Arc<Marks>,
+    /// The end of the last record that was handed out, and its number.
+    handed_out: (Position, u64),
 }
 
 impl JournalInbox {
@@ -29,7 +65,7 @@ impl JournalInbox {
     /// # Errors
     /// When the checkpoint cannot be read.
     pub fn new(journal: &Journal) -> std::io::Result<JournalInbox> {
-        Ok(JournalInbox { follower: journal.follow()?, handed_out: Position::default() })
+        Ok(JournalInbox { follower: journal.follow()?, marks: Arc::clone(&journal.marks), handed_out: (Position::default(), 0) })
     }
 }
 
@@ -42,7 +78,7 @@ impl Inbox for JournalInbox {
                 }
                 let entries = tokio::task::block_in_place(|| self.follower.read(most)).map_err(|error| InboxError(error.to_string()))?;
                 if let Some(last) = entries.last() {
-                    self.handed_out = last.end;
+                    self.handed_out = (last.end, last.sequence);
                     return Ok(entries.into_iter().map(|entry| entry.payload).collect());
                 }
             }
@@ -50,7 +86,9 @@ impl Inbox for JournalInbox {
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        let released = tokio::task::block_in_place(|| self.follower.release(self.handed_out));
+        let (position, sequence) = self.handed_out;
+        self.marks.settled(sequence);
+        let released = tokio::task::block_in_place(|| self.follower.release(position));
         Box::pin(std::future::ready(released.map_err(|error| InboxError(error.to_string()))))
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Opened;
-use super::checkpoint::{Position, segment_path, segments, sync_folder};
+use super::checkpoint::{self, Position, segment_path, segments, sync_folder};
 use super::record::{self, Found};
 
 /// A stretch of a segment that could not be read.
@@ -28,15 +28,15 @@ pub(super) struct End {
 /// Reads all segments. The torn tail of the last one is cut; damaged stretches are copied aside and left for readers to skip.
 pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
     let numbers = segments(folder)?;
-    let mut opened = Opened::default();
+    let last = Position { segment: numbers.last().copied().unwrap_or(0), offset: u64::MAX };
+    let mut scan = Scan { released: checkpoint::start(folder, last)?, next_sequence: 1, opened: Opened::default() };
     let mut end = End { position: Position::default(), next_sequence: 1, total_bytes: 0 };
     for number in &numbers {
         let path = segment_path(folder, *number);
         let bytes = fs::read(&path)?;
-        let last_segment = numbers.last() == Some(number);
-        let kept = read_segment(&path, &bytes, last_segment, &mut opened, &mut end.next_sequence);
+        let kept = scan.segment(&path, *number, &bytes, *number == last.segment);
         if kept < bytes.len() {
-            opened.torn_bytes += (bytes.len() - kept) as u64;
+            scan.opened.torn_bytes += (bytes.len() - kept) as u64;
             let file = OpenOptions::new().write(true).open(&path)?;
             file.set_len(kept as u64)?;
             file.sync_all()?;
@@ -44,35 +44,48 @@ pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
         end.position = Position { segment: *number, offset: kept as u64 };
         end.total_bytes += kept as u64;
     }
-    set_aside(folder, &opened.damages)?;
-    Ok((opened, end))
+    end.next_sequence = scan.next_sequence;
+    set_aside(folder, &scan.opened.damages)?;
+    Ok((scan.opened, end))
 }
 
-/// How many bytes of the segment stay.
-fn read_segment(path: &Path, bytes: &[u8], last_segment: bool, opened: &mut Opened, next_sequence: &mut u64) -> usize {
-    let mut place = 0;
-    while place < bytes.len() {
-        if let Found::Record { sequence, payload, bytes: size } = record::decode(&bytes[place..]) {
-            opened.records += 1;
-            opened.last = Some(payload.to_vec());
-            *next_sequence = (*next_sequence).max(sequence + 1);
-            place += size;
-            continue;
-        }
-        match record::next_readable(bytes, place + 1) {
-            Some(next) => {
-                opened.damages.push(Damage { segment: path.to_owned(), offset: place as u64, bytes: (next - place) as u64 });
-                place = next;
+struct Scan {
+    /// What stands before it is done with.
+    released: Position,
+    next_sequence: u64,
+    opened: Opened,
+}
+
+impl Scan {
+    /// How many bytes of the segment stay.
+    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8], is_last: bool) -> usize {
+        let mut last = None;
+        let mut place = 0;
+        let mut kept = bytes.len();
+        while place < bytes.len() {
+            if let Found::Record { sequence, payload, bytes: size } = record::decode(&bytes[place..]) {
+                self.opened.records += 1;
+                self.opened.waiting += u64::from(Position { segment: number, offset: place as u64 } >= self.released);
+                self.next_sequence = self.next_sequence.max(sequence + 1);
+                last = Some(payload);
+                place += size;
+                continue;
             }
+            let next = record::next_readable(bytes, place + 1);
             // Nothing readable follows: in the last segment a crash tore the append that nobody was answered for.
-            None if last_segment => return place,
-            None => {
-                opened.damages.push(Damage { segment: path.to_owned(), offset: place as u64, bytes: (bytes.len() - place) as u64 });
-                return bytes.len();
+            if next.is_none() && is_last {
+                kept = place;
+                break;
             }
+            let next = next.unwrap_or(bytes.len());
+            self.opened.damages.push(Damage { segment: path.to_owned(), offset: place as u64, bytes: (next - place) as u64 });
+            place = next;
         }
+        if let Some(payload) = last {
+            self.opened.last = Some(payload.to_vec());
+        }
+        kept
     }
-    bytes.len()
 }
 
 /// Copies damaged segments for whoever wants to look into them.

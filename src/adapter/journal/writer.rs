@@ -1,15 +1,17 @@
 //! The one thread that writes: it takes whatever waits, appends it with one write, syncs once, and answers all.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::checkpoint::{Position, segment_path, segments, sync_folder};
+use super::checkpoint::{Position, segment_path, segments};
+use super::disk::{Disk, Segment};
+use super::marks::Marks;
 use super::scan::End;
 use super::{Limits, Refused, record};
+use crate::port::books::Books;
 
 /// Records answered by one sync.
 const GROUP_RECORDS_MAX: usize = 1_024;
@@ -18,35 +20,45 @@ const GROUP_RECORDS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Append {
     payload: Vec<u8>,
+    is_tick: bool,
     done: oneshot::Sender<Result<(), Refused>>,
 }
 
 impl Append {
-    pub(super) fn new(payload: Vec<u8>) -> (Append, oneshot::Receiver<Result<(), Refused>>) {
+    pub(super) fn new(payload: Vec<u8>, is_tick: bool) -> (Append, oneshot::Receiver<Result<(), Refused>>) {
         let (done, wait) = oneshot::channel();
-        (Append { payload, done }, wait)
+        (Append { payload, is_tick, done }, wait)
     }
 }
 
 pub(super) struct Writer {
+    disk: Box<dyn Disk>,
     folder: PathBuf,
     limits: Limits,
     /// The open segment; `None` before the first append and after one was given up.
-    segment: Option<File>,
+    segment: Option<Box<dyn Segment>>,
     end: End,
     announce: watch::Sender<Position>,
+    marks: Arc<Marks>,
+    books: Arc<Books>,
     buffer: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn new(folder: &Path, limits: Limits, end: End, announce: watch::Sender<Position>) -> io::Result<Writer> {
+    pub(super) fn new(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        limits: Limits,
+        end: End,
+        announce: watch::Sender<Position>,
+        marks: Arc<Marks>,
+        books: Arc<Books>,
+    ) -> io::Result<Writer> {
         let mut segment = None;
         if end.position.segment > 0 {
-            let mut file = OpenOptions::new().write(true).open(segment_path(folder, end.position.segment))?;
-            file.seek(SeekFrom::Start(end.position.offset))?;
-            segment = Some(file);
+            segment = Some(disk.open(&segment_path(folder, end.position.segment), end.position.offset, limits.segment_bytes)?);
         }
-        Ok(Writer { folder: folder.to_owned(), limits, segment, end, announce, buffer: Vec::new() })
+        Ok(Writer { disk, folder: folder.to_owned(), limits, segment, end, announce, marks, books, buffer: Vec::new() })
     }
 
     pub(super) fn run(mut self, mut appends: mpsc::Receiver<Append>) {
@@ -59,6 +71,10 @@ impl Writer {
                 group.push(next);
             }
             let written = self.write(&group);
+            match &written {
+                Ok(()) => self.written(&group),
+                Err(refused) => self.marks.refused(&refused.to_string()),
+            }
             for append in group.drain(..) {
                 // Whoever no longer waits has lost the connection; the record is there all the same.
                 let _gone = append.done.send(written.clone());
@@ -68,70 +84,54 @@ impl Writer {
 
     fn write(&mut self, group: &[Append]) -> Result<(), Refused> {
         self.buffer.clear();
-        let mut sequence = self.end.next_sequence;
-        for append in group {
+        for (sequence, append) in (self.end.next_sequence..).zip(group) {
             record::encode(sequence, &append.payload, &mut self.buffer);
-            sequence += 1;
         }
         self.make_room()?;
-        let unavailable = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refused::Full,
-            _ => Refused::Unavailable(Arc::new(error)),
-        };
-        if self.end.position.offset >= self.limits.segment_bytes {
+        let end = self.end.position.offset;
+        if end > 0 && end + self.buffer.len() as u64 > self.limits.segment_bytes {
             self.segment = None;
         }
-        if self.segment.is_some() {
-            match self.append_and_sync() {
+        if let Some(mut segment) = self.segment.take() {
+            match append(segment.as_mut(), &self.buffer, end) {
                 Ok(()) => {
-                    self.written(sequence);
+                    self.segment = Some(segment);
                     return Ok(());
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Err(Failed::NoRoom) => {
+                    self.segment = Some(segment);
                     return Err(Refused::Full);
                 }
-                // What a failed sync left behind nobody knows: never sync that file again, write anew elsewhere.
-                Err(_) => self.segment = None,
+                Err(Failed::GivenUp(error)) => {
+                    tracing::error!(%error, "a segment of the journal cannot be written any more; what waits goes to a new one");
+                }
             }
         }
-        self.begin_segment().map_err(unavailable)?;
-        self.append_and_sync().map_err(|error| {
-            self.segment = None;
-            unavailable(error)
-        })?;
-        self.written(sequence);
-        Ok(())
+        self.write_to_new_segment()
     }
 
-    fn written(&mut self, next_sequence: u64) {
-        self.end.next_sequence = next_sequence;
+    fn write_to_new_segment(&mut self) -> Result<(), Refused> {
+        let number = self.end.position.segment + 1;
+        let mut segment = self.disk.create(&segment_path(&self.folder, number), self.limits.segment_bytes).map_err(refusal)?;
+        match append(segment.as_mut(), &self.buffer, 0) {
+            Ok(()) => {
+                self.end.position = Position { segment: number, offset: 0 };
+                self.segment = Some(segment);
+                Ok(())
+            }
+            Err(Failed::NoRoom) => Err(Refused::Full),
+            Err(Failed::GivenUp(error)) => Err(refusal(error)),
+        }
+    }
+
+    fn written(&mut self, group: &[Append]) {
+        self.end.next_sequence += group.len() as u64;
         self.end.position.offset += self.buffer.len() as u64;
         self.end.total_bytes += self.buffer.len() as u64;
+        let ticks = group.iter().filter(|append| append.is_tick).count();
+        self.books.kept((group.len() - ticks) as u64, ticks as u64);
+        self.marks.wrote(self.end.next_sequence - 1, self.end.total_bytes);
         self.announce.send_replace(self.end.position);
-    }
-
-    /// Appends the buffer. A write that fails half way is undone, so that the next one begins at a record's boundary.
-    fn append_and_sync(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.segment else { return Err(io::Error::other("no segment is open")) };
-        let from = self.end.position.offset;
-        let written = file.write_all(&self.buffer).and_then(|()| file.sync_data());
-        if written.is_err() {
-            let undone = file.set_len(from).and_then(|()| file.seek(SeekFrom::Start(from)));
-            if undone.is_err() {
-                self.segment = None;
-            }
-        }
-        written
-    }
-
-    fn begin_segment(&mut self) -> io::Result<()> {
-        let number = self.end.position.segment + 1;
-        let path = segment_path(&self.folder, number);
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
-        sync_folder(&self.folder)?;
-        self.segment = Some(file);
-        self.end.position = Position { segment: number, offset: 0 };
-        Ok(())
     }
 
     /// Whether the group still fits. What followers released since is counted out only when it seems not to.
@@ -156,4 +156,35 @@ impl Writer {
         }
         Ok(total)
     }
+}
+
+/// Why bytes are not durable.
+enum Failed {
+    /// The segment is as it was.
+    NoRoom,
+    /// What a failed sync left behind nobody knows: that file is never synced again.
+    GivenUp(io::Error),
+}
+
+/// Appends and syncs. What fails half way is undone, so that the next append begins at a record's boundary.
+fn append(segment: &mut dyn Segment, bytes: &[u8], from: u64) -> Result<(), Failed> {
+    if let Err(error) = segment.append(bytes) {
+        return Err(match (segment.cut(from), is_no_room(&error)) {
+            (Ok(()), true) => Failed::NoRoom,
+            _ => Failed::GivenUp(error),
+        });
+    }
+    segment.sync().map_err(|error| {
+        // Nobody was answered for these bytes. If they stay they are known by their ids when they are read.
+        let _kept = segment.cut(from);
+        Failed::GivenUp(error)
+    })
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn refusal(error: io::Error) -> Refused {
+    if is_no_room(&error) { Refused::Full } else { Refused::Unavailable(Arc::new(error)) }
 }

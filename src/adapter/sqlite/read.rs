@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::SqliteLedger;
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, Query, StoredCall};
+use crate::port::query::{CallFilter, Counts, HourStats, MissedCall, Query, StoredCall};
 
 impl Query for SqliteLedger {
     fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
@@ -24,19 +24,50 @@ impl Query for SqliteLedger {
         })
     }
 
-    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, LedgerError>> {
+    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>> {
         Box::pin(async move {
-            let sql = "SELECT json_object('call_id', call_id, 'site', site, 'from', json_object('number', from_number, 'e164', from_e164), 'missed_extensions', json(extensions), 'missed_at_us', missed_at, 'status', desk_status, 'assigned_to', assigned_to)
-                FROM missed_call_logs WHERE retracted = 0 ORDER BY missed_at DESC LIMIT ?1";
-            Ok(sqlx::query_scalar(sql).bind(limit).fetch_all(&self.readers).await?)
+            let sql = "SELECT call_id, site, from_number, from_e164, extensions, missed_at, desk_status, assigned_to
+                FROM missed_call_logs WHERE retracted = 0 ORDER BY missed_at DESC, call_id DESC LIMIT ?1";
+            let missed = |row: SqliteRow| MissedCall {
+                call_id: row.get(0),
+                site: row.get(1),
+                number: row.get(2),
+                e164: row.get(3),
+                extensions: row.get(4),
+                missed_at: row.get(5),
+                desk_status: row.get(6),
+                assigned_to: row.get(7),
+            };
+            Ok(sqlx::query(sql).bind(limit).map(missed).fetch_all(&self.readers).await?)
         })
     }
 
-    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<String>, LedgerError>> {
+    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>> {
         Box::pin(async move {
-            let sql = "SELECT json_object('site', site, 'hour_us', hour, 'direction', direction, 'calls', calls, 'answered', answered, 'missed', missed, 'ring_seconds', ring_us / 1e6, 'talk_seconds', talk_us / 1e6)
+            let sql = "SELECT site, hour, direction, calls, answered, missed, ring_us, talk_us
                 FROM call_stats WHERE hour >= ?1 AND hour < ?2 ORDER BY hour, site, direction";
-            Ok(sqlx::query_scalar(sql).bind(since).bind(until).fetch_all(&self.readers).await?)
+            let stats = |row: SqliteRow| HourStats {
+                site: row.get(0),
+                hour: row.get(1),
+                direction: row.get(2),
+                calls: row.get(3),
+                answered: row.get(4),
+                missed: row.get(5),
+                ring_us: row.get(6),
+                talk_us: row.get(7),
+            };
+            Ok(sqlx::query(sql).bind(since).bind(until).map(stats).fetch_all(&self.readers).await?)
+        })
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL),
+                (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL AND answered_at IS NULL
+                    AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
+                (SELECT count(*) FROM dead_events)";
+            let counts = |row: SqliteRow| Counts { live: row.get(0), missed_pending: row.get(1), dead: row.get(2) };
+            Ok(sqlx::query(sql).map(counts).fetch_one(&self.readers).await?)
         })
     }
 }

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use crate::domain::fact::CallId;
+use crate::domain::fact::{CallId, EventId};
+use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
-use crate::port::ledger::{Dead, Received};
+use crate::port::fanout::News;
+use crate::port::ledger::{Dead, LedgerError, Received};
 use crate::wire::call_json::{CallJson, direction_name, outcome_name, status_name};
 
 /// Statistics are kept by the hour of the call's beginning.
@@ -108,6 +110,24 @@ pub(super) fn missed(record: &CallRecord) -> Option<Value> {
             "missed_at": record.ended_at.map_or(record.started_at.0, |at| at.0),
         })
     })
+}
+
+pub(super) fn news(news: &News) -> Value {
+    json!({ "number": news.number, "kind": news.kind.name(), "call_id": news.call.to_string(), "data": news.data })
+}
+
+pub(super) fn news_of((number, kind, call, data): (i64, String, String, String)) -> Result<News, LedgerError> {
+    let unknown = || LedgerError::Corrupt(format!("{kind:?} is no kind of news"));
+    Ok(News {
+        number: number.cast_unsigned(),
+        kind: NoticeKind::named(&kind).ok_or_else(unknown)?,
+        call: call_id(&call)?,
+        data: data.into(),
+    })
+}
+
+pub(super) fn call_id(text: &str) -> Result<CallId, LedgerError> {
+    uuid::Uuid::try_parse(text).map(|id| EventId(id.as_u128())).map_err(|_| LedgerError::Corrupt(format!("{text:?} is no call id")))
 }
 
 pub(super) fn ids(calls: &[CallId]) -> String {

@@ -8,10 +8,13 @@ use super::{SqliteLedger, rows};
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
+use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
+/// News kept for watchers who are away.
+const NEWS_KEPT: i64 = 10_000;
 /// Facts from before the first open call that may have something to do with it.
 const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 
@@ -24,6 +27,7 @@ const UPSERT_DEVICES: &str = "INSERT INTO devices (site, device, last_seen) SELE
 const UPSERT_EXTENSIONS: &str = "INSERT INTO extensions (site, extension, first_report) SELECT value->>'site', value->>'extension', min(value->>'received_at') FROM json_each(?1) WHERE value->>'extension' IS NOT NULL GROUP BY 1, 2
  ON CONFLICT DO UPDATE SET first_report = min(first_report, excluded.first_report)";
 const INSERT_DEAD: &str = "INSERT OR IGNORE INTO dead_events (digest, reason, message) SELECT value->>'digest', value->>'reason', unhex(value->>'message') FROM json_each(?1)";
+const INSERT_NEWS: &str = "INSERT OR REPLACE INTO notices (number, kind, call_id, data) SELECT value->>'number', value->>'kind', value->>'call_id', value->>'data' FROM json_each(?1)";
 const UPSERT_CALLS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
  SELECT value->>'call_id', value->>'site', value->>'direction', value->>'status', value->>'outcome', value->>'from_number', value->>'from_e164', value->>'to_number', value->>'to_e164', value->>'answered_by', value->>'started_at', value->>'answered_at', value->>'ended_at', value->>'ring_us', value->>'talk_us', value->>'total_us', value->>'is_final', value->>'record' FROM json_each(?1) WHERE true
  ON CONFLICT DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, is_final = excluded.is_final, record = excluded.record";
@@ -88,6 +92,14 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
+            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql).bind(most).fetch_all(&self.readers).await?;
+            stored.into_iter().rev().map(rows::news_of).collect()
+        })
+    }
+
     fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
         Box::pin(async move {
             let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&self.readers).await?;
@@ -115,13 +127,9 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
             let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
-            texts.iter().map(|text| call_id(text)).collect()
+            texts.iter().map(|text| rows::call_id(text)).collect()
         })
     }
-}
-
-fn call_id(text: &str) -> Result<CallId, LedgerError> {
-    uuid::Uuid::try_parse(text).map(|id| EventId(id.as_u128())).map_err(|_| LedgerError::Corrupt(format!("{text:?} is no call id")))
 }
 
 async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standing, sqlx::Error> {
@@ -145,13 +153,15 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standin
         .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1), row.get(2)))
         .fetch_all(&mut *transaction)
         .await?;
+    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
     Ok(Standing {
         watermark: (watermark != At::START.0).then_some(At(watermark)),
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open.iter().filter_map(|(text, _)| call_id(text).ok()).collect(),
+        open: open.iter().filter_map(|(text, _)| rows::call_id(text).ok()).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
+        told: told.cast_unsigned(),
     })
 }
 
@@ -173,10 +183,15 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
         let dead = rows::array(&changes.dead.iter().map(rows::dead).collect::<Vec<_>>());
         run(transaction, INSERT_DEAD, &dead).await?;
     }
-    if changes.calls.is_empty() && changes.withdrawn.is_empty() {
-        return Ok(());
+    if !changes.calls.is_empty() || !changes.withdrawn.is_empty() {
+        write_calls(transaction, changes).await?;
     }
-    write_calls(transaction, changes).await
+    if let Some(last) = changes.news.last() {
+        run(transaction, INSERT_NEWS, &rows::array(&changes.news.iter().map(rows::news).collect::<Vec<_>>())).await?;
+        let forgotten = last.number.cast_signed() - NEWS_KEPT;
+        sqlx::query("DELETE FROM notices WHERE number <= ?1").bind(forgotten).execute(transaction).await?;
+    }
+    Ok(())
 }
 
 async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {

@@ -1,0 +1,73 @@
+//! Beginning and ending: what the service manager is told, and the two ways to stop.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long the worker may take after the stop to read what was received before it.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long answers under way may take after the stop.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Two wishes: finish what is under way and end; end now.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    pub soft: CancellationToken,
+    pub hard: CancellationToken,
+}
+
+impl Stop {
+    /// The first call asks to finish, the second to end now.
+    pub fn ask(&self) {
+        if self.soft.is_cancelled() {
+            self.hard.cancel();
+        }
+        self.soft.cancel();
+    }
+
+    /// After the soft stop: waits for so long, then stops hard.
+    pub(super) async fn lose_patience(self) {
+        self.soft.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(DRAIN) => {
+                tracing::warn!("not everything received has been worked on; the rest follows at the next start");
+                self.hard.cancel();
+            }
+            () = self.hard.cancelled() => {}
+        }
+    }
+}
+
+/// Serves until `stop`, then gives what is under way a moment.
+pub(super) async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown({
+        let stop = stop.clone();
+        async move { stop.cancelled().await }
+    });
+    // Event streams never end by themselves: after the stop nobody waits for them.
+    tokio::select! {
+        _ = served => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+    }
+}
+
+pub(super) fn ready() {
+    // Without a service manager there is nobody to tell.
+    let _told = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+pub(super) fn stopping() {
+    let _told = sd_notify::notify(&[NotifyState::Stopping]);
+}
+
+/// Tells the service manager that the process works, if it asked to be told.
+pub(super) fn watchdog() -> impl Fn() + Send {
+    let asked = sd_notify::watchdog_enabled().is_some();
+    move || {
+        if asked {
+            let _told = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Secrets: read from a line of text or a file, and never shown by anything that prints settings.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A secret is a line of text, not a file somebody pointed at by mistake.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+const READABLE_BY_ALL: u32 = 0o004;
+const HIDDEN: &str = "(hidden)";
+
+/// Text that no log line, error or printed setting shows.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for whoever makes keys of it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads a secret from a file that is not for everybody.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is open to every user of the machine, or is no secret at all.
+    pub fn read(path: &Path) -> io::Result<Secret> {
+        let file = File::open(path)?;
+        if file.metadata()?.permissions().mode() & READABLE_BY_ALL != 0 {
+            return Err(io::Error::other("every user of this machine can read it; `chmod o-r` it"));
+        }
+        let mut text = String::new();
+        file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > SECRET_BYTES_MAX {
+            return Err(io::Error::other(format!("is larger than {SECRET_BYTES_MAX} bytes: that is no secret")));
+        }
+        Ok(Secret(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
