@@ -275,3 +275,76 @@ async fn a_stop_lets_nobody_wait() {
     idle.read_to_end(&mut rest).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
 }
+
+#[tokio::test]
+async fn whoever_sends_nothing_or_only_half_is_let_go() {
+    let running = Running::start(Access::default(), Limits { head_timeout_ms: 50, ..LIMITS }, Shelf::default()).await;
+    for half in [&b""[..], b"GET /gs/cti/incoming?mac=1", b"GET / HTTP/1.1\r\nHost: h\r\nX: y"] {
+        let answer = running.talk(half).await;
+        assert!(!answer.contains("200"), "{answer}");
+    }
+    assert_eq!(running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await, 200, "others are served");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_is_waited_for_only_so_long() {
+    let running = Running::start(Access::default(), Limits { request_timeout_ms: 50, ..LIMITS }, Shelf::default()).await;
+    let answer = running
+        .talk(b"POST /gs/cti/incoming HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let large = [&b"POST /gs/cti/incoming HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 5000\r\nConnection: close\r\n\r\n"[..], &[b' '; 5_000]].concat();
+    let answer = running.talk(&large).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    running.end().await;
+}
+
+/// Connections that are open and served: each has got an answer.
+async fn seats(running: &Running, most: usize) -> Vec<TcpStream> {
+    let mut taken = Vec::new();
+    for _ in 0..most {
+        let mut socket = TcpStream::connect(running.address).await.unwrap();
+        let mut answer = [0; 12];
+        let sent = socket.write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        if sent.is_err() || socket.read_exact(&mut answer).await.is_err() {
+            break;
+        }
+        taken.push(socket);
+    }
+    taken
+}
+
+#[tokio::test]
+async fn one_address_takes_only_so_many_connections_and_a_proxy_as_many_as_there_are() {
+    let limits = Limits { connections: 8, connections_per_address: 3, ..LIMITS };
+    let running = Running::start(Access::default(), limits, Shelf::default()).await;
+    assert_eq!(seats(&running, 20).await.len(), 3);
+    running.end().await;
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let running = Running::start(Access { trusted_proxies, ..Access::default() }, limits, Shelf::default()).await;
+    assert_eq!(seats(&running, 20).await.len(), 8);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_phone_counts_and_without_one_nobody_can_pretend() {
+    let networks = vec!["10.1.0.0/16".parse().unwrap()];
+    let asked = |from: &str| {
+        format!("GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {from}\r\nConnection: close\r\n\r\n")
+    };
+    let access = Access { networks, trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Access::default() };
+    let running = Running::start(access.clone(), LIMITS, Shelf::default()).await;
+    for (from, status) in
+        [("10.1.2.3", "200"), ("10.2.2.3", "404"), ("10.1.2.3, 10.2.2.3", "404"), ("", "404"), ("10.2.2.3, 10.1.2.3", "200")]
+    {
+        let answer = running.talk(asked(from).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{from}: {answer}");
+    }
+    let kept = running.shelf.kept.lock().unwrap().clone();
+    assert!(String::from_utf8_lossy(&kept[0]).contains("10.1.2.3"), "the journal knows where it came from");
+    running.end().await;
+    let running = Running::start(Access { trusted_proxies: Vec::new(), ..access }, LIMITS, Shelf::default()).await;
+    assert!(running.talk(asked("10.1.2.3").as_bytes()).await.starts_with("HTTP/1.1 404"));
+    running.end().await;
+}

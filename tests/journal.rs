@@ -1,11 +1,14 @@
 //! The journal against a model: what was answered is delivered, in order, whatever happens to the process or to the last bytes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use cordboard::adapter::journal::{Follower, Journal, Limits, OpenError, Position, Refused};
+use cordboard::adapter::journal::{Disk, Follower, Journal, JournalBacklog, Limits, MachineDisk, OpenError, Position, Refused, Segment};
+use cordboard::port::intake::Backlog;
 use proptest::prelude::*;
 
 const ROOMY: Limits = Limits { segment_bytes: 400, total_bytes: 1_000_000 };
@@ -137,6 +140,131 @@ fn a_missing_first_segment_or_checkpoint_is_no_obstacle() {
     assert!(!read.is_empty() && read.last() == Some(&vec![29; 60]));
 }
 
+/// A disk that fails when it is told to, the way disks do.
+#[derive(Clone, Default)]
+struct FaultyDisk(Arc<Mutex<Faults>>);
+
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    /// The next so many syncs fail, and nobody knows what of the file is on the disk.
+    syncs: u32,
+    /// The next so many appends find no room after half of their bytes.
+    appends: u32,
+    /// The next so many segments cannot be made.
+    creates: u32,
+    /// Segments whose sync has failed: syncing one of them again proves nothing.
+    given_up: Vec<PathBuf>,
+    /// A file was written after its sync had failed.
+    trusted_again: bool,
+}
+
+struct FaultySegment {
+    path: PathBuf,
+    file: Box<dyn Segment>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+/// Says whether this time it fails.
+fn due(count: &mut u32) -> bool {
+    let due = *count > 0;
+    *count -= u32::from(due);
+    due
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
+        if due(&mut self.0.lock().unwrap().creates) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = MachineDisk.create(path, reserve_bytes)?;
+        Ok(Box::new(FaultySegment { path: path.to_owned(), file, faults: Arc::clone(&self.0) }))
+    }
+
+    fn open(&self, path: &Path, offset: u64, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
+        let file = MachineDisk.open(path, offset, reserve_bytes)?;
+        Ok(Box::new(FaultySegment { path: path.to_owned(), file, faults: Arc::clone(&self.0) }))
+    }
+}
+
+impl Segment for FaultySegment {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut faults = self.faults.lock().unwrap();
+        faults.trusted_again |= faults.given_up.contains(&self.path);
+        if due(&mut faults.appends) {
+            self.file.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut faults = self.faults.lock().unwrap();
+        if due(&mut faults.syncs) {
+            faults.given_up.push(self.path.clone());
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.file.sync()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.cut(length)
+    }
+}
+
+#[test]
+fn a_file_whose_sync_failed_is_left_alone_and_what_waited_goes_to_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), ROOMY).unwrap();
+    append(&journal, b"before");
+    disk.0.lock().unwrap().syncs = 1;
+    append(&journal, b"during");
+    append(&journal, b"after");
+    assert_eq!(read_all(&mut journal.follow().unwrap()), [b"before".to_vec(), b"during".to_vec(), b"after".to_vec()]);
+    assert_eq!(segments(folder.path()).len(), 2);
+    // The new one fails too: then nobody is told that anything is safe.
+    disk.0.lock().unwrap().syncs = 2;
+    let refused = block_on(journal.append(b"lost".to_vec()));
+    assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
+    assert!(JournalBacklog::new(&journal).trouble().is_some());
+    append(&journal, b"again");
+    assert_eq!(JournalBacklog::new(&journal).trouble(), None);
+    assert!(!disk.0.lock().unwrap().trusted_again);
+    close(journal);
+    let read = read_all(&mut open(folder.path()).follow().unwrap());
+    assert_eq!(read.first().map(Vec::as_slice), Some(&b"before"[..]));
+    assert_eq!(read.last().map(Vec::as_slice), Some(&b"again"[..]));
+}
+
+#[test]
+fn a_disk_without_room_refuses_and_is_taken_again_when_it_has_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), ROOMY).unwrap();
+    disk.0.lock().unwrap().creates = 1;
+    assert!(matches!(block_on(journal.append(b"first".to_vec())), Err(Refused::Full)));
+    append(&journal, b"second");
+    disk.0.lock().unwrap().appends = 1;
+    assert!(matches!(block_on(journal.append(b"third".to_vec())), Err(Refused::Full)));
+    append(&journal, b"fourth");
+    assert_eq!(read_all(&mut journal.follow().unwrap()), [b"second".to_vec(), b"fourth".to_vec()]);
+    close(journal);
+    assert_eq!(read_all(&mut open(folder.path()).follow().unwrap()), [b"second".to_vec(), b"fourth".to_vec()]);
+}
+
+#[test]
+fn the_room_of_a_segment_is_taken_when_it_begins() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 1 << 20, total_bytes: 1 << 30 }).unwrap();
+    append(&journal, b"little");
+    let metadata = segments(folder.path())[0].metadata().unwrap();
+    assert!(metadata.len() < 100);
+    // A file system that cannot reserve takes what is written, and no more.
+    let reserved = metadata.blocks() * 512;
+    assert!(reserved >= 1 << 20 || reserved <= 64 * 1024, "{reserved}");
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Append(u8, usize),
@@ -144,6 +272,8 @@ enum Act {
     /// The process dies while it writes: some bytes of a record are there, and nobody was answered.
     TornWrite(usize),
     ReadAndRelease(usize),
+    /// So many syncs, appends and new segments fail from now on.
+    Fail(u32, u32, u32),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -152,6 +282,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Restart),
         1 => (1..60_usize).prop_map(Act::TornWrite),
         2 => (1..10_usize).prop_map(Act::ReadAndRelease),
+        1 => (0..3_u32, 0..3_u32, 0..2_u32).prop_map(|(syncs, appends, creates)| Act::Fail(syncs, appends, creates)),
     ]
 }
 
@@ -161,15 +292,23 @@ proptest! {
     #[test]
     fn the_journal_is_a_queue_whatever_happens_to_the_process(acts in proptest::collection::vec(act(), 1..60)) {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = open(folder.path());
+        let disk = FaultyDisk::default();
+        let open = || Journal::open_on(Box::new(disk.clone()), folder.path(), ROOMY).unwrap().0;
+        let mut journal = open();
         let mut follower = journal.follow().unwrap();
         // The model: what was answered and not yet read.
-        let mut waiting: std::collections::VecDeque<Vec<u8>> = std::collections::VecDeque::new();
+        let mut waiting: VecDeque<Vec<u8>> = VecDeque::new();
         for act in acts {
             match act {
                 Act::Append(byte, length) => {
-                    append(&journal, &vec![byte; length]);
-                    waiting.push_back(vec![byte; length]);
+                    // What is refused was never answered: it may be gone.
+                    if block_on(journal.append(vec![byte; length])).is_ok() {
+                        waiting.push_back(vec![byte; length]);
+                    }
+                }
+                Act::Fail(syncs, appends, creates) => {
+                    let mut faults = disk.0.lock().unwrap();
+                    (faults.syncs, faults.appends, faults.creates) = (syncs, appends, creates);
                 }
                 Act::ReadAndRelease(most) => {
                     let entries = follower.read(most).unwrap();
@@ -183,6 +322,8 @@ proptest! {
                     follower.store().unwrap();
                     drop(follower);
                     close(journal);
+                    // Another process reads what is really there.
+                    disk.0.lock().unwrap().given_up.clear();
                     if let (Act::TornWrite(bytes), Some(last)) = (&act, segments(folder.path()).last()) {
                         let mut record = fs::read(last).unwrap();
                         record.truncate(*bytes);
@@ -190,12 +331,13 @@ proptest! {
                         record.truncate(17.min(record.len()));
                         OpenOptions::new().append(true).open(last).unwrap().write_all(&record).unwrap();
                     }
-                    journal = open(folder.path());
+                    journal = open();
                     follower = journal.follow().unwrap();
                 }
             }
         }
         prop_assert_eq!(read_all(&mut follower), Vec::from(waiting));
+        prop_assert!(!disk.0.lock().unwrap().trusted_again, "a file is never trusted again after its sync failed");
     }
 
     #[test]

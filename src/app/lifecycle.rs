@@ -27,6 +27,12 @@ impl Stop {
         self.soft.cancel();
     }
 
+    /// A moment after the hard stop.
+    pub(super) async fn grace_is_over(&self) {
+        self.hard.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
     /// After the soft stop: waits for so long, then stops hard.
     pub(super) async fn lose_patience(self) {
         self.soft.cancelled().await;

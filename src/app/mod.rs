@@ -1,6 +1,7 @@
 //! The one place that joins the parts, in the order in which they start: ports are bound before anything works, phones are served
 //! before anything can keep them waiting, and everything that was started is stopped.
 
+mod doctor;
 mod lifecycle;
 mod open;
 mod rebuild;
@@ -32,6 +33,7 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 use crate::worker::{Worker, WorkerError};
 
+pub use doctor::{Finding, Grade, examine};
 pub use lifecycle::Stop;
 use lifecycle::{ready, serve_http, stopping, watchdog};
 pub use open::migrate;
@@ -102,6 +104,7 @@ impl Service {
         let operations = bind("the operations listener", settings.operations.listen).await?;
         let address = |listener: &TcpListener| listener.local_addr().map_err(Failed::Inbox);
         let addresses = Addresses { ingress: address(&phones)?, gateway: address(&people)?, operations: address(&operations)? };
+        tracing::info!(ingress = %addresses.ingress, gateway = %addresses.gateway, operations = %addresses.operations, "listening");
 
         let (journal, last_instant) = open_journal(settings)?;
         let inbox = Box::new(JournalInbox::new(&journal).map_err(Failed::Inbox)?);
@@ -141,6 +144,8 @@ impl Service {
         let patience = tokio::spawn(stop.clone().lose_patience());
         ready();
         let worked = tokio::select! {
+            // Asked to stop, the worker may already have read everything and ended.
+            biased;
             () = stop.soft.cancelled() => None,
             worked = &mut working => Some(worked),
         };
@@ -154,9 +159,14 @@ impl Service {
             }
         }
         let asked_to = worked.is_none();
-        let worked = match worked {
-            Some(worked) => worked,
-            None => working.await,
+        let worked = if let Some(worked) = worked {
+            worked
+        } else {
+            tokio::select! {
+                worked = working => worked,
+                // A transaction that is cut off here is none, and is done again after the next start.
+                () = stop.grace_is_over() => return Ok(()),
+            }
         };
         patience.abort();
         stop.hard.cancel();

@@ -55,8 +55,10 @@ pub(super) async fn open_ledger_patiently(settings: &Settings, stop: &Cancellati
         };
         match opened.await {
             Ok(ledger) => return Ok(Some(ledger)),
-            Err(Failed::Ledger(error @ LedgerError::Unavailable(_))) => {
-                tracing::error!(%error, "waiting for the database; events are taken and kept in the journal meanwhile");
+            Err(Failed::Ledger(LedgerError::Fenced)) => return Err(LedgerError::Fenced.into()),
+            // Ending would help nobody: phones can be served without it.
+            Err(Failed::Ledger(error)) => {
+                tracing::error!(%error, "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
             }
             Err(error) => return Err(error),
         }

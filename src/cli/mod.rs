@@ -1,5 +1,6 @@
 //! The command line: words into calls, results into text and exit codes.
 
+mod doctor;
 mod explain;
 mod failure;
 mod input;
@@ -30,6 +31,7 @@ enum Command {
     Explain(explain::Arguments),
     Migrate(serve::Migrate),
     Rebuild(serve::Rebuild),
+    Doctor(doctor::Arguments),
     Config(serve::Config),
     Token(serve::Token),
 }
@@ -50,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Rebuild(arguments) => serve::rebuild(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Config(arguments) => serve::config(&arguments),
         Command::Token(arguments) => serve::token(&arguments),
     };

@@ -11,5 +11,6 @@
 pub mod flow;
 pub mod ledger;
 pub mod overlay;
+pub mod service;
 pub mod traffic;
 pub mod verdict;

@@ -92,6 +92,17 @@ impl Journal {
         Journal::open_on(Box::new(MachineDisk), folder, limits)
     }
 
+    /// What opening would find; changes nothing.
+    pub fn inspect(folder: &Path) -> Result<Opened, OpenError> {
+        let failed = |source| OpenError::Io { path: folder.to_owned(), source };
+        match File::open(folder.join(LOCK_NAME)) {
+            Ok(lock) if lock.try_lock_shared().is_err() => Err(OpenError::InUse { path: folder.to_owned() }),
+            Ok(_) => scan::look(folder).map(|(opened, _)| opened).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Opened::default()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     /// Opens the journal on a disk of the caller's.
     pub fn open_on(disk: Box<dyn Disk>, folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
         let failed = |source| OpenError::Io { path: folder.to_owned(), source };

@@ -25,8 +25,20 @@ pub(super) struct End {
     pub total_bytes: u64,
 }
 
-/// Reads all segments. The torn tail of the last one is cut; damaged stretches are copied aside and left for readers to skip.
+/// Reads all segments and cuts the torn tail of the last one; damaged stretches are copied aside and left for readers to skip.
 pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
+    let (opened, end) = look(folder)?;
+    if opened.torn_bytes > 0 {
+        let file = OpenOptions::new().write(true).open(segment_path(folder, end.position.segment))?;
+        file.set_len(end.position.offset)?;
+        file.sync_all()?;
+    }
+    set_aside(folder, &opened.damages)?;
+    Ok((opened, end))
+}
+
+/// Reads all segments and changes nothing.
+pub(super) fn look(folder: &Path) -> io::Result<(Opened, End)> {
     let numbers = segments(folder)?;
     let last = Position { segment: numbers.last().copied().unwrap_or(0), offset: u64::MAX };
     let mut scan = Scan { released: checkpoint::start(folder, last)?, next_sequence: 1, opened: Opened::default() };
@@ -35,17 +47,11 @@ pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
         let path = segment_path(folder, *number);
         let bytes = fs::read(&path)?;
         let kept = scan.segment(&path, *number, &bytes, *number == last.segment);
-        if kept < bytes.len() {
-            scan.opened.torn_bytes += (bytes.len() - kept) as u64;
-            let file = OpenOptions::new().write(true).open(&path)?;
-            file.set_len(kept as u64)?;
-            file.sync_all()?;
-        }
+        scan.opened.torn_bytes += (bytes.len() - kept) as u64;
         end.position = Position { segment: *number, offset: kept as u64 };
         end.total_bytes += kept as u64;
     }
     end.next_sequence = scan.next_sequence;
-    set_aside(folder, &scan.opened.damages)?;
     Ok((scan.opened, end))
 }
 

@@ -16,6 +16,9 @@ use crate::port::books::Books;
 /// Records answered by one sync.
 const GROUP_RECORDS_MAX: usize = 1_024;
 
+/// The part of a full journal that must be free before it takes anything again.
+const SPARE: u64 = 16;
+
 /// A record that somebody waits for.
 #[derive(Debug)]
 pub(super) struct Append {
@@ -120,7 +123,11 @@ impl Writer {
                 Ok(())
             }
             Err(Failed::NoRoom) => Err(Refused::Full),
-            Err(Failed::GivenUp(error)) => Err(refusal(error)),
+            Err(Failed::GivenUp(error)) => {
+                // Its name is not used again either.
+                self.end.position = Position { segment: number, offset: 0 };
+                Err(refusal(error))
+            }
         }
     }
 
@@ -134,9 +141,11 @@ impl Writer {
         self.announce.send_replace(self.end.position);
     }
 
-    /// Whether the group still fits. What followers released since is counted out only when it seems not to.
+    /// Whether the group still fits. What followers released since is counted out only when it seems not to. A journal that was full takes
+    /// something again when it has some room to spare, not whenever something small happens to fit.
     fn make_room(&mut self) -> Result<(), Refused> {
-        let fits = |total: u64| total + self.buffer.len() as u64 <= self.limits.total_bytes;
+        let spare = if self.marks.trouble().is_some() { self.limits.total_bytes / SPARE } else { 0 };
+        let fits = |total: u64| total + self.buffer.len() as u64 + spare <= self.limits.total_bytes;
         if fits(self.end.total_bytes) {
             return Ok(());
         }

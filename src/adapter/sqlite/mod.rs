@@ -21,6 +21,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 
+/// What `SQLite` answers when the file is damaged, or is no database at all.
+const DAMAGED: [&str; 2] = ["11", "26"];
+
 /// The database file, open.
 pub struct SqliteLedger {
     /// The one connection that writes. Statements of two tasks never mix in a transaction.
@@ -78,6 +81,12 @@ impl SqliteLedger {
             .collect())
     }
 
+    /// What a look through the whole file finds wrong with it.
+    pub async fn trouble(&self) -> Result<Option<String>, LedgerError> {
+        let told: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.readers).await?;
+        Ok((told != "ok").then_some(told))
+    }
+
     /// Finishes what is under way and closes the file.
     pub async fn close(self) {
         self.readers.close().await;
@@ -90,12 +99,15 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
 }
 
-/// Everything `SQLite` says is about the file or the disk, and may pass; except that a row cannot be read.
+/// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what cannot be read.
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> LedgerError {
         match error {
             sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
                 LedgerError::Corrupt(error.to_string())
+            }
+            sqlx::Error::Database(told) if told.code().is_some_and(|code| DAMAGED.contains(&&*code)) => {
+                LedgerError::Corrupt(told.to_string())
             }
             _ => LedgerError::Unavailable(error.to_string()),
         }

@@ -1,0 +1,313 @@
+//! What goes wrong around the service: a database that is locked or damaged, a journal without room, settings that cannot be read, signals,
+//! a service manager. Phones are served as long as anything can be kept, and whoever operates it is told what to do.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
+use support::ledger::block_on;
+use support::service::{Service, command, no_difference, run, stored_events};
+use tempfile::TempDir;
+
+/// Another program that has the database open and lets nobody write.
+struct Lock(SqliteConnection);
+
+impl Lock {
+    fn take(data: &Path) -> Lock {
+        block_on(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.join("cordboard.db"));
+            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+            Lock(connection)
+        })
+    }
+
+    fn release(mut self) {
+        block_on(async { sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap() });
+    }
+}
+
+/// A folder in which the service has run before.
+fn used() -> TempDir {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111000&c=old").unwrap();
+    service.stop();
+    data
+}
+
+fn ready_state(service: &Service) -> (u16, Value) {
+    let (status, body) = Service::get(service.operations, "/readyz");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[test]
+fn phones_are_served_while_the_database_is_locked_at_the_start() {
+    let data = used();
+    let lock = Lock::take(data.path());
+    let mut service = Service::begin(command(data.path(), &["serve"], &[]));
+    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    let (status, state) = ready_state(&service);
+    assert_eq!((status, &state["status"]), (200, &Value::from("degraded")), "events are taken");
+    lock.release();
+    service.wait_until_ready();
+    service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), 3);
+    no_difference(data.path());
+}
+
+#[test]
+fn a_database_that_is_locked_meanwhile_holds_the_batch_and_loses_nothing() {
+    let data = used();
+    let service = Service::start(data.path());
+    let mut events = service.watch(None);
+    let lock = Lock::take(data.path());
+    service.send("/gs/cti/incoming?mac=000b82000002&local=202&remote=+4930111333&c=b").unwrap();
+    assert_eq!(stored_events(data.path()).len(), 1, "it waits in the journal");
+    assert!(service.metric("cordboard_journal_depth_records") >= 1.0);
+    assert!(service.metric("cordboard_conservation").abs() < 0.5);
+    lock.release();
+    assert_eq!(events.until("call.started").1["call"]["from"]["e164"], "+4930111333");
+    service.stop();
+    no_difference(data.path());
+}
+
+#[test]
+fn a_second_signal_ends_at_once_what_a_first_one_would_wait_for() {
+    let data = used();
+    let service = Service::start(data.path());
+    let lock = Lock::take(data.path());
+    let id = service.send("/gs/cti/incoming?mac=000b82000002&local=202&remote=+4930111333&c=b").unwrap();
+    service.signal("INT");
+    service.log_until("stopping");
+    service.signal("TERM");
+    assert_eq!(service.ended().0, Some(0), "asked to, it ended");
+    lock.release();
+    Service::start(data.path()).stop();
+    assert!(stored_events(data.path()).contains(&id), "what was accepted before is stored by the next one");
+}
+
+#[test]
+fn phones_are_served_beside_a_damaged_database_and_the_operator_is_told() {
+    let data = used();
+    fs::write(data.path().join("cordboard.db"), vec![0x5a; 64 * 1024]).unwrap();
+    for name in ["cordboard.db-wal", "cordboard.db-shm"] {
+        let _absent = fs::remove_file(data.path().join(name));
+    }
+    let service = Service::begin(command(data.path(), &["serve"], &[]));
+    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    let told = service.log_until("waiting for the database").pop().unwrap();
+    assert!(told.contains("not a database"), "{told}");
+    service.signal("TERM");
+    assert_eq!(service.ended().0, Some(0));
+    let output = run(data.path(), &["doctor"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(69) && told.contains("problem  database") && told.contains("backup"), "{told}");
+}
+
+#[test]
+fn a_journal_without_room_refuses_says_so_and_recovers_by_itself() {
+    let data = used();
+    let tight = [("JOURNAL__SEGMENT_BYTES", "4096"), ("JOURNAL__TOTAL_BYTES_MAX", "16384")];
+    let mut service = Service::begin(command(data.path(), &["serve"], &tight));
+    service.wait_until_ready();
+    let lock = Lock::take(data.path());
+    let mut accepted = 1;
+    let event = |n: usize| format!("/gs/cti/incoming?mac=000b8200{n:04}&local=2{n:03}&remote=+49301{n:05}&c={n}");
+    while service.send(&event(accepted)).is_some() {
+        accepted += 1;
+        assert!(accepted < 1_000, "the journal is small");
+    }
+    let (status, body) = Service::get(service.phones, &event(0));
+    assert!(status == 503 && body.contains("not_durable"), "{status} {body}");
+    let (status, state) = ready_state(&service);
+    assert_eq!((status, &state["status"], &state["journal"]), (503, &"unready".into(), &"the journal is full".into()));
+    assert!(service.log_until("the journal takes no events").pop().unwrap().contains("free space"));
+    assert!(service.metric("cordboard_journal_refusing") > 0.5);
+    lock.release();
+    service.log_until("the journal takes events again");
+    service.send(&event(accepted)).unwrap();
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), accepted + 1, "all that was accepted, nothing that was not");
+    no_difference(data.path());
+}
+
+#[test]
+fn a_damaged_journal_costs_what_was_hit_and_can_be_made_to_refuse() {
+    let data = used();
+    let service = Service::start(data.path());
+    let lock = Lock::take(data.path());
+    for n in 0..20 {
+        service.send(&format!("/gs/cti/incoming?mac=000b820000{n:02}&local=2{n:02}&remote=+493011100{n:02}&c={n}")).unwrap();
+    }
+    service.kill();
+    lock.release();
+    let journal = data.path().join("journal");
+    let segment =
+        fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "seg"));
+    let segment = segment.max().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    // Not the last one: what is broken at the very end is taken for an append that a crash interrupted.
+    let hit = bytes.windows(12).position(|window| window == b"+49301110007").unwrap();
+    bytes[hit] ^= 0xff;
+    fs::write(&segment, &bytes).unwrap();
+
+    let strict = Service::begin(command(data.path(), &["serve"], &[("JOURNAL__REFUSE_DAMAGED", "true")]));
+    let (code, told) = strict.ended();
+    assert!(code == Some(69) && told.iter().any(|line| line.contains("refuse_damaged")), "{code:?} {told:#?}");
+    let service = Service::start(data.path());
+    assert!(service.metric("cordboard_journal_damaged_bytes_total") > 0.0);
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), 20, "one of the 21 was hit");
+    assert!(journal.join("corrupt").join(segment.file_name().unwrap()).exists());
+    no_difference(data.path());
+}
+
+#[test]
+fn settings_that_cannot_be_read_again_change_nothing_and_those_that_can_do() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("settings.toml");
+    let write = |text: &str| fs::write(&config, text).unwrap();
+    let key = |letter: char| format!("[ingress.keys.{letter}]\nsecret = \"secret {letter}\"\n");
+    write(&key('a'));
+    let path = config.to_str().unwrap();
+    let token = || {
+        let output = run(data.path(), &["token", "000b82000001", "--config", path]);
+        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
+    };
+    let event = |token: &str| format!("/gs/cti/{token}/incoming?mac=000b82000001&remote=1");
+    let old = token();
+    let mut service = Service::begin(command(data.path(), &["serve", "--config", path], &[]));
+    service.wait_until_ready();
+    write("[ingress]\nkeyss = 1");
+    service.signal("HUP");
+    assert!(service.log_until("cannot be read again").pop().unwrap().contains("keyss"));
+    assert!(service.send(&event(&old)).is_some() && service.metric("cordboard_reload_failures_total") > 0.5);
+    write(&(key('a') + &key('b')));
+    service.signal("HUP");
+    service.log_until("were read again");
+    let new = token();
+    assert!(
+        old != new && service.send(&event(&old)).is_some() && service.send(&event(&new)).is_some(),
+        "both live while phones change over"
+    );
+    write(&key('b'));
+    service.signal("HUP");
+    service.log_until("were read again");
+    assert!(service.send(&event(&old)).is_none() && service.send(&event(&new)).is_some());
+    service.stop();
+}
+
+#[test]
+fn a_service_manager_is_told_of_every_stage_and_fed() {
+    let data = tempfile::tempdir().unwrap();
+    let manager = UnixDatagram::bind(data.path().join("manager")).unwrap();
+    let mut command = command(data.path(), &["serve"], &[]);
+    command.env("NOTIFY_SOCKET", data.path().join("manager")).env("WATCHDOG_USEC", "3000000");
+    let mut service = Service::begin(command);
+    service.wait_until_ready();
+    let wait_for = |expected: &str| {
+        let mut buffer = [0; 200];
+        loop {
+            let length = manager.recv(&mut buffer).unwrap();
+            if buffer[..length].starts_with(expected.as_bytes()) {
+                return;
+            }
+        }
+    };
+    wait_for("READY=1");
+    wait_for("WATCHDOG=1");
+    wait_for("WATCHDOG=1");
+    service.signal("TERM");
+    wait_for("STOPPING=1");
+    assert_eq!(service.ended().0, Some(0));
+}
+
+#[test]
+fn what_cannot_start_says_why_on_one_line() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let secret = data.path().join("secret");
+    fs::File::create(&secret).unwrap().write_all(b"hush").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (key, value, code, expected) in [
+        ("DATA_DIR", file.to_str().unwrap(), 69, "file/journal: "),
+        ("INGRESS__LISTEN", &taken, 69, "another process"),
+        ("INGRESS__LISTEN", "0.0.0.0:0", 78, "allow_unauthenticated"),
+        ("INGRESS__KEYS__A__SECRET_FILE", secret.to_str().unwrap(), 78, "every user of this machine"),
+        ("INGRESS__KEYS__A__SECRET", "", 78, "empty"),
+        ("INGRESS__TICK_MS", "5s", 78, "tick_ms"),
+        ("LOG__FILTER", "a=b=c", 78, "log.filter"),
+    ] {
+        let output = command(data.path(), &["serve"], &[(key, value)]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said: Vec<&str> = told.lines().filter(|line| line.starts_with("cordboard: ")).collect();
+        assert!(
+            output.status.code() == Some(code) && said.len() == 1 && said[0].contains(expected),
+            "{key}={value}: {:?} {told}",
+            output.status
+        );
+        assert!(!told.contains("hush"));
+    }
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_beside_a_running_service_nor_without_one() {
+    let data = used();
+    let sound = |expected: &str| {
+        let output = run(data.path(), &["doctor"]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(0) && told.contains(expected), "{told}");
+    };
+    sound("0 of them wait");
+    let service = Service::start(data.path());
+    sound("in use by a running service");
+    service.stop();
+}
+
+#[test]
+fn no_number_no_name_and_no_token_is_ever_logged_or_counted() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("INGRESS__KEYS__A__SECRET", "canary-secret"), ("LOG__FILTER", "trace")];
+    let output = command(data.path(), &["token", "000b82000001"], &settings).output().unwrap();
+    let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let mut service = Service::begin(command(data.path(), &["serve"], &settings));
+    service.wait_until_ready();
+    let mut events = service.watch(None);
+    for (event, expected) in [
+        (format!("{token}/incoming?mac=000b82000001&local=201&remote=+4930987654321&n=Canary Bird&c=1"), 200),
+        (format!("{token}/answered?mac=000b82000001&local=201&remote=+4930987654321&c=1"), 200),
+        (format!("{token}/incoming?mac=000b82000002&remote=+4930987654321&n=Canary Bird"), 404),
+        (format!("{token}/incoming?mac=000b82000001&remote=+4930987654321%00"), 404),
+        ("incoming?remote=+4930987654321&n=Canary Bird".to_owned(), 404),
+    ] {
+        assert_eq!(Service::get(service.phones, &format!("/gs/cti/{event}")).0, expected, "{event}");
+    }
+    // A line that no parser takes.
+    let mut socket = TcpStream::connect(service.phones).unwrap();
+    socket.write_all(b"\x01 +4930987654321 Canary\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let metrics = Service::get(service.operations, "/metrics").1;
+    assert_eq!(events.until("call.answered").1["call"]["from"]["name"], "Canary Bird", "people see it");
+    service.signal("TERM");
+    let (code, log) = service.ended();
+    assert_eq!(code, Some(0));
+    for canary in ["4930987654321", "Canary", "canary-secret", &token] {
+        let found: Vec<&String> = log.iter().filter(|line| line.contains(canary)).collect();
+        assert!(found.is_empty() && !metrics.contains(canary), "{canary}: {found:#?}");
+    }
+}
