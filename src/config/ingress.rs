@@ -37,6 +37,15 @@ pub struct IngressSettings {
     tick_ms: u64,
     #[serde(default)]
     keys: BTreeMap<String, KeySettings>,
+    #[serde(default)]
+    sites: BTreeMap<String, SiteSettings>,
+}
+
+/// Where a site's phones are.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SiteSettings {
+    networks: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -87,8 +96,13 @@ impl IngressSettings {
             .denied_devices
             .iter()
             .map(|text| Device::parse(text).ok_or_else(|| BadConfig("`ingress.denied_devices` names a device that is empty".to_owned())));
+        let sites = self.sites.iter().map(|(name, site)| match Site::parse(name) {
+            Some(parsed) => Ok((parsed, site.networks.clone())),
+            None => Err(BadConfig("`ingress.sites` names a site that is none (1 to 64 characters)".to_owned())),
+        });
         Ok(Access {
             keys,
+            sites: sites.collect::<Result<_, BadConfig>>()?,
             networks: self.networks.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             denied: denied.collect::<Result<_, BadConfig>>()?,

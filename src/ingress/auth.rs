@@ -9,6 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::domain::device::Device;
+use crate::domain::fact::Site;
 
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
@@ -64,6 +65,8 @@ pub struct Access {
     pub trusted_proxies: Vec<IpNet>,
     /// Phones that may not report, whatever token they have.
     pub denied: Vec<Device>,
+    /// Which site's phones are in which networks.
+    pub sites: Vec<(Site, Vec<IpNet>)>,
 }
 
 impl Access {
@@ -97,7 +100,15 @@ impl Access {
     #[must_use]
     pub fn allows_network(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
-        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from))
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from)) || self.site_of(from).is_some()
+    }
+
+    /// The site whose network this is; the most exact one where networks overlap.
+    #[must_use]
+    pub fn site_of(&self, from: IpAddr) -> Option<&Site> {
+        let from = from.to_canonical();
+        let all = self.sites.iter().flat_map(|(site, networks)| networks.iter().map(move |network| (site, network)));
+        all.filter(|(_, network)| network.contains(&from)).max_by_key(|(_, network)| network.prefix_len()).map(|(site, _)| site)
     }
 
     /// Whether this token is one of this device.
@@ -190,5 +201,23 @@ mod tests {
         let denied = vec![device("00:0B:82:00:00:01")];
         assert!(!Access { keys: vec![key], denied: denied.clone(), ..Access::default() }.allows(Some(&token), &device("000b82000001")));
         assert!(!Access { denied, ..Access::default() }.allows(None, &device("000b82000001")));
+    }
+
+    #[test]
+    fn a_phone_belongs_to_the_site_of_its_network() {
+        let site = |name: &str| Site::parse(name).unwrap();
+        let sites = vec![
+            (site("berlin"), vec!["10.1.0.0/16".parse().unwrap()]),
+            (site("annex"), vec!["10.1.7.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
+        ];
+        let access = Access { networks: vec!["10.9.0.0/16".parse().unwrap()], sites, ..Access::default() };
+        for (from, expected) in
+            [("10.1.2.3", Some("berlin")), ("10.1.7.3", Some("annex")), ("2001:db8::7", Some("annex")), ("10.9.0.1", None)]
+        {
+            let from: IpAddr = from.parse().unwrap();
+            assert_eq!(access.site_of(from).map(Site::as_str), expected);
+            assert!(access.allows_network(from), "{from}");
+        }
+        assert!(!access.allows_network("10.8.0.1".parse().unwrap()));
     }
 }

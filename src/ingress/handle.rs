@@ -26,6 +26,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What the ingress needs to answer a request.
 pub struct Ingress {
+    /// Whose phones they are unless their network says otherwise.
     pub site: Site,
     /// Replaced as a whole when the configuration is read again.
     pub access: RwLock<Access>,
@@ -168,8 +169,9 @@ impl Ingress {
     }
 
     async fn keep(&self, from: IpAddr, target: &str, body: &str, form: BodyForm) -> Result<EventId, Refusal> {
+        let site = self.access.read().unwrap_or_else(PoisonError::into_inner).site_of(from).unwrap_or(&self.site).clone();
         let receipt = self.stamp.receive();
-        let envelope = Envelope::new(receipt.id, receipt.at, &self.site, Some(from), target, body, form);
+        let envelope = Envelope::new(receipt.id, receipt.at, &site, Some(from), target, body, form);
         match self.intake.keep(envelope.encode()).await {
             Ok(()) => Ok(receipt.id),
             Err(error) => {

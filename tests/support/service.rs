@@ -182,7 +182,7 @@ impl Events {
             let mut line = String::new();
             assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream ended");
             match line.trim_end().split_once(": ") {
-                Some(("event", text)) => name = text.to_owned(),
+                Some(("event", text)) => text.clone_into(&mut name),
                 Some(("id", text)) => number = text.parse().ok(),
                 Some(("data", text)) => data = serde_json::from_str(text).unwrap(),
                 _ if line.trim().is_empty() && !name.is_empty() => return (name, number, data),

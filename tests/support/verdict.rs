@@ -23,6 +23,11 @@ pub struct Leniency {
 /// What is wrong with the records, or nothing.
 pub fn differences(flow: &Flow, records: &[CallRecord], leniency: Leniency) -> Vec<String> {
     let calls: Vec<Value> = records.iter().map(|record| serde_json::to_value(CallJson::of(record)).unwrap()).collect();
+    differences_as_shown(flow, &calls, leniency)
+}
+
+/// The same for records as the interfaces show them, in the order of their beginning.
+pub fn differences_as_shown(flow: &Flow, calls: &[Value], leniency: Leniency) -> Vec<String> {
     if calls.len() != flow.call.len() {
         return vec![format!("{} calls instead of {}", calls.len(), flow.call.len())];
     }
@@ -30,7 +35,7 @@ pub fn differences(flow: &Flow, records: &[CallRecord], leniency: Leniency) -> V
     let mut wrong = Vec::new();
     for expected in &flow.call {
         let told: Vec<(usize, Vec<String>)> =
-            left.iter().enumerate().map(|(index, call)| (index, compare(flow, expected, call, &calls, leniency))).collect();
+            left.iter().enumerate().map(|(index, call)| (index, compare(flow, expected, call, calls, leniency))).collect();
         let Some((best, found)) = told.into_iter().min_by_key(|(_, found)| found.len()) else { break };
         wrong.extend(found);
         left.remove(best);
