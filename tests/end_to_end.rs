@@ -24,16 +24,19 @@ use support::verdict::{Leniency, differences_as_shown};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Longer than any rule waits.
-const AFTER_ALL: i64 = 24 * 3_600 * 1_000;
+/// Longer than any rule waits, in microseconds.
+const AFTER_ALL: i64 = 24 * 3_600 * 1_000_000;
+/// Requests of one instant are received microseconds apart, and some flows wait exactly as long as a rule does. From each instant to the
+/// next a little more time passes than the flow says, so that the microseconds do not decide.
+const MORE: i64 = 500;
 
-/// A clock that shows what the test says, in milliseconds since the flows began.
+/// A clock that shows what the test says, in microseconds since the flows began.
 #[derive(Default)]
 struct HandClock(AtomicI64);
 
 impl Clock for HandClock {
     fn now(&self) -> At {
-        At(EPOCH + self.0.load(Ordering::SeqCst) * 1_000)
+        At(EPOCH + self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -47,7 +50,8 @@ fn address(index: usize) -> IpAddr {
 }
 
 fn settings(flows: &[Flow], data: &std::path::Path) -> Settings {
-    let mut text = format!("data_dir = {data:?}\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n");
+    let mut text =
+        format!("data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n", data.display());
     // The flows use the same phones: together they report more than one phone may.
     text += "[ingress]\nlisten = \"127.0.0.1:0\"\ntick_ms = 5\nper_device_per_second_max = 1000000\nper_device_burst_max = 1000000\n";
     for (index, flow) in flows.iter().enumerate() {
@@ -110,8 +114,8 @@ async fn play(flows: &[Flow], ingress: SocketAddr, clock: &HandClock, form: usiz
     for (index, flow) in flows.iter().enumerate() {
         phones.push(Phones::connect(address(index), ingress, flow.clone()).await);
     }
-    for (at, events) in due {
-        clock.0.store(at, Ordering::SeqCst);
+    for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
+        clock.0.store(at * 1_000 + more, Ordering::SeqCst);
         let mut of_flow: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for (index, event) in events {
             of_flow.entry(index).or_default().push(event);

@@ -73,8 +73,8 @@ fn a_database_that_is_locked_meanwhile_holds_the_batch_and_loses_nothing() {
     let lock = Lock::take(data.path());
     service.send("/gs/cti/incoming?mac=000b82000002&local=202&remote=+4930111333&c=b").unwrap();
     assert_eq!(stored_events(data.path()).len(), 1, "it waits in the journal");
-    assert!(service.metric("cordboard_journal_depth_records") >= 1.0);
-    assert!(service.metric("cordboard_conservation").abs() < 0.5);
+    assert!(service.metric("cordboard_journal_depth_records") >= 1);
+    assert_eq!(service.metric("cordboard_conservation"), 0);
     lock.release();
     assert_eq!(events.until("call.started").1["call"]["from"]["e164"], "+4930111333");
     service.stop();
@@ -132,7 +132,7 @@ fn a_journal_without_room_refuses_says_so_and_recovers_by_itself() {
     let (status, state) = ready_state(&service);
     assert_eq!((status, &state["status"], &state["journal"]), (503, &"unready".into(), &"the journal is full".into()));
     assert!(service.log_until("the journal takes no events").pop().unwrap().contains("free space"));
-    assert!(service.metric("cordboard_journal_refusing") > 0.5);
+    assert_eq!(service.metric("cordboard_journal_refusing"), 1);
     lock.release();
     service.log_until("the journal takes events again");
     service.send(&event(accepted)).unwrap();
@@ -165,7 +165,7 @@ fn a_damaged_journal_costs_what_was_hit_and_can_be_made_to_refuse() {
     let (code, told) = strict.ended();
     assert!(code == Some(69) && told.iter().any(|line| line.contains("refuse_damaged")), "{code:?} {told:#?}");
     let service = Service::start(data.path());
-    assert!(service.metric("cordboard_journal_damaged_bytes_total") > 0.0);
+    assert!(service.metric("cordboard_journal_damaged_bytes_total") > 0);
     service.stop();
     assert_eq!(stored_events(data.path()).len(), 20, "one of the 21 was hit");
     assert!(journal.join("corrupt").join(segment.file_name().unwrap()).exists());
@@ -191,7 +191,7 @@ fn settings_that_cannot_be_read_again_change_nothing_and_those_that_can_do() {
     write("[ingress]\nkeyss = 1");
     service.signal("HUP");
     assert!(service.log_until("cannot be read again").pop().unwrap().contains("keyss"));
-    assert!(service.send(&event(&old)).is_some() && service.metric("cordboard_reload_failures_total") > 0.5);
+    assert!(service.send(&event(&old)).is_some() && service.metric("cordboard_reload_failures_total") == 1);
     write(&(key('a') + &key('b')));
     service.signal("HUP");
     service.log_until("were read again");

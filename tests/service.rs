@@ -22,7 +22,7 @@ fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
     service.send("/gs/cti/answered?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC").unwrap();
     assert_eq!(Service::get(service.operations, "/healthz").0, 200);
     assert_eq!(Service::get(service.operations, "/readyz").0, 200);
-    assert_eq!(service.metric("cordboard_ingress_accepted_total") as u64, 2);
+    assert_eq!(service.metric("cordboard_ingress_accepted_total"), 2);
     let (status, page) = Service::get(service.people, "/");
     assert!(status == 200 && page.contains("<title>Cordboard</title>"));
     service.stop();
@@ -111,9 +111,9 @@ fn whatever_ends_the_process_no_accepted_event_is_lost_or_doubled() {
         accepted.extend(answers.iter().take(1 + (end * 37) % 40));
         // Every fifth time it is asked to stop, and must say that all went well.
         if end % 5 == 4 {
-            service.stop()
+            service.stop();
         } else {
-            service.kill()
+            service.kill();
         }
         accepted.extend(answers.iter());
         for sender in senders {

@@ -115,11 +115,11 @@ impl Service {
         (status == 200).then(|| serde_json::from_str::<Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned())
     }
 
-    /// The value of a metric, or of the sum of its labels.
-    pub fn metric(&self, name: &str) -> f64 {
+    /// The value of a metric that counts, or the sum over its labels.
+    pub fn metric(&self, name: &str) -> i64 {
         let text = Service::get(self.operations, "/metrics").1;
         let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
-        let values: Vec<f64> = text.lines().filter(of_it).map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        let values: Vec<i64> = text.lines().filter(of_it).map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert!(!values.is_empty(), "no metric {name}: {text}");
         values.iter().sum()
     }
