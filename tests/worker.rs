@@ -65,7 +65,7 @@ fn traffic(calls_per_second: f64, duration: Duration) -> Vec<Message> {
             ticked += 1;
             messages.push(Message::Tick(At(EPOCH + ticked * 1_000_000 - 1)));
         }
-        let target = format!("/gs/cti/{}?{}", report.event, report.parameters);
+        let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
         let id = EventId(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128);
         messages.push(Message::Report(Envelope::new(id, At(at), &Site::default(), None, &target, "", BodyForm::None)));
     }

@@ -1,16 +1,16 @@
 //! `cordboard simulate`: a fleet of phones against any ingress.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
+
+use clap::builder::PossibleValue;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use super::serve::SettingsArguments;
 use crate::domain::device::Device;
-use crate::simulate::{Fleet, Outcome, mac, play};
-
-/// Answers between two updates of the progress line.
-const ANSWERS_PER_UPDATE: u64 = 50;
+use crate::simulate::{Chaos, Dice, Fleet, Outcome, mac, play};
 
 /// Let a fleet of phones play realistic calls against an ingress
 ///
@@ -40,9 +40,41 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     speed: f64,
 
+    /// What networks and firmware do to the reports; several separated by commas, or `all`
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    chaos: Vec<Trouble>,
+
     /// The settings of the ingress: if it has keys, the phones use their tokens
     #[command(flatten)]
     settings: SettingsArguments,
+}
+
+#[derive(Clone, Copy)]
+enum Trouble {
+    One(Chaos),
+    All,
+}
+
+impl clap::ValueEnum for Trouble {
+    fn value_variants<'a>() -> &'a [Trouble] {
+        const VARIANTS: [Trouble; Chaos::ALL.len() + 1] = {
+            let mut variants = [Trouble::All; Chaos::ALL.len() + 1];
+            let mut index = 0;
+            while index < Chaos::ALL.len() {
+                variants[index] = Trouble::One(Chaos::ALL[index]);
+                index += 1;
+            }
+            variants
+        };
+        &VARIANTS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Trouble::One(chaos) => chaos.name().into(),
+            Trouble::All => "all".into(),
+        })
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -58,12 +90,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         calls_per_second: arguments.calls_per_second,
         duration: Duration::from_secs(arguments.duration),
     };
-    let reports = fleet.reports();
-    let all = reports.len() as u64;
-    let shown = io::stderr().is_terminal();
+    let mut reports = fleet.reports();
+    let mut dice = Dice::new(arguments.seed);
+    for chaos in arguments.chaos.iter().flat_map(|trouble| match trouble {
+        Trouble::One(chaos) => std::slice::from_ref(chaos),
+        Trouble::All => &Chaos::ALL[..],
+    }) {
+        chaos.strike(&mut reports, &mut dice);
+    }
+    let bar = progress_bar(reports.len() as u64)?;
     let access = arguments.settings.load()?.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
     let token = |phone: u64| Device::parse(&mac(phone)).and_then(|device| access.keys.first().map(|key| key.token(&device)));
-    let outcome = play(to, reports, arguments.speed, token, |done| progress(shown, done, all));
+    let outcome = play(to, reports, arguments.speed, token, |done| bar.set_position(done));
+    bar.finish();
     report(&outcome)?;
     if outcome.failed + outcome.refused > 0 {
         let why = outcome.first_refusal.as_deref().unwrap_or("no reason was given");
@@ -80,13 +119,11 @@ fn resolve(to: &str) -> Result<SocketAddr, Failure> {
     found.ok_or_else(|| Failure::Usage(format!("--to {to:?} has no address")))
 }
 
-fn progress(shown: bool, done: u64, all: u64) {
-    if shown && (done.is_multiple_of(ANSWERS_PER_UPDATE) || done == all) {
-        let _unseen = write!(io::stderr().lock(), "\r{done} of {all} events ({} %)", done * 100 / all.max(1));
-        if done == all {
-            let _unseen = writeln!(io::stderr().lock());
-        }
-    }
+/// A bar on standard error; nothing where that is no terminal.
+fn progress_bar(events: u64) -> Result<ProgressBar, Failure> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events  {elapsed} of about {duration}");
+    let style = style.map_err(|error| Failure::Service(error.to_string()))?;
+    Ok(ProgressBar::new(events).with_style(style))
 }
 
 fn report(outcome: &Outcome) -> io::Result<()> {

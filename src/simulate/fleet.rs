@@ -23,9 +23,58 @@ pub struct Report {
     /// Since the beginning.
     pub at: Duration,
     pub phone: u64,
-    /// Event and parameters, as they follow `/gs/cti/`; a token, if there is one, goes before them.
     pub event: &'static str,
-    pub parameters: String,
+    pub remote: String,
+    /// `None` where the phone sends the name of the variable instead.
+    pub call_id: Option<u64>,
+    pub mac_form: MacForm,
+    /// The caller's name; empty where the phone knows none.
+    pub name: &'static str,
+}
+
+/// How a phone writes its MAC address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MacForm {
+    #[default]
+    Plain,
+    Upper,
+    Colons,
+    Dashes,
+}
+
+impl MacForm {
+    pub(super) fn of(number: u64) -> MacForm {
+        match number {
+            0 => MacForm::Plain,
+            1 => MacForm::Upper,
+            2 => MacForm::Colons,
+            _ => MacForm::Dashes,
+        }
+    }
+
+    fn write(self, plain: &str) -> String {
+        let pairs = |separator: &str| {
+            let pairs: Vec<&str> = (0..plain.len() / 2).map(|pair| &plain[pair * 2..pair * 2 + 2]).collect();
+            pairs.join(separator)
+        };
+        match self {
+            MacForm::Plain => plain.to_owned(),
+            MacForm::Upper => plain.to_uppercase(),
+            MacForm::Colons => pairs(":"),
+            MacForm::Dashes => pairs("-"),
+        }
+    }
+}
+
+impl Report {
+    /// The parameters as the phone writes them, free text last.
+    #[must_use]
+    pub fn parameters(&self) -> String {
+        let call_id = self.call_id.map_or_else(|| "$call-id".to_owned(), |id| format!("{id:x}@10.0.0.1"));
+        let name = if self.name.is_empty() { String::new() } else { format!("&n={}", self.name) };
+        let mac = self.mac_form.write(&mac(self.phone));
+        format!("m={mac}&l={}&r={}&c={call_id}{name}", extension(self.phone), self.remote)
+    }
 }
 
 /// The MAC address of a phone.
@@ -81,10 +130,10 @@ impl Script {
     }
 
     fn tell(&mut self, at: Duration, leg: &Leg, event: &'static str) {
-        // Every third model knows no call id and sends the name of the variable.
-        let call_id = if leg.phone.is_multiple_of(3) { "$call-id".to_owned() } else { format!("{:x}@10.0.0.1", leg.id) };
-        let parameters = format!("m={}&l={}&r={}&c={call_id}", mac(leg.phone), extension(leg.phone), leg.remote);
-        self.reports.push(Report { at, phone: leg.phone, event, parameters });
+        // Every third model knows no call id.
+        let call_id = (!leg.phone.is_multiple_of(3)).then_some(leg.id);
+        let (mac_form, name) = (MacForm::default(), "");
+        self.reports.push(Report { at, phone: leg.phone, event, remote: leg.remote.clone(), call_id, mac_form, name });
     }
 
     fn call(&mut self, at: Duration) {

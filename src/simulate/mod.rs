@@ -1,9 +1,11 @@
 //! A fleet of phones that plays realistic call flows against any ingress, over real HTTP. The same seed plays the same flows.
 
+mod chaos;
 mod dice;
 mod fleet;
 mod player;
 
+pub use chaos::Chaos;
 pub use dice::Dice;
-pub use fleet::{Fleet, Report, mac};
+pub use fleet::{Fleet, MacForm, Report, mac};
 pub use player::{Outcome, play};

@@ -61,7 +61,7 @@ pub fn play(
     let mut shares: Vec<Vec<(Duration, String)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
     for report in reports {
         let token = token(report.phone).map(|token| format!("{token}/")).unwrap_or_default();
-        let line = format!("GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n", report.event, report.parameters);
+        let line = format!("GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n", report.event, report.parameters());
         let share = usize::try_from(report.phone % CONNECTIONS).unwrap_or(0);
         shares[share].push((report.at.div_f64(speed), line));
     }
