@@ -214,7 +214,7 @@ fn filters_and_pages_find_what_is_asked_for() {
         ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
         let all = || CallFilter { limit: 10, ..CallFilter::default() };
         let some = |text: &str| Some(text.to_owned());
-        for (filter, expected) in [
+        let cases = [
             (all(), 2),
             (CallFilter { extension: some("202"), ..all() }, 1),
             (CallFilter { number: some("+4930111"), ..all() }, 1),
@@ -224,8 +224,9 @@ fn filters_and_pages_find_what_is_asked_for() {
             (CallFilter { until: Some(EPOCH + 1), ..all() }, 1),
             (CallFilter { site: some("elsewhere"), ..all() }, 0),
             (CallFilter { live: true, ..all() }, 0),
-        ] {
-            assert_eq!(ledger.calls(&filter).await.unwrap().len(), expected, "{filter:?}");
+        ];
+        for (place, (filter, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(ledger.calls(&filter).await.unwrap().len(), expected, "case {place}");
         }
         let first = ledger.calls(&CallFilter { limit: 1, ..CallFilter::default() }).await.unwrap().pop().unwrap();
         let second = ledger.calls(&CallFilter { after: Some((first.started_at, first.id.clone())), ..all() }).await.unwrap();

@@ -6,6 +6,7 @@ use compact_str::CompactString;
 
 use super::device::{Device, Extension};
 use super::number::Number;
+use super::private::PrivateText;
 use super::time::At;
 
 const CALL_REF_CHARS_MAX: usize = 128;
@@ -189,11 +190,11 @@ pub struct Fact {
     pub remote: Option<Number>,
     pub call_ref: Option<CallRef>,
     /// The other party's name as the phone showed it.
-    pub remote_name: Option<CompactString>,
+    pub remote_name: Option<PrivateText>,
     /// The device's own name for its account.
-    pub local_name: Option<CompactString>,
+    pub local_name: Option<PrivateText>,
     /// Parameters nobody asked for, kept as they came.
-    pub extras: Vec<(CompactString, CompactString)>,
+    pub extras: Vec<(CompactString, PrivateText)>,
 }
 
 impl Fact {

@@ -1,12 +1,12 @@
 //! A leg: one device's part of one call, from its first sign to its end.
 
-use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
 use super::link::{Confidence, JoinKind};
 use super::number::Number;
+use super::private::PrivateText;
 use super::time::{At, Span};
 
 /// Where a leg stands in the fold.
@@ -49,7 +49,7 @@ pub(super) struct Leg {
     pub device: Device,
     pub extension: Option<Extension>,
     pub remote: Number,
-    pub remote_name: Option<CompactString>,
+    pub remote_name: Option<PrivateText>,
     pub call_ref: Option<CallRef>,
     pub side: Side,
     pub role: Role,

@@ -13,6 +13,7 @@ pub mod link;
 pub mod notice;
 pub mod number;
 pub mod policy;
+pub mod private;
 mod reading;
 pub mod record;
 pub mod time;

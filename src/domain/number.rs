@@ -1,5 +1,7 @@
 //! The number of the other party: what the phone showed, and the form in which two phones' numbers are compared.
 
+use std::fmt;
+
 use compact_str::CompactString;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 
@@ -48,13 +50,22 @@ pub enum Form {
 }
 
 /// The other party's number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Number {
     raw: CompactString,
     /// The compared form: plain digits, the code, or the lower-cased name; empty when withheld.
     dial: CompactString,
     e164: Option<CompactString>,
     form: Form,
+}
+
+/// Who debugs sees whether two numbers are the same, and no number: a few bits of it, and its last two characters.
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.dial.bytes().fold(0_u16, |seen, byte| seen.wrapping_mul(31).wrapping_add(byte.into()));
+        let shown = self.dial.char_indices().rev().nth(1).filter(|_| self.dial.len() > 5).map_or("", |(from, _)| &self.dial[from..]);
+        write!(f, "Number(#{seen:04x}..{shown})")
+    }
 }
 
 impl Number {
@@ -270,6 +281,14 @@ mod tests {
 
     fn number(text: &str) -> Number {
         Number::parse(text, None)
+    }
+
+    #[test]
+    fn a_number_cannot_be_printed_by_accident() {
+        let debugged = |text: &str| format!("{:?}", Number::parse(text, None));
+        assert!(debugged("+4930987654321").ends_with("..21)") && !debugged("+4930987654321").contains("98765"));
+        assert_eq!(debugged("+4930987654321"), debugged("004930987654321"));
+        assert!(debugged("203").ends_with("..)"), "of a short number nothing is left out");
     }
 
     #[test]

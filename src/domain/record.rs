@@ -1,7 +1,5 @@
 //! The record of a call: what the log shows. Data only; how it is read from the legs stands at the end.
 
-use compact_str::CompactString;
-
 use super::call::Step;
 use super::device::{Device, Extension};
 use super::explain::Line;
@@ -9,6 +7,7 @@ use super::fact::{CallId, Site};
 use super::leg::{EndedBy, Leg, Role, Side};
 use super::link::{Confidence, Join, Link};
 use super::number::Number;
+use super::private::PrivateText;
 use super::reading::Reading;
 use super::time::{At, Span};
 use super::transfer::{Transfer, TransferState};
@@ -73,9 +72,9 @@ pub enum ParticipantOutcome {
 /// A party of the call as the phones showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
-    pub number: Option<CompactString>,
-    pub e164: Option<CompactString>,
-    pub name: Option<CompactString>,
+    pub number: Option<PrivateText>,
+    pub e164: Option<PrivateText>,
+    pub name: Option<PrivateText>,
 }
 
 /// One extension's part in the call, however many of its phones and legs took part.
@@ -244,10 +243,10 @@ fn our_party(leg: &Leg) -> Party {
     Party { number: leg.extension.as_ref().map(|own| own.as_str().into()), e164: None, name: None }
 }
 
-fn their_party(number: &Number, name: Option<&CompactString>) -> Party {
+fn their_party(number: &Number, name: Option<&PrivateText>) -> Party {
     let shown = (!number.raw().is_empty()).then(|| number.raw().into());
     // Phones without a directory entry repeat the number as the name.
-    let name = name.filter(|name| name.as_str() != number.raw()).cloned();
+    let name = name.filter(|name| ***name != *number.raw()).cloned();
     Party { number: shown, e164: number.e164().map(Into::into), name }
 }
 
@@ -258,7 +257,7 @@ fn from(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
         return Party { name, ..our_party(caller) };
     }
     let Some(first) = reading.first_callee() else { return Party::default() };
-    let name = reading.role(Role::Callee).filter_map(|leg| leg.remote_name.as_ref()).find(|name| name.as_str() != first.remote.raw());
+    let name = reading.role(Role::Callee).filter_map(|leg| leg.remote_name.as_ref()).find(|name| ***name != *first.remote.raw());
     let e164 = reading.role(Role::Callee).find_map(|leg| leg.remote.e164());
     Party { e164: e164.map(Into::into), ..their_party(&first.remote, name) }
 }

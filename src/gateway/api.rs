@@ -66,7 +66,7 @@ fn missed_json(missed: &MissedCall) -> Value {
     json!({
         "call_id": missed.call_id,
         "site": missed.site,
-        "from": { "number": missed.number, "e164": missed.e164 },
+        "from": { "number": missed.number.as_deref(), "e164": missed.e164.as_deref() },
         "missed_extensions": extensions,
         "missed_at": instant::text(At(missed.missed_at)),
         "status": missed.desk_status,

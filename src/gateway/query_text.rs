@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_cursor_survives_the_round_trip_and_mistakes_are_named() {
         assert_eq!(read_cursor(&cursor(-5, "a-b")), Ok((-5, "a-b".to_owned())));
-        let wrong = |question: CallsQuestion| question.filter().unwrap_err();
+        let wrong = |question: CallsQuestion| question.filter().err().unwrap();
         assert!(wrong(CallsQuestion { limit: Some(0), ..CallsQuestion::default() }).contains("limit"));
         assert!(wrong(CallsQuestion { since: Some("soon".into()), ..CallsQuestion::default() }).contains("since"));
         assert!(wrong(CallsQuestion { cursor: Some("x".into()), ..CallsQuestion::default() }).contains("cursor"));

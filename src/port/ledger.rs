@@ -23,21 +23,21 @@ pub enum LedgerError {
 }
 
 /// A fact with the message it came in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Received {
     pub fact: Fact,
     pub message: Vec<u8>,
 }
 
 /// A message that holds no fact.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Dead {
     pub message: Vec<u8>,
     pub reason: String,
 }
 
 /// What one batch changes; all of it, or nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Changes {
     pub facts: Vec<Received>,
     pub dead: Vec<Dead>,
@@ -58,7 +58,7 @@ impl Changes {
 }
 
 /// Where the worker left off.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Standing {
     pub watermark: Option<At>,
     /// The messages of the facts from which the calls that are not final can be folded again, in their order.

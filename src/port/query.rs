@@ -3,9 +3,10 @@
 use futures_util::future::BoxFuture;
 
 use super::ledger::LedgerError;
+use crate::domain::private::PrivateText;
 
 /// Which calls are wanted; every part that is set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CallFilter {
     pub site: Option<String>,
     /// Microseconds; calls that began at or after it.
@@ -27,7 +28,7 @@ pub struct CallFilter {
 }
 
 /// A stored record, and its place in the order of pages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoredCall {
     pub started_at: i64,
     pub id: String,
@@ -50,8 +51,8 @@ pub struct Counts {
 pub struct MissedCall {
     pub call_id: String,
     pub site: String,
-    pub number: Option<String>,
-    pub e164: Option<String>,
+    pub number: Option<PrivateText>,
+    pub e164: Option<PrivateText>,
     /// JSON: the extensions that rang.
     pub extensions: String,
     pub missed_at: i64,

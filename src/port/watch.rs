@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 
 /// One event for watchers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Seen {
     /// `None` says that events were missed: look at everything again.
     pub number: Option<u64>,

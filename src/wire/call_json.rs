@@ -9,7 +9,7 @@ use crate::domain::record::{CallRecord, Direction, EndReason, Outcome, Participa
 use crate::domain::time::{At, Span};
 
 /// A call as other programs read it. Names and meaning of the fields are stable; new ones may be added.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct CallJson<'a> {
     id: String,
     site: &'a str,
@@ -39,21 +39,21 @@ pub struct CallJson<'a> {
     late_events: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct PartyJson<'a> {
     number: Option<&'a str>,
     e164: Option<&'a str>,
     name: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct OwnerJson<'a> {
     extension: Option<&'a str>,
     mac: String,
     agent: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct ParticipantJson<'a> {
     extension: Option<&'a str>,
     mac: String,
@@ -64,7 +64,7 @@ struct ParticipantJson<'a> {
     outcome: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct LinkJson {
     kind: &'static str,
     call_id: String,
@@ -72,7 +72,7 @@ struct LinkJson {
     reason: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct JoinJson<'a> {
     kind: &'static str,
     extension: Option<&'a str>,
@@ -80,7 +80,7 @@ struct JoinJson<'a> {
     reason: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct TransferJson<'a> {
     kind: &'static str,
     state: &'static str,

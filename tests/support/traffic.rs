@@ -1,6 +1,5 @@
 //! Arbitrary traffic: facts that make sense and facts that make none, from few enough phones and parties to collide all the time.
 
-use compact_str::CompactString;
 use cordboard::domain::device::{Device, Extension};
 use cordboard::domain::fact::{CallRef, DeviceState, EventId, Fact, Kind, Site};
 use cordboard::domain::number::Number;
@@ -70,7 +69,7 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
                 kind,
                 remote: remote.map(|text| Number::parse(text, None)),
                 call_ref: call_ref.and_then(|leg| CallRef::parse(&format!("{phone}.{leg}"))),
-                remote_name: Some(CompactString::from("Somebody")),
+                remote_name: Some("Somebody".into()),
                 local_name: None,
                 extras: Vec::new(),
             });

@@ -31,8 +31,8 @@ impl Query for SqliteLedger {
             let missed = |row: SqliteRow| MissedCall {
                 call_id: row.get(0),
                 site: row.get(1),
-                number: row.get(2),
-                e164: row.get(3),
+                number: row.get::<Option<&str>, _>(2).map(Into::into),
+                e164: row.get::<Option<&str>, _>(3).map(Into::into),
                 extensions: row.get(4),
                 missed_at: row.get(5),
                 desk_status: row.get(6),

@@ -9,6 +9,7 @@ use rlibphonenumber::Region;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallRef, EventId, Fact, Kind, Site};
 use crate::domain::number::Number;
+use crate::domain::private::PrivateText;
 use crate::domain::time::At;
 
 const NAME_CHARS_MAX: usize = 256;
@@ -53,11 +54,11 @@ pub struct Report {
     local: Option<Extension>,
     active_user: Option<Extension>,
     /// As sent: how it reads depends on the site's region.
-    remote: Option<CompactString>,
-    remote_name: Option<CompactString>,
-    local_name: Option<CompactString>,
+    remote: Option<PrivateText>,
+    remote_name: Option<PrivateText>,
+    local_name: Option<PrivateText>,
     call_ref: Option<CallRef>,
-    extras: Vec<(CompactString, CompactString)>,
+    extras: Vec<(CompactString, PrivateText)>,
 }
 
 impl Report {
@@ -65,7 +66,7 @@ impl Report {
     pub fn take(&mut self, key: &str, value: &str) {
         let Some(field) = field_of(key) else {
             if self.extras.len() < EXTRAS_MAX {
-                self.extras.push((clean_text(key, EXTRA_CHARS_MAX), clean_text(value, EXTRA_CHARS_MAX)));
+                self.extras.push((clean_text(key, EXTRA_CHARS_MAX), clean_text(value, EXTRA_CHARS_MAX).into()));
             }
             return;
         };
@@ -110,9 +111,9 @@ fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
     }
 }
 
-fn some_text(value: &str) -> Option<CompactString> {
+fn some_text(value: &str) -> Option<PrivateText> {
     let text = clean_text(value, NAME_CHARS_MAX);
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// Text for people: without control characters and direction overrides, and not endless.
