@@ -80,7 +80,7 @@ pub trait Query: Send + Sync {
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
     /// The newest first.
     fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>>;
-    /// Statistics of the hours that begin in a stretch of time.
+    /// Statistics by hour of the calls that began in a stretch of time, to the minute.
     fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>>;
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>>;
 }

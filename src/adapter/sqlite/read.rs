@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::SqliteLedger;
+use super::{SqliteLedger, rows};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, Counts, HourStats, MissedCall, Query, StoredCall};
 
@@ -44,8 +44,9 @@ impl Query for SqliteLedger {
 
     fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>> {
         Box::pin(async move {
-            let sql = "SELECT site, hour, direction, calls, answered, missed, ring_us, talk_us
-                FROM call_stats WHERE hour >= ?1 AND hour < ?2 ORDER BY hour, site, direction";
+            let sql =
+                "SELECT site, minute - minute % ?3 AS hour, direction, sum(calls), sum(answered), sum(missed), sum(ring_us), sum(talk_us)
+                FROM call_stats WHERE minute >= ?1 AND minute < ?2 GROUP BY hour, site, direction ORDER BY hour, site, direction";
             let stats = |row: SqliteRow| HourStats {
                 site: row.get(0),
                 hour: row.get(1),
@@ -56,7 +57,7 @@ impl Query for SqliteLedger {
                 ring_us: row.get(6),
                 talk_us: row.get(7),
             };
-            Ok(sqlx::query(sql).bind(since).bind(until).map(stats).fetch_all(&self.readers).await?)
+            Ok(sqlx::query(sql).bind(since).bind(until).bind(rows::HOUR_US).map(stats).fetch_all(&self.readers).await?)
         })
     }
 

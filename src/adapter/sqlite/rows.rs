@@ -10,8 +10,9 @@ use crate::port::fanout::News;
 use crate::port::ledger::{Dead, LedgerError, Received};
 use crate::wire::call_json::{CallJson, direction_name, outcome_name, status_name};
 
-/// Statistics are kept by the hour of the call's beginning.
-pub(super) const HOUR_US: i64 = 3_600_000_000;
+/// Statistics are kept by the minute of the call's beginning, and shown by the hour.
+pub(super) const MINUTE_US: i64 = 60_000_000;
+pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
 
 pub(super) fn event(received: &Received) -> Value {
     let fact = &received.fact;

@@ -44,11 +44,11 @@ const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_n
 /// A missed call whose call is written again without being missed was answered after all.
 const RETRACT_MISSED: &str = "UPDATE missed_call_logs SET retracted = 1
  WHERE call_id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS (SELECT 1 FROM call_logs WHERE call_logs.call_id = missed_call_logs.call_id AND outcome = 'missed')";
-/// Statistics of an hour are what its logs say.
-const DELETE_STATS: &str = "DELETE FROM call_stats WHERE (site, hour) IN (SELECT value->>'site', value->>'hour' FROM json_each(?1))";
-const INSERT_STATS: &str = "INSERT INTO call_stats (site, hour, direction, calls, answered, missed, ring_us, talk_us)
- SELECT touched.value->>'site', touched.value->>'hour', direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)
- FROM json_each(?1) AS touched JOIN call_logs ON call_logs.site = touched.value->>'site' AND started_at >= touched.value->>'hour' AND started_at < (touched.value->>'hour') + ?2
+/// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of those it touched.
+const DELETE_STATS: &str = "DELETE FROM call_stats WHERE (site, minute) IN (SELECT value->>'site', value->>'minute' FROM json_each(?1))";
+const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, calls, answered, missed, ring_us, talk_us)
+ SELECT touched.value->>'site', touched.value->>'minute', direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)
+ FROM json_each(?1) AS touched JOIN call_logs ON call_logs.site = touched.value->>'site' AND started_at >= touched.value->>'minute' AND started_at < (touched.value->>'minute') + ?2
  WHERE outcome IS NOT NULL GROUP BY 1, 2, 3";
 
 impl Ledger for SqliteLedger {
@@ -204,7 +204,7 @@ async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> R
         }
     }
     let mut all: Vec<CallId> = seen.into_iter().collect();
-    let mut hours = touched_hours(transaction, &changes.withdrawn, &all).await?;
+    let mut minutes = touched_minutes(transaction, &changes.withdrawn, &all).await?;
     all.extend(&changes.withdrawn);
     let ids = rows::ids(&all);
     run(transaction, "DELETE FROM call_participants WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
@@ -228,26 +228,26 @@ async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> R
     }
     run(transaction, RETRACT_MISSED, &ids).await?;
 
-    hours.extend(last.iter().map(|(record, _)| hour_of(record.site.as_str(), record.started_at.0)));
-    hours.sort_by_key(ToString::to_string);
-    hours.dedup();
-    let hours = rows::array(&hours);
-    run(transaction, DELETE_STATS, &hours).await?;
-    sqlx::query(INSERT_STATS).bind(&hours).bind(rows::HOUR_US).execute(&mut *transaction).await?;
+    minutes.extend(last.iter().map(|(record, _)| minute_of(record.site.as_str(), record.started_at.0)));
+    minutes.sort_by_key(ToString::to_string);
+    minutes.dedup();
+    let minutes = rows::array(&minutes);
+    run(transaction, DELETE_STATS, &minutes).await?;
+    sqlx::query(INSERT_STATS).bind(&minutes).bind(rows::MINUTE_US).execute(&mut *transaction).await?;
     Ok(())
 }
 
-/// The hours in which calls that are written again were counted before.
-async fn touched_hours(transaction: &mut SqliteConnection, withdrawn: &[CallId], changed: &[CallId]) -> Result<Vec<Value>, sqlx::Error> {
+/// The minutes in which calls that are written again were counted before.
+async fn touched_minutes(transaction: &mut SqliteConnection, withdrawn: &[CallId], changed: &[CallId]) -> Result<Vec<Value>, sqlx::Error> {
     let both: Vec<CallId> = withdrawn.iter().chain(changed).copied().collect();
     let sql = "SELECT site, started_at FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))";
     let rows: Vec<(String, i64)> =
         sqlx::query(sql).bind(rows::ids(&both)).map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1))).fetch_all(transaction).await?;
-    Ok(rows.iter().map(|(site, started)| hour_of(site, *started)).collect())
+    Ok(rows.iter().map(|(site, started)| minute_of(site, *started)).collect())
 }
 
-fn hour_of(site: &str, started_us: i64) -> Value {
-    serde_json::json!({ "site": site, "hour": started_us - started_us.rem_euclid(rows::HOUR_US) })
+fn minute_of(site: &str, started_us: i64) -> Value {
+    serde_json::json!({ "site": site, "minute": started_us - started_us.rem_euclid(rows::MINUTE_US) })
 }
 
 async fn run(transaction: &mut SqliteConnection, sql: &'static str, rows: &str) -> Result<(), sqlx::Error> {
