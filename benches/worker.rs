@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// 2026-01-01T00:00:00Z.
 const EPOCH: i64 = 1_767_225_600_000_000;
 /// About 300 calls are open at any time.
-const FLEET: Fleet = Fleet { seed: 1, phones: 3_000, calls_per_second: 10.0, duration: Duration::from_secs(1_500) };
+const FLEET: Fleet = Fleet { seed: 1, phones: 3_000, calls_per_second: 10.0, duration: Duration::from_mins(25) };
 
 /// A backlog, handed out in batches of one size.
 struct Backlog {
