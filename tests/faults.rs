@@ -74,9 +74,13 @@ fn a_database_that_is_locked_meanwhile_holds_the_batch_and_loses_nothing() {
     service.send("/gs/cti/incoming?mac=000b82000002&local=202&remote=+4930111333&c=b").unwrap();
     assert_eq!(stored_events(data.path()).len(), 1, "it waits in the journal");
     assert!(service.metric("cordboard_journal_depth_records") >= 1);
+    service.log_until("waits for the database");
+    let (status, state) = ready_state(&service);
+    assert_eq!((status, &state["status"]), (200, &Value::from("degraded")), "{state}");
     assert_eq!(service.metric("cordboard_conservation"), 0);
     lock.release();
     assert_eq!(events.until("call.started").1["call"]["from"]["e164"], "+4930111333");
+    assert_eq!(ready_state(&service).1["status"], "ready");
     service.stop();
     no_difference(data.path());
 }

@@ -106,7 +106,7 @@ impl Service {
         let addresses = Addresses { ingress: address(&phones)?, gateway: address(&people)?, operations: address(&operations)? };
         tracing::info!(ingress = %addresses.ingress, gateway = %addresses.gateway, operations = %addresses.operations, "listening");
 
-        let (journal, last_instant) = open_journal(settings)?;
+        let (journal, last_instant) = open_journal(settings, clock.now())?;
         let inbox = Box::new(JournalInbox::new(&journal).map_err(Failed::Inbox)?);
         let (books, backlog): (Arc<Books>, Arc<dyn Backlog>) = (journal.books(), Arc::new(JournalBacklog::new(&journal)));
         let stamp = Stamp::new(Arc::clone(&clock), last_instant);

@@ -22,7 +22,7 @@ pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpL
 }
 
 /// The journal, and the last instant that was given to anything in it.
-pub(super) fn open_journal(settings: &Settings) -> Result<(Journal, At), Failed> {
+pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, At), Failed> {
     let limits = journal::Limits { segment_bytes: settings.journal.segment_bytes, total_bytes: settings.journal.total_bytes_max };
     let (journal, opened) = Journal::open(&settings.data_dir.join("journal"), limits)?;
     for damage in &opened.damages {
@@ -35,8 +35,9 @@ pub(super) fn open_journal(settings: &Settings) -> Result<(Journal, At), Failed>
     if opened.torn_bytes > 0 {
         tracing::warn!(bytes = opened.torn_bytes, "an interrupted append was cut off; nobody had been answered for it");
     }
-    let last = opened.last.and_then(|message| Message::decode(&message).ok()).map_or(At(0), |message| message.at());
-    Ok((journal, last))
+    let instant = |message: Option<Vec<u8>>| Some(Message::decode(&message?).ok()?.at());
+    journal.books().waits_since(instant(opened.first_waiting).unwrap_or(now));
+    Ok((journal, instant(opened.last).unwrap_or(At(0))))
 }
 
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {

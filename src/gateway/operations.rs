@@ -38,7 +38,7 @@ pub fn router(health: Health) -> Router {
 /// Ready is who can take events. Without the database they wait in the journal: that is degraded, and still ready.
 async fn ready(State(health): State<Health>) -> Response {
     let journal = health.backlog.trouble();
-    let database = health.counts().await.err();
+    let database = health.counts().await.err().or_else(|| health.books.trouble());
     let (code, status) = match (&journal, &database) {
         (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
         (None, Some(_)) => (StatusCode::OK, "degraded"),

@@ -1,6 +1,7 @@
 //! The books: what came in, and what became of it. They balance, or something was lost.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::domain::time::At;
 
@@ -15,9 +16,11 @@ pub struct Books {
     known: AtomicU64,
     dead: AtomicU64,
     ticks_read: AtomicU64,
-    /// The instant of the last message that is done with.
+    /// The instant of the last message that is done with, or before which none waits.
     settled_up_to: AtomicI64,
     watermark: AtomicI64,
+    /// Why the worker cannot go on at the moment.
+    stuck: Mutex<Option<String>>,
 }
 
 /// What became of a batch.
@@ -51,13 +54,27 @@ impl Default for Books {
     fn default() -> Self {
         let never = || AtomicI64::new(At::START.0);
         let (found, events, ticks, stored, known, dead, ticks_read) = Default::default();
-        Books { found, events, ticks, stored, known, dead, ticks_read, settled_up_to: never(), watermark: never() }
+        Books { found, events, ticks, stored, known, dead, ticks_read, settled_up_to: never(), watermark: never(), stuck: Mutex::default() }
     }
 }
 
 impl Books {
     pub fn found(&self, messages: u64) {
         self.found.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Nothing that waits is older than this.
+    pub fn waits_since(&self, at: At) {
+        self.settled_up_to.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// Why the worker cannot go on, or that it can.
+    pub fn stuck(&self, why: Option<String>) {
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// These became durable.

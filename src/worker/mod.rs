@@ -90,8 +90,15 @@ impl Worker {
         let mut back_off = BACK_OFF_MIN;
         loop {
             match ask().await {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    if back_off > BACK_OFF_MIN {
+                        self.books.stuck(None);
+                        tracing::info!(what, "the database answers again");
+                    }
+                    return Ok(done);
+                }
                 Err(error @ LedgerError::Unavailable(_)) => {
+                    self.books.stuck(Some(error.to_string()));
                     tracing::error!(%error, what, retry_in_ms = back_off.as_millis(), "a batch waits for the database; check its disk and who else has it open");
                     metrics::counter!("cordboard_worker_retries_total").increment(1);
                 }

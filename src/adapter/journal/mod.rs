@@ -67,6 +67,8 @@ pub struct Opened {
     pub records: u64,
     /// Records that no follower has released.
     pub waiting: u64,
+    /// The payload of the first of them.
+    pub first_waiting: Option<Vec<u8>>,
     /// The payload of the last record.
     pub last: Option<Vec<u8>>,
     /// Stretches that could not be read; copies are in `corrupt/`.

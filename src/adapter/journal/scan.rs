@@ -71,7 +71,10 @@ impl Scan {
         while place < bytes.len() {
             if let Found::Record { sequence, payload, bytes: size } = record::decode(&bytes[place..]) {
                 self.opened.records += 1;
-                self.opened.waiting += u64::from(Position { segment: number, offset: place as u64 } >= self.released);
+                if (Position { segment: number, offset: place as u64 }) >= self.released {
+                    self.opened.waiting += 1;
+                    self.opened.first_waiting.get_or_insert_with(|| payload.to_vec());
+                }
                 self.next_sequence = self.next_sequence.max(sequence + 1);
                 last = Some(payload);
                 place += size;
