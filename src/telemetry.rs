@@ -8,9 +8,10 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, LogSettings};
 
 /// Every counter there is, with its help. All are present from the start, at zero.
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 12] = [
     ("cordboard_ingress_accepted_total", "Events made durable and answered with 200."),
     ("cordboard_ingress_refused_total", "Requests answered with anything else, by reason."),
+    ("cordboard_ingress_odd_total", "Accepted all the same: what was repaired, cut, removed, or named in its own way."),
     ("cordboard_ingress_clock_jumps_total", "Times the clock of the machine was set by more than a second."),
     ("cordboard_reload_failures_total", "Times the settings could not be read again."),
     ("cordboard_journal_damaged_bytes_total", "Bytes of the journal that could not be read at the start."),
@@ -38,6 +39,9 @@ const REFUSALS: [&str; 13] = [
     "broken_connection",
     "too_many_connections",
 ];
+
+/// What is odd about requests that are accepted.
+const ODDITIES: [&str; 5] = ["repaired_line", "duplicate_parameter", "cut", "characters_removed", "opaque_device"];
 
 /// Every gauge there is, with its help.
 const GAUGES: [(&str, &str); 10] = [
@@ -87,12 +91,16 @@ pub fn count() -> Result<PrometheusHandle, BuildError> {
     let handle = builder.install_recorder()?;
     for (name, help) in COUNTERS {
         metrics::describe_counter!(name, help);
-        if name == "cordboard_ingress_refused_total" {
-            for reason in REFUSALS {
-                metrics::counter!(name, "reason" => reason).increment(0);
+        let (label, values): (&'static str, &[&'static str]) = match name {
+            "cordboard_ingress_refused_total" => ("reason", &REFUSALS),
+            "cordboard_ingress_odd_total" => ("what", &ODDITIES),
+            _ => {
+                metrics::counter!(name).increment(0);
+                continue;
             }
-        } else {
-            metrics::counter!(name).increment(0);
+        };
+        for value in values {
+            metrics::counter!(name, label => *value).increment(0);
         }
     }
     for (name, help) in GAUGES {

@@ -1,123 +1,17 @@
 //! The ingress over raw sockets: what phones really send is accepted, with its fields right and its neighbours unharmed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::sync::{Arc, Mutex};
+mod support;
 
 use cordboard::domain::device::Device;
-use cordboard::domain::fact::{Fact, Site};
-use cordboard::domain::policy::Policy;
-use cordboard::domain::time::At;
+use cordboard::ingress::Limits;
 use cordboard::ingress::auth::{Access, Key};
-use cordboard::ingress::stamp::Stamp;
-use cordboard::ingress::{Ingress, Limits, serve};
-use cordboard::port::clock::Clock;
-use cordboard::port::intake::{Intake, NotDurable};
-use cordboard::wire::envelope::Envelope;
-use futures_util::future::BoxFuture;
+use support::ingress::{LIMITS, Running, Shelf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-
-const LIMITS: Limits = Limits {
-    connections: 100,
-    connections_per_address: 50,
-    head_bytes: 16 * 1024,
-    headers: 32,
-    body_bytes: 4 * 1024,
-    head_timeout_ms: 5_000,
-    request_timeout_ms: 3_000,
-    per_device_per_second: 20,
-    per_device_burst: 60,
-    strangers_per_second: 1_000,
-};
-
-struct StandingClock;
-
-impl Clock for StandingClock {
-    fn now(&self) -> At {
-        At(1_767_225_600_000_000)
-    }
-}
-
-/// Keeps messages in memory, or refuses them.
-#[derive(Default)]
-struct Shelf {
-    kept: Mutex<Vec<Vec<u8>>>,
-    full: bool,
-}
-
-impl Intake for Shelf {
-    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        let kept = if self.full {
-            Err(NotDurable::Full)
-        } else {
-            self.kept.lock().unwrap().push(message);
-            Ok(())
-        };
-        Box::pin(std::future::ready(kept))
-    }
-
-    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        self.keep(tick)
-    }
-}
-
-struct Running {
-    address: std::net::SocketAddr,
-    shelf: Arc<Shelf>,
-    stop: CancellationToken,
-    server: tokio::task::JoinHandle<()>,
-}
-
-impl Running {
-    async fn start(access: Access, limits: Limits, shelf: Shelf) -> Running {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shelf = Arc::new(shelf);
-        let clock: Arc<dyn Clock> = Arc::new(StandingClock);
-        let stamp = Stamp::new(Arc::clone(&clock), At(0));
-        let ingress = Arc::new(Ingress::new(Site::default(), access, Arc::clone(&shelf) as Arc<dyn Intake>, clock, stamp, limits));
-        let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, ingress, stop.clone()));
-        Running { address, shelf, stop, server }
-    }
-
-    async fn open() -> Running {
-        Running::start(Access::default(), LIMITS, Shelf::default()).await
-    }
-
-    /// Sends bytes on one connection and returns everything that is answered until the server closes it.
-    async fn talk(&self, bytes: &[u8]) -> String {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        socket.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    }
-
-    /// The status of a request line sent as it stands.
-    async fn status(&self, line: &[u8]) -> u16 {
-        let answer = self.talk(&[line, b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"].concat()).await;
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        let policy = Policy::default();
-        self.shelf.kept.lock().unwrap().iter().map(|message| Envelope::decode(message).unwrap().fact(|_| &policy).unwrap()).collect()
-    }
-
-    fn last(&self) -> Fact {
-        self.facts().pop().unwrap()
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.server.await.unwrap();
-    }
-}
+use tokio::net::TcpStream;
 
 /// Request lines as phones and vendor guides write them, with what must be read out of them: remote, local, device, name.
-const LINES: [(&[u8], &str, &str, &str, &str); 34] = [
+const LINES: [(&[u8], &str, &str, &str, &str); 49] = [
     (b"GET /gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC", "03001234567", "203", "aa:bb:cc", ""),
     (b"GET /gs/cti/incoming?callId=5f0c1d2e-8a77-4b0c-9a56-1f0e2c3d4b5a&remote=123&local=203&mac=00:0B:82:AA:BB:CC", "123", "203", "000b82aabbcc", ""),
     (b"GET /gs/cti/hangup?callId=5f0c&remote=123&local=203&mac=00:0B:82:AA:BB:CC&duration=42&calldirection=called", "123", "203", "000b82aabbcc", ""),
@@ -152,6 +46,21 @@ const LINES: [(&[u8], &str, &str, &str, &str); 34] = [
     (b"GET /gs/cti/incoming?CALLID=c2@h&Remote=123&LOCAL=203&MAC=000B82AABBCC", "123", "203", "000b82aabbcc", ""),
     (b"GET /gs/cti/incoming/?callId=c3@h&remote=123&local=203&mac=000B82AABBCC", "123", "203", "000b82aabbcc", ""),
     (b"GET /gs/cti/incoming?remote=123&local=203&mac=000B82AABBCC&n=a\tb\x7fc<d>'e`{f}|g", "123", "203", "000b82aabbcc", "abc<d>'e`{f}|g"),
+    (b"GET /gs/cti/answered?callId=5f0c1d2e-8a77-4b0c-9a56-1f0e2c3d4b5a&remote=123&local=203&mac=00:0B:82:AA:BB:CC", "123", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/outgoing?callId=1538274921-5060-12@BJC.BGI.BA.BB&remote=0301234567&local=203&mac=00:0B:82:AA:BB:CC", "0301234567", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/answered?m=00:0B:82:12:34:56&r=10&n=Kitchen%20Phone", "10", "", "000b82123456", "Kitchen Phone"),
+    (b"GET /gs/cti/terminated?m=00:0B:82:12:34:56&r=10&n=10", "10", "", "000b82123456", "10"),
+    (b"GET /gs/cti/missed?m=00:0B:82:12:34:56&r=+15555550100&n=+15555550100", "+15555550100", "", "000b82123456", "+15555550100"),
+    (b"GET /gs/cti/rejected?m=00:0B:82:12:34:56&r=+15555550100&n=+15555550100", "+15555550100", "", "000b82123456", "+15555550100"),
+    (b"GET /gs/cti/incoming/mac=000b82123456&local=1001&remote=1002&phone_ip=172.18.24.120", "1002", "1001", "000b82123456", ""),
+    (b"GET /gs/cti/incoming/mac=000b82123456&remote=5&display_remote =Alice", "5", "", "000b82123456", "Alice"),
+    (b"GET /gs/cti/incoming?callId=a2@h&remote=+4915112345678&local=203&mac=000B82AABBCC", "+4915112345678", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/outgoing?callId=a4@h&remote=*97&local=203&mac=000B82AABBCC", "*97", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/outgoing?callId=a7@h&remote=%2331%230171123456&local=203&mac=000B82AABBCC", "#31#0171123456", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/incoming?callId=a10@h&remote=Anonymous&display_remote=Anonymous&local=203&mac=000B82AABBCC", "Anonymous", "203", "000b82aabbcc", "Anonymous"),
+    (b"GET /gs/cti/incoming?callId=$call-id&remote=123&local=203&mac=000b82aabbcc", "123", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/incoming?callId=-id&remote=123&local=203&mac=000b82aabbcc", "123", "203", "000b82aabbcc", ""),
+    (b"GET /gs/cti/incoming?callId=_id&remote=123&local=203&mac=000b82aabbcc", "123", "203", "000b82aabbcc", ""),
 ];
 
 #[tokio::test]

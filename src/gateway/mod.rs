@@ -40,8 +40,9 @@ pub fn router(gateway: Gateway) -> Router {
 }
 
 async fn page() -> impl IntoResponse {
-    let policy =
-        HeaderValue::from_static("default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'");
+    let policy = HeaderValue::from_static(
+        "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    );
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     ([(CONTENT_TYPE, html), (CONTENT_SECURITY_POLICY, policy), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], PAGE)
 }

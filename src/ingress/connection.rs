@@ -49,7 +49,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
                     this.ended = true;
                     this.repair.finish(&mut this.ready);
                 }
-                Poll::Ready(Ok(())) => this.repair.feed(taken.filled(), &mut this.ready),
+                Poll::Ready(Ok(())) => {
+                    let before = this.repair.repaired();
+                    this.repair.feed(taken.filled(), &mut this.ready);
+                    metrics::counter!("cordboard_ingress_odd_total", "what" => "repaired_line").increment(this.repair.repaired() - before);
+                }
             }
         }
         this.give(buffer);

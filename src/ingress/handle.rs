@@ -124,12 +124,16 @@ impl Ingress {
         let device = read.as_ref().ok().and_then(|request| request.report.device());
         let token = read.as_ref().ok().and_then(|request| request.token.clone());
         self.admit(from, token.as_deref(), device.as_ref())?;
-        read?;
+        let oddities: Vec<&'static str> = read?.report.oddities().collect();
         let device = device.ok_or(Refusal::NoDevice)?;
         if !self.per_device.lock().unwrap_or_else(PoisonError::into_inner).admit(device, self.clock.now()) {
             return Err(Refusal::TooManyRequests);
         }
-        self.keep(from, &without_token(&target, token.as_deref()), &body, form).await
+        let id = self.keep(from, &without_token(&target, token.as_deref()), &body, form).await?;
+        for oddity in oddities {
+            metrics::counter!("cordboard_ingress_odd_total", "what" => oddity).increment(1);
+        }
+        Ok(id)
     }
 
     /// Where the request came from, with what proxies in front of this listener say.

@@ -9,6 +9,7 @@
 )]
 
 pub mod flow;
+pub mod ingress;
 pub mod ledger;
 pub mod overlay;
 pub mod service;

@@ -59,11 +59,34 @@ pub struct Report {
     local_name: Option<PrivateText>,
     call_ref: Option<CallRef>,
     extras: Vec<(CompactString, PrivateText)>,
+    oddities: Oddities,
+}
+
+/// What is worth knowing of a report that was accepted all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Oddities {
+    duplicate_parameter: bool,
+    cut: bool,
+    characters_removed: bool,
 }
 
 impl Report {
+    /// What was odd about it, each thing by its name.
+    pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
+        let Oddities { duplicate_parameter, cut, characters_removed } = self.oddities;
+        let opaque_device = matches!(self.device(), Some(Device::Named(_)));
+        let all = [
+            ("duplicate_parameter", duplicate_parameter),
+            ("cut", cut),
+            ("characters_removed", characters_removed),
+            ("opaque_device", opaque_device),
+        ];
+        all.into_iter().filter_map(|(name, is_so)| is_so.then_some(name))
+    }
+
     /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is left aside.
     pub fn take(&mut self, key: &str, value: &str) {
+        self.note_length(value);
         let Some(field) = field_of(key) else {
             if self.extras.len() < EXTRAS_MAX {
                 self.extras.push((clean_text(key, EXTRA_CHARS_MAX), clean_text(value, EXTRA_CHARS_MAX).into()));
@@ -74,7 +97,7 @@ impl Report {
         if value.trim_start().starts_with('$') {
             return;
         }
-        match field {
+        self.oddities.duplicate_parameter |= match field {
             Field::Device => first(&mut self.device, || Device::parse(value)),
             Field::Local => first(&mut self.local, || Extension::parse(value)),
             Field::ActiveUser => first(&mut self.active_user, || Extension::parse(value)),
@@ -82,7 +105,12 @@ impl Report {
             Field::RemoteName => first(&mut self.remote_name, || some_text(value)),
             Field::LocalName => first(&mut self.local_name, || some_text(value)),
             Field::CallRef => first(&mut self.call_ref, || CallRef::parse(value)),
-        }
+        };
+    }
+
+    fn note_length(&mut self, value: &str) {
+        self.oddities.cut |= value.len() > EXTRA_CHARS_MAX && value.chars().count() > EXTRA_CHARS_MAX;
+        self.oddities.characters_removed |= !value.chars().all(is_shown);
     }
 
     /// The phone that reports, or the account that stands in for it.
@@ -105,10 +133,13 @@ impl Report {
     }
 }
 
-fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
+/// Fills the slot if nothing did before. Says whether something had.
+fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) -> bool {
     if slot.is_none() {
         *slot = value();
+        return false;
     }
+    true
 }
 
 fn some_text(value: &str) -> Option<PrivateText> {
@@ -118,8 +149,11 @@ fn some_text(value: &str) -> Option<PrivateText> {
 
 /// Text for people: without control characters and direction overrides, and not endless.
 fn clean_text(value: &str, chars_max: usize) -> CompactString {
-    let shown = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    value.trim().chars().filter(shown).take(chars_max).collect()
+    value.trim().chars().filter(|c| is_shown(*c)).take(chars_max).collect()
+}
+
+fn is_shown(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -146,6 +180,21 @@ mod tests {
     fn of_two_references_the_one_that_is_no_placeholder_counts() {
         let fact = fact(&[("m", "aa"), ("c", "$call-id"), ("d", "7f@pbx")]);
         assert_eq!(fact.map(|fact| fact.call_ref), Ok(CallRef::parse("7f@pbx")));
+    }
+
+    #[test]
+    fn what_is_odd_is_named() {
+        let odd = |parameters: &[(&str, &str)]| {
+            let mut report = Report::default();
+            for (key, value) in parameters {
+                report.take(key, value);
+            }
+            report.oddities().collect::<Vec<_>>()
+        };
+        assert_eq!(odd(&[("mac", "000b82000001"), ("remote", "1"), ("c", "$call-id"), ("d", "1")]), [""; 0]);
+        assert_eq!(odd(&[("mac", "000b82000001"), ("mac", "000b82000002")]), ["duplicate_parameter"]);
+        assert_eq!(odd(&[("mac", "AA:BB"), ("n", "a\nb")]), ["characters_removed", "opaque_device"]);
+        assert_eq!(odd(&[("mac", "000b82000001"), ("n", &"n".repeat(300))]), ["cut"]);
     }
 
     #[test]
