@@ -216,7 +216,7 @@ async fn seats(running: &Running, most: usize) -> Vec<TcpStream> {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
         let mut answer = [0; 12];
         let sent = socket.write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        if sent.is_err() || socket.read_exact(&mut answer).await.is_err() {
+        if sent.is_err() || socket.read_exact(&mut answer).await.is_err() || !answer.ends_with(b"200") {
             break;
         }
         taken.push(socket);
@@ -228,7 +228,12 @@ async fn seats(running: &Running, most: usize) -> Vec<TcpStream> {
 async fn one_address_takes_only_so_many_connections_and_a_proxy_as_many_as_there_are() {
     let limits = Limits { connections: 8, connections_per_address: 3, ..LIMITS };
     let running = Running::start(Access::default(), limits, Shelf::default()).await;
-    assert_eq!(seats(&running, 20).await.len(), 3);
+    let taken = seats(&running, 20).await;
+    assert_eq!(taken.len(), 3);
+    let mut turned_away = String::new();
+    TcpStream::connect(running.address).await.unwrap().read_to_string(&mut turned_away).await.unwrap();
+    assert!(turned_away.starts_with("HTTP/1.1 503") && turned_away.contains("retry-after: 5"), "{turned_away}");
+    drop(taken);
     running.end().await;
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let running = Running::start(Access { trusted_proxies, ..Access::default() }, limits, Shelf::default()).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,6 +53,7 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
                     connections.spawn(connection(socket, from, seat, Arc::clone(&ingress), stop.clone()));
                 } else {
                     metrics::counter!("cordboard_ingress_refused_total", "reason" => "too_many_connections").increment(1);
+                    turn_away(socket);
                 }
             }
             Err(error) => rest_after(&error).await,
@@ -67,6 +68,15 @@ async fn rest_after(error: &io::Error) {
     const REST: Duration = Duration::from_millis(50);
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(REST).await;
+}
+
+/// Says that there is no seat, if that can be said at once, and closes.
+fn turn_away(socket: TcpStream) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    if let Ok(mut socket) = socket.into_std() {
+        // Who cannot even take that is closed all the same.
+        let _unheard = socket.write(BUSY);
+    }
 }
 
 async fn connection(socket: TcpStream, from: SocketAddr, seat: Seat, ingress: Arc<Ingress>, stop: CancellationToken) {
