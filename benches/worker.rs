@@ -7,26 +7,24 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "../tests/support/fleet.rs"]
+mod fleet;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cordboard::adapter::memory::MemoryFanout;
 use cordboard::adapter::sqlite::SqliteLedger;
-use cordboard::domain::fact::{EventId, Site};
-use cordboard::domain::time::At;
 use cordboard::port::fanout::Fanout;
 use cordboard::port::intake::{Inbox, InboxError};
 use cordboard::port::ledger::Ledger;
 use cordboard::simulate::Fleet;
-use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-/// 2026-01-01T00:00:00Z.
-const EPOCH: i64 = 1_767_225_600_000_000;
 /// About 300 calls are open at any time.
 const FLEET: Fleet = Fleet { seed: 1, phones: 3_000, calls_per_second: 10.0, duration: Duration::from_mins(25) };
 
@@ -50,23 +48,6 @@ impl Inbox for Backlog {
     }
 }
 
-/// What the fleet reports, as the ingress would have written it, with a tick every second.
-fn messages(fleet: &Fleet) -> Vec<Vec<u8>> {
-    let mut messages = Vec::new();
-    let mut ticked = 0;
-    for (index, report) in fleet.reports().into_iter().enumerate() {
-        while ticked < report.at.as_secs() {
-            ticked += 1;
-            messages.push(Message::Tick(At(EPOCH + ticked.cast_signed() * 1_000_000 - 1)).encode());
-        }
-        let at = At(EPOCH + i64::try_from(report.at.as_micros()).unwrap());
-        let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
-        let id = EventId(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128);
-        messages.push(Envelope::new(id, at, &Site::default(), None, &target, "", BodyForm::None).encode());
-    }
-    messages
-}
-
 async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Arc::new(SqliteLedger::open(&folder.path().join("bench.db")).await.unwrap());
@@ -84,7 +65,7 @@ async fn main() {
     println!("batch   events/s");
     for (batch, share) in [(1_024, 1), (256, 1), (16, 4), (1, 20)] {
         let fleet = Fleet { duration: FLEET.duration / share, ..FLEET };
-        let messages = messages(&fleet);
+        let messages: Vec<Vec<u8>> = fleet::messages(&fleet).iter().map(Message::encode).collect();
         let events = messages.len() as f64;
         println!("{batch:>5}   {:>8.0}", events / drain(messages, batch).await.as_secs_f64());
     }

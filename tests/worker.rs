@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::fact::{Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
@@ -19,11 +19,11 @@ use cordboard::port::intake::{Inbox, InboxError};
 use cordboard::port::ledger::Ledger;
 use cordboard::simulate::Fleet;
 use cordboard::wire::call_json::CallJson;
-use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
 use futures_util::future::BoxFuture;
+use support::fleet::messages;
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 use tokio_util::sync::CancellationToken;
@@ -54,22 +54,9 @@ impl Fanout for Heard {
     }
 }
 
-/// What a fleet reports in an hour, as the ingress would have written it, with a tick every second.
+/// What a fleet reports.
 fn traffic(calls_per_second: f64, duration: Duration) -> Vec<Message> {
-    let fleet = Fleet { seed: 7, phones: 60, calls_per_second, duration };
-    let mut messages = Vec::new();
-    let mut ticked = 0;
-    for (index, report) in fleet.reports().into_iter().enumerate() {
-        let at = EPOCH + report.at.as_micros() as i64;
-        while ticked < report.at.as_secs().cast_signed() {
-            ticked += 1;
-            messages.push(Message::Tick(At(EPOCH + ticked * 1_000_000 - 1)));
-        }
-        let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
-        let id = EventId(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128);
-        messages.push(Message::Report(Envelope::new(id, At(at), &Site::default(), None, &target, "", BodyForm::None)));
-    }
-    messages
+    messages(&Fleet { seed: 7, phones: 60, calls_per_second, duration })
 }
 
 fn encoded(messages: &[Message]) -> Vec<Vec<u8>> {

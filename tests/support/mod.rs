@@ -8,6 +8,7 @@
     reason = "the numbers of a flow are small"
 )]
 
+pub mod fleet;
 pub mod flow;
 pub mod ingress;
 pub mod ledger;
