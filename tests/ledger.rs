@@ -18,6 +18,65 @@ use cordboard::wire::envelope::{BodyForm, Envelope};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 
+/// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
+trait Store: Sized {
+    type Ledger: Ledger + Query;
+
+    fn new() -> Self;
+    async fn open(&self) -> Self::Ledger;
+    /// What it keeps of messages that hold no fact.
+    async fn dead_messages(&self) -> Vec<Vec<u8>>;
+}
+
+struct Sqlite(tempfile::TempDir);
+
+impl Store for Sqlite {
+    type Ledger = SqliteLedger;
+
+    fn new() -> Sqlite {
+        Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    async fn open(&self) -> SqliteLedger {
+        open(&self.0).await
+    }
+
+    async fn dead_messages(&self) -> Vec<Vec<u8>> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.0.path().join("test.db"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query_scalar("SELECT message FROM dead_events").fetch_all(&pool).await.unwrap()
+    }
+}
+
+/// What every ledger must do. One of another kind joins with a store and a line at the end of this macro.
+macro_rules! every_ledger {
+    ($($law:ident)*) => {
+        every_ledger! { @of sqlite Sqlite $($law)* }
+    };
+    (@of $kind:ident $store:ident $($law:ident)*) => {
+        mod $kind {
+            use super::*;
+
+            $(#[test]
+            fn $law() {
+                block_on(super::$law(&$store::new()));
+            })*
+        }
+    };
+}
+
+every_ledger! {
+    a_batch_written_twice_is_written_once
+    news_are_kept_for_those_who_are_away_and_numbered_on
+    it_counts_what_operations_watch
+    it_knows_which_facts_it_has
+    whoever_was_replaced_writes_nothing_any_more
+    the_next_owner_is_told_what_the_open_calls_come_from
+    a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
+    what_holds_no_fact_is_kept_once_as_it_came
+    filters_and_pages_find_what_is_asked_for
+}
+
 fn received(number: u128, second: i64, target: &str) -> Received {
     let envelope = Envelope::new(EventId(number), At(EPOCH + second * 1_000_000), &Site::default(), None, target, "", BodyForm::None);
     let policy = Policy::default();
@@ -54,142 +113,131 @@ async fn outcomes(ledger: &impl Query) -> Vec<String> {
     calls.iter().map(|call| outcome(&call.record)).collect()
 }
 
-#[test]
-fn a_batch_written_twice_is_written_once() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        let all = changes(&mut timeline(), two_calls(), At::END);
-        ledger.commit(&all).await.unwrap();
-        let once = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
-        ledger.commit(&all).await.unwrap();
-        let twice = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
-        assert_eq!(once, twice);
-        assert_eq!((once.0.len(), once.1.len(), once.2.len()), (2, 1, 1));
-        assert_eq!((once.2[0].calls, once.2[0].answered, once.2[0].missed), (2, 1, 1));
-    });
+async fn a_batch_written_twice_is_written_once(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    let all = changes(&mut timeline(), two_calls(), At::END);
+    ledger.commit(&all).await.unwrap();
+    let once = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
+    ledger.commit(&all).await.unwrap();
+    let twice = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
+    assert_eq!(once, twice);
+    assert_eq!((once.0.len(), once.1.len(), once.2.len()), (2, 1, 1));
+    assert_eq!((once.2[0].calls, once.2[0].answered, once.2[0].missed), (2, 1, 1));
 }
 
-#[test]
-fn news_are_kept_for_those_who_are_away_and_numbered_on() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        assert_eq!(ledger.take_over().await.unwrap().told, 0);
-        let news = |number: u64, kind| News { number, kind, call: EventId(7), data: format!("{{\"n\":{number}}}").into() };
-        let first = Changes { news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)], ..Changes::default() };
-        let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], ..Changes::default() };
-        ledger.commit(&first).await.unwrap();
-        ledger.commit(&first).await.unwrap();
-        assert_eq!(
-            (ledger.last_news(1).await.unwrap(), ledger.last_news(9).await.unwrap()),
-            (first.news[1..].to_vec(), first.news.clone())
-        );
-        ledger.commit(&far).await.unwrap();
-        assert_eq!(ledger.take_over().await.unwrap().told, 20_000);
-        assert_eq!(ledger.last_news(9).await.unwrap(), far.news, "news of long ago are let go");
-    });
+async fn news_are_kept_for_those_who_are_away_and_numbered_on(store: &impl Store) {
+    let ledger = store.open().await;
+    assert_eq!(ledger.take_over().await.unwrap().told, 0);
+    let news = |number: u64, kind| News { number, kind, call: EventId(7), data: format!("{{\"n\":{number}}}").into() };
+    let first = Changes { news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)], ..Changes::default() };
+    let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], ..Changes::default() };
+    ledger.commit(&first).await.unwrap();
+    ledger.commit(&first).await.unwrap();
+    assert_eq!((ledger.last_news(1).await.unwrap(), ledger.last_news(9).await.unwrap()), (first.news[1..].to_vec(), first.news.clone()));
+    ledger.commit(&far).await.unwrap();
+    assert_eq!(ledger.take_over().await.unwrap().told, 20_000);
+    assert_eq!(ledger.last_news(9).await.unwrap(), far.news, "news of long ago are let go");
 }
 
-#[test]
-fn it_counts_what_operations_watch() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        let mut timeline = timeline();
-        // The first call is talking, the second one's phone has just fallen silent.
-        let mut facts = two_calls();
-        let end = facts.pop().unwrap();
-        let mut some = changes(&mut timeline, facts, At(EPOCH + 10_000_000));
-        some.dead.push(Dead { message: b"?".to_vec(), reason: "no".into() });
-        ledger.commit(&some).await.unwrap();
-        assert_eq!(ledger.counts().await.unwrap(), Counts { live: 2, missed_pending: 1, dead: 1 });
-        ledger.commit(&changes(&mut timeline, vec![end], At::END)).await.unwrap();
-        assert_eq!(ledger.counts().await.unwrap(), Counts { live: 0, missed_pending: 0, dead: 1 });
-    });
+async fn it_counts_what_operations_watch(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    let mut timeline = timeline();
+    // The first call is talking, the second one's phone has just fallen silent.
+    let mut facts = two_calls();
+    let end = facts.pop().unwrap();
+    let mut some = changes(&mut timeline, facts, At(EPOCH + 10_000_000));
+    some.dead.push(Dead { message: b"?".to_vec(), reason: "no".into() });
+    ledger.commit(&some).await.unwrap();
+    assert_eq!(ledger.counts().await.unwrap(), Counts { live: 2, missed_pending: 1, dead: 1 });
+    ledger.commit(&changes(&mut timeline, vec![end], At::END)).await.unwrap();
+    assert_eq!(ledger.counts().await.unwrap(), Counts { live: 0, missed_pending: 0, dead: 1 });
 }
 
-#[test]
-fn it_knows_which_facts_it_has() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
-        let asked = [EventId(3), EventId(77)];
-        assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
-    });
+async fn it_knows_which_facts_it_has(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
+    let asked = [EventId(3), EventId(77)];
+    assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
 }
 
-#[test]
-fn whoever_was_replaced_writes_nothing_any_more() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let (first, second) = (open(&folder).await, open(&folder).await);
-        first.take_over().await.unwrap();
-        second.take_over().await.unwrap();
-        let all = changes(&mut timeline(), two_calls(), At::END);
-        assert!(matches!(first.commit(&all).await, Err(LedgerError::Fenced)));
-        assert!(outcomes(&second).await.is_empty());
-        second.commit(&all).await.unwrap();
-        assert_eq!(outcomes(&first).await.len(), 2);
-    });
+async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
+    let (first, second) = (store.open().await, store.open().await);
+    first.take_over().await.unwrap();
+    second.take_over().await.unwrap();
+    let all = changes(&mut timeline(), two_calls(), At::END);
+    assert!(matches!(first.commit(&all).await, Err(LedgerError::Fenced)));
+    assert!(outcomes(&second).await.is_empty());
+    second.commit(&all).await.unwrap();
+    assert_eq!(outcomes(&first).await.len(), 2);
 }
 
-#[test]
-fn the_next_owner_is_told_what_the_open_calls_come_from() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        assert!(ledger.take_over().await.unwrap().messages.is_empty());
-        let mut facts = two_calls();
-        facts.pop();
-        let watermark = At(EPOCH + 25_000_000);
-        ledger.commit(&changes(&mut timeline(), facts, watermark)).await.unwrap();
-        let standing = ledger.take_over().await.unwrap();
-        assert_eq!((standing.watermark, standing.open.len(), standing.messages.len()), (Some(watermark), 1, 4));
-        let known: Vec<&str> = standing.extensions.iter().map(|(_, extension, _)| extension.as_str()).collect();
-        assert_eq!(known, ["201", "202"]);
-    });
+async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store) {
+    let ledger = store.open().await;
+    assert!(ledger.take_over().await.unwrap().messages.is_empty());
+    let mut facts = two_calls();
+    facts.pop();
+    let watermark = At(EPOCH + 25_000_000);
+    ledger.commit(&changes(&mut timeline(), facts, watermark)).await.unwrap();
+    let standing = ledger.take_over().await.unwrap();
+    assert_eq!((standing.watermark, standing.open.len(), standing.messages.len()), (Some(watermark), 1, 4));
+    let known: Vec<&str> = standing.extensions.iter().map(|(_, extension, _)| extension.as_str()).collect();
+    assert_eq!(known, ["201", "202"]);
 }
 
-#[test]
-fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        let all = changes(&mut timeline(), two_calls(), At::END);
-        ledger.commit(&all).await.unwrap();
-        // A late fact shows that the missed call was answered.
-        let mut facts = two_calls();
-        facts.push(received(9, 8, "/gs/cti/answered?mac=000b82000002&local=202&remote=+4930222&c=b"));
-        let corrected = changes(&mut timeline(), facts, At::END);
-        ledger.commit(&corrected).await.unwrap();
-        assert!(ledger.missed(10).await.unwrap().is_empty());
-        let ids = all.calls.iter().map(|(record, _)| record.id).collect();
-        ledger.commit(&Changes { withdrawn: ids, ..Changes::default() }).await.unwrap();
-        assert!(outcomes(&ledger).await.is_empty() && ledger.stats(i64::MIN, i64::MAX).await.unwrap().is_empty());
-    });
+async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    let all = changes(&mut timeline(), two_calls(), At::END);
+    ledger.commit(&all).await.unwrap();
+    // A late fact shows that the missed call was answered.
+    let mut facts = two_calls();
+    facts.push(received(9, 8, "/gs/cti/answered?mac=000b82000002&local=202&remote=+4930222&c=b"));
+    let corrected = changes(&mut timeline(), facts, At::END);
+    ledger.commit(&corrected).await.unwrap();
+    assert!(ledger.missed(10).await.unwrap().is_empty());
+    let ids = all.calls.iter().map(|(record, _)| record.id).collect();
+    ledger.commit(&Changes { withdrawn: ids, ..Changes::default() }).await.unwrap();
+    assert!(outcomes(&ledger).await.is_empty() && ledger.stats(i64::MIN, i64::MAX).await.unwrap().is_empty());
 }
 
-#[test]
-fn what_holds_no_fact_is_kept_once_as_it_came() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        let dead = Dead { message: vec![0, 255, 7], reason: "not JSON".into() };
-        let changes = Changes { dead: vec![dead.clone(), dead], ..Changes::default() };
-        ledger.commit(&changes).await.unwrap();
-        ledger.commit(&changes).await.unwrap();
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("test.db"));
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        let kept: Vec<Vec<u8>> = sqlx::query_scalar("SELECT message FROM dead_events").fetch_all(&pool).await.unwrap();
-        assert_eq!(kept, vec![vec![0, 255, 7]]);
-    });
+async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    let dead = Dead { message: vec![0, 255, 7], reason: "not JSON".into() };
+    let changes = Changes { dead: vec![dead.clone(), dead], ..Changes::default() };
+    ledger.commit(&changes).await.unwrap();
+    ledger.commit(&changes).await.unwrap();
+    assert_eq!(store.dead_messages().await, vec![vec![0, 255, 7]]);
+}
+
+async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
+    let all = || CallFilter { limit: 10, ..CallFilter::default() };
+    let some = |text: &str| Some(text.to_owned());
+    let cases = [
+        (all(), 2),
+        (CallFilter { extension: some("202"), ..all() }, 1),
+        (CallFilter { number: some("+4930111"), ..all() }, 1),
+        (CallFilter { outcome: some("missed"), ..all() }, 1),
+        (CallFilter { direction: some("outbound"), ..all() }, 0),
+        (CallFilter { since: Some(EPOCH + 1), ..all() }, 1),
+        (CallFilter { until: Some(EPOCH + 1), ..all() }, 1),
+        (CallFilter { site: some("elsewhere"), ..all() }, 0),
+        (CallFilter { live: true, ..all() }, 0),
+    ];
+    for (place, (filter, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(ledger.calls(&filter).await.unwrap().len(), expected, "case {place}");
+    }
+    let first = ledger.calls(&CallFilter { limit: 1, ..CallFilter::default() }).await.unwrap().pop().unwrap();
+    let second = ledger.calls(&CallFilter { after: Some((first.started_at, first.id.clone())), ..all() }).await.unwrap();
+    assert!(second.len() == 1 && second[0].id != first.id);
+    assert_eq!(ledger.call(&first.id).await.unwrap().as_deref(), Some(first.record.as_str()));
+    assert_eq!(ledger.call("nope").await.unwrap(), None);
 }
 
 #[test]
@@ -202,36 +250,5 @@ fn migrations_say_what_is_missing_and_running_them_twice_is_running_them_once() 
         ledger.migrate().await.unwrap();
         let status = ledger.migrations().await.unwrap();
         assert!(!status.is_empty() && status.iter().all(|migration| migration.applied));
-    });
-}
-
-#[test]
-fn filters_and_pages_find_what_is_asked_for() {
-    block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(&folder).await;
-        ledger.take_over().await.unwrap();
-        ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
-        let all = || CallFilter { limit: 10, ..CallFilter::default() };
-        let some = |text: &str| Some(text.to_owned());
-        let cases = [
-            (all(), 2),
-            (CallFilter { extension: some("202"), ..all() }, 1),
-            (CallFilter { number: some("+4930111"), ..all() }, 1),
-            (CallFilter { outcome: some("missed"), ..all() }, 1),
-            (CallFilter { direction: some("outbound"), ..all() }, 0),
-            (CallFilter { since: Some(EPOCH + 1), ..all() }, 1),
-            (CallFilter { until: Some(EPOCH + 1), ..all() }, 1),
-            (CallFilter { site: some("elsewhere"), ..all() }, 0),
-            (CallFilter { live: true, ..all() }, 0),
-        ];
-        for (place, (filter, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(ledger.calls(&filter).await.unwrap().len(), expected, "case {place}");
-        }
-        let first = ledger.calls(&CallFilter { limit: 1, ..CallFilter::default() }).await.unwrap().pop().unwrap();
-        let second = ledger.calls(&CallFilter { after: Some((first.started_at, first.id.clone())), ..all() }).await.unwrap();
-        assert!(second.len() == 1 && second[0].id != first.id);
-        assert_eq!(ledger.call(&first.id).await.unwrap().as_deref(), Some(first.record.as_str()));
-        assert_eq!(ledger.call("nope").await.unwrap(), None);
     });
 }
