@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{Fact, Site};
+use cordboard::domain::fact::{CallId, EventId, Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
+use cordboard::port::books::Books;
 use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::{Inbox, InboxError};
-use cordboard::port::ledger::Ledger;
-use cordboard::simulate::Fleet;
+use cordboard::port::ledger::{Changes, Ledger, LedgerError, Received, Standing};
+use cordboard::port::query::Query;
+use cordboard::simulate::{Dice, Fleet};
 use cordboard::wire::call_json::CallJson;
+use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
@@ -63,10 +66,79 @@ fn encoded(messages: &[Message]) -> Vec<Vec<u8>> {
     messages.iter().map(Message::encode).collect()
 }
 
+/// A ledger that fails as databases do.
+struct Failing {
+    ledger: Arc<SqliteLedger>,
+    /// Of every so many commits one fails.
+    one_in: u64,
+    dice: Mutex<Dice>,
+    /// Messages with this text in them are not taken.
+    poison: &'static str,
+}
+
+impl Failing {
+    fn roll(&self) -> u64 {
+        self.dice.lock().unwrap().roll(self.one_in)
+    }
+}
+
+impl Ledger for Failing {
+    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        self.ledger.take_over()
+    }
+
+    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+        if self.roll() == 0 {
+            return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
+        }
+        self.ledger.unknown(ids)
+    }
+
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let is_poison = |received: &Received| String::from_utf8_lossy(&received.message).contains(self.poison);
+            match self.roll() {
+                _ if changes.facts.iter().any(is_poison) => Err(LedgerError::Rejected("no such thing".into())),
+                0 => Err(LedgerError::Unavailable("away".into())),
+                1 => {
+                    // It was written, and nobody heard of it.
+                    self.ledger.commit(changes).await?;
+                    Err(LedgerError::Unavailable("the answer was lost".into()))
+                }
+                _ => self.ledger.commit(changes).await,
+            }
+        })
+    }
+
+    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+        self.ledger.messages(site, from, to)
+    }
+
+    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        self.ledger.last_news(most)
+    }
+
+    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
+        self.ledger.sites()
+    }
+
+    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+        self.ledger.records(site)
+    }
+
+    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+        self.ledger.calls_begun(site, from, to)
+    }
+}
+
 async fn work(ledger: &Arc<SqliteLedger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Heard> {
+    work_on(Arc::clone(ledger) as Arc<dyn Ledger>, batches).await
+}
+
+async fn work_on(ledger: Arc<dyn Ledger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Heard> {
     let heard = Arc::new(Heard::default());
     let inbox = Box::new(Prepared(batches.into()));
-    let (ledger, fanout) = (Arc::clone(ledger) as Arc<dyn Ledger>, Arc::clone(&heard) as Arc<dyn Fanout>);
+    let fanout = Arc::clone(&heard) as Arc<dyn Fanout>;
     let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default()).await.unwrap();
     worker.run(CancellationToken::new()).await.unwrap();
     heard
@@ -193,5 +265,49 @@ fn everything_that_is_told_was_committed_before() {
         for (id, record) in &stored {
             assert_eq!(outcome(&last[id]), outcome(record), "call {id}");
         }
+    });
+}
+
+#[test]
+fn a_database_that_comes_and_goes_changes_no_record_and_tells_nothing_twice() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let messages = traffic(0.5, Duration::from_mins(2));
+        let batches: Vec<Vec<Vec<u8>>> = encoded(&messages).chunks(40).map(<[Vec<u8>]>::to_vec).collect();
+        let failing = Failing { ledger: Arc::clone(&ledger), one_in: 6, dice: Mutex::new(Dice::new(3)), poison: "nothing" };
+        let heard = work_on(Arc::new(failing), batches).await;
+        assert_stored(&ledger, &messages).await;
+        let numbers: Vec<u64> = heard.0.lock().unwrap().iter().map(|news| news.number).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "each told once, in order, without a gap");
+    });
+}
+
+#[test]
+fn what_the_database_does_not_take_is_set_aside_and_its_neighbours_are_written() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let mut messages = traffic(0.5, Duration::from_mins(2));
+        let poison = |second: i64| {
+            let target = format!("/gs/cti/incoming?mac=000b82fffff{second}&l=1&r=+666");
+            let at = At(EPOCH + second * 1_000_000);
+            Message::Report(Envelope::new(EventId(second.unsigned_abs().into()), at, &Site::default(), None, &target, "", BodyForm::None))
+        };
+        let good = messages.clone();
+        for second in 1..4 {
+            let place = messages.iter().position(|message| message.at().0 > EPOCH + second * 1_000_000).unwrap();
+            messages.insert(place, poison(second));
+        }
+        let failing = Failing { ledger: Arc::clone(&ledger), one_in: u64::MAX, dice: Mutex::new(Dice::new(1)), poison: "+666" };
+        let books = Arc::new(Books::default());
+        books.found(messages.len() as u64);
+        let inbox = Box::new(Prepared(encoded(&messages).chunks(64).map(<[Vec<u8>]>::to_vec).collect()));
+        let heard = Arc::new(Heard::default());
+        let worker = Worker::start(inbox, Arc::new(failing), heard, Policies::default(), Arc::clone(&books)).await.unwrap();
+        worker.run(CancellationToken::new()).await.unwrap();
+        assert_stored(&ledger, &good).await;
+        assert_eq!((books.account(0).dead, books.account(0).surplus), (3, 0));
+        assert_eq!(ledger.counts().await.unwrap().dead, 3);
     });
 }

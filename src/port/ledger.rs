@@ -20,6 +20,9 @@ pub enum LedgerError {
     /// Trying again will not help.
     #[error("the database holds what cannot be read: {0}")]
     Corrupt(String),
+    /// Some of what was to be written can never be: find it, set it aside, and write the rest.
+    #[error("the database does not take this: {0}")]
+    Rejected(String),
 }
 
 /// A fact with the message it came in.

@@ -1,7 +1,9 @@
-//! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects.
+//! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects; a batch with poison in it goes this way in
+//! parts.
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::poison::{self, Part, Parts};
 use super::{Worker, WorkerError};
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::notice::NoticeKind;
@@ -16,26 +18,41 @@ use crate::wire::news;
 
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>) -> Result<(), WorkerError> {
-        let (mut changes, mut settled) = self.read(messages);
-        settled.known = self.drop_known(&mut changes).await?;
-        self.reconstruct(&mut changes).await?;
-        if !changes.is_empty() || changes.watermark.is_some() {
-            self.commit(&changes).await?;
+        let mut parts = Parts::whole(messages);
+        while let Some(part) = parts.next() {
+            let (mut changes, mut settled) = self.read(&part);
+            settled.known = self.drop_known(&mut changes).await?;
+            if let Err(error) = self.write(&mut changes).await {
+                self.divide(&mut parts, part, error).await?;
+                continue;
+            }
+            settled.stored = changes.facts.len() as u64;
+            self.count(&changes);
+            self.fanout.tell(changes.news);
+            self.books.settled(&settled);
         }
-        settled.stored = changes.facts.len() as u64;
-        self.count(&changes);
-        self.fanout.tell(changes.news);
         self.inbox.settle().await?;
-        self.books.settled(&settled);
         Ok(())
     }
 
+    async fn write(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+        self.reconstruct(changes).await?;
+        if changes.is_empty() && changes.watermark.is_none() {
+            return Ok(());
+        }
+        self.commit(changes).await
+    }
+
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
-    fn read(&self, messages: Vec<Vec<u8>>) -> (Changes, Settled) {
+    fn read(&self, messages: &[Part]) -> (Changes, Settled) {
         let (mut changes, mut settled) = (Changes::default(), Settled::default());
         metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
-        for message in messages {
-            let read = Message::decode(&message).and_then(|decoded| {
+        for Part { message, poison } in messages {
+            if let Some(reason) = poison {
+                changes.dead.push(Dead { message: message.clone(), reason: reason.clone() });
+                continue;
+            }
+            let read = Message::decode(message).and_then(|decoded| {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
                 match decoded {
                     Message::Report(envelope) => self.fact(&envelope).map(Some),
@@ -47,9 +64,9 @@ impl Worker {
                 }
             });
             match read {
-                Ok(Some(fact)) => changes.facts.push(Received { fact, message }),
+                Ok(Some(fact)) => changes.facts.push(Received { fact, message: message.clone() }),
                 Ok(None) => {}
-                Err(error) => changes.dead.push(Dead { message, reason: error.to_string() }),
+                Err(error) => changes.dead.push(Dead { message: message.clone(), reason: error.to_string() }),
             }
         }
         settled.dead = changes.dead.len() as u64;
@@ -84,7 +101,7 @@ impl Worker {
         for (site, facts) in by_site {
             let policy = self.policies.of(&site).clone();
             let timeline = self.sites.entry(site.clone()).or_insert_with(|| Timeline::new(site.clone(), policy));
-            let mut delta = timeline.apply(facts, self.watermark);
+            let mut delta = poison::guarded(|| timeline.apply(facts, self.watermark))?;
             if !delta.late.is_empty() {
                 delta = self.refold(&site, delta, changes).await?;
             }

@@ -2,6 +2,7 @@
 //! is done in `handle`.
 
 mod handle;
+mod poison;
 mod recover;
 mod refold;
 
@@ -33,6 +34,9 @@ pub enum WorkerError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Inbox(#[from] InboxError),
+    /// Something in the batch can be neither folded nor written.
+    #[error("a message cannot be handled: {0}")]
+    Poison(String),
     /// The batch under way is handled again after the next start.
     #[error("stopped while the database was away")]
     Stopped,
@@ -102,6 +106,7 @@ impl Worker {
                     tracing::error!(%error, what, retry_in_ms = back_off.as_millis(), "a batch waits for the database; check its disk and who else has it open");
                     metrics::counter!("cordboard_worker_retries_total").increment(1);
                 }
+                Err(LedgerError::Rejected(reason)) => return Err(WorkerError::Poison(reason)),
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {

@@ -38,6 +38,17 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Forgets everything and begins where the last commit left off.
+    pub(super) async fn begin_again(&mut self) -> Result<(), WorkerError> {
+        let standing = self.insist("what was committed", || self.ledger.take_over()).await?;
+        self.sites.clear();
+        self.fragments.clear();
+        self.watermark = standing.watermark.unwrap_or(At::START);
+        self.told = standing.told;
+        self.restore(standing);
+        Ok(())
+    }
+
     fn restore(&mut self, standing: Standing) {
         let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for message in &standing.messages {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Worker, WorkerError};
+use super::{Worker, WorkerError, poison};
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::time::{At, Span};
 use crate::domain::{Delta, Timeline, notice};
@@ -24,15 +24,15 @@ impl Worker {
         let known = self.sites.get(site).map(Timeline::known_extensions).unwrap_or_default();
         let fold = |facts: Vec<Fact>| {
             let mut timeline = Timeline::with_extensions(site.clone(), policy.clone(), &known);
-            let mut folded = timeline.apply(facts, self.watermark);
+            let mut folded = poison::guarded(|| timeline.apply(facts, self.watermark))?;
             folded.changed.retain(|record| record.started_at >= trusted);
             folded.finished.retain(|record| record.started_at >= trusted);
-            (timeline, folded)
+            Ok::<_, WorkerError>((timeline, folded))
         };
         // What was told so far is what the history says without the late facts.
         let late: HashSet<EventId> = delta.late.iter().map(|fact| fact.id).collect();
-        let (_, before) = fold(facts.iter().filter(|fact| !late.contains(&fact.id)).cloned().collect());
-        let (timeline, Delta { changed, finished, .. }) = fold(facts);
+        let (_, before) = fold(facts.iter().filter(|fact| !late.contains(&fact.id)).cloned().collect())?;
+        let (timeline, Delta { changed, finished, .. }) = fold(facts)?;
         let told = [before.changed, before.finished].concat();
         let present: HashSet<CallId> = changed.iter().chain(&finished).map(|record| record.id).collect();
         let mut notices = delta.notices;

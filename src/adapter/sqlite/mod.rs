@@ -21,8 +21,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 
-/// What `SQLite` answers when the file is damaged, or is no database at all.
-const DAMAGED: [&str; 2] = ["11", "26"];
+/// What `SQLite` answers when the file is damaged, or is no database at all; and when a value is none that may stand there.
+const DAMAGED: [i32; 2] = [11, 26];
+const NOT_FOR_THIS_TABLE: [i32; 4] = [18, 19, 20, 25];
 
 /// The database file, open.
 pub struct SqliteLedger {
@@ -99,16 +100,16 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
 }
 
-/// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what cannot be read.
+/// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what cannot be read, or does not take a value.
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> LedgerError {
-        match error {
-            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
+        let code = error.as_database_error().and_then(|told| told.code()?.parse::<i32>().ok()).map(|extended| extended & 0xff);
+        match (&error, code) {
+            (sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_), _) => {
                 LedgerError::Corrupt(error.to_string())
             }
-            sqlx::Error::Database(told) if told.code().is_some_and(|code| DAMAGED.contains(&&*code)) => {
-                LedgerError::Corrupt(told.to_string())
-            }
+            (_, Some(code)) if DAMAGED.contains(&code) => LedgerError::Corrupt(error.to_string()),
+            (_, Some(code)) if NOT_FOR_THIS_TABLE.contains(&code) => LedgerError::Rejected(error.to_string()),
             _ => LedgerError::Unavailable(error.to_string()),
         }
     }

@@ -1,0 +1,87 @@
+//! A message that can be neither folded nor written must not hold up its neighbours: the batch is halved until it stands alone, and it is
+//! kept as it came.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Worker, WorkerError};
+
+/// A message, and why it is not to be touched, if that is known.
+pub(super) struct Part {
+    pub message: Vec<u8>,
+    pub poison: Option<String>,
+}
+
+/// What is left of a batch, the next part last.
+pub(super) struct Parts(Vec<Vec<Part>>);
+
+impl Parts {
+    pub(super) fn whole(messages: Vec<Vec<u8>>) -> Parts {
+        Parts(vec![messages.into_iter().map(|message| Part { message, poison: None }).collect()])
+    }
+
+    pub(super) fn next(&mut self) -> Option<Vec<Part>> {
+        self.0.pop()
+    }
+
+    /// Puts back a part in which `reason` is somewhere: in two halves, or marked when it is one message.
+    fn put_back(&mut self, mut part: Vec<Part>, reason: String) {
+        if let [only] = &mut part[..] {
+            only.poison = Some(reason);
+            self.0.push(part);
+            return;
+        }
+        let second = part.split_off(part.len() / 2);
+        self.0.push(second);
+        self.0.push(part);
+    }
+}
+
+impl Worker {
+    /// After a failure: the same again in smaller parts, if it was poison.
+    pub(super) async fn divide(&mut self, parts: &mut Parts, part: Vec<Part>, error: WorkerError) -> Result<(), WorkerError> {
+        let marked = part.iter().any(|part| part.poison.is_some());
+        let WorkerError::Poison(reason) = error else { return Err(error) };
+        if marked || part.is_empty() {
+            // Not even the message alone can be kept: that is no matter of what it says.
+            return Err(WorkerError::Poison(reason));
+        }
+        tracing::error!(reason, messages = part.len(), "something in a batch can be neither folded nor written; looking for it by halves");
+        // What the batch had changed in memory is not what was committed.
+        self.begin_again().await?;
+        parts.put_back(part, reason);
+        Ok(())
+    }
+}
+
+/// Does what may panic on a message that nobody foresaw.
+pub(super) fn guarded<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
+    // What a panic leaves half done is thrown away with all that is in memory.
+    catch_unwind(AssertUnwindSafe(what)).map_err(|_| WorkerError::Poison("folding it ends in a defect of this program".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halving_finds_the_one_and_keeps_the_order() {
+        let mut parts = Parts::whole((0..11_u8).map(|n| vec![n]).collect());
+        let (mut written, mut aside) = (Vec::new(), Vec::new());
+        while let Some(part) = parts.next() {
+            let marked = part.iter().any(|part| part.poison.is_some());
+            if !marked && part.iter().any(|part| part.message == [7] || part.message == [0]) {
+                parts.put_back(part, "bad".to_owned());
+                continue;
+            }
+            let to = if marked { &mut aside } else { &mut written };
+            to.extend(part.into_iter().map(|part| part.message[0]));
+        }
+        assert_eq!((written, aside), (vec![1, 2, 3, 4, 5, 6, 8, 9, 10], vec![0, 7]));
+    }
+
+    #[test]
+    fn a_panic_is_poison() {
+        assert_eq!(guarded(|| 7).ok(), Some(7));
+        assert!(matches!(guarded(|| panic!("at the worst moment")), Err(WorkerError::Poison(_))));
+    }
+}
