@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cordboard::app::{self, Service, Stop, Surroundings};
+use cordboard::app::{self, Scope, Service, Stop, Surroundings};
 use cordboard::config::Settings;
 use cordboard::domain::time::At;
 use cordboard::port::clock::Clock;
@@ -176,7 +176,7 @@ fn every_flow_gives_its_records_through_the_whole_service() {
             let shown = join_all((0..flows.len()).map(|index| calls_of(addresses.gateway, index))).await;
             stop.ask();
             running.await.unwrap().unwrap();
-            assert_eq!(app::differences(&settings).await.unwrap(), []);
+            assert_eq!(app::differences(&settings, &Scope::default()).await.unwrap(), []);
             shown
         });
         for (flow, calls) in flows.iter().zip(&shown) {

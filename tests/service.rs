@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use serde_json::Value;
-use support::service::{Service, no_difference, run, stored_events};
+use support::service::{Service, no_difference, run, stored_events, write};
 
 #[test]
 fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
@@ -82,6 +82,37 @@ fn a_second_process_on_the_same_data_is_refused() {
     assert_eq!(output.status.code(), Some(69));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another process uses this journal"));
     service.stop();
+}
+
+#[test]
+fn what_somebody_wrote_into_the_database_is_shown_and_mended() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let mut events = service.watch(None);
+    for n in 0..3 {
+        service.send(&format!("/gs/cti/incoming?mac=000b8200000{n}&local=20{n}&remote=+493011122{n}&c={n}")).unwrap();
+        events.until("call.started");
+    }
+    let running = run(data.path(), &["rebuild"]);
+    assert!(running.status.code() == Some(69) && String::from_utf8_lossy(&running.stderr).contains("stop the service first"));
+    service.stop();
+    for sql in [
+        "UPDATE call_logs SET record = replace(record, 'inbound', 'outbound') WHERE call_id = (SELECT min(call_id) FROM call_logs)",
+        "DELETE FROM call_logs WHERE call_id = (SELECT max(call_id) FROM call_logs)",
+    ] {
+        write(data.path(), sql);
+    }
+    let shown = run(data.path(), &["rebuild", "--diff"]);
+    assert_eq!((shown.status.code(), String::from_utf8_lossy(&shown.stdout).lines().count()), (Some(69), 6));
+    let later = run(data.path(), &["rebuild", "--diff", "--since", "2999-01-01T00:00:00Z"]);
+    assert_eq!(later.status.code(), Some(0), "no call began that late");
+    let mended = run(data.path(), &["rebuild"]);
+    assert_eq!(String::from_utf8_lossy(&mended.stdout), "2 calls were stored otherwise, and are right now\n");
+    no_difference(data.path());
+    let service = Service::start(data.path());
+    assert_eq!(service.ask("/api/v1/calls/live")["calls"].as_array().unwrap().len(), 3);
+    service.stop();
+    no_difference(data.path());
 }
 
 /// What one phone of the load says next, so that calls begin and end.

@@ -39,7 +39,7 @@ use lifecycle::{ready, serve_http, stopping, watchdog};
 pub use open::migrate;
 pub(crate) use open::open_ledger;
 use open::{bind, open_journal, open_ledger_patiently};
-pub use rebuild::{Difference, differences};
+pub use rebuild::{Difference, Scope, differences, rebuild};
 pub use reload::Reread;
 
 /// Why the service could not start, or had to end.
@@ -61,6 +61,8 @@ pub enum Failed {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error("{0}: stop the service first, it holds calls in memory")]
+    Running(journal::OpenError),
     #[error("{0} ended although nobody asked it to")]
     Ended(&'static str),
 }

@@ -1,16 +1,22 @@
-//! Are the stored records what the facts make of them? They always are; this is how anybody can see for themselves.
+//! Are the stored records what the facts make of them? They always are, unless rules were changed or somebody wrote into the database; this is
+//! how anybody can see for themselves, and mend it.
 
 use std::collections::BTreeMap;
 
 use super::{Failed, open_ledger};
+use crate::adapter::journal::{Journal, OpenError};
+use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::Timeline;
-use crate::domain::fact::{Fact, Site};
+use crate::domain::fact::{EventId, Fact, Site};
+use crate::domain::record::CallRecord;
 use crate::domain::time::At;
-use crate::port::ledger::Ledger;
+use crate::port::ledger::{Changes, Ledger};
 use crate::wire::call_json::CallJson;
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
+
+const DAY_US: i64 = 86_400_000_000;
 
 /// A call that is stored otherwise than its facts say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,41 +26,118 @@ pub struct Difference {
     pub rebuilt: Option<String>,
 }
 
+/// Which calls are rebuilt, and by which rules.
+#[derive(Clone, Default)]
+pub struct Scope {
+    /// Calls that began at or after it.
+    pub since: Option<At>,
+    /// Instead of those in the settings.
+    pub policies: Option<Policies>,
+}
+
+/// A call that is stored otherwise, with what makes it right.
+struct Wrong {
+    difference: Difference,
+    /// The record as it should be, and whether it is final; none if there should be none.
+    right: Option<(CallRecord, bool)>,
+    began: At,
+}
+
 /// Folds all facts from scratch and compares the records with the stored ones.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn differences(settings: &Settings) -> Result<Vec<Difference>, Failed> {
+pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Difference>, Failed> {
     let ledger = open_ledger(settings).await?;
-    let policies = settings.policies()?;
-    let (sites, watermark) = ledger.sites().await?;
-    let mut differences = Vec::new();
-    for site in &sites {
-        differences.extend(of_site(&ledger, &policies, site, watermark).await?);
-    }
+    let wrong = all_wrong(&ledger, settings, scope).await?;
     ledger.close().await;
-    Ok(differences)
+    Ok(wrong.into_iter().flat_map(|(_, wrong)| wrong).map(|wrong| wrong.difference).collect())
 }
 
-async fn of_site(ledger: &impl Ledger, policies: &Policies, site: &Site, watermark: At) -> Result<Vec<Difference>, Failed> {
+/// Stores what the facts say, a day of a site in one transaction. `progress` hears how many calls of how many are done. Returns how many
+/// were stored otherwise.
+///
+/// # Errors
+/// When the service is running, or the database cannot be read or written.
+pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, u64)) -> Result<u64, Failed> {
+    if let Err(error @ OpenError::InUse { .. }) = Journal::inspect(&settings.data_dir.join("journal")) {
+        return Err(Failed::Running(error));
+    }
+    let ledger = open_ledger(settings).await?;
+    ledger.migrate().await?;
+    let _standing = ledger.take_over().await?;
+    let wrong = all_wrong(&ledger, settings, scope).await?;
+    let all: u64 = wrong.iter().map(|(_, wrong)| wrong.len() as u64).sum();
+    let mut done = 0;
+    for (_, of_site) in wrong {
+        let mut days: BTreeMap<i64, Vec<Wrong>> = BTreeMap::new();
+        for one in of_site {
+            days.entry(one.began.0.div_euclid(DAY_US)).or_default().push(one);
+        }
+        for day in days.into_values() {
+            done += day.len() as u64;
+            ledger.commit(&corrections(day)).await?;
+            progress(done, all);
+        }
+    }
+    ledger.close().await;
+    Ok(all)
+}
+
+fn corrections(day: Vec<Wrong>) -> Changes {
+    let mut changes = Changes::default();
+    for wrong in day {
+        match wrong.right {
+            Some(right) => changes.calls.push(right),
+            None => changes.withdrawn.extend(EventId::parse(&wrong.difference.call_id)),
+        }
+    }
+    changes
+}
+
+async fn all_wrong(ledger: &SqliteLedger, settings: &Settings, scope: &Scope) -> Result<Vec<(Site, Vec<Wrong>)>, Failed> {
+    let policies = match &scope.policies {
+        Some(policies) => policies.clone(),
+        None => settings.policies()?,
+    };
+    let (sites, watermark) = ledger.sites().await?;
+    let mut all = Vec::new();
+    for site in sites {
+        let mut wrong = wrong_of(ledger, &policies, &site, watermark).await?;
+        wrong.retain(|wrong| scope.since.is_none_or(|since| wrong.began >= since));
+        all.push((site, wrong));
+    }
+    Ok(all)
+}
+
+async fn wrong_of(ledger: &impl Ledger, policies: &Policies, site: &Site, watermark: At) -> Result<Vec<Wrong>, Failed> {
     let messages = ledger.messages(site, At::START, At::END).await?;
     let fact = |message: &Vec<u8>| match Message::decode(message) {
         Ok(Message::Report(envelope)) => envelope.fact(|site| policies.of(site)).ok(),
         _ => None,
     };
     let facts: Vec<Fact> = messages.iter().filter_map(fact).collect();
+    let began: BTreeMap<EventId, At> = facts.iter().map(|fact| (fact.id, fact.at)).collect();
     let folded = Timeline::new(site.clone(), policies.of(site).clone()).apply(facts, watermark);
-    let mut rebuilt: BTreeMap<String, String> = BTreeMap::new();
-    for record in folded.changed.iter().chain(&folded.finished) {
-        rebuilt.insert(record.id.to_string(), serde_json::to_string(&CallJson::of(record)).unwrap_or_default());
-    }
-    let mut differences = Vec::new();
+    let records = folded.changed.into_iter().map(|record| (record, false)).chain(folded.finished.into_iter().map(|record| (record, true)));
+    let mut rebuilt: BTreeMap<String, (CallRecord, bool)> = records.map(|right| (right.0.id.to_string(), right)).collect();
+    let mut all = Vec::new();
     for (call_id, stored) in ledger.records(site).await? {
-        let expected = rebuilt.remove(&call_id);
-        if expected.as_ref() != Some(&stored) {
-            differences.push(Difference { call_id, stored: Some(stored), rebuilt: expected });
+        let right = rebuilt.remove(&call_id);
+        let text = right.as_ref().map(|(record, _)| text(record));
+        if text.as_ref() != Some(&stored) {
+            let began = right.as_ref().map(|(record, _)| record.started_at).or_else(|| began.get(&EventId::parse(&call_id)?).copied());
+            let difference = Difference { call_id, stored: Some(stored), rebuilt: text };
+            all.push(Wrong { difference, right, began: began.unwrap_or(At::START) });
         }
     }
-    differences.extend(rebuilt.into_iter().map(|(call_id, text)| Difference { call_id, stored: None, rebuilt: Some(text) }));
-    Ok(differences)
+    all.extend(rebuilt.into_iter().map(|(call_id, right)| {
+        let difference = Difference { call_id, stored: None, rebuilt: Some(text(&right.0)) };
+        Wrong { difference, began: right.0.started_at, right: Some(right) }
+    }));
+    Ok(all)
+}
+
+fn text(record: &CallRecord) -> String {
+    serde_json::to_string(&CallJson::of(record)).unwrap_or_default()
 }

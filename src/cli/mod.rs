@@ -4,6 +4,8 @@ mod doctor;
 mod explain;
 mod failure;
 mod input;
+mod progress;
+mod rebuild;
 mod reconstruct;
 mod serve;
 mod simulate;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::wire::policy_file::Policies;
 use failure::Failure;
 
 /// Cordboard turns what Grandstream phones report into one true record per call.
@@ -30,7 +33,7 @@ enum Command {
     Reconstruct(reconstruct::Arguments),
     Explain(explain::Arguments),
     Migrate(serve::Migrate),
-    Rebuild(serve::Rebuild),
+    Rebuild(rebuild::Arguments),
     Doctor(doctor::Arguments),
     Config(serve::Config),
     Token(serve::Token),
@@ -51,7 +54,7 @@ pub fn run() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments),
-        Command::Rebuild(arguments) => serve::rebuild(&arguments),
+        Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Config(arguments) => serve::config(&arguments),
         Command::Token(arguments) => serve::token(&arguments),
@@ -75,11 +78,9 @@ struct InputArguments {
 }
 
 impl InputArguments {
-    fn policies(&self) -> Result<crate::wire::policy_file::Policies, Failure> {
-        let Some(path) = &self.policy else { return Ok(crate::wire::policy_file::Policies::default()) };
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Failure::Policy(format!("{}: cannot be read: {error}", path.display())))?;
-        crate::wire::policy_file::Policies::parse(&text).map_err(|error| Failure::Policy(format!("{}: {error}", path.display())))
+    fn policies(&self) -> Result<Policies, Failure> {
+        let policies = self.policy.as_deref().map(Policies::read).transpose();
+        Ok(policies.map_err(|error| Failure::Policy(error.to_string()))?.unwrap_or_default())
     }
 
     fn limit(&self) -> Result<Option<crate::domain::time::At>, Failure> {

@@ -30,19 +30,6 @@ pub(super) struct Migrate {
     status: bool,
 }
 
-/// Compare the stored call records with what their facts say
-///
-/// Folds all facts in the database from scratch and prints every call that is stored otherwise. Prints nothing when all is well.
-#[derive(clap::Args)]
-pub(super) struct Rebuild {
-    /// Only show what differs; nothing is changed
-    #[arg(long, required = true)]
-    diff: bool,
-
-    #[command(flatten)]
-    settings: SettingsArguments,
-}
-
 /// Print the settings in force, secrets left out
 #[derive(clap::Args)]
 pub(super) struct Config {
@@ -140,22 +127,6 @@ pub(super) fn migrate(arguments: &Migrate) -> Result<(), Failure> {
         writeln!(out, "{:>4}  {state}  {}", migration.version, migration.description)?;
     }
     Ok(())
-}
-
-pub(super) fn rebuild(arguments: &Rebuild) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
-    let differences = block_on(async { Ok(app::differences(&settings).await?) })?;
-    let mut out = io::stdout().lock();
-    for difference in &differences {
-        writeln!(out, "{}", difference.call_id)?;
-        writeln!(out, "  stored   {}", difference.stored.as_deref().unwrap_or("nothing"))?;
-        writeln!(out, "  rebuilt  {}", difference.rebuilt.as_deref().unwrap_or("nothing"))?;
-    }
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Service(format!("{} calls are stored otherwise than their facts say", differences.len())))
-    }
 }
 
 pub(super) fn config(arguments: &Config) -> Result<(), Failure> {

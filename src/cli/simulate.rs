@@ -5,9 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
+use super::progress;
 use super::serve::SettingsArguments;
 use crate::domain::device::Device;
 use crate::simulate::{Chaos, Dice, Fleet, Outcome, mac, play};
@@ -98,7 +98,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }) {
         chaos.strike(&mut reports, &mut dice);
     }
-    let bar = progress_bar(reports.len() as u64)?;
+    let bar = progress::bar("events")?;
+    bar.set_length(reports.len() as u64);
     let access = arguments.settings.load()?.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
     let token = |phone: u64| Device::parse(&mac(phone)).and_then(|device| access.keys.first().map(|key| key.token(&device)));
     let outcome = play(to, reports, arguments.speed, token, |done| bar.set_position(done));
@@ -117,13 +118,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn resolve(to: &str) -> Result<SocketAddr, Failure> {
     let found = to.to_socket_addrs().map_err(|error| Failure::Usage(format!("--to {to:?}: {error}")))?.next();
     found.ok_or_else(|| Failure::Usage(format!("--to {to:?} has no address")))
-}
-
-/// A bar on standard error; nothing where that is no terminal.
-fn progress_bar(events: u64) -> Result<ProgressBar, Failure> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events  {elapsed} of about {duration}");
-    let style = style.map_err(|error| Failure::Service(error.to_string()))?;
-    Ok(ProgressBar::new(events).with_style(style))
 }
 
 fn report(outcome: &Outcome) -> io::Result<()> {

@@ -20,6 +20,12 @@ pub struct EventId(pub u128);
 pub type CallId = EventId;
 
 impl EventId {
+    /// Reads an id in its stored form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<EventId> {
+        uuid::Uuid::try_parse(text).ok().map(|id| EventId(id.as_u128()))
+    }
+
     /// The `n`th name that can be made of this id; the first is the id itself. All are version 7 UUIDs of the same millisecond.
     #[must_use]
     pub(super) fn derived(self, n: u8) -> EventId {

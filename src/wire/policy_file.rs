@@ -1,6 +1,9 @@
 //! The policy file: the rules of all sites, and of single ones, as TOML or JSON. What it does not name keeps its default.
 
 use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::Error as _;
@@ -26,6 +29,10 @@ pub enum BadPolicy {
     UnknownRegion(String),
     #[error("`site.{0}`: that is no site name (1 to 64 characters)")]
     BadSite(String),
+    #[error("{path}: cannot be read: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path}: {wrong}")]
+    In { path: PathBuf, wrong: Box<BadPolicy> },
 }
 
 /// The rules of every site.
@@ -43,6 +50,15 @@ impl Policies {
     }
 
     /// Reads a policy file.
+    ///
+    /// # Errors
+    /// Says why it cannot be read, or which key is wrong and what it may be.
+    pub fn read(path: &Path) -> Result<Policies, BadPolicy> {
+        let text = fs::read_to_string(path).map_err(|source| BadPolicy::File { path: path.to_owned(), source })?;
+        Policies::parse(&text).map_err(|wrong| BadPolicy::In { path: path.to_owned(), wrong: Box::new(wrong) })
+    }
+
+    /// Reads the text of a policy file.
     ///
     /// # Errors
     /// Says which key is wrong and what it may be.

@@ -201,6 +201,15 @@ pub fn stored_events(data: &Path) -> Vec<String> {
     })
 }
 
+/// Writes into the database behind everybody's back.
+pub fn write(data: &Path, sql: &'static str) {
+    super::ledger::block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.join("cordboard.db"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query(sql).execute(&pool).await.unwrap();
+    });
+}
+
 /// What is stored is what its facts say.
 pub fn no_difference(data: &Path) {
     let output = run(data, &["rebuild", "--diff"]);

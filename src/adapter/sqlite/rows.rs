@@ -128,7 +128,7 @@ pub(super) fn news_of((number, kind, call, data): (i64, String, String, String))
 }
 
 pub(super) fn call_id(text: &str) -> Result<CallId, LedgerError> {
-    uuid::Uuid::try_parse(text).map(|id| EventId(id.as_u128())).map_err(|_| LedgerError::Corrupt(format!("{text:?} is no call id")))
+    EventId::parse(text).ok_or_else(|| LedgerError::Corrupt(format!("{text:?} is no call id")))
 }
 
 pub(super) fn ids(calls: &[CallId]) -> String {
