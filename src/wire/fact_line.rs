@@ -46,7 +46,7 @@ pub fn parse<'p>(line: &str, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Res
     };
     let id = match text(&mut object, "event_id").or_else(|| text(&mut object, "id")) {
         None => None,
-        Some(id) => Some(EventId(uuid::Uuid::try_parse(&id).map_err(|_| BadLine::BadEventId)?.as_u128())),
+        Some(id) => Some(EventId::parse(&id).ok_or(BadLine::BadEventId)?),
     };
     let mut report = Report::default();
     for (key, value) in &object {
