@@ -13,6 +13,9 @@ use std::sync::mpsc::{Sender, channel};
 
 use serde_json::Value;
 use support::service::{Service, no_difference, run, stored_events, write};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Request;
+use tungstenite::{Message, connect};
 
 #[test]
 fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
@@ -71,6 +74,34 @@ fn whoever_watches_misses_nothing_not_even_over_a_restart() {
     service.send("/gs/cti/hangup?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
     assert_eq!(events.until("call.ended").0, second.map(|second| second + 1));
     service.watch(Some(4_711)).until("resync");
+    service.stop();
+}
+
+#[test]
+fn a_program_watches_over_websocket_and_a_foreign_page_does_not() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path());
+    let url = |query: &str| format!("ws://{}/ws{query}", service.people);
+    let told = |socket: &mut tungstenite::WebSocket<_>| loop {
+        if let Message::Text(text) = socket.read().unwrap() {
+            let told: Value = serde_json::from_str(&text).unwrap();
+            return (told["number"].as_u64().unwrap(), told["type"].as_str().unwrap().to_owned());
+        }
+    };
+    let mut watching = connect(url("")).unwrap().0;
+    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    assert_eq!(told(&mut watching), (1, "call.started".into()));
+    service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    assert_eq!(told(&mut watching), (2, "call.answered".into()));
+    assert_eq!(told(&mut connect(url("?after=1")).unwrap().0), (2, "call.answered".into()), "whoever comes back misses nothing");
+    let status = |request| match connect::<Request>(request) {
+        Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+        other => panic!("{other:?}"),
+    };
+    let mut foreign = url("").into_client_request().unwrap();
+    foreign.headers_mut().insert("origin", "http://elsewhere.example".parse().unwrap());
+    assert_eq!(status(foreign), 403);
+    assert_eq!(status(url("?after=soon").into_client_request().unwrap()), 400);
     service.stop();
 }
 

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query as Parameters, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -32,9 +33,17 @@ pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -
     Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
+/// Where a watcher over WebSocket goes on; over SSE the browser says it in a header of its own.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resume {
+    after: Option<u64>,
+}
+
 /// A page of another origin must not watch calls through somebody's browser.
 pub(super) async fn socket(
     State(gateway): State<Gateway>,
+    resume: Result<Parameters<Resume>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -45,7 +54,11 @@ pub(super) async fn socket(
     if !is_same_origin(&headers) {
         return problem(StatusCode::FORBIDDEN, "foreign_origin", "this origin may not watch calls");
     }
-    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway))
+    let known = match resume {
+        Ok(Parameters(Resume { after })) => after,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &rejection.body_text()),
+    };
+    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway, known))
 }
 
 fn is_same_origin(headers: &HeaderMap) -> bool {
@@ -58,8 +71,8 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-async fn attend(mut socket: WebSocket, gateway: Gateway) {
-    let mut events = gateway.watch.watch(None);
+async fn attend(mut socket: WebSocket, gateway: Gateway, known: Option<u64>) {
+    let mut events = gateway.watch.watch(known);
     loop {
         let message = tokio::select! {
             seen = events.next() => {
