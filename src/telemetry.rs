@@ -3,13 +3,14 @@
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSettings};
 
 /// Every counter there is, with its help. All are present from the start, at zero.
 const COUNTERS: [(&str, &str); 12] = [
-    ("cordboard_ingress_accepted_total", "Events made durable and answered with 200."),
+    ("cordboard_ingress_accepted_total", "Events made durable; each is answered with 200, if the phone still listens."),
     ("cordboard_ingress_refused_total", "Requests answered with anything else, by reason."),
     ("cordboard_ingress_odd_total", "Accepted all the same: what was repaired, cut, removed, or named in its own way."),
     ("cordboard_ingress_clock_jumps_total", "Times the clock of the machine was set by more than a second."),
@@ -24,9 +25,12 @@ const COUNTERS: [(&str, &str); 12] = [
 ];
 
 /// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the accept loop refuse.
-const REFUSALS: [&str; 13] = [
+const REFUSALS: [&str; 16] = [
     "method_not_allowed",
     "not_found",
+    "strange_network",
+    "wrong_token",
+    "unreadable_stranger",
     "too_many_parameters",
     "nul_in_parameter",
     "bad_body",
@@ -44,11 +48,12 @@ const REFUSALS: [&str; 13] = [
 const ODDITIES: [&str; 5] = ["repaired_line", "duplicate_parameter", "cut", "characters_removed", "opaque_device"];
 
 /// Every gauge there is, with its help.
-const GAUGES: [(&str, &str); 10] = [
+const GAUGES: [(&str, &str); 11] = [
     ("cordboard_conservation", "What came in less what was stored, known, dead or waits. Not zero for a minute: something was lost."),
+    ("cordboard_ingress_clock_ahead_seconds", "How far the instants of events are ahead of the clock, because it was set back."),
     ("cordboard_journal_depth_records", "Messages in the journal that are not done with."),
     ("cordboard_journal_oldest_seconds", "How long the oldest of them waits, at most."),
-    ("cordboard_journal_bytes", "Room the journal takes."),
+    ("cordboard_journal_bytes", "Bytes in the journal; the room reserved for its last segment not counted."),
     ("cordboard_journal_refusing", "1 while the journal takes nothing and phones are answered with 503."),
     ("cordboard_watermark_lag_seconds", "How far the worker is behind the clock."),
     ("cordboard_calls_live", "Calls that are not over."),
@@ -63,20 +68,26 @@ const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
     ("cordboard_worker_commit_seconds", "Time of one transaction.", &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0]),
 ];
 
-/// Begins to log.
+/// Lines that wait to be written; beyond it they are dropped. A log that nobody reads must never keep a phone waiting.
+const LINES_WAITING_MAX: usize = 16_384;
+
+/// Begins to log. Lines are written as long as what is returned lives.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn log(settings: &LogSettings) -> Result<(), String> {
+pub fn log(settings: &LogSettings) -> Result<WorkerGuard, String> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|error| format!("`log.filter`: {error}"))?;
     let human = match settings.format {
         LogFormat::Human => true,
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (lines, written) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING_MAX).finish(std::io::stderr());
+    // What goes wrong with a log cannot be logged.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_ansi(human).with_writer(lines);
     let installed = if human { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
-    installed.map_err(|error| error.to_string())
+    installed.map_err(|error| error.to_string())?;
+    Ok(written)
 }
 
 /// Begins to count.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use cordboard::app::{self, Scope, Service, Stop, Surroundings};
 use cordboard::config::Settings;
-use cordboard::domain::time::At;
+use cordboard::domain::time::{At, Span};
 use cordboard::port::clock::Clock;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -37,6 +37,10 @@ struct HandClock(AtomicI64);
 impl Clock for HandClock {
     fn now(&self) -> At {
         At(EPOCH + self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Span {
+        Span(self.0.load(Ordering::SeqCst))
     }
 }
 

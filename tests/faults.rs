@@ -10,11 +10,12 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use support::ledger::block_on;
-use support::service::{Service, command, no_difference, run, stored_events};
+use support::service::{Service, command, no_difference, run, stored_events, write};
 use tempfile::TempDir;
 
 /// Another program that has the database open and lets nobody write.
@@ -247,7 +248,7 @@ fn what_cannot_start_says_why_on_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (key, value, code, expected) in [
-        ("DATA_DIR", file.to_str().unwrap(), 69, "file/journal: "),
+        ("DATA_DIR", file.to_str().unwrap(), 69, "/file: "),
         ("INGRESS__LISTEN", &taken, 69, "another process"),
         ("INGRESS__LISTEN", "0.0.0.0:0", 78, "allow_unauthenticated"),
         ("INGRESS__KEYS__A__SECRET_FILE", secret.to_str().unwrap(), 78, "every user of this machine"),
@@ -279,6 +280,24 @@ fn the_doctor_finds_nothing_wrong_beside_a_running_service_nor_without_one() {
     let service = Service::start(data.path());
     sound("in use by a running service");
     service.stop();
+}
+
+#[test]
+fn the_doctor_finds_a_database_that_takes_no_writes_or_comes_from_the_future() {
+    let data = used();
+    let bad = |expected: &str| {
+        let output = run(data.path(), &["doctor"]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(69) && told.contains("problem  database") && told.contains(expected), "{told}");
+    };
+    let lock = Lock::take(data.path());
+    bad("locked");
+    lock.release();
+    write(
+        data.path(),
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)",
+    );
+    bad("newer");
 }
 
 #[test]
@@ -314,4 +333,96 @@ fn no_number_no_name_and_no_token_is_ever_logged_or_counted() {
         let found: Vec<&String> = log.iter().filter(|line| line.contains(canary)).collect();
         assert!(found.is_empty() && !metrics.contains(canary), "{canary}: {found:#?}");
     }
+}
+
+/// Sets how large a file of the process may become, as a full disk would.
+fn limit_files(service: &Service, bytes: &str) {
+    let done = Command::new("prlimit").args(["--pid", &service.pid().to_string(), &format!("--fsize={bytes}:")]).status().unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn a_commit_that_fails_for_want_of_room_is_made_good_when_there_is_some() {
+    let data = used();
+    // A process that is not killed for it sees a failed write, as on a full disk.
+    let mut ignoring = Command::new("sh");
+    ignoring.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    let inner = command(data.path(), &["serve"], &[("JOURNAL__SEGMENT_BYTES", "65536")]);
+    ignoring.arg(inner.get_program()).args(inner.get_args());
+    ignoring.envs(inner.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let mut service = Service::begin(ignoring);
+    service.wait_until_ready();
+    let event = |n: usize| format!("/gs/cti/incoming?mac=000b8201{n:04}&local=3{n:03}&remote=+49302{n:05}&c={n}");
+    let size = fs::metadata(data.path().join("cordboard.db-wal")).unwrap().len();
+    limit_files(&service, &(size + 20_000).to_string());
+    let mut sent = 0;
+    while !service.log_has("waits for the database") {
+        service.send(&event(sent)).unwrap();
+        sent += 1;
+        assert!(sent < 2_000, "the room is small");
+    }
+    assert_eq!(ready_state(&service).1["status"], "degraded");
+    service.send(&event(sent)).unwrap();
+    limit_files(&service, "unlimited");
+    service.log_until("the database answers again");
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), sent + 2);
+    no_difference(data.path());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = command(data.path(), &["serve"], &[("LOG__FORMAT", "json")]).stdout(full()).stderr(full()).spawn().unwrap();
+    // It can say nothing: where it listens stands in the kernel's list.
+    let sockets =
+        || fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let inodes =
+        || sockets().filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)).collect::<Vec<_>>();
+    let ports = || -> Vec<u16> {
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", child.id())).unwrap();
+        let ours = inodes();
+        let listening = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mine = listening.filter(|columns| columns[3] == "0A" && ours.iter().any(|inode| inode == columns[9]));
+        mine.map(|columns| u16::from_str_radix(columns[1].rsplit(':').next().unwrap(), 16).unwrap()).collect()
+    };
+    while ports().len() < 3 {}
+    for port in ports() {
+        for _ in 0..50 {
+            assert_ne!(Service::get(([127, 0, 0, 1], port).into(), "/nowhere").0, 200);
+        }
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it goes on");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn keys_that_are_gone_after_a_reload_do_not_open_the_door() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("settings.toml");
+    fs::write(&config, "[ingress.keys.a]\nsecret = \"s\"\n").unwrap();
+    let settings = [("INGRESS__LISTEN", "0.0.0.0:0")];
+    let mut service = Service::begin(command(data.path(), &["serve", "--config", config.to_str().unwrap()], &settings));
+    service.wait_until_ready();
+    fs::write(&config, "").unwrap();
+    service.signal("HUP");
+    assert!(service.log_until("cannot be read again").pop().unwrap().contains("nobody is asked who they are"));
+    let phones = ([127, 0, 0, 1], service.phones.port()).into();
+    assert_eq!(Service::get(phones, "/gs/cti/incoming?mac=000b82000001&remote=1").0, 404);
+    service.stop();
+}
+
+#[test]
+fn a_new_database_gets_what_the_journal_still_holds() {
+    let data = used();
+    for name in ["cordboard.db", "cordboard.db-wal", "cordboard.db-shm"] {
+        let _absent = fs::remove_file(data.path().join(name));
+    }
+    let service = Service::begin(command(data.path(), &["serve"], &[]));
+    service.log_until("the database is new and the journal is not");
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), 1);
+    no_difference(data.path());
 }

@@ -262,3 +262,21 @@ async fn behind_a_proxy_the_phone_counts_and_without_one_nobody_can_pretend() {
     assert!(running.talk(asked("10.1.2.3").as_bytes()).await.starts_with("HTTP/1.1 404"));
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_phone_that_does_not_wait_for_the_answer_has_said_what_it_had_to_say() {
+    let running = Running::open().await;
+    for n in 0..100 {
+        let mut socket = TcpStream::connect(running.address).await.unwrap();
+        let request = format!("GET /gs/cti/incoming?mac=000b8200{n:04}&remote=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        if n % 2 == 0 {
+            socket.shutdown().await.unwrap();
+        }
+        drop(socket);
+    }
+    while running.facts().len() < 100 {
+        tokio::task::yield_now().await;
+    }
+    running.end().await;
+}

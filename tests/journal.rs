@@ -265,6 +265,28 @@ fn the_room_of_a_segment_is_taken_when_it_begins() {
     assert!(reserved >= 1 << 20 || reserved <= 64 * 1024, "{reserved}");
 }
 
+#[test]
+fn a_last_record_that_is_all_there_and_wrong_is_damage_and_half_a_record_is_not() {
+    for (cut, flip) in [(0, true), (3, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path());
+        append(&journal, b"first");
+        append(&journal, b"second");
+        close(journal);
+        let path = segments(folder.path()).pop().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= u8::from(flip);
+        bytes.truncate(bytes.len() - cut);
+        fs::write(&path, &bytes).unwrap();
+        let (journal, opened) = Journal::open(folder.path(), ROOMY).unwrap();
+        assert_eq!((opened.damages.len(), opened.records), (usize::from(flip), 1));
+        assert_eq!(folder.path().join("corrupt").exists(), flip, "what may have been answered for is kept");
+        append(&journal, b"third");
+        assert_eq!(read_all(&mut journal.follow().unwrap()), [b"first".to_vec(), b"third".to_vec()]);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Append(u8, usize),

@@ -11,7 +11,7 @@ use crate::port::fanout::{Fanout, News};
 use crate::port::watch::{Seen, Watch};
 
 /// Events kept for watchers who come back; also how far behind a watcher may fall before it has to start over.
-pub const KEPT_MAX: usize = 1_024;
+const KEPT_MAX: usize = 1_024;
 
 impl Watch for MemoryFanout {
     fn watch(&self, known: Option<u64>) -> BoxStream<'static, Seen> {

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::open::database_path;
 use crate::adapter::journal::{Journal, OpenError, Opened};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
@@ -43,7 +45,7 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
     let last = journal.as_ref().ok().and_then(|opened| opened.last.as_deref()).and_then(|message| Message::decode(message).ok());
     let mut findings =
         vec![access(settings), data_dir(settings), see_journal(&folder, journal), clock_of(clock.now(), last.map(|message| message.at()))];
-    findings.extend(database(&settings.data_dir.join("cordboard.db")).await);
+    findings.extend(database(&database_path(settings)).await);
     let listeners =
         [("ingress", settings.ingress.listen), ("gateway", settings.gateway.listen), ("operations", settings.operations.listen)];
     findings.extend(listeners.map(|(place, address)| port(place, address, running)));
@@ -85,6 +87,14 @@ fn data_dir(settings: &Settings) -> Finding {
         Err(error) => return finding("data", Grade::Bad, format!("{}: {error}", existing.display())),
     };
     let told = format!("{}: {} MiB free", folder.display(), free >> 20);
+    let open_to_all = std::fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o007 != 0);
+    if open_to_all {
+        return finding(
+            "data",
+            Grade::Note,
+            format!("{}: every user of this machine can look into it; `chmod o-rwx` it", folder.display()),
+        );
+    }
     if free < settings.journal.segment_bytes {
         let needed = settings.journal.segment_bytes >> 20;
         return finding(
@@ -163,12 +173,16 @@ async fn database(path: &Path) -> Vec<Finding> {
 
 async fn see_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
     let ledger = SqliteLedger::open(path).await?;
-    let trouble = ledger.trouble().await?;
+    let trouble = if ledger.is_from_the_future().await? {
+        Some("a newer version of this program has changed its tables; install that version, or put a backup in its place".to_owned())
+    } else {
+        ledger.trouble().await?
+    };
     let pending = ledger.migrations().await?.iter().filter(|migration| !migration.applied).count();
     ledger.close().await;
     let sound = match trouble {
         None => finding("database", Grade::Good, format!("{}: sound", path.display())),
-        Some(trouble) => finding("database", Grade::Bad, format!("{}: {trouble}; put a backup in its place", path.display())),
+        Some(trouble) => finding("database", Grade::Bad, format!("{}: {trouble}", path.display())),
     };
     let migrations = match pending {
         0 => finding("migrations", Grade::Good, "all applied"),

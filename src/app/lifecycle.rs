@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// How long the worker may take after the stop to read what was received before it.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long answers under way may take after the stop.
+/// How long a transaction under way may take after the hard stop.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Two wishes: finish what is under way and end; end now.
@@ -43,19 +42,6 @@ impl Stop {
             }
             () = self.hard.cancelled() => {}
         }
-    }
-}
-
-/// Serves until `stop`, then gives what is under way a moment.
-pub(super) async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    let served = axum::serve(listener, router).with_graceful_shutdown({
-        let stop = stop.clone();
-        async move { stop.cancelled().await }
-    });
-    // Event streams never end by themselves: after the stop nobody waits for them.
-    tokio::select! {
-        _ = served => {}
-        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
     }
 }
 

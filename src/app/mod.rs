@@ -2,6 +2,7 @@
 //! before anything can keep them waiting, and everything that was started is stopped.
 
 mod doctor;
+mod http;
 mod lifecycle;
 mod open;
 mod rebuild;
@@ -12,14 +13,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::future::select_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::adapter::clock::SystemClock;
 use crate::adapter::journal::{self, JournalBacklog, JournalInbox};
-use crate::adapter::memory::{self, MemoryFanout};
-use crate::adapter::sqlite::SqliteLedger;
+use crate::adapter::memory::MemoryFanout;
 use crate::config::{BadConfig, Settings};
 use crate::gateway::{self, Gateway, Health};
 use crate::ingress::stamp::Stamp;
@@ -35,12 +36,14 @@ use crate::worker::{Worker, WorkerError};
 
 pub use doctor::{Finding, Grade, examine};
 pub use lifecycle::Stop;
-use lifecycle::{ready, serve_http, stopping, watchdog};
+use lifecycle::{ready, stopping, watchdog};
 pub use open::migrate;
-pub(crate) use open::open_ledger;
-use open::{bind, open_journal, open_ledger_patiently};
+use open::{bind, open_journal, open_ledger, patiently};
 pub use rebuild::{Difference, Scope, differences, rebuild};
 pub use reload::Reread;
+
+/// News that those who come back may have missed.
+const NEWS_KEPT: u32 = 1_024;
 
 /// Why the service could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,8 @@ pub enum Failed {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    #[error("{path}: there is no database yet; the first start of the service makes it")]
+    NoDatabase { path: PathBuf },
     #[error("{0}: stop the service first, it holds calls in memory")]
     Running(journal::OpenError),
     #[error("{0} ended although nobody asked it to")]
@@ -88,7 +93,7 @@ pub struct Service {
     pub addresses: Addresses,
     phones: [JoinHandle<()>; 3],
     operations: JoinHandle<()>,
-    people: TcpListener,
+    people: Arc<TcpListener>,
     worker: Worker,
     gateway: Gateway,
     stop: Stop,
@@ -102,14 +107,14 @@ impl Service {
     pub async fn start(settings: &Settings, surroundings: Surroundings) -> Result<Option<Service>, Failed> {
         let Surroundings { clock, metrics, reread, stop } = surroundings;
         let phones = bind("the ingress", settings.ingress.listen).await?;
-        let people = bind("the gateway", settings.gateway.listen).await?;
-        let operations = bind("the operations listener", settings.operations.listen).await?;
+        let people = Arc::new(bind("the gateway", settings.gateway.listen).await?);
+        let operations = Arc::new(bind("the operations listener", settings.operations.listen).await?);
         let address = |listener: &TcpListener| listener.local_addr().map_err(Failed::Inbox);
         let addresses = Addresses { ingress: address(&phones)?, gateway: address(&people)?, operations: address(&operations)? };
         tracing::info!(ingress = %addresses.ingress, gateway = %addresses.gateway, operations = %addresses.operations, "listening");
 
-        let (journal, last_instant) = open_journal(settings, clock.now())?;
-        let inbox = Box::new(JournalInbox::new(&journal).map_err(Failed::Inbox)?);
+        let (journal, found, last_instant) = open_journal(settings, clock.now())?;
+        let mut inbox = Box::new(JournalInbox::new(&journal).map_err(Failed::Inbox)?);
         let (books, backlog): (Arc<Books>, Arc<dyn Backlog>) = (journal.books(), Arc::new(JournalBacklog::new(&journal)));
         let stamp = Stamp::new(Arc::clone(&clock), last_instant);
         let intake: Arc<dyn Intake> = Arc::new(journal);
@@ -118,19 +123,40 @@ impl Service {
 
         let query = Arc::new(OnceLock::new());
         let health = Health { query: Arc::clone(&query), backlog, books: Arc::clone(&books), clock, metrics };
-        let operations = tokio::spawn(serve_http(operations, gateway::operations_router(health), stop.hard.clone()));
+        let operations = tokio::spawn(http::serve(operations, gateway::operations_router(health), stop.hard.clone()));
         let phones = [
             tokio::spawn(ingress::serve(phones, Arc::clone(&ingress), stop.soft.clone())),
             tokio::spawn(ingress::tick(Arc::clone(&ingress), settings.ingress.tick(), stop.soft.clone(), watchdog())),
-            tokio::spawn(reload::reload(ingress, reread, stop.soft.clone())),
+            tokio::spawn(reload::reload(ingress, addresses.ingress, reread, stop.soft.clone())),
         ];
 
-        let Some(ledger) = open_ledger_patiently(settings, &stop.soft).await? else { return Ok(None) };
-        let ledger = Arc::new(ledger);
-        let told = ledger.last_news(u32::try_from(memory::KEPT_MAX).unwrap_or(u32::MAX)).await?;
-        let fanout = Arc::new(MemoryFanout::after(told.last().map_or(0, |news| news.number), told));
-        let worker = start_worker(settings, inbox, &ledger, &fanout, books).await?;
+        let waited = stop.hard.child_token();
+        let waiting = tokio::spawn(http::serve(Arc::clone(&people), http::waiting(), waited.clone()));
+        let opened = patiently(&stop.soft, async || {
+            let ledger = open_ledger(settings).await?;
+            ledger.migrate().await?;
+            let (standing, news) = (ledger.take_over().await?, ledger.last_news(NEWS_KEPT).await?);
+            Ok((ledger, standing, news))
+        });
+        let Some((ledger, standing, news)) = opened.await? else { return Ok(None) };
+        if standing.watermark.is_none() && found.waiting < found.records {
+            tracing::warn!(
+                "the database is new and the journal is not: what the journal still holds is read again. Older calls are only where the former database is"
+            );
+            inbox.rewind(&found, &books);
+        }
+        let (ledger, fanout) = (Arc::new(ledger), Arc::new(MemoryFanout::after(standing.told, news)));
+        let worker = Worker::with(
+            standing,
+            inbox,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            Arc::clone(&fanout) as Arc<dyn Fanout>,
+            settings.policies()?,
+            books,
+        );
         let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
+        waited.cancel();
+        let _made_way = waiting.await;
         let gateway = Gateway { query: ledger, watch: fanout as Arc<dyn Watch> };
         Ok(Some(Service { addresses, phones, operations, people, worker, gateway, stop }))
     }
@@ -142,18 +168,21 @@ impl Service {
     pub async fn run(self) -> Result<(), Failed> {
         let stop = self.stop;
         let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
-        let serving = tokio::spawn(serve_http(self.people, gateway::router(self.gateway), stop.hard.clone()));
+        let serving = tokio::spawn(http::serve(self.people, gateway::router(self.gateway), stop.hard.clone()));
         let patience = tokio::spawn(stop.clone().lose_patience());
         ready();
+        let mut phones = self.phones;
         let worked = tokio::select! {
             // Asked to stop, the worker may already have read everything and ended.
             biased;
             () = stop.soft.cancelled() => None,
             worked = &mut working => Some(worked),
+            // None of these ends by itself: whoever serves phones must not fall silent unnoticed.
+            _ended = select_all(&mut phones) => return Err(Failed::Ended("a part of the ingress")),
         };
         stopping();
         stop.soft.cancel();
-        for part in self.phones {
+        for part in phones {
             // With the last of them gone the journal ends, and the worker with it, when it has read everything.
             tokio::select! {
                 _ended = part => {}
@@ -184,16 +213,5 @@ impl Service {
 /// The clock of this machine.
 #[must_use]
 pub fn machine_clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
-}
-
-async fn start_worker(
-    settings: &Settings,
-    inbox: Box<JournalInbox>,
-    ledger: &Arc<SqliteLedger>,
-    fanout: &Arc<MemoryFanout>,
-    books: Arc<Books>,
-) -> Result<Worker, Failed> {
-    let (ledger, fanout) = (Arc::clone(ledger) as Arc<dyn Ledger>, Arc::clone(fanout) as Arc<dyn Fanout>);
-    Ok(Worker::start(inbox, ledger, fanout, settings.policies()?, books).await?)
+    Arc::new(SystemClock::default())
 }

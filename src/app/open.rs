@@ -1,28 +1,36 @@
 //! Opening what the service works with.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Failed;
-use crate::adapter::journal::{self, Journal};
+use crate::adapter::journal::{self, Journal, Opened};
 use crate::adapter::sqlite::{MigrationStatus, SqliteLedger};
 use crate::config::Settings;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::wire::message::Message;
 
 /// How long to wait before a database that is away is asked again.
-const DATABASE_AGAIN: Duration = Duration::from_secs(1);
+const DATABASE_AGAIN_MIN: Duration = Duration::from_millis(250);
+const DATABASE_AGAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Instants run ahead of the clock by no more than this while nothing is wrong.
+const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
 
 pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Failed> {
     TcpListener::bind(address).await.map_err(|source| Failed::Bind { what, address, source })
 }
 
-/// The journal, and the last instant that was given to anything in it.
-pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, At), Failed> {
+/// The journal, what was found in it, and the last instant that was given to anything in it.
+pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Opened, At), Failed> {
+    make_folder(settings)?;
     let limits = journal::Limits { segment_bytes: settings.journal.segment_bytes, total_bytes: settings.journal.total_bytes_max };
     let (journal, opened) = Journal::open(&settings.data_dir.join("journal"), limits)?;
     for damage in &opened.damages {
@@ -33,40 +41,55 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, At)
         return Err(Failed::Damaged { stretches: opened.damages.len() });
     }
     if opened.torn_bytes > 0 {
-        tracing::warn!(bytes = opened.torn_bytes, "an interrupted append was cut off; nobody had been answered for it");
+        tracing::warn!(bytes = opened.torn_bytes, "the end of the journal was cut off where an append was interrupted");
     }
-    let instant = |message: Option<Vec<u8>>| Some(Message::decode(&message?).ok()?.at());
-    journal.books().waits_since(instant(opened.first_waiting).unwrap_or(now));
-    Ok((journal, instant(opened.last).unwrap_or(At(0))))
+    let instant = |message: &Option<Vec<u8>>| Some(Message::decode(message.as_deref()?).ok()?.at());
+    journal.books().waits_since(instant(&opened.first_waiting).unwrap_or(now));
+    let last = instant(&opened.last).unwrap_or(At(0));
+    if last > now + CLOCK_AHEAD_MAX {
+        let seconds = (last - now).0 / 1_000_000;
+        tracing::error!(
+            seconds,
+            "the clock of this machine is behind instants that events were given already: it was ahead once, or is wrong now. Events go on from there, a little slower than time, until it has caught up"
+        );
+    }
+    Ok((journal, opened, last))
+}
+
+pub(super) fn database_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("cordboard.db")
+}
+
+/// The folder of all data; nobody else may look into it.
+fn make_folder(settings: &Settings) -> Result<(), Failed> {
+    let path = &settings.data_dir;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Failed::Folder { path: path.clone(), source })
 }
 
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
-    let folder = &settings.data_dir;
-    std::fs::create_dir_all(folder).map_err(|source| Failed::Folder { path: folder.clone(), source })?;
-    Ok(SqliteLedger::open(&folder.join("cordboard.db")).await?)
+    make_folder(settings)?;
+    Ok(SqliteLedger::open(&database_path(settings)).await?)
 }
 
-/// Opens the database and brings it up to date, again and again while something else holds it. `None` when the stop came first.
-pub(super) async fn open_ledger_patiently(settings: &Settings, stop: &CancellationToken) -> Result<Option<SqliteLedger>, Failed> {
+/// Does what needs the database, again and again while something else holds it or its disk is full. `None` when the stop came first.
+pub(super) async fn patiently<T>(stop: &CancellationToken, what: impl AsyncFn() -> Result<T, Failed>) -> Result<Option<T>, Failed> {
+    let mut wait = DATABASE_AGAIN_MIN;
     loop {
-        let opened = async {
-            let ledger = open_ledger(settings).await?;
-            ledger.migrate().await?;
-            Ok(ledger)
-        };
-        match opened.await {
-            Ok(ledger) => return Ok(Some(ledger)),
+        match what().await {
+            Ok(done) => return Ok(Some(done)),
             Err(Failed::Ledger(LedgerError::Fenced)) => return Err(LedgerError::Fenced.into()),
             // Ending would help nobody: phones can be served without it.
             Err(Failed::Ledger(error)) => {
-                tracing::error!(%error, "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
+                tracing::error!(%error, retry_in_ms = wait.as_millis(), "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
             }
             Err(error) => return Err(error),
         }
         tokio::select! {
-            () = tokio::time::sleep(DATABASE_AGAIN) => {}
+            () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return Ok(None),
         }
+        wait = (wait * 2).min(DATABASE_AGAIN_MAX);
     }
 }
 
@@ -75,6 +98,9 @@ pub(super) async fn open_ledger_patiently(settings: &Settings, stop: &Cancellati
 /// # Errors
 /// When the database cannot be opened or changed.
 pub async fn migrate(settings: &Settings, only_status: bool) -> Result<Vec<MigrationStatus>, Failed> {
+    if only_status && !database_path(settings).exists() {
+        return Ok(SqliteLedger::all_migrations(&[]));
+    }
     let ledger = open_ledger(settings).await?;
     if !only_status {
         ledger.migrate().await?;

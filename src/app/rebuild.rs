@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Failed, open_ledger};
+use super::Failed;
+use super::open::{database_path, open_ledger};
 use crate::adapter::journal::{Journal, OpenError};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
@@ -48,7 +49,12 @@ struct Wrong {
 /// # Errors
 /// When the database cannot be read.
 pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Difference>, Failed> {
-    let ledger = open_ledger(settings).await?;
+    let path = database_path(settings);
+    if !path.exists() {
+        return Err(Failed::NoDatabase { path });
+    }
+    // The service may be writing: everything is read as it stands at one moment.
+    let ledger = SqliteLedger::open_as_it_stands(&path).await?;
     let wrong = all_wrong(&ledger, settings, scope).await?;
     ledger.close().await;
     Ok(wrong.into_iter().flat_map(|(_, wrong)| wrong).map(|wrong| wrong.difference).collect())

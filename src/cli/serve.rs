@@ -56,8 +56,13 @@ pub(super) struct SettingsArguments {
 
 impl SettingsArguments {
     pub(super) fn load(&self) -> Result<Settings, Failure> {
-        Settings::load(self.config.as_deref(), std::env::vars()).map_err(|error| Failure::Config(error.to_string()))
+        Settings::load(self.config.as_deref(), environment()).map_err(|error| Failure::Config(error.to_string()))
     }
+}
+
+/// The environment, without what is no text: none of that is ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 impl From<Failed> for Failure {
@@ -75,17 +80,18 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
 
 pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    telemetry::log(&settings.log).map_err(Failure::Config)?;
+    let _written = telemetry::log(&settings.log).map_err(Failure::Config)?;
     telemetry::tell_panics();
     let metrics = telemetry::count().map_err(|error| Failure::Service(error.to_string()))?;
     let file = arguments.settings.config.clone();
-    let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), std::env::vars()));
+    let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()));
     let stop = Stop::default();
     block_on(async {
         tokio::spawn(listen_to_signals(stop.clone()));
         let surroundings = Surroundings { clock: app::machine_clock(), metrics, reread, stop };
         if let Some(service) = Service::start(&settings, surroundings).await? {
-            greet(&service)?;
+            // Nobody needs to read it.
+            let _unread = greet(&service);
             service.run().await?;
         }
         Ok(())
@@ -138,7 +144,8 @@ pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
 
 pub(super) fn token(arguments: &Token) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let device = Device::parse(&arguments.mac).ok_or_else(|| Failure::Usage("the MAC address is empty".to_owned()))?;
+    let device = Device::parse(&arguments.mac).filter(|device| matches!(device, Device::Mac(_)));
+    let device = device.ok_or_else(|| Failure::Usage("that is no MAC address: it has 12 hexadecimal digits".to_owned()))?;
     let access = settings.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
     if access.keys.is_empty() {
         return Err(Failure::Usage("no keys are set: see `ingress.keys` in the settings".to_owned()));

@@ -15,6 +15,8 @@ use crate::domain::fact::Site;
 use crate::ingress::Limits;
 use crate::ingress::auth::{Access, Key};
 
+const HOUR_MS: u64 = 3_600_000;
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngressSettings {
@@ -59,30 +61,35 @@ struct KeySettings {
 
 impl IngressSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        let positive = [
-            ("connections_max", self.connections_max as u64),
-            ("connections_per_address_max", self.connections_per_address_max as u64),
-            ("head_bytes_max", self.head_bytes_max as u64),
-            ("headers_max", self.headers_max as u64),
-            ("head_timeout_ms", self.head_timeout_ms),
-            ("request_timeout_ms", self.request_timeout_ms),
-            ("per_device_per_second_max", u64::from(self.per_device_per_second_max)),
-            ("per_device_burst_max", u64::from(self.per_device_burst_max)),
-            ("strangers_per_second_max", u64::from(self.strangers_per_second_max)),
-            ("tick_ms", self.tick_ms),
+        let bounds = [
+            ("connections_max", self.connections_max as u64, 1_000_000),
+            ("connections_per_address_max", self.connections_per_address_max as u64, 1_000_000),
+            ("head_bytes_max", self.head_bytes_max as u64, 1 << 20),
+            ("headers_max", self.headers_max as u64, 1_000),
+            ("body_bytes_max", self.body_bytes_max as u64, 512 << 10),
+            ("head_timeout_ms", self.head_timeout_ms, HOUR_MS),
+            ("request_timeout_ms", self.request_timeout_ms, HOUR_MS),
+            ("per_device_per_second_max", u64::from(self.per_device_per_second_max), 1_000_000_000),
+            ("per_device_burst_max", u64::from(self.per_device_burst_max), 1_000_000_000),
+            ("strangers_per_second_max", u64::from(self.strangers_per_second_max), 1_000_000_000),
+            ("tick_ms", self.tick_ms, 10_000),
         ];
-        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(BadConfig(format!("`ingress.{key}` must be at least 1")));
+        if let Some((key, value, most)) = bounds.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
+            return Err(BadConfig(format!("`ingress.{key}` must be between 1 and {most}, not {value}")));
         }
         self.site()?;
+        self.access_at(self.listen).map(|_| ())
+    }
+
+    /// Who may report at this address, which may be another than the settings now say.
+    pub fn access_at(&self, listening: SocketAddr) -> Result<Access, BadConfig> {
         let access = self.access()?;
-        if !self.listen.ip().is_loopback() && !access.checks_anything() && !self.allow_unauthenticated {
+        if !listening.ip().is_loopback() && !access.checks_anything() && !self.allow_unauthenticated {
             return Err(BadConfig(format!(
-                "`ingress.listen` is {}, which others can reach, and nobody is asked who they are: set `ingress.keys` or `ingress.networks`, or say `ingress.allow_unauthenticated = true`",
-                self.listen
+                "the ingress listens on {listening}, which others can reach, and nobody is asked who they are: set `ingress.keys` or `ingress.networks`, or say `ingress.allow_unauthenticated = true`"
             )));
         }
-        Ok(())
+        Ok(access)
     }
 
     pub fn site(&self) -> Result<Site, BadConfig> {
@@ -92,10 +99,10 @@ impl IngressSettings {
     /// Who may report. Reads the secret files.
     pub fn access(&self) -> Result<Access, BadConfig> {
         let keys = self.keys.iter().map(|(id, key)| key.key(id)).collect::<Result<Vec<Key>, BadConfig>>()?;
-        let denied = self
-            .denied_devices
-            .iter()
-            .map(|text| Device::parse(text).ok_or_else(|| BadConfig("`ingress.denied_devices` names a device that is empty".to_owned())));
+        let denied = self.denied_devices.iter().map(|text| match Device::parse(text) {
+            Some(device @ Device::Mac(_)) => Ok(device),
+            _ => Err(BadConfig(format!("`ingress.denied_devices`: {text:?} is no MAC address"))),
+        });
         let sites = self.sites.iter().map(|(name, site)| match Site::parse(name) {
             Some(parsed) => Ok((parsed, site.networks.clone())),
             None => Err(BadConfig("`ingress.sites` names a site that is none (1 to 64 characters)".to_owned())),

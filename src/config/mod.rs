@@ -82,13 +82,17 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), BadConfig> {
-        if self.journal.segment_bytes == 0 {
-            return Err(BadConfig("`journal.segment_bytes` must be at least 1".to_owned()));
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(BadConfig("`data_dir` is empty".to_owned()));
+        }
+        if !(1..=1 << 32).contains(&self.journal.segment_bytes) {
+            return Err(BadConfig("`journal.segment_bytes` must be between 1 and 4 GiB".to_owned()));
         }
         if self.journal.total_bytes_max < self.journal.segment_bytes {
             return Err(BadConfig("`journal.total_bytes_max` must hold at least one segment (`journal.segment_bytes`)".to_owned()));
         }
         self.policies()?;
+        tracing_subscriber::EnvFilter::try_new(&self.log.filter).map_err(|error| BadConfig(format!("`log.filter`: {error}")))?;
         self.ingress.check()?;
         for (section, listener, what) in [("gateway", &self.gateway, "calls"), ("operations", &self.operations, "metrics")] {
             if !listener.listen.ip().is_loopback() && !listener.allow_unauthenticated {
@@ -117,6 +121,10 @@ impl Settings {
 /// What the parsers tell over several lines, on one.
 fn one_line(error: &config::ConfigError) -> BadConfig {
     let text = error.to_string();
+    // What stands where a table of a key should stand may be the secret itself.
+    if text.contains("KeySettings") {
+        return BadConfig("`ingress.keys` holds tables, such as [ingress.keys.a] with `secret` or `secret_file`".to_owned());
+    }
     let told = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|'));
     BadConfig(told.collect::<Vec<_>>().join(": "))
 }
@@ -159,7 +167,7 @@ mod tests {
     fn mistakes_are_named_on_one_line() {
         let wrong = |text: &str| {
             let error = load(text, &[]).unwrap_err();
-            assert_eq!(error.lines().count(), 1, "{error}");
+            assert!(error.lines().count() == 1 && !error.contains("hush"), "{error}");
             error
         };
         for (text, expected) in [
@@ -177,6 +185,9 @@ mod tests {
             ("[ingress.keys.a]\nsecret = \" \"", "empty"),
             ("[ingress.keys.ab]\nsecret = \"s\"", "ingress.keys.ab"),
             ("[ingress.keys.a]", "secret_file"),
+            ("[ingress.keys]\na = \"hush\"", "[ingress.keys.a]"),
+            ("[ingress]\nconnections_max = 9000000000000000000", "ingress.connections_max"),
+            ("[ingress]\ndenied_devices = [\"zz zz\"]", "denied_devices"),
             ("[ingress.keys.a]\nsecret_file = \"/nowhere/at/all\"", "/nowhere/at/all"),
         ] {
             assert!(wrong(text).contains(expected), "{text:?}: {}", wrong(text));

@@ -81,7 +81,7 @@ impl Health {
         let now = self.clock.now();
         let oldest = account.settled_up_to.filter(|_| waiting > 0);
         metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
-        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(account.watermark, now));
+        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(account.watermark.or(account.settled_up_to), now));
     }
 }
 

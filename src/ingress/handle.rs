@@ -16,11 +16,13 @@ use super::stamp::Stamp;
 use crate::domain::device::Device;
 use crate::domain::fact::{EventId, Site};
 use crate::port::clock::Clock;
-use crate::port::intake::{Intake, NotDurable};
+use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Body, Unreadable};
 use crate::wire::envelope::{BodyForm, Envelope};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Lines in the log for each reason to refuse a request.
+const REFUSALS_TOLD_PER_SECOND: u32 = 20;
 /// How long a phone is asked to wait; most never come back.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
@@ -36,6 +38,7 @@ pub struct Ingress {
     pub limits: Limits,
     per_device: Mutex<RateLimit<Device>>,
     strangers: Mutex<RateLimit<IpAddr>>,
+    told: Mutex<RateLimit<&'static str>>,
 }
 
 /// Why a request is answered with anything but 200. The name is the code of the answer and the label of the count.
@@ -43,6 +46,8 @@ pub struct Ingress {
 enum Refusal {
     Method,
     NotFound,
+    /// Answered like a path that is none: a stranger learns nothing.
+    Stranger(&'static str),
     TooManyParameters,
     Nul,
     BadBody,
@@ -58,7 +63,7 @@ impl Refusal {
         match self {
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send events with GET or POST"),
             // One answer for a wrong path, a wrong token and a wrong network: a stranger learns nothing.
-            Refusal::NotFound => (StatusCode::NOT_FOUND, "not_found", "no such event, or not for you"),
+            Refusal::NotFound | Refusal::Stranger(_) => (StatusCode::NOT_FOUND, "not_found", "no such event, or not for you"),
             Refusal::TooManyParameters => (StatusCode::BAD_REQUEST, "too_many_parameters", "more than 64 parameters"),
             Refusal::Nul => (StatusCode::BAD_REQUEST, "nul_in_parameter", "a parameter contains a NUL"),
             Refusal::BadBody => (StatusCode::BAD_REQUEST, "bad_body", "the body cannot be read"),
@@ -76,14 +81,21 @@ impl Ingress {
     pub fn new(site: Site, access: Access, intake: Arc<dyn Intake>, clock: Arc<dyn Clock>, stamp: Stamp, limits: Limits) -> Ingress {
         let per_device = Mutex::new(RateLimit::new(limits.per_device_per_second, limits.per_device_burst));
         let strangers = Mutex::new(RateLimit::new(limits.strangers_per_second, limits.strangers_per_second));
-        Ingress { site, access: RwLock::new(access), intake, clock, stamp, limits, per_device, strangers }
+        let told = Mutex::new(RateLimit::new(REFUSALS_TOLD_PER_SECOND, REFUSALS_TOLD_PER_SECOND));
+        Ingress { site, access: RwLock::new(access), intake, clock, stamp, limits, per_device, strangers, told }
     }
 
     /// Answers one request. Every refusal is counted and told once; numbers and tokens never appear in what is told.
-    pub(super) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let from = self.origin(peer, &request);
         let patience = Duration::from_millis(self.limits.request_timeout_ms);
-        let answered = tokio::time::timeout(patience, self.accept(from, request)).await.unwrap_or(Err(Refusal::Timeout));
+        let ingress = Arc::clone(&self);
+        // On its own: a phone that does not wait for the answer has said what it had to say.
+        let accepted = tokio::spawn(async move { tokio::time::timeout(patience, ingress.accept(from, request)).await });
+        let answered = match accepted.await {
+            Ok(in_time) => in_time.unwrap_or(Err(Refusal::Timeout)),
+            Err(_) => Err(Refusal::NotDurable),
+        };
         match answered {
             Ok(id) => {
                 metrics::counter!("cordboard_ingress_accepted_total").increment(1);
@@ -91,8 +103,12 @@ impl Ingress {
             }
             Err(refusal) => {
                 let (status, code, message) = refusal.answer();
-                metrics::counter!("cordboard_ingress_refused_total", "reason" => code).increment(1);
-                tracing::warn!(%from, reason = code, "request refused");
+                let reason = if let Refusal::Stranger(why) = refusal { why } else { code };
+                metrics::counter!("cordboard_ingress_refused_total", "reason" => reason).increment(1);
+                // Each is counted; in a flood the log says enough about some.
+                if self.told.lock().unwrap_or_else(PoisonError::into_inner).admit(reason, self.clock.now()) {
+                    tracing::warn!(%from, reason, "request refused");
+                }
                 let mut response = json(status, &serde_json::json!({ "status": "error", "code": code, "message": message }));
                 if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
                     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
@@ -129,7 +145,7 @@ impl Ingress {
         if !self.per_device.lock().unwrap_or_else(PoisonError::into_inner).admit(device, self.clock.now()) {
             return Err(Refusal::TooManyRequests);
         }
-        let id = self.keep(from, &without_token(&target, token.as_deref()), &body, form).await?;
+        let id = self.keep(from, &grandstream::without_token(&target), &body, form).await?;
         for oddity in oddities {
             metrics::counter!("cordboard_ingress_odd_total", "what" => oddity).increment(1);
         }
@@ -154,12 +170,16 @@ impl Ingress {
     /// Network and token. A stranger who tries many tokens is slowed down by address.
     fn admit(&self, from: IpAddr, token: Option<&str>, device: Option<&Device>) -> Result<(), Refusal> {
         let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
-        let known = access.allows_network(from) && device.map_or(access.keys.is_empty(), |device| access.allows(token, device));
-        if known {
-            return Ok(());
-        }
+        let why = match device {
+            _ if !access.allows_network(from) => "strange_network",
+            Some(device) if access.allows(token, device) => return Ok(()),
+            Some(_) => "wrong_token",
+            None if access.keys.is_empty() => return Ok(()),
+            // Whose token it might be nobody knows.
+            None => "unreadable_stranger",
+        };
         let patient = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).admit(from, self.clock.now());
-        Err(if patient { Refusal::NotFound } else { Refusal::TooManyRequests })
+        Err(if patient { Refusal::Stranger(why) } else { Refusal::TooManyRequests })
     }
 
     async fn read_body(&self, request: Request<Incoming>, form: BodyForm) -> Result<String, Refusal> {
@@ -176,20 +196,14 @@ impl Ingress {
         let site = self.access.read().unwrap_or_else(PoisonError::into_inner).site_of(from).unwrap_or(&self.site).clone();
         let receipt = self.stamp.receive();
         let envelope = Envelope::new(receipt.id, receipt.at, &site, Some(from), target, body, form);
-        match self.intake.keep(envelope.encode()).await {
-            Ok(()) => Ok(receipt.id),
-            Err(error) => {
-                let full = matches!(error, NotDurable::Full);
-                tracing::error!(%error, full, "an event could not be kept; free space in the journal's folder, or give it another one");
-                Err(Refusal::NotDurable)
-            }
-        }
+        // Why it is not, the journal says once for all.
+        self.intake.keep(envelope.encode()).await.map(|()| receipt.id).map_err(|_| Refusal::NotDurable)
     }
 }
 
 fn form_of(request: &Request<Incoming>) -> BodyForm {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    match (request.method() == Method::POST, content_type.split(';').next().unwrap_or("").trim()) {
+    match (request.method() == Method::POST, content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str()) {
         (true, "application/json") => BodyForm::Json,
         (true, "application/x-www-form-urlencoded") => BodyForm::Form,
         _ => BodyForm::None,
@@ -202,14 +216,6 @@ fn refusal_of(error: Unreadable) -> Refusal {
         Unreadable::TooManyParameters => Refusal::TooManyParameters,
         Unreadable::Nul => Refusal::Nul,
         Unreadable::BadJson => Refusal::BadBody,
-    }
-}
-
-/// The target as it is stored: a token is nobody's business after it was checked.
-fn without_token(target: &str, token: Option<&str>) -> String {
-    match token {
-        Some(token) => target.replacen(&format!("/{token}/"), "/", 1),
-        None => target.to_owned(),
     }
 }
 

@@ -91,6 +91,8 @@ async fn connection(socket: TcpStream, from: SocketAddr, seat: Seat, ingress: Ar
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // A phone may close its side as soon as it has said everything.
+        .half_close(true)
         .header_read_timeout(Duration::from_millis(limits.head_timeout_ms))
         .max_buf_size(limits.head_bytes.max(8 * 1024))
         .max_headers(limits.headers);

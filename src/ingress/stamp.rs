@@ -7,6 +7,9 @@ use crate::domain::fact::EventId;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 
+/// While the clock is behind, of so much time one part is left out.
+const SLOWER: i64 = 10;
+
 pub struct Stamp {
     clock: Arc<dyn Clock>,
     given: Mutex<Given>,
@@ -15,6 +18,8 @@ pub struct Stamp {
 #[derive(Debug)]
 struct Given {
     last: At,
+    /// When it was given, by a clock that nobody can set.
+    last_steady: Span,
     /// Instants of requests that are not durable yet.
     under_way: BTreeSet<At>,
 }
@@ -30,13 +35,14 @@ impl Stamp {
     /// Goes on after the last instant that was given before.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, last: At) -> Stamp {
-        Stamp { clock, given: Mutex::new(Given { last, under_way: BTreeSet::new() }) }
+        let last_steady = clock.steady();
+        Stamp { clock, given: Mutex::new(Given { last, last_steady, under_way: BTreeSet::new() }) }
     }
 
     /// The instant and the id of a request that is received now.
     pub fn receive(&self) -> Receipt<'_> {
         let mut given = self.given();
-        let at = next(&mut given, self.clock.now());
+        let at = next(&mut given, &*self.clock);
         given.under_way.insert(at);
         let seconds = u64::try_from(at.0.div_euclid(1_000_000)).unwrap_or(0);
         let nanos = u32::try_from(at.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
@@ -49,7 +55,7 @@ impl Stamp {
         let mut given = self.given();
         match given.under_way.first() {
             Some(first) => *first - Span(1),
-            None => next(&mut given, self.clock.now()),
+            None => next(&mut given, &*self.clock),
         }
     }
 
@@ -59,8 +65,13 @@ impl Stamp {
     }
 }
 
-fn next(given: &mut Given, now: At) -> At {
-    given.last = now.max(given.last + Span(1));
+/// The next instant: what the clock shows. A clock behind the last instant was set back: then time goes on from there, a little slower than
+/// it passes, so that spans stay what they are and the clock catches up.
+fn next(given: &mut Given, clock: &dyn Clock) -> At {
+    let (now, steady) = (clock.now(), clock.steady());
+    let passed = (steady.0 - given.last_steady.0).max(0);
+    given.last = now.max(given.last + Span((passed - passed / SLOWER).max(1)));
+    given.last_steady = steady;
     given.last
 }
 
@@ -76,17 +87,39 @@ mod tests {
 
     use super::*;
 
-    struct Hand(AtomicI64);
+    /// What the clock on the wall shows, and what the steady one does.
+    struct Hand(AtomicI64, AtomicI64);
 
     impl Clock for Hand {
         fn now(&self) -> At {
             At(self.0.load(Ordering::Relaxed))
         }
+
+        fn steady(&self) -> Span {
+            Span(self.1.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_time_goes_on_and_the_clock_catches_up() {
+        let clock = Arc::new(Hand(AtomicI64::new(3_600_000_000), AtomicI64::new(0)));
+        let stamp = Stamp::new(clock.clone(), At(0));
+        let first = stamp.receive().at;
+        clock.0.store(0, Ordering::Relaxed);
+        let pass = |seconds: i64| {
+            clock.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+            clock.1.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+            stamp.receive().at
+        };
+        assert_eq!(pass(10), first + Span::seconds(9));
+        let late = pass(36_000);
+        assert_eq!(late, At(36_010 * 1_000_000), "it has caught up");
+        assert_eq!(pass(10), late + Span::seconds(10));
     }
 
     #[test]
     fn instants_never_go_back_and_ids_are_of_their_time() {
-        let clock = Arc::new(Hand(AtomicI64::new(5_000_000)));
+        let clock = Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0)));
         let stamp = Stamp::new(clock.clone(), At(4_000_000));
         let first = stamp.receive();
         clock.0.store(1_000_000, Ordering::Relaxed);
@@ -99,7 +132,7 @@ mod tests {
 
     #[test]
     fn no_promise_goes_beyond_a_request_that_is_not_durable() {
-        let stamp = Stamp::new(Arc::new(Hand(AtomicI64::new(5_000_000))), At(0));
+        let stamp = Stamp::new(Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0))), At(0));
         let first = stamp.receive();
         let second = stamp.receive();
         assert_eq!(stamp.promise(), first.at - Span(1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Ingress;
@@ -17,15 +17,14 @@ const JUMP_MIN: Span = Span::seconds(1);
 pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToken, alive: impl Fn() + Send) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let began = Instant::now();
     let mut clocks = Clocks::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let steady = Span(i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX));
-        if let Some(jump) = clocks.jump(ingress.clock.now(), steady) {
+        let now = ingress.clock.now();
+        if let Some(jump) = clocks.jump(now, ingress.clock.steady()) {
             metrics::counter!("cordboard_ingress_clock_jumps_total").increment(1);
             tracing::warn!(
                 jump_ms = jump.0 / 1_000,
@@ -33,7 +32,10 @@ pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToke
             );
         }
         // What cannot be kept is told by the journal: time stands still meanwhile.
-        let _kept = ingress.intake.keep_tick(Message::Tick(ingress.stamp.promise()).encode()).await;
+        let promise = ingress.stamp.promise();
+        metrics::gauge!("cordboard_ingress_clock_ahead_seconds")
+            .set(Duration::from_micros((promise - now).0.max(0).unsigned_abs()).as_secs_f64());
+        let _kept = ingress.intake.keep_tick(Message::Tick(promise).encode()).await;
         alive();
     }
 }

@@ -30,12 +30,24 @@ impl Worker {
         books: Arc<Books>,
     ) -> Result<Worker, WorkerError> {
         let standing = ledger.take_over().await?;
+        Ok(Worker::with(standing, inbox, ledger, fanout, policies, books))
+    }
+
+    /// Goes on from where the ledger stands.
+    pub fn with(
+        standing: Standing,
+        inbox: Box<dyn Inbox>,
+        ledger: Arc<dyn Ledger>,
+        fanout: Arc<dyn Fanout>,
+        policies: Policies,
+        books: Arc<Books>,
+    ) -> Worker {
         let watermark = standing.watermark.unwrap_or(At::START);
         let (sites, fragments, told) = (BTreeMap::new(), HashSet::new(), standing.told);
         let stop = CancellationToken::new();
         let mut worker = Worker { inbox, ledger, fanout, policies, sites, watermark, fragments, told, books, stop };
         worker.restore(standing);
-        Ok(worker)
+        worker
     }
 
     /// Forgets everything and begins where the last commit left off.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cordboard::domain::fact::{Fact, Site};
 use cordboard::domain::policy::Policy;
-use cordboard::domain::time::At;
+use cordboard::domain::time::{At, Span};
 use cordboard::ingress::auth::Access;
 use cordboard::ingress::stamp::Stamp;
 use cordboard::ingress::{Ingress, Limits, serve};
@@ -34,6 +34,10 @@ pub struct StandingClock;
 impl Clock for StandingClock {
     fn now(&self) -> At {
         At(1_767_225_600_000_000)
+    }
+
+    fn steady(&self) -> Span {
+        Span(0)
     }
 }
 

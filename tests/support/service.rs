@@ -89,6 +89,15 @@ impl Service {
         }
     }
 
+    /// Whether the lines of the log since it was last read contain this.
+    pub fn log_has(&self, expected: &str) -> bool {
+        self.log.try_iter().any(|line| line.contains(expected))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap().success());
     }

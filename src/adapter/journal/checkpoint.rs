@@ -49,15 +49,22 @@ fn load(folder: &Path) -> io::Result<Position> {
     };
     let mut numbers = text.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(Ok(segment)), Some(Ok(offset)), None) => Ok(Position { segment, offset }),
+        (Some(Ok(segment)), Some(Ok(offset)), Some(Ok(sum))) if u64::from(checksum(segment, offset)) == sum => {
+            Ok(Position { segment, offset })
+        }
         _ => Ok(Position::default()),
     }
+}
+
+/// A place that was never written down must not look like one.
+fn checksum(segment: u64, offset: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&segment.to_le_bytes()), &offset.to_le_bytes())
 }
 
 pub(super) fn store(folder: &Path, position: Position) -> io::Result<()> {
     let fresh = folder.join("checkpoint.new");
     let mut file = File::create(&fresh)?;
-    writeln!(file, "{} {}", position.segment, position.offset)?;
+    writeln!(file, "{} {} {}", position.segment, position.offset, checksum(position.segment, position.offset))?;
     file.sync_data()?;
     fs::rename(&fresh, folder.join(NAME))?;
     sync_folder(folder)

@@ -41,6 +41,11 @@ impl Follower {
         Ok(Follower { folder: folder.to_owned(), durable, next: start, released: start, done: start, open: None })
     }
 
+    /// Reads everything again that is still there.
+    pub(super) fn rewind(&mut self) {
+        (self.next, self.done, self.open) = (Position::default(), Position::default(), None);
+    }
+
     /// Waits until there is something to read. Returns whether there will ever be.
     pub async fn wait(&mut self) -> bool {
         let next = self.next;

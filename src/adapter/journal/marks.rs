@@ -43,6 +43,11 @@ impl Marks {
         self.settled.fetch_max(sequence, Ordering::AcqRel);
     }
 
+    /// So many records before the end are to be read again.
+    pub(super) fn rewind(&self, records: u64) {
+        self.settled.store(self.written.load(Ordering::Acquire).saturating_sub(records), Ordering::Release);
+    }
+
     /// Records that are durable and not done with.
     pub(super) fn depth(&self) -> u64 {
         let settled = self.settled.load(Ordering::Acquire);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::marks::Marks;
-use super::{Follower, Journal, Position, Refused};
+use super::{Follower, Journal, Opened, Position, Refused};
+use crate::port::books::Books;
 use crate::port::intake::{Backlog, Inbox, InboxError, Intake, NotDurable};
 
 impl Intake for Journal {
@@ -57,6 +58,7 @@ pub struct JournalInbox {
     marks: Arc<Marks>,
     /// The end of the last record that was handed out, and its number.
     handed_out: (Position, u64),
+    checkpoint_fails: bool,
 }
 
 impl JournalInbox {
@@ -65,7 +67,21 @@ impl JournalInbox {
     /// # Errors
     /// When the checkpoint cannot be read.
     pub fn new(journal: &Journal) -> std::io::Result<JournalInbox> {
-        Ok(JournalInbox { follower: journal.follow()?, marks: Arc::clone(&journal.marks), handed_out: (Position::default(), 0) })
+        Ok(JournalInbox {
+            follower: journal.follow()?,
+            marks: Arc::clone(&journal.marks),
+            handed_out: (Position::default(), 0),
+            checkpoint_fails: false,
+        })
+    }
+}
+
+impl JournalInbox {
+    /// Begins at the very beginning of what there is: for a database that is not the one it was read into.
+    pub fn rewind(&mut self, journal: &Opened, books: &Books) {
+        self.follower.rewind();
+        self.marks.rewind(journal.records);
+        books.found(journal.records - journal.waiting);
     }
 }
 
@@ -88,8 +104,15 @@ impl Inbox for JournalInbox {
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         let (position, sequence) = self.handed_out;
         self.marks.settled(sequence);
-        let released = tokio::task::block_in_place(|| self.follower.release(position));
-        Box::pin(std::future::ready(released.map_err(|error| InboxError(error.to_string()))))
+        // A checkpoint only saves reading again what is known already: without it the work goes on.
+        match tokio::task::block_in_place(|| self.follower.release(position)) {
+            Ok(()) => self.checkpoint_fails = false,
+            Err(error) if !std::mem::replace(&mut self.checkpoint_fails, true) => {
+                tracing::error!(%error, "the journal's checkpoint cannot be written, and nothing of the journal is deleted until it can; look into its folder");
+            }
+            Err(_) => {}
+        }
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn close(&mut self) -> Result<(), InboxError> {

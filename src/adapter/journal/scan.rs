@@ -28,12 +28,13 @@ pub(super) struct End {
 /// Reads all segments and cuts the torn tail of the last one; damaged stretches are copied aside and left for readers to skip.
 pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
     let (opened, end) = look(folder)?;
+    // Before anything is cut.
+    set_aside(folder, &opened.damages)?;
     if opened.torn_bytes > 0 {
         let file = OpenOptions::new().write(true).open(segment_path(folder, end.position.segment))?;
         file.set_len(end.position.offset)?;
         file.sync_all()?;
     }
-    set_aside(folder, &opened.damages)?;
     Ok((opened, end))
 }
 
@@ -52,6 +53,10 @@ pub(super) fn look(folder: &Path) -> io::Result<(Opened, End)> {
         end.total_bytes += kept as u64;
     }
     end.next_sequence = scan.next_sequence;
+    if scan.released > end.position {
+        // A checkpoint of another journal: everything is read, as the follower does.
+        scan.opened.waiting = scan.opened.records;
+    }
     Ok((scan.opened, end))
 }
 
@@ -81,14 +86,21 @@ impl Scan {
                 continue;
             }
             let next = record::next_readable(bytes, place + 1);
-            // Nothing readable follows: in the last segment a crash tore the append that nobody was answered for.
             if next.is_none() && is_last {
                 kept = place;
-                break;
+                // What a crash tears off is a beginning, or blocks that were never filled: nobody was answered for it. A record that is all
+                // there and wrong may have been answered for.
+                let torn = record::decode(&bytes[place..]) == Found::Incomplete || bytes[place..].iter().all(|byte| *byte == 0);
+                if torn {
+                    break;
+                }
             }
             let next = next.unwrap_or(bytes.len());
             self.opened.damages.push(Damage { segment: path.to_owned(), offset: place as u64, bytes: (next - place) as u64 });
             place = next;
+            if kept < bytes.len() {
+                break;
+            }
         }
         if let Some(payload) = last {
             self.opened.last = Some(payload.to_vec());

@@ -3,17 +3,17 @@
 mod read;
 mod rows;
 mod write;
+mod writer;
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
-use tokio::sync::Mutex;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::port::ledger::LedgerError;
+use writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -27,8 +27,7 @@ const NOT_FOR_THIS_TABLE: [i32; 4] = [18, 19, 20, 25];
 
 /// The database file, open.
 pub struct SqliteLedger {
-    /// The one connection that writes. Statements of two tasks never mix in a transaction.
-    writer: Mutex<SqliteConnection>,
+    writer: Writer,
     readers: SqlitePool,
     owner: String,
 }
@@ -44,26 +43,42 @@ pub struct MigrationStatus {
 impl SqliteLedger {
     /// Opens the database at a path, making the file if there is none. Migrations are the caller's decision.
     pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::from_str("sqlite::memory:")?;
-        let options = options
+        let options = SqliteConnectOptions::new()
             .filename(path)
-            .in_memory(false)
-            .shared_cache(false)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .disable_statement_logging();
-        let writer = options.connect().await?;
+        let writer = Writer::open(options.clone()).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.read_only(true)).await?;
-        Ok(SqliteLedger { writer: Mutex::new(writer), readers, owner: uuid::Uuid::now_v7().to_string() })
+        Ok(SqliteLedger { writer, readers, owner: uuid::Uuid::now_v7().to_string() })
+    }
+
+    /// Opens a database that exists, to be read as it stands at one moment, whatever is written meanwhile.
+    pub async fn open_as_it_stands(path: &Path) -> Result<SqliteLedger, LedgerError> {
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
+        let writer = Writer::open(options.clone()).await?;
+        // One connection, in one transaction that never ends: everything is read from the same moment.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(|connection, _| Box::pin(async move { sqlx::query("BEGIN").execute(connection).await.map(|_| ()) }));
+        let readers = pool.connect_with(options.read_only(true)).await?;
+        Ok(SqliteLedger { writer, readers, owner: uuid::Uuid::now_v7().to_string() })
     }
 
     /// Brings the database up to date.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
-        let mut writer = self.writer.lock().await;
-        MIGRATIONS.run(&mut *writer).await.map_err(|error| LedgerError::Corrupt(error.to_string()))
+        let mut writer = self.writer.lease().await?;
+        MIGRATIONS.run(&mut *writer).await.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            other => LedgerError::Corrupt(other.to_string()),
+        })?;
+        writer.give_back();
+        Ok(())
     }
 
     /// Which migrations there are, and which the database has.
@@ -72,27 +87,47 @@ impl SqliteLedger {
             .fetch_all(&self.readers)
             .await
             .or_else(|error| if is_missing_table(&error) { Ok(Vec::new()) } else { Err(LedgerError::from(error)) })?;
-        let up = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
-        Ok(up
-            .map(|migration| MigrationStatus {
-                version: migration.version,
-                description: migration.description.to_string(),
-                applied: applied.contains(&migration.version),
-            })
-            .collect())
+        Ok(SqliteLedger::all_migrations(&applied))
     }
 
-    /// What a look through the whole file finds wrong with it.
+    /// The migrations there are, with those that a database has.
+    #[must_use]
+    pub fn all_migrations(applied: &[i64]) -> Vec<MigrationStatus> {
+        let up = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
+        up.map(|migration| MigrationStatus {
+            version: migration.version,
+            description: migration.description.to_string(),
+            applied: applied.contains(&migration.version),
+        })
+        .collect()
+    }
+
+    /// What a look through the whole file finds wrong with it, and whether it takes writes.
     pub async fn trouble(&self) -> Result<Option<String>, LedgerError> {
         let told: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.readers).await?;
-        Ok((told != "ok").then_some(told))
+        if told != "ok" {
+            return Ok(Some(told));
+        }
+        let mut writer = self.writer.lease().await?;
+        writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+        writer.give_back();
+        Ok(None)
+    }
+
+    /// Whether a newer version of this program has changed the tables.
+    pub async fn is_from_the_future(&self) -> Result<bool, LedgerError> {
+        let ours = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let theirs: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&self.readers)
+            .await
+            .or_else(|error| if is_missing_table(&error) { Ok(None) } else { Err(LedgerError::from(error)) })?;
+        Ok(theirs > ours)
     }
 
     /// Finishes what is under way and closes the file.
     pub async fn close(self) {
         self.readers.close().await;
-        // Whatever was committed is on disk; a close that fails loses nothing.
-        let _closed = sqlx::Connection::close(self.writer.into_inner()).await;
+        self.writer.close().await;
     }
 }
 

@@ -54,18 +54,19 @@ const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, cal
 impl Ledger for SqliteLedger {
     fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
-            Ok(take_over(&mut writer, &self.owner).await?)
+            let mut writer = self.writer.lease().await?;
+            let standing = take_over(&mut writer, &self.owner).await?;
+            writer.give_back();
+            Ok(standing)
         })
     }
 
     fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
             let known: Vec<String> =
                 sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
                     .bind(rows::ids(ids))
-                    .fetch_all(&mut *writer)
+                    .fetch_all(&self.readers)
                     .await?;
             let known: std::collections::HashSet<String> = known.into_iter().collect();
             Ok(ids.iter().copied().filter(|id| !known.contains(&id.to_string())).collect())
@@ -74,13 +75,15 @@ impl Ledger for SqliteLedger {
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
+            let mut writer = self.writer.lease().await?;
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
             if !owns(&mut transaction, &self.owner, changes.watermark).await? {
                 return Err(LedgerError::Fenced);
             }
             write(&mut transaction, changes).await?;
-            Ok(transaction.commit().await?)
+            transaction.commit().await?;
+            writer.give_back();
+            Ok(())
         })
     }
 

@@ -6,4 +6,4 @@ mod request;
 
 pub use names::kind_of;
 pub use report::{NoDevice, Report};
-pub use request::{Body, Request, Unreadable};
+pub use request::{Body, Request, Unreadable, without_token};

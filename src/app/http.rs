@@ -1,0 +1,79 @@
+//! Serving people and operations: only so many connections at once, silent ones are closed, and after the stop nobody is waited for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections of one listener; those of phones are counted apart, and no page may take their place.
+const CONNECTIONS_MAX: usize = 2_048;
+/// To send a request's head, and between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers under way may take after the stop.
+const GRACE: Duration = Duration::from_millis(500);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// Serves until `stop`, then gives what is under way a moment.
+pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: CancellationToken) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    loop {
+        let seat = tokio::select! {
+            seat = Arc::clone(&seats).acquire_owned() => seat,
+            () = stop.cancelled() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                connections.spawn(async move {
+                    let _seat = seat;
+                    connection(socket, router, stop).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    connections.close();
+    // Event streams never end by themselves.
+    let _all_ended = tokio::time::timeout(GRACE, connections.wait()).await;
+}
+
+async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+    let _without = socket.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let served = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router)).with_upgrades();
+    tokio::pin!(served);
+    tokio::select! {
+        // A browser that went away is no failure.
+        _ended = served.as_mut() => {}
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            let _ended = served.await;
+        }
+    }
+}
+
+/// What everybody is answered before there is anything to show.
+pub(super) fn waiting() -> Router {
+    Router::new().fallback(|| async {
+        let body = "{\"status\":\"error\",\"code\":\"starting\",\"message\":\"waiting for the database; events are kept meanwhile\"}\n";
+        (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body)
+    })
+}
