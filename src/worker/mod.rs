@@ -3,6 +3,8 @@
 
 mod handle;
 mod poison;
+mod read;
+mod reconstruct;
 mod recover;
 mod refold;
 
@@ -19,7 +21,7 @@ use crate::domain::time::At;
 use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::{Inbox, InboxError};
-use crate::port::ledger::{Changes, Ledger, LedgerError};
+use crate::port::ledger::{Ledger, LedgerError};
 use crate::wire::policy_file::Policies;
 
 /// Messages handled in one transaction.
@@ -115,12 +117,5 @@ impl Worker {
             }
             back_off = (back_off * 2).min(BACK_OFF_MAX);
         }
-    }
-
-    async fn commit(&self, changes: &Changes) -> Result<(), WorkerError> {
-        let began = tokio::time::Instant::now();
-        self.insist("commit", || self.ledger.commit(changes)).await?;
-        metrics::histogram!("cordboard_worker_commit_seconds").record(began.elapsed().as_secs_f64());
-        Ok(())
     }
 }

@@ -1,0 +1,59 @@
+//! Messages become facts, the watermark, or dead letters; and which of the facts are new.
+
+use std::collections::HashSet;
+
+use super::poison::Part;
+use super::{Worker, WorkerError};
+use crate::domain::fact::{EventId, Fact};
+use crate::port::books::Settled;
+use crate::port::ledger::{Changes, Dead, Received};
+use crate::wire::envelope::{BadEnvelope, Envelope};
+use crate::wire::message::Message;
+
+impl Worker {
+    /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
+    pub(super) fn read(&self, messages: &[Part]) -> (Changes, Settled) {
+        let (mut changes, mut settled) = (Changes::default(), Settled::default());
+        metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
+        for Part { message, poison } in messages {
+            if let Some(reason) = poison {
+                changes.dead.push(Dead { message: message.clone(), reason: reason.clone() });
+                continue;
+            }
+            let read = Message::decode(message).and_then(|decoded| {
+                settled.up_to = settled.up_to.max(Some(decoded.at()));
+                match decoded {
+                    Message::Report(envelope) => self.fact(&envelope).map(Some),
+                    Message::Tick(at) => {
+                        settled.ticks += 1;
+                        changes.watermark = changes.watermark.max(Some(at));
+                        Ok(None)
+                    }
+                }
+            });
+            match read {
+                Ok(Some(fact)) => changes.facts.push(Received { fact, message: message.clone() }),
+                Ok(None) => {}
+                Err(error) => changes.dead.push(Dead { message: message.clone(), reason: error.to_string() }),
+            }
+        }
+        settled.dead = changes.dead.len() as u64;
+        (changes, settled)
+    }
+
+    pub(super) fn fact(&self, envelope: &Envelope) -> Result<Fact, BadEnvelope> {
+        envelope.fact(|site| self.policies.of(site))
+    }
+
+    /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.
+    pub(super) async fn drop_known(&self, changes: &mut Changes) -> Result<u64, WorkerError> {
+        if changes.facts.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<EventId> = changes.facts.iter().map(|received| received.fact.id).collect();
+        let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&ids)).await?.into_iter().collect();
+        let received = changes.facts.len();
+        changes.facts.retain(|received| unknown.remove(&received.fact.id));
+        Ok((received - changes.facts.len()) as u64)
+    }
+}

@@ -1,0 +1,48 @@
+//! What new facts and the watermark make of the calls, and what is to be told of it.
+
+use std::collections::BTreeMap;
+
+use super::{Worker, WorkerError, poison};
+use crate::domain::fact::{Fact, Site};
+use crate::domain::time::At;
+use crate::domain::{Delta, Timeline};
+use crate::port::fanout::News;
+use crate::port::ledger::Changes;
+use crate::wire::news;
+
+impl Worker {
+    /// The pure part: what these facts and the watermark make of the calls.
+    pub(super) async fn reconstruct(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+        let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
+        for received in &changes.facts {
+            by_site.entry(received.fact.site.clone()).or_default().push(received.fact.clone());
+        }
+        self.watermark = self.watermark.max(changes.watermark.unwrap_or(At::START));
+        let quiet: Vec<Site> = self.sites.keys().filter(|site| !by_site.contains_key(site)).cloned().collect();
+        by_site.extend(quiet.into_iter().map(|site| (site, Vec::new())));
+        for (site, facts) in by_site {
+            let policy = self.policies.of(&site).clone();
+            let timeline = self.sites.entry(site.clone()).or_insert_with(|| Timeline::new(site.clone(), policy));
+            let mut delta = poison::guarded(|| timeline.apply(facts, self.watermark))?;
+            if !delta.late.is_empty() {
+                delta = self.refold(&site, delta, changes).await?;
+            }
+            self.collect(delta, changes);
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, delta: Delta, changes: &mut Changes) {
+        let records =
+            delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
+        let calls: Vec<_> = records.filter(|(record, _)| !self.fragments.contains(&record.id)).collect();
+        for notice in delta.notices.into_iter().filter(|notice| !self.fragments.contains(&notice.call)) {
+            let record = calls.iter().rev().find(|(record, _)| record.id == notice.call).map(|(record, _)| record);
+            self.told += 1;
+            let data = news::text(notice.call, record).into();
+            changes.news.push(News { number: self.told, kind: notice.kind, call: notice.call, data });
+        }
+        changes.calls.extend(calls);
+        changes.withdrawn.extend(delta.withdrawn.into_iter().filter(|call| !self.fragments.contains(call)));
+    }
+}
