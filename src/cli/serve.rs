@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
@@ -85,6 +86,7 @@ pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let metrics = telemetry::count().map_err(|error| Failure::Service(error.to_string()))?;
     let file = arguments.settings.config.clone();
     let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()));
+    allow_many_connections();
     let stop = Stop::default();
     block_on(async {
         tokio::spawn(listen_to_signals(stop.clone()));
@@ -96,6 +98,15 @@ pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+/// Every connection is an open file, and shells allow few of them unless asked.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as low as it was");
+    }
 }
 
 fn greet(service: &Service) -> io::Result<()> {

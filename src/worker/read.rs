@@ -38,6 +38,9 @@ impl Worker {
             }
         }
         settled.dead = changes.dead.len() as u64;
+        if settled.dead > 0 {
+            tracing::error!(messages = settled.dead, "messages hold no fact; they are kept as they came in the table `dead_events`");
+        }
         (changes, settled)
     }
 

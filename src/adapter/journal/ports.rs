@@ -116,6 +116,9 @@ impl Inbox for JournalInbox {
     }
 
     fn close(&mut self) -> Result<(), InboxError> {
-        self.follower.store().map_err(|error| InboxError(error.to_string()))
+        if let Err(error) = self.follower.store() {
+            tracing::warn!(%error, "the journal's checkpoint could not be written; what is known already is read again at the next start");
+        }
+        Ok(())
     }
 }
