@@ -238,6 +238,22 @@ fn a_service_manager_is_told_of_every_stage_and_fed() {
 }
 
 #[test]
+fn a_service_manager_is_not_kept_waiting_for_a_database() {
+    let data = used();
+    let manager = UnixDatagram::bind(data.path().join("manager")).unwrap();
+    let lock = Lock::take(data.path());
+    let mut command = command(data.path(), &["serve"], &[]);
+    command.env("NOTIFY_SOCKET", data.path().join("manager"));
+    let mut service = Service::begin(command);
+    let mut told = [0; 100];
+    let length = manager.recv(&mut told).unwrap();
+    assert!(told[..length].starts_with(b"READY=1"), "events are taken");
+    lock.release();
+    service.wait_until_ready();
+    service.stop();
+}
+
+#[test]
 fn what_cannot_start_says_why_on_one_line() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("file");

@@ -129,6 +129,8 @@ impl Service {
             tokio::spawn(ingress::tick(Arc::clone(&ingress), settings.ingress.tick(), stop.soft.clone(), watchdog())),
             tokio::spawn(reload::reload(ingress, addresses.ingress, reread, stop.soft.clone())),
         ];
+        // Events are taken from here on. A service manager that waited for the database, too, would end what can do its work.
+        ready();
 
         let waited = stop.hard.child_token();
         let waiting = tokio::spawn(http::serve(Arc::clone(&people), http::waiting(), waited.clone()));
@@ -170,7 +172,6 @@ impl Service {
         let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
         let serving = tokio::spawn(http::serve(self.people, gateway::router(self.gateway), stop.hard.clone()));
         let patience = tokio::spawn(stop.clone().lose_patience());
-        ready();
         let mut phones = self.phones;
         let worked = tokio::select! {
             // Asked to stop, the worker may already have read everything and ended.

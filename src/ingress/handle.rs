@@ -97,10 +97,7 @@ impl Ingress {
             Err(_) => Err(Refusal::NotDurable),
         };
         match answered {
-            Ok(id) => {
-                metrics::counter!("cordboard_ingress_accepted_total").increment(1);
-                json(StatusCode::OK, &serde_json::json!({ "status": "ok", "event_id": id.to_string() }))
-            }
+            Ok(id) => json(StatusCode::OK, &serde_json::json!({ "status": "ok", "event_id": id.to_string() })),
             Err(refusal) => {
                 let (status, code, message) = refusal.answer();
                 let reason = if let Refusal::Stranger(why) = refusal { why } else { code };
