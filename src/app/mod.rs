@@ -106,11 +106,11 @@ impl Service {
     /// Says what cannot be opened, and why.
     pub async fn start(settings: &Settings, surroundings: Surroundings) -> Result<Option<Service>, Failed> {
         let Surroundings { clock, metrics, reread, stop } = surroundings;
-        let phones = bind("the ingress", settings.ingress.listen).await?;
-        let people = Arc::new(bind("the gateway", settings.gateway.listen).await?);
-        let operations = Arc::new(bind("the operations listener", settings.operations.listen).await?);
-        let address = |listener: &TcpListener| listener.local_addr().map_err(Failed::Inbox);
-        let addresses = Addresses { ingress: address(&phones)?, gateway: address(&people)?, operations: address(&operations)? };
+        let (phones, ingress) = bind("the ingress", settings.ingress.listen).await?;
+        let (people, gateway) = bind("the gateway", settings.gateway.listen).await?;
+        let (signs, operations) = bind("the operations listener", settings.operations.listen).await?;
+        let addresses = Addresses { ingress, gateway, operations };
+        let people = Arc::new(people);
         tracing::info!(ingress = %addresses.ingress, gateway = %addresses.gateway, operations = %addresses.operations, "listening");
 
         let (journal, found, last_instant) = open_journal(settings, clock.now())?;
@@ -123,7 +123,7 @@ impl Service {
 
         let query = Arc::new(OnceLock::new());
         let health = Health { query: Arc::clone(&query), backlog, books: Arc::clone(&books), clock, metrics };
-        let operations = tokio::spawn(http::serve(operations, gateway::operations_router(health), stop.hard.clone()));
+        let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
         let phones = [
             tokio::spawn(ingress::serve(phones, Arc::clone(&ingress), stop.soft.clone())),
             tokio::spawn(ingress::tick(Arc::clone(&ingress), settings.ingress.tick(), stop.soft.clone(), watchdog())),

@@ -16,16 +16,20 @@ use crate::config::Settings;
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::wire::message::Message;
+use crate::worker::BackOff;
 
-/// How long to wait before a database that is away is asked again.
-const DATABASE_AGAIN_MIN: Duration = Duration::from_millis(250);
-const DATABASE_AGAIN_MAX: Duration = Duration::from_secs(5);
+/// How long to wait at first before a database that is away is asked again.
+const DATABASE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Instants run ahead of the clock by no more than this while nothing is wrong.
 const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
 
-pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Failed> {
-    TcpListener::bind(address).await.map_err(|source| Failed::Bind { what, address, source })
+/// A listener, and the address it got.
+pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
+    let failed = |source| Failed::Bind { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// The journal, what was found in it, and the last instant that was given to anything in it.
@@ -74,22 +78,20 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Fai
 
 /// Does what needs the database, again and again while something else holds it or its disk is full. `None` when the stop came first.
 pub(super) async fn patiently<T>(stop: &CancellationToken, what: impl AsyncFn() -> Result<T, Failed>) -> Result<Option<T>, Failed> {
-    let mut wait = DATABASE_AGAIN_MIN;
+    let mut back_off = BackOff::from(DATABASE_AGAIN);
     loop {
         match what().await {
             Ok(done) => return Ok(Some(done)),
             Err(Failed::Ledger(LedgerError::Fenced)) => return Err(LedgerError::Fenced.into()),
             // Ending would help nobody: phones can be served without it.
             Err(Failed::Ledger(error)) => {
-                tracing::error!(%error, retry_in_ms = wait.as_millis(), "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
+                tracing::error!(%error, retry_in_ms = back_off.next.as_millis(), "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
             }
             Err(error) => return Err(error),
         }
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => return Ok(None),
+        if !back_off.wait(stop).await {
+            return Ok(None);
         }
-        wait = (wait * 2).min(DATABASE_AGAIN_MAX);
     }
 }
 

@@ -118,11 +118,7 @@ async fn all_wrong(ledger: &SqliteLedger, settings: &Settings, scope: &Scope) ->
 
 async fn wrong_of(ledger: &impl Ledger, policies: &Policies, site: &Site, watermark: At) -> Result<Vec<Wrong>, Failed> {
     let messages = ledger.messages(site, At::START, At::END).await?;
-    let fact = |message: &Vec<u8>| match Message::decode(message) {
-        Ok(Message::Report(envelope)) => envelope.fact(|site| policies.of(site)).ok(),
-        _ => None,
-    };
-    let facts: Vec<Fact> = messages.iter().filter_map(fact).collect();
+    let facts: Vec<Fact> = messages.iter().filter_map(|message| Message::fact(message, policies)).collect();
     let began: BTreeMap<EventId, At> = facts.iter().map(|fact| (fact.id, fact.at)).collect();
     let folded = Timeline::new(site.clone(), policies.of(site).clone()).apply(facts, watermark);
     let records = folded.changed.into_iter().map(|record| (record, false)).chain(folded.finished.into_iter().map(|record| (record, true)));

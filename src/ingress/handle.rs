@@ -17,7 +17,7 @@ use crate::domain::device::Device;
 use crate::domain::fact::{EventId, Site};
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
-use crate::provider::grandstream::{self, Body, Unreadable};
+use crate::provider::grandstream::{self, Unreadable};
 use crate::wire::envelope::{BodyForm, Envelope};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -125,15 +125,7 @@ impl Ingress {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let form = form_of(&request);
         let body = self.read_body(request, form).await?;
-        let body_of = |text: &'_ str| -> Result<grandstream::Request, Refusal> {
-            let body = match form {
-                BodyForm::None => Body::None,
-                BodyForm::Form => Body::Form(text.as_bytes()),
-                BodyForm::Json => Body::Json(text.as_bytes()),
-            };
-            grandstream::Request::read(&target, body).map_err(refusal_of)
-        };
-        let read = body_of(&body);
+        let read = grandstream::Request::read(&target, form.body(&body)).map_err(refusal_of);
         let device = read.as_ref().ok().and_then(|request| request.report.device());
         let token = read.as_ref().ok().and_then(|request| request.token.clone());
         self.admit(from, token.as_deref(), device.as_ref())?;

@@ -22,6 +22,18 @@ pub enum BodyForm {
     Json,
 }
 
+impl BodyForm {
+    /// The body as the provider reads it.
+    #[must_use]
+    pub fn body(self, text: &str) -> Body<'_> {
+        match self {
+            BodyForm::None => Body::None,
+            BodyForm::Form => Body::Form(text.as_bytes()),
+            BodyForm::Json => Body::Json(text.as_bytes()),
+        }
+    }
+}
+
 /// A request that was accepted.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -91,12 +103,7 @@ impl Envelope {
     /// Says why it states none.
     pub fn fact<'p>(&self, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Result<Fact, BadEnvelope> {
         let site = Site::parse(&self.site).ok_or(BadEnvelope::BadSite)?;
-        let body = match self.form {
-            BodyForm::None => Body::None,
-            BodyForm::Form => Body::Form(self.body.as_bytes()),
-            BodyForm::Json => Body::Json(self.body.as_bytes()),
-        };
-        let request = Request::read(&self.target, body)?;
+        let request = Request::read(&self.target, self.form.body(&self.body))?;
         let region = policy_of(&site).region;
         Ok(request.report.into_fact(EventId(self.id.as_u128()), At(self.at), site, request.kind, region)?)
     }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{BadEnvelope, Envelope};
+use super::policy_file::Policies;
+use crate::domain::fact::Fact;
 use crate::domain::time::At;
 
 /// A message of the journal.
@@ -37,6 +39,15 @@ impl Message {
         match serde_json::from_slice::<TickForm>(bytes) {
             Ok(TickForm { v: 1, tick }) => Ok(Message::Tick(At(tick))),
             _ => Envelope::decode(bytes).map(Message::Report),
+        }
+    }
+
+    /// The fact in a message that was stored; `None` where it holds none.
+    #[must_use]
+    pub fn fact(bytes: &[u8], policies: &Policies) -> Option<Fact> {
+        match Message::decode(bytes).ok()? {
+            Message::Report(envelope) => envelope.fact(|site| policies.of(site)).ok(),
+            Message::Tick(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The worker: messages in, calls out. One actor per partition; everything it decides is decided by the pure core, everything it does
 //! is done in `handle`.
 
+mod back_off;
 mod handle;
 mod poison;
 mod read;
@@ -24,10 +25,11 @@ use crate::port::intake::{Inbox, InboxError};
 use crate::port::ledger::{Ledger, LedgerError};
 use crate::wire::policy_file::Policies;
 
+pub use back_off::BackOff;
+
 /// Messages handled in one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 1_024;
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// Why a worker ends before it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +95,11 @@ impl Worker {
 
     /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing overtakes it.
     async fn insist<'a, T>(&self, what: &'static str, ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>) -> Result<T, WorkerError> {
-        let mut back_off = BACK_OFF_MIN;
+        let mut back_off = BackOff::from(BACK_OFF_MIN);
         loop {
             match ask().await {
                 Ok(done) => {
-                    if back_off > BACK_OFF_MIN {
+                    if back_off.next > BACK_OFF_MIN {
                         self.books.stuck(None);
                         tracing::info!(what, "the database answers again");
                     }
@@ -105,17 +107,15 @@ impl Worker {
                 }
                 Err(error @ LedgerError::Unavailable(_)) => {
                     self.books.stuck(Some(error.to_string()));
-                    tracing::error!(%error, what, retry_in_ms = back_off.as_millis(), "a batch waits for the database; check its disk and who else has it open");
+                    tracing::error!(%error, what, retry_in_ms = back_off.next.as_millis(), "a batch waits for the database; check its disk and who else has it open");
                     metrics::counter!("cordboard_worker_retries_total").increment(1);
                 }
                 Err(LedgerError::Rejected(reason)) => return Err(WorkerError::Poison(reason)),
                 Err(error) => return Err(error.into()),
             }
-            tokio::select! {
-                () = tokio::time::sleep(back_off) => {}
-                () = self.stop.cancelled() => return Err(WorkerError::Stopped),
+            if !back_off.wait(&self.stop).await {
+                return Err(WorkerError::Stopped);
             }
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
         }
     }
 }

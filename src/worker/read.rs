@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use super::poison::Part;
 use super::{Worker, WorkerError};
-use crate::domain::fact::{EventId, Fact};
+use crate::domain::fact::EventId;
 use crate::port::books::Settled;
 use crate::port::ledger::{Changes, Dead, Received};
-use crate::wire::envelope::{BadEnvelope, Envelope};
 use crate::wire::message::Message;
 
 impl Worker {
@@ -23,7 +22,7 @@ impl Worker {
             let read = Message::decode(message).and_then(|decoded| {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
                 match decoded {
-                    Message::Report(envelope) => self.fact(&envelope).map(Some),
+                    Message::Report(envelope) => envelope.fact(|site| self.policies.of(site)).map(Some),
                     Message::Tick(at) => {
                         settled.ticks += 1;
                         changes.watermark = changes.watermark.max(Some(at));
@@ -42,10 +41,6 @@ impl Worker {
             tracing::error!(messages = settled.dead, "messages hold no fact; they are kept as they came in the table `dead_events`");
         }
         (changes, settled)
-    }
-
-    pub(super) fn fact(&self, envelope: &Envelope) -> Result<Fact, BadEnvelope> {
-        envelope.fact(|site| self.policies.of(site))
     }
 
     /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.

@@ -63,14 +63,8 @@ impl Worker {
 
     fn restore(&mut self, standing: Standing) {
         let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
-        for message in &standing.messages {
-            let fact = Message::decode(message).ok().and_then(|message| match message {
-                Message::Report(envelope) => self.fact(&envelope).ok(),
-                Message::Tick(_) => None,
-            });
-            if let Some(fact) = fact {
-                facts.entry(fact.site.clone()).or_default().push(fact);
-            }
+        for fact in standing.messages.iter().filter_map(|message| Message::fact(message, &self.policies)) {
+            facts.entry(fact.site.clone()).or_default().push(fact);
         }
         let mut extensions: BTreeMap<Site, Vec<(Extension, At)>> = BTreeMap::new();
         for (site, extension, first_report) in standing.extensions {

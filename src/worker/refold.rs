@@ -45,10 +45,6 @@ impl Worker {
 
     async fn history(&self, site: &Site, from: At) -> Result<Vec<Fact>, WorkerError> {
         let messages = self.insist("history", || self.ledger.messages(site, from, At::END)).await?;
-        let fact = |message: &Vec<u8>| match Message::decode(message) {
-            Ok(Message::Report(envelope)) => self.fact(&envelope).ok(),
-            _ => None,
-        };
-        Ok(messages.iter().filter_map(fact).collect())
+        Ok(messages.iter().filter_map(|message| Message::fact(message, &self.policies)).collect())
     }
 }
