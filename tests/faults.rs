@@ -12,6 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use support::ledger::block_on;
@@ -92,9 +93,9 @@ fn a_second_signal_ends_at_once_what_a_first_one_would_wait_for() {
     let service = Service::start(data.path());
     let lock = Lock::take(data.path());
     let id = service.send("/gs/cti/incoming?mac=000b82000002&local=202&remote=+4930111333&c=b").unwrap();
-    service.signal("INT");
+    service.signal(Signal::INT);
     service.log_until("stopping");
-    service.signal("TERM");
+    service.signal(Signal::TERM);
     assert_eq!(service.ended().0, Some(0), "asked to, it ended");
     lock.release();
     Service::start(data.path()).stop();
@@ -112,7 +113,7 @@ fn phones_are_served_beside_a_damaged_database_and_the_operator_is_told() {
     service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
     let told = service.log_until("waiting for the database").pop().unwrap();
     assert!(told.contains("not a database"), "{told}");
-    service.signal("TERM");
+    service.signal(Signal::TERM);
     assert_eq!(service.ended().0, Some(0));
     let output = run(data.path(), &["doctor"]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -194,11 +195,11 @@ fn settings_that_cannot_be_read_again_change_nothing_and_those_that_can_do() {
     let mut service = Service::begin(command(data.path(), &["serve", "--config", path], &[]));
     service.wait_until_ready();
     write("[ingress]\nkeyss = 1");
-    service.signal("HUP");
+    service.signal(Signal::HUP);
     assert!(service.log_until("cannot be read again").pop().unwrap().contains("keyss"));
     assert!(service.send(&event(&old)).is_some() && service.metric("cordboard_reload_failures_total") == 1);
     write(&(key('a') + &key('b')));
-    service.signal("HUP");
+    service.signal(Signal::HUP);
     service.log_until("were read again");
     let new = token();
     assert!(
@@ -206,7 +207,7 @@ fn settings_that_cannot_be_read_again_change_nothing_and_those_that_can_do() {
         "both live while phones change over"
     );
     write(&key('b'));
-    service.signal("HUP");
+    service.signal(Signal::HUP);
     service.log_until("were read again");
     assert!(service.send(&event(&old)).is_none() && service.send(&event(&new)).is_some());
     service.stop();
@@ -232,7 +233,7 @@ fn a_service_manager_is_told_of_every_stage_and_fed() {
     wait_for("READY=1");
     wait_for("WATCHDOG=1");
     wait_for("WATCHDOG=1");
-    service.signal("TERM");
+    service.signal(Signal::TERM);
     wait_for("STOPPING=1");
     assert_eq!(service.ended().0, Some(0));
 }
@@ -342,7 +343,7 @@ fn no_number_no_name_and_no_token_is_ever_logged_or_counted() {
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let metrics = Service::get(service.operations, "/metrics").1;
     assert_eq!(events.until("call.answered").1["call"]["from"]["name"], "Canary Bird", "people see it");
-    service.signal("TERM");
+    service.signal(Signal::TERM);
     let (code, log) = service.ended();
     assert_eq!(code, Some(0));
     for canary in ["4930987654321", "Canary", "canary-secret", &token] {
@@ -352,9 +353,8 @@ fn no_number_no_name_and_no_token_is_ever_logged_or_counted() {
 }
 
 /// Sets how large a file of the process may become, as a full disk would.
-fn limit_files(service: &Service, bytes: &str) {
-    let done = Command::new("prlimit").args(["--pid", &service.pid().to_string(), &format!("--fsize={bytes}:")]).status().unwrap();
-    assert!(done.success());
+fn limit_files(service: &Service, bytes: Option<u64>) {
+    prlimit(Some(service.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_commit_that_fails_for_want_of_room_is_made_good_when_there_is_some() {
     service.wait_until_ready();
     let event = |n: usize| format!("/gs/cti/incoming?mac=000b8201{n:04}&local=3{n:03}&remote=+49302{n:05}&c={n}");
     let size = fs::metadata(data.path().join("cordboard.db-wal")).unwrap().len();
-    limit_files(&service, &(size + 20_000).to_string());
+    limit_files(&service, Some(size + 20_000));
     let mut sent = 0;
     while !service.log_has("waits for the database") {
         service.send(&event(sent)).unwrap();
@@ -379,7 +379,7 @@ fn a_commit_that_fails_for_want_of_room_is_made_good_when_there_is_some() {
     }
     assert_eq!(ready_state(&service).1["status"], "degraded");
     service.send(&event(sent)).unwrap();
-    limit_files(&service, "unlimited");
+    limit_files(&service, None);
     service.log_until("the database answers again");
     service.stop();
     assert_eq!(stored_events(data.path()).len(), sent + 2);
@@ -423,7 +423,7 @@ fn keys_that_are_gone_after_a_reload_do_not_open_the_door() {
     let mut service = Service::begin(command(data.path(), &["serve", "--config", config.to_str().unwrap()], &settings));
     service.wait_until_ready();
     fs::write(&config, "").unwrap();
-    service.signal("HUP");
+    service.signal(Signal::HUP);
     assert!(service.log_until("cannot be read again").pop().unwrap().contains("nobody is asked who they are"));
     let phones = ([127, 0, 0, 1], service.phones.port()).into();
     assert_eq!(Service::get(phones, "/gs/cti/incoming?mac=000b82000001&remote=1").0, 404);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub struct Service {
@@ -94,12 +95,12 @@ impl Service {
         self.log.try_iter().any(|line| line.contains(expected))
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
-    pub fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap().success());
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     pub fn get(address: SocketAddr, target: &str) -> (u16, String) {
@@ -145,7 +146,7 @@ impl Service {
 
     /// Asks the process to stop, and waits until it has: everything received before is worked on.
     pub fn stop(mut self) {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{:#?}", self.log.try_iter().collect::<Vec<_>>());
     }
 
