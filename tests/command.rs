@@ -1,5 +1,5 @@
 //! The commands as a person uses them: help, mistakes, streams and exit codes.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,6 +1,6 @@
 //! All call flows at once through the whole service: real requests, the journal, the worker, the database, the API. Only the clock is the
 //! test's, so that the flows take as long as they take without anybody waiting.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on must fail, and its numbers are small")]
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on must fail, and its numbers are small")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What goes wrong around the service: a database that is locked or damaged, a journal without room, settings that cannot be read, signals,
 //! a service manager. Phones are served as long as anything can be kept, and whoever operates it is told what to do.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

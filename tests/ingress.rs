@@ -1,5 +1,5 @@
 //! The ingress over raw sockets: what phones really send is accepted, with its fields right and its neighbours unharmed.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The ledger's conformance suite: what every adapter of the port must do. SQLite is the first to stand it.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

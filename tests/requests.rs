@@ -1,5 +1,4 @@
 //! Bad and odd requests over raw sockets, one case a line: what is answered, what is kept, and what it says.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The service as a process: what was answered with 200 is stored, once, whatever kills the process, and the records are what the facts
 //! make of them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

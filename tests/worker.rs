@@ -1,6 +1,6 @@
 //! The worker over a real ledger: restarts at any batch, repeated and late messages, and messages that are none, end in the records that
 //! a fold from scratch gives.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on must fail, and its numbers are small")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 

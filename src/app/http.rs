@@ -14,13 +14,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ingress::rest_after;
+
 /// Connections of one listener; those of phones are counted apart, and no page may take their place.
 const CONNECTIONS_MAX: usize = 2_048;
 /// To send a request's head, and between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers under way may take after the stop.
 const GRACE: Duration = Duration::from_millis(500);
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then gives what is under way a moment.
 pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: CancellationToken) {
@@ -43,10 +44,7 @@ pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: Canc
                     connection(socket, router, stop).await;
                 });
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
+            Err(error) => rest_after(&error).await,
         }
     }
     connections.close();

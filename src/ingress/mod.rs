@@ -10,5 +10,5 @@ pub mod stamp;
 mod tick;
 
 pub use handle::Ingress;
-pub use server::{Limits, serve};
+pub use server::{Limits, rest_after, serve};
 pub use tick::tick;

@@ -64,7 +64,7 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
 }
 
 /// Without file descriptors to spare, accepting again at once would only burn the processor.
-async fn rest_after(error: &io::Error) {
+pub async fn rest_after(error: &io::Error) {
     const REST: Duration = Duration::from_millis(50);
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(REST).await;
