@@ -1,13 +1,14 @@
-//! The ledger's conformance suite: what every adapter of the port must do. SQLite is the first to stand it.
+//! The ledger's conformance suite: what every adapter of the port must do.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
 
 use std::sync::Arc;
 
+use cordboard::adapter::postgres::PostgresLedger;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::fact::{EventId, Fact, FactKey, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
@@ -17,6 +18,7 @@ use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
+use support::postgres as server;
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
@@ -48,10 +50,32 @@ impl Store for Sqlite {
     }
 }
 
+struct Postgres(std::sync::OnceLock<String>);
+
+impl Store for Postgres {
+    type Ledger = PostgresLedger;
+
+    fn new() -> Postgres {
+        Postgres(std::sync::OnceLock::new())
+    }
+
+    async fn open(&self) -> PostgresLedger {
+        if self.0.get().is_none() {
+            let _first = self.0.set(server::database().await);
+        }
+        server::ledger(self.0.get().unwrap(), server::WHOLE).await
+    }
+
+    async fn dead_messages(&self) -> Vec<Vec<u8>> {
+        vec![server::value(self.0.get().unwrap(), "SELECT message FROM dead_events").await]
+    }
+}
+
 /// What every ledger must do. One of another kind joins with a store and a line at the end of this macro.
 macro_rules! every_ledger {
     ($($law:ident)*) => {
         every_ledger! { @of sqlite Sqlite $($law)* }
+        every_ledger! { @of postgres Postgres $($law)* }
     };
     (@of $kind:ident $store:ident $($law:ident)*) => {
         mod $kind {
@@ -100,7 +124,7 @@ fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Chan
     let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
     let delta = timeline.apply(bare, watermark);
     let records = delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
-    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, dead: Vec::new(), news: Vec::new(), watermark: Some(watermark) }
+    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, watermark: Some(watermark), ..Changes::default() }
 }
 
 fn timeline() -> Timeline {
@@ -159,7 +183,8 @@ async fn it_knows_which_facts_it_has(store: &impl Store) {
     let ledger = store.open().await;
     ledger.take_over().await.unwrap();
     ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
-    let asked = [EventId(3), EventId(77)];
+    let key = |id: u128, second: i64| FactKey { at: At(EPOCH + second * 1_000_000), id: EventId(id) };
+    let asked = [key(3, 5), key(77, 5)];
     assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
 }
 

@@ -135,12 +135,15 @@ fn nothing_waits_and_nothing_is_ignored_in_tests() {
 
 #[test]
 fn every_migration_has_its_twin() {
-    let folder = root().join("migrations/sqlite");
-    let names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    assert!(!names.is_empty());
-    for name in &names {
-        let twin = if name.contains(".up.") { name.replace(".up.", ".down.") } else { name.replace(".down.", ".up.") };
-        assert!(twin != *name && names.contains(&twin), "{name} has no twin");
+    for kind in ["sqlite", "postgres"] {
+        let folder = root().join("migrations").join(kind);
+        let names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        assert!(!names.is_empty());
+        for name in &names {
+            let twin = if name.contains(".up.") { name.replace(".up.", ".down.") } else { name.replace(".down.", ".up.") };
+            assert!(twin != *name && names.contains(&twin), "{kind}/{name} has no twin");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{CallId, EventId, Fact, Site};
+use cordboard::domain::fact::{CallId, EventId, Fact, FactKey, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
@@ -52,6 +52,10 @@ impl Inbox for Prepared {
 struct Heard(Mutex<Vec<News>>);
 
 impl Fanout for Heard {
+    fn relayed(&self) -> u64 {
+        0
+    }
+
     fn tell(&self, news: Vec<News>) {
         self.0.lock().unwrap().extend(news);
     }
@@ -87,11 +91,11 @@ impl Ledger for Failing {
         self.ledger.take_over()
     }
 
-    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         if self.roll() == 0 {
             return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
         }
-        self.ledger.unknown(ids)
+        self.ledger.unknown(facts)
     }
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
@@ -118,8 +122,12 @@ impl Ledger for Failing {
         self.ledger.last_news(most)
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         self.ledger.sites()
+    }
+
+    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        self.ledger.facts_since()
     }
 
     fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
@@ -152,7 +160,7 @@ fn expected(messages: &[Message]) -> BTreeMap<String, String> {
     for message in messages {
         match message {
             Message::Report(envelope) => facts.push(envelope.fact(|_| &policy).unwrap()),
-            Message::Tick(at) => watermark = watermark.max(*at),
+            Message::Tick(tick) => watermark = watermark.max(tick.at),
         }
     }
     let delta = Timeline::new(Site::default(), Arc::new(policy.clone())).apply(facts, watermark);
@@ -251,7 +259,7 @@ fn everything_that_is_told_was_committed_before() {
         let ledger = Arc::new(open(&folder).await);
         let mut messages = traffic(0.5, Duration::from_mins(2));
         let end = messages.iter().map(Message::at).max().unwrap();
-        messages.push(Message::Tick(end + Span::seconds(3_600)));
+        messages.push(Message::Tick((end + Span::seconds(3_600)).into()));
         let heard = work(&ledger, encoded(&messages).chunks(10).map(<[Vec<u8>]>::to_vec).collect()).await;
         let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
         let news = heard.0.lock().unwrap();

@@ -3,4 +3,6 @@
 pub mod clock;
 pub mod journal;
 pub mod memory;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::adapter::journal::{self, Journal, Opened};
-use crate::adapter::sqlite::{MigrationStatus, SqliteLedger};
+use crate::adapter::sql::MigrationStatus;
+use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;

@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::record::CallRecord;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 use crate::port::ledger::{Changes, Ledger};
 use crate::wire::call_json::CallJson;
 use crate::wire::message::Message;
@@ -106,11 +106,13 @@ async fn all_wrong(ledger: &SqliteLedger, settings: &Settings, scope: &Scope) ->
         Some(policies) => policies.clone(),
         None => settings.policies()?,
     };
-    let (sites, watermark) = ledger.sites().await?;
+    let kept_since = ledger.facts_since().await?;
+    // Calls from before have lost some of their facts, and those around it perhaps some of theirs.
+    let since = scope.since.unwrap_or(At::START).max(if kept_since == At::START { kept_since } else { kept_since + Span(DAY_US) });
     let mut all = Vec::new();
-    for site in sites {
+    for (site, watermark) in ledger.sites().await? {
         let mut wrong = wrong_of(ledger, &policies, &site, watermark).await?;
-        wrong.retain(|wrong| scope.since.is_none_or(|since| wrong.began >= since));
+        wrong.retain(|wrong| wrong.began >= since);
         all.push((site, wrong));
     }
     Ok(all)

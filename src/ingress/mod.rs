@@ -11,4 +11,4 @@ mod tick;
 
 pub use handle::Ingress;
 pub use server::{Limits, rest_after, serve};
-pub use tick::tick;
+pub use tick::{leave, tick};

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::fact::EventId;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
+use crate::wire::message::IngressId;
 
 /// While the clock is behind, of so much time one part is left out.
 const SLOWER: i64 = 10;
 
 pub struct Stamp {
+    /// Whose instants they are; nobody's where there is only one ingress.
+    pub ingress: IngressId,
     clock: Arc<dyn Clock>,
     given: Mutex<Given>,
 }
@@ -36,7 +39,12 @@ impl Stamp {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, last: At) -> Stamp {
         let last_steady = clock.steady();
-        Stamp { clock, given: Mutex::new(Given { last, last_steady, under_way: BTreeSet::new() }) }
+        Stamp { ingress: IngressId::default(), clock, given: Mutex::new(Given { last, last_steady, under_way: BTreeSet::new() }) }
+    }
+
+    #[must_use]
+    pub fn of(self, ingress: IngressId) -> Stamp {
+        Stamp { ingress, ..self }
     }
 
     /// The instant and the id of a request that is received now.

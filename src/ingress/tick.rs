@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ingress;
 use crate::domain::time::{At, Span};
-use crate::wire::message::Message;
+use crate::wire::message::{Message, Tick};
 
 /// A clock that is further off than this from one moment to the next was set.
 const JUMP_MIN: Span = Span::seconds(1);
@@ -35,9 +35,17 @@ pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToke
         let promise = ingress.stamp.promise();
         metrics::gauge!("cordboard_ingress_clock_ahead_seconds")
             .set(Duration::from_micros((promise - now).0.max(0).unsigned_abs()).as_secs_f64());
-        let _kept = ingress.intake.keep_tick(Message::Tick(promise).encode()).await;
+        let tick = Tick { at: promise, ingress: ingress.stamp.ingress, leaving: false };
+        let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
         alive();
     }
+}
+
+/// The last promise: nothing more comes until the ingress is there again, and nobody need wait for it.
+pub async fn leave(ingress: &Ingress) {
+    let tick = Tick { at: ingress.stamp.promise(), ingress: ingress.stamp.ingress, leaving: true };
+    // A promise that is not kept costs others a minute of waiting, and nobody a call.
+    let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
 }
 
 /// The clock on the wall beside one that only ever runs on.

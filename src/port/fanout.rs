@@ -26,4 +26,7 @@ impl fmt::Debug for News {
 /// Never blocks, never fails: a watcher that cannot follow catches up by itself.
 pub trait Fanout: Send + Sync {
     fn tell(&self, news: Vec<News>);
+
+    /// News up to this number have been passed on for good; those after it are told again after a crash.
+    fn relayed(&self) -> u64;
 }

@@ -1,12 +1,15 @@
 //! The truth: facts for good, and the records made from them, written together or not at all.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
 
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId, Fact, Site};
+use crate::domain::fact::{CallId, EventId, Fact, FactKey, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::port::fanout::News;
+use crate::wire::message::IngressId;
 
 /// Why the ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum LedgerError {
     /// Somebody else owns the partition now: stop, and forget everything held in memory.
     #[error("another worker has taken over")]
     Fenced,
+    /// Sites are spread over the partitions in another way than this process was told.
+    #[error("{0}")]
+    LaidOut(String),
     /// Trying again will not help.
     #[error("the database holds what cannot be read: {0}")]
     Corrupt(String),
@@ -51,6 +57,10 @@ pub struct Changes {
     /// What watchers will be told when this is committed; kept for those who are away.
     pub news: Vec<News>,
     pub watermark: Option<At>,
+    /// The last promise of each ingress.
+    pub ticks: BTreeMap<IngressId, At>,
+    /// News up to this number have reached every program that listens.
+    pub relayed: u64,
 }
 
 impl Changes {
@@ -64,6 +74,8 @@ impl Changes {
 #[derive(Clone, Default)]
 pub struct Standing {
     pub watermark: Option<At>,
+    /// The last promise of each ingress.
+    pub ticks: BTreeMap<IngressId, At>,
     /// The messages of the facts from which the calls that are not final can be folded again, in their order.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
@@ -72,6 +84,8 @@ pub struct Standing {
     pub extensions: Vec<(Site, Extension, At)>,
     /// The number of the last news.
     pub told: u64,
+    /// Those of them that may not have reached every program that listens.
+    pub unrelayed: Vec<News>,
 }
 
 /// The writing side; one owner at a time.
@@ -80,7 +94,7 @@ pub trait Ledger: Send + Sync {
     fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>>;
 
     /// Which of these facts are not in the ledger yet.
-    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
+    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
 
     /// Writes a batch. Doing it twice is doing it once.
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;
@@ -91,8 +105,11 @@ pub trait Ledger: Send + Sync {
     /// The last news, at most so many, in their order.
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
 
-    /// The sites there are, and up to where time has passed for them.
-    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>>;
+    /// The sites there are, and up to where time has passed for each.
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;
+
+    /// From this instant on all facts are kept.
+    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
 
     /// The records of a site as they are stored, in the order of their ids.
     fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;

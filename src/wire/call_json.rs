@@ -144,23 +144,11 @@ fn participant(participant: &Participant) -> ParticipantJson<'_> {
     ParticipantJson {
         extension: name(participant.extension.as_ref()),
         mac: participant.device.to_string(),
-        role: match participant.role {
-            ParticipantRole::Caller => "caller",
-            ParticipantRole::Callee => "callee",
-            ParticipantRole::TransferTarget => "transfer_target",
-        },
+        role: role_name(participant.role),
         rang_at: instant(participant.rang_at),
         answered_at: instant(participant.answered_at),
         left_at: instant(participant.left_at),
-        outcome: match participant.outcome {
-            ParticipantOutcome::Ringing => "ringing",
-            ParticipantOutcome::Talking => "talking",
-            ParticipantOutcome::Answered => "answered",
-            ParticipantOutcome::AnsweredElsewhere => "answered_elsewhere",
-            ParticipantOutcome::Rejected => "rejected",
-            ParticipantOutcome::Missed => "missed",
-            ParticipantOutcome::Unanswered => "unanswered",
-        },
+        outcome: participant_outcome_name(participant.outcome),
     }
 }
 
@@ -178,6 +166,28 @@ fn join(join: &Join) -> JoinJson<'_> {
 #[must_use]
 pub fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1_000_000.0
+}
+
+#[must_use]
+pub fn role_name(role: ParticipantRole) -> &'static str {
+    match role {
+        ParticipantRole::Caller => "caller",
+        ParticipantRole::Callee => "callee",
+        ParticipantRole::TransferTarget => "transfer_target",
+    }
+}
+
+#[must_use]
+pub fn participant_outcome_name(outcome: ParticipantOutcome) -> &'static str {
+    match outcome {
+        ParticipantOutcome::Ringing => "ringing",
+        ParticipantOutcome::Talking => "talking",
+        ParticipantOutcome::Answered => "answered",
+        ParticipantOutcome::AnsweredElsewhere => "answered_elsewhere",
+        ParticipantOutcome::Rejected => "rejected",
+        ParticipantOutcome::Missed => "missed",
+        ParticipantOutcome::Unanswered => "unanswered",
+    }
 }
 
 #[must_use]

@@ -1,5 +1,7 @@
 //! What travels from the ingress to the worker: a phone's request, or the promise that everything up to an instant has been sent.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{BadEnvelope, Envelope};
@@ -11,8 +13,40 @@ use crate::domain::time::At;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     Report(Envelope),
-    /// Every request received up to and including this instant stands before this message.
-    Tick(At),
+    Tick(Tick),
+}
+
+/// Every request that this ingress received up to and including this instant stands before this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    pub at: At,
+    pub ingress: IngressId,
+    /// Nothing will come from it any more, until it promises again.
+    pub leaving: bool,
+}
+
+/// One ingress, over all its lives: its journal. Without a broker there is only one, and it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IngressId(pub u128);
+
+impl IngressId {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<IngressId> {
+        uuid::Uuid::try_parse(text).ok().map(|id| IngressId(id.as_u128()))
+    }
+}
+
+impl fmt::Display for IngressId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_u128(self.0).as_hyphenated().fmt(f)
+    }
+}
+
+/// The promise of the only ingress there is.
+impl From<At> for Tick {
+    fn from(at: At) -> Tick {
+        Tick { at, ingress: IngressId::default(), leaving: false }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -20,6 +54,10 @@ pub enum Message {
 struct TickForm {
     v: u32,
     tick: i64,
+    #[serde(default, skip_serializing_if = "uuid::Uuid::is_nil")]
+    ingress: uuid::Uuid,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaving: bool,
 }
 
 impl Message {
@@ -27,7 +65,11 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Message::Report(envelope) => envelope.encode(),
-            Message::Tick(at) => format!("{{\"v\":1,\"tick\":{}}}", at.0).into_bytes(),
+            Message::Tick(Tick { at, ingress, leaving }) => {
+                let form = TickForm { v: 1, tick: at.0, ingress: uuid::Uuid::from_u128(ingress.0), leaving: *leaving };
+                // Numbers and an id: there is nothing that JSON cannot say.
+                serde_json::to_vec(&form).unwrap_or_default()
+            }
         }
     }
 
@@ -37,7 +79,9 @@ impl Message {
     /// Says why it is none of ours.
     pub fn decode(bytes: &[u8]) -> Result<Message, BadEnvelope> {
         match serde_json::from_slice::<TickForm>(bytes) {
-            Ok(TickForm { v: 1, tick }) => Ok(Message::Tick(At(tick))),
+            Ok(TickForm { v: 1, tick, ingress, leaving }) => {
+                Ok(Message::Tick(Tick { at: At(tick), ingress: IngressId(ingress.as_u128()), leaving }))
+            }
             _ => Envelope::decode(bytes).map(Message::Report),
         }
     }
@@ -56,7 +100,7 @@ impl Message {
     pub fn at(&self) -> At {
         match self {
             Message::Report(envelope) => At(envelope.at),
-            Message::Tick(at) => *at,
+            Message::Tick(tick) => tick.at,
         }
     }
 }
@@ -67,9 +111,12 @@ mod tests {
 
     #[test]
     fn a_tick_survives_the_round_trip() {
-        let tick = Message::Tick(At(1_767_225_600_000_000));
+        let tick = Message::Tick(At(1_767_225_600_000_000).into());
         assert_eq!(tick.encode(), br#"{"v":1,"tick":1767225600000000}"#);
         assert_eq!(Message::decode(&tick.encode()).unwrap(), tick);
         assert!(Message::decode(br#"{"v":2,"tick":1}"#).is_err());
+        let last = Message::Tick(Tick { at: At(7), ingress: IngressId(0x0190_0000_0000_7000_8000_0000_0000_0001), leaving: true });
+        assert_eq!(last.encode(), br#"{"v":1,"tick":7,"ingress":"01900000-0000-7000-8000-000000000001","leaving":true}"#);
+        assert_eq!(Message::decode(&last.encode()).unwrap(), last);
     }
 }

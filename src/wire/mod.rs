@@ -6,4 +6,5 @@ pub mod fact_line;
 pub mod instant;
 pub mod message;
 pub mod news;
+pub mod partition;
 pub mod policy_file;

@@ -5,8 +5,12 @@ use super::poison::Parts;
 use super::{Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::notice::NoticeKind;
+use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
 use crate::port::ledger::Changes;
+
+/// Time that passes and changes nothing is written down this often: what is lost of it at a crash passes again.
+const UNWRITTEN_MAX: Span = Span::seconds(10);
 
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>) -> Result<(), WorkerError> {
@@ -28,15 +32,21 @@ impl Worker {
 
     async fn write(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
         self.reconstruct(changes).await?;
-        if changes.is_empty() && changes.watermark.is_none() {
+        let passed = changes.watermark.is_some_and(|_| self.watermark >= self.committed + UNWRITTEN_MAX);
+        if changes.is_empty() && !passed {
             return Ok(());
         }
         self.commit(changes).await
     }
 
-    async fn commit(&self, changes: &Changes) -> Result<(), WorkerError> {
+    async fn commit(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+        // What is decided with this commit was decided by this watermark.
+        changes.watermark = Some(self.watermark).filter(|at| *at != At::START);
+        changes.ticks.clone_from(&self.promises.0);
+        changes.relayed = self.fanout.relayed();
         let began = tokio::time::Instant::now();
         self.insist("commit", || self.ledger.commit(changes)).await?;
+        self.committed = self.watermark;
         metrics::histogram!("cordboard_worker_commit_seconds").record(began.elapsed().as_secs_f64());
         Ok(())
     }

@@ -4,6 +4,7 @@
 mod back_off;
 mod handle;
 mod poison;
+mod promises;
 mod read;
 mod reconstruct;
 mod recover;
@@ -26,6 +27,7 @@ use crate::port::ledger::{Ledger, LedgerError};
 use crate::wire::policy_file::Policies;
 
 pub use back_off::BackOff;
+use promises::Promises;
 
 /// Messages handled in one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 1_024;
@@ -54,6 +56,9 @@ pub struct Worker {
     policies: Policies,
     sites: BTreeMap<Site, Timeline>,
     watermark: At,
+    promises: Promises,
+    /// The watermark of the last commit.
+    committed: At,
     /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
     fragments: HashSet<CallId>,
     /// The number of the last news.

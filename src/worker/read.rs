@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use super::poison::Part;
 use super::{Worker, WorkerError};
-use crate::domain::fact::EventId;
+use crate::domain::fact::{EventId, FactKey};
 use crate::port::books::Settled;
 use crate::port::ledger::{Changes, Dead, Received};
 use crate::wire::message::Message;
 
 impl Worker {
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
-    pub(super) fn read(&self, messages: &[Part]) -> (Changes, Settled) {
+    pub(super) fn read(&mut self, messages: &[Part]) -> (Changes, Settled) {
         let (mut changes, mut settled) = (Changes::default(), Settled::default());
         metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
         for Part { message, poison } in messages {
@@ -23,9 +23,9 @@ impl Worker {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
                 match decoded {
                     Message::Report(envelope) => envelope.fact(|site| self.policies.of(site)).map(Some),
-                    Message::Tick(at) => {
+                    Message::Tick(tick) => {
                         settled.ticks += 1;
-                        changes.watermark = changes.watermark.max(Some(at));
+                        self.promises.hear(&tick);
                         Ok(None)
                     }
                 }
@@ -35,6 +35,10 @@ impl Worker {
                 Ok(None) => {}
                 Err(error) => changes.dead.push(Dead { message: message.clone(), reason: error.to_string() }),
             }
+        }
+        if settled.ticks > 0 {
+            changes.watermark = self.promises.watermark();
+            changes.ticks.clone_from(&self.promises.0);
         }
         settled.dead = changes.dead.len() as u64;
         if settled.dead > 0 {
@@ -48,7 +52,7 @@ impl Worker {
         if changes.facts.is_empty() {
             return Ok(0);
         }
-        let ids: Vec<EventId> = changes.facts.iter().map(|received| received.fact.id).collect();
+        let ids: Vec<FactKey> = changes.facts.iter().map(|received| received.fact.key()).collect();
         let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&ids)).await?.into_iter().collect();
         let received = changes.facts.len();
         changes.facts.retain(|received| unknown.remove(&received.fact.id));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::promises::Promises;
 use super::{Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::device::Extension;
@@ -43,9 +44,10 @@ impl Worker {
         books: Arc<Books>,
     ) -> Worker {
         let watermark = standing.watermark.unwrap_or(At::START);
-        let (sites, fragments, told) = (BTreeMap::new(), HashSet::new(), standing.told);
+        let (sites, fragments, told, promises) = (BTreeMap::new(), HashSet::new(), standing.told, Promises(standing.ticks.clone()));
         let stop = CancellationToken::new();
-        let mut worker = Worker { inbox, ledger, fanout, policies, sites, watermark, fragments, told, books, stop };
+        let mut worker =
+            Worker { inbox, ledger, fanout, policies, sites, watermark, promises, committed: watermark, fragments, told, books, stop };
         worker.restore(standing);
         worker
     }
@@ -56,6 +58,8 @@ impl Worker {
         self.sites.clear();
         self.fragments.clear();
         self.watermark = standing.watermark.unwrap_or(At::START);
+        self.promises = Promises(standing.ticks.clone());
+        self.committed = self.watermark;
         self.told = standing.told;
         self.restore(standing);
         Ok(())

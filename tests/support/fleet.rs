@@ -17,7 +17,7 @@ pub fn messages(fleet: &Fleet) -> Vec<Message> {
     let mut tick = Duration::from_secs(1);
     for (report, id) in fleet.reports().into_iter().zip(FIRST_ID..) {
         while tick <= report.at {
-            messages.push(Message::Tick(At(after(tick).0 - 1)));
+            messages.push(Message::Tick(At(after(tick).0 - 1).into()));
             tick += Duration::from_secs(1);
         }
         let target = format!("/gs/cti/{}?{}", report.event, report.parameters());

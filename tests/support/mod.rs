@@ -13,6 +13,8 @@ pub mod flow;
 pub mod ingress;
 pub mod ledger;
 pub mod overlay;
+pub mod postgres;
+pub mod servers;
 pub mod service;
 pub mod traffic;
 pub mod verdict;

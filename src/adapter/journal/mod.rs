@@ -31,6 +31,8 @@ use writer::{Append, Writer};
 /// Appends waiting for the next sync; more have to wait before they may wait.
 const QUEUE_RECORDS_MAX: usize = 4_096;
 const LOCK_NAME: &str = "lock";
+/// The name of the journal over all its lives; other machines know its ingress by it.
+const ID_NAME: &str = "id";
 
 /// How large the journal may grow.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +143,26 @@ impl Journal {
         let (append, done) = Append::new(payload, is_tick);
         self.queue.send(append).await.map_err(|_| Refused::Closed)?;
         done.await.map_err(|_| Refused::Closed)?
+    }
+
+    /// The id of the journal: made with it, and kept as long as it.
+    pub fn id(&self) -> io::Result<uuid::Uuid> {
+        let path = self.folder.join(ID_NAME);
+        let known = match fs::read_to_string(&path) {
+            Ok(text) => uuid::Uuid::try_parse(text.trim()).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let id = uuid::Uuid::now_v7();
+        let fresh = self.folder.join("id.new");
+        fs::write(&fresh, id.to_string())?;
+        File::open(&fresh)?.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        checkpoint::sync_folder(&self.folder)?;
+        Ok(id)
     }
 
     /// Reads from where the last follower released.

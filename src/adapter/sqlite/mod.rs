@@ -8,10 +8,12 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
+use super::sql::MigrationStatus;
 use crate::port::ledger::LedgerError;
 use writer::Writer;
 
@@ -30,14 +32,6 @@ pub struct SqliteLedger {
     writer: Writer,
     readers: SqlitePool,
     owner: String,
-}
-
-/// A migration, and whether the database has it.
-#[derive(Clone, Debug)]
-pub struct MigrationStatus {
-    pub version: i64,
-    pub description: String,
-    pub applied: bool,
 }
 
 impl SqliteLedger {
@@ -136,16 +130,10 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
 }
 
 /// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what cannot be read, or does not take a value.
-impl From<sqlx::Error> for LedgerError {
-    fn from(error: sqlx::Error) -> LedgerError {
-        let code = error.as_database_error().and_then(|told| told.code()?.parse::<i32>().ok()).map(|extended| extended & 0xff);
-        match (&error, code) {
-            (sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_), _) => {
-                LedgerError::Corrupt(error.to_string())
-            }
-            (_, Some(code)) if DAMAGED.contains(&code) => LedgerError::Corrupt(error.to_string()),
-            (_, Some(code)) if NOT_FOR_THIS_TABLE.contains(&code) => LedgerError::Rejected(error.to_string()),
-            _ => LedgerError::Unavailable(error.to_string()),
-        }
+pub(super) fn told(error: &SqliteError) -> LedgerError {
+    match error.code().and_then(|code| code.parse::<i32>().ok()).map(|extended| extended & 0xff) {
+        Some(code) if DAMAGED.contains(&code) => LedgerError::Corrupt(error.to_string()),
+        Some(code) if NOT_FOR_THIS_TABLE.contains(&code) => LedgerError::Rejected(error.to_string()),
+        _ => LedgerError::Unavailable(error.to_string()),
     }
 }

@@ -4,7 +4,8 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{SqliteLedger, rows};
+use super::SqliteLedger;
+use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, Counts, HourStats, MissedCall, Query, StoredCall};
 
@@ -57,7 +58,7 @@ impl Query for SqliteLedger {
                 ring_us: row.get(6),
                 talk_us: row.get(7),
             };
-            Ok(sqlx::query(sql).bind(since).bind(until).bind(rows::HOUR_US).map(stats).fetch_all(&self.readers).await?)
+            Ok(sqlx::query(sql).bind(since).bind(until).bind(sql::HOUR_US).map(stats).fetch_all(&self.readers).await?)
         })
     }
 

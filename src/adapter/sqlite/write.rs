@@ -5,18 +5,15 @@ use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{SqliteLedger, rows};
+use crate::adapter::sql;
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId, Site};
+use crate::domain::fact::{CallId, EventId, FactKey, Site};
 use crate::domain::time::At;
 use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
-/// News kept for watchers who are away.
-const NEWS_KEPT: i64 = 10_000;
-/// Facts from before the first open call that may have something to do with it.
-const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 
 const INSERT_EVENTS: &str = "INSERT OR IGNORE INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
  SELECT value->>'event_id', value->>'site', value->>'received_at', value->>'event', value->>'device', value->>'extension', value->>'remote', value->>'remote_e164', value->>'call_ref', value->>'envelope' FROM json_each(?1)";
@@ -36,7 +33,8 @@ const INSERT_PARTICIPANTS: &str = "INSERT INTO call_participants (call_id, place
 const INSERT_LINKS: &str = "INSERT OR REPLACE INTO call_links (call_id, linked_call_id, kind, confidence, reason)
  SELECT value->>'call_id', value->>'linked_call_id', value->>'kind', value->>'confidence', value->>'reason' FROM json_each(?1)";
 const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
- SELECT value->>'call_id', NULL, 'grandstream', value->>'site', value->>'direction', value->>'status', value->>'from_number', value->>'to_number', value->>'record', value->>'started_at', ?2, value->>'ended_at' FROM json_each(?1) WHERE value->>'is_final' = 0
+ SELECT value->>'call_id', NULL, 'grandstream', value->>'site', value->>'direction', value->>'status', value->>'from_number', value->>'to_number', value->>'record', value->>'started_at', ?2, value->>'ended_at' FROM json_each(?1)
+ WHERE value->>'is_final' = 0 OR EXISTS (SELECT 1 FROM call_states WHERE call_id = value->>'call_id')
  ON CONFLICT DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, call_metadata = excluded.call_metadata, updated_at = excluded.updated_at, ended_at = excluded.ended_at";
 const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
  SELECT value->>'call_id', value->>'site', value->>'from_number', value->>'from_e164', value->>'extensions', value->>'missed_at' FROM json_each(?1) WHERE true
@@ -61,15 +59,16 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn unknown<'a>(&'a self, ids: &'a [EventId]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(async move {
+            let ids: Vec<EventId> = facts.iter().map(|fact| fact.id).collect();
             let known: Vec<String> =
                 sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
-                    .bind(rows::ids(ids))
+                    .bind(rows::ids(&ids))
                     .fetch_all(&self.readers)
                     .await?;
             let known: std::collections::HashSet<String> = known.into_iter().collect();
-            Ok(ids.iter().copied().filter(|id| !known.contains(&id.to_string())).collect())
+            Ok(ids.into_iter().filter(|id| !known.contains(&id.to_string())).collect())
         })
     }
 
@@ -77,7 +76,7 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            if !owns(&mut transaction, &self.owner, changes.watermark).await? {
+            if !owns(&mut transaction, &self.owner, changes).await? {
                 return Err(LedgerError::Fenced);
             }
             write(&mut transaction, changes).await?;
@@ -99,19 +98,25 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
             let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql).bind(most).fetch_all(&self.readers).await?;
-            stored.into_iter().rev().map(rows::news_of).collect()
+            let news = |(number, kind, call, data): (i64, String, String, String)| sql::news(number, &kind, sql::call_id(&call)?, &data);
+            stored.into_iter().rev().map(news).collect()
         })
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<(Vec<Site>, At), LedgerError>> {
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         Box::pin(async move {
             let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&self.readers).await?;
             let watermark: Option<i64> = sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
                 .bind(PART)
                 .fetch_optional(&self.readers)
                 .await?;
-            Ok((names.iter().filter_map(|name| Site::parse(name)).collect(), At(watermark.unwrap_or(At::START.0))))
+            let watermark = At(watermark.unwrap_or(At::START.0));
+            Ok(names.iter().filter_map(|name| Some((Site::parse(name)?, watermark))).collect())
         })
+    }
+
+    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        Box::pin(std::future::ready(Ok(At::START)))
     }
 
     fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
@@ -130,21 +135,22 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
             let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
-            texts.iter().map(|text| rows::call_id(text)).collect()
+            texts.iter().map(|text| sql::call_id(text)).collect()
         })
     }
 }
 
-async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standing, sqlx::Error> {
+async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standing, LedgerError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let sql = "INSERT INTO partition_owner (part, epoch, owner, watermark) VALUES (?1, 1, ?2, ?3)
-        ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark";
-    let watermark: i64 = sqlx::query_scalar(sql).bind(PART).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
+        ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark, ticks";
+    let (watermark, ticks): (i64, String) =
+        sqlx::query_as(sql).bind(PART).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
     let open: Vec<(String, i64)> = sqlx::query("SELECT call_id, started_at FROM call_logs WHERE is_final = 0")
         .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
         .fetch_all(&mut *transaction)
         .await?;
-    let since = open.iter().map(|(_, started)| *started).min().map(|first| first - BEFORE_OPEN_CALLS_US);
+    let since = open.iter().map(|(_, started)| *started).min().map(|first| first - sql::BEFORE_OPEN_CALLS_US);
     let messages: Vec<String> = match since {
         None => Vec::new(),
         Some(since) => {
@@ -160,18 +166,21 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standin
     transaction.commit().await?;
     let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
     Ok(Standing {
+        ticks: sql::ticks_of(&ticks)?,
         watermark: (watermark != At::START.0).then_some(At(watermark)),
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open.iter().filter_map(|(text, _)| rows::call_id(text).ok()).collect(),
+        open: open.iter().filter_map(|(text, _)| sql::call_id(text).ok()).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
         told: told.cast_unsigned(),
+        unrelayed: Vec::new(),
     })
 }
 
 /// The fence: only the last owner writes. Moves the watermark on the way.
-async fn owns(transaction: &mut SqliteConnection, owner: &str, watermark: Option<At>) -> Result<bool, sqlx::Error> {
-    let sql = "UPDATE partition_owner SET watermark = max(watermark, ?3) WHERE part = ?1 AND owner = ?2";
-    let done = sqlx::query(sql).bind(PART).bind(owner).bind(watermark.unwrap_or(At::START).0).execute(transaction).await?;
+async fn owns(transaction: &mut SqliteConnection, owner: &str, changes: &Changes) -> Result<bool, sqlx::Error> {
+    let sql = "UPDATE partition_owner SET watermark = max(watermark, ?3), ticks = CASE ?4 WHEN '{}' THEN ticks ELSE ?4 END WHERE part = ?1 AND owner = ?2";
+    let (watermark, ticks) = (changes.watermark.unwrap_or(At::START), sql::ticks_text(&changes.ticks));
+    let done = sqlx::query(sql).bind(PART).bind(owner).bind(watermark.0).bind(ticks).execute(transaction).await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -191,28 +200,29 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
     }
     if let Some(last) = changes.news.last() {
         run(transaction, INSERT_NEWS, &rows::array(&changes.news.iter().map(rows::news).collect::<Vec<_>>())).await?;
-        let forgotten = last.number.cast_signed() - NEWS_KEPT;
+        let forgotten = last.number.cast_signed() - sql::NEWS_KEPT;
         sqlx::query("DELETE FROM notices WHERE number <= ?1").bind(forgotten).execute(transaction).await?;
     }
     Ok(())
 }
 
 async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
-    // A call may have changed and finished within the batch: the last word counts.
-    let mut last: Vec<&(crate::domain::record::CallRecord, bool)> = Vec::with_capacity(changes.calls.len());
-    let mut seen = std::collections::HashSet::new();
-    for call in changes.calls.iter().rev() {
-        if seen.insert(call.0.id) {
-            last.push(call);
-        }
-    }
-    let mut all: Vec<CallId> = seen.into_iter().collect();
+    let last = sql::last_words(changes);
+    let mut all: Vec<CallId> = last.iter().map(|(record, _)| record.id).collect();
     let mut minutes = touched_minutes(transaction, &changes.withdrawn, &all).await?;
     all.extend(&changes.withdrawn);
     let ids = rows::ids(&all);
     run(transaction, "DELETE FROM call_participants WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
     run(transaction, "DELETE FROM call_links WHERE by_hand = 0 AND call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
-    run(transaction, "DELETE FROM call_states WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
+    // A call that another program has joined to a session of its own stays for it to be found.
+    let over: Vec<CallId> =
+        last.iter().filter(|(_, is_final)| *is_final).map(|(record, _)| record.id).chain(changes.withdrawn.iter().copied()).collect();
+    run(
+        transaction,
+        "DELETE FROM call_states WHERE session_id IS NULL AND call_id IN (SELECT value FROM json_each(?1))",
+        &rows::ids(&over),
+    )
+    .await?;
     run(transaction, "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))", &rows::ids(&changes.withdrawn)).await?;
 
     let calls = rows::array(&last.iter().map(|(record, is_final)| rows::call(record, *is_final)).collect::<Vec<_>>());
@@ -236,7 +246,7 @@ async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> R
     minutes.dedup();
     let minutes = rows::array(&minutes);
     run(transaction, DELETE_STATS, &minutes).await?;
-    sqlx::query(INSERT_STATS).bind(&minutes).bind(rows::MINUTE_US).execute(&mut *transaction).await?;
+    sqlx::query(INSERT_STATS).bind(&minutes).bind(sql::MINUTE_US).execute(&mut *transaction).await?;
     Ok(())
 }
 
@@ -250,7 +260,7 @@ async fn touched_minutes(transaction: &mut SqliteConnection, withdrawn: &[CallId
 }
 
 fn minute_of(site: &str, started_us: i64) -> Value {
-    serde_json::json!({ "site": site, "minute": started_us - started_us.rem_euclid(rows::MINUTE_US) })
+    serde_json::json!({ "site": site, "minute": sql::minute_of(started_us) })
 }
 
 async fn run(transaction: &mut SqliteConnection, sql: &'static str, rows: &str) -> Result<(), sqlx::Error> {

@@ -1,0 +1,201 @@
+//! The ledger on PostgreSQL: many workers, each with the partitions it owns and one connection for each of them.
+
+mod columns;
+mod layout;
+mod read;
+mod upkeep;
+mod write;
+mod writer;
+
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+
+use super::sql::MigrationStatus;
+use crate::port::ledger::LedgerError;
+pub use layout::{Layout, adopt, layout};
+use writer::Writer;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+const READERS_MAX: u32 = 8;
+/// To connect, and to be given a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Questions of the interfaces are ended by the server after this long.
+const READ_TIMEOUT: &str = "2s";
+/// The server ends what it can; a server that says nothing at all is given up after this long.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_PATIENCE: Duration = Duration::from_secs(15);
+/// A whole history may be read at once when records are compared.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
+
+/// What the server says when a value does not fit its column, or breaks a rule of the tables: no other time will help.
+const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
+
+/// One of the partitions into which sites are spread, in one way of spreading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub generation: u32,
+    pub number: u32,
+    pub of: u32,
+}
+
+/// One partition of the database.
+pub struct PostgresLedger {
+    part: Part,
+    writer: Writer,
+    readers: PgPool,
+    patience: Duration,
+    /// Who took the partition over last, as far as this ledger knows: the epoch, and an id that nobody else ever has.
+    owner: Mutex<(i64, uuid::Uuid)>,
+}
+
+/// How to connect, checked.
+#[derive(Clone, Debug)]
+pub struct PostgresAddress(PgConnectOptions);
+
+impl FromStr for PostgresAddress {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<PostgresAddress, String> {
+        let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+        Ok(PostgresAddress(options.disable_statement_logging()))
+    }
+}
+
+impl PostgresAddress {
+    fn named(&self, name: &str) -> PgConnectOptions {
+        self.0.clone().application_name(name)
+    }
+
+    /// Plans are made once, for any values: one that was made for small tables must not turn into a walk through large ones.
+    fn writing(&self, name: &str) -> PgConnectOptions {
+        self.named(name).options([
+            ("statement_timeout", "5s"),
+            ("lock_timeout", "2s"),
+            ("idle_in_transaction_session_timeout", "3s"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ])
+    }
+}
+
+/// Connections for questions, shared by everything in this process that asks.
+pub async fn readers(address: &PostgresAddress) -> Result<PgPool, LedgerError> {
+    let options = address.named("cordboard read").options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(CONNECT_PATIENCE);
+    Ok(pool.connect_with(options).await?)
+}
+
+impl PostgresLedger {
+    /// One partition; its connection is opened when it is needed first.
+    #[must_use]
+    pub fn new(address: &PostgresAddress, readers: PgPool, part: Part) -> PostgresLedger {
+        let name = format!("cordboard p{:02}", part.number);
+        let writer = Writer::new(address.writing(&name));
+        PostgresLedger { part, writer, readers, patience: READ_PATIENCE, owner: Mutex::default() }
+    }
+
+    /// The whole database, to be read as it stands at one moment, whatever is written meanwhile.
+    pub async fn open_as_it_stands(address: &PostgresAddress, part: Part) -> Result<PostgresLedger, LedgerError> {
+        let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).acquire_timeout(CONNECT_PATIENCE);
+        let pool = pool.after_connect(|connection, _| {
+            let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+            Box::pin(async move { sqlx::query(begin).execute(connection).await.map(|_| ()) })
+        });
+        let readers = pool.connect_with(address.named("cordboard rebuild")).await?;
+        let ledger = PostgresLedger::new(address, readers, part);
+        Ok(PostgresLedger { patience: SNAPSHOT_PATIENCE, ..ledger })
+    }
+
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    fn owner(&self) -> (i64, uuid::Uuid) {
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks a question. A connection on which the answer was not waited for to its end is closed: what comes on it later would be taken
+    /// for the answer to another question.
+    async fn ask<T>(
+        &self,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        if let Ok(answer) = tokio::time::timeout(self.patience, question(&mut connection)).await {
+            return Ok(answer?);
+        }
+        drop(connection.detach());
+        Err(LedgerError::Unavailable("it does not answer".to_owned()))
+    }
+
+    /// A question that may take long, because it reads a history.
+    async fn ask_long<T>(
+        &self,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        let asked = async {
+            sqlx::query("SET statement_timeout = '10min'").execute(&mut *connection).await?;
+            let answer = question(&mut connection).await?;
+            sqlx::query("SET statement_timeout = '2s'").execute(&mut *connection).await?;
+            Ok(answer)
+        };
+        let answered = writer::patiently(SNAPSHOT_PATIENCE, asked).await;
+        if answered.is_err() {
+            // Whatever its settings are now: it is closed.
+            drop(connection.detach());
+        }
+        answered
+    }
+}
+
+/// Brings the database up to date. Needs the owner of the tables.
+pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
+    // A migration waits for no lock: whoever works goes on working, and the migration is tried again.
+    let mut connection = address.named("cordboard migrate").options([("lock_timeout", "2s")]).connect().await?;
+    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => LedgerError::Corrupt(other.to_string()),
+    })?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Which migrations there are, and which the database has.
+pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus>, LedgerError> {
+    let mut connection = address.named("cordboard migrate").connect().await?;
+    let exists: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&mut connection).await?;
+    let applied: Vec<i64> = match exists {
+        None => Vec::new(),
+        Some(_) => {
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version").fetch_all(&mut connection).await?
+        }
+    };
+    connection.close().await?;
+    let up = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
+    let status = up.map(|migration| MigrationStatus {
+        version: migration.version,
+        description: migration.description.to_string(),
+        applied: applied.contains(&migration.version),
+    });
+    Ok(status.collect())
+}
+
+/// What the server says, named by what the caller does next. Statements and values are never told.
+pub(super) fn told(database: &PgDatabaseError) -> LedgerError {
+    let code = database.code();
+    if NOT_FOR_THIS_TABLE.iter().any(|class| code.starts_with(class)) {
+        return LedgerError::Rejected(format!("{} ({code})", database.message()));
+    }
+    LedgerError::Unavailable(match code {
+        "42P01" | "42703" | "42883" => format!("{}; `cordboard migrate` brings its tables up to date", database.message()),
+        _ => format!("{} ({code})", database.message()),
+    })
+}

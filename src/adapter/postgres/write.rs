@@ -1,0 +1,353 @@
+//! The writing side: one transaction per batch, guarded by the owner of the partition; every statement takes the whole batch.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
+use uuid::Uuid;
+
+use super::columns::{self, Calls, uuid};
+use super::{Part, PostgresLedger, writer};
+use crate::adapter::sql;
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, EventId, FactKey, Site};
+use crate::domain::time::At;
+use crate::port::fanout::News;
+use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
+use crate::wire::partition::partition_of;
+
+const INSERT_EVENTS: &str = "WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+    AS t (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)),
+ seen_sites AS (INSERT INTO sites (site, first_seen) SELECT site, min(received_at) FROM incoming GROUP BY site ON CONFLICT DO NOTHING),
+ seen_devices AS (INSERT INTO devices AS known (site, device, last_seen) SELECT site, device, max(received_at) FROM incoming GROUP BY site, device
+    ON CONFLICT (site, device) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen)),
+ seen_extensions AS (INSERT INTO extensions AS known (site, extension, first_report) SELECT site, extension, min(received_at) FROM incoming WHERE extension IS NOT NULL GROUP BY site, extension
+    ON CONFLICT (site, extension) DO UPDATE SET first_report = excluded.first_report WHERE excluded.first_report < known.first_report)
+ INSERT INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope) SELECT * FROM incoming ON CONFLICT DO NOTHING";
+const INSERT_DEAD: &str =
+    "INSERT INTO dead_events (digest, reason, message) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING";
+const INSERT_NEWS: &str = "INSERT INTO notices (generation, part, number, kind, call_id, data)
+ SELECT $1, $2, number, kind, call_id, data::json FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[]) AS t (number, kind, call_id, data)
+ ON CONFLICT (generation, part, number) DO UPDATE SET kind = excluded.kind, call_id = excluded.call_id, data = excluded.data";
+const UPSERT_LOGS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
+ SELECT call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record::json
+ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::boolean[], $18::text[])
+    AS t (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
+ ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, is_final = excluded.is_final, record = excluded.record";
+const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
+ SELECT call_id, 'grandstream', site, direction, status, from_number, to_number, record::json, started_at, $11, ended_at
+ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::boolean[])
+    AS t (call_id, site, direction, status, from_number, to_number, record, started_at, ended_at, is_final)
+ WHERE NOT is_final OR EXISTS (SELECT 1 FROM call_states WHERE call_states.call_id = t.call_id)
+ ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, call_metadata = excluded.call_metadata, updated_at = excluded.updated_at, ended_at = excluded.ended_at";
+const INSERT_PARTICIPANTS: &str = "INSERT INTO call_participants (call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)
+ SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
+ ON CONFLICT (call_id, place) DO UPDATE SET extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
+/// A call may have fewer participants than before.
+const DELETE_PARTICIPANTS: &str = "DELETE FROM call_participants USING unnest($1::uuid[], $2::integer[]) AS t (id, participants)
+ WHERE call_participants.call_id = t.id AND place >= t.participants";
+const INSERT_LINKS: &str = "INSERT INTO call_links (call_id, linked_call_id, kind, confidence, reason)
+ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+ ON CONFLICT (call_id, linked_call_id, kind) DO UPDATE SET confidence = excluded.confidence, reason = excluded.reason";
+const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
+ SELECT call_id, site, from_number, from_e164, extensions::json, missed_at
+ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS t (call_id, site, from_number, from_e164, extensions, missed_at)
+ ON CONFLICT (call_id) DO UPDATE SET extensions = excluded.extensions, missed_at = excluded.missed_at, retracted = false";
+/// A missed call whose call is written again without being missed was answered after all.
+const RETRACT_MISSED: &str = "UPDATE missed_call_logs SET retracted = true WHERE call_id = ANY($1::uuid[]) AND NOT retracted";
+/// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of those it touched.
+const DELETE_STATS: &str = "DELETE FROM call_stats USING unnest($1::text[], $2::bigint[]) AS t (site, minute) WHERE call_stats.site = t.site AND call_stats.minute = t.minute";
+const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, calls, answered, missed, ring_us, talk_us)
+ SELECT t.site, t.minute, direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)
+ FROM unnest($1::text[], $2::bigint[]) AS t (site, minute) JOIN call_logs ON call_logs.site = t.site AND started_at >= t.minute AND started_at < t.minute + $3
+ WHERE outcome IS NOT NULL GROUP BY t.site, t.minute, direction";
+/// The fence: only the last owner writes.
+const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, $5),
+    ticks = CASE $6 WHEN '{}' THEN ticks ELSE $6::json END, relayed = greatest(relayed, $7)
+ WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4";
+const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
+ ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, watermark, ticks::text, relayed";
+
+impl Ledger for PostgresLedger {
+    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async {
+            let owner = Uuid::now_v7();
+            let mut writer = self.writer.lease().await?;
+            let (epoch, standing) = take_over(&mut writer, self.part, owner).await?;
+            *self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
+            writer.give_back();
+            Ok(standing)
+        }))
+    }
+
+    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+        Box::pin(writer::write(async {
+            let sql = "SELECT event_id FROM unnest($1::bigint[], $2::uuid[]) AS t (at, id) JOIN call_events ON received_at = t.at AND event_id = t.id";
+            let mut writer = self.writer.lease().await?;
+            let known: Vec<Uuid> = sqlx::query_scalar(sql)
+                .bind(facts.iter().map(|fact| fact.at.0).collect::<Vec<_>>())
+                .bind(columns::uuids(facts.iter().map(|fact| fact.id)))
+                .fetch_all(&mut *writer)
+                .await?;
+            writer.give_back();
+            let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
+            Ok(facts.iter().map(|fact| fact.id).filter(|id| !known.contains(&id.0)).collect())
+        }))
+    }
+
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(writer::write(async {
+            let mut writer = self.writer.lease().await?;
+            let mut transaction = writer.begin().await?;
+            if !self.owns(&mut transaction, changes).await? {
+                return Err(LedgerError::Fenced);
+            }
+            write(&mut transaction, self.part, changes).await?;
+            transaction.commit().await?;
+            writer.give_back();
+            Ok(())
+        }))
+    }
+
+    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+        let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
+        Box::pin(self.ask_long(move |connection| {
+            Box::pin(async move {
+                let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
+                let texts: Vec<String> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
+                Ok(texts.into_iter().map(String::into_bytes).collect())
+            })
+        }))
+    }
+
+    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        let (generation, part) = (self.part.generation.cast_signed(), self.part.number.cast_signed());
+        Box::pin(async move {
+            let sql =
+                "SELECT number, kind, call_id, data::text FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
+            let stored: Vec<(i64, String, Uuid, String)> = self
+                .ask(move |connection| {
+                    Box::pin(sqlx::query_as(sql).bind(generation).bind(part).bind(i64::from(most)).fetch_all(connection))
+                })
+                .await?;
+            stored.into_iter().rev().map(news).collect()
+        })
+    }
+
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
+        let Part { generation, of, .. } = self.part;
+        Box::pin(async move {
+            let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
+                .ask(move |connection| {
+                    Box::pin(async move {
+                        let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&mut *connection).await?;
+                        let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
+                        Ok((names, sqlx::query_as(sql).bind(generation.cast_signed()).fetch_all(connection).await?))
+                    })
+                })
+                .await?;
+            let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
+            let watermark = |site: &Site| watermarks.get(&partition_of(site, of).cast_signed()).map_or(At::START, |at| At(*at));
+            Ok(names.iter().filter_map(|name| Site::parse(name)).map(|site| (site.clone(), watermark(&site))).collect())
+        })
+    }
+
+    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+        let site = site.as_str().to_owned();
+        Box::pin(self.ask_long(move |connection| {
+            let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
+            Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
+        }))
+    }
+
+    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+        let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
+        Box::pin(self.ask_long(move |connection| {
+            Box::pin(async move {
+                let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
+                let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
+                Ok(ids.into_iter().map(|id| EventId(id.as_u128())).collect())
+            })
+        }))
+    }
+
+    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        Box::pin(async {
+            let since = self.ask(|connection| Box::pin(sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection))).await?;
+            Ok(At(since))
+        })
+    }
+}
+
+impl PostgresLedger {
+    async fn owns(&self, transaction: &mut PgConnection, changes: &Changes) -> Result<bool, sqlx::Error> {
+        let (epoch, owner) = self.owner();
+        let done = sqlx::query(FENCE)
+            .bind(self.part.generation.cast_signed())
+            .bind(self.part.number.cast_signed())
+            .bind(epoch)
+            .bind(owner)
+            .bind(changes.watermark.unwrap_or(At::START).0)
+            .bind(sql::ticks_text(&changes.ticks))
+            .bind(changes.relayed.cast_signed())
+            .execute(transaction)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News, LedgerError> {
+    sql::news(number, &kind, EventId(call.as_u128()), &data)
+}
+
+async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid) -> Result<(i64, Standing), LedgerError> {
+    let mut transaction = writer.begin().await?;
+    super::layout::check(&mut transaction, part).await?;
+    let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
+    let taken: (i64, i64, String, i64) =
+        sqlx::query_as(TAKE_OVER).bind(generation).bind(number).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
+    let (epoch, watermark, ticks, relayed) = taken;
+    // Reading back may take longer than any write: what is open after a long outage is a lot.
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
+    let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
+    let mine: Vec<String> =
+        names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| partition_of(&site, part.of) == part.number)).collect();
+    let open: Vec<(Uuid, String, i64)> =
+        sqlx::query_as("SELECT call_id, site, started_at FROM call_logs WHERE NOT is_final AND site = ANY($1)")
+            .bind(&mine)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let mut since: HashMap<&str, i64> = HashMap::new();
+    for (_, site, started) in &open {
+        let first = since.entry(site).or_insert(*started);
+        *first = (*first).min(*started);
+    }
+    let (sites, froms): (Vec<&str>, Vec<i64>) = since.into_iter().map(|(site, first)| (site, first - sql::BEFORE_OPEN_CALLS_US)).unzip();
+    let messages: Vec<String> = sqlx::query_scalar(
+        "SELECT envelope FROM unnest($1::text[], $2::bigint[]) AS t (site, since) JOIN call_events ON call_events.site = t.site AND received_at >= t.since
+         ORDER BY received_at, event_id",
+    )
+    .bind(&sites)
+    .bind(&froms)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let extensions: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT site, extension, first_report FROM extensions WHERE site = ANY($1) ORDER BY site, extension")
+            .bind(&mine)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices WHERE generation = $1 AND part = $2")
+        .bind(generation)
+        .bind(number)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let unrelayed: Vec<(i64, String, Uuid, String)> = sqlx::query_as(
+        "SELECT number, kind, call_id, data::text FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number",
+    )
+    .bind(generation)
+    .bind(number)
+    .bind(relayed)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
+    let standing = Standing {
+        watermark: (watermark != At::START.0).then_some(At(watermark)),
+        ticks: sql::ticks_of(&ticks)?,
+        messages: messages.into_iter().map(String::into_bytes).collect(),
+        open: open.iter().map(|(id, ..)| EventId(id.as_u128())).collect(),
+        extensions: extensions.into_iter().filter_map(known).collect(),
+        told: told.cast_unsigned(),
+        unrelayed: unrelayed.into_iter().map(news).collect::<Result<_, _>>()?,
+    };
+    Ok((epoch, standing))
+}
+
+async fn write(transaction: &mut PgConnection, part: Part, changes: &Changes) -> Result<(), sqlx::Error> {
+    if !changes.facts.is_empty() {
+        columns::events(INSERT_EVENTS, &changes.facts).execute(&mut *transaction).await?;
+    }
+    if !changes.dead.is_empty() {
+        columns::dead(INSERT_DEAD, &changes.dead).execute(&mut *transaction).await?;
+    }
+    if !changes.withdrawn.is_empty() {
+        withdraw(transaction, &changes.withdrawn).await?;
+    }
+    if !changes.calls.is_empty() {
+        write_calls(transaction, changes).await?;
+    }
+    if let Some(last) = changes.news.last() {
+        columns::news(INSERT_NEWS, &part, &changes.news).execute(&mut *transaction).await?;
+        // In steps, so that not every batch has something to delete.
+        let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT).div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
+        sqlx::query("DELETE FROM notices WHERE generation = $1 AND part = $2 AND number <= $3")
+            .bind(part.generation.cast_signed())
+            .bind(part.number.cast_signed())
+            .bind(forgotten)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_calls(transaction: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+    let last = sql::last_words(changes);
+    let calls = Calls::new(&last);
+    let ids = columns::uuids(last.iter().map(|(record, _)| record.id));
+    let mut minutes = touched_minutes(transaction, &ids).await?;
+    minutes.extend(last.iter().map(|(record, _)| (record.site.as_str().to_owned(), sql::minute_of(record.started_at.0))));
+
+    calls.logs(UPSERT_LOGS).execute(&mut *transaction).await?;
+    // A call that another program has joined to a session of its own stays for it to be found.
+    let over: Vec<String> = last.iter().filter(|(_, is_final)| *is_final).map(|(record, _)| record.id.to_string()).collect();
+    run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &over).await?;
+    calls.states(UPSERT_STATES, changes.watermark.unwrap_or(At::START)).execute(&mut *transaction).await?;
+    let counts: Vec<i32> = last.iter().map(|(record, _)| i32::try_from(record.participants.len()).unwrap_or(i32::MAX)).collect();
+    sqlx::query(DELETE_PARTICIPANTS).bind(&ids).bind(counts).execute(&mut *transaction).await?;
+    calls.participants(INSERT_PARTICIPANTS).execute(&mut *transaction).await?;
+    sqlx::query("DELETE FROM call_links WHERE NOT by_hand AND call_id = ANY($1)").bind(&ids).execute(&mut *transaction).await?;
+    if let Some(links) = calls.links(INSERT_LINKS) {
+        links.execute(&mut *transaction).await?;
+    }
+    let not_missed = columns::uuids(last.iter().filter(|(record, _)| !sql::is_missed(record)).map(|(record, _)| record.id));
+    sqlx::query(RETRACT_MISSED).bind(not_missed).execute(&mut *transaction).await?;
+    if let Some(missed) = calls.missed(UPSERT_MISSED) {
+        missed.execute(&mut *transaction).await?;
+    }
+    count(transaction, minutes).await
+}
+
+async fn withdraw(transaction: &mut PgConnection, calls: &[CallId]) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = calls.iter().copied().map(uuid).collect();
+    let minutes = touched_minutes(transaction, &ids).await?;
+    for sql in [
+        "DELETE FROM call_participants WHERE call_id = ANY($1)",
+        "DELETE FROM call_links WHERE call_id = ANY($1)",
+        "DELETE FROM call_logs WHERE call_id = ANY($1)",
+        RETRACT_MISSED,
+    ] {
+        sqlx::query(sql).bind(&ids).execute(&mut *transaction).await?;
+    }
+    let texts: Vec<String> = calls.iter().map(ToString::to_string).collect();
+    run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &texts).await?;
+    count(transaction, minutes).await
+}
+
+/// The minutes in which calls that are written again were counted before.
+async fn touched_minutes(transaction: &mut PgConnection, calls: &[Uuid]) -> Result<BTreeSet<(String, i64)>, sqlx::Error> {
+    let minute = |row: PgRow| (row.get(0), sql::minute_of(row.get(1)));
+    let touched = sqlx::query("SELECT site, started_at FROM call_logs WHERE call_id = ANY($1)").bind(calls).map(minute);
+    Ok(touched.fetch_all(transaction).await?.into_iter().collect())
+}
+
+async fn count(transaction: &mut PgConnection, minutes: BTreeSet<(String, i64)>) -> Result<(), sqlx::Error> {
+    let (sites, minutes): (Vec<String>, Vec<i64>) = minutes.into_iter().unzip();
+    sqlx::query(DELETE_STATS).bind(&sites).bind(&minutes).execute(&mut *transaction).await?;
+    sqlx::query(INSERT_STATS).bind(&sites).bind(&minutes).bind(sql::MINUTE_US).execute(&mut *transaction).await?;
+    Ok(())
+}
+
+async fn run(transaction: &mut PgConnection, sql: &'static str, texts: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).bind(texts).execute(transaction).await.map(|_| ())
+}

@@ -1,0 +1,77 @@
+//! The connection of one partition. It is opened when it is needed, serves as long as nothing fails on it, and is closed when something did:
+//! what is left of its transaction only the server knows.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{CONNECT_PATIENCE, WRITE_PATIENCE};
+use crate::port::ledger::LedgerError;
+
+pub(super) struct Writer {
+    options: PgConnectOptions,
+    idle: Mutex<Option<PgConnection>>,
+}
+
+/// The connection, for a while. It goes back only by [`Lease::give_back`]; otherwise it is closed.
+pub(super) struct Lease<'w> {
+    idle: MutexGuard<'w, Option<PgConnection>>,
+    connection: PgConnection,
+}
+
+impl Writer {
+    pub(super) fn new(options: PgConnectOptions) -> Writer {
+        Writer { options, idle: Mutex::new(None) }
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
+        let mut idle = self.idle.lock().await;
+        let connection = match idle.take() {
+            Some(connection) => connection,
+            None => patiently(CONNECT_PATIENCE, async { Ok(self.options.connect().await?) }).await?,
+        };
+        Ok(Lease { idle, connection })
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(connection) = self.idle.into_inner() {
+            // Whatever was committed is safe; a close that fails loses nothing.
+            let _closed = connection.close().await;
+        }
+    }
+}
+
+/// Does what needs the server, unless it takes longer than any statement may. What was under way is dropped with its connection.
+pub(super) async fn patiently<T>(patience: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    let late = |_| LedgerError::Unavailable("it does not answer".to_owned());
+    tokio::time::timeout(patience, work).await.map_err(late)?
+}
+
+pub(super) async fn write<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    patiently(WRITE_PATIENCE, work).await
+}
+
+impl Lease<'_> {
+    /// Everything went well: the connection serves again.
+    pub(super) fn give_back(self) {
+        let Lease { mut idle, connection } = self;
+        *idle = Some(connection);
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}

@@ -1,0 +1,30 @@
+//! Into which partition a site belongs. Publishers and workers must agree, also over versions: this never changes.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::fact::Site;
+
+/// The partition of a site, of so many.
+#[must_use]
+pub fn partition_of(site: &Site, of: u32) -> u32 {
+    let digest = Sha256::digest(site.as_str());
+    let [a, b, c, d, ..] = *digest.as_slice() else { return 0 };
+    u32::from_be_bytes([a, b, c, d]) % of.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_stay_where_they_are_and_are_spread_evenly() {
+        let site = |name: &str| Site::parse(name).unwrap();
+        assert_eq!(partition_of(&site("default"), 16), 1);
+        assert_eq!(partition_of(&site("default"), 1), 0);
+        let mut counts = [0; 16];
+        for number in 0..1_600 {
+            counts[partition_of(&site(&format!("site-{number}")), 16) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+    }
+}

@@ -1,0 +1,41 @@
+//! A database of one's own on the PostgreSQL of the run.
+
+use cordboard::adapter::postgres::{self, Part, PostgresAddress, PostgresLedger};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::servers;
+
+/// The only partition there is.
+pub const WHOLE: Part = Part { generation: 1, number: 0, of: 1 };
+
+/// A new database, migrated.
+pub async fn database() -> String {
+    let url = new_database(&servers::shared().database).await;
+    postgres::migrate(&url.parse().unwrap()).await.unwrap();
+    url
+}
+
+/// A new empty database on a server; its URL.
+pub async fn new_database(server: &str) -> String {
+    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}
+
+pub async fn ledger(url: &str, part: Part) -> PostgresLedger {
+    let address: PostgresAddress = url.parse().unwrap();
+    let readers = postgres::readers(&address).await.unwrap();
+    PostgresLedger::new(&address, readers, part)
+}
+
+/// One value of one row.
+pub async fn value<T>(url: &str, sql: &'static str) -> T
+where
+    T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+}
