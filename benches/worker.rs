@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use cordboard::adapter::memory::MemoryFanout;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::port::fanout::Fanout;
-use cordboard::port::intake::{Inbox, InboxError};
+use cordboard::port::intake::{Handed, Inbox, InboxError};
 use cordboard::port::ledger::Ledger;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
@@ -35,16 +35,16 @@ struct Backlog {
 }
 
 impl Inbox for Backlog {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self.messages.by_ref().take(self.batch.min(most)).collect())))
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+        Box::pin(std::future::ready(Ok(self.messages.by_ref().take(self.batch.min(most)).map(Into::into).collect())))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn close(&mut self) -> Result<(), InboxError> {
-        Ok(())
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

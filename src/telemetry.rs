@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, LogSettings};
 
 /// Every counter there is, with its help. All are present from the start, at zero.
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 18] = [
     ("cordboard_ingress_accepted_total", "Events made durable; each is answered with 200, if the phone still listens."),
     ("cordboard_ingress_refused_total", "Requests answered with anything else, by reason."),
     ("cordboard_ingress_odd_total", "Accepted all the same: what was repaired, cut, removed, or named in its own way."),
@@ -22,6 +22,15 @@ const COUNTERS: [(&str, &str); 12] = [
     ("cordboard_worker_retries_total", "Times the database had to be asked again because it was away."),
     ("cordboard_worker_refolds_total", "Batches with facts so late that history was folded again."),
     ("cordboard_worker_missed_retracted_total", "Missed calls that turned out to be answered."),
+    ("cordboard_worker_fenced_total", "Batches that were refused because another worker owns the partition now."),
+    (
+        "cordboard_ingress_unconfirmed_total",
+        "Phones answered without the broker's confirmation that the settings ask for, because it took too long.",
+    ),
+    ("cordboard_broker_reconnects_total", "Times a connection to the broker was made anew."),
+    ("cordboard_broker_foreign_total", "Reports that other programs published."),
+    ("cordboard_broker_forwarded_total", "Messages sent on to the partition they belong to."),
+    ("cordboard_broker_news_late_total", "Times news had to wait in the database because the broker took none."),
 ];
 
 /// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the accept loop refuse.
@@ -48,7 +57,7 @@ const REFUSALS: [&str; 16] = [
 const ODDITIES: [&str; 5] = ["repaired_line", "duplicate_parameter", "cut", "characters_removed", "opaque_device"];
 
 /// Every gauge there is, with its help.
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 16] = [
     ("cordboard_conservation", "What came in less what was stored, known, dead or waits. Not zero for a minute: something was lost."),
     ("cordboard_ingress_clock_ahead_seconds", "How far the instants of events are ahead of the clock, because it was set back."),
     ("cordboard_journal_depth_records", "Messages in the journal that are not done with."),
@@ -59,6 +68,11 @@ const GAUGES: [(&str, &str); 11] = [
     ("cordboard_calls_live", "Calls that are not over."),
     ("cordboard_missed_pending", "Unanswered calls of which it is not decided yet whether somebody missed them."),
     ("cordboard_dead_letters", "Messages that hold no fact, waiting for somebody to look at them."),
+    ("cordboard_server_up", "1 while a part of this process reaches its server."),
+    ("cordboard_broker_blocked", "1 while the broker is short of memory or disk and takes no messages."),
+    ("cordboard_broker_waiting_messages", "Messages that wait in the queues of all partitions."),
+    ("cordboard_broker_partitions_without_worker", "Partitions whose queue nobody reads."),
+    ("cordboard_worker_partitions", "Partitions this process owns."),
     ("cordboard_worker_calls_held", "Calls in memory, finished ones that links may still need included."),
 ];
 
@@ -116,7 +130,10 @@ pub fn count() -> Result<PrometheusHandle, BuildError> {
     }
     for (name, help) in GAUGES {
         metrics::describe_gauge!(name, help);
-        metrics::gauge!(name).set(0.0);
+        // By server, when it is known which there are.
+        if name != "cordboard_server_up" {
+            metrics::gauge!(name).set(0.0);
+        }
     }
     for (name, help, _) in HISTOGRAMS {
         metrics::describe_histogram!(name, help);

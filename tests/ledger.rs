@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordboard::adapter::postgres::PostgresLedger;
@@ -16,6 +17,7 @@ use cordboard::port::fanout::News;
 use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
+use cordboard::wire::message::IngressId;
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 use support::postgres as server;
@@ -63,7 +65,7 @@ impl Store for Postgres {
         if self.0.get().is_none() {
             let _first = self.0.set(server::database().await);
         }
-        server::ledger(self.0.get().unwrap(), server::WHOLE).await
+        server::ledger(self.0.get().unwrap(), server::WHOLE)
     }
 
     async fn dead_messages(&self) -> Vec<Vec<u8>> {
@@ -98,6 +100,7 @@ every_ledger! {
     the_next_owner_is_told_what_the_open_calls_come_from
     a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
     what_holds_no_fact_is_kept_once_as_it_came
+    promises_and_attempts_survive_whoever_wrote_them
     filters_and_pages_find_what_is_asked_for
 }
 
@@ -236,6 +239,26 @@ async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
     ledger.commit(&changes).await.unwrap();
     ledger.commit(&changes).await.unwrap();
     assert_eq!(store.dead_messages().await, vec![vec![0, 255, 7]]);
+}
+
+async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over().await.unwrap();
+    let ticks: BTreeMap<IngressId, At> = [(IngressId(1), At(EPOCH)), (IngressId(2), At(EPOCH + 5))].into();
+    let changes = Changes { ticks: ticks.clone(), watermark: Some(At(EPOCH)), ..Changes::default() };
+    ledger.commit(&changes).await.unwrap();
+    // Nothing was promised in between, and nothing is forgotten for it.
+    ledger.commit(&Changes::default()).await.unwrap();
+    let attempts = (ledger.attempt(b"m").await.unwrap(), ledger.attempt(b"m").await.unwrap(), ledger.attempt(b"n").await.unwrap());
+    assert_eq!(attempts, (1, 2, 1));
+    let next = store.open().await;
+    let standing = next.take_over().await.unwrap();
+    assert_eq!((standing.ticks, standing.watermark), (ticks, Some(At(EPOCH))));
+    assert_eq!(next.attempt(b"m").await.unwrap(), 3);
+    next.acquit(b"m").await.unwrap();
+    assert_eq!(next.attempt(b"m").await.unwrap(), 1);
+    assert_eq!(next.facts_since().await.unwrap(), At::START);
+    assert_eq!(next.sites().await.unwrap(), []);
 }
 
 async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {

@@ -16,7 +16,7 @@ use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::books::Books;
 use cordboard::port::fanout::{Fanout, News};
-use cordboard::port::intake::{Inbox, InboxError};
+use cordboard::port::intake::{Handed, Inbox, InboxError};
 use cordboard::port::ledger::{Changes, Ledger, LedgerError, Received, Standing};
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};
@@ -35,16 +35,16 @@ use tokio_util::sync::CancellationToken;
 struct Prepared(VecDeque<Vec<Vec<u8>>>);
 
 impl Inbox for Prepared {
-    fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self.0.pop_front().unwrap_or_default())))
+    fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+        Box::pin(std::future::ready(Ok(self.0.pop_front().unwrap_or_default().into_iter().map(Into::into).collect())))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn close(&mut self) -> Result<(), InboxError> {
-        Ok(())
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -124,6 +124,14 @@ impl Ledger for Failing {
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         self.ledger.sites()
+    }
+
+    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        self.ledger.attempt(message)
+    }
+
+    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.ledger.acquit(message)
     }
 
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {

@@ -1,4 +1,4 @@
 DROP VIEW calls;
 DROP FUNCTION keep_facts(bigint, bigint);
-DROP TABLE facts_kept, notices, partition_layout, partition_owner, dead_events, api_tokens, transfer_contexts, agents, extensions, devices,
+DROP TABLE facts_kept, notices, partition_layout, partition_owner, dead_events, suspects, api_tokens, transfer_contexts, agents, extensions, devices,
     call_stats, missed_call_logs, call_links, call_participants, call_logs, call_states, call_events, sites;

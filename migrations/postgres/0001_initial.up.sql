@@ -171,6 +171,12 @@ CREATE TABLE dead_events (
     message bytea NOT NULL
 );
 
+-- Messages that may end whoever handles them, and how often that was begun.
+CREATE TABLE suspects (
+    digest   text PRIMARY KEY,
+    attempts integer NOT NULL
+);
+
 -- Who may write a partition: its last owner. Whoever finds another one here has lost it. Epochs may repeat after a backup was restored;
 -- owners never do.
 CREATE TABLE partition_owner (

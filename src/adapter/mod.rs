@@ -4,5 +4,6 @@ pub mod clock;
 pub mod journal;
 pub mod memory;
 pub mod postgres;
+pub mod rabbit;
 pub mod sql;
 pub mod sqlite;

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::open::database_path;
+use super::place::Database;
+use super::{place, servers};
 use crate::adapter::journal::{Journal, OpenError, Opened};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
@@ -45,14 +46,19 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
     let last = journal.as_ref().ok().and_then(|opened| opened.last.as_deref()).and_then(|message| Message::decode(message).ok());
     let mut findings =
         vec![access(settings), data_dir(settings), see_journal(&folder, journal), clock_of(clock.now(), last.map(|message| message.at()))];
-    findings.extend(database(&database_path(settings)).await);
+    match place::database(settings) {
+        Ok(Database::File(path)) => findings.extend(database(&path).await),
+        Ok(Database::Server(address)) => findings.extend(servers::database(&address, settings).await),
+        Err(error) => findings.push(finding("database", Grade::Bad, error.to_string())),
+    }
+    findings.extend(servers::broker(settings).await);
     let listeners =
         [("ingress", settings.ingress.listen), ("gateway", settings.gateway.listen), ("operations", settings.operations.listen)];
     findings.extend(listeners.map(|(place, address)| port(place, address, running)));
     findings
 }
 
-fn finding(place: &'static str, grade: Grade, told: impl Into<String>) -> Finding {
+pub(super) fn finding(place: &'static str, grade: Grade, told: impl Into<String>) -> Finding {
     Finding { place, grade, told: told.into() }
 }
 

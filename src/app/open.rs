@@ -9,8 +9,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Failed;
+use super::place::Database;
+use super::{Failed, place};
 use crate::adapter::journal::{self, Journal, Opened};
+use crate::adapter::postgres;
 use crate::adapter::sql::MigrationStatus;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
@@ -61,8 +63,12 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Ope
     Ok((journal, opened, last))
 }
 
-pub(super) fn database_path(settings: &Settings) -> PathBuf {
-    settings.data_dir.join("cordboard.db")
+/// The file of the database, where it is one.
+pub(super) fn database_path(settings: &Settings) -> Result<PathBuf, Failed> {
+    match place::database(settings)? {
+        Database::File(path) => Ok(path),
+        Database::Server(_) => Err(Failed::Halves("the database is PostgreSQL, not a file")),
+    }
 }
 
 /// The folder of all data; nobody else may look into it.
@@ -74,7 +80,7 @@ fn make_folder(settings: &Settings) -> Result<(), Failed> {
 
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
     make_folder(settings)?;
-    Ok(SqliteLedger::open(&database_path(settings)).await?)
+    Ok(SqliteLedger::open(&database_path(settings)?).await?)
 }
 
 /// Does what needs the database, again and again while something else holds it or its disk is full. `None` when the stop came first.
@@ -101,7 +107,16 @@ pub(super) async fn patiently<T>(stop: &CancellationToken, what: impl AsyncFn() 
 /// # Errors
 /// When the database cannot be opened or changed.
 pub async fn migrate(settings: &Settings, only_status: bool) -> Result<Vec<MigrationStatus>, Failed> {
-    if only_status && !database_path(settings).exists() {
+    let path = match place::database(settings)? {
+        Database::File(path) => path,
+        Database::Server(address) => {
+            if !only_status {
+                postgres::migrate(&address).await?;
+            }
+            return Ok(postgres::migrations(&address).await?);
+        }
+    };
+    if only_status && !path.exists() {
         return Ok(SqliteLedger::all_migrations(&[]));
     }
     let ledger = open_ledger(settings).await?;

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::Failed;
-use super::open::{database_path, open_ledger};
+use super::open::open_ledger;
+use super::place::Database;
+use super::{Failed, place};
 use crate::adapter::journal::{Journal, OpenError};
+use crate::adapter::postgres::{Part, PostgresLedger, readers};
+use crate::adapter::rabbit::Layout;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{Changes, Ledger};
+use crate::port::ledger::{Changes, Ledger, LedgerError};
 use crate::wire::call_json::CallJson;
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
@@ -49,15 +52,27 @@ struct Wrong {
 /// # Errors
 /// When the database cannot be read.
 pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Difference>, Failed> {
-    let path = database_path(settings);
-    if !path.exists() {
-        return Err(Failed::NoDatabase { path });
-    }
     // The service may be writing: everything is read as it stands at one moment.
-    let ledger = SqliteLedger::open_as_it_stands(&path).await?;
-    let wrong = all_wrong(&ledger, settings, scope).await?;
-    ledger.close().await;
+    let wrong = match place::database(settings)? {
+        Database::File(path) if !path.exists() => return Err(Failed::NoDatabase { path }),
+        Database::File(path) => {
+            let ledger = SqliteLedger::open_as_it_stands(&path).await?;
+            let wrong = all_wrong(&ledger, settings, scope, |_| true).await?;
+            ledger.close().await;
+            wrong
+        }
+        Database::Server(address) => {
+            let ledger = PostgresLedger::open_as_it_stands(&address, part(place::layout(settings), 0)).await?;
+            let wrong = all_wrong(&ledger, settings, scope, |_| true).await?;
+            ledger.close().await;
+            wrong
+        }
+    };
     Ok(wrong.into_iter().flat_map(|(_, wrong)| wrong).map(|wrong| wrong.difference).collect())
+}
+
+fn part(layout: Layout, number: u32) -> Part {
+    Part { generation: layout.generation, number, of: layout.parts }
 }
 
 /// Stores what the facts say, a day of a site in one transaction. `progress` hears how many calls of how many are done. Returns how many
@@ -66,13 +81,49 @@ pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Diffe
 /// # Errors
 /// When the service is running, or the database cannot be read or written.
 pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, u64)) -> Result<u64, Failed> {
-    if let Err(error @ OpenError::InUse { .. }) = Journal::inspect(&settings.data_dir.join("journal")) {
-        return Err(Failed::Running(error));
+    match place::database(settings)? {
+        Database::File(_) => {
+            if let Err(error @ OpenError::InUse { .. }) = Journal::inspect(&settings.data_dir.join("journal")) {
+                return Err(Failed::Running(error));
+            }
+            let ledger = open_ledger(settings).await?;
+            ledger.migrate().await?;
+            let corrected = correct(&ledger, settings, scope, |_| true, 0, &progress).await?;
+            ledger.close().await;
+            Ok(corrected)
+        }
+        Database::Server(address) => {
+            let layout = place::layout(settings);
+            let (pool, mut corrected) = (readers(&address), 0);
+            for number in 0..layout.parts {
+                let ledger = PostgresLedger::new(&address, pool.clone(), part(layout, number));
+                let mine = |site: &Site| layout.part_of(site) == number;
+                corrected += match correct(&ledger, settings, scope, mine, corrected, &progress).await {
+                    Err(Failed::Ledger(LedgerError::Fenced)) => {
+                        return Err(Failed::Halves(
+                            "a worker took a partition back: stop all workers first, they hold calls in memory. Ingresses may go on",
+                        ));
+                    }
+                    corrected => corrected?,
+                };
+                ledger.let_go().await;
+            }
+            Ok(corrected)
+        }
     }
-    let ledger = open_ledger(settings).await?;
-    ledger.migrate().await?;
+}
+
+/// Corrects what a ledger that is ours holds of some sites.
+async fn correct<L: Ledger>(
+    ledger: &L,
+    settings: &Settings,
+    scope: &Scope,
+    mine: impl Fn(&Site) -> bool,
+    before: u64,
+    progress: &impl Fn(u64, u64),
+) -> Result<u64, Failed> {
     let _standing = ledger.take_over().await?;
-    let wrong = all_wrong(&ledger, settings, scope).await?;
+    let wrong = all_wrong(ledger, settings, scope, mine).await?;
     let all: u64 = wrong.iter().map(|(_, wrong)| wrong.len() as u64).sum();
     let mut done = 0;
     for (_, of_site) in wrong {
@@ -83,10 +134,9 @@ pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, 
         for day in days.into_values() {
             done += day.len() as u64;
             ledger.commit(&corrections(day)).await?;
-            progress(done, all);
+            progress(before + done, before + all);
         }
     }
-    ledger.close().await;
     Ok(all)
 }
 
@@ -101,7 +151,12 @@ fn corrections(day: Vec<Wrong>) -> Changes {
     changes
 }
 
-async fn all_wrong(ledger: &SqliteLedger, settings: &Settings, scope: &Scope) -> Result<Vec<(Site, Vec<Wrong>)>, Failed> {
+async fn all_wrong<L: Ledger>(
+    ledger: &L,
+    settings: &Settings,
+    scope: &Scope,
+    mine: impl Fn(&Site) -> bool,
+) -> Result<Vec<(Site, Vec<Wrong>)>, Failed> {
     let policies = match &scope.policies {
         Some(policies) => policies.clone(),
         None => settings.policies()?,
@@ -110,7 +165,7 @@ async fn all_wrong(ledger: &SqliteLedger, settings: &Settings, scope: &Scope) ->
     // Calls from before have lost some of their facts, and those around it perhaps some of theirs.
     let since = scope.since.unwrap_or(At::START).max(if kept_since == At::START { kept_since } else { kept_since + Span(DAY_US) });
     let mut all = Vec::new();
-    for (site, watermark) in ledger.sites().await? {
+    for (site, watermark) in ledger.sites().await?.into_iter().filter(|(site, _)| mine(site)) {
         let mut wrong = wrong_of(ledger, &policies, &site, watermark).await?;
         wrong.retain(|wrong| wrong.began >= since);
         all.push((site, wrong));

@@ -8,16 +8,41 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use crate::app::{self, Failed, Reread, Service, Stop, Surroundings};
+use crate::app::{self, Failed, Reread, Roles, Service, Stop, Surroundings};
 use crate::config::Settings;
 use crate::domain::device::Device;
 use crate::telemetry;
 
-/// Run the service: ingress, worker and gateway in one process, nothing else needed
+/// Run the service: ingress, worker and gateway in one process, nothing else needed; or some of them, with servers
 #[derive(clap::Args)]
 pub(super) struct Serve {
+    /// Only these parts of the service; all of them where none is named. Needs a broker and a database server
+    #[arg(long, value_name = "ROLE", value_enum, value_delimiter = ',')]
+    role: Vec<Role>,
+
     #[command(flatten)]
     settings: SettingsArguments,
+}
+
+/// A part of the service that can run alone, in any number
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Takes phones' requests
+    Ingress,
+    /// Makes calls of them
+    Worker,
+    /// Page, API and event stream
+    Gateway,
+}
+
+impl Serve {
+    fn roles(&self) -> Roles {
+        if self.role.is_empty() {
+            return Roles::ALL;
+        }
+        let has = |role| self.role.contains(&role);
+        Roles { ingress: has(Role::Ingress), worker: has(Role::Worker), gateway: has(Role::Gateway) }
+    }
 }
 
 /// Bring the database up to date
@@ -70,6 +95,7 @@ impl From<Failed> for Failure {
     fn from(failed: Failed) -> Failure {
         match failed {
             Failed::Config(error) => Failure::Config(error.to_string()),
+            Failed::Halves(error) => Failure::Config(error.to_owned()),
             other => Failure::Service(other.to_string()),
         }
     }
@@ -90,7 +116,7 @@ pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let stop = Stop::default();
     block_on(async {
         tokio::spawn(listen_to_signals(stop.clone()));
-        let surroundings = Surroundings { clock: app::machine_clock(), metrics, reread, stop };
+        let surroundings = Surroundings { roles: arguments.roles(), clock: app::machine_clock(), metrics, reread, stop };
         if let Some(service) = Service::start(&settings, surroundings).await? {
             // Nobody needs to read it.
             let _unread = greet(&service);
@@ -113,12 +139,21 @@ fn greet(service: &Service) -> io::Result<()> {
     let app::Addresses { ingress, gateway, operations } = service.addresses;
     let mut out = io::stdout().lock();
     writeln!(out, "Cordboard is running.")?;
-    writeln!(out, "  phones send to   http://{ingress}/gs/cti/<event>")?;
-    writeln!(out, "  page and API     http://{gateway}/")?;
+    if let Some(ingress) = ingress {
+        writeln!(out, "  phones send to   http://{ingress}/gs/cti/<event>")?;
+    }
+    if let Some(gateway) = gateway {
+        writeln!(out, "  page and API     http://{gateway}/")?;
+    }
     writeln!(out, "  health, metrics  http://{operations}/healthz  http://{operations}/metrics")?;
     writeln!(out, "Try it:")?;
-    writeln!(out, "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'")?;
-    writeln!(out, "  curl http://{gateway}/api/v1/calls/live")?;
+    if let Some(ingress) = ingress {
+        writeln!(out, "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'")?;
+    }
+    match gateway {
+        Some(gateway) => writeln!(out, "  curl http://{gateway}/api/v1/calls/live")?,
+        None => writeln!(out, "  curl http://{operations}/readyz")?,
+    }
     out.flush()
 }
 

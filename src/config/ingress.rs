@@ -37,10 +37,21 @@ pub struct IngressSettings {
     per_device_burst_max: u32,
     strangers_per_second_max: u32,
     tick_ms: u64,
+    pub durability: Durability,
     #[serde(default)]
     keys: BTreeMap<String, KeySettings>,
     #[serde(default)]
     sites: BTreeMap<String, SiteSettings>,
+}
+
+/// What a phone's answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The event is on the disk of this machine.
+    Journal,
+    /// The broker has confirmed it, too; while it is away, the disk is enough.
+    Broker,
 }
 
 /// Where a site's phones are.

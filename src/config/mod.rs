@@ -2,6 +2,7 @@
 
 mod ingress;
 mod secret;
+mod servers;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,10 +12,13 @@ use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::policy_file::Policies;
-pub use ingress::IngressSettings;
+pub use ingress::{Durability, IngressSettings};
+pub use servers::{BrokerSettings, DatabaseSettings, LiveSettings};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "CORDBOARD__";
+/// Names under which programs are told where their servers are.
+const CUSTOMARY: [(&str, &str); 3] = [("AMQP_URL", "broker.url"), ("DATABASE_URL", "database.url"), ("REDIS_URL", "live.url")];
 
 /// Why the settings cannot be used: which key, and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,9 @@ pub struct Settings {
     pub journal: JournalSettings,
     pub gateway: Listener,
     pub operations: Listener,
+    pub broker: BrokerSettings,
+    pub database: DatabaseSettings,
+    pub live: LiveSettings,
     pub log: LogSettings,
     #[serde(default)]
     policy: serde_json::Map<String, serde_json::Value>,
@@ -67,10 +74,15 @@ pub enum LogFormat {
 impl Settings {
     /// Reads the defaults, then a file, then the environment, each over the one before it.
     pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Settings, BadConfig> {
-        let ours: HashMap<String, String> = environment
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase().replace("__", "."), value)))
-            .collect();
+        let mut ours: HashMap<String, String> = HashMap::new();
+        for (key, value) in environment {
+            // What other programs on the machine call the same servers counts where nothing of ours is said.
+            if let Some((_, key)) = CUSTOMARY.iter().find(|(name, _)| *name == key) {
+                ours.entry((*key).to_owned()).or_insert(value);
+            } else if let Some(key) = key.strip_prefix(ENVIRONMENT_PREFIX) {
+                ours.insert(key.to_lowercase().replace("__", "."), value);
+            }
+        }
         let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(File::from(file).format(FileFormat::Toml));
@@ -94,6 +106,8 @@ impl Settings {
         self.policies()?;
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).map_err(|error| BadConfig(format!("`log.filter`: {error}")))?;
         self.ingress.check()?;
+        self.broker.check()?;
+        self.live.check()?;
         for (section, listener, what) in [("gateway", &self.gateway, "calls"), ("operations", &self.operations, "metrics")] {
             if !listener.listen.ip().is_loopback() && !listener.allow_unauthenticated {
                 return Err(BadConfig(format!(

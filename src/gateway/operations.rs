@@ -11,18 +11,23 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::domain::time::At;
-use crate::port::books::Books;
+use crate::port::books::{Account, Books};
 use crate::port::clock::Clock;
 use crate::port::intake::Backlog;
 use crate::port::query::{Counts, Query};
+use crate::port::sign::Sign;
 
 /// What tells whether the service can do its work.
 #[derive(Clone)]
 pub struct Health {
-    /// Empty until the database is open.
+    /// Empty until the database is open, and where none is needed.
     pub query: Arc<OnceLock<Arc<dyn Query>>>,
-    pub backlog: Arc<dyn Backlog>,
-    pub books: Arc<Books>,
+    /// Where phones are served.
+    pub journal: Option<(Arc<dyn Backlog>, Arc<Books>)>,
+    /// The books of the partitions this process may work on.
+    pub workers: Arc<Vec<Arc<Books>>>,
+    /// What else it depends on.
+    pub signs: Vec<Sign>,
     pub clock: Arc<dyn Clock>,
     pub metrics: PrometheusHandle,
 }
@@ -35,18 +40,33 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// Ready is who can take events. Without the database they wait in the journal: that is degraded, and still ready.
+/// Ready is who can do what it is there for. Who serves phones can, as long as the journal takes events: whatever else is away, they wait in
+/// it. That is degraded, and still ready.
 async fn ready(State(health): State<Health>) -> Response {
-    let journal = health.backlog.trouble();
-    let database = health.counts().await.err().or_else(|| health.books.trouble());
-    let (code, status) = match (&journal, &database) {
-        (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
-        (None, Some(_)) => (StatusCode::OK, "degraded"),
-        (None, None) => (StatusCode::OK, "ready"),
+    let mut told = serde_json::Map::new();
+    let mut troubled = false;
+    let mut tell = |what: &str, trouble: Option<String>| {
+        troubled |= trouble.is_some();
+        told.insert(what.to_owned(), trouble.unwrap_or_else(|| "ok".to_owned()).into());
     };
-    let told = |trouble: Option<String>| trouble.unwrap_or_else(|| "ok".to_owned());
-    let body = serde_json::json!({ "status": status, "journal": told(journal), "database": told(database) });
-    (code, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+    if !health.workers.is_empty() || health.query.get().is_some() {
+        tell("database", health.counts().await.err().or_else(|| health.workers.iter().find_map(|books| books.trouble())));
+    }
+    for sign in &health.signs {
+        tell(sign.name, sign.trouble());
+    }
+    let journal = health.journal.as_ref().map(|(backlog, _)| backlog.trouble());
+    let refusing = matches!(journal, Some(Some(_)));
+    if let Some(trouble) = journal {
+        tell("journal", trouble);
+    }
+    let (code, status) = match (refusing, troubled, health.journal.is_some()) {
+        (true, ..) | (false, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+        (false, true, true) => (StatusCode::OK, "degraded"),
+        (false, false, _) => (StatusCode::OK, "ready"),
+    };
+    told.insert("status".to_owned(), status.into());
+    (code, [(CONTENT_TYPE, "application/json")], format!("{}\n", serde_json::Value::Object(told))).into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> String {
@@ -68,20 +88,30 @@ impl Health {
 
     /// What the books say, for the next reading of the metrics.
     fn publish(&self) {
-        let waiting = self.backlog.depth();
-        let account = self.books.account(waiting);
-        metrics::counter!("cordboard_ingress_accepted_total").absolute(account.accepted);
-        metrics::counter!("cordboard_worker_stored_total").absolute(account.stored);
-        metrics::counter!("cordboard_worker_known_total").absolute(account.known);
-        metrics::counter!("cordboard_worker_dead_total").absolute(account.dead);
-        metrics::gauge!("cordboard_conservation").set(gauge(account.surplus));
-        metrics::gauge!("cordboard_journal_depth_records").set(gauge(waiting.cast_signed()));
-        metrics::gauge!("cordboard_journal_bytes").set(gauge(self.backlog.bytes().cast_signed()));
-        metrics::gauge!("cordboard_journal_refusing").set(if self.backlog.trouble().is_some() { 1.0 } else { 0.0 });
         let now = self.clock.now();
-        let oldest = account.settled_up_to.filter(|_| waiting > 0);
-        metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
-        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(account.watermark.or(account.settled_up_to), now));
+        if let Some((backlog, books)) = &self.journal {
+            let waiting = backlog.depth();
+            let account = books.account(waiting);
+            metrics::counter!("cordboard_ingress_accepted_total").absolute(account.accepted);
+            metrics::gauge!("cordboard_conservation").set(gauge(account.surplus));
+            metrics::gauge!("cordboard_journal_depth_records").set(gauge(waiting.cast_signed()));
+            metrics::gauge!("cordboard_journal_bytes").set(gauge(backlog.bytes().cast_signed()));
+            metrics::gauge!("cordboard_journal_refusing").set(if backlog.trouble().is_some() { 1.0 } else { 0.0 });
+            let oldest = account.settled_up_to.filter(|_| waiting > 0);
+            metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
+        }
+        let worked: Vec<Account> = self.workers.iter().map(|books| books.account(0)).collect();
+        let sum = |count: fn(&Account) -> u64| worked.iter().map(count).sum::<u64>();
+        metrics::counter!("cordboard_worker_stored_total").absolute(sum(|account| account.stored));
+        metrics::counter!("cordboard_worker_known_total").absolute(sum(|account| account.known));
+        metrics::counter!("cordboard_worker_dead_total").absolute(sum(|account| account.dead));
+        // The one furthest behind; a partition that somebody else works on is none of ours.
+        let only = worked.len() == 1;
+        let behind = worked.iter().filter_map(|account| account.watermark.or(account.settled_up_to.filter(|_| only))).min();
+        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(behind, now));
+        for sign in &self.signs {
+            metrics::gauge!("cordboard_server_up", "server" => sign.name).set(if sign.trouble().is_some() { 0.0 } else { 1.0 });
+        }
     }
 }
 

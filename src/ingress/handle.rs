@@ -18,7 +18,7 @@ use crate::domain::fact::{EventId, Site};
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Unreadable};
-use crate::wire::envelope::{BodyForm, Envelope};
+use crate::wire::envelope::{BodyForm, Envelope, Trace};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Lines in the log for each reason to refuse a request.
@@ -124,6 +124,7 @@ impl Ingress {
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let form = form_of(&request);
+        let trace = request.headers().get("traceparent").and_then(|value| Trace::parse(value.to_str().ok()?));
         let body = self.read_body(request, form).await?;
         let read = grandstream::Request::read(&target, form.body(&body)).map_err(refusal_of);
         let device = read.as_ref().ok().and_then(|request| request.report.device());
@@ -134,7 +135,7 @@ impl Ingress {
         if !self.per_device.lock().unwrap_or_else(PoisonError::into_inner).admit(device, self.clock.now()) {
             return Err(Refusal::TooManyRequests);
         }
-        let id = self.keep(from, &grandstream::without_token(&target), &body, form).await?;
+        let id = self.keep(from, &grandstream::without_token(&target), &body, form, trace).await?;
         for oddity in oddities {
             metrics::counter!("cordboard_ingress_odd_total", "what" => oddity).increment(1);
         }
@@ -181,10 +182,11 @@ impl Ingress {
         Ok(String::from_utf8_lossy(&bytes.to_bytes()).into_owned())
     }
 
-    async fn keep(&self, from: IpAddr, target: &str, body: &str, form: BodyForm) -> Result<EventId, Refusal> {
+    async fn keep(&self, from: IpAddr, target: &str, body: &str, form: BodyForm, trace: Option<Trace>) -> Result<EventId, Refusal> {
         let site = self.access.read().unwrap_or_else(PoisonError::into_inner).site_of(from).unwrap_or(&self.site).clone();
         let receipt = self.stamp.receive();
-        let envelope = Envelope::new(receipt.id, receipt.at, &site, Some(from), target, body, form);
+        let mut envelope = Envelope::new(receipt.id, receipt.at, &site, Some(from), target, body, form);
+        envelope.trace = trace;
         // Why it is not, the journal says once for all.
         self.intake.keep(envelope.encode()).await.map(|()| receipt.id).map_err(|_| Refusal::NotDurable)
     }

@@ -15,6 +15,7 @@ pub struct Books {
     stored: AtomicU64,
     known: AtomicU64,
     dead: AtomicU64,
+    passed: AtomicU64,
     ticks_read: AtomicU64,
     /// The instant of the last message that is done with, or before which none waits.
     settled_up_to: AtomicI64,
@@ -53,8 +54,20 @@ pub struct Account {
 impl Default for Books {
     fn default() -> Self {
         let never = || AtomicI64::new(At::START.0);
-        let (found, events, ticks, stored, known, dead, ticks_read) = Default::default();
-        Books { found, events, ticks, stored, known, dead, ticks_read, settled_up_to: never(), watermark: never(), stuck: Mutex::default() }
+        let (found, events, ticks, stored, known, dead, passed, ticks_read) = Default::default();
+        Books {
+            found,
+            events,
+            ticks,
+            stored,
+            known,
+            dead,
+            passed,
+            ticks_read,
+            settled_up_to: never(),
+            watermark: never(),
+            stuck: Mutex::default(),
+        }
     }
 }
 
@@ -93,6 +106,17 @@ impl Books {
         }
     }
 
+    /// So many messages are in other hands now.
+    pub fn passed(&self, messages: u64) {
+        self.passed.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Somebody else looks after it now.
+    pub fn gave_up(&self) {
+        self.watermark.store(At::START.0, Ordering::Relaxed);
+        self.stuck(None);
+    }
+
     pub fn watermark(&self, at: At) {
         self.watermark.fetch_max(at.0, Ordering::Relaxed);
     }
@@ -104,7 +128,7 @@ impl Books {
         let instant = |at: &AtomicI64| Some(At(at.load(Ordering::Relaxed))).filter(|at| *at != At::START);
         let (stored, known, dead) = (read(&self.stored), read(&self.known), read(&self.dead));
         let came = read(&self.found) + read(&self.events) + read(&self.ticks);
-        let went = stored + known + dead + read(&self.ticks_read) + waiting;
+        let went = stored + known + dead + read(&self.passed) + read(&self.ticks_read) + waiting;
         Account {
             accepted: read(&self.events),
             stored,

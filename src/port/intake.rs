@@ -34,14 +34,27 @@ pub trait Backlog: Send + Sync {
 #[error("{0}")]
 pub struct InboxError(pub String);
 
+/// A message that somebody has to handle.
+pub struct Handed {
+    pub message: Vec<u8>,
+    /// Whoever had it before did not settle it, several times: it may be what ended them. It is handed out alone.
+    pub suspect: bool,
+}
+
+impl From<Vec<u8>> for Handed {
+    fn from(message: Vec<u8>) -> Handed {
+        Handed { message, suspect: false }
+    }
+}
+
 /// Messages in their order, until they are settled.
 pub trait Inbox: Send + Sync {
     /// The next messages, at most `most`; waits for one. Empty when there will never be another.
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>>;
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>>;
 
     /// Everything handed out so far is done with.
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
 
     /// The last word before a stop: what is settled is remembered.
-    fn close(&mut self) -> Result<(), InboxError>;
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
 }

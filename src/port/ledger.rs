@@ -108,6 +108,12 @@ pub trait Ledger: Send + Sync {
     /// The sites there are, and up to where time has passed for each.
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;
 
+    /// Writes down that a message is about to be handled, because it may end whoever does. Returns how often that has been written.
+    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>>;
+
+    /// It was handled, and nothing ended.
+    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
+
     /// From this instant on all facts are kept.
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
 

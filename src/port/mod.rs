@@ -6,5 +6,7 @@ pub mod clock;
 pub mod fanout;
 pub mod intake;
 pub mod ledger;
+pub mod live;
 pub mod query;
+pub mod sign;
 pub mod watch;

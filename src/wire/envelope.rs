@@ -48,6 +48,40 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
     pub form: BodyForm,
+    /// The W3C trace that the request belongs to, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+}
+
+/// A `traceparent` header of version 00.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Trace(String);
+
+impl Trace {
+    /// Reads the header; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Trace> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let hex =
+            |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let [version, trace, span, flags] = parts[..] else { return None };
+        let named = |part: &str| part.bytes().any(|b| b != b'0');
+        let is_one = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2) && named(trace) && named(span);
+        is_one.then(|| Trace(text.to_owned()))
+    }
+
+    /// The trace that begins with an event nobody traced before: it has the event's id.
+    #[must_use]
+    pub fn of(event: EventId) -> Trace {
+        let span = u64::try_from(event.0 & u128::from(u64::MAX)).unwrap_or(1).max(1);
+        Trace(format!("00-{:032x}-{span:016x}-01", event.0.max(1)))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What the phone said is nobody's business who debugs.
@@ -76,13 +110,29 @@ impl Envelope {
     #[must_use]
     pub fn new(id: EventId, at: At, site: &Site, from: Option<IpAddr>, target: &str, body: &str, form: BodyForm) -> Envelope {
         let (target, body) = (target.to_owned(), body.to_owned());
-        Envelope { v: VERSION, id: uuid::Uuid::from_u128(id.0), at: at.0, site: site.as_str().to_owned(), from, target, body, form }
+        Envelope {
+            v: VERSION,
+            id: uuid::Uuid::from_u128(id.0),
+            at: at.0,
+            site: site.as_str().to_owned(),
+            from,
+            target,
+            body,
+            form,
+            trace: None,
+        }
     }
 
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         // An envelope holds only text and numbers: there is nothing that JSON cannot say.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Its trace, its own if nobody gave it one.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.trace.clone().unwrap_or_else(|| Trace::of(EventId(self.id.as_u128())))
     }
 
     /// Reads a message.
@@ -139,6 +189,21 @@ mod tests {
         let policy = Policy::default();
         let fact = envelope().fact(|_| &policy).unwrap();
         assert_eq!((fact.at, fact.remote.unwrap().e164()), (At(1_767_225_600_000_000), Some("+4930111222")));
+    }
+
+    #[test]
+    fn a_trace_is_carried_or_made() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(Trace::parse(given).map(|trace| trace.as_str().to_owned()).as_deref(), Some(given));
+        let zero = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
+        for wrong in
+            ["", "00-1-2-3", &zero, &given.to_uppercase(), &format!("{given}-x"), "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+        {
+            assert_eq!(Trace::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Trace::parse(envelope().trace().as_str()), Some(envelope().trace()));
+        let traced = Envelope { trace: Trace::parse(given), ..envelope() };
+        assert_eq!(Envelope::decode(&traced.encode()).unwrap().trace().as_str(), given);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One batch: read -> reconstruct -> commit -> tell -> settle. Nothing else sequences effects; a batch with poison in it goes this way in
+//! One batch: read -> reconstruct -> commit -> show -> tell -> settle. Nothing else sequences effects; a batch with poison in it goes this way in
 //! parts.
 
 use super::poison::Parts;
@@ -7,14 +7,22 @@ use crate::domain::Timeline;
 use crate::domain::notice::NoticeKind;
 use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
+use crate::port::intake::Handed;
 use crate::port::ledger::Changes;
 
 /// Time that passes and changes nothing is written down this often: what is lost of it at a crash passes again.
 const UNWRITTEN_MAX: Span = Span::seconds(10);
 
 impl Worker {
-    pub(super) async fn handle(&mut self, messages: Vec<Vec<u8>>) -> Result<(), WorkerError> {
+    pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
+        let suspect = match &messages[..] {
+            [only] if only.suspect => Some(only.message.clone()),
+            _ => None,
+        };
         let mut parts = Parts::whole(messages);
+        if let Some(message) = &suspect {
+            parts.mark(self.tried(message).await?.as_ref());
+        }
         while let Some(part) = parts.next() {
             let (mut changes, mut settled) = self.read(&part);
             settled.known = self.drop_known(&mut changes).await?;
@@ -23,10 +31,14 @@ impl Worker {
                 continue;
             }
             settled.stored = changes.facts.len() as u64;
+            self.live.show(&changes).await;
             self.tell(changes.news);
             self.books.settled(&settled);
         }
         self.inbox.settle().await?;
+        if let Some(message) = &suspect {
+            self.insist("attempts", || self.ledger.acquit(message)).await?;
+        }
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::{Inbox, InboxError};
 use crate::port::ledger::{Ledger, LedgerError};
+use crate::port::live::LiveView;
 use crate::wire::policy_file::Policies;
 
 pub use back_off::BackOff;
@@ -63,6 +64,7 @@ pub struct Worker {
     fragments: HashSet<CallId>,
     /// The number of the last news.
     told: u64,
+    live: Arc<dyn LiveView>,
     books: Arc<Books>,
     stop: CancellationToken,
 }
@@ -75,7 +77,7 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
         self.stop = stop;
         let worked = self.work().await;
-        self.inbox.close()?;
+        self.inbox.close().await?;
         worked
     }
 

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Worker, WorkerError};
+use crate::port::intake::Handed;
 
 /// A message, and why it is not to be touched, if that is known.
 pub(super) struct Part {
@@ -15,8 +16,15 @@ pub(super) struct Part {
 pub(super) struct Parts(Vec<Vec<Part>>);
 
 impl Parts {
-    pub(super) fn whole(messages: Vec<Vec<u8>>) -> Parts {
-        Parts(vec![messages.into_iter().map(|message| Part { message, poison: None }).collect()])
+    pub(super) fn whole(messages: Vec<Handed>) -> Parts {
+        Parts(vec![messages.into_iter().map(|handed| Part { message: handed.message, poison: None }).collect()])
+    }
+
+    /// What there is, is not to be read.
+    pub(super) fn mark(&mut self, why: Option<&String>) {
+        for part in self.0.iter_mut().flatten() {
+            part.poison = why.cloned();
+        }
     }
 
     pub(super) fn next(&mut self) -> Option<Vec<Part>> {
@@ -53,6 +61,22 @@ impl Worker {
     }
 }
 
+/// A message that was handled so often without an end is not handled again.
+const ATTEMPTS_MAX: u32 = 3;
+
+impl Worker {
+    /// A message that may have ended whoever handled it before: each attempt is written down first, and after some of them it is set aside
+    /// unread. Returns it as it is to be handled.
+    pub(super) async fn tried(&self, message: &[u8]) -> Result<Option<String>, WorkerError> {
+        let attempts = self.insist("attempts", || self.ledger.attempt(message)).await?;
+        if attempts <= ATTEMPTS_MAX {
+            return Ok(None);
+        }
+        tracing::error!(attempts, "a message ended the process that handled it, several times; it is set aside as it came");
+        Ok(Some(format!("whoever handled it ended before it was done, {ATTEMPTS_MAX} times")))
+    }
+}
+
 /// Does what may panic on a message that nobody foresaw.
 pub(super) fn guarded<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
     // What a panic leaves half done is thrown away with all that is in memory.
@@ -65,7 +89,7 @@ mod tests {
 
     #[test]
     fn halving_finds_the_one_and_keeps_the_order() {
-        let mut parts = Parts::whole((0..11_u8).map(|n| vec![n]).collect());
+        let mut parts = Parts::whole((0..11_u8).map(|n| vec![n].into()).collect());
         let (mut written, mut aside) = (Vec::new(), Vec::new());
         while let Some(part) = parts.next() {
             let marked = part.iter().any(|part| part.poison.is_some());

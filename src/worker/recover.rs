@@ -15,6 +15,7 @@ use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::Inbox;
 use crate::port::ledger::{Ledger, Standing};
+use crate::port::live::{LiveView, NoView};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 
@@ -46,10 +47,29 @@ impl Worker {
         let watermark = standing.watermark.unwrap_or(At::START);
         let (sites, fragments, told, promises) = (BTreeMap::new(), HashSet::new(), standing.told, Promises(standing.ticks.clone()));
         let stop = CancellationToken::new();
-        let mut worker =
-            Worker { inbox, ledger, fanout, policies, sites, watermark, promises, committed: watermark, fragments, told, books, stop };
+        let mut worker = Worker {
+            inbox,
+            ledger,
+            fanout,
+            policies,
+            sites,
+            watermark,
+            promises,
+            committed: watermark,
+            fragments,
+            told,
+            live: Arc::new(NoView),
+            books,
+            stop,
+        };
         worker.restore(standing);
         worker
+    }
+
+    /// Shows what is committed there.
+    #[must_use]
+    pub fn shown_in(self, live: Arc<dyn LiveView>) -> Worker {
+        Worker { live, ..self }
     }
 
     /// Forgets everything and begins where the last commit left off.

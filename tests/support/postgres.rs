@@ -25,9 +25,9 @@ pub async fn new_database(server: &str) -> String {
     format!("{server}/{name}")
 }
 
-pub async fn ledger(url: &str, part: Part) -> PostgresLedger {
+pub fn ledger(url: &str, part: Part) -> PostgresLedger {
     let address: PostgresAddress = url.parse().unwrap();
-    let readers = postgres::readers(&address).await.unwrap();
+    let readers = postgres::readers(&address);
     PostgresLedger::new(&address, readers, part)
 }
 

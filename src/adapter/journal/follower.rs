@@ -46,6 +46,11 @@ impl Follower {
         (self.next, self.done, self.open) = (Position::default(), Position::default(), None);
     }
 
+    /// Reads again what is not done with.
+    pub(super) fn back(&mut self) {
+        (self.next, self.open) = (self.done, None);
+    }
+
     /// Waits until there is something to read. Returns whether there will ever be.
     pub async fn wait(&mut self) -> bool {
         let next = self.next;

@@ -3,19 +3,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-#[derive(Debug, Default)]
+use tokio::sync::watch;
+
+#[derive(Debug)]
 pub(super) struct Marks {
     /// The last record that is durable.
     written: AtomicU64,
     /// The last record that is done with.
-    settled: AtomicU64,
+    settled: watch::Sender<u64>,
     bytes: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
 impl Marks {
     pub(super) fn new(written: u64, settled: u64, bytes: u64) -> Marks {
-        Marks { written: written.into(), settled: settled.into(), bytes: bytes.into(), trouble: Mutex::default() }
+        Marks { written: written.into(), settled: watch::Sender::new(settled), bytes: bytes.into(), trouble: Mutex::default() }
     }
 
     pub(super) fn wrote(&self, sequence: u64, bytes: u64) {
@@ -40,17 +42,24 @@ impl Marks {
     }
 
     pub(super) fn settled(&self, sequence: u64) {
-        self.settled.fetch_max(sequence, Ordering::AcqRel);
+        self.settled.send_if_modified(|settled| sequence > std::mem::replace(settled, sequence.max(*settled)));
+    }
+
+    /// Waits until a record is done with.
+    pub(super) async fn wait_until_settled(&self, sequence: u64) {
+        let mut settled = self.settled.subscribe();
+        // The sender lives as long as this.
+        let _reached = settled.wait_for(|settled| *settled >= sequence).await;
     }
 
     /// So many records before the end are to be read again.
     pub(super) fn rewind(&self, records: u64) {
-        self.settled.store(self.written.load(Ordering::Acquire).saturating_sub(records), Ordering::Release);
+        self.settled.send_replace(self.written.load(Ordering::Acquire).saturating_sub(records));
     }
 
     /// Records that are durable and not done with.
     pub(super) fn depth(&self) -> u64 {
-        let settled = self.settled.load(Ordering::Acquire);
+        let settled = *self.settled.borrow();
         self.written.load(Ordering::Acquire).saturating_sub(settled)
     }
 

@@ -24,7 +24,7 @@ pub use checkpoint::Position;
 pub use disk::{Disk, MachineDisk, Segment};
 pub use follower::{Entry, Follower};
 use marks::Marks;
-pub use ports::{JournalBacklog, JournalInbox};
+pub use ports::{ConfirmedIntake, JournalBacklog, JournalInbox, JournalTail};
 pub use scan::Damage;
 use writer::{Append, Writer};
 
@@ -130,7 +130,7 @@ impl Journal {
 
     /// Makes a record durable. Returns when it is, or says why it is not.
     pub async fn append(&self, payload: Vec<u8>) -> Result<(), Refused> {
-        self.write(payload, false).await
+        self.write(payload, false).await.map(|_| ())
     }
 
     /// Counts what comes in and what becomes of it.
@@ -139,7 +139,8 @@ impl Journal {
         Arc::clone(&self.books)
     }
 
-    async fn write(&self, payload: Vec<u8>, is_tick: bool) -> Result<(), Refused> {
+    /// The number of the record.
+    async fn write(&self, payload: Vec<u8>, is_tick: bool) -> Result<u64, Refused> {
         let (append, done) = Append::new(payload, is_tick);
         self.queue.send(append).await.map_err(|_| Refused::Closed)?;
         done.await.map_err(|_| Refused::Closed)?

@@ -1,21 +1,23 @@
 //! The journal as intake of the ingress and, without a broker, as inbox of the worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use super::marks::Marks;
-use super::{Follower, Journal, Opened, Position, Refused};
+use super::{Entry, Follower, Journal, Opened, Position, Refused};
 use crate::port::books::Books;
-use crate::port::intake::{Backlog, Inbox, InboxError, Intake, NotDurable};
+use crate::port::intake::{Backlog, Handed, Inbox, InboxError, Intake, NotDurable};
+use crate::port::sign::Sign;
 
 impl Intake for Journal {
     fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move { self.write(message, false).await.map_err(not_durable) })
+        Box::pin(async move { self.write(message, false).await.map(|_| ()).map_err(not_durable) })
     }
 
     fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move { self.write(tick, true).await.map_err(not_durable) })
+        Box::pin(async move { self.write(tick, true).await.map(|_| ()).map_err(not_durable) })
     }
 }
 
@@ -23,6 +25,43 @@ fn not_durable(refused: Refused) -> NotDurable {
     match refused {
         Refused::Full => NotDurable::Full,
         other => NotDurable::Unavailable(other.to_string()),
+    }
+}
+
+/// An intake that answers when a message has also arrived where the journal is taken to; while that is away, the journal is enough.
+#[derive(Debug)]
+pub struct ConfirmedIntake {
+    journal: Journal,
+    /// Whether anything arrives there at the moment.
+    sign: Sign,
+}
+
+impl ConfirmedIntake {
+    #[must_use]
+    pub fn new(journal: Journal, sign: Sign) -> ConfirmedIntake {
+        ConfirmedIntake { journal, sign }
+    }
+}
+
+/// How long a confirmation is waited for.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Intake for ConfirmedIntake {
+    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        Box::pin(async move {
+            let sequence = self.journal.write(message, false).await.map_err(not_durable)?;
+            if self.sign.trouble().is_none() {
+                let arrived = self.journal.marks.wait_until_settled(sequence);
+                if tokio::time::timeout(CONFIRM_PATIENCE, arrived).await.is_err() {
+                    metrics::counter!("cordboard_ingress_unconfirmed_total").increment(1);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        self.journal.keep_tick(tick)
     }
 }
 
@@ -48,6 +87,70 @@ impl Backlog for JournalBacklog {
 
     fn trouble(&self) -> Option<String> {
         self.0.trouble()
+    }
+}
+
+/// Reads the journal for whoever takes its records elsewhere.
+#[derive(Debug)]
+pub struct JournalTail {
+    follower: Follower,
+    marks: Arc<Marks>,
+    books: Arc<Books>,
+    checkpoint_fails: bool,
+}
+
+impl JournalTail {
+    /// Begins where the journal was released last.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub fn new(journal: &Journal) -> std::io::Result<JournalTail> {
+        let (marks, books) = (Arc::clone(&journal.marks), journal.books());
+        Ok(JournalTail { follower: journal.follow()?, marks, books, checkpoint_fails: false })
+    }
+
+    /// Waits until there is something to read. Returns whether there will ever be.
+    pub async fn wait(&mut self) -> bool {
+        self.follower.wait().await
+    }
+
+    pub fn read(&mut self, most: usize) -> std::io::Result<Vec<Entry>> {
+        tokio::task::block_in_place(|| self.follower.read(most))
+    }
+
+    /// A record has arrived where it was taken.
+    pub fn release(&mut self, entry: &Entry) {
+        self.marks.settled(entry.sequence);
+        self.books.passed(1);
+        let released = tokio::task::block_in_place(|| self.follower.release(entry.end));
+        tell_checkpoint(released, &mut self.checkpoint_fails);
+    }
+
+    /// Reads again what was not released.
+    pub fn back(&mut self) {
+        self.follower.back();
+    }
+
+    /// The last word before a stop.
+    pub fn store(&mut self) {
+        store(&mut self.follower);
+    }
+}
+
+/// A checkpoint only saves reading again what is known already: without it the work goes on.
+fn tell_checkpoint(released: std::io::Result<()>, failing: &mut bool) {
+    match released {
+        Ok(()) => *failing = false,
+        Err(error) if !std::mem::replace(failing, true) => {
+            tracing::error!(%error, "the journal's checkpoint cannot be written, and nothing of the journal is deleted until it can; look into its folder");
+        }
+        Err(_) => {}
+    }
+}
+
+fn store(follower: &mut Follower) {
+    if let Err(error) = follower.store() {
+        tracing::warn!(%error, "the journal's checkpoint could not be written; what is known already is read again at the next start");
     }
 }
 
@@ -86,7 +189,7 @@ impl JournalInbox {
 }
 
 impl Inbox for JournalInbox {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Vec<u8>>, InboxError>> {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
         Box::pin(async move {
             loop {
                 if !self.follower.wait().await {
@@ -95,7 +198,7 @@ impl Inbox for JournalInbox {
                 let entries = tokio::task::block_in_place(|| self.follower.read(most)).map_err(|error| InboxError(error.to_string()))?;
                 if let Some(last) = entries.last() {
                     self.handed_out = (last.end, last.sequence);
-                    return Ok(entries.into_iter().map(|entry| entry.payload).collect());
+                    return Ok(entries.into_iter().map(|entry| entry.payload.into()).collect());
                 }
             }
         })
@@ -104,21 +207,13 @@ impl Inbox for JournalInbox {
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         let (position, sequence) = self.handed_out;
         self.marks.settled(sequence);
-        // A checkpoint only saves reading again what is known already: without it the work goes on.
-        match tokio::task::block_in_place(|| self.follower.release(position)) {
-            Ok(()) => self.checkpoint_fails = false,
-            Err(error) if !std::mem::replace(&mut self.checkpoint_fails, true) => {
-                tracing::error!(%error, "the journal's checkpoint cannot be written, and nothing of the journal is deleted until it can; look into its folder");
-            }
-            Err(_) => {}
-        }
+        let released = tokio::task::block_in_place(|| self.follower.release(position));
+        tell_checkpoint(released, &mut self.checkpoint_fails);
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn close(&mut self) -> Result<(), InboxError> {
-        if let Err(error) = self.follower.store() {
-            tracing::warn!(%error, "the journal's checkpoint could not be written; what is known already is read again at the next start");
-        }
-        Ok(())
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        store(&mut self.follower);
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -24,11 +24,11 @@ const SPARE: u64 = 16;
 pub(super) struct Append {
     payload: Vec<u8>,
     is_tick: bool,
-    done: oneshot::Sender<Result<(), Refused>>,
+    done: oneshot::Sender<Result<u64, Refused>>,
 }
 
 impl Append {
-    pub(super) fn new(payload: Vec<u8>, is_tick: bool) -> (Append, oneshot::Receiver<Result<(), Refused>>) {
+    pub(super) fn new(payload: Vec<u8>, is_tick: bool) -> (Append, oneshot::Receiver<Result<u64, Refused>>) {
         let (done, wait) = oneshot::channel();
         (Append { payload, is_tick, done }, wait)
     }
@@ -73,14 +73,15 @@ impl Writer {
             {
                 group.push(next);
             }
+            let first = self.end.next_sequence;
             let written = self.write(&group);
             match &written {
                 Ok(()) => self.written(&group),
                 Err(refused) => self.marks.refused(&refused.to_string()),
             }
-            for append in group.drain(..) {
+            for (sequence, append) in (first..).zip(group.drain(..)) {
                 // Whoever no longer waits has lost the connection; the record is there all the same.
-                let _gone = append.done.send(written.clone());
+                let _gone = append.done.send(written.clone().map(|()| sequence));
             }
         }
     }

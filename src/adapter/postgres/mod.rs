@@ -25,7 +25,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 const READERS_MAX: u32 = 8;
 /// To connect, and to be given a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// Questions of the interfaces are ended by the server after this long.
 const READ_TIMEOUT: &str = "2s";
 /// The server ends what it can; a server that says nothing at all is given up after this long.
@@ -84,11 +84,12 @@ impl PostgresAddress {
     }
 }
 
-/// Connections for questions, shared by everything in this process that asks.
-pub async fn readers(address: &PostgresAddress) -> Result<PgPool, LedgerError> {
+/// Connections for questions, shared by everything in this process that asks; opened when they are needed.
+#[must_use]
+pub fn readers(address: &PostgresAddress) -> PgPool {
     let options = address.named("cordboard read").options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
     let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(CONNECT_PATIENCE);
-    Ok(pool.connect_with(options).await?)
+    pool.connect_lazy_with(options)
 }
 
 impl PostgresLedger {
@@ -110,6 +111,11 @@ impl PostgresLedger {
         let readers = pool.connect_with(address.named("cordboard rebuild")).await?;
         let ledger = PostgresLedger::new(address, readers, part);
         Ok(PostgresLedger { patience: SNAPSHOT_PATIENCE, ..ledger })
+    }
+
+    /// Lets its own connection go; those it shares stay.
+    pub async fn let_go(self) {
+        self.writer.close().await;
     }
 
     pub async fn close(self) {

@@ -172,6 +172,26 @@ impl Ledger for PostgresLedger {
         }))
     }
 
+    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        Box::pin(writer::write(async {
+            let sql = "INSERT INTO suspects AS known (digest, attempts) VALUES ($1, 1)
+                ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
+            let mut writer = self.writer.lease().await?;
+            let attempts: i32 = sqlx::query_scalar(sql).bind(sql::digest(message)).fetch_one(&mut *writer).await?;
+            writer.give_back();
+            Ok(attempts.cast_unsigned())
+        }))
+    }
+
+    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(writer::write(async {
+            let mut writer = self.writer.lease().await?;
+            sqlx::query("DELETE FROM suspects WHERE digest = $1").bind(sql::digest(message)).execute(&mut *writer).await?;
+            writer.give_back();
+            Ok(())
+        }))
+    }
+
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
         Box::pin(async {
             let since = self.ask(|connection| Box::pin(sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection))).await?;

@@ -115,6 +115,25 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        Box::pin(async move {
+            let sql = "INSERT INTO suspects (digest, attempts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts";
+            let mut writer = self.writer.lease().await?;
+            let attempts: u32 = sqlx::query_scalar(sql).bind(sql::digest(message)).fetch_one(&mut *writer).await?;
+            writer.give_back();
+            Ok(attempts)
+        })
+    }
+
+    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lease().await?;
+            sqlx::query("DELETE FROM suspects WHERE digest = ?1").bind(sql::digest(message)).execute(&mut *writer).await?;
+            writer.give_back();
+            Ok(())
+        })
+    }
+
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
         Box::pin(std::future::ready(Ok(At::START)))
     }

@@ -1,0 +1,60 @@
+//! The queue of what the broker gave up: looked at without taking anything away, and sent again or dropped one by one.
+
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions};
+use lapin::{Channel, Connection};
+
+use super::names::{DEAD_QUEUE, Layout};
+use super::{BrokerAddress, BrokerError, close_channel, close_connection, patiently, publisher, topology};
+use crate::wire::envelope::Envelope;
+
+/// The queue, with everything taken from it still in hand. What is not settled goes back in its order when it is closed.
+pub struct DeadQueue {
+    connection: Connection,
+    channel: Channel,
+    layout: Layout,
+}
+
+/// A message in the queue.
+pub struct Waiting {
+    tag: u64,
+    pub message: Vec<u8>,
+}
+
+impl DeadQueue {
+    pub async fn open(address: &BrokerAddress, layout: Layout) -> Result<DeadQueue, BrokerError> {
+        let connection = address.connect("cordboard dead letters").await?;
+        topology::declare(&connection, layout).await?;
+        let channel = patiently(connection.create_channel()).await?;
+        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        Ok(DeadQueue { connection, channel, layout })
+    }
+
+    /// The next message, if there is one.
+    pub async fn next(&self) -> Result<Option<Waiting>, BrokerError> {
+        let got = patiently(self.channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await?;
+        let waiting = |BasicGetMessage { delivery, .. }: BasicGetMessage| Waiting { tag: delivery.delivery_tag, message: delivery.data };
+        Ok(got.map(waiting))
+    }
+
+    /// Sends a message to its partition, with the id it has; returns when it is there.
+    pub async fn send(&self, envelope: &Envelope) -> Result<(), BrokerError> {
+        let (key, properties) = publisher::address(self.layout, envelope);
+        let sent = publisher::send(&self.channel, &key, properties, &envelope.encode()).await?;
+        publisher::settled(&patiently(sent).await?)
+    }
+
+    /// Takes a message out of the queue for good.
+    pub async fn drop(&self, waiting: &Waiting) -> Result<(), BrokerError> {
+        patiently(self.channel.basic_ack(waiting.tag, BasicAckOptions::default())).await
+    }
+
+    pub async fn depth(&self) -> Result<u32, BrokerError> {
+        Ok(topology::depth(&self.connection, DEAD_QUEUE).await?.map_or(0, |depth| depth.messages))
+    }
+
+    pub async fn close(self) {
+        close_channel(&self.channel).await;
+        close_connection(&self.connection).await;
+    }
+}

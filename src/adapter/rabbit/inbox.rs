@@ -1,0 +1,199 @@
+//! One partition's queue: messages in their order until they are settled. Settled means acknowledged, all up to the last one at once, after
+//! everything they caused is stored.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
+
+use super::names::Layout;
+use super::{BrokerError, close_channel, foreign, patiently, publisher};
+use crate::domain::fact::Site;
+use crate::port::clock::Clock;
+use crate::port::intake::{Handed, Inbox, InboxError};
+use crate::wire::envelope::Envelope;
+use crate::wire::message::Message;
+
+/// Messages the broker hands out before any of them is settled: two batches.
+const PREFETCH_MESSAGES: u16 = 2_048;
+/// A message that came back so often may be what ended those who had it.
+const SUSPECT_DELIVERIES: i64 = 2;
+
+/// A partition as one worker sees it. The consumer must never be dropped before its channel is closed: dropped alone, it would let the next
+/// one begin while we still hold messages.
+pub struct BrokerInbox {
+    channel: Channel,
+    consumer: Consumer,
+    part: u32,
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    waiting: VecDeque<Delivery>,
+    /// The last message that was handed out.
+    handed_out: Option<u64>,
+}
+
+/// A seat at a partition's queue; the broker gives it messages when nobody before it holds them.
+pub struct Held {
+    inbox: BrokerInbox,
+}
+
+impl Held {
+    /// Takes a seat.
+    pub async fn subscribe(connection: &Connection, layout: Layout, part: u32, clock: Arc<dyn Clock>) -> Result<Held, BrokerError> {
+        let channel = patiently(connection.create_channel()).await?;
+        patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
+        // For what belongs elsewhere.
+        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
+        let options = BasicConsumeOptions::default();
+        let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
+        let consumer = patiently(consume).await?;
+        Ok(Held { inbox: BrokerInbox { channel, consumer, part, layout, clock, waiting: VecDeque::new(), handed_out: None } })
+    }
+
+    /// Waits for the first message: with it the partition is ours.
+    pub async fn first(&mut self) -> Result<(), InboxError> {
+        if self.inbox.waiting.is_empty() {
+            let first = self.inbox.take().await?;
+            self.inbox.waiting.push_back(first);
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn into_inbox(self) -> BrokerInbox {
+        self.inbox
+    }
+
+    /// Gives the seat up.
+    pub async fn leave(mut self) {
+        // Whatever the broker says: the seat is not ours any more.
+        let _left = self.inbox.close().await;
+    }
+}
+
+impl BrokerInbox {
+    async fn take(&mut self) -> Result<Delivery, InboxError> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => Ok(delivery),
+            Some(Err(error)) => Err(InboxError(error.to_string())),
+            None => Err(InboxError("the broker took the queue away".to_owned())),
+        }
+    }
+
+    /// What has arrived already, in its order. A suspect stands alone.
+    async fn gather(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+        if self.waiting.is_empty() {
+            let first = self.take().await?;
+            self.waiting.push_back(first);
+        }
+        while self.waiting.len() < most {
+            match self.consumer.next().now_or_never() {
+                Some(Some(Ok(delivery))) => self.waiting.push_back(delivery),
+                // Told when there is nothing left to hand out.
+                _ => break,
+            }
+        }
+        if self.waiting.front().is_some_and(is_suspect) {
+            return Ok(self.waiting.pop_front().into_iter().collect());
+        }
+        let suspect = self.waiting.iter().position(is_suspect).unwrap_or(self.waiting.len());
+        Ok(self.waiting.drain(..suspect.min(most)).collect())
+    }
+
+    /// A message in our form. `None` when it belongs to another partition, and is there now.
+    async fn read(&self, delivery: Delivery) -> Result<Option<Handed>, InboxError> {
+        let suspect = is_suspect(&delivery);
+        let envelope = match Message::decode(&delivery.data) {
+            Ok(Message::Tick(_)) => return Ok(Some(Handed { message: delivery.data, suspect })),
+            Ok(Message::Report(envelope)) => envelope,
+            Err(_) => match foreign::envelope(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, self.clock.now()) {
+                Some(envelope) => {
+                    metrics::counter!("cordboard_broker_foreign_total").increment(1);
+                    return self.place(envelope, None, suspect).await;
+                }
+                // The worker sets it aside as it is.
+                None => return Ok(Some(Handed { message: delivery.data, suspect })),
+            },
+        };
+        self.place(envelope, Some(delivery.data), suspect).await
+    }
+
+    async fn place(&self, envelope: Envelope, message: Option<Vec<u8>>, suspect: bool) -> Result<Option<Handed>, InboxError> {
+        let part = Site::parse(&envelope.site).map_or(self.part, |site| self.layout.part_of(&site));
+        let message = message.unwrap_or_else(|| envelope.encode());
+        if part == self.part {
+            return Ok(Some(Handed { message, suspect }));
+        }
+        // Confirmed there before it is settled here: it may arrive twice, and is known then.
+        let (key, properties) = publisher::address(self.layout, &envelope);
+        let sent = publisher::send(&self.channel, &key, properties, &message).await?;
+        publisher::settled(&patiently(sent).await?)?;
+        metrics::counter!("cordboard_broker_forwarded_total").increment(1);
+        Ok(None)
+    }
+}
+
+impl From<BrokerError> for InboxError {
+    fn from(error: BrokerError) -> InboxError {
+        InboxError(error.to_string())
+    }
+}
+
+fn is_suspect(delivery: &Delivery) -> bool {
+    let headers = delivery.properties.headers().as_ref();
+    let count = headers.and_then(|headers| headers.inner().get("x-delivery-count")).and_then(whole);
+    count.is_some_and(|count| count >= SUSPECT_DELIVERIES)
+}
+
+pub(super) fn whole(value: &AMQPValue) -> Option<i64> {
+    match value {
+        AMQPValue::ShortShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortShortUInt(n) => Some((*n).into()),
+        AMQPValue::ShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortUInt(n) => Some((*n).into()),
+        AMQPValue::LongInt(n) => Some((*n).into()),
+        AMQPValue::LongUInt(n) => Some((*n).into()),
+        AMQPValue::LongLongInt(n) => Some(*n),
+        _ => None,
+    }
+}
+
+impl Inbox for BrokerInbox {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+        Box::pin(async move {
+            loop {
+                let deliveries = self.gather(most).await?;
+                self.handed_out = deliveries.last().map(|delivery| delivery.delivery_tag).or(self.handed_out);
+                let mut handed = Vec::with_capacity(deliveries.len());
+                for delivery in deliveries {
+                    handed.extend(self.read(delivery).await?);
+                }
+                if !handed.is_empty() {
+                    return Ok(handed);
+                }
+                self.settle().await?;
+            }
+        })
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(async move {
+            let Some(tag) = self.handed_out.take() else { return Ok(()) };
+            let acknowledged = self.channel.basic_ack(tag, BasicAckOptions { multiple: true });
+            Ok(patiently(acknowledged).await?)
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(async move {
+            close_channel(&self.channel).await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! RabbitMQ: events from the ingresses to the workers in order, and what became of them to whoever listens.
+//!
+//! Publishing and consuming have connections of their own, since a broker short of memory stops reading from those that publish. Whatever
+//! goes wrong on a connection or channel, it is given up and made anew by us; what was under way is sent or delivered again.
+
+mod dead;
+mod feed;
+mod foreign;
+mod inbox;
+mod management;
+mod names;
+mod publisher;
+mod relay;
+mod topology;
+
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties};
+
+pub use dead::{DeadQueue, Waiting};
+pub use feed::feed;
+pub use inbox::{BrokerInbox, Held};
+pub use management::{Management, apply};
+pub use names::Layout;
+pub use publisher::Publisher;
+pub use relay::{Mouth, Relay};
+pub use topology::{Depth, declare, depths, enlist, policies, workers};
+
+/// For one step of talking to the broker; one that takes longer is not answered any more.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon a peer that says nothing is given up, where the address does not say.
+const HEARTBEAT_SECONDS: u16 = 5;
+const CLOSED: u16 = 200;
+
+/// Why the broker did not do what was asked. The text is for people, and holds no password.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Try again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What exists is not what we need, and we destroy nothing.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(error: lapin::Error) -> BrokerError {
+        BrokerError::Unavailable(error.to_string())
+    }
+}
+
+/// Where the broker is, checked.
+#[derive(Clone, Debug)]
+pub struct BrokerAddress(AMQPUri);
+
+impl std::str::FromStr for BrokerAddress {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<BrokerAddress, String> {
+        let mut uri: AMQPUri = url.parse()?;
+        if uri.vhost.is_empty() {
+            return Err("the virtual host is empty; write `/%2f` for the default one".to_owned());
+        }
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.connection_timeout.get_or_insert(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
+        Ok(BrokerAddress(uri))
+    }
+}
+
+impl BrokerAddress {
+    /// Connects, under a name that operations see.
+    pub async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        patiently(Connection::connect_uri(self.0.clone(), properties)).await
+    }
+
+    #[must_use]
+    pub fn vhost(&self) -> &str {
+        &self.0.vhost
+    }
+}
+
+/// One step, unless it takes too long.
+async fn patiently<T>(step: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, BrokerError> {
+    match tokio::time::timeout(PATIENCE, step).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(BrokerError::Unavailable("it does not answer".to_owned())),
+    }
+}
+
+/// Closes what may be broken already: whatever it says, it is not used again.
+async fn close_channel(channel: &Channel) {
+    let _closed = patiently(channel.close(CLOSED, "done".into())).await;
+}
+
+async fn close_connection(connection: &Connection) {
+    let _closed = patiently(connection.close(CLOSED, "done".into())).await;
+}

@@ -1,0 +1,215 @@
+//! The publisher follows the journal in its order: what the broker has confirmed and routed is released, everything else is sent again after
+//! any doubt, from the lowest message that is not confirmed. While the broker is away or blocks, the journal grows and phones notice nothing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use tokio_util::sync::CancellationToken;
+
+use super::names::{APP_ID, EVENTS, Layout};
+use super::{BrokerAddress, BrokerError, close_connection, patiently, topology};
+use crate::adapter::journal::{Entry, JournalTail};
+use crate::domain::fact::{EventId, Site};
+use crate::port::sign::Sign;
+use crate::provider::grandstream::Request;
+use crate::wire::envelope::Envelope;
+use crate::wire::message::{Message, Tick};
+
+/// Messages sent and not confirmed.
+const WINDOW_MESSAGES_MAX: usize = 1_024;
+/// Records read at once.
+const READ_RECORDS_MAX: usize = 256;
+/// How long a confirmation may take while the broker does not say that it is blocked.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN_MIN: Duration = Duration::from_millis(200);
+const AGAIN_MAX: Duration = Duration::from_secs(5);
+const PERSISTENT: u8 = 2;
+
+/// Takes what the journal holds to the broker.
+pub struct Publisher {
+    pub address: BrokerAddress,
+    pub layout: Layout,
+    pub tail: JournalTail,
+    pub sign: Sign,
+}
+
+/// A record under way.
+struct Sent {
+    entry: Entry,
+    confirms: Vec<PublisherConfirm>,
+}
+
+impl Publisher {
+    /// Publishes until the stop; what is not confirmed by then follows after the next start.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut again = AGAIN_MIN;
+        loop {
+            let began = tokio::time::Instant::now();
+            let ended = tokio::select! {
+                ended = self.follow() => ended,
+                () = stop.cancelled() => break,
+            };
+            let Err(error) = ended else { break };
+            self.sign.ill(&error.to_string());
+            metrics::counter!("cordboard_broker_reconnects_total").increment(1);
+            self.tail.back();
+            if began.elapsed() > AGAIN_MAX {
+                again = AGAIN_MIN;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(jittered(again)) => {}
+                () = stop.cancelled() => break,
+            }
+            again = (again * 2).min(AGAIN_MAX);
+        }
+        self.tail.store();
+    }
+
+    /// One connection's life. Ends well only when the journal does, and everything in it is confirmed.
+    async fn follow(&mut self) -> Result<(), BrokerError> {
+        let connection = self.address.connect("cordboard publish").await?;
+        let followed = self.follow_on(&connection).await;
+        close_connection(&connection).await;
+        followed
+    }
+
+    async fn follow_on(&mut self, connection: &Connection) -> Result<(), BrokerError> {
+        topology::declare(connection, self.layout).await?;
+        let channel = patiently(connection.create_channel()).await?;
+        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        self.sign.well();
+        let mut under_way: VecDeque<Sent> = VecDeque::new();
+        let mut ended = false;
+        loop {
+            let room = WINDOW_MESSAGES_MAX.saturating_sub(under_way.iter().map(|sent| sent.confirms.len()).sum());
+            if under_way.is_empty() && ended {
+                return Ok(());
+            }
+            tokio::select! {
+                // What is confirmed makes room: it goes first.
+                biased;
+                confirmed = confirmed(under_way.front_mut(), connection, &self.sign) => {
+                    confirmed?;
+                    if let Some(sent) = under_way.pop_front() {
+                        self.tail.release(&sent.entry);
+                    }
+                }
+                more = self.tail.wait(), if room > 0 && !ended && !connection.status().blocked() => {
+                    ended = !more;
+                    for entry in self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))? {
+                        let confirms = self.publish(&channel, &entry.payload).await?;
+                        under_way.push_back(Sent { entry, confirms });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one record. Resolves when it is written to the socket.
+    async fn publish(&self, channel: &Channel, payload: &[u8]) -> Result<Vec<PublisherConfirm>, BrokerError> {
+        let mut confirms = Vec::with_capacity(1);
+        match Message::decode(payload) {
+            Ok(Message::Report(envelope)) => {
+                let (key, properties) = self.addressed(&envelope);
+                confirms.push(send(channel, &key, properties, payload).await?);
+            }
+            // The promise stands before nothing less than everything: in every partition.
+            Ok(Message::Tick(tick)) => {
+                for part in 0..self.layout.parts {
+                    confirms.push(send(channel, &self.layout.tick_key(part), tick_properties(&tick), payload).await?);
+                }
+            }
+            // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
+            Err(_) => {
+                let key = format!("call.unreadable.{}", self.layout.part_name(0));
+                confirms.push(send(channel, &key, properties("unreadable"), payload).await?);
+            }
+        }
+        Ok(confirms)
+    }
+
+    fn addressed(&self, envelope: &Envelope) -> (String, BasicProperties) {
+        address(self.layout, envelope)
+    }
+}
+
+/// Where an envelope goes, and what the broker is told about it.
+pub(super) fn address(layout: Layout, envelope: &Envelope) -> (String, BasicProperties) {
+    let part = Site::parse(&envelope.site).map_or(0, |site| layout.part_of(&site));
+    let kind = Request::read(&envelope.target, envelope.form.body(&envelope.body)).map(|request| request.kind).ok();
+    let key = kind.map_or_else(|| format!("call.unreadable.{}", layout.part_name(part)), |kind| layout.event_key(kind, part));
+    let mut headers = FieldTable::default();
+    headers.insert("traceparent".into(), AMQPValue::LongString(envelope.trace().as_str().into()));
+    let seconds = u64::try_from(envelope.at.div_euclid(1_000_000)).unwrap_or(0);
+    let properties = properties(kind.map_or("unreadable", crate::domain::fact::Kind::name))
+        .with_message_id(EventId(envelope.id.as_u128()).to_string().into())
+        .with_timestamp(seconds)
+        .with_headers(headers);
+    (key, properties)
+}
+
+pub(super) fn properties(kind: &str) -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_type(kind.into())
+        .with_app_id(APP_ID.into())
+}
+
+fn tick_properties(tick: &Tick) -> BasicProperties {
+    properties("tick").with_timestamp(u64::try_from(tick.at.0.div_euclid(1_000_000)).unwrap_or(0))
+}
+
+pub(super) async fn send(
+    channel: &Channel,
+    key: &str,
+    properties: BasicProperties,
+    payload: &[u8],
+) -> Result<PublisherConfirm, BrokerError> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    Ok(channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await?)
+}
+
+/// Waits until the first record under way is confirmed in full. Without one it waits for ever.
+async fn confirmed(sent: Option<&mut Sent>, connection: &Connection, sign: &Sign) -> Result<(), BrokerError> {
+    let Some(sent) = sent else { return std::future::pending().await };
+    while let Some(confirm) = sent.confirms.first_mut() {
+        loop {
+            match tokio::time::timeout(CONFIRM_PATIENCE, &mut *confirm).await {
+                Ok(confirmation) => {
+                    settled(&confirmation?)?;
+                    break;
+                }
+                // It says that it is short of memory or disk: what was sent is confirmed when it has some again.
+                Err(_) if connection.status().blocked() => {
+                    sign.ill("it is short of memory or disk, and takes no messages");
+                    metrics::gauge!("cordboard_broker_blocked").set(1.0);
+                }
+                Err(_) => return Err(BrokerError::Unavailable("it confirms nothing".to_owned())),
+            }
+        }
+        sent.confirms.remove(0);
+        sign.well();
+        metrics::gauge!("cordboard_broker_blocked").set(0.0);
+    }
+    Ok(())
+}
+
+/// Only what the broker has taken *and* put into a queue counts.
+pub(super) fn settled(confirmation: &Confirmation) -> Result<(), BrokerError> {
+    match confirmation {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(_)) => Err(BrokerError::Unavailable("it has no queue for our events; declaring them again".to_owned())),
+        Confirmation::Nack(_) => Err(BrokerError::Unavailable("it refuses messages: a queue is full or has lost its leader".to_owned())),
+        Confirmation::NotRequested => Err(BrokerError::Unavailable("it does not confirm".to_owned())),
+    }
+}
+
+/// Not all of a fleet come back at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    let part = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    wait / 2 + wait * part / 512
+}

@@ -1,0 +1,130 @@
+//! The service without servers: the worker reads the journal itself, the database is a file, everybody who watches is told in this process.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::select_all;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::lifecycle::{ready, stopping};
+use super::open::{open_ledger, patiently};
+use super::phones::{self, Opening, Phones};
+use super::{Failed, Listeners, Stop, Surroundings, http};
+use crate::adapter::memory::MemoryFanout;
+use crate::config::Settings;
+use crate::gateway::{self, Gateway, Health};
+use crate::port::fanout::Fanout;
+use crate::port::ledger::Ledger;
+use crate::port::query::Query;
+use crate::port::watch::Watch;
+use crate::worker::Worker;
+
+/// News that those who come back may have missed.
+const NEWS_KEPT: u32 = 1_024;
+
+/// All roles in one process: phones are served, the worker and the gateway are ready to run.
+pub(super) struct Embedded {
+    phones: Phones,
+    operations: JoinHandle<()>,
+    people: Option<Arc<TcpListener>>,
+    worker: Worker,
+    gateway: Gateway,
+    stop: Stop,
+}
+
+impl Embedded {
+    pub(super) async fn start(settings: &Settings, surroundings: Surroundings, listeners: Listeners) -> Result<Option<Embedded>, Failed> {
+        let Surroundings { clock, metrics, reread, stop, .. } = surroundings;
+        let Listeners { phones, people, signs } = listeners;
+        let Some(phones) = phones else { return Err(Failed::Ended("a part of the ingress")) };
+        let mut opening = Opening::new(settings, &*clock)?;
+        let mut inbox = Box::new(opening.inbox()?);
+        let (books, found) = (Arc::clone(&opening.books), std::mem::take(&mut opening.found));
+        let query = Arc::new(OnceLock::new());
+        let health = Health {
+            query: Arc::clone(&query),
+            journal: Some((Arc::clone(&opening.backlog), Arc::clone(&books))),
+            workers: Arc::new(vec![Arc::clone(&books)]),
+            signs: Vec::new(),
+            clock: Arc::clone(&clock),
+            metrics,
+        };
+        let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
+        let phones = phones::serve(settings, phones, opening, &clock, reread, None, &stop)?;
+        // Events are taken from here on. A service manager that waited for the database, too, would end what can do its work.
+        ready();
+
+        let waited = stop.hard.child_token();
+        let waiting = people.as_ref().map(|people| tokio::spawn(http::serve(Arc::clone(people), http::waiting(), waited.clone())));
+        let opened = patiently(&stop.soft, async || {
+            let ledger = open_ledger(settings).await?;
+            ledger.migrate().await?;
+            let (standing, news) = (ledger.take_over().await?, ledger.last_news(NEWS_KEPT).await?);
+            Ok((ledger, standing, news))
+        });
+        let Some((ledger, standing, news)) = opened.await? else { return Ok(None) };
+        if standing.watermark.is_none() && found.waiting < found.records {
+            tracing::warn!(
+                "the database is new and the journal is not: what the journal still holds is read again. Older calls are only where the former database is"
+            );
+            inbox.rewind(&found, &books);
+        }
+        let (ledger, fanout) = (Arc::new(ledger), Arc::new(MemoryFanout::after(standing.told, news)));
+        let worker = Worker::with(
+            standing,
+            inbox,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            Arc::clone(&fanout) as Arc<dyn Fanout>,
+            settings.policies()?,
+            books,
+        );
+        let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
+        waited.cancel();
+        if let Some(waiting) = waiting {
+            let _made_way = waiting.await;
+        }
+        let gateway = Gateway { query: ledger, watch: fanout as Arc<dyn Watch> };
+        Ok(Some(Embedded { phones, operations, people, worker, gateway, stop }))
+    }
+
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let stop = self.stop;
+        let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
+        let serving = self.people.map(|people| tokio::spawn(http::serve(people, gateway::router(self.gateway), stop.hard.clone())));
+        let patience = tokio::spawn(stop.clone().lose_patience());
+        let mut phones = self.phones;
+        let worked = tokio::select! {
+            // Asked to stop, the worker may already have read everything and ended.
+            biased;
+            () = stop.soft.cancelled() => None,
+            worked = &mut working => Some(worked),
+            // None of these ends by itself: whoever serves phones must not fall silent unnoticed.
+            _ended = select_all(&mut phones.tasks) => return Err(Failed::Ended("a part of the ingress")),
+        };
+        stopping();
+        stop.soft.cancel();
+        // With the last of them gone the journal ends, and the worker with it, when it has read everything.
+        phones.end(&stop).await;
+        let asked_to = worked.is_none();
+        let worked = if let Some(worked) = worked {
+            worked
+        } else {
+            tokio::select! {
+                worked = working => worked,
+                // A transaction that is cut off here is none, and is done again after the next start.
+                () = stop.grace_is_over() => return Ok(()),
+            }
+        };
+        patience.abort();
+        stop.hard.cancel();
+        if let Some(serving) = serving {
+            let _ended = serving.await;
+        }
+        let _ended = self.operations.await;
+        match worked {
+            Ok(Ok(())) if asked_to => Ok(()),
+            Ok(Ok(())) | Err(_) => Err(Failed::Ended("the worker")),
+            Ok(Err(error)) => Err(error.into()),
+        }
+    }
+}

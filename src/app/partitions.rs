@@ -1,0 +1,229 @@
+//! The partitions of this worker: a seat at every queue, an actor for every one the broker gives us, and no more of them than our share.
+//!
+//! Who owns a partition is decided by the broker, which has one active consumer for each queue, and by the database, which takes writes of
+//! the last owner only. Nothing here has to be right for the records to be; it only spreads the work.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::Connection;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::place::Servers;
+use crate::adapter::postgres::{Part, PostgresLedger};
+use crate::adapter::rabbit::{BrokerError, Depth, Held, Mouth, declare, depths, enlist, workers};
+use crate::port::books::Books;
+use crate::port::clock::Clock;
+use crate::port::ledger::{Ledger, LedgerError, Standing};
+use crate::port::live::LiveView;
+use crate::port::sign::Sign;
+use crate::wire::policy_file::Policies;
+use crate::worker::{BackOff, Worker, WorkerError};
+
+const AGAIN_MIN: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What every partition of this process works with.
+#[derive(Clone)]
+pub(super) struct Partitions {
+    pub servers: Servers,
+    pub readers: PgPool,
+    pub policies: Policies,
+    pub mouth: Mouth,
+    pub live: Arc<dyn LiveView>,
+    /// One for each partition; they last as long as the process, whoever has the partition.
+    pub books: Arc<Vec<Arc<Books>>>,
+    pub clock: Arc<dyn Clock>,
+    pub sign: Sign,
+    pub balance: Duration,
+    /// The partitions we own, and how to give them up.
+    pub owned: Arc<Mutex<BTreeMap<u32, CancellationToken>>>,
+}
+
+/// Why an actor ended.
+enum Ended {
+    /// It was asked to.
+    GaveUp,
+    /// Its channel is gone, or somebody else owns the partition.
+    Lost(String),
+}
+
+impl Partitions {
+    /// Works until the stop; batches under way are finished.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut back_off = BackOff::from(AGAIN_MIN);
+        loop {
+            match self.connected(&stop).await {
+                Ok(()) if stop.is_cancelled() => return,
+                Ok(()) => back_off = BackOff::from(AGAIN_MIN),
+                Err(error) => self.sign.ill(&error.to_string()),
+            }
+            metrics::counter!("cordboard_broker_reconnects_total").increment(1);
+            if !back_off.wait(&stop).await {
+                return;
+            }
+        }
+    }
+
+    /// One connection's life.
+    async fn connected(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
+        let connection = Arc::new(tokio::select! {
+            connection = self.servers.broker.connect("cordboard work") => connection?,
+            () = stop.cancelled() => return Ok(()),
+        });
+        declare(&connection, self.servers.layout).await?;
+        let _counted = enlist(&connection).await?;
+        self.sign.well();
+        let ending = stop.child_token();
+        let mut actors = JoinSet::new();
+        for part in 0..self.servers.layout.parts {
+            actors.spawn(self.clone().keep(part, Arc::clone(&connection), ending.clone()));
+        }
+        let watched = self.watch(&connection, stop).await;
+        // Whatever ended it: actors finish what they can on this connection, and the next one begins with all of them gone.
+        ending.cancel();
+        while actors.join_next().await.is_some() {}
+        let _closed = tokio::time::timeout(PATIENCE, connection.close(200, "done".into())).await;
+        watched
+    }
+
+    /// Looks after the shares until the connection is lost or the stop is asked for.
+    async fn watch(&self, connection: &Connection, stop: &CancellationToken) -> Result<(), BrokerError> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.balance) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+            if !connection.status().connected() {
+                return Err(BrokerError::Unavailable("the connection was lost".to_owned()));
+            }
+            let depths = depths(connection, self.servers.layout).await?;
+            measure(&depths);
+            self.give_up_surplus(workers(connection).await?.max(1));
+        }
+    }
+
+    /// With so many workers, nobody needs more than an even share. What is given up goes to the next in line; if that one has enough it gives
+    /// it up in turn.
+    fn give_up_surplus(&self, workers: u32) {
+        let share = self.servers.layout.parts.div_ceil(workers) as usize;
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::gauge!("cordboard_worker_partitions").set(f64::from(u32::try_from(owned.len()).unwrap_or(u32::MAX)));
+        for (part, give_up) in owned.iter().skip(share) {
+            tracing::info!(part, workers, share, "giving a partition up to another worker");
+            give_up.cancel();
+        }
+    }
+
+    /// Keeps a seat at a partition's queue, and works on it whenever it is ours.
+    async fn keep(self, part: u32, connection: Arc<Connection>, stop: CancellationToken) {
+        let mut back_off = BackOff::from(AGAIN_MIN);
+        while connection.status().connected() && !stop.is_cancelled() {
+            match self.sit(part, &connection, &stop).await {
+                Ended::GaveUp => back_off = BackOff::from(AGAIN_MIN),
+                Ended::Lost(why) => {
+                    tracing::warn!(part, why, "a partition is begun again");
+                    if !back_off.wait(&stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn sit(&self, part: u32, connection: &Connection, stop: &CancellationToken) -> Ended {
+        let mut held = match Held::subscribe(connection, self.servers.layout, part, Arc::clone(&self.clock)).await {
+            Ok(held) => held,
+            Err(error) => return Ended::Lost(error.to_string()),
+        };
+        let first = tokio::select! {
+            first = held.first() => first,
+            () = stop.cancelled() => {
+                held.leave().await;
+                return Ended::GaveUp;
+            }
+        };
+        if let Err(error) = first {
+            held.leave().await;
+            return Ended::Lost(error.to_string());
+        }
+        let give_up = stop.child_token();
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(part, give_up.clone());
+        let ended = self.own(part, held, give_up).await;
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+        if let Some(books) = self.books.get(part as usize) {
+            books.gave_up();
+        }
+        ended
+    }
+
+    /// Works on a partition as long as it is ours.
+    async fn own(&self, part: u32, held: Held, give_up: CancellationToken) -> Ended {
+        let place = Part { generation: self.servers.layout.generation, number: part, of: self.servers.layout.parts };
+        let ledger = Arc::new(PostgresLedger::new(&self.servers.database, self.readers.clone(), place));
+        let books = self.books.get(part as usize).cloned().unwrap_or_default();
+        let standing = match self.take_over(&ledger, &books, &give_up).await {
+            Ok(Some(standing)) => standing,
+            Ok(None) => {
+                held.leave().await;
+                return Ended::GaveUp;
+            }
+            Err(error) => {
+                held.leave().await;
+                return Ended::Lost(error.to_string());
+            }
+        };
+        let relay = Arc::new(self.mouth.of(self.servers.layout, part, standing.told, standing.unrelayed.clone()));
+        self.live.restore(&standing).await;
+        let inbox = Box::new(held.into_inbox());
+        let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
+            .shown_in(Arc::clone(&self.live));
+        let ended = match worker.run(give_up).await {
+            Ok(()) => Ended::GaveUp,
+            Err(error) => {
+                if matches!(error, WorkerError::Ledger(LedgerError::Fenced)) {
+                    metrics::counter!("cordboard_worker_fenced_total").increment(1);
+                }
+                Ended::Lost(error.to_string())
+            }
+        };
+        if let Some(ledger) = Arc::into_inner(ledger) {
+            ledger.let_go().await;
+        }
+        ended
+    }
+
+    /// `None` when the stop came first.
+    async fn take_over(&self, ledger: &PostgresLedger, books: &Books, stop: &CancellationToken) -> Result<Option<Standing>, LedgerError> {
+        let mut back_off = BackOff::from(AGAIN_MIN);
+        loop {
+            match ledger.take_over().await {
+                Ok(standing) => {
+                    books.stuck(None);
+                    return Ok(Some(standing));
+                }
+                Err(error @ LedgerError::Unavailable(_)) => {
+                    books.stuck(Some(error.to_string()));
+                    tracing::error!(%error, retry_in_ms = back_off.next.as_millis(), "a partition waits for the database");
+                }
+                Err(error) => {
+                    books.stuck(Some(error.to_string()));
+                    return Err(error);
+                }
+            }
+            if !back_off.wait(stop).await {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn measure(depths: &[Option<Depth>]) {
+    let waiting: u32 = depths.iter().flatten().map(|depth| depth.messages).sum();
+    metrics::gauge!("cordboard_broker_waiting_messages").set(f64::from(waiting));
+    let abandoned = depths.iter().flatten().filter(|depth| depth.consumers == 0).count();
+    metrics::gauge!("cordboard_broker_partitions_without_worker").set(f64::from(u32::try_from(abandoned).unwrap_or(u32::MAX)));
+}

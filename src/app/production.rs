@@ -1,0 +1,175 @@
+//! The service with servers: any number of processes, each with the roles it was given. Nothing here waits for a server before it begins;
+//! what is away is asked again, said in health, and its work waits where it is safe.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::lifecycle::{ready, stopping, watchdog};
+use super::partitions::Partitions;
+use super::phones::{self, Opening, Phones};
+use super::place::Servers;
+use super::{Failed, Listeners, Stop, Surroundings, http};
+use crate::adapter::memory::MemoryFanout;
+use crate::adapter::postgres::{Part, PostgresLedger, readers};
+use crate::adapter::rabbit::{Mouth, Publisher, feed};
+use crate::config::Settings;
+use crate::gateway::{self, Gateway, Health};
+use crate::port::books::Books;
+use crate::port::live::NoView;
+use crate::port::query::Query;
+use crate::port::sign::Sign;
+use crate::port::watch::Watch;
+
+/// How often the service manager hears that the process works, where phones are not what it works for.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// One process of several.
+pub(super) struct Production {
+    phones: Option<Phones>,
+    /// What ends when it has passed on everything there is.
+    publisher: Option<JoinHandle<()>>,
+    /// What ends with the stop.
+    workers: Vec<JoinHandle<()>>,
+    people: Option<(Arc<TcpListener>, Gateway)>,
+    operations: JoinHandle<()>,
+    stop: Stop,
+}
+
+impl Production {
+    pub(super) fn start(
+        settings: &Settings,
+        servers: Servers,
+        surroundings: Surroundings,
+        listeners: Listeners,
+    ) -> Result<Production, Failed> {
+        let Surroundings { roles, clock, metrics, reread, stop } = surroundings;
+        let Listeners { phones: door, people, signs } = listeners;
+        let Servers { broker, layout, database } = servers.clone();
+        let pool = readers(&database);
+        let part = Part { generation: layout.generation, number: 0, of: layout.parts };
+        let query: Arc<dyn Query> = Arc::new(PostgresLedger::new(&database, pool.clone(), part));
+        let known = OnceLock::new();
+        let mut health = Health {
+            query: Arc::new(known),
+            journal: None,
+            workers: Arc::new(Vec::new()),
+            signs: Vec::new(),
+            clock: Arc::clone(&clock),
+            metrics,
+        };
+        if roles.worker || roles.gateway {
+            let _first = health.query.set(Arc::clone(&query));
+        }
+
+        let (mut phones, mut publisher) = (None, None);
+        if let Some(door) = door {
+            let sign = Sign::waiting("publisher");
+            health.signs.push(sign.clone());
+            let opening = Opening::new(settings, &*clock)?;
+            health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
+            let publishing = Publisher { address: broker.clone(), layout, tail: opening.tail()?, sign: sign.clone() };
+            publisher = Some(tokio::spawn(publishing.run(stop.hard.clone())));
+            phones = Some(phones::serve(settings, door, opening, &clock, reread, Some(&sign), &stop)?);
+        }
+        let mut workers = Vec::new();
+        if roles.worker {
+            let (sign, telling) = (Sign::waiting("consumer"), Sign::waiting("news"));
+            health.signs.extend([sign.clone(), telling.clone()]);
+            health.workers = Arc::new((0..layout.parts).map(|_| Arc::new(Books::default())).collect());
+            // It ends when all partitions have, and everything they had to tell is told.
+            let (mouth, speaking) = Mouth::open(broker.clone(), layout, telling, stop.hard.clone());
+            let partitions = Partitions {
+                servers,
+                readers: pool,
+                policies: settings.policies()?,
+                mouth,
+                live: Arc::new(NoView),
+                books: Arc::clone(&health.workers),
+                clock: Arc::clone(&clock),
+                sign,
+                balance: Duration::from_millis(settings.broker.balance_ms),
+                owned: Arc::new(Mutex::default()),
+            };
+            workers.extend([tokio::spawn(partitions.run(stop.soft.clone())), speaking]);
+        }
+        let mut serving = None;
+        if let Some(people) = people {
+            let sign = Sign::waiting("feed");
+            health.signs.push(sign.clone());
+            let fanout = Arc::new(MemoryFanout::default());
+            workers.push(tokio::spawn(feed(broker, layout, Arc::clone(&fanout), sign, stop.soft.clone())));
+            serving = Some((people, Gateway { query, watch: fanout as Arc<dyn Watch> }));
+        }
+        let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
+        ready();
+        Ok(Production { phones, publisher, workers, people: serving, operations, stop })
+    }
+
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let stop = self.stop;
+        let serving = self.people.map(|(people, gateway)| tokio::spawn(http::serve(people, gateway::router(gateway), stop.hard.clone())));
+        let patience = tokio::spawn(stop.clone().lose_patience());
+        let (mut phones, mut publisher) = (self.phones, self.publisher);
+        let alone = phones.is_none();
+        let mut workers = self.workers;
+        let ended = tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => None,
+            () = ended(phones.as_mut().map(|phones| &mut phones.tasks[..])) => Some("a part of the ingress"),
+            () = ended(publisher.as_mut().map(std::slice::from_mut)) => Some("the publisher"),
+            () = ended(Some(&mut workers)) => Some("a part of the worker or the gateway"),
+            () = alive(alone) => None,
+        };
+        stopping();
+        stop.soft.cancel();
+        if let Some(ended) = ended {
+            return Err(Failed::Ended(ended));
+        }
+        if let Some(phones) = phones {
+            phones.end(&stop).await;
+        }
+        let finishing = async {
+            for one in workers.into_iter().chain(publisher) {
+                let _ended = one.await;
+            }
+        };
+        tokio::select! {
+            () = finishing => {}
+            // What is not passed on or not settled by now is, after the next start.
+            () = stop.grace_is_over() => {}
+        }
+        patience.abort();
+        stop.hard.cancel();
+        if let Some(serving) = serving {
+            let _ended = serving.await;
+        }
+        let _ended = self.operations.await;
+        Ok(())
+    }
+}
+
+/// Waits until one of these has ended, which none of them does by itself; for ever where there are none.
+async fn ended(tasks: Option<&mut [JoinHandle<()>]>) {
+    match tasks {
+        Some(tasks) if !tasks.is_empty() => {
+            let _first = select_all(tasks).await;
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// Tells the service manager that this process works; where phones are served, their promises do.
+async fn alive(alone: bool) {
+    if !alone {
+        return std::future::pending().await;
+    }
+    let tell = watchdog();
+    loop {
+        tell();
+        tokio::time::sleep(ALIVE_EVERY).await;
+    }
+}

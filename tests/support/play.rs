@@ -1,0 +1,141 @@
+//! Call flows played against a running service: real requests, and a clock that is the test's, so that flows take as long as they take
+//! without anybody waiting.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use cordboard::config::Settings;
+use cordboard::domain::time::{At, Span};
+use cordboard::port::clock::Clock;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::flow::{self, Event, Flow};
+use super::overlay::{EPOCH, mac, place};
+
+/// Longer than any rule waits, in microseconds.
+const AFTER_ALL: i64 = 24 * 3_600 * 1_000_000;
+/// Requests of one instant are received microseconds apart, and some flows wait exactly as long as a rule does. From each instant to the
+/// next a little more time passes than the flow says, so that the microseconds do not decide.
+const MORE: i64 = 500;
+
+/// A clock that shows what the test says, in microseconds since the flows began.
+#[derive(Default)]
+pub struct HandClock(pub AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> At {
+        At(EPOCH + self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Span {
+        Span(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A flow is a site of its own, and its phones have an address of their own.
+pub fn site(index: usize) -> String {
+    format!("flow-{index}")
+}
+
+pub fn address(index: usize) -> IpAddr {
+    Ipv4Addr::new(127, 0, 1 + (index / 250) as u8, 1 + (index % 250) as u8).into()
+}
+
+/// A service for these flows: each is a site of its own. What else it is told stands in `more`.
+pub fn settings(flows: &[Flow], data: &Path, more: &str) -> Settings {
+    let mut text =
+        format!("data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n", data.display());
+    // The flows use the same phones: together they report more than one phone may.
+    text += "[ingress]\nlisten = \"127.0.0.1:0\"\ntick_ms = 5\nper_device_per_second_max = 1000000\nper_device_burst_max = 1000000\n";
+    for (index, flow) in flows.iter().enumerate() {
+        let _ = writeln!(text, "[ingress.sites.{}]\nnetworks = [\"{}/32\"]", site(index), address(index));
+        let _ = writeln!(text, "[policy.site.{}]\n{}", site(index), flow.policy);
+    }
+    text += more;
+    let file = data.join("settings.toml");
+    std::fs::write(&file, text).unwrap();
+    Settings::load(Some(&file), []).unwrap()
+}
+
+/// The connection of all phones of a flow.
+pub struct Phones {
+    socket: BufReader<TcpStream>,
+    flow: Flow,
+}
+
+impl Phones {
+    pub async fn connect(from: IpAddr, to: SocketAddr, flow: Flow) -> Phones {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        Phones { socket: BufReader::new(socket.connect(to).await.unwrap()), flow }
+    }
+
+    pub async fn report(&mut self, event: &Event) {
+        let mac = mac(place(&self.flow, &event.phone), 2);
+        let local = &self.flow.phones[&event.phone];
+        // As a phone writes it: nothing is escaped but what would end the parameter.
+        let remote = if event.remote == "-" { "anonymous" } else { &event.remote };
+        let target = format!("/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John \"J\" Doe", event.name, event.phone, event.leg);
+        let (status, body) = ask(&mut self.socket, &target).await;
+        assert_eq!(status, 200, "{}: {target}: {body}", self.flow.name);
+    }
+}
+
+pub async fn ask(socket: &mut BufReader<TcpStream>, target: &str) -> (u16, String) {
+    socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.unwrap();
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let from = head.len();
+        assert!(socket.read_line(&mut head).await.unwrap() > 0, "the connection ended: {head}");
+        if let Some(value) = head[from..].to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    socket.read_exact(&mut body).await.unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+}
+
+/// Lets every flow happen: what is due at one instant is sent at that instant, all flows at once, each in its own order. The phones of a flow send to one of the ingresses.
+pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, form: usize) {
+    let mut due: BTreeMap<i64, Vec<(usize, Event)>> = BTreeMap::new();
+    for (index, flow) in flows.iter().enumerate() {
+        for event in flow::expand(&flow.events(), |forms| form % forms) {
+            due.entry(event.at).or_default().push((index, event));
+        }
+    }
+    let mut phones = Vec::new();
+    for (index, flow) in flows.iter().enumerate() {
+        phones.push(Phones::connect(address(index), ingresses[index % ingresses.len()], flow.clone()).await);
+    }
+    for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
+        clock.0.store(at * 1_000 + more, Ordering::SeqCst);
+        let mut of_flow: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
+        for (index, event) in events {
+            of_flow.entry(index).or_default().push(event);
+        }
+        let reporting = phones.iter_mut().enumerate().filter_map(|(index, phones)| Some((phones, of_flow.remove(&index)?)));
+        join_all(reporting.map(async |(phones, events)| {
+            for event in &events {
+                phones.report(event).await;
+            }
+        }))
+        .await;
+    }
+    clock.0.fetch_add(AFTER_ALL, Ordering::SeqCst);
+}
+
+pub async fn calls_of(gateway: SocketAddr, index: usize) -> Vec<Value> {
+    let mut socket = BufReader::new(TcpStream::connect(gateway).await.unwrap());
+    let (status, body) = ask(&mut socket, &format!("/api/v1/calls?limit=200&site={}", site(index))).await;
+    assert_eq!(status, 200, "{body}");
+    let mut calls = serde_json::from_str::<Value>(&body).unwrap()["calls"].as_array().unwrap().clone();
+    calls.reverse();
+    calls
+}
