@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, LogSettings};
 
 /// Every counter there is, with its help. All are present from the start, at zero.
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 21] = [
     ("cordboard_ingress_accepted_total", "Events made durable; each is answered with 200, if the phone still listens."),
     ("cordboard_ingress_refused_total", "Requests answered with anything else, by reason."),
     ("cordboard_ingress_odd_total", "Accepted all the same: what was repaired, cut, removed, or named in its own way."),
@@ -30,6 +30,9 @@ const COUNTERS: [(&str, &str); 18] = [
     ("cordboard_broker_reconnects_total", "Times a connection to the broker was made anew."),
     ("cordboard_broker_foreign_total", "Reports that other programs published."),
     ("cordboard_broker_forwarded_total", "Messages sent on to the partition they belong to."),
+    ("cordboard_live_failures_total", "Times the live view did not answer in time, or at all."),
+    ("cordboard_live_refused_total", "Commands that the live view refused: keys of another type, no memory, no permission."),
+    ("cordboard_live_restored_total", "Times everything a partition shows was shown again."),
     ("cordboard_broker_news_late_total", "Times news had to wait in the database because the broker took none."),
 ];
 

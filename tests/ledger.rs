@@ -12,15 +12,18 @@ use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, FactKey, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
-use cordboard::domain::time::At;
+use cordboard::domain::time::{At, Span};
 use cordboard::port::fanout::News;
-use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
+use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Received};
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::IngressId;
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 use support::postgres as server;
+
+/// As the default rules have it.
+const MEMORY: Memory = Memory { links: Span::seconds(120), calls: Span::seconds(14_400) };
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
@@ -100,6 +103,7 @@ every_ledger! {
     the_next_owner_is_told_what_the_open_calls_come_from
     a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
     what_holds_no_fact_is_kept_once_as_it_came
+    the_next_owner_is_told_of_calls_that_the_next_ones_may_be_linked_to
     promises_and_attempts_survive_whoever_wrote_them
     filters_and_pages_find_what_is_asked_for
 }
@@ -142,7 +146,7 @@ async fn outcomes(ledger: &impl Query) -> Vec<String> {
 
 async fn a_batch_written_twice_is_written_once(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     let all = changes(&mut timeline(), two_calls(), At::END);
     ledger.commit(&all).await.unwrap();
     let once = (outcomes(&ledger).await, ledger.missed(10).await.unwrap(), ledger.stats(i64::MIN, i64::MAX).await.unwrap());
@@ -155,7 +159,7 @@ async fn a_batch_written_twice_is_written_once(store: &impl Store) {
 
 async fn news_are_kept_for_those_who_are_away_and_numbered_on(store: &impl Store) {
     let ledger = store.open().await;
-    assert_eq!(ledger.take_over().await.unwrap().told, 0);
+    assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 0);
     let news = |number: u64, kind| News { number, kind, call: EventId(7), data: format!("{{\"n\":{number}}}").into() };
     let first = Changes { news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)], ..Changes::default() };
     let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], ..Changes::default() };
@@ -163,13 +167,13 @@ async fn news_are_kept_for_those_who_are_away_and_numbered_on(store: &impl Store
     ledger.commit(&first).await.unwrap();
     assert_eq!((ledger.last_news(1).await.unwrap(), ledger.last_news(9).await.unwrap()), (first.news[1..].to_vec(), first.news.clone()));
     ledger.commit(&far).await.unwrap();
-    assert_eq!(ledger.take_over().await.unwrap().told, 20_000);
+    assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 20_000);
     assert_eq!(ledger.last_news(9).await.unwrap(), far.news, "news of long ago are let go");
 }
 
 async fn it_counts_what_operations_watch(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     let mut timeline = timeline();
     // The first call is talking, the second one's phone has just fallen silent.
     let mut facts = two_calls();
@@ -184,7 +188,7 @@ async fn it_counts_what_operations_watch(store: &impl Store) {
 
 async fn it_knows_which_facts_it_has(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
     let key = |id: u128, second: i64| FactKey { at: At(EPOCH + second * 1_000_000), id: EventId(id) };
     let asked = [key(3, 5), key(77, 5)];
@@ -193,8 +197,8 @@ async fn it_knows_which_facts_it_has(store: &impl Store) {
 
 async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
     let (first, second) = (store.open().await, store.open().await);
-    first.take_over().await.unwrap();
-    second.take_over().await.unwrap();
+    first.take_over(MEMORY).await.unwrap();
+    second.take_over(MEMORY).await.unwrap();
     let all = changes(&mut timeline(), two_calls(), At::END);
     assert!(matches!(first.commit(&all).await, Err(LedgerError::Fenced)));
     assert!(outcomes(&second).await.is_empty());
@@ -204,12 +208,12 @@ async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
 
 async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store) {
     let ledger = store.open().await;
-    assert!(ledger.take_over().await.unwrap().messages.is_empty());
+    assert!(ledger.take_over(MEMORY).await.unwrap().messages.is_empty());
     let mut facts = two_calls();
     facts.pop();
     let watermark = At(EPOCH + 25_000_000);
     ledger.commit(&changes(&mut timeline(), facts, watermark)).await.unwrap();
-    let standing = ledger.take_over().await.unwrap();
+    let standing = ledger.take_over(MEMORY).await.unwrap();
     assert_eq!((standing.watermark, standing.open.len(), standing.messages.len()), (Some(watermark), 1, 4));
     let known: Vec<&str> = standing.extensions.iter().map(|(_, extension, _)| extension.as_str()).collect();
     assert_eq!(known, ["201", "202"]);
@@ -217,7 +221,7 @@ async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store
 
 async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     let all = changes(&mut timeline(), two_calls(), At::END);
     ledger.commit(&all).await.unwrap();
     // A late fact shows that the missed call was answered.
@@ -233,7 +237,7 @@ async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer
 
 async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     let dead = Dead { message: vec![0, 255, 7], reason: "not JSON".into() };
     let changes = Changes { dead: vec![dead.clone(), dead], ..Changes::default() };
     ledger.commit(&changes).await.unwrap();
@@ -241,9 +245,21 @@ async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
     assert_eq!(store.dead_messages().await, vec![vec![0, 255, 7]]);
 }
 
+async fn the_next_owner_is_told_of_calls_that_the_next_ones_may_be_linked_to(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(MEMORY).await.unwrap();
+    let mut timeline = timeline();
+    // Both calls are over and final; the last of them ended a minute and a half ago.
+    ledger.commit(&changes(&mut timeline, two_calls(), At(EPOCH + 120_000_000))).await.unwrap();
+    let standing = ledger.take_over(MEMORY).await.unwrap();
+    assert_eq!((standing.open.len(), standing.messages.len()), (0, 5));
+    ledger.commit(&Changes { watermark: Some(At(EPOCH + 151_000_000)), ..Changes::default() }).await.unwrap();
+    assert_eq!(ledger.take_over(MEMORY).await.unwrap().messages.len(), 0);
+}
+
 async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     let ticks: BTreeMap<IngressId, At> = [(IngressId(1), At(EPOCH)), (IngressId(2), At(EPOCH + 5))].into();
     let changes = Changes { ticks: ticks.clone(), watermark: Some(At(EPOCH)), ..Changes::default() };
     ledger.commit(&changes).await.unwrap();
@@ -252,7 +268,7 @@ async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
     let attempts = (ledger.attempt(b"m").await.unwrap(), ledger.attempt(b"m").await.unwrap(), ledger.attempt(b"n").await.unwrap());
     assert_eq!(attempts, (1, 2, 1));
     let next = store.open().await;
-    let standing = next.take_over().await.unwrap();
+    let standing = next.take_over(MEMORY).await.unwrap();
     assert_eq!((standing.ticks, standing.watermark), (ticks, Some(At(EPOCH))));
     assert_eq!(next.attempt(b"m").await.unwrap(), 3);
     next.acquit(b"m").await.unwrap();
@@ -263,7 +279,7 @@ async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
 
 async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.take_over().await.unwrap();
+    ledger.take_over(MEMORY).await.unwrap();
     ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
     let all = || CallFilter { limit: 10, ..CallFilter::default() };
     let some = |text: &str| Some(text.to_owned());

@@ -16,6 +16,7 @@ use support::ledger::block_on;
 use support::play::{HandClock, calls_of, play, settings};
 use support::postgres;
 use support::rabbit;
+use support::servers;
 use support::verdict::{Leniency, differences_as_shown};
 use tokio::task::JoinHandle;
 
@@ -68,7 +69,12 @@ fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
         let data: Vec<_> = (0..6).map(|_| tempfile::tempdir().unwrap()).collect();
         let shown: Vec<Vec<Value>> = block_on(async {
             let (database, broker) = (postgres::database().await, rabbit::vhost().await);
-            let more = format!("[broker]\nurl = \"{broker}\"\npartitions = 6\nbalance_ms = 300\n[database]\nurl = \"{database}\"\n");
+            let more = format!(
+                "[broker]\nurl = \"{broker}\"\npartitions = 6\nbalance_ms = 300\n[database]\nurl = \"{database}\"\n\
+                 [live]\nurl = \"{}\"\nprefix = \"{}:\"\n",
+                servers::shared().redis,
+                uuid::Uuid::now_v7().simple()
+            );
             let settings: Vec<Settings> = data.iter().map(|data| settings(&flows, data.path(), &more)).collect();
             let mut fleet = Fleet { clock: Arc::default(), metrics: metrics.clone(), stop: Stop::default(), running: Vec::new() };
             let mut ingresses = Vec::new();

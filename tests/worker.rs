@@ -17,7 +17,7 @@ use cordboard::domain::time::{At, Span};
 use cordboard::port::books::Books;
 use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::{Handed, Inbox, InboxError};
-use cordboard::port::ledger::{Changes, Ledger, LedgerError, Received, Standing};
+use cordboard::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};
 use cordboard::wire::call_json::CallJson;
@@ -27,8 +27,9 @@ use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
 use futures_util::future::BoxFuture;
 use support::fleet::messages;
+use support::flow::{self, Flow};
 use support::ledger::{block_on, open};
-use support::overlay::EPOCH;
+use support::overlay::{EPOCH, mac, place};
 use tokio_util::sync::CancellationToken;
 
 /// Hands out prepared batches, and then ends.
@@ -87,8 +88,8 @@ impl Failing {
 }
 
 impl Ledger for Failing {
-    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
-        self.ledger.take_over()
+    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        self.ledger.take_over(memory)
     }
 
     fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
@@ -162,12 +163,15 @@ async fn work_on(ledger: Arc<dyn Ledger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Hea
 
 /// The records that a fold from scratch gives for these messages.
 fn expected(messages: &[Message]) -> BTreeMap<String, String> {
-    let policy = Policy::default();
+    expected_by(messages, &Policy::default())
+}
+
+fn expected_by(messages: &[Message], policy: &Policy) -> BTreeMap<String, String> {
     let mut facts: Vec<Fact> = Vec::new();
     let mut watermark = At::START;
     for message in messages {
         match message {
-            Message::Report(envelope) => facts.push(envelope.fact(|_| &policy).unwrap()),
+            Message::Report(envelope) => facts.push(envelope.fact(|_| policy).unwrap()),
             Message::Tick(tick) => watermark = watermark.max(tick.at),
         }
     }
@@ -210,6 +214,55 @@ fn restarts_at_any_batch_change_nothing() {
             from = to;
         }
         assert_stored(&ledger, &messages).await;
+    });
+}
+
+/// What the phones of a flow send, with a promise before every request.
+fn messages_of(flow: &Flow) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (index, event) in (0_u8..).zip(&flow::expand(&flow.events(), |_| 0)) {
+        let at = At(EPOCH + event.at * 1_000 + i64::from(index));
+        let (mac, local) = (mac(place(flow, &event.phone), 0), &flow.phones[&event.phone]);
+        let remote = if event.remote == "-" { "anonymous" } else { &event.remote };
+        let target = format!("/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}", event.name, event.phone, event.leg);
+        let id = EventId(0x019b_0000_0000_7000_8000_0000_0000_0000 + u128::from(index));
+        messages.push(Message::Tick(At(at.0 - 1).into()));
+        messages.push(Message::Report(Envelope::new(id, at, &Site::default(), None, &target, "", BodyForm::None)));
+    }
+    messages.push(Message::Tick(At(EPOCH + 86_400_000_000).into()));
+    messages
+}
+
+/// Works on some messages and ends, as a worker that gives its partition up.
+async fn work_by(ledger: &Arc<SqliteLedger>, policies: &Policies, messages: &[Vec<u8>]) {
+    let inbox = Box::new(Prepared(messages.iter().map(|message| vec![message.clone()]).collect()));
+    let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let worker = Worker::start(inbox, ledger, Arc::<Heard>::default(), policies.clone(), Arc::default()).await.unwrap();
+    worker.run(CancellationToken::new()).await.unwrap();
+}
+
+#[test]
+fn a_restart_before_any_request_of_a_flow_changes_nothing() {
+    block_on(async {
+        let mut wrong = Vec::new();
+        for flow in flow::all() {
+            let policies = Policies::parse(&flow.policy).unwrap();
+            let messages = messages_of(&flow);
+            let expected = expected_by(&messages, policies.of(&Site::default()));
+            let all = encoded(&messages);
+            // The promise before a request is the last thing that the first worker sees.
+            for cut in (1..all.len()).step_by(2) {
+                let folder = tempfile::tempdir().unwrap();
+                let ledger = Arc::new(open(&folder).await);
+                work_by(&ledger, &policies, &all[..cut]).await;
+                work_by(&ledger, &policies, &all[cut..]).await;
+                let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+                if stored != expected {
+                    wrong.push(format!("{} at {cut}: {stored:#?} instead of {expected:#?}", flow.name));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} flows:\n{}", wrong.len(), wrong.join("\n"));
     });
 }
 

@@ -5,5 +5,6 @@ pub mod journal;
 pub mod memory;
 pub mod postgres;
 pub mod rabbit;
+pub mod redis;
 pub mod sql;
 pub mod sqlite;

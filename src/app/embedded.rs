@@ -17,7 +17,7 @@ use crate::port::fanout::Fanout;
 use crate::port::ledger::Ledger;
 use crate::port::query::Query;
 use crate::port::watch::Watch;
-use crate::worker::Worker;
+use crate::worker::{Worker, memory};
 
 /// News that those who come back may have missed.
 const NEWS_KEPT: u32 = 1_024;
@@ -56,10 +56,12 @@ impl Embedded {
 
         let waited = stop.hard.child_token();
         let waiting = people.as_ref().map(|people| tokio::spawn(http::serve(Arc::clone(people), http::waiting(), waited.clone())));
+        let policies = settings.policies()?;
+        let recall = memory(&policies);
         let opened = patiently(&stop.soft, async || {
             let ledger = open_ledger(settings).await?;
             ledger.migrate().await?;
-            let (standing, news) = (ledger.take_over().await?, ledger.last_news(NEWS_KEPT).await?);
+            let (standing, news) = (ledger.take_over(recall).await?, ledger.last_news(NEWS_KEPT).await?);
             Ok((ledger, standing, news))
         });
         let Some((ledger, standing, news)) = opened.await? else { return Ok(None) };
@@ -70,20 +72,14 @@ impl Embedded {
             inbox.rewind(&found, &books);
         }
         let (ledger, fanout) = (Arc::new(ledger), Arc::new(MemoryFanout::after(standing.told, news)));
-        let worker = Worker::with(
-            standing,
-            inbox,
-            Arc::clone(&ledger) as Arc<dyn Ledger>,
-            Arc::clone(&fanout) as Arc<dyn Fanout>,
-            settings.policies()?,
-            books,
-        );
+        let worker =
+            Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::clone(&fanout) as Arc<dyn Fanout>, policies, books);
         let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
         waited.cancel();
         if let Some(waiting) = waiting {
             let _made_way = waiting.await;
         }
-        let gateway = Gateway { query: ledger, watch: fanout as Arc<dyn Watch> };
+        let gateway = Gateway { query: ledger, watch: fanout as Arc<dyn Watch>, directory: None, presence: None, clock };
         Ok(Some(Embedded { phones, operations, people, worker, gateway, stop }))
     }
 

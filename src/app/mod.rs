@@ -60,6 +60,8 @@ pub enum Failed {
     Worker(#[from] WorkerError),
     #[error("the broker: {0}")]
     Broker(#[from] BrokerError),
+    #[error("`live.url`: {0}")]
+    Live(String),
     #[error("{0}")]
     Halves(&'static str),
     #[error("{path}: there is no database yet; the first start of the service makes it")]

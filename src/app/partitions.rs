@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::place::Servers;
 use crate::adapter::postgres::{Part, PostgresLedger};
 use crate::adapter::rabbit::{BrokerError, Depth, Held, Mouth, declare, depths, enlist, workers};
+use crate::adapter::redis::{Link, RedisLive};
 use crate::port::books::Books;
 use crate::port::clock::Clock;
 use crate::port::ledger::{Ledger, LedgerError, Standing};
-use crate::port::live::LiveView;
+use crate::port::live::{LiveView, NoView};
 use crate::port::sign::Sign;
 use crate::wire::policy_file::Policies;
-use crate::worker::{BackOff, Worker, WorkerError};
+use crate::worker::{BackOff, Worker, WorkerError, memory};
 
 const AGAIN_MIN: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +34,9 @@ pub(super) struct Partitions {
     pub readers: PgPool,
     pub policies: Policies,
     pub mouth: Mouth,
-    pub live: Arc<dyn LiveView>,
+    /// Where live calls are shown, if anywhere.
+    pub live: Option<Arc<Link>>,
+    pub prefix: String,
     /// One for each partition; they last as long as the process, whoever has the partition.
     pub books: Arc<Vec<Arc<Books>>>,
     pub clock: Arc<dyn Clock>,
@@ -177,10 +180,9 @@ impl Partitions {
             }
         };
         let relay = Arc::new(self.mouth.of(self.servers.layout, part, standing.told, standing.unrelayed.clone()));
-        self.live.restore(&standing).await;
         let inbox = Box::new(held.into_inbox());
         let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
-            .shown_in(Arc::clone(&self.live));
+            .shown_in(self.view(part));
         let ended = match worker.run(give_up).await {
             Ok(()) => Ended::GaveUp,
             Err(error) => {
@@ -196,11 +198,18 @@ impl Partitions {
         ended
     }
 
+    fn view(&self, part: u32) -> Arc<dyn LiveView> {
+        match &self.live {
+            Some(link) => Arc::new(RedisLive::new(Arc::clone(link), &self.prefix, &self.servers.layout.part_name(part))),
+            None => Arc::new(NoView),
+        }
+    }
+
     /// `None` when the stop came first.
     async fn take_over(&self, ledger: &PostgresLedger, books: &Books, stop: &CancellationToken) -> Result<Option<Standing>, LedgerError> {
         let mut back_off = BackOff::from(AGAIN_MIN);
         loop {
-            match ledger.take_over().await {
+            match ledger.take_over(memory(&self.policies)).await {
                 Ok(standing) => {
                     books.stuck(None);
                     return Ok(Some(standing));

@@ -12,14 +12,15 @@ use super::lifecycle::{ready, stopping, watchdog};
 use super::partitions::Partitions;
 use super::phones::{self, Opening, Phones};
 use super::place::Servers;
-use super::{Failed, Listeners, Stop, Surroundings, http};
+use super::{Failed, Listeners, Roles, Stop, Surroundings, http};
 use crate::adapter::memory::MemoryFanout;
 use crate::adapter::postgres::{Part, PostgresLedger, readers};
 use crate::adapter::rabbit::{Mouth, Publisher, feed};
+use crate::adapter::redis::{Link, RedisAddress, RedisDirectory, RedisPresence};
 use crate::config::Settings;
 use crate::gateway::{self, Gateway, Health};
 use crate::port::books::Books;
-use crate::port::live::NoView;
+use crate::port::live::{Directory, Presence};
 use crate::port::query::Query;
 use crate::port::sign::Sign;
 use crate::port::watch::Watch;
@@ -65,6 +66,7 @@ impl Production {
             let _first = health.query.set(Arc::clone(&query));
         }
 
+        let live = live(settings, roles, &mut health.signs)?;
         let (mut phones, mut publisher) = (None, None);
         if let Some(door) = door {
             let sign = Sign::waiting("publisher");
@@ -87,7 +89,8 @@ impl Production {
                 readers: pool,
                 policies: settings.policies()?,
                 mouth,
-                live: Arc::new(NoView),
+                live: live.as_ref().map(|(calls, _)| Arc::clone(calls)),
+                prefix: settings.live.prefix.clone(),
                 books: Arc::clone(&health.workers),
                 clock: Arc::clone(&clock),
                 sign,
@@ -102,7 +105,15 @@ impl Production {
             health.signs.push(sign.clone());
             let fanout = Arc::new(MemoryFanout::default());
             workers.push(tokio::spawn(feed(broker, layout, Arc::clone(&fanout), sign, stop.soft.clone())));
-            serving = Some((people, Gateway { query, watch: fanout as Arc<dyn Watch> }));
+            let parts = (0..layout.parts).map(|part| layout.part_name(part)).collect();
+            let prefix = &settings.live.prefix;
+            let node = uuid::Uuid::now_v7().to_string();
+            let shown = live.map(|(calls, cache)| {
+                let presence = Arc::new(RedisPresence::new(Arc::clone(&calls), prefix, &node)) as Arc<dyn Presence>;
+                (Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>, presence)
+            });
+            let (directory, presence) = shown.unzip();
+            serving = Some((people, Gateway { query, watch: fanout as Arc<dyn Watch>, directory, presence, clock }));
         }
         let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
         ready();
@@ -150,6 +161,19 @@ impl Production {
         let _ended = self.operations.await;
         Ok(())
     }
+}
+
+/// The two databases of the live view, where there is one.
+type Live = Option<(Arc<Link>, Arc<Link>)>;
+
+fn live(settings: &Settings, roles: Roles, signs: &mut Vec<Sign>) -> Result<Live, Failed> {
+    let address: Option<RedisAddress> = settings.live.address()?;
+    let Some(address) = address.filter(|_| roles.worker || roles.gateway) else { return Ok(None) };
+    // It is nothing that anything waits for.
+    let (calls, cache) = (Sign::optional("live view"), Sign::optional("cache"));
+    signs.extend([calls.clone(), cache.clone()]);
+    let open = |database, sign| Link::new(&address, database, sign).map(Arc::new).map_err(Failed::Live);
+    Ok(Some((open(settings.live.calls_database, calls)?, open(settings.live.cache_database, cache)?)))
 }
 
 /// Waits until one of these has ended, which none of them does by itself; for ever where there are none.

@@ -19,6 +19,7 @@ use crate::port::ledger::{Changes, Ledger, LedgerError};
 use crate::wire::call_json::CallJson;
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
+use crate::worker::memory;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -122,7 +123,7 @@ async fn correct<L: Ledger>(
     before: u64,
     progress: &impl Fn(u64, u64),
 ) -> Result<u64, Failed> {
-    let _standing = ledger.take_over().await?;
+    let _standing = ledger.take_over(memory(&settings.policies()?)).await?;
     let wrong = all_wrong(ledger, settings, scope, mine).await?;
     let all: u64 = wrong.iter().map(|(_, wrong)| wrong.len() as u64).sum();
     let mut done = 0;

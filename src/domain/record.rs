@@ -128,6 +128,8 @@ pub struct CallRecord {
     /// Why the confidence is not high.
     pub reason: Option<&'static str>,
     pub late_facts: u32,
+    /// When it will be decided whether somebody missed the call; while all its phones are silent and it is not.
+    pub missed_due: Option<At>,
     /// What each fact did, for `explain`; empty unless asked for.
     pub trace: Vec<Line>,
 }
@@ -173,6 +175,7 @@ impl CallRecord {
             confidence,
             reason,
             late_facts: reading.call.late_facts,
+            missed_due: end.filter(|_| !decided && answered_at.is_none()).map(|_| reading.decide_at()),
             trace: trace(reading),
         }
     }

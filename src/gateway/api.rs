@@ -29,11 +29,21 @@ pub(super) async fn calls(State(gateway): State<Gateway>, question: Result<Param
 }
 
 pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
+    if let Some(records) = gateway.live().await {
+        return text(StatusCode::OK, format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")));
+    }
     let filter = CallFilter { live: true, limit: LIVE_CALLS_MAX, ..CallFilter::default() };
     answer(gateway.query.calls(&filter).await, |calls| page(&calls, usize::MAX))
 }
 
 pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    let shown = match &gateway.directory {
+        Some(directory) => directory.call(&id).await,
+        None => None,
+    };
+    if let Some(record) = shown {
+        return text(StatusCode::OK, record);
+    }
     match gateway.query.call(&id).await {
         Ok(Some(record)) => text(StatusCode::OK, record),
         Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"),

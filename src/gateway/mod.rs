@@ -13,6 +13,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use crate::port::clock::Clock;
+use crate::port::live::{Directory, Presence};
 use crate::port::query::Query;
 use crate::port::watch::Watch;
 
@@ -25,6 +27,18 @@ const PAGE: &str = include_str!("page.html");
 pub struct Gateway {
     pub query: Arc<dyn Query>,
     pub watch: Arc<dyn Watch>,
+    /// Where live calls are looked up first, if anywhere.
+    pub directory: Option<Arc<dyn Directory>>,
+    /// Where it is shown who is there, if anywhere.
+    pub presence: Option<Arc<dyn Presence>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Gateway {
+    /// Live calls as they are shown, if all of them are.
+    async fn live(&self) -> Option<Vec<String>> {
+        self.directory.as_ref()?.live().await
+    }
 }
 
 /// The routes for people and programs.

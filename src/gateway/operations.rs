@@ -45,20 +45,20 @@ pub fn router(health: Health) -> Router {
 async fn ready(State(health): State<Health>) -> Response {
     let mut told = serde_json::Map::new();
     let mut troubled = false;
-    let mut tell = |what: &str, trouble: Option<String>| {
-        troubled |= trouble.is_some();
+    let mut tell = |what: &str, trouble: Option<String>, optional: bool| {
+        troubled |= trouble.is_some() && !optional;
         told.insert(what.to_owned(), trouble.unwrap_or_else(|| "ok".to_owned()).into());
     };
     if !health.workers.is_empty() || health.query.get().is_some() {
-        tell("database", health.counts().await.err().or_else(|| health.workers.iter().find_map(|books| books.trouble())));
+        tell("database", health.counts().await.err().or_else(|| health.workers.iter().find_map(|books| books.trouble())), false);
     }
     for sign in &health.signs {
-        tell(sign.name, sign.trouble());
+        tell(sign.name, sign.trouble(), sign.optional);
     }
     let journal = health.journal.as_ref().map(|(backlog, _)| backlog.trouble());
     let refusing = matches!(journal, Some(Some(_)));
     if let Some(trouble) = journal {
-        tell("journal", trouble);
+        tell("journal", trouble, false);
     }
     let (code, status) = match (refusing, troubled, health.journal.is_some()) {
         (true, ..) | (false, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),

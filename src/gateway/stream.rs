@@ -16,6 +16,8 @@ use super::Gateway;
 use super::api::problem;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How often it is said again who is there.
+const HEARTBEAT: Duration = Duration::from_mins(1);
 const CLIENT_BYTES_MAX: usize = 4 * 1024;
 /// A watcher that takes longer to take an event is let go, and comes back when it can.
 const SEND_PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -
 #[serde(deny_unknown_fields)]
 pub(super) struct Resume {
     after: Option<u64>,
+    /// Who watches: shown as present for as long as the socket stays.
+    agent: Option<String>,
 }
 
 /// A page of another origin must not watch calls through somebody's browser.
@@ -54,11 +58,14 @@ pub(super) async fn socket(
     if !is_same_origin(&headers) {
         return problem(StatusCode::FORBIDDEN, "foreign_origin", "this origin may not watch calls");
     }
-    let known = match resume {
-        Ok(Parameters(Resume { after })) => after,
+    let resume = match resume {
+        Ok(Parameters(Resume { agent: Some(agent), .. })) if !is_agent(&agent) => {
+            return problem(StatusCode::BAD_REQUEST, "bad_parameter", "`agent` is a name of 1 to 64 characters, without blanks and colons");
+        }
+        Ok(Parameters(resume)) => resume,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &rejection.body_text()),
     };
-    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway, known))
+    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway, resume))
 }
 
 fn is_same_origin(headers: &HeaderMap) -> bool {
@@ -71,7 +78,31 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-async fn attend(mut socket: WebSocket, gateway: Gateway, known: Option<u64>) {
+/// Watches with a socket, and is present meanwhile.
+async fn attend(mut socket: WebSocket, gateway: Gateway, resume: Resume) {
+    let id = uuid::Uuid::now_v7().to_string();
+    let here = resume.agent.zip(gateway.presence.clone());
+    let beating = async {
+        let Some((agent, presence)) = &here else { return std::future::pending().await };
+        loop {
+            presence.heartbeat(agent, &id, gateway.clock.now()).await;
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    };
+    tokio::select! {
+        () = watch(&mut socket, &gateway, resume.after) => {}
+        () = beating => {}
+    }
+    if let Some((agent, presence)) = &here {
+        presence.leave(agent, &id).await;
+    }
+}
+
+fn is_agent(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
+}
+
+async fn watch(socket: &mut WebSocket, gateway: &Gateway, known: Option<u64>) {
     let mut events = gateway.watch.watch(known);
     loop {
         let message = tokio::select! {

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Fact, FactKey, Site};
 use crate::domain::record::CallRecord;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
 use crate::wire::message::IngressId;
 
@@ -76,7 +76,8 @@ pub struct Standing {
     pub watermark: Option<At>,
     /// The last promise of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
-    /// The messages of the facts from which the calls that are not final can be folded again, in their order.
+    /// The messages of the facts from which the calls that are not final, and those that the next ones may be linked to, can be folded
+    /// again, in their order.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
     pub open: Vec<CallId>,
@@ -88,10 +89,19 @@ pub struct Standing {
     pub unrelayed: Vec<News>,
 }
 
+/// How far back what is over still matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Calls that ended less than this before a call may have to do with it.
+    pub links: Span,
+    /// No call is longer.
+    pub calls: Span,
+}
+
 /// The writing side; one owner at a time.
 pub trait Ledger: Send + Sync {
     /// Takes the partition over and tells where the last owner left off.
-    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>>;
+    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>>;
 
     /// Which of these facts are not in the ledger yet.
     fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;

@@ -1,17 +1,40 @@
 //! The live view: what is going on right now, where other programs read it quickly. It is written after the ledger and may be lost at any
-//! time; nothing is wrong then, only colder.
+//! time; nothing is wrong then, only colder. None of it ever fails or takes long: what cannot be shown is not shown.
 
 use futures_util::future::BoxFuture;
 
-use super::ledger::{Changes, Standing};
+use super::ledger::Changes;
+use crate::domain::record::CallRecord;
+use crate::domain::time::At;
 
-/// Never fails and never takes long: what cannot be shown is not shown.
+/// What a worker shows of its partition.
 pub trait LiveView: Send + Sync {
-    /// What was committed.
-    fn show<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, ()>;
+    /// Shows what was committed. Returns whether what was shown before is still there; if not, it is to be shown again.
+    fn show<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool>;
 
-    /// What a partition stands at when it is taken over: whatever is shown of it is shown again.
-    fn restore<'a>(&'a self, standing: &'a Standing) -> BoxFuture<'a, ()>;
+    /// Shows all calls that are open.
+    fn restore<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()>;
+}
+
+/// What can be looked up there. `None` is no answer: ask the ledger.
+pub trait Directory: Send + Sync {
+    /// The records of all calls that are not over.
+    fn live(&self) -> BoxFuture<'_, Option<Vec<String>>>;
+
+    /// The record of a call that is going on, or was a moment ago.
+    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>>;
+
+    /// What was kept for a while under a key.
+    fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>>;
+
+    fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()>;
+}
+
+/// Who is there.
+pub trait Presence: Send + Sync {
+    fn heartbeat<'a>(&'a self, user: &'a str, socket: &'a str, now: At) -> BoxFuture<'a, ()>;
+
+    fn leave<'a>(&'a self, user: &'a str, socket: &'a str) -> BoxFuture<'a, ()>;
 }
 
 /// Nobody looks.
@@ -19,11 +42,11 @@ pub trait LiveView: Send + Sync {
 pub struct NoView;
 
 impl LiveView for NoView {
-    fn show<'a>(&'a self, _: &'a Changes) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
+    fn show<'a>(&'a self, _: &'a Changes) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
     }
 
-    fn restore<'a>(&'a self, _: &'a Standing) -> BoxFuture<'a, ()> {
+    fn restore<'a>(&'a self, _: &'a [CallRecord]) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Sign {
     pub name: &'static str,
+    /// Everything works without it.
+    pub optional: bool,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -13,7 +15,13 @@ impl Sign {
     /// Not there yet.
     #[must_use]
     pub fn waiting(name: &'static str) -> Sign {
-        Sign { name, trouble: Arc::new(Mutex::new(Some("not there yet".to_owned()))) }
+        Sign { name, optional: false, trouble: Arc::new(Mutex::new(Some("not there yet".to_owned()))) }
+    }
+
+    /// Well until it is missed.
+    #[must_use]
+    pub fn optional(name: &'static str) -> Sign {
+        Sign { name, optional: true, trouble: Arc::default() }
     }
 
     pub fn well(&self) {

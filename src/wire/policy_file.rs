@@ -49,6 +49,14 @@ impl Policies {
         self.sites.get(site).unwrap_or(&self.default)
     }
 
+    /// The longest that any site has to remember: calls that are over, for those that follow; and calls that go on.
+    #[must_use]
+    pub fn memory(&self) -> (Span, Span) {
+        let all = || self.sites.values().chain([&self.default]);
+        let links = all().map(|policy| policy.link_window).max().unwrap_or(Span::ZERO);
+        (links, all().map(|policy| policy.duration_max).max().unwrap_or(Span::ZERO))
+    }
+
     /// Reads a policy file.
     ///
     /// # Errors

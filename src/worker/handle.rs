@@ -31,7 +31,9 @@ impl Worker {
                 continue;
             }
             settled.stored = changes.facts.len() as u64;
-            self.live.show(&changes).await;
+            if !self.live.show(&changes).await {
+                self.show_all().await;
+            }
             self.tell(changes.news);
             self.books.settled(&settled);
         }
@@ -61,6 +63,12 @@ impl Worker {
         self.committed = self.watermark;
         metrics::histogram!("cordboard_worker_commit_seconds").record(began.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// Everything there is to see, again.
+    pub(super) async fn show_all(&self) {
+        let open: Vec<_> = self.sites.values().flat_map(Timeline::open_calls).filter(|call| !self.fragments.contains(&call.id)).collect();
+        self.live.restore(&open).await;
     }
 
     fn tell(&self, news: Vec<News>) {

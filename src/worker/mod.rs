@@ -29,6 +29,7 @@ use crate::wire::policy_file::Policies;
 
 pub use back_off::BackOff;
 use promises::Promises;
+pub use recover::memory;
 
 /// Messages handled in one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 1_024;
@@ -76,6 +77,7 @@ impl Worker {
     /// When another worker has taken over, or the inbox cannot be read.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
         self.stop = stop;
+        self.show_all().await;
         let worked = self.work().await;
         self.inbox.close().await?;
         worked

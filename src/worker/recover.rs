@@ -14,10 +14,17 @@ use crate::domain::time::At;
 use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::Inbox;
-use crate::port::ledger::{Ledger, Standing};
+use crate::port::ledger::{Ledger, Memory, Standing};
 use crate::port::live::{LiveView, NoView};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
+
+/// How far back these rules look.
+#[must_use]
+pub fn memory(policies: &Policies) -> Memory {
+    let (links, calls) = policies.memory();
+    Memory { links, calls }
+}
 
 impl Worker {
     /// Takes over where the last owner of the partition left off.
@@ -31,7 +38,7 @@ impl Worker {
         policies: Policies,
         books: Arc<Books>,
     ) -> Result<Worker, WorkerError> {
-        let standing = ledger.take_over().await?;
+        let standing = ledger.take_over(memory(&policies)).await?;
         Ok(Worker::with(standing, inbox, ledger, fanout, policies, books))
     }
 
@@ -74,7 +81,7 @@ impl Worker {
 
     /// Forgets everything and begins where the last commit left off.
     pub(super) async fn begin_again(&mut self) -> Result<(), WorkerError> {
-        let standing = self.insist("what was committed", || self.ledger.take_over()).await?;
+        let standing = self.insist("what was committed", || self.ledger.take_over(memory(&self.policies))).await?;
         self.sites.clear();
         self.fragments.clear();
         self.watermark = standing.watermark.unwrap_or(At::START);

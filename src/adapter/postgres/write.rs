@@ -14,7 +14,7 @@ use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, FactKey, Site};
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Standing};
 use crate::wire::partition::partition_of;
 
 const INSERT_EVENTS: &str = "WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
@@ -66,15 +66,21 @@ const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, cal
 const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, $5),
     ticks = CASE $6 WHEN '{}' THEN ticks ELSE $6::json END, relayed = greatest(relayed, $7)
  WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4";
+/// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
+/// part nobody could say which it is.
+const FIRST_THAT_MATTERS: &str = "SELECT mine.site, min(call_logs.started_at)
+ FROM (SELECT site, least((SELECT min(started_at) FROM call_logs AS open WHERE open.site = t.site AND NOT is_final), $2) - $3 AS base FROM unnest($1::text[]) AS t (site)) AS mine
+ JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (NOT is_final OR ended_at >= base)
+ GROUP BY mine.site";
 const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
  ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, watermark, ticks::text, relayed";
 
 impl Ledger for PostgresLedger {
-    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
-        Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async {
+    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async move {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
-            let (epoch, standing) = take_over(&mut writer, self.part, owner).await?;
+            let (epoch, standing) = take_over(&mut writer, self.part, owner, memory).await?;
             *self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
             writer.give_back();
             Ok(standing)
@@ -221,7 +227,7 @@ fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News,
     sql::news(number, &kind, EventId(call.as_u128()), &data)
 }
 
-async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid) -> Result<(i64, Standing), LedgerError> {
+async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid, memory: Memory) -> Result<(i64, Standing), LedgerError> {
     let mut transaction = writer.begin().await?;
     super::layout::check(&mut transaction, part).await?;
     let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
@@ -233,17 +239,18 @@ async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid) -> Result
     let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
     let mine: Vec<String> =
         names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| partition_of(&site, part.of) == part.number)).collect();
-    let open: Vec<(Uuid, String, i64)> =
-        sqlx::query_as("SELECT call_id, site, started_at FROM call_logs WHERE NOT is_final AND site = ANY($1)")
-            .bind(&mine)
-            .fetch_all(&mut *transaction)
-            .await?;
-    let mut since: HashMap<&str, i64> = HashMap::new();
-    for (_, site, started) in &open {
-        let first = since.entry(site).or_insert(*started);
-        *first = (*first).min(*started);
-    }
-    let (sites, froms): (Vec<&str>, Vec<i64>) = since.into_iter().map(|(site, first)| (site, first - sql::BEFORE_OPEN_CALLS_US)).unzip();
+    let open: Vec<Uuid> = sqlx::query_scalar("SELECT call_id FROM call_logs WHERE NOT is_final AND site = ANY($1)")
+        .bind(&mine)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let first: Vec<(String, i64)> = sqlx::query_as(FIRST_THAT_MATTERS)
+        .bind(&mine)
+        .bind(watermark.max(0))
+        .bind(memory.links.0)
+        .bind(memory.calls.0)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let (sites, froms): (Vec<String>, Vec<i64>) = first.into_iter().map(|(site, first)| (site, first - sql::BEFORE_OPEN_CALLS_US)).unzip();
     let messages: Vec<String> = sqlx::query_scalar(
         "SELECT envelope FROM unnest($1::text[], $2::bigint[]) AS t (site, since) JOIN call_events ON call_events.site = t.site AND received_at >= t.since
          ORDER BY received_at, event_id",
@@ -276,7 +283,7 @@ async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid) -> Result
         watermark: (watermark != At::START.0).then_some(At(watermark)),
         ticks: sql::ticks_of(&ticks)?,
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open.iter().map(|(id, ..)| EventId(id.as_u128())).collect(),
+        open: open.iter().map(|id| EventId(id.as_u128())).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
         told: told.cast_unsigned(),
         unrelayed: unrelayed.into_iter().map(news).collect::<Result<_, _>>()?,

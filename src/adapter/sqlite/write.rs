@@ -10,7 +10,7 @@ use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, FactKey, Site};
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Standing};
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
@@ -50,10 +50,10 @@ const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, cal
  WHERE outcome IS NOT NULL GROUP BY 1, 2, 3";
 
 impl Ledger for SqliteLedger {
-    fn take_over(&self) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
-            let standing = take_over(&mut writer, &self.owner).await?;
+            let standing = take_over(&mut writer, &self.owner, memory).await?;
             writer.give_back();
             Ok(standing)
         })
@@ -159,7 +159,7 @@ impl Ledger for SqliteLedger {
     }
 }
 
-async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standing, LedgerError> {
+async fn take_over(writer: &mut SqliteConnection, owner: &str, memory: Memory) -> Result<Standing, LedgerError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let sql = "INSERT INTO partition_owner (part, epoch, owner, watermark) VALUES (?1, 1, ?2, ?3)
         ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark, ticks";
@@ -169,7 +169,11 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str) -> Result<Standin
         .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
         .fetch_all(&mut *transaction)
         .await?;
-    let since = open.iter().map(|(_, started)| *started).min().map(|first| first - sql::BEFORE_OPEN_CALLS_US);
+    // Whole calls only: of one that is read in part nobody could say which it is.
+    let base = open.iter().map(|(_, started)| *started).min().unwrap_or(i64::MAX).min(watermark.max(0)) - memory.links.0;
+    let sql = "SELECT min(started_at) FROM call_logs WHERE is_final = 0 OR (started_at >= ?1 AND ended_at >= ?2)";
+    let first: Option<i64> = sqlx::query_scalar(sql).bind(base - memory.calls.0).bind(base).fetch_one(&mut *transaction).await?;
+    let since = first.map(|first| first - sql::BEFORE_OPEN_CALLS_US);
     let messages: Vec<String> = match since {
         None => Vec::new(),
         Some(since) => {

@@ -1,0 +1,81 @@
+//! Looking things up: live calls from Redis first, as long as everything there is to see is shown there; and a small cache for what changes
+//! rarely.
+
+use std::sync::Arc;
+
+use deadpool_redis::redis::Pipeline;
+use futures_util::future::BoxFuture;
+
+use super::keys::Keys;
+use super::link::Link;
+use crate::port::live::Directory;
+
+/// Live calls read at once; more than any site has.
+const CALLS_MAX: usize = 10_000;
+
+pub struct RedisDirectory {
+    calls: Arc<Link>,
+    cache: Arc<Link>,
+    keys: Keys,
+    /// Every partition must be shown, or what is seen is not all.
+    parts: Vec<String>,
+}
+
+impl RedisDirectory {
+    #[must_use]
+    pub fn new(calls: Arc<Link>, cache: Arc<Link>, prefix: &str, parts: Vec<String>) -> RedisDirectory {
+        RedisDirectory { calls, cache, keys: Keys(prefix.to_owned()), parts }
+    }
+}
+
+impl Directory for RedisDirectory {
+    fn live(&self) -> BoxFuture<'_, Option<Vec<String>>> {
+        Box::pin(async {
+            let mut pipeline = Pipeline::new();
+            for part in &self.parts {
+                pipeline.cmd("EXISTS").arg(self.keys.owner(part));
+            }
+            let shown = self.calls.run::<u32>(&mut pipeline).await?;
+            if shown.iter().any(|part| !matches!(part, Ok(1))) {
+                return None;
+            }
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("ZREVRANGE").arg(self.keys.live()).arg(0).arg(CALLS_MAX);
+            let ids = self.calls.run::<Vec<String>>(&mut pipeline).await?.pop()?.ok()?;
+            if ids.is_empty() {
+                return Some(Vec::new());
+            }
+            let mut pipeline = Pipeline::new();
+            for id in &ids {
+                pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+            }
+            let records = self.calls.run::<Option<String>>(&mut pipeline).await?;
+            // One that is gone by now is over.
+            Some(records.into_iter().filter_map(Result::ok).flatten().collect())
+        })
+    }
+
+    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+            self.calls.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
+        })
+    }
+
+    fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("GET").arg(format!("{}{key}", self.keys.0));
+            self.cache.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
+        })
+    }
+
+    fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("SET").arg(format!("{}{key}", self.keys.0)).arg(value).arg("EX").arg(seconds);
+            let _kept = self.cache.run::<()>(&mut pipeline).await;
+        })
+    }
+}
