@@ -60,7 +60,7 @@ const REFUSALS: [&str; 16] = [
 const ODDITIES: [&str; 5] = ["repaired_line", "duplicate_parameter", "cut", "characters_removed", "opaque_device"];
 
 /// Every gauge there is, with its help.
-const GAUGES: [(&str, &str); 16] = [
+const GAUGES: [(&str, &str); 17] = [
     ("cordboard_conservation", "What came in less what was stored, known, dead or waits. Not zero for a minute: something was lost."),
     ("cordboard_ingress_clock_ahead_seconds", "How far the instants of events are ahead of the clock, because it was set back."),
     ("cordboard_journal_depth_records", "Messages in the journal that are not done with."),
@@ -74,6 +74,7 @@ const GAUGES: [(&str, &str); 16] = [
     ("cordboard_server_up", "1 while a part of this process reaches its server."),
     ("cordboard_broker_blocked", "1 while the broker is short of memory or disk and takes no messages."),
     ("cordboard_broker_waiting_messages", "Messages that wait in the queues of all partitions."),
+    ("cordboard_broker_dead_messages", "Messages that the broker has given up, waiting for somebody to look at them."),
     ("cordboard_broker_partitions_without_worker", "Partitions whose queue nobody reads."),
     ("cordboard_worker_partitions", "Partitions this process owns."),
     ("cordboard_worker_calls_held", "Calls in memory, finished ones that links may still need included."),

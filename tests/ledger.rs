@@ -15,7 +15,9 @@ use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::fanout::News;
 use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Received};
+use cordboard::port::letters::Letters;
 use cordboard::port::query::{CallFilter, Counts, Query};
+use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::IngressId;
 use support::ledger::{block_on, open};
@@ -27,7 +29,7 @@ const MEMORY: Memory = Memory { links: Span::seconds(120), calls: Span::seconds(
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
-    type Ledger: Ledger + Query;
+    type Ledger: Ledger + Query + StateLedger + Letters;
 
     fn new() -> Self;
     async fn open(&self) -> Self::Ledger;
@@ -105,6 +107,8 @@ every_ledger! {
     what_holds_no_fact_is_kept_once_as_it_came
     the_next_owner_is_told_of_calls_that_the_next_ones_may_be_linked_to
     promises_and_attempts_survive_whoever_wrote_them
+    other_programs_register_calls_and_join_their_sessions_to_ours
+    devices_and_extensions_can_be_looked_up
     filters_and_pages_find_what_is_asked_for
 }
 
@@ -243,6 +247,11 @@ async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
     ledger.commit(&changes).await.unwrap();
     ledger.commit(&changes).await.unwrap();
     assert_eq!(store.dead_messages().await, vec![vec![0, 255, 7]]);
+    let (id, letter) = ledger.letters(i64::MIN, 10).await.unwrap().pop().unwrap();
+    assert_eq!((&*letter.message, &*letter.reason), (&[0, 255, 7][..], "not JSON"));
+    assert!(ledger.letters(id, 10).await.unwrap().is_empty());
+    ledger.forget(&letter.digest).await.unwrap();
+    assert_eq!(ledger.counts().await.unwrap().dead, 0);
 }
 
 async fn the_next_owner_is_told_of_calls_that_the_next_ones_may_be_linked_to(store: &impl Store) {
@@ -275,6 +284,74 @@ async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
     assert_eq!(next.attempt(b"m").await.unwrap(), 1);
     assert_eq!(next.facts_since().await.unwrap(), At::START);
     assert_eq!(next.sites().await.unwrap(), []);
+}
+
+fn registered(call_id: &str, session_id: Option<&str>) -> CallState {
+    CallState {
+        call_id: call_id.to_owned(),
+        session_id: session_id.map(ToOwned::to_owned),
+        provider: "carrier".to_owned(),
+        site: "default".to_owned(),
+        direction: "inbound".to_owned(),
+        status: "ringing".to_owned(),
+        from_number: Some("+4930111".into()),
+        to_number: None,
+        metadata: "{\"a\":1}".to_owned(),
+        created_at: At(EPOCH),
+        updated_at: At(EPOCH),
+        ended_at: None,
+    }
+}
+
+async fn other_programs_register_calls_and_join_their_sessions_to_ours(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(MEMORY).await.unwrap();
+    let change = |call_id: &str, status: &str, second: i64, ends| StateChange {
+        call_id: call_id.to_owned(),
+        status: status.to_owned(),
+        metadata: None,
+        now: At(EPOCH + second * 1_000_000),
+        ends,
+    };
+    assert!(ledger.register(&registered("x", Some("s1"))).await.unwrap() == registered("x", Some("s1")));
+    // Again, without a session: it keeps the one it has.
+    assert_eq!(ledger.register(&registered("x", None)).await.unwrap().session_id.as_deref(), Some("s1"));
+    assert_eq!(ledger.by_session("s1").await.unwrap().unwrap().call_id, "x");
+    let (answered, changed) = ledger.update(&change("x", "answered", 1, false)).await.unwrap().unwrap();
+    assert_eq!((&*answered.status, changed, &*answered.metadata), ("answered", true, "{\"a\":1}"));
+    assert!(ledger.update(&change("nobody", "answered", 1, false)).await.unwrap().is_none());
+
+    // One of ours: a session can be joined to it, and stays over every commit and its end; its state is what the phones say.
+    let mut timeline = timeline();
+    let mut facts = two_calls();
+    let end = facts.pop().unwrap();
+    let some = changes(&mut timeline, facts, At(EPOCH + 10_000_000));
+    ledger.commit(&some).await.unwrap();
+    let ours = EventId(1).to_string();
+    assert_eq!(ledger.register(&registered(&ours, Some("s2"))).await.unwrap().provider, "grandstream");
+    assert!(!ledger.update(&change(&ours, "failed", 2, true)).await.unwrap().unwrap().1);
+    assert_eq!(ledger.active(10).await.unwrap().len(), 3);
+    ledger.commit(&changes(&mut timeline, vec![end], At::END)).await.unwrap();
+    let over = ledger.by_session("s2").await.unwrap().unwrap();
+    assert_eq!((over.call_id, over.status.as_str(), over.ended_at.is_some()), (ours, "completed", true));
+    assert!(ledger.by_id(&EventId(3).to_string()).await.unwrap().is_none(), "one without a session is only in the log");
+
+    assert_eq!(ledger.close_older(At(EPOCH), At(EPOCH + 9)).await.unwrap(), 0);
+    assert_eq!(ledger.close_older(At(EPOCH + 1), At(EPOCH + 9)).await.unwrap(), 1);
+    assert_eq!(ledger.by_id("x").await.unwrap().unwrap().status, "failed");
+    assert!(ledger.active(10).await.unwrap().is_empty());
+}
+
+async fn devices_and_extensions_can_be_looked_up(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(MEMORY).await.unwrap();
+    ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
+    let devices = ledger.devices("default").await.unwrap();
+    assert_eq!(devices, [("000b82000001".to_owned(), EPOCH + 30_000_000), ("000b82000002".to_owned(), EPOCH + 9_000_000)]);
+    let extensions = ledger.extensions("default").await.unwrap();
+    let known: Vec<(&str, i64)> = extensions.iter().map(|known| (known.extension.as_str(), known.first_report)).collect();
+    assert_eq!(known, [("201", EPOCH), ("202", EPOCH + 5_000_000)]);
+    assert!(ledger.extensions("elsewhere").await.unwrap().is_empty());
 }
 
 async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {

@@ -99,7 +99,8 @@ pub(super) fn ticks_of(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerErro
 }
 
 /// The name under which a message is set aside: the same message is set aside once.
-pub(super) fn digest(message: &[u8]) -> String {
+#[must_use]
+pub fn digest(message: &[u8]) -> String {
     hex(&sha2::Sha256::digest(message))
 }
 

@@ -12,10 +12,11 @@ use super::phones::{self, Opening, Phones};
 use super::{Failed, Listeners, Stop, Surroundings, http};
 use crate::adapter::memory::MemoryFanout;
 use crate::config::Settings;
-use crate::gateway::{self, Gateway, Health};
+use crate::gateway::{self, CallStates, Gateway, Health};
 use crate::port::fanout::Fanout;
 use crate::port::ledger::Ledger;
 use crate::port::query::Query;
+use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
 use crate::worker::{Worker, memory};
 
@@ -79,7 +80,8 @@ impl Embedded {
         if let Some(waiting) = waiting {
             let _made_way = waiting.await;
         }
-        let gateway = Gateway { query: ledger, watch: fanout as Arc<dyn Watch>, directory: None, presence: None, clock };
+        let states = CallStates { ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>, directory: None, clock: Arc::clone(&clock) };
+        let gateway = Gateway { query: ledger, states, watch: fanout as Arc<dyn Watch>, directory: None, presence: None, clock };
         Ok(Some(Embedded { phones, operations, people, worker, gateway, stop }))
     }
 

@@ -1,9 +1,11 @@
 //! The one place that joins the parts, in the order in which they start: ports are bound before anything works, phones are served
 //! before anything can keep them waiting, and everything that was started is stopped.
 
+mod broker;
 mod doctor;
 mod embedded;
 mod http;
+mod letters;
 mod lifecycle;
 mod open;
 mod partitions;
@@ -30,8 +32,10 @@ use crate::port::clock::Clock;
 use crate::port::ledger::LedgerError;
 use crate::worker::WorkerError;
 
+pub use broker::{Applied, apply_broker, broker_status};
 pub use doctor::{Finding, Grade, examine};
 use embedded::Embedded;
+pub use letters::{Deed, Done, Shelf, Which, letters};
 pub use lifecycle::Stop;
 use open::bind;
 pub use open::migrate;

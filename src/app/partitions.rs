@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::place::Servers;
 use crate::adapter::postgres::{Part, PostgresLedger};
-use crate::adapter::rabbit::{BrokerError, Depth, Held, Mouth, declare, depths, enlist, workers};
+use crate::adapter::rabbit::{BrokerError, Depth, Held, Mouth, dead, declare, depths, enlist, workers};
 use crate::adapter::redis::{Link, RedisLive};
 use crate::port::books::Books;
 use crate::port::clock::Clock;
@@ -105,6 +105,7 @@ impl Partitions {
             }
             let depths = depths(connection, self.servers.layout).await?;
             measure(&depths);
+            metrics::gauge!("cordboard_broker_dead_messages").set(f64::from(dead(connection).await?));
             self.give_up_surplus(workers(connection).await?.max(1));
         }
     }

@@ -12,17 +12,19 @@ use super::lifecycle::{ready, stopping, watchdog};
 use super::partitions::Partitions;
 use super::phones::{self, Opening, Phones};
 use super::place::Servers;
-use super::{Failed, Listeners, Roles, Stop, Surroundings, http};
+use super::{Failed, Listeners, Roles, Stop, Surroundings, http, place};
 use crate::adapter::memory::MemoryFanout;
 use crate::adapter::postgres::{Part, PostgresLedger, readers};
 use crate::adapter::rabbit::{Mouth, Publisher, feed};
 use crate::adapter::redis::{Link, RedisAddress, RedisDirectory, RedisPresence};
 use crate::config::Settings;
-use crate::gateway::{self, Gateway, Health};
+use crate::gateway::{CallStates, Gateway, Health};
 use crate::port::books::Books;
+use crate::port::clock::Clock;
 use crate::port::live::{Directory, Presence};
 use crate::port::query::Query;
 use crate::port::sign::Sign;
+use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
 
 /// How often the service manager hears that the process works, where phones are not what it works for.
@@ -52,7 +54,8 @@ impl Production {
         let Servers { broker, layout, database } = servers.clone();
         let pool = readers(&database);
         let part = Part { generation: layout.generation, number: 0, of: layout.parts };
-        let query: Arc<dyn Query> = Arc::new(PostgresLedger::new(&database, pool.clone(), part));
+        let reading = Arc::new(PostgresLedger::new(&database, pool.clone(), part));
+        let query = Arc::clone(&reading) as Arc<dyn Query>;
         let known = OnceLock::new();
         let mut health = Health {
             query: Arc::new(known),
@@ -105,24 +108,17 @@ impl Production {
             health.signs.push(sign.clone());
             let fanout = Arc::new(MemoryFanout::default());
             workers.push(tokio::spawn(feed(broker, layout, Arc::clone(&fanout), sign, stop.soft.clone())));
-            let parts = (0..layout.parts).map(|part| layout.part_name(part)).collect();
-            let prefix = &settings.live.prefix;
-            let node = uuid::Uuid::now_v7().to_string();
-            let shown = live.map(|(calls, cache)| {
-                let presence = Arc::new(RedisPresence::new(Arc::clone(&calls), prefix, &node)) as Arc<dyn Presence>;
-                (Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>, presence)
-            });
-            let (directory, presence) = shown.unzip();
-            serving = Some((people, Gateway { query, watch: fanout as Arc<dyn Watch>, directory, presence, clock }));
+            serving = Some((people, gateway(settings, reading, live, fanout, clock)));
         }
-        let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
+        let operations = tokio::spawn(http::serve(Arc::new(signs), crate::gateway::operations_router(health), stop.hard.clone()));
         ready();
         Ok(Production { phones, publisher, workers, people: serving, operations, stop })
     }
 
     pub(super) async fn run(self) -> Result<(), Failed> {
         let stop = self.stop;
-        let serving = self.people.map(|(people, gateway)| tokio::spawn(http::serve(people, gateway::router(gateway), stop.hard.clone())));
+        let serving =
+            self.people.map(|(people, gateway)| tokio::spawn(http::serve(people, crate::gateway::router(gateway), stop.hard.clone())));
         let patience = tokio::spawn(stop.clone().lose_patience());
         let (mut phones, mut publisher) = (self.phones, self.publisher);
         let alone = phones.is_none();
@@ -174,6 +170,19 @@ fn live(settings: &Settings, roles: Roles, signs: &mut Vec<Sign>) -> Result<Live
     signs.extend([calls.clone(), cache.clone()]);
     let open = |database, sign| Link::new(&address, database, sign).map(Arc::new).map_err(Failed::Live);
     Ok(Some((open(settings.live.calls_database, calls)?, open(settings.live.cache_database, cache)?)))
+}
+
+fn gateway(settings: &Settings, ledger: Arc<PostgresLedger>, live: Live, fanout: Arc<MemoryFanout>, clock: Arc<dyn Clock>) -> Gateway {
+    let (layout, prefix) = (place::layout(settings), &settings.live.prefix);
+    let parts = (0..layout.parts).map(|part| layout.part_name(part)).collect();
+    let shown = live.map(|(calls, cache)| {
+        let presence = Arc::new(RedisPresence::new(Arc::clone(&calls), prefix, &uuid::Uuid::now_v7().to_string())) as Arc<dyn Presence>;
+        (Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>, presence)
+    });
+    let (directory, presence) = shown.unzip();
+    let states =
+        CallStates { ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>, directory: directory.clone(), clock: Arc::clone(&clock) };
+    Gateway { query: ledger, states, watch: fanout as Arc<dyn Watch>, directory, presence, clock }
 }
 
 /// Waits until one of these has ended, which none of them does by itself; for ever where there are none.

@@ -1,9 +1,11 @@
 //! The command line: words into calls, results into text and exit codes.
 
+mod broker;
 mod doctor;
 mod explain;
 mod failure;
 mod input;
+mod letters;
 mod progress;
 mod rebuild;
 mod reconstruct;
@@ -35,6 +37,8 @@ enum Command {
     Migrate(serve::Migrate),
     Rebuild(rebuild::Arguments),
     Doctor(doctor::Arguments),
+    DeadLetters(letters::Arguments),
+    Broker(broker::Arguments),
     Config(serve::Config),
     Token(serve::Token),
 }
@@ -56,6 +60,8 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::DeadLetters(arguments) => letters::run(arguments),
+        Command::Broker(arguments) => broker::run(&arguments),
         Command::Config(arguments) => serve::config(&arguments),
         Command::Token(arguments) => serve::token(&arguments),
     };

@@ -111,7 +111,7 @@ fn answer<T>(found: Result<T, LedgerError>, write: impl FnOnce(T) -> String) -> 
     }
 }
 
-fn unavailable(error: &LedgerError) -> Response {
+pub(super) fn unavailable(error: &LedgerError) -> Response {
     tracing::warn!(%error, "a question could not be answered");
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database did not answer")
 }
@@ -120,6 +120,6 @@ pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response
     text(status, json!({ "status": "error", "code": code, "message": message }).to_string())
 }
 
-fn text(status: StatusCode, body: String) -> Response {
+pub(super) fn text(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "application/json"), (axum::http::header::CACHE_CONTROL, "no-store")], body).into_response()
 }

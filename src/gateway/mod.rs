@@ -1,8 +1,10 @@
 //! What people and programs see: the API, the event stream, the page, and the signs of life for operations.
 
 mod api;
+mod directory;
 mod operations;
 mod query_text;
+mod states;
 mod stream;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 
 pub use operations::{Health, router as operations_router};
+pub use states::CallStates;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -27,6 +30,7 @@ const PAGE: &str = include_str!("page.html");
 pub struct Gateway {
     pub query: Arc<dyn Query>,
     pub watch: Arc<dyn Watch>,
+    pub states: CallStates,
     /// Where live calls are looked up first, if anywhere.
     pub directory: Option<Arc<dyn Directory>>,
     /// Where it is shown who is there, if anywhere.
@@ -49,6 +53,10 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/calls/{id}", get(api::call))
         .route("/missed", get(api::missed))
         .route("/stats", get(api::stats))
+        .route("/devices", get(directory::devices))
+        .route("/extensions", get(directory::extensions))
+        .route("/extensions/{extension}", get(directory::extension))
+        .nest("/call-states", states::routes())
         .route("/stream", get(stream::events));
     Router::new().route("/", get(page)).route("/ws", get(stream::socket)).nest("/api/v1", api).with_state(gateway)
 }

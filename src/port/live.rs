@@ -24,6 +24,11 @@ pub trait Directory: Send + Sync {
     /// The record of a call that is going on, or was a moment ago.
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>>;
 
+    /// What is shown beside the calls under a key.
+    fn shown<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>>;
+
+    fn show<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()>;
+
     /// What was kept for a while under a key.
     fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>>;
 

@@ -73,6 +73,15 @@ pub struct HourStats {
     pub talk_us: i64,
 }
 
+/// An extension, and whose it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KnownExtension {
+    pub extension: String,
+    pub first_report: i64,
+    pub agent: Option<String>,
+    pub name: Option<PrivateText>,
+}
+
 /// The reading side of the ledger.
 pub trait Query: Send + Sync {
     /// The newest calls first.
@@ -82,5 +91,9 @@ pub trait Query: Send + Sync {
     fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>>;
     /// Statistics by hour of the calls that began in a stretch of time, to the minute.
     fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>>;
+    /// The devices of a site and when each was seen last, the latest first.
+    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>>;
+    /// The extensions of a site and who uses them.
+    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>>;
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>>;
 }

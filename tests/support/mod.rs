@@ -8,6 +8,7 @@
     reason = "the numbers of a flow are small"
 )]
 
+pub mod cluster;
 pub mod fleet;
 pub mod flow;
 pub mod ingress;

@@ -2,7 +2,9 @@
 
 mod columns;
 mod layout;
+mod letters;
 mod read;
+mod states;
 mod upkeep;
 mod write;
 mod writer;

@@ -7,7 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use super::PostgresLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, Counts, HourStats, MissedCall, Query, StoredCall};
+use crate::port::query::{CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall};
 
 /// Where a number can stand; each column has an index in the order of pages.
 const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_e164"];
@@ -59,6 +59,26 @@ impl Query for PostgresLedger {
         Box::pin(self.ask(move |connection| {
             Box::pin(async move { sqlx::query(sql).bind(since).bind(until).bind(sql::HOUR_US).map(stats).fetch_all(connection).await })
         }))
+    }
+
+    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+        let sql = "SELECT device, last_seen FROM devices WHERE site = $1 ORDER BY last_seen DESC, device LIMIT 10000";
+        let site = site.to_owned();
+        Box::pin(self.ask(move |connection| Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))))
+    }
+
+    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+        let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
+            LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
+            WHERE extensions.site = $1 ORDER BY extensions.extension LIMIT 10000";
+        let known = |row: PgRow| KnownExtension {
+            extension: row.get(0),
+            first_report: row.get(1),
+            agent: row.get(2),
+            name: row.get::<Option<&str>, _>(3).map(Into::into),
+        };
+        let site = site.to_owned();
+        Box::pin(self.ask(move |connection| Box::pin(async move { sqlx::query(sql).bind(site).map(known).fetch_all(connection).await })))
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {

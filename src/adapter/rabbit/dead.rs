@@ -1,40 +1,58 @@
 //! The queue of what the broker gave up: looked at without taking anything away, and sent again or dropped one by one.
 
+use std::sync::Arc;
+
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions};
+use lapin::types::AMQPValue;
 use lapin::{Channel, Connection};
 
 use super::names::{DEAD_QUEUE, Layout};
-use super::{BrokerAddress, BrokerError, close_channel, close_connection, patiently, publisher, topology};
+use super::{BrokerAddress, BrokerError, close_channel, close_connection, foreign, patiently, publisher, topology};
+use crate::port::clock::Clock;
 use crate::wire::envelope::Envelope;
+use crate::wire::message::Message;
 
 /// The queue, with everything taken from it still in hand. What is not settled goes back in its order when it is closed.
 pub struct DeadQueue {
     connection: Connection,
     channel: Channel,
     layout: Layout,
+    clock: Arc<dyn Clock>,
 }
 
 /// A message in the queue.
 pub struct Waiting {
     tag: u64,
+    /// In our form, where it can be read.
     pub message: Vec<u8>,
+    /// Why the broker gave it up.
+    pub reason: String,
 }
 
 impl DeadQueue {
-    pub async fn open(address: &BrokerAddress, layout: Layout) -> Result<DeadQueue, BrokerError> {
+    pub async fn open(address: &BrokerAddress, layout: Layout, clock: Arc<dyn Clock>) -> Result<DeadQueue, BrokerError> {
         let connection = address.connect("cordboard dead letters").await?;
         topology::declare(&connection, layout).await?;
         let channel = patiently(connection.create_channel()).await?;
         patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        Ok(DeadQueue { connection, channel, layout })
+        Ok(DeadQueue { connection, channel, layout, clock })
     }
 
     /// The next message, if there is one.
     pub async fn next(&self) -> Result<Option<Waiting>, BrokerError> {
         let got = patiently(self.channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await?;
-        let waiting = |BasicGetMessage { delivery, .. }: BasicGetMessage| Waiting { tag: delivery.delivery_tag, message: delivery.data };
-        Ok(got.map(waiting))
+        Ok(got.map(|BasicGetMessage { delivery, .. }| {
+            let now = self.clock.now();
+            let plain = match Message::decode(&delivery.data) {
+                Ok(_) => None,
+                Err(_) => foreign::envelope(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, now),
+            };
+            let headers = delivery.properties.headers().as_ref();
+            let why = headers.and_then(|headers| headers.inner().get("x-first-death-reason")).and_then(AMQPValue::as_long_string);
+            let reason = format!("the broker gave it up: {}", why.map_or_else(|| "it does not say why".to_owned(), ToString::to_string));
+            Waiting { tag: delivery.delivery_tag, message: plain.map_or(delivery.data, |envelope| envelope.encode()), reason }
+        }))
     }
 
     /// Sends a message to its partition, with the id it has; returns when it is there.

@@ -25,7 +25,7 @@ pub use management::{Management, apply};
 pub use names::Layout;
 pub use publisher::Publisher;
 pub use relay::{Mouth, Relay};
-pub use topology::{Depth, declare, depths, enlist, policies, workers};
+pub use topology::{Depth, Policy, dead, declare, depths, enlist, policies, workers};
 
 /// For one step of talking to the broker; one that takes longer is not answered any more.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -119,6 +119,11 @@ pub async fn workers(connection: &Connection) -> Result<u32, BrokerError> {
     Ok(depth(connection, WORKERS).await?.map_or(0, |depth| depth.consumers))
 }
 
+/// How many messages the broker has given up.
+pub async fn dead(connection: &Connection) -> Result<u32, BrokerError> {
+    Ok(depth(connection, DEAD_QUEUE).await?.map_or(0, |depth| depth.messages))
+}
+
 /// How much waits in a queue, and who reads it: of a partition's readers only the active one is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {

@@ -40,8 +40,11 @@ impl Directory for RedisDirectory {
                 return None;
             }
             let mut pipeline = Pipeline::new();
-            pipeline.cmd("ZREVRANGE").arg(self.keys.live()).arg(0).arg(CALLS_MAX);
-            let ids = self.calls.run::<Vec<String>>(&mut pipeline).await?.pop()?.ok()?;
+            for part in &self.parts {
+                pipeline.cmd("ZREVRANGE").arg(self.keys.live(part)).arg(0).arg(CALLS_MAX);
+            }
+            let of_parts = self.calls.run::<Vec<String>>(&mut pipeline).await?;
+            let ids = of_parts.into_iter().collect::<Result<Vec<_>, _>>().ok()?.concat();
             if ids.is_empty() {
                 return Some(Vec::new());
             }
@@ -63,19 +66,31 @@ impl Directory for RedisDirectory {
         })
     }
 
+    fn shown<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(get(&self.calls, format!("{}{key}", self.keys.0)))
+    }
+
+    fn show<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
+        Box::pin(put(&self.calls, format!("{}{key}", self.keys.0), value, seconds))
+    }
+
     fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("GET").arg(format!("{}{key}", self.keys.0));
-            self.cache.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
-        })
+        Box::pin(get(&self.cache, format!("{}{key}", self.keys.0)))
     }
 
     fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let mut pipeline = Pipeline::new();
-            pipeline.cmd("SET").arg(format!("{}{key}", self.keys.0)).arg(value).arg("EX").arg(seconds);
-            let _kept = self.cache.run::<()>(&mut pipeline).await;
-        })
+        Box::pin(put(&self.cache, format!("{}{key}", self.keys.0), value, seconds))
     }
+}
+
+async fn get(link: &Link, key: String) -> Option<String> {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("GET").arg(key);
+    link.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
+}
+
+async fn put(link: &Link, key: String, value: &str, seconds: u32) {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("SET").arg(key).arg(value).arg("EX").arg(seconds);
+    let _kept = link.run::<()>(&mut pipeline).await;
 }

@@ -93,9 +93,9 @@ impl Keys {
         self.key(&format!("agents:session:{user}"))
     }
 
-    /// Calls that are not over, of all sites, by their beginning.
-    pub(super) fn live(&self) -> String {
-        self.key("calls:live")
+    /// Calls of a partition that are not over, by their beginning.
+    pub(super) fn live(&self, part: &str) -> String {
+        self.key(&format!("calls:live:{part}"))
     }
 
     /// The whole record of a call.

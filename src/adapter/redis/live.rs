@@ -1,9 +1,10 @@
 //! What a worker shows of its partition: written after every commit with one round trip, never over something newer.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
-use std::{collections::HashMap, sync::PoisonError};
 
 use deadpool_redis::redis::{Pipeline, Value};
 use futures_util::future::BoxFuture;
@@ -16,7 +17,7 @@ use super::keys::{
 use super::link::Link;
 use super::stream;
 use crate::adapter::sql;
-use crate::domain::fact::{Fact, Kind};
+use crate::domain::fact::{Fact, Kind, Site};
 use crate::domain::record::{CallRecord, Direction, Participant};
 use crate::domain::time::At;
 use crate::domain::transfer::TransferState;
@@ -124,6 +125,9 @@ impl LiveView for RedisLive {
     fn restore<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let version = self.version.load(Ordering::Acquire);
+            if self.clear(calls).await.is_none() {
+                return;
+            }
             for some in calls.chunks(RESTORED_AT_ONCE) {
                 let mut pipeline = Pipeline::new();
                 for record in some {
@@ -143,7 +147,51 @@ impl LiveView for RedisLive {
     }
 }
 
+/// What is read of a record that is shown and out of date.
+#[derive(serde::Deserialize)]
+struct Shown {
+    site: String,
+    from: Numbers,
+    to: Numbers,
+}
+
+#[derive(serde::Deserialize)]
+struct Numbers {
+    number: Option<String>,
+    e164: Option<String>,
+}
+
 impl RedisLive {
+    /// Takes away what is shown as going on and is over: its end was told while nobody could write it.
+    async fn clear(&self, open: &[CallRecord]) -> Option<()> {
+        let live = self.keys.live(&self.part);
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("ZRANGE").arg(&live).arg(0).arg(-1);
+        let shown: Vec<String> = self.link.run(&mut pipeline).await?.pop()?.unwrap_or_default();
+        let open: HashSet<String> = open.iter().map(|record| record.id.to_string()).collect();
+        let over: Vec<String> = shown.into_iter().filter(|id| !open.contains(id)).collect();
+        for some in over.chunks(RESTORED_AT_ONCE) {
+            let mut pipeline = Pipeline::new();
+            for id in some {
+                pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+            }
+            let records = self.link.run::<Option<String>>(&mut pipeline).await?;
+            let mut pipeline = Pipeline::new();
+            for (id, record) in some.iter().zip(records) {
+                pipeline.cmd("DEL").arg(self.keys.record(id));
+                pipeline.cmd("ZREM").arg(&live).arg(id);
+                let record = record.ok().flatten().and_then(|text| serde_json::from_str::<Shown>(&text).ok());
+                let Some(Shown { site, from, to }) = record else { continue };
+                let Some(keys) = Site::parse(&site).map(|site| self.keys.of(&site)) else { continue };
+                for remote in [from, to].into_iter().filter_map(|party| party.e164.or(party.number)) {
+                    pipeline.cmd("EVAL").arg(RELEASE).arg(1).arg(keys.active(&remote)).arg(id);
+                }
+            }
+            self.link.run::<Value>(&mut pipeline).await?;
+        }
+        Some(())
+    }
+
     fn fact(&self, pipeline: &mut Pipeline, fact: &Fact) {
         let keys = self.keys.of(&fact.site);
         let Some(remote) = fact.remote.as_ref().map(|number| number.e164().unwrap_or(number.raw())).filter(|remote| !remote.is_empty())
@@ -162,9 +210,9 @@ impl RedisLive {
         let ttl = if live { CALL_SECONDS } else { OVER_SECONDS };
         set_if_newer(pipeline, &self.keys.record(&id), version, ttl, &[("record", &text)]);
         if live {
-            pipeline.cmd("ZADD").arg(self.keys.live()).arg(record.started_at.0 / 1_000_000).arg(&id);
+            pipeline.cmd("ZADD").arg(self.keys.live(&self.part)).arg(record.started_at.0 / 1_000_000).arg(&id);
         } else {
-            pipeline.cmd("ZREM").arg(self.keys.live()).arg(&id);
+            pipeline.cmd("ZREM").arg(self.keys.live(&self.part)).arg(&id);
         }
         let direction = if record.direction == Direction::Inbound { "in" } else { outward(record.direction) };
         set(pipeline, &keys.direction(&id), direction, HOUR_SECONDS);
@@ -217,7 +265,7 @@ impl RedisLive {
 
     fn withdraw(&self, pipeline: &mut Pipeline, id: &str) {
         pipeline.cmd("DEL").arg(self.keys.record(id));
-        pipeline.cmd("ZREM").arg(self.keys.live()).arg(id);
+        pipeline.cmd("ZREM").arg(self.keys.live(&self.part)).arg(id);
     }
 
     /// What is known of a transfer while it is under way, and its end as an event. Both of its keys are written and cleared together.

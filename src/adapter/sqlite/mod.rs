@@ -1,7 +1,9 @@
 //! The ledger on `SQLite`: one file, one writer, nothing to install.
 
+mod letters;
 mod read;
 mod rows;
+mod states;
 mod write;
 mod writer;
 

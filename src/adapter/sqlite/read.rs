@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::SqliteLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, Counts, HourStats, MissedCall, Query, StoredCall};
+use crate::port::query::{CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall};
 
 impl Query for SqliteLedger {
     fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
@@ -60,6 +60,24 @@ impl Query for SqliteLedger {
             };
             Ok(sqlx::query(sql).bind(since).bind(until).bind(sql::HOUR_US).map(stats).fetch_all(&self.readers).await?)
         })
+    }
+
+    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+        let sql = "SELECT device, last_seen FROM devices WHERE site = ?1 ORDER BY last_seen DESC, device LIMIT 10000";
+        Box::pin(async move { Ok(sqlx::query_as(sql).bind(site).fetch_all(&self.readers).await?) })
+    }
+
+    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+        let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
+            LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
+            WHERE extensions.site = ?1 ORDER BY extensions.extension LIMIT 10000";
+        let known = |row: SqliteRow| KnownExtension {
+            extension: row.get(0),
+            first_report: row.get(1),
+            agent: row.get(2),
+            name: row.get::<Option<&str>, _>(3).map(Into::into),
+        };
+        Box::pin(async move { Ok(sqlx::query(sql).bind(site).map(known).fetch_all(&self.readers).await?) })
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {

@@ -1,0 +1,109 @@
+//! The states of calls that other programs register, and look up.
+
+use futures_util::future::BoxFuture;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{PostgresLedger, writer};
+use crate::domain::time::At;
+use crate::port::ledger::LedgerError;
+use crate::port::states::{CallState, StateChange, StateLedger};
+
+const INSERT: &str = "INSERT INTO call_states (call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL)
+ ON CONFLICT (call_id) DO UPDATE SET session_id = coalesce(excluded.session_id, call_states.session_id), updated_at = excluded.updated_at";
+const UPDATE: &str = "UPDATE call_states SET status = $2, call_metadata = coalesce($3::json, call_metadata), updated_at = $4, ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
+ WHERE call_id = $1 AND provider <> 'grandstream' AND ended_at IS NULL";
+const BY_ID: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE call_id = $1";
+const BY_SESSION: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
+const ACTIVE: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
+const CLOSE: &str = "UPDATE call_states SET status = 'failed', updated_at = $2, ended_at = $2 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < $1";
+
+#[expect(clippy::needless_pass_by_value, reason = "as the driver hands it out")]
+fn state(row: PgRow) -> CallState {
+    CallState {
+        call_id: row.get(0),
+        session_id: row.get(1),
+        provider: row.get(2),
+        site: row.get(3),
+        direction: row.get(4),
+        status: row.get(5),
+        from_number: row.get::<Option<&str>, _>(6).map(Into::into),
+        to_number: row.get::<Option<&str>, _>(7).map(Into::into),
+        metadata: row.get(8),
+        created_at: At(row.get(9)),
+        updated_at: At(row.get(10)),
+        ended_at: row.get::<Option<i64>, _>(11).map(At),
+    }
+}
+
+impl StateLedger for PostgresLedger {
+    fn register<'a>(&'a self, state: &'a CallState) -> BoxFuture<'a, Result<CallState, LedgerError>> {
+        Box::pin(writer::write(async move {
+            let mut writer = self.writer.lease().await?;
+            sqlx::query(INSERT)
+                .bind(&state.call_id)
+                .bind(&state.session_id)
+                .bind(&state.provider)
+                .bind(&state.site)
+                .bind(&state.direction)
+                .bind(&state.status)
+                .bind(state.from_number.as_deref())
+                .bind(state.to_number.as_deref())
+                .bind(&state.metadata)
+                .bind(state.created_at.0)
+                .bind(state.updated_at.0)
+                .execute(&mut *writer)
+                .await?;
+            let stored = sqlx::query(BY_ID).bind(&state.call_id).map(self::state).fetch_one(&mut *writer).await?;
+            writer.give_back();
+            Ok(stored)
+        }))
+    }
+
+    fn update<'a>(&'a self, change: &'a StateChange) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
+        Box::pin(writer::write(async move {
+            let mut writer = self.writer.lease().await?;
+            let changed = sqlx::query(UPDATE)
+                .bind(&change.call_id)
+                .bind(&change.status)
+                .bind(&change.metadata)
+                .bind(change.now.0)
+                .bind(change.ends)
+                .execute(&mut *writer)
+                .await?;
+            let stored = sqlx::query(BY_ID).bind(&change.call_id).map(state).fetch_optional(&mut *writer).await?;
+            writer.give_back();
+            Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
+        }))
+    }
+
+    fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>> {
+        Box::pin(writer::write(async move {
+            let mut writer = self.writer.lease().await?;
+            let closed = sqlx::query(CLOSE).bind(before.0).bind(now.0).execute(&mut *writer).await?;
+            writer.give_back();
+            Ok(closed.rows_affected())
+        }))
+    }
+
+    fn by_id<'a>(&'a self, call_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+        Box::pin(self.ask(move |connection| {
+            let call_id = call_id.to_owned();
+            Box::pin(async move { sqlx::query(BY_ID).bind(call_id).map(state).fetch_optional(connection).await })
+        }))
+    }
+
+    fn by_session<'a>(&'a self, session_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+        Box::pin(self.ask(move |connection| {
+            let session_id = session_id.to_owned();
+            Box::pin(async move { sqlx::query(BY_SESSION).bind(session_id).map(state).fetch_optional(connection).await })
+        }))
+    }
+
+    fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
+        Box::pin(self.ask(move |connection| {
+            Box::pin(async move { sqlx::query(ACTIVE).bind(i64::from(most)).map(state).fetch_all(connection).await })
+        }))
+    }
+}

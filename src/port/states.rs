@@ -1,0 +1,74 @@
+//! The states of calls as other programs know them: those that phones reported, and those that other programs registered themselves.
+
+use futures_util::future::BoxFuture;
+
+use super::ledger::LedgerError;
+use crate::domain::private::PrivateText;
+use crate::domain::time::At;
+
+/// Who tells of a call. Calls of phones are made from facts: nobody else changes their state.
+pub const OURS: &str = "grandstream";
+
+/// One row of `call_states`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallState {
+    pub call_id: String,
+    /// What another program calls the conversation it holds with this call.
+    pub session_id: Option<String>,
+    pub provider: String,
+    pub site: String,
+    pub direction: String,
+    pub status: String,
+    pub from_number: Option<PrivateText>,
+    pub to_number: Option<PrivateText>,
+    /// JSON.
+    pub metadata: String,
+    pub created_at: At,
+    pub updated_at: At,
+    pub ended_at: Option<At>,
+}
+
+/// Why a state was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("there is no such call")]
+    Unknown,
+    #[error("the phones tell the state of this call")]
+    NotYours,
+    #[error("the call is over")]
+    Over,
+}
+
+/// The states as they are stored.
+pub trait StateLedger: Send + Sync {
+    /// Writes a new state. A call that is known already keeps what it has; only its session is joined to it, where one is given.
+    fn register<'a>(&'a self, state: &'a CallState) -> BoxFuture<'a, Result<CallState, LedgerError>>;
+
+    /// Changes the state of a call that is going on and not ours. Returns it as it is then, and whether it was changed; `None` when there is no
+    /// such call.
+    fn update<'a>(&'a self, change: &'a StateChange) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>>;
+
+    fn by_id<'a>(&'a self, call_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+
+    /// The last call of a session.
+    fn by_session<'a>(&'a self, session_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+
+    /// Calls that are going on, the oldest first, at most so many.
+    fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>>;
+
+    /// Closes calls of other programs that began before an instant and were never ended. Returns how many there were.
+    fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>>;
+}
+
+/// What another program says of a call.
+pub struct StateChange {
+    pub call_id: String,
+    pub status: String,
+    /// JSON, instead of what is there.
+    pub metadata: Option<String>,
+    pub now: At,
+    /// With this the call is over.
+    pub ends: bool,
+}
