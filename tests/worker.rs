@@ -314,6 +314,109 @@ fn what_is_no_message_harms_no_neighbour() {
 }
 
 #[test]
+fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handled() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let messages = traffic(0.5, Duration::from_mins(2));
+        let mut all = encoded(&messages);
+        let deadly = Message::Report(Envelope::new(
+            EventId(7),
+            At(EPOCH),
+            &Site::default(),
+            None,
+            "/gs/cti/incoming?mac=000b82ffffff&r=+666",
+            "",
+            BodyForm::None,
+        ));
+        all.insert(5, deadly.encode());
+        let mut deaths = 0;
+        loop {
+            // The first of what comes back is always the same: it was never settled.
+            let batch = all.iter().map(|message| Handed { message: message.clone(), suspect: true }).collect();
+            let inbox = Box::new(Suspects(Some(batch)));
+            let mortal =
+                Mortal(Failing { ledger: Arc::clone(&ledger), one_in: u64::MAX, dice: Mutex::new(Dice::new(1)), poison: "nothing" });
+            let worker =
+                Worker::start(inbox, Arc::new(mortal), Arc::<Heard>::default(), Policies::default(), Arc::default()).await.unwrap();
+            if tokio::spawn(worker.run(CancellationToken::new())).await.is_ok() {
+                break;
+            }
+            deaths += 1;
+        }
+        assert_stored(&ledger, &messages).await;
+        assert_eq!((deaths, ledger.counts().await.unwrap().dead), (2 + 5, 1));
+    });
+}
+
+/// Everything at once.
+struct Suspects(Option<Vec<Handed>>);
+
+impl Inbox for Suspects {
+    fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+        Box::pin(std::future::ready(Ok(self.0.take().unwrap_or_default())))
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Ends its process, here a task, when a certain fact is to be committed.
+struct Mortal(Failing);
+
+impl Ledger for Mortal {
+    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+        self.0.take_over(memory)
+    }
+
+    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+        self.0.unknown(facts)
+    }
+
+    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
+        assert!(!changes.facts.iter().any(|received| received.fact.id == EventId(7)), "the end");
+        self.0.commit(changes)
+    }
+
+    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+        self.0.messages(site, from, to)
+    }
+
+    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        self.0.last_news(most)
+    }
+
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
+        self.0.sites()
+    }
+
+    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        self.0.attempt(message)
+    }
+
+    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.0.acquit(message)
+    }
+
+    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        self.0.facts_since()
+    }
+
+    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+        self.0.records(site)
+    }
+
+    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+        self.0.calls_begun(site, from, to)
+    }
+}
+
+#[test]
 fn everything_that_is_told_was_committed_before() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();

@@ -208,8 +208,11 @@ CREATE TABLE notices (
     kind       text NOT NULL,
     call_id    uuid NOT NULL,
     data       json NOT NULL,
+    -- Only to show them roughly in order.
+    written    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (generation, part, number)
 );
+CREATE INDEX notices_by_time ON notices (generation, written DESC);
 
 -- Facts from before are gone, and calls from before cannot be rebuilt.
 CREATE TABLE facts_kept (
@@ -228,6 +231,7 @@ DECLARE
     first bigint;
     beyond bigint;
     gone record;
+    reader record;
 BEGIN
     -- Somebody else is at it.
     IF NOT pg_try_advisory_xact_lock(7094310255) THEN
@@ -243,6 +247,10 @@ BEGIN
             -- Facts of that month that came before there was a place for them.
             EXECUTE format('WITH moved AS (DELETE FROM call_events_other WHERE received_at >= %s AND received_at < %s RETURNING *)
                 INSERT INTO %I SELECT * FROM moved', first, beyond, name);
+            -- Facts are reached through their common table only, by the rights on it.
+            FOR reader IN SELECT DISTINCT grantee FROM pg_class, aclexplode(relacl) WHERE relname = name AND relnamespace = 'public'::regnamespace AND grantee <> relowner LOOP
+                EXECUTE format('REVOKE ALL ON %I FROM %s', name, CASE reader.grantee WHEN 0 THEN 'PUBLIC' ELSE reader.grantee::regrole::text END);
+            END LOOP;
             EXECUTE format('ALTER TABLE call_events ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, first, beyond);
         END IF;
     END LOOP;

@@ -35,6 +35,8 @@ fn seen(news: News) -> Seen {
 /// Where the worker tells and the gateway listens.
 #[derive(Debug)]
 pub struct MemoryFanout {
+    /// Events before the known one that are told again.
+    overlap: usize,
     sender: broadcast::Sender<News>,
     kept: Mutex<Kept>,
 }
@@ -57,7 +59,7 @@ pub struct Subscription {
 
 impl Default for MemoryFanout {
     fn default() -> Self {
-        MemoryFanout { sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::default() }
+        MemoryFanout { overlap: 0, sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::default() }
     }
 }
 
@@ -66,7 +68,7 @@ impl MemoryFanout {
     #[must_use]
     pub fn after(told: u64, news: Vec<News>) -> MemoryFanout {
         let kept = Kept { last: told, events: news.into() };
-        MemoryFanout { sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::new(kept) }
+        MemoryFanout { overlap: 0, sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::new(kept) }
     }
 
     /// Listens from now on, or from after the event with this number.
@@ -75,9 +77,27 @@ impl MemoryFanout {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let events = self.sender.subscribe();
         let Some(known) = known else { return Subscription { missed: Vec::new(), complete: true, events } };
-        let missed: Vec<News> = kept.events.iter().filter(|event| event.number > known).cloned().collect();
-        let oldest = kept.events.front().map_or(kept.last + 1, |event| event.number);
-        Subscription { complete: known + 1 >= oldest && known <= kept.last, missed, events }
+        match kept.after(known, self.overlap) {
+            Some(from) => Subscription { missed: kept.events.iter().skip(from).cloned().collect(), complete: true, events },
+            None => Subscription { missed: Vec::new(), complete: false, events },
+        }
+    }
+
+    /// Told from several places, in an order that others may see a little otherwise: whoever comes back is told some of it again.
+    #[must_use]
+    pub fn overlapping(self, overlap: usize) -> MemoryFanout {
+        MemoryFanout { overlap, ..self }
+    }
+}
+
+impl Kept {
+    /// The place of the first event that somebody who knows this one has not seen; none when that is not kept any more, or never was.
+    fn after(&self, known: u64, overlap: usize) -> Option<usize> {
+        if let Some(place) = self.events.iter().rposition(|event| event.number == known) {
+            return Some((place + 1).saturating_sub(overlap));
+        }
+        let next = self.events.front().map_or(self.last, |first| first.number.saturating_sub(1));
+        (known == next).then_some(0)
     }
 }
 

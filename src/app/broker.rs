@@ -2,7 +2,8 @@
 
 use super::Failed;
 use super::letters::needed;
-use crate::adapter::rabbit::{Depth, Management, apply, declare, depths, policies, workers};
+use crate::adapter::postgres;
+use crate::adapter::rabbit::{Depth, Layout, Management, apply, declare, depths, ensure, forward, policies, workers};
 use crate::config::Settings;
 
 /// What was done, or is left to be done by hand.
@@ -42,6 +43,62 @@ fn commands(vhost: &str) -> Vec<String> {
         )
     };
     policies().into_iter().map(command).collect()
+}
+
+/// Puts the layout of the settings in force, instead of the older one. Refuses while the queues of the older one hold anything or are read:
+/// what is in them belongs before what the new ones hold. Where it is in force already, what came to the old queues since is sent on.
+/// Returns how much that was.
+///
+/// # Errors
+/// When the old queues are not done with, or a server cannot be reached.
+pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
+    let servers = needed(settings)?;
+    let Some(database) = servers.database else { return Ok(0) };
+    let wanted = postgres::Layout { generation: servers.layout.generation, parts: servers.layout.parts };
+    let former = postgres::layout(&database).await?;
+    let connection = servers.broker.connect("cordboard broker adopt").await?;
+    ensure(&connection, servers.layout).await?;
+    let done = match former {
+        Some(former) if former.generation > wanted.generation => {
+            Err(Failed::Halves("a newer generation of the partitions is in force already; the settings are old"))
+        }
+        Some(former) if former.generation == wanted.generation && former.parts != wanted.parts => {
+            Err(Failed::Halves("this generation is in force with another number of partitions; another number needs the next generation"))
+        }
+        Some(former) if former.generation == wanted.generation => Ok(forward_all(&connection, servers.layout).await?),
+        Some(former) => {
+            let former = Layout { generation: former.generation, parts: former.parts };
+            let left = depths(&connection, former).await?;
+            if left.iter().flatten().any(|depth| depth.messages > 0 || depth.consumers > 0) {
+                Err(Failed::Halves(
+                    "the queues of the generation in force hold messages, or workers read them: let the workers finish, then stop them; ingresses must have the new settings already",
+                ))
+            } else {
+                postgres::adopt(&database, wanted).await?;
+                Ok(0)
+            }
+        }
+        None => Ok(0),
+    };
+    let _closed = connection.close(200, "done".into()).await;
+    done
+}
+
+/// Sends on what lies in the queues of older generations, however many partitions they had.
+async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u32, Failed> {
+    let mut sent = 0;
+    for generation in 1..layout.generation {
+        let mut part = 0;
+        loop {
+            let of = Layout { generation, parts: part + 1 };
+            if depths(connection, of).await?.last().copied().flatten().is_none() {
+                break;
+            }
+            sent += forward(connection, &of.queue(part), layout).await?;
+            part += 1;
+        }
+    }
+    Ok(sent)
 }
 
 /// The queues, in the order of their partitions, and how many workers there are.

@@ -3,7 +3,7 @@
 
 use super::open::{open_journal, open_ledger};
 use super::place::{Database, Servers};
-use super::{Failed, machine_clock, place};
+use super::{Failed, Roles, machine_clock, place};
 use crate::adapter::postgres::{Part, PostgresLedger, readers};
 use crate::adapter::rabbit::{DeadQueue, Waiting};
 use crate::adapter::sql::digest;
@@ -61,7 +61,7 @@ impl Which {
 /// When they cannot be reached. What was done before stays done.
 pub async fn letters(settings: &Settings, which: &Which, deed: Deed, dry_run: bool, mut each: impl FnMut(&Done)) -> Result<(), Failed> {
     let deed = if dry_run && deed == Deed::Drop { Deed::Show } else { deed };
-    let (Database::Server(address), Some(servers)) = (place::database(settings)?, place::servers(settings)?) else {
+    let (Database::Server(address), Some(servers)) = (place::database(settings)?, place::servers(settings, Roles::ALL)?) else {
         return in_files(settings, which, deed, dry_run, &mut each).await;
     };
     let part = Part { generation: servers.layout.generation, number: 0, of: servers.layout.parts };
@@ -158,6 +158,6 @@ async fn all(ledger: &impl Letters, which: &Which) -> Result<Vec<(i64, Letter)>,
 
 /// The servers that a command of the broker needs.
 pub(super) fn needed(settings: &Settings) -> Result<Servers, Failed> {
-    place::servers(settings)?
+    place::servers(settings, Roles::ALL)?
         .ok_or(Failed::Halves("`broker.url` and `database.url` are not set: the service runs embedded, and there is no broker"))
 }

@@ -32,7 +32,7 @@ use crate::port::clock::Clock;
 use crate::port::ledger::LedgerError;
 use crate::worker::WorkerError;
 
-pub use broker::{Applied, apply_broker, broker_status};
+pub use broker::{Applied, adopt_layout, apply_broker, broker_status};
 pub use doctor::{Finding, Grade, examine};
 use embedded::Embedded;
 pub use letters::{Deed, Done, Shelf, Which, letters};
@@ -130,7 +130,7 @@ impl Service {
     /// # Errors
     /// Says what cannot be opened, and why.
     pub async fn start(settings: &Settings, surroundings: Surroundings) -> Result<Option<Service>, Failed> {
-        let servers = place::servers(settings)?;
+        let servers = place::servers(settings, surroundings.roles)?;
         if servers.is_none() && surroundings.roles != Roles::ALL {
             return Err(Failed::Halves(
                 "a process with only some of the roles needs `broker.url` and `database.url`: without them, all of the service is one process",

@@ -12,9 +12,8 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::place::Servers;
-use crate::adapter::postgres::{Part, PostgresLedger};
-use crate::adapter::rabbit::{BrokerError, Depth, Held, Mouth, dead, declare, depths, enlist, workers};
+use crate::adapter::postgres::{Part, PostgresAddress, PostgresLedger};
+use crate::adapter::rabbit::{BrokerAddress, BrokerError, Depth, Held, Layout, Mouth, dead, depths, enlist, ensure, workers};
 use crate::adapter::redis::{Link, RedisLive};
 use crate::port::books::Books;
 use crate::port::clock::Clock;
@@ -30,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What every partition of this process works with.
 #[derive(Clone)]
 pub(super) struct Partitions {
-    pub servers: Servers,
+    pub broker: BrokerAddress,
+    pub layout: Layout,
+    pub database: PostgresAddress,
     pub readers: PgPool,
     pub policies: Policies,
     pub mouth: Mouth,
@@ -74,15 +75,15 @@ impl Partitions {
     /// One connection's life.
     async fn connected(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
         let connection = Arc::new(tokio::select! {
-            connection = self.servers.broker.connect("cordboard work") => connection?,
+            connection = self.broker.connect("cordboard work") => connection?,
             () = stop.cancelled() => return Ok(()),
         });
-        declare(&connection, self.servers.layout).await?;
-        let _counted = enlist(&connection).await?;
+        ensure(&connection, self.layout).await?;
+        let _counted = enlist(&connection).await;
         self.sign.well();
         let ending = stop.child_token();
         let mut actors = JoinSet::new();
-        for part in 0..self.servers.layout.parts {
+        for part in 0..self.layout.parts {
             actors.spawn(self.clone().keep(part, Arc::clone(&connection), ending.clone()));
         }
         let watched = self.watch(&connection, stop).await;
@@ -103,17 +104,17 @@ impl Partitions {
             if !connection.status().connected() {
                 return Err(BrokerError::Unavailable("the connection was lost".to_owned()));
             }
-            let depths = depths(connection, self.servers.layout).await?;
+            let depths = depths(connection, self.layout).await?;
             measure(&depths);
             metrics::gauge!("cordboard_broker_dead_messages").set(f64::from(dead(connection).await?));
-            self.give_up_surplus(workers(connection).await?.max(1));
+            self.give_up_surplus(workers(connection).await.unwrap_or(1).max(1));
         }
     }
 
     /// With so many workers, nobody needs more than an even share. What is given up goes to the next in line; if that one has enough it gives
     /// it up in turn.
     fn give_up_surplus(&self, workers: u32) {
-        let share = self.servers.layout.parts.div_ceil(workers) as usize;
+        let share = self.layout.parts.div_ceil(workers) as usize;
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::gauge!("cordboard_worker_partitions").set(f64::from(u32::try_from(owned.len()).unwrap_or(u32::MAX)));
         for (part, give_up) in owned.iter().skip(share) {
@@ -139,7 +140,7 @@ impl Partitions {
     }
 
     async fn sit(&self, part: u32, connection: &Connection, stop: &CancellationToken) -> Ended {
-        let mut held = match Held::subscribe(connection, self.servers.layout, part, Arc::clone(&self.clock)).await {
+        let mut held = match Held::subscribe(connection, self.layout, part, Arc::clone(&self.clock)).await {
             Ok(held) => held,
             Err(error) => return Ended::Lost(error.to_string()),
         };
@@ -166,8 +167,8 @@ impl Partitions {
 
     /// Works on a partition as long as it is ours.
     async fn own(&self, part: u32, held: Held, give_up: CancellationToken) -> Ended {
-        let place = Part { generation: self.servers.layout.generation, number: part, of: self.servers.layout.parts };
-        let ledger = Arc::new(PostgresLedger::new(&self.servers.database, self.readers.clone(), place));
+        let place = Part { generation: self.layout.generation, number: part, of: self.layout.parts };
+        let ledger = Arc::new(PostgresLedger::new(&self.database, self.readers.clone(), place));
         let books = self.books.get(part as usize).cloned().unwrap_or_default();
         let standing = match self.take_over(&ledger, &books, &give_up).await {
             Ok(Some(standing)) => standing,
@@ -180,7 +181,7 @@ impl Partitions {
                 return Ended::Lost(error.to_string());
             }
         };
-        let relay = Arc::new(self.mouth.of(self.servers.layout, part, standing.told, standing.unrelayed.clone()));
+        let relay = Arc::new(self.mouth.of(self.layout, part, standing.told, standing.unrelayed.clone()));
         let inbox = Box::new(held.into_inbox());
         let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
             .shown_in(self.view(part));
@@ -201,7 +202,7 @@ impl Partitions {
 
     fn view(&self, part: u32) -> Arc<dyn LiveView> {
         match &self.live {
-            Some(link) => Arc::new(RedisLive::new(Arc::clone(link), &self.prefix, &self.servers.layout.part_name(part))),
+            Some(link) => Arc::new(RedisLive::new(Arc::clone(link), &self.prefix, &self.layout.part_name(part))),
             None => Arc::new(NoView),
         }
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::Failed;
 use super::lifecycle::{Stop, watchdog};
 use super::open::open_journal;
 use super::reload::{Reread, reload};
-use super::{Failed, place};
 use crate::adapter::journal::{ConfirmedIntake, Journal, JournalBacklog, JournalInbox, JournalTail, Opened};
 use crate::config::{Durability, Settings};
 use crate::ingress::stamp::Stamp;
@@ -64,7 +64,7 @@ pub(super) fn serve(
     broker: Option<&Sign>,
     stop: &Stop,
 ) -> Result<Phones, Failed> {
-    let is_one_of_many = place::servers(settings)?.is_some();
+    let is_one_of_many = broker.is_some();
     let id = if is_one_of_many { IngressId(opening.journal.id().map_err(Failed::Inbox)?.as_u128()) } else { IngressId::default() };
     let stamp = Stamp::new(Arc::clone(clock), opening.last_instant).of(id);
     let intake: Arc<dyn Intake> = match (settings.ingress.durability, broker) {

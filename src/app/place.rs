@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::Failed;
+use super::{Failed, Roles};
 use crate::adapter::postgres::PostgresAddress;
 use crate::adapter::rabbit::{BrokerAddress, Layout};
 use crate::config::{BadConfig, Settings};
@@ -32,7 +32,8 @@ impl FromStr for Database {
 pub(super) struct Servers {
     pub broker: BrokerAddress,
     pub layout: Layout,
-    pub database: PostgresAddress,
+    /// None where nobody asks it: an ingress alone.
+    pub database: Option<PostgresAddress>,
 }
 
 pub(super) fn database(settings: &Settings) -> Result<Database, BadConfig> {
@@ -44,11 +45,14 @@ pub(super) fn layout(settings: &Settings) -> Layout {
 }
 
 /// The servers, or none where the service runs embedded. One without the other is no way to run.
-pub(super) fn servers(settings: &Settings) -> Result<Option<Servers>, Failed> {
+pub(super) fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, Failed> {
     let broker: Option<BrokerAddress> = settings.broker.address()?;
     match (broker, database(settings)?) {
-        (Some(broker), Database::Server(database)) => Ok(Some(Servers { broker, layout: layout(settings), database: *database })),
+        (Some(broker), Database::Server(database)) => Ok(Some(Servers { broker, layout: layout(settings), database: Some(*database) })),
         (None, Database::File(_)) => Ok(None),
+        (Some(broker), Database::File(_)) if roles.ingress && !roles.worker && !roles.gateway => {
+            Ok(Some(Servers { broker, layout: layout(settings), database: None }))
+        }
         (Some(_), Database::File(_)) => Err(Failed::Halves(
             "`broker.url` is set and `database.url` names no PostgreSQL: workers on several machines need a database they all reach. Set both, or neither to run embedded",
         )),

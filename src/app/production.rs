@@ -1,23 +1,26 @@
 //! The service with servers: any number of processes, each with the roles it was given. Nothing here waits for a server before it begins;
 //! what is away is asked again, said in health, and its work waits where it is safe.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::select_all;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::{ready, stopping, watchdog};
 use super::partitions::Partitions;
 use super::phones::{self, Opening, Phones};
 use super::place::Servers;
-use super::{Failed, Listeners, Roles, Stop, Surroundings, http, place};
+use super::{Failed, Listeners, Reread, Roles, Stop, Surroundings, http, place};
 use crate::adapter::memory::MemoryFanout;
 use crate::adapter::postgres::{Part, PostgresLedger, readers};
-use crate::adapter::rabbit::{Mouth, Publisher, feed};
+use crate::adapter::rabbit::{BrokerAddress, Feed, Layout, Mouth, Publisher};
 use crate::adapter::redis::{Link, RedisAddress, RedisDirectory, RedisPresence};
 use crate::config::Settings;
+use crate::domain::time::{At, Span};
 use crate::gateway::{CallStates, Gateway, Health};
 use crate::port::books::Books;
 use crate::port::clock::Clock;
@@ -29,6 +32,10 @@ use crate::port::watch::Watch;
 
 /// How often the service manager hears that the process works, where phones are not what it works for.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How often room is made for facts; there is enough for months.
+const ROOM_EVERY: Duration = Duration::from_hours(1);
+/// Gateways hear the news of several workers each in its own order; a watcher who comes to another one hears so many again.
+const OVERLAP: usize = 32;
 
 /// One process of several.
 pub(super) struct Production {
@@ -51,11 +58,12 @@ impl Production {
     ) -> Result<Production, Failed> {
         let Surroundings { roles, clock, metrics, reread, stop } = surroundings;
         let Listeners { phones: door, people, signs } = listeners;
-        let Servers { broker, layout, database } = servers.clone();
-        let pool = readers(&database);
+        let Servers { broker, layout, database } = servers;
         let part = Part { generation: layout.generation, number: 0, of: layout.parts };
-        let reading = Arc::new(PostgresLedger::new(&database, pool.clone(), part));
-        let query = Arc::clone(&reading) as Arc<dyn Query>;
+        let reading = database.map(|database| {
+            let pool = readers(&database);
+            (Arc::new(PostgresLedger::new(&database, pool.clone(), part)), database, pool)
+        });
         let known = OnceLock::new();
         let mut health = Health {
             query: Arc::new(known),
@@ -65,31 +73,30 @@ impl Production {
             clock: Arc::clone(&clock),
             metrics,
         };
-        if roles.worker || roles.gateway {
-            let _first = health.query.set(Arc::clone(&query));
+        if let Some((reading, ..)) = &reading {
+            let _first = health.query.set(Arc::clone(reading) as Arc<dyn Query>);
         }
 
         let live = live(settings, roles, &mut health.signs)?;
-        let (mut phones, mut publisher) = (None, None);
-        if let Some(door) = door {
-            let sign = Sign::waiting("publisher");
-            health.signs.push(sign.clone());
-            let opening = Opening::new(settings, &*clock)?;
-            health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
-            let publishing = Publisher { address: broker.clone(), layout, tail: opening.tail()?, sign: sign.clone() };
-            publisher = Some(tokio::spawn(publishing.run(stop.hard.clone())));
-            phones = Some(phones::serve(settings, door, opening, &clock, reread, Some(&sign), &stop)?);
-        }
+        let (phones, publisher) = match door {
+            Some(door) => {
+                let (phones, publisher) = self::phones(settings, door, (broker.clone(), layout), &clock, reread, &mut health, &stop)?;
+                (Some(phones), Some(publisher))
+            }
+            None => (None, None),
+        };
         let mut workers = Vec::new();
-        if roles.worker {
+        if let (true, Some((reading, database, pool))) = (roles.worker, &reading) {
             let (sign, telling) = (Sign::waiting("consumer"), Sign::waiting("news"));
             health.signs.extend([sign.clone(), telling.clone()]);
             health.workers = Arc::new((0..layout.parts).map(|_| Arc::new(Books::default())).collect());
             // It ends when all partitions have, and everything they had to tell is told.
             let (mouth, speaking) = Mouth::open(broker.clone(), layout, telling, stop.hard.clone());
             let partitions = Partitions {
-                servers,
-                readers: pool,
+                broker: broker.clone(),
+                layout,
+                database: database.clone(),
+                readers: pool.clone(),
                 policies: settings.policies()?,
                 mouth,
                 live: live.as_ref().map(|(calls, _)| Arc::clone(calls)),
@@ -100,14 +107,21 @@ impl Production {
                 balance: Duration::from_millis(settings.broker.balance_ms),
                 owned: Arc::new(Mutex::default()),
             };
+            workers.push(tokio::spawn(keep_room(
+                Arc::clone(reading),
+                settings.database.facts_kept_days,
+                Arc::clone(&clock),
+                stop.soft.clone(),
+            )));
             workers.extend([tokio::spawn(partitions.run(stop.soft.clone())), speaking]);
         }
         let mut serving = None;
-        if let Some(people) = people {
+        if let (Some(people), Some((reading, ..))) = (people, reading) {
             let sign = Sign::waiting("feed");
             health.signs.push(sign.clone());
-            let fanout = Arc::new(MemoryFanout::default());
-            workers.push(tokio::spawn(feed(broker, layout, Arc::clone(&fanout), sign, stop.soft.clone())));
+            let fanout = Arc::new(MemoryFanout::default().overlapping(OVERLAP));
+            let feed = Feed { address: broker, layout, ledger: Arc::clone(&reading), to: Arc::clone(&fanout), sign };
+            workers.push(tokio::spawn(feed.run(stop.soft.clone())));
             serving = Some((people, gateway(settings, reading, live, fanout, clock)));
         }
         let operations = tokio::spawn(http::serve(Arc::new(signs), crate::gateway::operations_router(health), stop.hard.clone()));
@@ -156,6 +170,40 @@ impl Production {
         }
         let _ended = self.operations.await;
         Ok(())
+    }
+}
+
+/// Serves phones, and takes what they say to the broker.
+fn phones(
+    settings: &Settings,
+    door: (TcpListener, SocketAddr),
+    (broker, layout): (BrokerAddress, Layout),
+    clock: &Arc<dyn Clock>,
+    reread: Reread,
+    health: &mut Health,
+    stop: &Stop,
+) -> Result<(Phones, JoinHandle<()>), Failed> {
+    let sign = Sign::waiting("publisher");
+    health.signs.push(sign.clone());
+    let opening = Opening::new(settings, &**clock)?;
+    health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
+    let publisher = Publisher::new(broker, layout, opening.tail()?, sign.clone());
+    let publishing = tokio::spawn(publisher.run(stop.soft.clone(), stop.hard.clone()));
+    Ok((phones::serve(settings, door, opening, clock, reread, Some(&sign), stop)?, publishing))
+}
+
+/// Sees that there is room for the facts of the coming months, and that those that are old enough go.
+async fn keep_room(ledger: Arc<PostgresLedger>, kept_days: u32, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        let now = clock.now();
+        let since = if kept_days == 0 { At::START } else { now - Span::seconds(i64::from(kept_days) * 86_400) };
+        if let Err(error) = ledger.keep_facts(now, since).await {
+            tracing::warn!(%error, "the tables of the coming months could not be made; facts go to the common one until they can");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ROOM_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 

@@ -95,6 +95,7 @@ pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, 
         }
         Database::Server(address) => {
             let layout = place::layout(settings);
+            refuse_beside_workers(settings).await?;
             let (pool, mut corrected) = (readers(&address), 0);
             for number in 0..layout.parts {
                 let ledger = PostgresLedger::new(&address, pool.clone(), part(layout, number));
@@ -111,6 +112,16 @@ pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, 
             }
             Ok(corrected)
         }
+    }
+}
+
+/// Workers hold calls in memory, and would write over what is corrected.
+async fn refuse_beside_workers(settings: &Settings) -> Result<(), Failed> {
+    match super::broker::broker_status(settings).await {
+        // Without a broker no worker works.
+        Ok((_, 0)) | Err(Failed::Broker(_)) => Ok(()),
+        Ok(_) => Err(Failed::Halves("workers are running: stop all of them first, they hold calls in memory. Ingresses may go on")),
+        Err(error) => Err(error),
     }
 }
 

@@ -21,6 +21,8 @@ enum Command {
     Apply(Settings),
     /// The queues: messages that wait, and whether somebody reads them
     Status(Settings),
+    /// Put the number of partitions and the generation of the settings in force; `RUNBOOK.md` says when
+    Adopt(Settings),
 }
 
 #[derive(clap::Args)]
@@ -42,6 +44,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                         writeln!(out, "{command}")?;
                     }
                 }
+            }
+        }
+        Command::Adopt(Settings { settings }) => {
+            let settings = settings.load()?;
+            let sent = block_on(async { Ok(app::adopt_layout(&settings).await?) })?;
+            writeln!(out, "generation {} with {} partitions is in force", settings.broker.generation, settings.broker.partitions)?;
+            if sent > 0 {
+                writeln!(out, "{sent} messages of older queues were sent to where they belong now")?;
             }
         }
         Command::Status(Settings { settings }) => {

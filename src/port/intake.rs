@@ -37,7 +37,7 @@ pub struct InboxError(pub String);
 /// A message that somebody has to handle.
 pub struct Handed {
     pub message: Vec<u8>,
-    /// Whoever had it before did not settle it, several times: it may be what ended them. It is handed out alone.
+    /// Whoever had it before did not settle it, several times: it may be what ended them.
     pub suspect: bool,
 }
 

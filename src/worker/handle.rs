@@ -1,7 +1,7 @@
 //! One batch: read -> reconstruct -> commit -> show -> tell -> settle. Nothing else sequences effects; a batch with poison in it goes this way in
 //! parts.
 
-use super::poison::Parts;
+use super::poison::{BATCH_ATTEMPTS_MAX, Parts};
 use super::{Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::notice::NoticeKind;
@@ -15,14 +15,29 @@ const UNWRITTEN_MAX: Span = Span::seconds(10);
 
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
-        let suspect = match &messages[..] {
-            [only] if only.suspect => Some(only.message.clone()),
-            _ => None,
+        // Under a name of its own: the first message stands for the batch here, and for itself where it is tried alone.
+        let suspect = messages.first().filter(|first| first.suspect).map(|first| [b"batch of ", &*first.message].concat());
+        // Restarts and lost connections bring messages back as well. Only where the same batch was begun several times and never done is each
+        // of its messages tried alone.
+        let attempts = match &suspect {
+            Some(batch) => self.attempt(batch).await?,
+            None => 0,
         };
-        let mut parts = Parts::whole(messages);
-        if let Some(message) = &suspect {
-            parts.mark(self.tried(message).await?.as_ref());
+        if attempts > BATCH_ATTEMPTS_MAX {
+            for one in messages {
+                self.handle_alone(one).await?;
+            }
+        } else {
+            self.work_off(Parts::whole(messages)).await?;
         }
+        self.inbox.settle().await?;
+        if let Some(batch) = &suspect {
+            self.acquit(batch).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn work_off(&mut self, mut parts: Parts) -> Result<(), WorkerError> {
         while let Some(part) = parts.next() {
             let (mut changes, mut settled) = self.read(&part);
             settled.known = self.drop_known(&mut changes).await?;
@@ -36,10 +51,6 @@ impl Worker {
             }
             self.tell(changes.news);
             self.books.settled(&settled);
-        }
-        self.inbox.settle().await?;
-        if let Some(message) = &suspect {
-            self.insist("attempts", || self.ledger.acquit(message)).await?;
         }
         Ok(())
     }

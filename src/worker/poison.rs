@@ -21,9 +21,9 @@ impl Parts {
     }
 
     /// What there is, is not to be read.
-    pub(super) fn mark(&mut self, why: Option<&String>) {
+    fn mark(&mut self, why: &str) {
         for part in self.0.iter_mut().flatten() {
-            part.poison = why.cloned();
+            part.poison = Some(why.to_owned());
         }
     }
 
@@ -61,19 +61,31 @@ impl Worker {
     }
 }
 
-/// A message that was handled so often without an end is not handled again.
-const ATTEMPTS_MAX: u32 = 3;
+/// A batch that was begun so often and never done is handled message by message.
+pub(super) const BATCH_ATTEMPTS_MAX: u32 = 2;
+/// A message that was begun so often and never done is not handled again.
+const ATTEMPTS_MAX: u32 = 5;
 
 impl Worker {
-    /// A message that may have ended whoever handled it before: each attempt is written down first, and after some of them it is set aside
-    /// unread. Returns it as it is to be handled.
-    pub(super) async fn tried(&self, message: &[u8]) -> Result<Option<String>, WorkerError> {
-        let attempts = self.insist("attempts", || self.ledger.attempt(message)).await?;
-        if attempts <= ATTEMPTS_MAX {
-            return Ok(None);
+    /// Handles a message that may end whoever does: each attempt is written down first, and after some of them it is set aside unread.
+    pub(super) async fn handle_alone(&mut self, one: Handed) -> Result<(), WorkerError> {
+        let message = one.message.clone();
+        let mut parts = Parts::whole(vec![one]);
+        let attempts = self.attempt(&message).await?;
+        if attempts > ATTEMPTS_MAX {
+            tracing::error!(attempts, "a message ended the process that handled it, several times; it is set aside as it came");
+            parts.mark("whoever handled it ended before it was done, again and again");
         }
-        tracing::error!(attempts, "a message ended the process that handled it, several times; it is set aside as it came");
-        Ok(Some(format!("whoever handled it ended before it was done, {ATTEMPTS_MAX} times")))
+        self.work_off(parts).await?;
+        self.acquit(&message).await
+    }
+
+    pub(super) async fn attempt(&self, message: &[u8]) -> Result<u32, WorkerError> {
+        self.insist("attempts", || self.ledger.attempt(message)).await
+    }
+
+    pub(super) async fn acquit(&self, message: &[u8]) -> Result<(), WorkerError> {
+        self.insist("attempts", || self.ledger.acquit(message)).await
     }
 }
 

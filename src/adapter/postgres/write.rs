@@ -207,6 +207,18 @@ impl Ledger for PostgresLedger {
 }
 
 impl PostgresLedger {
+    /// The last news of all partitions, with the partition, roughly in the order in which they were written.
+    pub async fn news_of_all(&self, most: u32) -> Result<Vec<(u32, News)>, LedgerError> {
+        let sql = "SELECT part, number, kind, call_id, data::text FROM notices WHERE generation = $1 ORDER BY written DESC, part, number DESC LIMIT $2";
+        let generation = self.part.generation.cast_signed();
+        let stored: Vec<(i32, i64, String, Uuid, String)> =
+            self.ask(move |connection| Box::pin(sqlx::query_as(sql).bind(generation).bind(i64::from(most)).fetch_all(connection))).await?;
+        let read = |(part, number, kind, call, data): (i32, i64, String, Uuid, String)| {
+            Ok((part.cast_unsigned(), news((number, kind, call, data))?))
+        };
+        stored.into_iter().rev().map(read).collect()
+    }
+
     async fn owns(&self, transaction: &mut PgConnection, changes: &Changes) -> Result<bool, sqlx::Error> {
         let (epoch, owner) = self.owner();
         let done = sqlx::query(FENCE)

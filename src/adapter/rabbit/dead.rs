@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions};
-use lapin::types::AMQPValue;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
 use super::names::{DEAD_QUEUE, Layout};
@@ -12,6 +13,8 @@ use super::{BrokerAddress, BrokerError, close_channel, close_connection, foreign
 use crate::port::clock::Clock;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
+
+const FORWARDED_AT_ONCE: u16 = 100;
 
 /// The queue, with everything taken from it still in hand. What is not settled goes back in its order when it is closed.
 pub struct DeadQueue {
@@ -28,6 +31,43 @@ pub struct Waiting {
     pub message: Vec<u8>,
     /// Why the broker gave it up.
     pub reason: String,
+}
+
+/// Sends everything that lies in a queue to the partitions it belongs to. Returns how much that was.
+pub async fn forward(connection: &Connection, queue: &str, layout: Layout) -> Result<u32, BrokerError> {
+    let channel = patiently(connection.create_channel()).await?;
+    patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let mut sent = 0;
+    let waiting = topology::depth(connection, queue).await?.map_or(0, |depth| depth.messages);
+    if waiting == 0 {
+        close_channel(&channel).await;
+        return Ok(0);
+    }
+    patiently(channel.basic_qos(FORWARDED_AT_ONCE, BasicQosOptions::default())).await?;
+    let consume = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
+    let mut messages = patiently(consume).await?;
+    // Those that are there now.
+    for _ in 0..waiting {
+        let next = tokio::time::timeout(super::PATIENCE, messages.next()).await;
+        let Ok(Some(Ok(delivery))) = next else {
+            return Err(BrokerError::Unavailable(format!("queue `{queue}` does not hand out what it holds; does somebody else read it?")));
+        };
+        // Promises of the past say nothing any more; what cannot be read goes to whoever sets it aside.
+        let (key, properties) = match Message::decode(&delivery.data) {
+            Ok(Message::Report(envelope)) => publisher::address(layout, &envelope),
+            Ok(Message::Tick(_)) => {
+                patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
+                continue;
+            }
+            Err(_) => (format!("call.unreadable.{}", layout.part_name(0)), publisher::properties("unreadable")),
+        };
+        let confirm = publisher::send(&channel, &key, properties, &delivery.data).await?;
+        publisher::settled(&patiently(confirm).await?)?;
+        patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
+        sent += 1;
+    }
+    close_channel(&channel).await;
+    Ok(sent)
 }
 
 impl DeadQueue {

@@ -1,108 +1,141 @@
-//! What became of calls, for the gateways: the broker keeps the last day of it as a log with one numbering for all, so a watcher may come
-//! back to any gateway and misses nothing.
+//! What became of calls, for a gateway: a queue of its own on the exchange where it is told, and the database for what it missed while it was
+//! away. What is told twice after a crash is told on once.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, Consumer};
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::whole;
-use super::names::{CALLS_LOG, Layout};
-use super::topology::table;
-use super::{BrokerAddress, BrokerError, close_connection, patiently, topology};
+use super::names::{CALLS, Layout};
+use super::{BrokerAddress, BrokerError, close_connection, patiently};
 use crate::adapter::memory::MemoryFanout;
+use crate::adapter::postgres::PostgresLedger;
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
 use crate::port::fanout::{Fanout, News};
 use crate::port::sign::Sign;
 
-const PREFETCH_MESSAGES: u16 = 1_000;
 /// What a gateway reads back when it starts, for those who were away.
-const BACK: &str = "10m";
+const BACK_MAX: u32 = 1_000;
+/// News of a partition that are known again when they are told twice.
+const KNOWN_MAX: u64 = 4_096;
+/// The number of a partition is the low part of a number that watchers see.
+const PARTS_MAX: u64 = 1_024;
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Follows the log until the stop, and tells everything of it on.
-pub async fn feed(address: BrokerAddress, layout: Layout, to: Arc<MemoryFanout>, sign: Sign, stop: CancellationToken) {
-    let mut reader = Reader { to, after: None, seen: HashMap::new() };
-    loop {
-        let ended = tokio::select! {
-            ended = reader.follow(&address, layout, &sign) => ended,
-            () = stop.cancelled() => return,
-        };
-        if let Err(error) = ended {
-            sign.ill(&error.to_string());
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            () = stop.cancelled() => return,
+/// What a gateway listens with.
+pub struct Feed {
+    pub address: BrokerAddress,
+    pub layout: Layout,
+    pub ledger: Arc<PostgresLedger>,
+    pub to: Arc<MemoryFanout>,
+    pub sign: Sign,
+}
+
+/// What has been told on of a partition: the last number, and what the last of them said.
+#[derive(Default)]
+struct Known {
+    last: u64,
+    said: HashMap<u64, u64>,
+}
+
+impl Feed {
+    /// Listens until the stop, and tells everything on.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut known: HashMap<u32, Known> = HashMap::new();
+        loop {
+            let ended = tokio::select! {
+                ended = self.listen(&mut known) => ended,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = ended {
+                self.sign.ill(&error.to_string());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
-}
 
-struct Reader {
-    to: Arc<MemoryFanout>,
-    /// The place of the last entry that was told on.
-    after: Option<i64>,
-    /// The last number of each partition: what a worker tells twice after a crash is told on once.
-    seen: HashMap<String, u64>,
-}
+    async fn listen(&self, known: &mut HashMap<u32, Known>) -> Result<(), BrokerError> {
+        let connection = self.address.connect("cordboard feed").await?;
+        let listened = self.listen_on(&connection, known).await;
+        close_connection(&connection).await;
+        listened
+    }
 
-impl Reader {
-    async fn follow(&mut self, address: &BrokerAddress, layout: Layout, sign: &Sign) -> Result<(), BrokerError> {
-        let connection = address.connect("cordboard feed").await?;
-        topology::declare(&connection, layout).await?;
-        let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
-        let from = match self.after {
-            Some(offset) => AMQPValue::LongLongInt(offset + 1),
-            None => AMQPValue::LongString(BACK.into()),
-        };
-        let arguments = table(&[("x-stream-offset", from)]);
-        let consume = channel.basic_consume(CALLS_LOG.into(), "".into(), BasicConsumeOptions::default(), arguments);
-        let mut entries = patiently(consume).await?;
-        sign.well();
-        let ended = loop {
-            match entries.next().await {
-                Some(Ok(entry)) => {
-                    self.take(&entry);
-                    if let Err(error) = entry.ack(BasicAckOptions::default()).await {
-                        break Err(error.into());
+    async fn listen_on(&self, connection: &Connection, known: &mut HashMap<u32, Known>) -> Result<(), BrokerError> {
+        // Listening begins before what was missed is read: nothing falls in between.
+        let mut told = subscribe(connection).await?;
+        let missed = self.ledger.news_of_all(BACK_MAX).await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+        for (part, news) in missed {
+            self.tell(known, part, news);
+        }
+        self.sign.well();
+        loop {
+            match told.next().await {
+                Some(Ok(delivery)) => {
+                    if let Some((part, news)) = read(&delivery, self.layout) {
+                        self.tell(known, part, news);
                     }
                 }
-                Some(Err(error)) => break Err(error.into()),
-                None => break Err(BrokerError::Unavailable("the broker took the log away".to_owned())),
+                Some(Err(error)) => return Err(error.into()),
+                None => return Err(BrokerError::Unavailable("the broker took the queue away".to_owned())),
             }
-        };
-        close_connection(&connection).await;
-        ended
+        }
     }
 
-    fn take(&mut self, entry: &Delivery) {
-        let headers = entry.properties.headers().as_ref().map(FieldTable::inner);
-        let header = |name: &str| headers.and_then(|headers| headers.get(name));
-        let Some(offset) = header("x-stream-offset").and_then(whole) else { return };
-        // The log begins anew: it was deleted, or the broker lost it.
-        if self.after.is_some_and(|after| offset < after) {
-            self.seen.clear();
-        }
-        self.after = Some(offset);
-        let part = header("x-cordboard-part").and_then(AMQPValue::as_long_string).map(ToString::to_string);
-        let (Some(part), Some(number)) = (part, header("x-cordboard-number").and_then(whole)) else { return };
-        let last = self.seen.entry(part).or_insert(0);
-        if number.cast_unsigned() <= *last {
+    /// Tells on what is new. A number that comes again with other news is new: the database was put back to an earlier state.
+    fn tell(&self, known: &mut HashMap<u32, Known>, part: u32, news: News) {
+        let known = known.entry(part).or_default();
+        let said = said(&news);
+        if news.number <= known.last
+            && known.said.get(&news.number).is_none_or(|before| *before == said)
+            && known.said.contains_key(&news.number)
+        {
             return;
         }
-        *last = number.cast_unsigned();
-        let (Some(kind), Ok(data)) = (NoticeKind::named(entry.routing_key.as_str()), String::from_utf8(entry.data.clone())) else { return };
-        let call = serde_json::from_str::<Told>(&data).ok().and_then(|told| EventId::parse(&told.call_id));
-        let Some(call) = call else { return };
-        self.to.tell(vec![News { number: offset.cast_unsigned() + 1, kind, call, data: data.into() }]);
+        known.last = news.number;
+        known.said.insert(news.number, said);
+        known.said.remove(&news.number.saturating_sub(KNOWN_MAX));
+        self.to.tell(vec![News { number: news.number * PARTS_MAX + u64::from(part), ..news }]);
     }
+}
+
+fn said(news: &News) -> u64 {
+    FixedState::default().hash_one((news.call.0, news.kind, &*news.data))
+}
+
+async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
+    let channel = patiently(connection.create_channel()).await?;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let queue = patiently(channel.queue_declare("".into(), options, FieldTable::default())).await?;
+    let name = queue.name().clone();
+    patiently(channel.queue_bind(name.clone(), CALLS.into(), "#".into(), QueueBindOptions::default(), FieldTable::default())).await?;
+    // Whoever is slow here loses nothing but time: it is told from memory, and the database knows the rest.
+    let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
+    patiently(channel.basic_consume(name, "".into(), options, FieldTable::default())).await
+}
+
+fn read(delivery: &Delivery, layout: Layout) -> Option<(u32, News)> {
+    let headers = delivery.properties.headers().as_ref()?.inner();
+    let part = headers.get("x-cordboard-part").and_then(AMQPValue::as_long_string)?.to_string();
+    let part = (0..layout.parts).find(|number| format!("g{}.p{number:02}", layout.generation) == part)?;
+    let number = whole(headers.get("x-cordboard-number")?)?.cast_unsigned();
+    let data = String::from_utf8(delivery.data.clone()).ok()?;
+    let call = EventId::parse(&serde_json::from_str::<Told>(&data).ok()?.call_id)?;
+    let kind = NoticeKind::named(delivery.routing_key.as_str())?;
+    Some((part, News { number, kind, call, data: data.into() }))
 }
 
 #[derive(serde::Deserialize)]

@@ -86,7 +86,7 @@ impl BrokerInbox {
         }
     }
 
-    /// What has arrived already, in its order. A suspect stands alone.
+    /// What has arrived already, in its order.
     async fn gather(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
         if self.waiting.is_empty() {
             let first = self.take().await?;
@@ -99,11 +99,8 @@ impl BrokerInbox {
                 _ => break,
             }
         }
-        if self.waiting.front().is_some_and(is_suspect) {
-            return Ok(self.waiting.pop_front().into_iter().collect());
-        }
-        let suspect = self.waiting.iter().position(is_suspect).unwrap_or(self.waiting.len());
-        Ok(self.waiting.drain(..suspect.min(most)).collect())
+        let ready = self.waiting.len().min(most);
+        Ok(self.waiting.drain(..ready).collect())
     }
 
     /// A message in our form. `None` when it belongs to another partition, and is there now.

@@ -18,14 +18,14 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
 
-pub use dead::{DeadQueue, Waiting};
-pub use feed::feed;
+pub use dead::{DeadQueue, Waiting, forward};
+pub use feed::Feed;
 pub use inbox::{BrokerInbox, Held};
 pub use management::{Management, apply};
 pub use names::Layout;
 pub use publisher::Publisher;
 pub use relay::{Mouth, Relay};
-pub use topology::{Depth, Policy, dead, declare, depths, enlist, policies, workers};
+pub use topology::{Depth, Policy, dead, declare, depths, enlist, ensure, policies, workers};
 
 /// For one step of talking to the broker; one that takes longer is not answered any more.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +42,9 @@ pub enum BrokerError {
     /// What exists is not what we need, and we destroy nothing.
     #[error("{0}")]
     Mismatch(String),
+    /// A message that found no queue.
+    #[error("it has no queue for our events; declaring them again")]
+    Astray,
 }
 
 impl From<lapin::Error> for BrokerError {

@@ -10,8 +10,6 @@ pub(super) const DEAD_EXCHANGE: &str = "grandstream.dlx";
 pub(super) const DEAD_QUEUE: &str = "grandstream-queue.dead";
 /// What became of calls, for other programs.
 pub(super) const CALLS: &str = "cordboard.calls";
-/// The same, kept for a day: gateways read it from wherever they left off.
-pub(super) const CALLS_LOG: &str = "cordboard.calls.log";
 /// What other programs publish has no partition in its key; the first partition sees to it.
 pub(super) const FOREIGN_KEYS: [&str; 2] = ["call.*", "device.*"];
 /// Nothing is ever in it: every worker reads it, so the broker can say how many there are.

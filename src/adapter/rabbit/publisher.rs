@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio_util::sync::CancellationToken;
 
 use super::names::{APP_ID, EVENTS, Layout};
@@ -30,10 +31,12 @@ const PERSISTENT: u8 = 2;
 
 /// Takes what the journal holds to the broker.
 pub struct Publisher {
-    pub address: BrokerAddress,
-    pub layout: Layout,
-    pub tail: JournalTail,
-    pub sign: Sign,
+    address: BrokerAddress,
+    layout: Layout,
+    tail: JournalTail,
+    sign: Sign,
+    /// A message found no queue.
+    astray: bool,
 }
 
 /// A record under way.
@@ -43,8 +46,14 @@ struct Sent {
 }
 
 impl Publisher {
-    /// Publishes until the stop; what is not confirmed by then follows after the next start.
-    pub async fn run(mut self, stop: CancellationToken) {
+    #[must_use]
+    pub fn new(address: BrokerAddress, layout: Layout, tail: JournalTail, sign: Sign) -> Publisher {
+        Publisher { address, layout, tail, sign, astray: false }
+    }
+
+    /// Publishes until the stop, and what is left when it is asked to leave, as long as the broker takes it; what is not confirmed by then
+    /// follows after the next start.
+    pub async fn run(mut self, leaving: CancellationToken, stop: CancellationToken) {
         let mut again = AGAIN_MIN;
         loop {
             let began = tokio::time::Instant::now();
@@ -54,6 +63,7 @@ impl Publisher {
             };
             let Err(error) = ended else { break };
             self.sign.ill(&error.to_string());
+            self.astray = matches!(error, BrokerError::Astray);
             metrics::counter!("cordboard_broker_reconnects_total").increment(1);
             self.tail.back();
             if began.elapsed() > AGAIN_MAX {
@@ -61,6 +71,8 @@ impl Publisher {
             }
             tokio::select! {
                 () = tokio::time::sleep(jittered(again)) => {}
+                // Nobody is there to take the rest: it follows after the next start.
+                () = leaving.cancelled() => break,
                 () = stop.cancelled() => break,
             }
             again = (again * 2).min(AGAIN_MAX);
@@ -77,10 +89,16 @@ impl Publisher {
     }
 
     async fn follow_on(&mut self, connection: &Connection) -> Result<(), BrokerError> {
-        topology::declare(connection, self.layout).await?;
+        // Whoever took a queue or a binding away left messages without a way: everything is declared again then.
+        if std::mem::take(&mut self.astray) {
+            topology::declare(connection, self.layout).await?;
+        } else {
+            topology::ensure(connection, self.layout).await?;
+        }
         let channel = patiently(connection.create_channel()).await?;
         patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         self.sign.well();
+        let mut events = std::pin::pin!(connection.events_listener());
         let mut under_way: VecDeque<Sent> = VecDeque::new();
         let mut ended = false;
         loop {
@@ -91,16 +109,18 @@ impl Publisher {
             tokio::select! {
                 // What is confirmed makes room: it goes first.
                 biased;
-                confirmed = confirmed(under_way.front_mut(), connection, &self.sign) => {
+                confirmed = confirmed(under_way.front_mut(), connection) => {
                     confirmed?;
                     if let Some(sent) = under_way.pop_front() {
                         self.tail.release(&sent.entry);
                     }
                 }
+                // Short of memory or disk it reads nothing from us, and we give it nothing that would wait in between.
+                Some(event) = events.next() => tell_blocked(&event, &self.sign),
                 more = self.tail.wait(), if room > 0 && !ended && !connection.status().blocked() => {
                     ended = !more;
                     for entry in self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))? {
-                        let confirms = self.publish(&channel, &entry.payload).await?;
+                        let confirms = telling(self.publish(&channel, &entry.payload), &mut events, &self.sign).await?;
                         under_way.push_back(Sent { entry, confirms });
                     }
                 }
@@ -173,8 +193,33 @@ pub(super) async fn send(
     Ok(channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await?)
 }
 
+/// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing until it is free again.
+async fn telling<T>(sending: impl Future<Output = T>, events: &mut (impl Stream<Item = Event> + Unpin), sign: &Sign) -> T {
+    let mut sending = std::pin::pin!(sending);
+    loop {
+        tokio::select! {
+            sent = sending.as_mut() => return sent,
+            Some(event) = events.next() => tell_blocked(&event, sign),
+        }
+    }
+}
+
+fn tell_blocked(event: &Event, sign: &Sign) {
+    let blocked = match event {
+        Event::ConnectionBlocked(_) => true,
+        Event::ConnectionUnblocked => false,
+        _ => return,
+    };
+    if blocked {
+        sign.ill("it is short of memory or disk, and takes no messages");
+    } else {
+        sign.well();
+    }
+    metrics::gauge!("cordboard_broker_blocked").set(if blocked { 1.0 } else { 0.0 });
+}
+
 /// Waits until the first record under way is confirmed in full. Without one it waits for ever.
-async fn confirmed(sent: Option<&mut Sent>, connection: &Connection, sign: &Sign) -> Result<(), BrokerError> {
+async fn confirmed(sent: Option<&mut Sent>, connection: &Connection) -> Result<(), BrokerError> {
     let Some(sent) = sent else { return std::future::pending().await };
     while let Some(confirm) = sent.confirms.first_mut() {
         loop {
@@ -184,16 +229,11 @@ async fn confirmed(sent: Option<&mut Sent>, connection: &Connection, sign: &Sign
                     break;
                 }
                 // It says that it is short of memory or disk: what was sent is confirmed when it has some again.
-                Err(_) if connection.status().blocked() => {
-                    sign.ill("it is short of memory or disk, and takes no messages");
-                    metrics::gauge!("cordboard_broker_blocked").set(1.0);
-                }
+                Err(_) if connection.status().blocked() => {}
                 Err(_) => return Err(BrokerError::Unavailable("it confirms nothing".to_owned())),
             }
         }
         sent.confirms.remove(0);
-        sign.well();
-        metrics::gauge!("cordboard_broker_blocked").set(0.0);
     }
     Ok(())
 }
@@ -202,7 +242,7 @@ async fn confirmed(sent: Option<&mut Sent>, connection: &Connection, sign: &Sign
 pub(super) fn settled(confirmation: &Confirmation) -> Result<(), BrokerError> {
     match confirmation {
         Confirmation::Ack(None) => Ok(()),
-        Confirmation::Ack(Some(_)) => Err(BrokerError::Unavailable("it has no queue for our events; declaring them again".to_owned())),
+        Confirmation::Ack(Some(_)) => Err(BrokerError::Astray),
         Confirmation::Nack(_) => Err(BrokerError::Unavailable("it refuses messages: a queue is full or has lost its leader".to_owned())),
         Confirmation::NotRequested => Err(BrokerError::Unavailable("it does not confirm".to_owned())),
     }

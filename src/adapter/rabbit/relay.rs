@@ -115,7 +115,7 @@ async fn speak_through(
     waiting: &mut mpsc::Receiver<Told>,
     group: &mut Vec<Told>,
 ) -> Result<(), BrokerError> {
-    topology::declare(connection, layout).await?;
+    topology::ensure(connection, layout).await?;
     let channel = patiently(connection.create_channel()).await?;
     patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     sign.well();
@@ -143,6 +143,7 @@ async fn send(channel: &Channel, told: &Told) -> Result<PublisherConfirm, Broker
     headers.insert("x-cordboard-number".into(), AMQPValue::LongLongInt(news.number.cast_signed()));
     let properties =
         publisher::properties(news.kind.name()).with_message_id(format!("{part}.{}", news.number).into()).with_headers(headers);
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    // Nobody needs to listen.
+    let options = BasicPublishOptions::default();
     patiently(channel.basic_publish(CALLS.into(), news.kind.name().into(), options, news.data.as_bytes(), properties)).await
 }

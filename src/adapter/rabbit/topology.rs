@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
 
-use super::names::{CALLS, CALLS_LOG, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, Layout, WORKERS};
+use super::names::{CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, Layout, WORKERS};
 use super::{BrokerError, close_channel, patiently};
 
 /// What a policy of ours is called, what it applies to, and what it says.
@@ -18,9 +18,9 @@ pub struct Policy {
     pub definition: Value,
 }
 
-/// The policies of our queues. Names are tried from the most special one: the others leave it alone.
+/// The policies of our queues.
 #[must_use]
-pub fn policies() -> [Policy; 2] {
+pub fn policies() -> [Policy; 1] {
     let events = json!({
         // High: redeliveries after restarts must never add up to a lost event. What ends workers is set aside by them.
         "delivery-limit": 100,
@@ -30,11 +30,16 @@ pub fn policies() -> [Policy; 2] {
         "overflow": "reject-publish",
         "queue-leader-locator": "balanced",
     });
-    let calls = json!({ "max-age": "25h", "max-length-bytes": 2_000_000_000_u64 });
-    [
-        Policy { name: "cordboard-events", pattern: r"^grandstream-queue\.(g[0-9]+\.)?p[0-9]+$", applies_to: "queues", definition: events },
-        Policy { name: "cordboard-calls", pattern: r"^cordboard\.calls\.log$", applies_to: "queues", definition: calls },
-    ]
+    [Policy { name: "cordboard-events", pattern: r"^grandstream-queue\.(g[0-9]+\.)?p[0-9]+$", applies_to: "queues", definition: events }]
+}
+
+/// Sees that everything is there, and declares it where it is not: who may only use what others declared needs no right to declare.
+pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
+    let mut missing = depth(connection, DEAD_QUEUE).await?.is_none();
+    for part in 0..layout.parts {
+        missing = missing || depth(connection, &layout.queue(part)).await?.is_none();
+    }
+    if missing { declare(connection, layout).await } else { Ok(()) }
 }
 
 /// Declares everything. Each kind on a channel of its own: the broker closes the channel of whoever declares what exists otherwise.
@@ -50,8 +55,8 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
     }
     let mut queues: Vec<(String, FieldTable)> = (0..layout.parts).map(|part| (layout.queue(part), quorum(true))).collect();
     queues.push((DEAD_QUEUE.to_owned(), quorum(false)));
-    queues.push((WORKERS.to_owned(), quorum(false)));
-    queues.push((CALLS_LOG.to_owned(), table(&[("x-queue-type", AMQPValue::LongString("stream".into()))])));
+    // Classic: a quorum queue that never held a message does not come back after a crash of RabbitMQ 3.10.
+    queues.push((WORKERS.to_owned(), FieldTable::default()));
     for (name, arguments) in queues {
         on_channel(connection, async |channel| {
             let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
@@ -67,7 +72,13 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
         }
         bindings.extend(FOREIGN_KEYS.map(|key| (layout.queue(0), EVENTS, key.to_owned())));
         bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
-        bindings.push((CALLS_LOG.to_owned(), CALLS, "#".to_owned()));
+        // What other programs publish goes to the newest generation only.
+        for generation in 1..layout.generation {
+            let former = Layout { generation, parts: 1 }.queue(0);
+            for key in FOREIGN_KEYS {
+                patiently(channel.queue_unbind(former.as_str().into(), EVENTS.into(), key.into(), FieldTable::default())).await?;
+            }
+        }
         for (queue, exchange, key) in bindings {
             let options = QueueBindOptions::default();
             patiently(channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())).await?;
@@ -82,7 +93,7 @@ fn quorum(single_active: bool) -> FieldTable {
     if single_active { table(&[kind, ("x-single-active-consumer", AMQPValue::Boolean(true))]) } else { table(&[kind]) }
 }
 
-pub(super) fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
+fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in entries {
         table.insert((*name).into(), value.clone());
@@ -108,10 +119,20 @@ fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
     BrokerError::Unavailable(format!("{what}: {text}"))
 }
 
-/// Counts this worker among those there are, as long as its connection lasts.
-pub async fn enlist(connection: &Connection) -> Result<Consumer, BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
-    patiently(channel.basic_consume(WORKERS.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())).await
+/// Counts this worker among those there are, as long as its connection lasts. Where that cannot be done, workers only do not know of each
+/// other, and give nothing up.
+pub async fn enlist(connection: &Connection) -> Option<Consumer> {
+    let consume = async {
+        let channel = patiently(connection.create_channel()).await?;
+        patiently(channel.basic_consume(WORKERS.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())).await
+    };
+    match consume.await {
+        Ok(consumer) => Some(consumer),
+        Err(error) => {
+            tracing::warn!(%error, "workers cannot be counted; partitions stay where they are");
+            None
+        }
+    }
 }
 
 /// How many workers there are.

@@ -1,0 +1,273 @@
+//! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, a full queue drained with all
+//! effects beside a consumer that does the least, and how long a ring takes from the phone to a page.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
+use cordboard::adapter::rabbit::{BrokerAddress, Layout, Publisher, declare};
+use cordboard::port::intake::Backlog;
+use cordboard::port::sign::Sign;
+use cordboard::simulate::Fleet;
+use cordboard::wire::message::Message;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel};
+use sqlx::{Connection, PgConnection};
+use support::cluster::Cluster;
+use support::servers::Servers;
+use support::service::Service;
+use tokio_util::sync::CancellationToken;
+
+const SITES: usize = 20;
+const WINDOW: usize = 1_024;
+const BATCH: usize = 256;
+const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
+
+/// Requests of many sites, as an ingress writes them into its journal.
+fn traffic(events: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for seed in 0..SITES {
+        let fleet = Fleet { seed: seed as u64 + 1, phones: 300, calls_per_second: 10.0, duration: Duration::from_mins(20) };
+        let mut messages = support::fleet::messages(&fleet);
+        messages.retain(|message| matches!(message, Message::Report(_)));
+        for (number, message) in messages.iter_mut().enumerate() {
+            if let Message::Report(envelope) = message {
+                envelope.site = format!("site-{seed}");
+                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40) ^ number as u128);
+            }
+        }
+        all.push(messages.into_iter().take(events / SITES).collect::<Vec<_>>());
+    }
+    // As they come in: every site a little.
+    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
+    let mut mixed = Vec::new();
+    for place in 0..longest {
+        mixed.extend(all.iter().filter_map(|of_site| of_site.get(place)).map(Message::encode));
+    }
+    mixed
+}
+
+async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
+    for some in messages.chunks(4_096) {
+        for kept in join_all(some.iter().map(|message| journal.append(message.clone()))).await {
+            kept.unwrap();
+        }
+    }
+}
+
+/// The journal to the queues, confirmed.
+async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30 }).unwrap();
+    fill(&journal, messages).await;
+    let backlog = JournalBacklog::new(&journal);
+    let publisher = Publisher::new(broker.parse().unwrap(), LAYOUT, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));
+    let stop = CancellationToken::new();
+    let began = Instant::now();
+    let publishing = tokio::spawn(publisher.run(stop.clone(), stop.clone()));
+    while backlog.depth() > 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let took = began.elapsed();
+    stop.cancel();
+    publishing.await.unwrap();
+    took
+}
+
+async fn channel(broker: &str) -> Channel {
+    let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    // It lives as long as the benchmark.
+    std::mem::forget(connection);
+    channel
+}
+
+async fn quorum(channel: &Channel, name: &str) {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), options, arguments).await.unwrap();
+}
+
+/// The same messages with nothing around: one queue, the same window.
+async fn bare_publish(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Duration {
+    let channel = channel(broker).await;
+    quorum(&channel, queue).await;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let began = Instant::now();
+    let mut window = VecDeque::new();
+    for message in messages {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        window.push_back(channel.basic_publish("".into(), queue.into(), options, message, properties).await.unwrap());
+        if window.len() >= WINDOW {
+            assert!(window.pop_front().unwrap().await.unwrap().is_ack());
+        }
+    }
+    for confirm in window {
+        assert!(confirm.await.unwrap().is_ack());
+    }
+    began.elapsed()
+}
+
+/// A consumer that does the least one could: one claim in Redis and one row for each message, one transaction and one acknowledgement for each batch.
+async fn bare_drain(broker: &str, queue: &str, database: &str, redis: &str, messages: usize) -> Duration {
+    let mut sql = PgConnection::connect(database).await.unwrap();
+    sqlx::query("CREATE TABLE bare (id bigserial PRIMARY KEY, body text NOT NULL)").execute(&mut sql).await.unwrap();
+    let client = deadpool_redis::redis::Client::open(redis).unwrap();
+    let mut live = client.get_multiplexed_async_connection().await.unwrap();
+    let channel = channel(broker).await;
+    channel.basic_qos(2_048, BasicQosOptions::default()).await.unwrap();
+    let mut consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await.unwrap();
+    let began = Instant::now();
+    let mut done = 0;
+    while done < messages {
+        let mut batch = vec![consumer.next().await.unwrap().unwrap()];
+        while batch.len() < BATCH.min(messages - done) {
+            batch.push(consumer.next().await.unwrap().unwrap());
+        }
+        let mut pipeline = deadpool_redis::redis::Pipeline::new();
+        for delivery in &batch {
+            pipeline
+                .cmd("EVAL")
+                .arg("return redis.call('SET', KEYS[1], 1, 'NX', 'EX', 60)")
+                .arg(1)
+                .arg(format!("claim:{}", delivery.delivery_tag));
+        }
+        pipeline.query_async::<()>(&mut live).await.unwrap();
+        let bodies: Vec<&str> = batch.iter().map(|delivery| std::str::from_utf8(&delivery.data).unwrap()).collect();
+        sqlx::query("INSERT INTO bare (body) SELECT * FROM unnest($1::text[])").bind(bodies).execute(&mut sql).await.unwrap();
+        channel.basic_ack(batch.last().unwrap().delivery_tag, BasicAckOptions { multiple: true }).await.unwrap();
+        done += batch.len();
+    }
+    began.elapsed()
+}
+
+fn drain(cluster: &Cluster, messages: usize) -> (Duration, i64) {
+    let began = Instant::now();
+    let worker = cluster.start("worker", "worker");
+    while worker.metric("cordboard_worker_stored_total") < i64::try_from(messages).unwrap() {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let took = began.elapsed();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+    worker.stop();
+    (took, peak / 1_024)
+}
+
+/// Rings at a steady rate, each on time whatever became of the one before; how long until a page hears of them.
+fn latency(service: &Service, per_second: u32, seconds: u32) -> (Duration, Duration) {
+    let mut events = service.watch(None);
+    let total = per_second * seconds;
+    let (phones, began) = (service.phones, Instant::now());
+    let sending = std::thread::spawn(move || send(phones, per_second, total, began));
+    let mut heard: HashMap<String, Instant> = HashMap::new();
+    while heard.len() < total as usize {
+        let (_, told) = events.until("call.started");
+        heard.insert(told["call_id"].as_str().unwrap().to_owned(), Instant::now());
+    }
+    let due: Vec<(String, Instant)> = sending.join().unwrap();
+    let mut waits: Vec<Duration> = due.iter().map(|(id, due)| heard[id].duration_since(*due)).collect();
+    waits.sort();
+    (waits[waits.len() / 2], waits[waits.len() * 99 / 100])
+}
+
+fn send(phones: SocketAddr, per_second: u32, total: u32, began: Instant) -> Vec<(String, Instant)> {
+    const CONNECTIONS: u32 = 16;
+    let connections = (0..CONNECTIONS).map(|first| {
+        std::thread::spawn(move || {
+            let mut socket = BufReader::new(TcpStream::connect(phones).unwrap());
+            socket.get_ref().set_nodelay(true).unwrap();
+            let mut sent = Vec::new();
+            for ring in (first..total).step_by(CONNECTIONS as usize) {
+                let due = began + Duration::from_millis(200) + Duration::from_secs(1) * ring / per_second;
+                std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
+                let run = began.elapsed().as_nanos();
+                let target = format!("/gs/cti/incoming?mac=000b82{:06x}&local=2&remote=+49{per_second}{ring:06}&c={run}", ring % 4_000);
+                write!(socket.get_mut(), "GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+                sent.push((answer(&mut socket), due));
+            }
+            sent
+        })
+    });
+    let connections: Vec<_> = connections.collect();
+    connections.into_iter().flat_map(|connection| connection.join().unwrap()).collect()
+}
+
+fn answer(socket: &mut BufReader<TcpStream>) -> String {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        socket.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    std::io::Read::read_exact(socket, &mut body).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()
+}
+
+fn main() {
+    let events = std::env::args().find_map(|word| word.strip_prefix("events=")?.parse().ok()).unwrap_or(200_000);
+    let servers = Servers::start(&[]);
+    let cluster = Cluster::on(&servers.urls);
+    let messages = Arc::new(traffic(events));
+    let rate = |took: Duration| messages.len() as f64 / took.as_secs_f64();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+
+    let (ours, bare) = runtime.block_on(async {
+        let connection = cluster.broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+        declare(&connection, LAYOUT).await.unwrap();
+        let bare = bare_publish(&cluster.broker, "bare", &messages).await;
+        (publish(&cluster.broker, &messages).await, bare)
+    });
+    println!(
+        "publish, confirmed       ours {:>7.0}/s   bare {:>7.0}/s   {:.2}",
+        rate(ours),
+        rate(bare),
+        bare.as_secs_f64() / ours.as_secs_f64()
+    );
+
+    let least = runtime.block_on(bare_drain(&cluster.broker, "bare", &cluster.database, &cluster.urls.redis, messages.len()));
+    let (took, peak) = drain(&cluster, messages.len());
+    let ratio = least.as_secs_f64() / took.as_secs_f64();
+    println!(
+        "drain of {:>7} events  ours {:>7.0}/s   bare {:>7.0}/s   {ratio:.2}   worker {peak} MiB",
+        messages.len(),
+        rate(took),
+        rate(least)
+    );
+    println!(
+        "calls {}, participants {}",
+        cluster.count("SELECT count(*) FROM call_logs"),
+        cluster.count("SELECT count(*) FROM call_participants")
+    );
+
+    println!("ring to page   per second   p50      p99");
+    let service = cluster.start("all", "ingress,worker,gateway");
+    let _warm = latency(&service, 50, 2);
+    for per_second in [100, 500, 1_000] {
+        let (p50, p99) = latency(&service, per_second, 10);
+        println!("               {per_second:>10}   {:>5.1} ms {:>5.1} ms", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3);
+    }
+    service.stop();
+}

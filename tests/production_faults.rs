@@ -1,0 +1,302 @@
+//! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes no record. Each test has servers of its own.
+//! The phones keep their own books, and the tables are checked with plain SQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use support::cluster::Cluster;
+use support::ledger::block_on;
+use support::load::Load;
+use support::proxy::{Proxy, server_of};
+use support::servers::Servers;
+use support::service::Service;
+
+/// A little of everything passes in this many requests.
+const SOME: usize = 150;
+
+/// One at a time: each of them needs the machine.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Scene {
+    servers: Servers,
+    cluster: Cluster,
+    ingresses: Vec<Service>,
+    load: Option<Load>,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let servers = Servers::start(&[]);
+        let cluster = Cluster::on(&servers.urls);
+        cluster.audit();
+        Scene { servers, cluster, ingresses: Vec::new(), load: None }
+    }
+
+    /// Two ingresses, and phones that report to both.
+    fn report(&mut self) {
+        self.ingresses = ["ingress-a", "ingress-b"].map(|name| self.cluster.start(name, "ingress")).into();
+        let phones: Vec<_> = self.ingresses.iter().map(|ingress| ingress.phones).collect();
+        self.load = Some(Load::start(&phones));
+    }
+
+    fn worker(&self, name: &str) -> Service {
+        self.cluster.start(name, "worker")
+    }
+
+    fn more(&self) {
+        self.load.as_ref().unwrap().more(SOME);
+    }
+
+    fn execute(&self, sql: &'static str) {
+        block_on(async { sqlx::query(sql).execute(&mut PgConnection::connect(&self.cluster.database).await.unwrap()).await.unwrap() });
+    }
+
+    /// The phones fall silent; everything they said is stored, and nothing else.
+    fn end(mut self, workers: Vec<Service>) {
+        self.more();
+        let sent = self.load.take().unwrap().end();
+        self.cluster.check(&sent);
+        for service in self.ingresses.drain(..).chain(workers) {
+            service.stop();
+        }
+    }
+}
+
+/// Reads the readiness until a part of it is well, or is not.
+fn until_well(service: &Service, part: &str, well: bool) {
+    while (told(service)[part] == "ok") != well {}
+}
+
+fn told(service: &Service) -> Value {
+    serde_json::from_str(&Service::get(service.operations, "/readyz").1).unwrap()
+}
+
+#[test]
+fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let wire = Proxy::to(server_of(&scene.cluster.broker));
+    let direct = scene.cluster.broker.clone();
+    scene.cluster.set("BROKER__URL", &wire.url(&direct));
+    let workers = vec![scene.worker("a"), scene.worker("b")];
+    scene.report();
+    scene.more();
+    // Killed, twice in a row, with a backlog in its queues and in the journals.
+    for _ in 0..2 {
+        scene.servers.order("kill rabbitmq");
+        scene.more();
+        until_well(&scene.ingresses[0], "publisher", false);
+        assert_eq!(told(&scene.ingresses[0])["status"], "degraded", "phones are served all the same");
+        until_well(&workers[0], "consumer", false);
+        assert_eq!(Service::get(workers[0].operations, "/readyz").0, 503, "a worker without a broker is of no use");
+        scene.servers.order("start rabbitmq");
+        scene.more();
+    }
+    until_well(&scene.ingresses[0], "publisher", true);
+    // Frozen: nobody is told, heartbeats stay out.
+    scene.servers.order("freeze rabbitmq");
+    scene.more();
+    until_well(&scene.ingresses[0], "publisher", false);
+    scene.servers.order("thaw rabbitmq");
+    until_well(&scene.ingresses[0], "publisher", true);
+    // Short of memory: it takes nothing, and says so.
+    scene.servers.order("ctl set_vm_memory_high_watermark 0.00001");
+    until_well(&scene.ingresses[0], "publisher", false);
+    scene.more();
+    scene.servers.order("ctl set_vm_memory_high_watermark 0.4");
+    until_well(&scene.ingresses[0], "publisher", true);
+    // Our permissions are gone, and come back.
+    let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
+    scene.servers.order(&format!("ctl clear_permissions -p {vhost} guest"));
+    wire.cut();
+    until_well(&scene.ingresses[0], "publisher", false);
+    until_well(&workers[0], "consumer", false);
+    scene.more();
+    scene.servers.order(&format!("ctl set_permissions -p {vhost} guest .* .* .*"));
+    until_well(&scene.ingresses[0], "publisher", true);
+    until_well(&workers[0], "consumer", true);
+    scene.end(workers);
+}
+
+#[test]
+fn queues_that_are_deleted_under_us_are_declared_again() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let workers = vec![scene.worker("a")];
+    scene.report();
+    scene.more();
+    let before = scene.load.take().unwrap().end();
+    scene.cluster.check(&before);
+    // Empty queues: what is in a queue that somebody deletes is lost with it.
+    let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
+    for queue in ["grandstream-queue.p00", "grandstream-queue.p01", "grandstream-queue.p02", "grandstream-queue.p03"] {
+        scene.servers.order(&format!("ctl delete_queue -p {vhost} {queue}"));
+    }
+    let id = scene.ingresses[0].send("/gs/cti/incoming?mac=000b82ffffff&local=299&remote=+499999&c=x").unwrap();
+    scene.ingresses[0].send("/gs/cti/missed?mac=000b82ffffff&local=299&remote=+499999&c=x").unwrap();
+    assert!(!id.is_empty());
+    scene.cluster.settled(before.accepted.len() + 2);
+    for service in scene.ingresses.drain(..).chain(workers) {
+        service.stop();
+    }
+}
+
+#[test]
+fn workers_that_are_killed_restarted_or_frozen_change_no_record() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let mut workers = vec![scene.worker("a"), scene.worker("b"), scene.worker("c")];
+    scene.report();
+    scene.more();
+    // Killed at any moment, and restarted in turn, while events come in.
+    for round in 0..6 {
+        let worker = workers.remove(0);
+        let end = if round % 2 == 0 { Service::kill } else { Service::stop };
+        end(worker);
+        scene.more();
+        workers.push(scene.worker(&format!("next-{round}")));
+    }
+    // Frozen while it owns partitions, until others have taken them over; then it goes on as if nothing had happened.
+    let taken = "SELECT sum(epoch)::bigint FROM partition_owner";
+    workers[0].freeze();
+    workers[1].freeze();
+    let before = scene.cluster.count(taken);
+    while scene.cluster.count(taken) == before {
+        scene.more();
+    }
+    workers[0].thaw();
+    workers[1].thaw();
+    scene.more();
+    scene.end(workers);
+}
+
+#[test]
+fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    // Between the workers and the database is a wire that can be cut.
+    let wire = Proxy::to(server_of(&scene.cluster.database));
+    let direct = scene.cluster.database.clone();
+    scene.cluster.set("DATABASE__URL", &wire.url(&direct));
+    let workers = vec![scene.worker("a"), scene.worker("b")];
+    scene.cluster.set("DATABASE__URL", &direct);
+    scene.report();
+    scene.more();
+    for _ in 0..2 {
+        scene.servers.order("kill postgres");
+        scene.more();
+        until_well(&workers[0], "database", false);
+        scene.servers.order("start postgres");
+        until_well(&workers[0], "database", true);
+        scene.more();
+    }
+    // Connections that end at any moment: what became of a commit nobody knows.
+    for _ in 0..40 {
+        scene.load.as_ref().unwrap().more(7);
+        wire.cut();
+    }
+    // The server ends them itself.
+    scene.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cordboard%'");
+    scene.more();
+    // It says nothing for a while.
+    wire.silence();
+    scene.more();
+    until_well(&workers[0], "database", false);
+    wire.speak();
+    until_well(&workers[0], "database", true);
+    // Somebody holds the tables: statements wait, give up, and are asked again.
+    block_on(async {
+        let mut holder = PgConnection::connect(&direct).await.unwrap();
+        let mut transaction = holder.begin().await.unwrap();
+        sqlx::query("LOCK TABLE call_logs IN ACCESS EXCLUSIVE MODE").execute(&mut *transaction).await.unwrap();
+        scene.more();
+        until_well(&workers[0], "database", false);
+        transaction.rollback().await.unwrap();
+    });
+    // It takes no writes.
+    scene.execute("ALTER ROLE postgres SET default_transaction_read_only = on");
+    scene.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cordboard%'");
+    scene.more();
+    block_on(async {
+        let mut connection = PgConnection::connect(&direct).await.unwrap();
+        sqlx::query("SET default_transaction_read_only = off").execute(&mut connection).await.unwrap();
+        sqlx::query("ALTER ROLE postgres RESET default_transaction_read_only").execute(&mut connection).await.unwrap();
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cordboard%'")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    });
+    scene.end(workers);
+}
+
+#[test]
+fn a_live_view_that_is_flushed_killed_frozen_or_full_changes_no_record() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let workers = vec![scene.worker("a"), scene.worker("b")];
+    scene.report();
+    scene.more();
+    let client = deadpool_redis::redis::Client::open(&*scene.servers.urls.redis).unwrap();
+    let ask = |command: &[&str]| {
+        let (name, arguments) = command.split_first().unwrap();
+        block_on(async {
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            deadpool_redis::redis::cmd(name).arg(arguments).query_async::<()>(&mut connection).await.unwrap();
+        });
+    };
+    for _ in 0..3 {
+        ask(&["FLUSHALL"]);
+        scene.more();
+    }
+    ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    scene.more();
+    ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    scene.servers.order("kill redis");
+    scene.more();
+    until_well(&workers[0], "live view", false);
+    assert_eq!(Service::get(workers[0].operations, "/readyz").0, 200, "nothing waits for it");
+    scene.servers.order("wipe redis");
+    scene.servers.order("start redis");
+    until_well(&workers[0], "live view", true);
+    scene.servers.order("freeze redis");
+    scene.more();
+    scene.servers.order("thaw redis");
+    scene.end(workers);
+}
+
+#[test]
+fn an_ingress_that_is_cut_off_is_not_waited_for_and_what_it_brings_late_corrects_the_records() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let workers = vec![scene.worker("a")];
+    let wire = Proxy::to(server_of(&scene.cluster.broker));
+    let direct = scene.cluster.broker.clone();
+    scene.cluster.set("BROKER__URL", &wire.url(&direct));
+    let far = scene.cluster.start("far", "ingress");
+    scene.cluster.set("BROKER__URL", &direct);
+    let near = scene.cluster.start("near", "ingress");
+    let load = Load::start(&[far.phones, near.phones]);
+    load.more(SOME);
+    wire.silence();
+    load.more(SOME);
+    until_well(&far, "publisher", false);
+    load.more(SOME);
+    wire.speak();
+    until_well(&far, "publisher", true);
+    for _ in 0..20 {
+        load.more(5);
+        wire.cut();
+    }
+    let sent = load.end();
+    scene.cluster.check(&sent);
+    for service in [far, near].into_iter().chain(workers) {
+        service.stop();
+    }
+}

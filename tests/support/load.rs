@@ -1,0 +1,188 @@
+//! Phones that report as much as they are told to, and keep books of their own: what was accepted, and what each call must have become. The
+//! check of the database is plain SQL, and knows nothing of how the program decides.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+use sqlx::{Connection, PgConnection};
+
+use super::cluster::Cluster;
+use super::ledger::block_on;
+use super::service::Service;
+
+/// What must be true of the tables, whatever happened. Each counts what is wrong.
+const WRONG: [(&str, &str); 9] = [
+    (
+        "numbers with more or fewer calls than one",
+        "SELECT count(*) FROM (SELECT remote FROM call_events GROUP BY remote) f
+        WHERE (SELECT count(*) FROM call_logs WHERE from_number = remote) <> 1",
+    ),
+    ("calls that nobody made", "SELECT count(*) FROM call_logs WHERE from_number NOT IN (SELECT remote FROM call_events)"),
+    (
+        "answers that became something else",
+        "SELECT count(*) FROM (SELECT remote FROM call_events WHERE event = 'answered' GROUP BY remote) f
+        JOIN call_logs ON from_number = remote WHERE outcome IS DISTINCT FROM 'answered' OR answered_by IS NULL",
+    ),
+    (
+        "unanswered calls that are not missed",
+        "SELECT count(*) FROM call_logs WHERE outcome IS DISTINCT FROM 'missed'
+        AND from_number NOT IN (SELECT remote FROM call_events WHERE event = 'answered')",
+    ),
+    (
+        "missed calls without their row, or with one too many",
+        "SELECT count(*) FROM call_logs l
+        WHERE (outcome = 'missed') <> (SELECT count(*) = 1 FROM missed_call_logs m WHERE m.call_id = l.call_id AND NOT retracted)",
+    ),
+    ("missed calls that were announced and taken back", "SELECT count(*) FROM missed_call_logs WHERE retracted"),
+    (
+        "statistics that are not what the logs say",
+        "SELECT abs((SELECT coalesce(sum(calls), 0) FROM call_stats) - (SELECT count(*) FROM call_logs))::bigint
+        + abs((SELECT coalesce(sum(answered), 0) FROM call_stats) - (SELECT count(*) FROM call_logs WHERE outcome = 'answered'))::bigint
+        + abs((SELECT coalesce(sum(missed), 0) FROM call_stats) - (SELECT count(*) FROM call_logs WHERE outcome = 'missed'))::bigint",
+    ),
+    (
+        "commits of an owner that had been replaced",
+        "SELECT count(*) FROM commit_audit a JOIN commit_audit b ON a.part = b.part AND a.id < b.id AND a.epoch > b.epoch",
+    ),
+    ("messages set aside", "SELECT count(*) FROM dead_events"),
+];
+
+/// Every commit leaves a line in the order in which it became true.
+const AUDIT: [&str; 3] = [
+    "CREATE TABLE commit_audit (id bigserial PRIMARY KEY, part integer NOT NULL, epoch bigint NOT NULL, commit_no bigint NOT NULL)",
+    "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO commit_audit (part, epoch, commit_no) VALUES (NEW.part, NEW.epoch, NEW.commit_no); RETURN NEW; END $$",
+    "CREATE TRIGGER audit AFTER UPDATE OF commit_no ON partition_owner FOR EACH ROW EXECUTE FUNCTION audit()",
+];
+
+/// Phones at work.
+pub struct Load {
+    pace: Arc<Pace>,
+    phones: Vec<JoinHandle<(Vec<String>, usize)>>,
+}
+
+/// How much may be sent, and has been.
+#[derive(Default)]
+struct Pace {
+    counts: Mutex<Counts>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Counts {
+    allowed: usize,
+    sent: usize,
+    stop: bool,
+}
+
+impl Pace {
+    /// Waits until something more may be sent. Returns whether to go on at all.
+    fn may_send(&self) -> bool {
+        let counts = self.counts.lock().unwrap();
+        let counts = self.changed.wait_while(counts, |counts| !counts.stop && counts.sent >= counts.allowed).unwrap();
+        !counts.stop
+    }
+
+    fn sent(&self) {
+        self.counts.lock().unwrap().sent += 1;
+        self.changed.notify_all();
+    }
+}
+
+/// What came of it.
+pub struct Sent {
+    pub accepted: Vec<String>,
+    /// Requests that were answered with anything but 200.
+    pub refused: usize,
+}
+
+impl Load {
+    /// One phone for each address, each calling from numbers of its own.
+    pub fn start(ingresses: &[SocketAddr]) -> Load {
+        let pace = Arc::<Pace>::default();
+        let phones = ingresses.iter().enumerate().map(|(phone, address)| {
+            let (pace, address) = (Arc::clone(&pace), *address);
+            std::thread::spawn(move || play(phone, address, &pace))
+        });
+        Load { phones: phones.collect(), pace }
+    }
+
+    /// Lets so many more requests be sent, and waits until they are answered.
+    pub fn more(&self, requests: usize) {
+        let mut counts = self.pace.counts.lock().unwrap();
+        counts.allowed = counts.sent + requests;
+        let until = counts.allowed;
+        self.pace.changed.notify_all();
+        let _counts = self.pace.changed.wait_while(counts, |counts| counts.sent < until).unwrap();
+    }
+
+    pub fn end(self) -> Sent {
+        self.pace.counts.lock().unwrap().stop = true;
+        self.pace.changed.notify_all();
+        let mut all = Sent { accepted: Vec::new(), refused: 0 };
+        for phone in self.phones {
+            let (accepted, refused) = phone.join().unwrap();
+            all.accepted.extend(accepted);
+            all.refused += refused;
+        }
+        all
+    }
+}
+
+fn play(phone: usize, address: SocketAddr, pace: &Pace) -> (Vec<String>, usize) {
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    let mut calls = 0..;
+    while pace.may_send() {
+        let Some(call) = calls.next() else { break };
+        let events: &[&str] = if call % 3 == 0 { &["incoming", "missed"] } else { &["incoming", "answered", "hangup"] };
+        for event in events {
+            // One number for one call.
+            let target = format!(
+                "/gs/cti/{event}?mac=000b8200{phone:02}{:02}&local=2{:02}&remote=+49{phone}{call:07}&c={call}",
+                call % 20,
+                call % 20
+            );
+            let (status, body) = Service::get(address, &target);
+            pace.sent();
+            match status {
+                200 => accepted.push(serde_json::from_str::<serde_json::Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()),
+                _ => refused += 1,
+            }
+        }
+    }
+    (accepted, refused)
+}
+
+impl Cluster {
+    /// From now on every commit is written down.
+    pub fn audit(&self) {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.database).await.unwrap();
+            for sql in AUDIT {
+                sqlx::query(sql).execute(&mut connection).await.unwrap();
+            }
+        });
+    }
+
+    /// Waits until everything accepted is stored and decided, and checks all of it.
+    pub fn check(&self, sent: &Sent) {
+        assert_eq!(sent.refused, 0, "every request is answered with 200, whatever is away");
+        self.settled(sent.accepted.len());
+        self.until("SELECT count(*) FROM call_logs WHERE outcome IS NULL", 0);
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.database).await.unwrap();
+            let mut stored: Vec<String> =
+                sqlx::query_scalar("SELECT event_id::text FROM call_events").fetch_all(&mut connection).await.unwrap();
+            let mut accepted = sent.accepted.clone();
+            stored.sort();
+            accepted.sort();
+            assert!(stored == accepted, "{} stored, {} accepted", stored.len(), accepted.len());
+            for (what, sql) in WRONG {
+                let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+                assert_eq!(wrong, 0, "{what}");
+            }
+        });
+        assert_eq!(self.told(&["rebuild", "--diff"]), "");
+    }
+}
