@@ -1,5 +1,5 @@
-//! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, a full queue drained with all
-//! effects beside a consumer that does the least, and how long a ring takes from the phone to a page.
+//! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, and a full queue drained with
+//! all effects beside a consumer that does the least.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
@@ -7,9 +7,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +27,6 @@ use lapin::{BasicProperties, Channel};
 use sqlx::{Connection, PgConnection};
 use support::cluster::Cluster;
 use support::servers::Servers;
-use support::service::Service;
 use tokio_util::sync::CancellationToken;
 
 const SITES: usize = 20;
@@ -44,10 +41,10 @@ fn traffic(events: usize) -> Vec<Vec<u8>> {
         let fleet = Fleet { seed: seed as u64 + 1, phones: 300, calls_per_second: 10.0, duration: Duration::from_mins(20) };
         let mut messages = support::fleet::messages(&fleet);
         messages.retain(|message| matches!(message, Message::Report(_)));
-        for (number, message) in messages.iter_mut().enumerate() {
+        for message in &mut messages {
             if let Message::Report(envelope) = message {
                 envelope.site = format!("site-{seed}");
-                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40) ^ number as u128);
+                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40));
             }
         }
         all.push(messages.into_iter().take(events / SITES).collect::<Vec<_>>());
@@ -79,8 +76,9 @@ async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
     let stop = CancellationToken::new();
     let began = Instant::now();
     let publishing = tokio::spawn(publisher.run(stop.clone(), stop.clone()));
+    let mut looks = tokio::time::interval(Duration::from_millis(2));
     while backlog.depth() > 0 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        looks.tick().await;
     }
     let took = began.elapsed();
     stop.cancel();
@@ -170,62 +168,6 @@ fn drain(cluster: &Cluster, messages: usize) -> (Duration, i64) {
     (took, peak / 1_024)
 }
 
-/// Rings at a steady rate, each on time whatever became of the one before; how long until a page hears of them.
-fn latency(service: &Service, per_second: u32, seconds: u32) -> (Duration, Duration) {
-    let mut events = service.watch(None);
-    let total = per_second * seconds;
-    let (phones, began) = (service.phones, Instant::now());
-    let sending = std::thread::spawn(move || send(phones, per_second, total, began));
-    let mut heard: HashMap<String, Instant> = HashMap::new();
-    while heard.len() < total as usize {
-        let (_, told) = events.until("call.started");
-        heard.insert(told["call_id"].as_str().unwrap().to_owned(), Instant::now());
-    }
-    let due: Vec<(String, Instant)> = sending.join().unwrap();
-    let mut waits: Vec<Duration> = due.iter().map(|(id, due)| heard[id].duration_since(*due)).collect();
-    waits.sort();
-    (waits[waits.len() / 2], waits[waits.len() * 99 / 100])
-}
-
-fn send(phones: SocketAddr, per_second: u32, total: u32, began: Instant) -> Vec<(String, Instant)> {
-    const CONNECTIONS: u32 = 16;
-    let connections = (0..CONNECTIONS).map(|first| {
-        std::thread::spawn(move || {
-            let mut socket = BufReader::new(TcpStream::connect(phones).unwrap());
-            socket.get_ref().set_nodelay(true).unwrap();
-            let mut sent = Vec::new();
-            for ring in (first..total).step_by(CONNECTIONS as usize) {
-                let due = began + Duration::from_millis(200) + Duration::from_secs(1) * ring / per_second;
-                std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
-                let run = began.elapsed().as_nanos();
-                let target = format!("/gs/cti/incoming?mac=000b82{:06x}&local=2&remote=+49{per_second}{ring:06}&c={run}", ring % 4_000);
-                write!(socket.get_mut(), "GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-                sent.push((answer(&mut socket), due));
-            }
-            sent
-        })
-    });
-    let connections: Vec<_> = connections.collect();
-    connections.into_iter().flat_map(|connection| connection.join().unwrap()).collect()
-}
-
-fn answer(socket: &mut BufReader<TcpStream>) -> String {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        socket.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    std::io::Read::read_exact(socket, &mut body).unwrap();
-    serde_json::from_slice::<serde_json::Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()
-}
-
 fn main() {
     let events = std::env::args().find_map(|word| word.strip_prefix("events=")?.parse().ok()).unwrap_or(200_000);
     let servers = Servers::start(&[]);
@@ -261,13 +203,4 @@ fn main() {
         cluster.count("SELECT count(*) FROM call_logs"),
         cluster.count("SELECT count(*) FROM call_participants")
     );
-
-    println!("ring to page   per second   p50      p99");
-    let service = cluster.start("all", "ingress,worker,gateway");
-    let _warm = latency(&service, 50, 2);
-    for per_second in [100, 500, 1_000] {
-        let (p50, p99) = latency(&service, per_second, 10);
-        println!("               {per_second:>10}   {:>5.1} ms {:>5.1} ms", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3);
-    }
-    service.stop();
 }

@@ -33,7 +33,10 @@ const COUNTERS: [(&str, &str); 21] = [
     ("cordboard_live_failures_total", "Times the live view did not answer in time, or at all."),
     ("cordboard_live_refused_total", "Commands that the live view refused: keys of another type, no memory, no permission."),
     ("cordboard_live_restored_total", "Times everything a partition shows was shown again."),
-    ("cordboard_broker_news_late_total", "Times news had to wait in the database because the broker took none."),
+    (
+        "cordboard_broker_news_late_total",
+        "News that wait in the database until their partition is taken over again, because the broker took none.",
+    ),
 ];
 
 /// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the accept loop refuse.

@@ -75,13 +75,17 @@ impl PostgresAddress {
         self.0.clone().application_name(name)
     }
 
-    /// Plans are made once, for any values: one that was made for small tables must not turn into a walk through large ones.
+    /// Plans are made once, for any values, and go by the indexes: every statement takes a batch, and a plan that walks through a table because
+    /// it was small once, or because nobody has counted its rows yet, costs more with every call there is.
     fn writing(&self, name: &str) -> PgConnectOptions {
         self.named(name).options([
             ("statement_timeout", "5s"),
             ("lock_timeout", "2s"),
             ("idle_in_transaction_session_timeout", "3s"),
             ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
         ])
     }
 }

@@ -2,7 +2,7 @@
 //! some of it twice, under the same id.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -29,6 +29,8 @@ pub struct Relay {
     part: String,
     queue: mpsc::Sender<Told>,
     relayed: Arc<AtomicU64>,
+    /// Something had to wait in the database: what comes after it waits as well, or it would be taken for told.
+    behind: AtomicBool,
 }
 
 struct Told {
@@ -54,7 +56,7 @@ impl Mouth {
     pub fn of(&self, layout: Layout, part: u32, told: u64, unrelayed: Vec<News>) -> Relay {
         let first = unrelayed.first().map_or(told, |news| news.number.saturating_sub(1));
         let name = format!("g{}.p{part:02}", layout.generation);
-        let relay = Relay { part: name, queue: self.0.clone(), relayed: Arc::new(AtomicU64::new(first)) };
+        let relay = Relay { part: name, queue: self.0.clone(), relayed: Arc::new(AtomicU64::new(first)), behind: AtomicBool::new(false) };
         relay.tell(unrelayed);
         relay
     }
@@ -63,10 +65,15 @@ impl Mouth {
 impl Fanout for Relay {
     fn tell(&self, news: Vec<News>) {
         for one in news {
+            if self.behind.load(Ordering::Acquire) {
+                metrics::counter!("cordboard_broker_news_late_total").increment(1);
+                continue;
+            }
             let told = Told { part: self.part.clone(), news: one, relayed: Arc::clone(&self.relayed) };
             if self.queue.try_send(told).is_err() {
                 metrics::counter!("cordboard_broker_news_late_total").increment(1);
-                return;
+                tracing::error!(part = self.part, "too much waits to be told; the rest is told when the partition is taken over again");
+                self.behind.store(true, Ordering::Release);
             }
         }
     }
