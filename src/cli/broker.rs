@@ -21,7 +21,7 @@ enum Command {
     Apply(Settings),
     /// The queues: messages that wait, and whether somebody reads them
     Status(Settings),
-    /// Put the number of partitions and the generation of the settings in force; `RUNBOOK.md` says when
+    /// Put the number of partitions and the generation of the settings in force; `deploy/RUNBOOK.md` says when
     Adopt(Settings),
 }
 

@@ -61,8 +61,7 @@ pub async fn forward(connection: &Connection, queue: &str, layout: Layout) -> Re
             }
             Err(_) => (format!("call.unreadable.{}", layout.part_name(0)), publisher::properties("unreadable")),
         };
-        let confirm = publisher::send(&channel, &key, properties, &delivery.data).await?;
-        publisher::settled(&patiently(confirm).await?)?;
+        publisher::deliver(&channel, &key, properties, &delivery.data).await?;
         patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
         sent += 1;
     }
@@ -98,8 +97,7 @@ impl DeadQueue {
     /// Sends a message to its partition, with the id it has; returns when it is there.
     pub async fn send(&self, envelope: &Envelope) -> Result<(), BrokerError> {
         let (key, properties) = publisher::address(self.layout, envelope);
-        let sent = publisher::send(&self.channel, &key, properties, &envelope.encode()).await?;
-        publisher::settled(&patiently(sent).await?)
+        publisher::deliver(&self.channel, &key, properties, &envelope.encode()).await
     }
 
     /// Takes a message out of the queue for good.

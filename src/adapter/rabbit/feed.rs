@@ -99,10 +99,7 @@ impl Feed {
     fn tell(&self, known: &mut HashMap<u32, Known>, part: u32, news: News) {
         let known = known.entry(part).or_default();
         let said = said(&news);
-        if news.number <= known.last
-            && known.said.get(&news.number).is_none_or(|before| *before == said)
-            && known.said.contains_key(&news.number)
-        {
+        if news.number <= known.last && known.said.get(&news.number) == Some(&said) {
             return;
         }
         known.last = news.number;

@@ -129,8 +129,7 @@ impl BrokerInbox {
         }
         // Confirmed there before it is settled here: it may arrive twice, and is known then.
         let (key, properties) = publisher::address(self.layout, &envelope);
-        let sent = publisher::send(&self.channel, &key, properties, &message).await?;
-        publisher::settled(&patiently(sent).await?)?;
+        publisher::deliver(&self.channel, &key, properties, &message).await?;
         metrics::counter!("cordboard_broker_forwarded_total").increment(1);
         Ok(None)
     }

@@ -133,7 +133,7 @@ impl Publisher {
         let mut confirms = Vec::with_capacity(1);
         match Message::decode(payload) {
             Ok(Message::Report(envelope)) => {
-                let (key, properties) = self.addressed(&envelope);
+                let (key, properties) = address(self.layout, &envelope);
                 confirms.push(send(channel, &key, properties, payload).await?);
             }
             // The promise stands before nothing less than everything: in every partition.
@@ -149,10 +149,6 @@ impl Publisher {
             }
         }
         Ok(confirms)
-    }
-
-    fn addressed(&self, envelope: &Envelope) -> (String, BasicProperties) {
-        address(self.layout, envelope)
     }
 }
 
@@ -183,14 +179,15 @@ fn tick_properties(tick: &Tick) -> BasicProperties {
     properties("tick").with_timestamp(u64::try_from(tick.at.0.div_euclid(1_000_000)).unwrap_or(0))
 }
 
-pub(super) async fn send(
-    channel: &Channel,
-    key: &str,
-    properties: BasicProperties,
-    payload: &[u8],
-) -> Result<PublisherConfirm, BrokerError> {
+async fn send(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<PublisherConfirm, BrokerError> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     Ok(channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await?)
+}
+
+/// Sends, and returns when the message is in its queue.
+pub(super) async fn deliver(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<(), BrokerError> {
+    let sent = send(channel, key, properties, payload).await?;
+    settled(&patiently(sent).await?)
 }
 
 /// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing until it is free again.

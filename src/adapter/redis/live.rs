@@ -1,9 +1,8 @@
 //! What a worker shows of its partition: written after every commit, a thousand commands at once, never over something newer.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::{Pipeline, Value};
@@ -23,7 +22,7 @@ use crate::domain::time::At;
 use crate::domain::transfer::TransferState;
 use crate::port::ledger::Changes;
 use crate::port::live::LiveView;
-use crate::wire::call_json::{CallJson, direction_name};
+use crate::wire::call_json::CallJson;
 use crate::wire::instant;
 
 /// How often somebody looks whether everything is still there while nothing changes.
@@ -46,7 +45,7 @@ const RELEASE: &str = "if redis.call('HGET', KEYS[1], 'claimed_call_id') == ARGV
 
 /// The live view of one partition.
 pub struct RedisLive {
-    link: std::sync::Arc<Link>,
+    link: Arc<Link>,
     keys: Keys,
     part: String,
     /// Grows with event time: of two writers the one that knows more wins.
@@ -54,12 +53,13 @@ pub struct RedisLive {
     looked: Mutex<Option<Instant>>,
     /// What was shown last of each transfer under way.
     transfers: Mutex<HashMap<String, TransferState>>,
-    lost: AtomicU32,
+    /// Something could not be written: what is shown is not all.
+    lost: AtomicBool,
 }
 
 impl RedisLive {
     #[must_use]
-    pub fn new(link: std::sync::Arc<Link>, prefix: &str, part: &str) -> RedisLive {
+    pub fn new(link: Arc<Link>, prefix: &str, part: &str) -> RedisLive {
         RedisLive {
             link,
             keys: Keys(prefix.to_owned()),
@@ -67,7 +67,7 @@ impl RedisLive {
             version: AtomicI64::new(0),
             looked: Mutex::default(),
             transfers: Mutex::default(),
-            lost: AtomicU32::new(0),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -114,23 +114,23 @@ impl LiveView for RedisLive {
             for news in &changes.news {
                 stream::entry(&mut pipeline, &self.keys, news, STREAM_ENTRIES, STREAM_SECONDS);
             }
-            let commands: Vec<_> = pipeline.cmd_iter().cloned().collect();
+            let commands: Vec<_> = pipeline.cmd_iter().collect();
             let mut was_there = true;
             for (place, some) in commands.chunks(COMMANDS_AT_ONCE).enumerate() {
                 let mut pipeline = Pipeline::new();
                 for command in some {
-                    pipeline.add_command(command.clone());
+                    pipeline.add_command((*command).clone());
                 }
                 let Some(answers) = self.link.run::<Value>(&mut pipeline).await else {
                     // What was to be shown is missing there now.
-                    self.lost.store(1, Ordering::Release);
+                    self.lost.store(true, Ordering::Release);
                     return true;
                 };
                 if place == 0 {
                     was_there = matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil);
                 }
             }
-            was_there && self.lost.load(Ordering::Acquire) == 0
+            was_there && !self.lost.load(Ordering::Acquire)
         })
     }
 
@@ -152,7 +152,7 @@ impl LiveView for RedisLive {
             let mut pipeline = Pipeline::new();
             pipeline.cmd("SET").arg(self.keys.owner(&self.part)).arg(1).arg("EX").arg(OWNER_SECONDS);
             if self.link.run::<Value>(&mut pipeline).await.is_some() {
-                self.lost.store(0, Ordering::Release);
+                self.lost.store(false, Ordering::Release);
                 metrics::counter!("cordboard_live_restored_total").increment(1);
             }
         })
@@ -226,8 +226,7 @@ impl RedisLive {
         } else {
             pipeline.cmd("ZREM").arg(self.keys.live(&self.part)).arg(&id);
         }
-        let direction = if record.direction == Direction::Inbound { "in" } else { outward(record.direction) };
-        set(pipeline, &keys.direction(&id), direction, HOUR_SECONDS);
+        set(pipeline, &keys.direction(&id), direction_word(record.direction), HOUR_SECONDS);
         if let Some(link) = record.links.first() {
             set(pipeline, &keys.parent(&id), &link.call.to_string(), HOUR_SECONDS);
         }
@@ -330,8 +329,13 @@ fn pending(pipeline: &mut Pipeline, keys: &Keys, record: &CallRecord, id: &str) 
     }
 }
 
-fn outward(direction: Direction) -> &'static str {
-    if direction == Direction::Outbound { "out" } else { direction_name(direction) }
+/// The direction in the words of this key.
+fn direction_word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "in",
+        Direction::Outbound => "out",
+        Direction::Internal => "internal",
+    }
 }
 
 /// The parties that are none of ours, as other programs ask for them.
