@@ -91,19 +91,25 @@ impl Embedded {
         let serving = self.people.map(|people| tokio::spawn(http::serve(people, gateway::router(self.gateway), stop.hard.clone())));
         let patience = tokio::spawn(stop.clone().lose_patience());
         let mut phones = self.phones;
-        let worked = tokio::select! {
-            // Asked to stop, the worker may already have read everything and ended.
-            biased;
-            () = stop.soft.cancelled() => None,
-            worked = &mut working => Some(worked),
-            // None of these ends by itself: whoever serves phones must not fall silent unnoticed.
-            _ended = select_all(&mut phones.tasks) => return Err(Failed::Ended("a part of the ingress")),
-        };
+        let mut worked = None;
+        let unasked = stop.unasked(async {
+            tokio::select! {
+                result = &mut working => {
+                    worked = Some(result);
+                    "the worker"
+                }
+                // None of these ends by itself: whoever serves phones must not fall silent unnoticed.
+                _ended = select_all(&mut phones.tasks) => "a part of the ingress",
+            }
+        });
+        let unasked = unasked.await;
+        if let (Some(ended), None) = (unasked, &worked) {
+            return Err(Failed::Ended(ended));
+        }
         stopping();
         stop.soft.cancel();
         // With the last of them gone the journal ends, and the worker with it, when it has read everything.
         phones.end(&stop).await;
-        let asked_to = worked.is_none();
         let worked = if let Some(worked) = worked {
             worked
         } else {
@@ -120,7 +126,7 @@ impl Embedded {
         }
         let _ended = self.operations.await;
         match worked {
-            Ok(Ok(())) if asked_to => Ok(()),
+            Ok(Ok(())) if unasked.is_none() => Ok(()),
             Ok(Ok(())) | Err(_) => Err(Failed::Ended("the worker")),
             Ok(Err(error)) => Err(error.into()),
         }

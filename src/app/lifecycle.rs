@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long the worker may take after the stop to read what was received before it.
@@ -26,6 +27,17 @@ impl Stop {
         self.soft.cancel();
     }
 
+    /// Waits for the end of what does not end by itself, or for the soft stop; `None` when it was asked to end, which it may have been in the very
+    /// moment in which it was looked at.
+    pub(super) async fn unasked<T>(&self, ending: impl Future<Output = T>) -> Option<T> {
+        let ended = tokio::select! {
+            biased;
+            () = self.soft.cancelled() => None,
+            ended = ending => Some(ended),
+        };
+        ended.filter(|_| !self.soft.is_cancelled())
+    }
+
     /// A moment after the hard stop.
     pub(super) async fn grace_is_over(&self) {
         self.hard.cancelled().await;
@@ -45,6 +57,13 @@ impl Stop {
     }
 }
 
+/// Waits for the end of a part. One that has ended may have been waited for already, which can be done only once.
+pub(super) async fn end_of(part: JoinHandle<()>) {
+    if !part.is_finished() {
+        let _ended = part.await;
+    }
+}
+
 pub(super) fn ready() {
     // Without a service manager there is nobody to tell.
     let _told = sd_notify::notify(&[NotifyState::Ready]);
@@ -61,5 +80,29 @@ pub(super) fn watchdog() -> impl Fn() + Send {
         if asked {
             let _told = sd_notify::notify(&[NotifyState::Watchdog]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_ends_because_of_the_stop_was_asked_to() {
+        let stop = Stop::default();
+        assert_eq!(stop.unasked(async { "the worker" }).await, Some("the worker"));
+        let asked_while_it_was_looked_at = async {
+            stop.ask();
+            "the worker"
+        };
+        assert_eq!(stop.unasked(asked_while_it_was_looked_at).await, None);
+        assert_eq!(stop.unasked(std::future::pending::<()>()).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_part_can_be_waited_for_again() {
+        let mut part = tokio::spawn(async {});
+        (&mut part).await.unwrap();
+        end_of(part).await;
     }
 }

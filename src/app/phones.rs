@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::Failed;
-use super::lifecycle::{Stop, watchdog};
+use super::lifecycle::{Stop, end_of, watchdog};
 use super::open::open_journal;
 use super::reload::{Reread, reload};
 use crate::adapter::journal::{ConfirmedIntake, Journal, JournalBacklog, JournalInbox, JournalTail, Opened};
@@ -86,7 +86,7 @@ impl Phones {
     pub(super) async fn end(self, stop: &Stop) {
         for part in self.tasks {
             tokio::select! {
-                _ended = part => {}
+                () = end_of(part) => {}
                 () = stop.hard.cancelled() => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The service with servers: any number of processes, each with the roles it was given. Nothing here waits for a server before it begins;
 //! what is away is asked again, said in health, and its work waits where it is safe.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::lifecycle::{ready, stopping, watchdog};
+use super::lifecycle::{end_of, ready, stopping, watchdog};
 use super::partitions::Partitions;
 use super::phones::{self, Opening, Phones};
 use super::place::Servers;
@@ -137,17 +138,18 @@ impl Production {
         let (mut phones, mut publisher) = (self.phones, self.publisher);
         let alone = phones.is_none();
         let mut workers = self.workers;
-        let ended = tokio::select! {
-            biased;
-            () = stop.soft.cancelled() => None,
-            () = ended(phones.as_mut().map(|phones| &mut phones.tasks[..])) => Some("a part of the ingress"),
-            () = ended(publisher.as_mut().map(std::slice::from_mut)) => Some("the publisher"),
-            () = ended(Some(&mut workers)) => Some("a part of the worker or the gateway"),
-            () = alive(alone) => None,
-        };
+        let unasked = stop.unasked(async {
+            tokio::select! {
+                () = ended(phones.as_mut().map(|phones| &mut phones.tasks[..])) => "a part of the ingress",
+                () = ended(publisher.as_mut().map(std::slice::from_mut)) => "the publisher",
+                () = ended(Some(&mut workers)) => "a part of the worker or the gateway",
+                never = alive(alone) => match never {},
+            }
+        });
+        let unasked = unasked.await;
         stopping();
         stop.soft.cancel();
-        if let Some(ended) = ended {
+        if let Some(ended) = unasked {
             return Err(Failed::Ended(ended));
         }
         if let Some(phones) = phones {
@@ -155,7 +157,7 @@ impl Production {
         }
         let finishing = async {
             for one in workers.into_iter().chain(publisher) {
-                let _ended = one.await;
+                end_of(one).await;
             }
         };
         tokio::select! {
@@ -244,7 +246,7 @@ async fn ended(tasks: Option<&mut [JoinHandle<()>]>) {
 }
 
 /// Tells the service manager that this process works; where phones are served, their promises do.
-async fn alive(alone: bool) {
+async fn alive(alone: bool) -> Infallible {
     if !alone {
         return std::future::pending().await;
     }
