@@ -4,6 +4,7 @@ mod columns;
 mod layout;
 mod letters;
 mod read;
+mod standing;
 mod states;
 mod upkeep;
 mod write;

@@ -1,0 +1,88 @@
+//! Where the last owner of a partition left off.
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::Part;
+use super::write::news;
+use crate::adapter::sql;
+use crate::domain::device::Extension;
+use crate::domain::fact::{EventId, Site};
+use crate::domain::time::At;
+use crate::port::ledger::{LedgerError, Memory, Standing};
+use crate::wire::partition::partition_of;
+
+/// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
+/// part nobody could say which it is.
+const FIRST_THAT_MATTERS: &str = "SELECT mine.site, min(call_logs.started_at)
+ FROM (SELECT site, least((SELECT min(started_at) FROM call_logs AS open WHERE open.site = t.site AND NOT is_final), $2) - $3 AS base FROM unnest($1::text[]) AS t (site)) AS mine
+ JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (NOT is_final OR ended_at >= base)
+ GROUP BY mine.site";
+const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
+ ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, watermark, ticks::text, relayed";
+
+/// Takes the partition over, and says in which epoch.
+pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid, memory: Memory) -> Result<(i64, Standing), LedgerError> {
+    let mut transaction = writer.begin().await?;
+    super::layout::check(&mut transaction, part).await?;
+    let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
+    let taken: (i64, i64, String, i64) =
+        sqlx::query_as(TAKE_OVER).bind(generation).bind(number).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
+    let (epoch, watermark, ticks, relayed) = taken;
+    // Reading back may take longer than any write: what is open after a long outage is a lot.
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
+    let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
+    let mine: Vec<String> =
+        names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| partition_of(&site, part.of) == part.number)).collect();
+    let open: Vec<Uuid> = sqlx::query_scalar("SELECT call_id FROM call_logs WHERE NOT is_final AND site = ANY($1)")
+        .bind(&mine)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let first: Vec<(String, i64)> = sqlx::query_as(FIRST_THAT_MATTERS)
+        .bind(&mine)
+        .bind(watermark.max(0))
+        .bind(memory.links.0)
+        .bind(memory.calls.0)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let (sites, froms): (Vec<String>, Vec<i64>) = first.into_iter().map(|(site, first)| (site, first - sql::BEFORE_OPEN_CALLS_US)).unzip();
+    let messages: Vec<String> = sqlx::query_scalar(
+        "SELECT envelope FROM unnest($1::text[], $2::bigint[]) AS t (site, since) JOIN call_events ON call_events.site = t.site AND received_at >= t.since
+         ORDER BY received_at, event_id",
+    )
+    .bind(&sites)
+    .bind(&froms)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let extensions: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT site, extension, first_report FROM extensions WHERE site = ANY($1) ORDER BY site, extension")
+            .bind(&mine)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices WHERE generation = $1 AND part = $2")
+        .bind(generation)
+        .bind(number)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let unrelayed: Vec<(i64, String, Uuid, String)> = sqlx::query_as(
+        "SELECT number, kind, call_id, data::text FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number",
+    )
+    .bind(generation)
+    .bind(number)
+    .bind(relayed)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
+    let standing = Standing {
+        watermark: (watermark != At::START.0).then_some(At(watermark)),
+        ticks: sql::ticks_of(&ticks)?,
+        messages: messages.into_iter().map(String::into_bytes).collect(),
+        open: open.iter().map(|id| EventId(id.as_u128())).collect(),
+        extensions: extensions.into_iter().filter_map(known).collect(),
+        told: told.cast_unsigned(),
+        unrelayed: unrelayed.into_iter().map(news).collect::<Result<_, _>>()?,
+    };
+    Ok((epoch, standing))
+}
