@@ -4,6 +4,8 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
+#[path = "support/cpu.rs"]
+mod cpu;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -156,6 +158,7 @@ async fn bare_drain(broker: &str, queue: &str, database: &str, redis: &str, mess
 }
 
 fn drain(cluster: &Cluster, messages: usize) -> (Duration, i64) {
+    let before = cpu::used();
     let began = Instant::now();
     let worker = cluster.start("worker", "worker");
     while worker.metric("cordboard_worker_stored_total") < i64::try_from(messages).unwrap() {
@@ -163,6 +166,7 @@ fn drain(cluster: &Cluster, messages: usize) -> (Duration, i64) {
         std::thread::park_timeout(Duration::from_millis(500));
     }
     let took = began.elapsed();
+    println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), messages));
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
     worker.stop();

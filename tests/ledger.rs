@@ -5,11 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cordboard::adapter::postgres::PostgresLedger;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{EventId, Fact, FactKey, Site};
+use cordboard::domain::fact::{EventId, Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
@@ -18,8 +19,9 @@ use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Receiv
 use cordboard::port::letters::Letters;
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
+use cordboard::simulate::Fleet;
 use cordboard::wire::envelope::{BodyForm, Envelope};
-use cordboard::wire::message::IngressId;
+use cordboard::wire::message::{IngressId, Message};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 use support::postgres as server;
@@ -35,6 +37,8 @@ trait Store: Sized {
     async fn open(&self) -> Self::Ledger;
     /// What it keeps of messages that hold no fact.
     async fn dead_messages(&self) -> Vec<Vec<u8>>;
+    /// The rows of calls beside their records, and of the states of those that are not final.
+    async fn rows(&self) -> Vec<String>;
 }
 
 struct Sqlite(tempfile::TempDir);
@@ -54,6 +58,17 @@ impl Store for Sqlite {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.0.path().join("test.db"));
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
         sqlx::query_scalar("SELECT message FROM dead_events").fetch_all(&pool).await.unwrap()
+    }
+
+    async fn rows(&self) -> Vec<String> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.0.path().join("test.db"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let sql = "SELECT json_array('who', call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome) AS line FROM call_participants
+            UNION ALL SELECT json_array('link', call_id, linked_call_id, kind, confidence, reason) FROM call_links
+            UNION ALL SELECT json_array('missed', call_id, extensions, missed_at) FROM missed_call_logs WHERE NOT retracted
+            UNION ALL SELECT json_array('state', call_id, site, direction, status, from_number, to_number, ended_at) FROM call_states
+            ORDER BY line";
+        sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
     }
 }
 
@@ -75,6 +90,16 @@ impl Store for Postgres {
 
     async fn dead_messages(&self) -> Vec<Vec<u8>> {
         vec![server::value(self.0.get().unwrap(), "SELECT message FROM dead_events").await]
+    }
+
+    async fn rows(&self) -> Vec<String> {
+        let sql = "SELECT array_agg(line ORDER BY line) FROM (
+                SELECT json_build_array('who', call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)::text AS line FROM call_participants
+                UNION ALL SELECT json_build_array('link', call_id, linked_call_id, kind, confidence, reason)::text FROM call_links
+                UNION ALL SELECT json_build_array('missed', call_id, extensions, missed_at)::text FROM missed_call_logs WHERE NOT retracted
+                UNION ALL SELECT json_build_array('state', call_id, site, direction, status, from_number, to_number, ended_at)::text FROM call_states
+            ) AS lines";
+        server::value(self.0.get().unwrap(), sql).await
     }
 }
 
@@ -109,6 +134,7 @@ every_ledger! {
     promises_and_attempts_survive_whoever_wrote_them
     other_programs_register_calls_and_join_their_sessions_to_ours
     devices_and_extensions_can_be_looked_up
+    what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once
     filters_and_pages_find_what_is_asked_for
 }
 
@@ -194,8 +220,7 @@ async fn it_knows_which_facts_it_has(store: &impl Store) {
     let ledger = store.open().await;
     ledger.take_over(MEMORY).await.unwrap();
     ledger.commit(&changes(&mut timeline(), two_calls(), At::END)).await.unwrap();
-    let key = |id: u128, second: i64| FactKey { at: At(EPOCH + second * 1_000_000), id: EventId(id) };
-    let asked = [key(3, 5), key(77, 5)];
+    let asked = [two_calls().swap_remove(2), received(77, 5, "/gs/cti/incoming?mac=000b82000001&local=201&remote=1")];
     assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
 }
 
@@ -352,6 +377,38 @@ async fn devices_and_extensions_can_be_looked_up(store: &impl Store) {
     let known: Vec<(&str, i64)> = extensions.iter().map(|known| (known.extension.as_str(), known.first_report)).collect();
     assert_eq!(known, [("201", EPOCH), ("202", EPOCH + 5_000_000)]);
     assert!(ledger.extensions("elsewhere").await.unwrap().is_empty());
+}
+
+async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Store>(_: &S) {
+    let fleet = Fleet { seed: 7, phones: 30, calls_per_second: 0.5, duration: Duration::from_mins(4) };
+    let policy = Policy::default();
+    let read = |message: Message| match message {
+        Message::Report(envelope) => Some(Received { fact: envelope.fact(|_| &policy).unwrap(), message: envelope.encode() }),
+        Message::Tick(_) => None,
+    };
+    let all: Vec<Received> = support::fleet::messages(&fleet).into_iter().filter_map(read).collect();
+    // Where it is stopped, calls are ringing, answered, held and over; afterwards another one goes on.
+    for seen in [all.len() / 3, all.len() / 2, all.len()] {
+        let store = S::new();
+        let (mut ledger, mut slow) = (store.open().await, timeline());
+        ledger.take_over(MEMORY).await.unwrap();
+        let mut decided = At::START;
+        for (number, some) in all[..seen].chunks(7).enumerate() {
+            if number == 20 {
+                ledger = store.open().await;
+                ledger.take_over(MEMORY).await.unwrap();
+            }
+            decided = At(some.last().unwrap().fact.at.0 - 1);
+            ledger.commit(&changes(&mut slow, some.to_vec(), decided)).await.unwrap();
+        }
+        let at_once = S::new();
+        let ledger = at_once.open().await;
+        ledger.take_over(MEMORY).await.unwrap();
+        ledger.commit(&changes(&mut timeline(), all[..seen].to_vec(), decided)).await.unwrap();
+        let expected = at_once.rows().await;
+        assert!(expected.len() > 50 && expected.iter().any(|line| line.contains("state")), "{expected:#?}");
+        assert_eq!(store.rows().await, expected);
+    }
 }
 
 async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {

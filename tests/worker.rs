@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{CallId, EventId, Fact, FactKey, Site};
+use cordboard::domain::fact::{CallId, EventId, Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
@@ -92,7 +92,7 @@ impl Ledger for Failing {
         self.ledger.take_over(memory)
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         if self.roll() == 0 {
             return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
         }
@@ -374,7 +374,7 @@ impl Ledger for Mortal {
         self.0.take_over(memory)
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         self.0.unknown(facts)
     }
 

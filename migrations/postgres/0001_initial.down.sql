@@ -1,3 +1,4 @@
+DROP VIEW shown_states;
 DROP VIEW calls;
 DROP FUNCTION keep_facts(bigint, bigint);
 DROP TABLE facts_kept, notices, partition_layout, partition_owner, dead_events, suspects, api_tokens, transfer_contexts, agents, extensions, devices,

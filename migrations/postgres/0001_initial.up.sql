@@ -19,9 +19,8 @@ CREATE TABLE call_events (
     call_ref    text,
     -- The envelope as it was received, to be read again when we understand more.
     envelope    text NOT NULL,
-    PRIMARY KEY (received_at, event_id)
+    PRIMARY KEY (site, received_at, event_id)
 ) PARTITION BY RANGE (received_at);
-CREATE INDEX call_events_by_site ON call_events (site, received_at);
 CREATE TABLE call_events_other PARTITION OF call_events DEFAULT;
 
 -- One row per call that is not over, in the form other programs know, and per call that other programs registered.
@@ -37,10 +36,13 @@ CREATE TABLE call_states (
     call_metadata json NOT NULL,
     created_at    bigint NOT NULL,
     updated_at    bigint NOT NULL,
-    ended_at      bigint
+    ended_at      bigint,
+    -- The call among our logs, if it is one of ours.
+    our_call      uuid
 ) WITH (fillfactor = 50);
 CREATE INDEX call_states_by_session ON call_states (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX call_states_open ON call_states (created_at) WHERE ended_at IS NULL;
+CREATE INDEX call_states_ours ON call_states (site) WHERE our_call IS NOT NULL;
 
 -- One row per call.
 CREATE TABLE call_logs (
@@ -64,11 +66,11 @@ CREATE TABLE call_logs (
     is_final    boolean NOT NULL,
     -- The whole record as the interfaces show it.
     record      json NOT NULL
--- A call is written several times while it goes on: with room on its page no index has to follow.
+-- A call is written several times while it goes on: with room on its page, and nothing indexed that changes then, no index has to follow.
+-- Which calls are not final, `call_states` knows.
 ) WITH (fillfactor = 70);
 CREATE INDEX call_logs_by_time ON call_logs (started_at DESC, call_id DESC);
 CREATE INDEX call_logs_by_site ON call_logs (site, started_at DESC, call_id DESC);
-CREATE INDEX call_logs_open ON call_logs (site, started_at) WHERE NOT is_final;
 CREATE INDEX call_logs_by_from ON call_logs (from_number, started_at DESC);
 CREATE INDEX call_logs_by_from_e164 ON call_logs (from_e164, started_at DESC) WHERE from_e164 IS NOT NULL;
 CREATE INDEX call_logs_by_to ON call_logs (to_number, started_at DESC);
@@ -131,6 +133,7 @@ CREATE TABLE call_stats (
 CREATE TABLE devices (
     site      text NOT NULL,
     device    text NOT NULL,
+    -- To the minute.
     last_seen bigint NOT NULL,
     state     text,
     PRIMARY KEY (site, device)
@@ -213,7 +216,6 @@ CREATE TABLE notices (
     written    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (generation, part, number)
 );
-CREATE INDEX notices_by_time ON notices (generation, written DESC);
 
 -- Facts from before are gone, and calls from before cannot be rebuilt.
 CREATE TABLE facts_kept (
@@ -275,3 +277,9 @@ CREATE VIEW calls AS
     timestamptz 'epoch' + ended_at * interval '1 microsecond' AS ended_at,
     ring_us / 1e6 AS ring_seconds, talk_us / 1e6 AS talk_seconds, total_us / 1e6 AS total_seconds, is_final, record
  FROM call_logs;
+
+-- States as programs ask for them: of one of our calls its record is what there is to say.
+CREATE VIEW shown_states AS
+ SELECT call_states.call_id, session_id, provider, call_states.site, call_states.direction, call_states.status, call_states.from_number, call_states.to_number,
+    coalesce(call_logs.record, call_metadata)::text AS call_metadata, created_at, updated_at, call_states.ended_at
+ FROM call_states LEFT JOIN call_logs ON call_logs.call_id = our_call;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId, Fact, FactKey, Site};
+use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
@@ -104,7 +104,7 @@ pub trait Ledger: Send + Sync {
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>>;
 
     /// Which of these facts are not in the ledger yet.
-    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
+    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
 
     /// Writes a batch. Doing it twice is doing it once.
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;

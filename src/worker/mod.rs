@@ -32,7 +32,7 @@ use promises::Promises;
 pub use recover::memory;
 
 /// Messages handled in one transaction.
-pub const BATCH_MESSAGES_MAX: usize = 1_024;
+pub const BATCH_MESSAGES_MAX: usize = 4_096;
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 
 /// Why a worker ends before it is asked to.

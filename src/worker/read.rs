@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::poison::Part;
 use super::{Worker, WorkerError};
-use crate::domain::fact::{EventId, FactKey};
+use crate::domain::fact::EventId;
 use crate::port::books::Settled;
 use crate::port::ledger::{Changes, Dead, Received};
 use crate::wire::message::Message;
@@ -52,8 +52,7 @@ impl Worker {
         if changes.facts.is_empty() {
             return Ok(0);
         }
-        let ids: Vec<FactKey> = changes.facts.iter().map(|received| received.fact.key()).collect();
-        let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&ids)).await?.into_iter().collect();
+        let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&changes.facts)).await?.into_iter().collect();
         let received = changes.facts.len();
         changes.facts.retain(|received| unknown.remove(&received.fact.id));
         Ok((received - changes.facts.len()) as u64)

@@ -1,14 +1,16 @@
 //! What is written, as one array for each column: a whole batch is one statement.
 
+use std::collections::BTreeMap;
+
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 use uuid::Uuid;
 
 use crate::adapter::sql;
-use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, CallRef};
+use crate::domain::device::{Device, Extension};
+use crate::domain::fact::{CallId, CallRef, Site};
 use crate::domain::number::Number;
-use crate::domain::record::CallRecord;
+use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::At;
 use crate::port::fanout::News;
 use crate::port::ledger::{Dead, Received};
@@ -25,7 +27,7 @@ pub(super) fn uuids(ids: impl IntoIterator<Item = CallId>) -> Vec<Uuid> {
 }
 
 /// The values of one column.
-fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+fn column<'r, T, V>(rows: &'r [T], value: impl Fn(&'r T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
@@ -42,6 +44,24 @@ pub(super) fn events<'q>(sql: &'static str, facts: &'q [Received]) -> Statement<
         .bind(facts.iter().map(|received| received.fact.remote.as_ref().and_then(Number::e164)).collect::<Vec<_>>())
         .bind(facts.iter().map(|received| received.fact.call_ref.as_ref().map(CallRef::as_str)).collect::<Vec<_>>())
         .bind(facts.iter().map(text).collect::<Vec<_>>())
+}
+
+pub(super) fn sites<'q>(sql: &'static str, sites: &'q [(Site, At)]) -> Statement<'q> {
+    sqlx::query(sql).bind(column(sites, |(site, _)| site.as_str())).bind(column(sites, |(_, first)| first.0))
+}
+
+pub(super) fn devices<'q>(sql: &'static str, devices: &'q BTreeMap<(Site, Device), At>) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(devices.keys().map(|(site, _)| site.as_str()).collect::<Vec<_>>())
+        .bind(devices.keys().map(|(_, device)| device.to_string()).collect::<Vec<_>>())
+        .bind(devices.values().map(|last| last.0).collect::<Vec<_>>())
+}
+
+pub(super) fn extensions<'q>(sql: &'static str, extensions: &'q BTreeMap<(Site, Extension), At>) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(extensions.keys().map(|(site, _)| site.as_str()).collect::<Vec<_>>())
+        .bind(extensions.keys().map(|(_, extension)| extension.as_str()).collect::<Vec<_>>())
+        .bind(extensions.values().map(|first| first.0).collect::<Vec<_>>())
 }
 
 pub(super) fn dead<'q>(sql: &'static str, dead: &'q [Dead]) -> Statement<'q> {
@@ -106,25 +126,28 @@ impl<'c> Calls<'c> {
 
     pub(super) fn states<'q>(&'q self, sql: &'static str, updated: At) -> Statement<'q> {
         sqlx::query(sql)
-            .bind(self.records(|record| record.id.to_string()))
+            .bind(self.records(|record| uuid(record.id)))
             .bind(self.records(|record| record.site.as_str()))
             .bind(self.records(|record| direction_name(record.direction)))
             .bind(self.records(|record| status_name(record.status)))
             .bind(self.records(|record| record.from.number.as_deref()))
             .bind(self.records(|record| record.to.number.as_deref()))
-            .bind(self.texts())
             .bind(self.records(|record| record.started_at.0))
             .bind(self.records(|record| record.ended_at.map(|at| at.0)))
             .bind(self.of.iter().map(|(_, is_final)| *is_final).collect::<Vec<_>>())
             .bind(updated.0)
     }
+}
 
-    pub(super) fn participants<'q>(&'q self, sql: &'static str) -> Statement<'q> {
-        let all: Vec<_> = self
-            .of
-            .iter()
-            .flat_map(|(record, _)| record.participants.iter().enumerate().map(|(place, participant)| (record.id, place, participant)))
-            .collect();
+/// Participants that do not stand as they are already; `None` when there are none.
+pub(super) fn participants<'r>(
+    sql: &'static str,
+    of: &[&'r CallRecord],
+    stands: impl Fn(CallId, usize) -> Option<&'r Participant>,
+) -> Option<Statement<'r>> {
+    let all = of.iter().flat_map(|record| record.participants.iter().enumerate().map(|(place, who)| (record.id, place, who)));
+    let all: Vec<_> = all.filter(|(call, place, who)| stands(*call, *place) != Some(*who)).collect();
+    (!all.is_empty()).then(|| {
         sqlx::query(sql)
             .bind(column(&all, |(call, ..)| uuid(*call)))
             .bind(column(&all, |(_, place, _)| i32::try_from(*place).unwrap_or(i32::MAX)))
@@ -135,32 +158,38 @@ impl<'c> Calls<'c> {
             .bind(column(&all, |(.., who)| who.answered_at.map(|at| at.0)))
             .bind(column(&all, |(.., who)| who.left_at.map(|at| at.0)))
             .bind(column(&all, |(.., who)| participant_outcome_name(who.outcome)))
-    }
+    })
+}
 
-    /// `None` when there are none.
-    pub(super) fn links<'q>(&'q self, sql: &'static str) -> Option<Statement<'q>> {
-        let all: Vec<_> = self.of.iter().flat_map(|(record, _)| record.links.iter().map(|link| (record.id, link))).collect();
-        (!all.is_empty()).then(|| {
-            sqlx::query(sql)
-                .bind(column(&all, |(call, _)| uuid(*call)))
-                .bind(column(&all, |(_, link)| uuid(link.call)))
-                .bind(column(&all, |(_, link)| link.kind.name()))
-                .bind(column(&all, |(_, link)| link.confidence.name()))
-                .bind(column(&all, |(_, link)| link.reason))
-        })
-    }
+pub(super) fn counts_of_participants<'q>(sql: &'static str, of: &[&CallRecord]) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(column(of, |record| uuid(record.id)))
+        .bind(column(of, |record| i32::try_from(record.participants.len()).unwrap_or(i32::MAX)))
+}
 
-    /// `None` when there are none.
-    pub(super) fn missed<'q>(&'q self, sql: &'static str) -> Option<Statement<'q>> {
-        let all: Vec<&CallRecord> = self.of.iter().map(|(record, _)| record).filter(|record| sql::is_missed(record)).collect();
-        (!all.is_empty()).then(|| {
-            sqlx::query(sql)
-                .bind(column(&all, |record| uuid(record.id)))
-                .bind(all.iter().map(|record| record.site.as_str()).collect::<Vec<_>>())
-                .bind(all.iter().map(|record| record.from.number.as_deref()).collect::<Vec<_>>())
-                .bind(all.iter().map(|record| record.from.e164.as_deref()).collect::<Vec<_>>())
-                .bind(column(&all, |record| sql::missed_extensions(record)))
-                .bind(column(&all, |record| sql::missed_at(record).0))
-        })
-    }
+/// `None` when there are none.
+pub(super) fn links<'r>(sql: &'static str, of: impl Iterator<Item = &'r CallRecord>) -> Option<Statement<'r>> {
+    let all: Vec<_> = of.flat_map(|record| record.links.iter().map(|link| (record.id, link))).collect();
+    (!all.is_empty()).then(|| {
+        sqlx::query(sql)
+            .bind(column(&all, |(call, _)| uuid(*call)))
+            .bind(column(&all, |(_, link)| uuid(link.call)))
+            .bind(column(&all, |(_, link)| link.kind.name()))
+            .bind(column(&all, |(_, link)| link.confidence.name()))
+            .bind(column(&all, |(_, link)| link.reason))
+    })
+}
+
+/// `None` when there are none.
+pub(super) fn missed<'r>(sql: &'static str, of: &[&'r CallRecord]) -> Option<Statement<'r>> {
+    let all: Vec<&'r CallRecord> = of.iter().copied().filter(|record| sql::is_missed(record)).collect();
+    (!all.is_empty()).then(|| {
+        sqlx::query(sql)
+            .bind(column(&all, |record| uuid(record.id)))
+            .bind(column(&all, |record| record.site.as_str()))
+            .bind(column(&all, |record| record.from.number.as_deref()))
+            .bind(column(&all, |record| record.from.e164.as_deref()))
+            .bind(column(&all, |record| sql::missed_extensions(record)))
+            .bind(column(&all, |record| sql::missed_at(record).0))
+    })
 }

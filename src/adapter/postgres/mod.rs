@@ -9,6 +9,7 @@ mod states;
 mod upkeep;
 mod write;
 mod writer;
+mod written;
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +37,10 @@ const READ_PATIENCE: Duration = Duration::from_secs(5);
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
 /// A whole history may be read at once when records are compared.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
+
+/// Whatever is asked has an index that leads to it. A plan that walks through a table because it was small once, or because nobody has counted
+/// its rows yet, costs more with every call there is.
+const BY_INDEX: [(&str, &str); 3] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
 
 /// What the server says when a value does not fit its column, or breaks a rule of the tables: no other time will help.
 const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
@@ -76,17 +81,13 @@ impl PostgresAddress {
         self.0.clone().application_name(name)
     }
 
-    /// Plans are made once, for any values, and go by the indexes: every statement takes a batch, and a plan that walks through a table because
-    /// it was small once, or because nobody has counted its rows yet, costs more with every call there is.
+    /// Every statement takes a batch, and its plan is made once, for any values.
     fn writing(&self, name: &str) -> PgConnectOptions {
-        self.named(name).options([
+        self.named(name).options(BY_INDEX).options([
             ("statement_timeout", "5s"),
             ("lock_timeout", "2s"),
             ("idle_in_transaction_session_timeout", "3s"),
             ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
         ])
     }
 }
@@ -94,7 +95,8 @@ impl PostgresAddress {
 /// Connections for questions, shared by everything in this process that asks; opened when they are needed.
 #[must_use]
 pub fn readers(address: &PostgresAddress) -> PgPool {
-    let options = address.named("cordboard read").options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    let options = address.named("cordboard read").options(BY_INDEX);
+    let options = options.options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
     let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(CONNECT_PATIENCE);
     pool.connect_lazy_with(options)
 }

@@ -14,9 +14,9 @@ const INSERT: &str = "INSERT INTO call_states (call_id, session_id, provider, si
  ON CONFLICT (call_id) DO UPDATE SET session_id = coalesce(excluded.session_id, call_states.session_id), updated_at = excluded.updated_at";
 const UPDATE: &str = "UPDATE call_states SET status = $2, call_metadata = coalesce($3::json, call_metadata), updated_at = $4, ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
  WHERE call_id = $1 AND provider <> 'grandstream' AND ended_at IS NULL";
-const BY_ID: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE call_id = $1";
-const BY_SESSION: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
-const ACTIVE: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata::text, created_at, updated_at, ended_at FROM call_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
+const BY_ID: &str = "SELECT * FROM shown_states WHERE call_id = $1";
+const BY_SESSION: &str = "SELECT * FROM shown_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
+const ACTIVE: &str = "SELECT * FROM shown_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
 const CLOSE: &str = "UPDATE call_states SET status = 'failed', updated_at = $2, ended_at = $2 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < $1";
 
 #[expect(clippy::needless_pass_by_value, reason = "as the driver hands it out")]

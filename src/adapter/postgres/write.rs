@@ -8,22 +8,25 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use super::columns::{self, Calls, uuid};
+use super::written::{Strangers, Written};
 use super::{Part, PostgresLedger, standing, writer};
 use crate::adapter::sql;
-use crate::domain::fact::{CallId, EventId, FactKey, Site};
+use crate::domain::fact::{CallId, EventId, Site};
+use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 use crate::wire::partition::partition_of;
 
-const INSERT_EVENTS: &str = "WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-    AS t (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)),
- seen_sites AS (INSERT INTO sites (site, first_seen) SELECT site, min(received_at) FROM incoming GROUP BY site ON CONFLICT DO NOTHING),
- seen_devices AS (INSERT INTO devices AS known (site, device, last_seen) SELECT site, device, max(received_at) FROM incoming GROUP BY site, device
-    ON CONFLICT (site, device) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen)),
- seen_extensions AS (INSERT INTO extensions AS known (site, extension, first_report) SELECT site, extension, min(received_at) FROM incoming WHERE extension IS NOT NULL GROUP BY site, extension
-    ON CONFLICT (site, extension) DO UPDATE SET first_report = excluded.first_report WHERE excluded.first_report < known.first_report)
- INSERT INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope) SELECT * FROM incoming ON CONFLICT DO NOTHING";
+const INSERT_EVENTS: &str = "INSERT INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
+ SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]) ON CONFLICT DO NOTHING";
+const INSERT_SITES: &str = "INSERT INTO sites (site, first_seen) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT DO NOTHING";
+const UPSERT_DEVICES: &str =
+    "INSERT INTO devices AS known (site, device, last_seen) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+ ON CONFLICT (site, device) DO UPDATE SET last_seen = excluded.last_seen WHERE excluded.last_seen > known.last_seen";
+const UPSERT_EXTENSIONS: &str =
+    "INSERT INTO extensions AS known (site, extension, first_report) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+ ON CONFLICT (site, extension) DO UPDATE SET first_report = excluded.first_report WHERE excluded.first_report < known.first_report";
 const INSERT_DEAD: &str =
     "INSERT INTO dead_events (digest, reason, message) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING";
 const INSERT_NEWS: &str = "INSERT INTO notices (generation, part, number, kind, call_id, data)
@@ -34,12 +37,13 @@ const UPSERT_LOGS: &str = "INSERT INTO call_logs (call_id, site, direction, stat
  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::boolean[], $18::text[])
     AS t (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
  ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, is_final = excluded.is_final, record = excluded.record";
-const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
- SELECT call_id, 'grandstream', site, direction, status, from_number, to_number, record::json, started_at, $11, ended_at
- FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::boolean[])
-    AS t (call_id, site, direction, status, from_number, to_number, record, started_at, ended_at, is_final)
- WHERE NOT is_final OR EXISTS (SELECT 1 FROM call_states WHERE call_states.call_id = t.call_id)
- ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, call_metadata = excluded.call_metadata, updated_at = excluded.updated_at, ended_at = excluded.ended_at";
+/// What there is to say of one of our calls beyond these columns says its log.
+const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, our_call, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
+ SELECT call_id::text, call_id, 'grandstream', site, direction, status, from_number, to_number, '{}', started_at, $10, ended_at
+ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
+    AS t (call_id, site, direction, status, from_number, to_number, started_at, ended_at, is_final)
+ WHERE NOT is_final OR EXISTS (SELECT 1 FROM call_states WHERE call_states.call_id = t.call_id::text)
+ ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, updated_at = excluded.updated_at, ended_at = excluded.ended_at, our_call = excluded.our_call";
 const INSERT_PARTICIPANTS: &str = "INSERT INTO call_participants (call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)
  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
  ON CONFLICT (call_id, place) DO UPDATE SET extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
@@ -70,6 +74,7 @@ impl Ledger for PostgresLedger {
         Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async move {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
+            writer.forget();
             let (epoch, standing) = standing::take_over(&mut writer, self.part, owner, memory).await?;
             *self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
             writer.give_back();
@@ -77,29 +82,32 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(writer::write(async {
-            let sql = "SELECT event_id FROM unnest($1::bigint[], $2::uuid[]) AS t (at, id) JOIN call_events ON received_at = t.at AND event_id = t.id";
+            let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
+                JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
-                .bind(facts.iter().map(|fact| fact.at.0).collect::<Vec<_>>())
-                .bind(columns::uuids(facts.iter().map(|fact| fact.id)))
+                .bind(facts.iter().map(|received| received.fact.site.as_str()).collect::<Vec<_>>())
+                .bind(facts.iter().map(|received| received.fact.at.0).collect::<Vec<_>>())
+                .bind(columns::uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(&mut *writer)
                 .await?;
             writer.give_back();
             let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
-            Ok(facts.iter().map(|fact| fact.id).filter(|id| !known.contains(&id.0)).collect())
+            Ok(facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect())
         }))
     }
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
-            let mut transaction = writer.begin().await?;
+            let (connection, written) = writer.both();
+            let mut transaction = connection.begin().await?;
             if !self.owns(&mut transaction, changes).await? {
                 return Err(LedgerError::Fenced);
             }
-            write(&mut transaction, self.part, changes).await?;
+            write(&mut transaction, written, self.part, changes).await?;
             transaction.commit().await?;
             writer.give_back();
             Ok(())
@@ -199,7 +207,9 @@ impl Ledger for PostgresLedger {
 impl PostgresLedger {
     /// The last news of all partitions, with the partition, roughly in the order in which they were written.
     pub async fn news_of_all(&self, most: u32) -> Result<Vec<(u32, News)>, LedgerError> {
-        let sql = "SELECT part, number, kind, call_id, data::text FROM notices WHERE generation = $1 ORDER BY written DESC, part, number DESC LIMIT $2";
+        let sql = "SELECT part, number, kind, call_id, data::text FROM partition_owner AS owners
+            CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
+            WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
         let generation = self.part.generation.cast_signed();
         let stored: Vec<(i32, i64, String, Uuid, String)> =
             self.ask(move |connection| Box::pin(sqlx::query_as(sql).bind(generation).bind(i64::from(most)).fetch_all(connection))).await?;
@@ -229,18 +239,19 @@ pub(super) fn news((number, kind, call, data): (i64, String, Uuid, String)) -> R
     sql::news(number, &kind, EventId(call.as_u128()), &data)
 }
 
-async fn write(transaction: &mut PgConnection, part: Part, changes: &Changes) -> Result<(), sqlx::Error> {
+async fn write(transaction: &mut PgConnection, written: &mut Written, part: Part, changes: &Changes) -> Result<(), sqlx::Error> {
     if !changes.facts.is_empty() {
         columns::events(INSERT_EVENTS, &changes.facts).execute(&mut *transaction).await?;
+        write_down(transaction, &written.strangers(&changes.facts)).await?;
     }
     if !changes.dead.is_empty() {
         columns::dead(INSERT_DEAD, &changes.dead).execute(&mut *transaction).await?;
     }
     if !changes.withdrawn.is_empty() {
-        withdraw(transaction, &changes.withdrawn).await?;
+        withdraw(transaction, written, &changes.withdrawn).await?;
     }
     if !changes.calls.is_empty() {
-        write_calls(transaction, changes).await?;
+        write_calls(transaction, written, changes).await?;
     }
     if let Some(last) = changes.news.last() {
         columns::news(INSERT_NEWS, &part, &changes.news).execute(&mut *transaction).await?;
@@ -256,34 +267,75 @@ async fn write(transaction: &mut PgConnection, part: Part, changes: &Changes) ->
     Ok(())
 }
 
-async fn write_calls(transaction: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+/// Who there is.
+async fn write_down(transaction: &mut PgConnection, strangers: &Strangers) -> Result<(), sqlx::Error> {
+    if !strangers.sites.is_empty() {
+        columns::sites(INSERT_SITES, &strangers.sites).execute(&mut *transaction).await?;
+    }
+    if !strangers.devices.is_empty() {
+        columns::devices(UPSERT_DEVICES, &strangers.devices).execute(&mut *transaction).await?;
+    }
+    if !strangers.extensions.is_empty() {
+        columns::extensions(UPSERT_EXTENSIONS, &strangers.extensions).execute(transaction).await?;
+    }
+    Ok(())
+}
+
+async fn write_calls(transaction: &mut PgConnection, written: &mut Written, changes: &Changes) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
     let calls = Calls::new(&last);
-    let ids = columns::uuids(last.iter().map(|(record, _)| record.id));
-    let mut minutes = touched_minutes(transaction, &ids).await?;
-    minutes.extend(last.iter().map(|(record, _)| (record.site.as_str().to_owned(), sql::minute_of(record.started_at.0))));
+    let records: Vec<&CallRecord> = last.iter().map(|(record, _)| record).collect();
+    let ids_of = |which: &dyn Fn(&CallRecord) -> bool| -> Vec<Uuid> {
+        records.iter().filter(|record| which(record)).map(|record| uuid(record.id)).collect()
+    };
+
+    let unknown = ids_of(&|record| written.call(record.id).is_none());
+    let mut minutes = touched_minutes(transaction, &unknown).await?;
+    for record in &records {
+        let site = record.site.as_str();
+        let before = written.call(record.id).map(|call| call.minute);
+        minutes.extend([before, Some(sql::minute_of(record.started_at.0))].into_iter().flatten().map(|minute| (site.to_owned(), minute)));
+    }
 
     calls.logs(UPSERT_LOGS).execute(&mut *transaction).await?;
     // A call that another program has joined to a session of its own stays for it to be found.
     let over: Vec<String> = last.iter().filter(|(_, is_final)| *is_final).map(|(record, _)| record.id.to_string()).collect();
-    run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &over).await?;
+    if !over.is_empty() {
+        run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &over).await?;
+    }
     calls.states(UPSERT_STATES, changes.watermark.unwrap_or(At::START)).execute(&mut *transaction).await?;
-    let counts: Vec<i32> = last.iter().map(|(record, _)| i32::try_from(record.participants.len()).unwrap_or(i32::MAX)).collect();
-    sqlx::query(DELETE_PARTICIPANTS).bind(&ids).bind(counts).execute(&mut *transaction).await?;
-    calls.participants(INSERT_PARTICIPANTS).execute(&mut *transaction).await?;
-    sqlx::query("DELETE FROM call_links WHERE NOT by_hand AND call_id = ANY($1)").bind(&ids).execute(&mut *transaction).await?;
-    if let Some(links) = calls.links(INSERT_LINKS) {
+
+    let shrunk = |record: &CallRecord| written.call(record.id).is_none_or(|call| call.participants.len() > record.participants.len());
+    let shrunk: Vec<&CallRecord> = records.iter().copied().filter(|record| shrunk(record)).collect();
+    if !shrunk.is_empty() {
+        columns::counts_of_participants(DELETE_PARTICIPANTS, &shrunk).execute(&mut *transaction).await?;
+    }
+    let stands = |call: CallId, place: usize| written.call(call).and_then(|call| call.participants.get(place));
+    if let Some(participants) = columns::participants(INSERT_PARTICIPANTS, &records, stands) {
+        participants.execute(&mut *transaction).await?;
+    }
+    let linked_anew = |record: &CallRecord| written.call(record.id).is_none_or(|call| call.links != record.links);
+    let relinked = ids_of(&linked_anew);
+    if !relinked.is_empty() {
+        sqlx::query("DELETE FROM call_links WHERE NOT by_hand AND call_id = ANY($1)").bind(relinked).execute(&mut *transaction).await?;
+    }
+    if let Some(links) = columns::links(INSERT_LINKS, records.iter().copied().filter(|record| linked_anew(record))) {
         links.execute(&mut *transaction).await?;
     }
-    let not_missed = columns::uuids(last.iter().filter(|(record, _)| !sql::is_missed(record)).map(|(record, _)| record.id));
-    sqlx::query(RETRACT_MISSED).bind(not_missed).execute(&mut *transaction).await?;
-    if let Some(missed) = calls.missed(UPSERT_MISSED) {
+    let not_missed = ids_of(&|record| !sql::is_missed(record) && written.call(record.id).is_none_or(|call| call.is_missed));
+    if !not_missed.is_empty() {
+        sqlx::query(RETRACT_MISSED).bind(not_missed).execute(&mut *transaction).await?;
+    }
+    if let Some(missed) = columns::missed(UPSERT_MISSED, &records) {
         missed.execute(&mut *transaction).await?;
+    }
+    for (record, is_final) in &last {
+        written.wrote(record, *is_final);
     }
     count(transaction, minutes).await
 }
 
-async fn withdraw(transaction: &mut PgConnection, calls: &[CallId]) -> Result<(), sqlx::Error> {
+async fn withdraw(transaction: &mut PgConnection, written: &mut Written, calls: &[CallId]) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = calls.iter().copied().map(uuid).collect();
     let minutes = touched_minutes(transaction, &ids).await?;
     for sql in [
@@ -296,11 +348,17 @@ async fn withdraw(transaction: &mut PgConnection, calls: &[CallId]) -> Result<()
     }
     let texts: Vec<String> = calls.iter().map(ToString::to_string).collect();
     run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &texts).await?;
+    for call in calls {
+        written.withdrew(*call);
+    }
     count(transaction, minutes).await
 }
 
 /// The minutes in which calls that are written again were counted before.
 async fn touched_minutes(transaction: &mut PgConnection, calls: &[Uuid]) -> Result<BTreeSet<(String, i64)>, sqlx::Error> {
+    if calls.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let minute = |row: PgRow| (row.get(0), sql::minute_of(row.get(1)));
     let touched = sqlx::query("SELECT site, started_at FROM call_logs WHERE call_id = ANY($1)").bind(calls).map(minute);
     Ok(touched.fetch_all(transaction).await?.into_iter().collect())

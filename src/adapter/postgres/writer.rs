@@ -8,18 +8,25 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::written::Written;
 use super::{CONNECT_PATIENCE, WRITE_PATIENCE};
 use crate::port::ledger::LedgerError;
 
 pub(super) struct Writer {
     options: PgConnectOptions,
-    idle: Mutex<Option<PgConnection>>,
+    idle: Mutex<Option<Session>>,
+}
+
+/// A connection, and what was written over it.
+struct Session {
+    connection: PgConnection,
+    written: Written,
 }
 
 /// The connection, for a while. It goes back only by [`Lease::give_back`]; otherwise it is closed.
 pub(super) struct Lease<'w> {
-    idle: MutexGuard<'w, Option<PgConnection>>,
-    connection: PgConnection,
+    idle: MutexGuard<'w, Option<Session>>,
+    session: Session,
 }
 
 impl Writer {
@@ -29,17 +36,19 @@ impl Writer {
 
     pub(super) async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
         let mut idle = self.idle.lock().await;
-        let connection = match idle.take() {
-            Some(connection) => connection,
-            None => patiently(CONNECT_PATIENCE, async { Ok(self.options.connect().await?) }).await?,
+        let session = if let Some(session) = idle.take() {
+            session
+        } else {
+            let connection = patiently(CONNECT_PATIENCE, async { Ok(self.options.connect().await?) }).await?;
+            Session { connection, written: Written::default() }
         };
-        Ok(Lease { idle, connection })
+        Ok(Lease { idle, session })
     }
 
     pub(super) async fn close(self) {
-        if let Some(connection) = self.idle.into_inner() {
+        if let Some(session) = self.idle.into_inner() {
             // Whatever was committed is safe; a close that fails loses nothing.
-            let _closed = connection.close().await;
+            let _closed = session.connection.close().await;
         }
     }
 }
@@ -57,8 +66,18 @@ pub(super) async fn write<T>(work: impl Future<Output = Result<T, LedgerError>>)
 impl Lease<'_> {
     /// Everything went well: the connection serves again.
     pub(super) fn give_back(self) {
-        let Lease { mut idle, connection } = self;
-        *idle = Some(connection);
+        let Lease { mut idle, session } = self;
+        *idle = Some(session);
+    }
+
+    /// The connection, and what was written over it.
+    pub(super) fn both(&mut self) -> (&mut PgConnection, &mut Written) {
+        (&mut self.session.connection, &mut self.session.written)
+    }
+
+    /// Somebody else may have written since.
+    pub(super) fn forget(&mut self) {
+        self.session.written = Written::default();
     }
 }
 
@@ -66,12 +85,12 @@ impl Deref for Lease<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.session.connection
     }
 }
 
 impl DerefMut for Lease<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        &mut self.session.connection
     }
 }

@@ -20,7 +20,7 @@ use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 
 /// Messages the broker hands out before any of them is settled: two batches.
-const PREFETCH_MESSAGES: u16 = 2_048;
+const PREFETCH_MESSAGES: u16 = 8_192;
 /// A message that came back so often may be what ended those who had it.
 const SUSPECT_DELIVERIES: i64 = 2;
 

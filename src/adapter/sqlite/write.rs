@@ -7,10 +7,10 @@ use sqlx::{Connection, Row, SqliteConnection};
 use super::{SqliteLedger, rows};
 use crate::adapter::sql;
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId, FactKey, Site};
+use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
@@ -59,9 +59,9 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [FactKey]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(async move {
-            let ids: Vec<EventId> = facts.iter().map(|fact| fact.id).collect();
+            let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
             let known: Vec<String> =
                 sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
                     .bind(rows::ids(&ids))

@@ -1,0 +1,99 @@
+//! What stands in the database already, as far as this owner wrote it over this connection: a row that would be written as it is, is not.
+//! Nobody else writes these rows while the partition is ours. It is kept with the connection and lost with it, so that nothing is
+//! believed of a transaction whose end was not seen.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::adapter::sql;
+use crate::domain::device::{Device, Extension};
+use crate::domain::fact::{CallId, Site};
+use crate::domain::link::Link;
+use crate::domain::record::{CallRecord, Participant};
+use crate::domain::time::{At, Span};
+use crate::port::ledger::Received;
+
+/// A device that goes on reporting is written down this often.
+const SEEN_EVERY: Span = Span::seconds(60);
+/// Devices and extensions of a site that are remembered; where somebody makes more of them up, they are written more often than they need be.
+const REMEMBERED_MAX: usize = 20_000;
+
+#[derive(Default)]
+pub(super) struct Written {
+    sites: HashMap<Site, Seen>,
+    /// Calls that are not final.
+    calls: HashMap<CallId, Call>,
+}
+
+#[derive(Default)]
+struct Seen {
+    devices: HashMap<Device, At>,
+    extensions: HashMap<Extension, At>,
+}
+
+/// What was written of a call beside its own row.
+pub(super) struct Call {
+    pub minute: i64,
+    pub participants: Vec<Participant>,
+    pub links: Vec<Link>,
+    pub is_missed: bool,
+}
+
+/// What of a batch's facts the tables of who there is do not say yet.
+#[derive(Default)]
+pub(super) struct Strangers {
+    pub sites: Vec<(Site, At)>,
+    pub devices: BTreeMap<(Site, Device), At>,
+    pub extensions: BTreeMap<(Site, Extension), At>,
+}
+
+impl Written {
+    pub(super) fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.get(&id)
+    }
+
+    pub(super) fn wrote(&mut self, record: &CallRecord, is_final: bool) {
+        if is_final {
+            self.calls.remove(&record.id);
+            return;
+        }
+        let call = Call {
+            minute: sql::minute_of(record.started_at.0),
+            participants: record.participants.clone(),
+            links: record.links.clone(),
+            is_missed: sql::is_missed(record),
+        };
+        self.calls.insert(record.id, call);
+    }
+
+    pub(super) fn withdrew(&mut self, id: CallId) {
+        self.calls.remove(&id);
+    }
+
+    /// Who has to be written down because of these facts; from now on they count as written.
+    pub(super) fn strangers(&mut self, facts: &[Received]) -> Strangers {
+        let mut strangers = Strangers::default();
+        for fact in facts.iter().map(|received| &received.fact) {
+            if !self.sites.contains_key(&fact.site) {
+                self.sites.insert(fact.site.clone(), Seen::default());
+                strangers.sites.push((fact.site.clone(), fact.at));
+            }
+            let Some(seen) = self.sites.get_mut(&fact.site) else { continue };
+            if seen.devices.len() + seen.extensions.len() > REMEMBERED_MAX {
+                *seen = Seen::default();
+            }
+            if seen.devices.get(&fact.device).is_none_or(|written| fact.at >= *written + SEEN_EVERY) {
+                seen.devices.insert(fact.device.clone(), fact.at);
+                strangers.devices.insert((fact.site.clone(), fact.device.clone()), fact.at);
+            } else if let Some(last) = strangers.devices.get_mut(&(fact.site.clone(), fact.device.clone())) {
+                *last = fact.at.max(*last);
+            }
+            if let Some(extension) = &fact.local
+                && seen.extensions.get(extension).is_none_or(|written| fact.at < *written)
+            {
+                seen.extensions.insert(extension.clone(), fact.at);
+                strangers.extensions.insert((fact.site.clone(), extension.clone()), fact.at);
+            }
+        }
+        strangers
+    }
+}
