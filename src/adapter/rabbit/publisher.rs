@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::future::maybe_done;
+use futures_util::{Stream, StreamExt, poll};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
@@ -119,36 +120,36 @@ impl Publisher {
                 Some(event) = events.next() => tell_blocked(&event, &self.sign),
                 more = self.tail.wait(), if room > 0 && !ended && !connection.status().blocked() => {
                     ended = !more;
-                    for entry in self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))? {
-                        let confirms = telling(self.publish(&channel, &entry.payload), &mut events, &self.sign).await?;
-                        under_way.push_back(Sent { entry, confirms });
-                    }
+                    let entries = self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+                    under_way.extend(telling(self.publish(&channel, entries), &mut events, &self.sign).await?);
                 }
             }
         }
     }
 
-    /// Sends one record. Resolves when it is written to the socket.
-    async fn publish(&self, channel: &Channel, payload: &[u8]) -> Result<Vec<PublisherConfirm>, BrokerError> {
-        let mut confirms = Vec::with_capacity(1);
-        match Message::decode(payload) {
-            Ok(Message::Report(envelope)) => {
-                let (key, properties) = address(self.layout, &envelope);
-                confirms.push(send(channel, &key, properties, payload).await?);
-            }
-            // The promise stands before nothing less than everything: in every partition.
-            Ok(Message::Tick(tick)) => {
-                for part in 0..self.layout.parts {
-                    confirms.push(send(channel, &self.layout.tick_key(part), tick_properties(&tick), payload).await?);
-                }
-            }
-            // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
-            Err(_) => {
-                let key = format!("call.unreadable.{}", self.layout.part_name(0));
-                confirms.push(send(channel, &key, properties("unreadable"), payload).await?);
-            }
-        }
-        Ok(confirms)
+    /// Sends records in their order. Resolves when they are written to the socket.
+    async fn publish(&self, channel: &Channel, entries: Vec<Entry>) -> Result<Vec<Sent>, BrokerError> {
+        let addresses: Vec<_> = entries.iter().map(|entry| addresses(self.layout, &entry.payload)).collect();
+        let counts: Vec<usize> = addresses.iter().map(Vec::len).collect();
+        let messages = entries.iter().zip(addresses).flat_map(|(entry, addresses)| addresses.into_iter().map(move |to| (entry, to)));
+        let sending = messages.map(|(entry, (key, properties))| send(channel, key, properties, &entry.payload));
+        let mut confirms = one_after_the_other(sending).await?.into_iter();
+        Ok(entries
+            .into_iter()
+            .zip(counts)
+            .map(|(entry, count)| Sent { entry, confirms: confirms.by_ref().take(count).collect() })
+            .collect())
+    }
+}
+
+/// Where a record of the journal goes.
+fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
+    match Message::decode(payload) {
+        Ok(Message::Report(envelope)) => vec![address(layout, &envelope)],
+        // The promise stands before nothing less than everything: in every partition.
+        Ok(Message::Tick(tick)) => (0..layout.parts).map(|part| (layout.tick_key(part), tick_properties(&tick))).collect(),
+        // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
+        Err(_) => vec![(format!("call.unreadable.{}", layout.part_name(0)), properties("unreadable"))],
     }
 }
 
@@ -179,14 +180,32 @@ fn tick_properties(tick: &Tick) -> BasicProperties {
     properties("tick").with_timestamp(u64::try_from(tick.at.0.div_euclid(1_000_000)).unwrap_or(0))
 }
 
-async fn send(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<PublisherConfirm, BrokerError> {
+async fn send(channel: &Channel, key: String, properties: BasicProperties, payload: &[u8]) -> Result<PublisherConfirm, lapin::Error> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    Ok(channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await?)
+    channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await
+}
+
+/// Hands messages to the connection in their order, and only then waits until they are written to the socket: to wait for each one is a way to
+/// the connection's thread and back for each.
+pub(super) async fn one_after_the_other<T>(
+    sending: impl Iterator<Item = impl Future<Output = Result<T, lapin::Error>>>,
+) -> Result<Vec<T>, lapin::Error> {
+    let mut under_way: Vec<_> = sending.map(|one| Box::pin(maybe_done(one))).collect();
+    for one in &mut under_way {
+        // What a message is made of is handed over when it is looked at first.
+        let _begun = poll!(one.as_mut());
+    }
+    let mut sent = Vec::with_capacity(under_way.len());
+    for mut one in under_way {
+        one.as_mut().await;
+        sent.extend(one.as_mut().take_output().transpose()?);
+    }
+    Ok(sent)
 }
 
 /// Sends, and returns when the message is in its queue.
 pub(super) async fn deliver(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<(), BrokerError> {
-    let sent = send(channel, key, properties, payload).await?;
+    let sent = send(channel, key.to_owned(), properties, payload).await?;
     settled(&patiently(sent).await?)
 }
 

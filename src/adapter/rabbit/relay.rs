@@ -130,10 +130,7 @@ async fn speak_through(
         if group.is_empty() && waiting.recv_many(group, GROUP_MAX).await == 0 {
             return Ok(());
         }
-        let mut confirms = Vec::with_capacity(group.len());
-        for told in &*group {
-            confirms.push(send(&channel, told).await?);
-        }
+        let confirms = patiently(publisher::one_after_the_other(group.iter().map(|told| send(&channel, told)))).await?;
         for (told, confirm) in group.iter().zip(confirms) {
             publisher::settled(&patiently(confirm).await?)?;
             told.relayed.store(told.news.number, Ordering::Release);
@@ -142,7 +139,7 @@ async fn speak_through(
     }
 }
 
-async fn send(channel: &Channel, told: &Told) -> Result<PublisherConfirm, BrokerError> {
+async fn send(channel: &Channel, told: &Told) -> Result<PublisherConfirm, lapin::Error> {
     let Told { part, news, .. } = told;
     let mut headers = FieldTable::default();
     headers.insert("traceparent".into(), AMQPValue::LongString(Trace::of(news.call).as_str().into()));
@@ -152,5 +149,5 @@ async fn send(channel: &Channel, told: &Told) -> Result<PublisherConfirm, Broker
         publisher::properties(news.kind.name()).with_message_id(format!("{part}.{}", news.number).into()).with_headers(headers);
     // Nobody needs to listen.
     let options = BasicPublishOptions::default();
-    patiently(channel.basic_publish(CALLS.into(), news.kind.name().into(), options, news.data.as_bytes(), properties)).await
+    channel.basic_publish(CALLS.into(), news.kind.name().into(), options, news.data.as_bytes(), properties).await
 }
