@@ -15,7 +15,7 @@ use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::fanout::News;
-use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Received};
+use cordboard::port::ledger::{CallNow, Changes, Dead, Ledger, LedgerError, Memory, Received};
 use cordboard::port::letters::Letters;
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
@@ -160,8 +160,13 @@ fn two_calls() -> Vec<Received> {
 fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Changes {
     let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
     let delta = timeline.apply(bare, watermark);
-    let records = delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
-    Changes { calls: records.collect(), withdrawn: delta.withdrawn, facts, watermark: Some(watermark), ..Changes::default() }
+    Changes {
+        calls: CallNow::all(delta.changed, delta.finished).collect(),
+        withdrawn: delta.withdrawn,
+        facts,
+        watermark: Some(watermark),
+        ..Changes::default()
+    }
 }
 
 fn timeline() -> Timeline {
@@ -259,7 +264,7 @@ async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer
     let corrected = changes(&mut timeline(), facts, At::END);
     ledger.commit(&corrected).await.unwrap();
     assert!(ledger.missed(10).await.unwrap().is_empty());
-    let ids = all.calls.iter().map(|(record, _)| record.id).collect();
+    let ids = all.calls.iter().map(|call| call.record.id).collect();
     ledger.commit(&Changes { withdrawn: ids, ..Changes::default() }).await.unwrap();
     assert!(outcomes(&ledger).await.is_empty() && ledger.stats(i64::MIN, i64::MAX).await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use cordboard::domain::fact::{EventId, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
 use cordboard::port::fanout::News;
-use cordboard::port::ledger::{Changes, Received};
+use cordboard::port::ledger::{CallNow, Changes, Received};
 use cordboard::port::live::{Directory, LiveView, Presence};
 use cordboard::port::sign::Sign;
 use cordboard::wire::envelope::{BodyForm, Envelope};
@@ -57,12 +57,12 @@ impl View {
         let envelope = Envelope::new(EventId(self.facts), at, &Site::default(), None, &target, "", BodyForm::None);
         let fact = envelope.fact(|_| &POLICY).unwrap();
         let delta = self.timeline.apply(vec![fact.clone()], at);
-        let calls: Vec<_> = delta.changed.into_iter().map(|record| (record, false)).collect();
+        let calls = CallNow::all(delta.changed, Vec::new()).collect();
         let mut changes = Changes { calls, watermark: Some(at), ..Changes::default() };
         changes.facts.push(Received { fact, message: envelope.encode() });
         for notice in delta.notices {
             self.told += 1;
-            let record = changes.calls.iter().map(|(record, _)| record).find(|record| record.id == notice.call);
+            let record = changes.calls.iter().find(|call| call.record.id == notice.call).map(CallNow::text);
             changes.news.push(News {
                 number: self.told,
                 kind: notice.kind,
@@ -141,7 +141,7 @@ fn a_missed_call_is_pending_until_it_is_decided() {
         let queue: Vec<String> = view.ask("LRANGE", "calls:missed:queue", &["0", "-1"]).await;
         assert_eq!(queue, [EventId(1).to_string()]);
         let delta = view.timeline.apply(Vec::new(), At(EPOCH + 60_000_000));
-        let calls = delta.changed.into_iter().chain(delta.finished).map(|record| (record, true)).collect();
+        let calls = CallNow::all(delta.changed, delta.finished).collect();
         view.live.show(&Changes { calls, watermark: Some(At(EPOCH + 60_000_000)), ..Changes::default() }).await;
         let left: (u32, u32) = (view.ask("ZCARD", "calls:missed:schedule", &[]).await, view.ask("LLEN", "calls:missed:queue", &[]).await);
         assert_eq!(left, (0, 0));

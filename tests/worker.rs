@@ -333,7 +333,7 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
         let mut deaths = 0;
         loop {
             // The first of what comes back is always the same: it was never settled.
-            let batch = all.iter().map(|message| Handed { message: message.clone(), suspect: true }).collect();
+            let batch = all.iter().map(|message| Handed { suspect: true, ..message.clone().into() }).collect();
             let inbox = Box::new(Suspects(Some(batch)));
             let mortal =
                 Mortal(Failing { ledger: Arc::clone(&ledger), one_in: u64::MAX, dice: Mutex::new(Dice::new(1)), poison: "nothing" });

@@ -9,7 +9,7 @@ use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, LedgerError};
+use crate::port::ledger::{CallNow, Changes, LedgerError};
 use crate::wire::message::IngressId;
 
 /// Statistics are kept by the minute of the call's beginning, and shown by the hour.
@@ -48,9 +48,9 @@ pub struct MigrationStatus {
 }
 
 /// A call may have changed and finished within the batch: the last word counts.
-pub(super) fn last_words(changes: &Changes) -> Vec<&(CallRecord, bool)> {
+pub(super) fn last_words(changes: &Changes) -> Vec<&CallNow> {
     let mut seen = HashSet::new();
-    changes.calls.iter().rev().filter(|(record, _)| seen.insert(record.id)).collect()
+    changes.calls.iter().rev().filter(|call| seen.insert(call.record.id)).collect()
 }
 
 /// The minute in which a call that began then is counted.

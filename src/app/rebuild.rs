@@ -13,10 +13,8 @@ use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
-use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{Changes, Ledger, LedgerError};
-use crate::wire::call_json::CallJson;
+use crate::port::ledger::{CallNow, Changes, Ledger, LedgerError};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 use crate::worker::memory;
@@ -44,7 +42,7 @@ pub struct Scope {
 struct Wrong {
     difference: Difference,
     /// The record as it should be, and whether it is final; none if there should be none.
-    right: Option<(CallRecord, bool)>,
+    right: Option<CallNow>,
     began: At,
 }
 
@@ -190,25 +188,21 @@ async fn wrong_of(ledger: &impl Ledger, policies: &Policies, site: &Site, waterm
     let facts: Vec<Fact> = messages.iter().filter_map(|message| Message::fact(message, policies)).collect();
     let began: BTreeMap<EventId, At> = facts.iter().map(|fact| (fact.id, fact.at)).collect();
     let folded = Timeline::new(site.clone(), policies.of(site).clone()).apply(facts, watermark);
-    let records = folded.changed.into_iter().map(|record| (record, false)).chain(folded.finished.into_iter().map(|record| (record, true)));
-    let mut rebuilt: BTreeMap<String, (CallRecord, bool)> = records.map(|right| (right.0.id.to_string(), right)).collect();
+    let calls = CallNow::all(folded.changed, folded.finished);
+    let mut rebuilt: BTreeMap<String, CallNow> = calls.map(|right| (right.record.id.to_string(), right)).collect();
     let mut all = Vec::new();
     for (call_id, stored) in ledger.records(site).await? {
         let right = rebuilt.remove(&call_id);
-        let text = right.as_ref().map(|(record, _)| text(record));
-        if text.as_ref() != Some(&stored) {
-            let began = right.as_ref().map(|(record, _)| record.started_at).or_else(|| began.get(&EventId::parse(&call_id)?).copied());
-            let difference = Difference { call_id, stored: Some(stored), rebuilt: text };
+        let text = right.as_ref().map(CallNow::text);
+        if text != Some(&*stored) {
+            let began = right.as_ref().map(|right| right.record.started_at).or_else(|| began.get(&EventId::parse(&call_id)?).copied());
+            let difference = Difference { call_id, stored: Some(stored), rebuilt: text.map(str::to_owned) };
             all.push(Wrong { difference, right, began: began.unwrap_or(At::START) });
         }
     }
     all.extend(rebuilt.into_iter().map(|(call_id, right)| {
-        let difference = Difference { call_id, stored: None, rebuilt: Some(text(&right.0)) };
-        Wrong { difference, began: right.0.started_at, right: Some(right) }
+        let difference = Difference { call_id, stored: None, rebuilt: Some(right.text().to_owned()) };
+        Wrong { difference, began: right.record.started_at, right: Some(right) }
     }));
     Ok(all)
-}
-
-fn text(record: &CallRecord) -> String {
-    serde_json::to_string(&CallJson::of(record)).unwrap_or_default()
 }

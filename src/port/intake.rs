@@ -2,6 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
+use crate::wire::message::Message;
+
 /// Why a message could not be made durable. The phone is told to try again; it will not, so somebody else must be told too.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDurable {
@@ -37,13 +39,15 @@ pub struct InboxError(pub String);
 /// A message that somebody has to handle.
 pub struct Handed {
     pub message: Vec<u8>,
+    /// What it says, where that had to be read on the way.
+    pub read: Option<Message>,
     /// Whoever had it before did not settle it, several times: it may be what ended them.
     pub suspect: bool,
 }
 
 impl From<Vec<u8>> for Handed {
     fn from(message: Vec<u8>) -> Handed {
-        Handed { message, suspect: false }
+        Handed { message, read: None, suspect: false }
     }
 }
 

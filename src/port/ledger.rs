@@ -1,6 +1,7 @@
 //! The truth: facts for good, and the records made from them, written together or not at all.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 
@@ -9,6 +10,7 @@ use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
+use crate::wire::call_json;
 use crate::wire::message::IngressId;
 
 /// Why the ledger did not do what was asked.
@@ -45,13 +47,39 @@ pub struct Dead {
     pub reason: String,
 }
 
+/// A call as it stands now, with its text as everybody shows it: made once, wherever it is written and told.
+#[derive(Clone)]
+pub struct CallNow {
+    pub record: CallRecord,
+    /// Nothing can change it any more.
+    pub is_final: bool,
+    text: OnceLock<Arc<str>>,
+}
+
+impl CallNow {
+    #[must_use]
+    pub fn new(record: CallRecord, is_final: bool) -> CallNow {
+        CallNow { record, is_final, text: OnceLock::new() }
+    }
+
+    /// The calls of a delta, each time it occurs.
+    pub fn all(changed: Vec<CallRecord>, finished: Vec<CallRecord>) -> impl Iterator<Item = CallNow> {
+        let changed = changed.into_iter().map(|record| CallNow::new(record, false));
+        changed.chain(finished.into_iter().map(|record| CallNow::new(record, true)))
+    }
+
+    /// The record as JSON.
+    pub fn text(&self) -> &str {
+        self.text.get_or_init(|| call_json::text(&self.record).into())
+    }
+}
+
 /// What one batch changes; all of it, or nothing.
 #[derive(Clone, Default)]
 pub struct Changes {
     pub facts: Vec<Received>,
     pub dead: Vec<Dead>,
-    /// Calls as they stand now, and whether that is final.
-    pub calls: Vec<(CallRecord, bool)>,
+    pub calls: Vec<CallNow>,
     /// Calls that turned out to be none.
     pub withdrawn: Vec<CallId>,
     /// What watchers will be told when this is committed; kept for those who are away.

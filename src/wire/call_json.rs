@@ -131,6 +131,13 @@ impl<'a> CallJson<'a> {
     }
 }
 
+/// The record as text.
+#[must_use]
+pub fn text(record: &CallRecord) -> String {
+    // It holds only text and finite numbers: there is nothing that JSON cannot say.
+    serde_json::to_string(&CallJson::of(record)).unwrap_or_default()
+}
+
 fn party(party: &Party) -> PartyJson<'_> {
     PartyJson { number: party.number.as_deref(), e164: party.e164.as_deref(), name: party.name.as_deref() }
 }

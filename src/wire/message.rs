@@ -60,6 +60,9 @@ struct TickForm {
     leaving: bool,
 }
 
+/// How [`Message::encode`] begins a tick.
+const TICK_BEGINS: &[u8] = br#"{"v":1,"tick":"#;
+
 impl Message {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -78,12 +81,13 @@ impl Message {
     /// # Errors
     /// Says why it is none of ours.
     pub fn decode(bytes: &[u8]) -> Result<Message, BadEnvelope> {
-        match serde_json::from_slice::<TickForm>(bytes) {
-            Ok(TickForm { v: 1, tick, ingress, leaving }) => {
-                Ok(Message::Tick(Tick { at: At(tick), ingress: IngressId(ingress.as_u128()), leaving }))
-            }
-            _ => Envelope::decode(bytes).map(Message::Report),
+        // Nearly all are reports; whether it is a tick is cheaper to see than to try.
+        if bytes.starts_with(TICK_BEGINS)
+            && let Ok(TickForm { v: 1, tick, ingress, leaving }) = serde_json::from_slice(bytes)
+        {
+            return Ok(Message::Tick(Tick { at: At(tick), ingress: IngressId(ingress.as_u128()), leaving }));
         }
+        Envelope::decode(bytes).map(Message::Report)
     }
 
     /// The fact in a message that was stored; `None` where it holds none.

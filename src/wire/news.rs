@@ -1,19 +1,22 @@
 //! What watchers are told of a call: `{"call_id":..,"call":{..}}`, without a call when it turned out to be none.
 
-use super::call_json::CallJson;
 use crate::domain::fact::CallId;
-use crate::domain::record::CallRecord;
 
-#[derive(serde::Serialize)]
-struct NewsJson<'a> {
-    call_id: String,
-    call: Option<CallJson<'a>>,
+/// The call as it stands, with its record as text.
+#[must_use]
+pub fn text(call: CallId, record: Option<&str>) -> String {
+    format!(r#"{{"call_id":"{call}","call":{}}}"#, record.unwrap_or("null"))
 }
 
-/// The call as it stands, as text.
-#[must_use]
-pub fn text(call: CallId, record: Option<&CallRecord>) -> String {
-    let news = NewsJson { call_id: call.to_string(), call: record.map(CallJson::of) };
-    // A record holds only text and finite numbers: there is nothing that JSON cannot say.
-    serde_json::to_string(&news).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fact::EventId;
+
+    #[test]
+    fn news_are_json_with_or_without_a_call() {
+        let id = "00000000-0000-0000-0000-000000000007";
+        assert_eq!(text(EventId(7), None), format!(r#"{{"call_id":"{id}","call":null}}"#));
+        assert_eq!(text(EventId(7), Some(r#"{"a":1}"#)), format!(r#"{{"call_id":"{id}","call":{{"a":1}}}}"#));
+    }
 }

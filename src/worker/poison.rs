@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Worker, WorkerError};
 use crate::port::intake::Handed;
+use crate::wire::message::Message;
 
 /// A message, and why it is not to be touched, if that is known.
 pub(super) struct Part {
     pub message: Vec<u8>,
+    pub read: Option<Message>,
     pub poison: Option<String>,
 }
 
@@ -17,7 +19,7 @@ pub(super) struct Parts(Vec<Vec<Part>>);
 
 impl Parts {
     pub(super) fn whole(messages: Vec<Handed>) -> Parts {
-        Parts(vec![messages.into_iter().map(|handed| Part { message: handed.message, poison: None }).collect()])
+        Parts(vec![messages.into_iter().map(|handed| Part { message: handed.message, read: handed.read, poison: None }).collect()])
     }
 
     /// What there is, is not to be read.

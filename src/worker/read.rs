@@ -1,5 +1,6 @@
 //! Messages become facts, the watermark, or dead letters; and which of the facts are new.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::poison::Part;
@@ -14,18 +15,22 @@ impl Worker {
     pub(super) fn read(&mut self, messages: &[Part]) -> (Changes, Settled) {
         let (mut changes, mut settled) = (Changes::default(), Settled::default());
         metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
-        for Part { message, poison } in messages {
+        for Part { message, read, poison } in messages {
             if let Some(reason) = poison {
                 changes.dead.push(Dead { message: message.clone(), reason: reason.clone() });
                 continue;
             }
-            let read = Message::decode(message).and_then(|decoded| {
+            let decoded = match read {
+                Some(read) => Ok(Cow::Borrowed(read)),
+                None => Message::decode(message).map(Cow::Owned),
+            };
+            let read = decoded.and_then(|decoded| {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
-                match decoded {
+                match &*decoded {
                     Message::Report(envelope) => envelope.fact(|site| self.policies.of(site)).map(Some),
                     Message::Tick(tick) => {
                         settled.ticks += 1;
-                        self.promises.hear(&tick);
+                        self.promises.hear(tick);
                         Ok(None)
                     }
                 }

@@ -1,13 +1,13 @@
 //! What new facts and the watermark make of the calls, and what is to be told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Worker, WorkerError, poison};
-use crate::domain::fact::{Fact, Site};
+use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::time::At;
 use crate::domain::{Delta, Timeline};
 use crate::port::fanout::News;
-use crate::port::ledger::Changes;
+use crate::port::ledger::{CallNow, Changes};
 use crate::wire::news;
 
 impl Worker {
@@ -33,13 +33,12 @@ impl Worker {
     }
 
     fn collect(&mut self, delta: Delta, changes: &mut Changes) {
-        let records =
-            delta.changed.into_iter().map(|record| (record, false)).chain(delta.finished.into_iter().map(|record| (record, true)));
-        let calls: Vec<_> = records.filter(|(record, _)| !self.fragments.contains(&record.id)).collect();
+        let calls: Vec<CallNow> =
+            CallNow::all(delta.changed, delta.finished).filter(|call| !self.fragments.contains(&call.record.id)).collect();
+        let last: HashMap<CallId, &CallNow> = calls.iter().map(|call| (call.record.id, call)).collect();
         for notice in delta.notices.into_iter().filter(|notice| !self.fragments.contains(&notice.call)) {
-            let record = calls.iter().rev().find(|(record, _)| record.id == notice.call).map(|(record, _)| record);
             self.told += 1;
-            let data = news::text(notice.call, record).into();
+            let data = news::text(notice.call, last.get(&notice.call).map(|call| call.text())).into();
             changes.news.push(News { number: self.told, kind: notice.kind, call: notice.call, data });
         }
         changes.calls.extend(calls);

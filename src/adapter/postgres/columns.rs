@@ -13,8 +13,8 @@ use crate::domain::number::Number;
 use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Dead, Received};
-use crate::wire::call_json::{CallJson, direction_name, outcome_name, participant_outcome_name, role_name, status_name};
+use crate::port::ledger::{CallNow, Dead, Received};
+use crate::wire::call_json::{direction_name, outcome_name, participant_outcome_name, role_name, status_name};
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -81,24 +81,12 @@ pub(super) fn news<'q>(sql: &'static str, part: &super::Part, news: &'q [News]) 
         .bind(news.iter().map(|news| &*news.data).collect::<Vec<_>>())
 }
 
-/// The calls of a batch, with their records as text.
-pub(super) struct Calls<'c> {
-    pub of: &'c [&'c (CallRecord, bool)],
-    pub texts: Vec<String>,
-}
+/// The calls of a batch.
+pub(super) struct Calls<'c>(pub &'c [&'c CallNow]);
 
 impl<'c> Calls<'c> {
-    pub(super) fn new(of: &'c [&'c (CallRecord, bool)]) -> Calls<'c> {
-        let text = |(record, _): &&(CallRecord, bool)| serde_json::to_string(&CallJson::of(record)).unwrap_or_default();
-        Calls { of, texts: of.iter().map(text).collect() }
-    }
-
     fn records<V>(&self, value: impl Fn(&'c CallRecord) -> V) -> Vec<V> {
-        self.of.iter().map(|(record, _)| value(record)).collect()
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        self.texts.iter().map(String::as_str).collect()
+        self.0.iter().map(|call| value(&call.record)).collect()
     }
 
     pub(super) fn logs<'q>(&'q self, sql: &'static str) -> Statement<'q> {
@@ -120,8 +108,8 @@ impl<'c> Calls<'c> {
             .bind(self.records(|record| record.ring.map(|span| span.0)))
             .bind(self.records(|record| record.talk.0))
             .bind(self.records(|record| record.total.map(|span| span.0)))
-            .bind(self.of.iter().map(|(_, is_final)| *is_final).collect::<Vec<_>>())
-            .bind(self.texts())
+            .bind(self.0.iter().map(|call| call.is_final).collect::<Vec<_>>())
+            .bind(self.0.iter().map(|call| call.text()).collect::<Vec<_>>())
     }
 
     pub(super) fn states<'q>(&'q self, sql: &'static str, updated: At) -> Statement<'q> {
@@ -134,7 +122,7 @@ impl<'c> Calls<'c> {
             .bind(self.records(|record| record.to.number.as_deref()))
             .bind(self.records(|record| record.started_at.0))
             .bind(self.records(|record| record.ended_at.map(|at| at.0)))
-            .bind(self.of.iter().map(|(_, is_final)| *is_final).collect::<Vec<_>>())
+            .bind(self.0.iter().map(|call| call.is_final).collect::<Vec<_>>())
             .bind(updated.0)
     }
 }

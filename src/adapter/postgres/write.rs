@@ -283,8 +283,8 @@ async fn write_down(transaction: &mut PgConnection, strangers: &Strangers) -> Re
 
 async fn write_calls(transaction: &mut PgConnection, written: &mut Written, changes: &Changes) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
-    let calls = Calls::new(&last);
-    let records: Vec<&CallRecord> = last.iter().map(|(record, _)| record).collect();
+    let calls = Calls(&last);
+    let records: Vec<&CallRecord> = last.iter().map(|call| &call.record).collect();
     let ids_of = |which: &dyn Fn(&CallRecord) -> bool| -> Vec<Uuid> {
         records.iter().filter(|record| which(record)).map(|record| uuid(record.id)).collect()
     };
@@ -299,7 +299,7 @@ async fn write_calls(transaction: &mut PgConnection, written: &mut Written, chan
 
     calls.logs(UPSERT_LOGS).execute(&mut *transaction).await?;
     // A call that another program has joined to a session of its own stays for it to be found.
-    let over: Vec<String> = last.iter().filter(|(_, is_final)| *is_final).map(|(record, _)| record.id.to_string()).collect();
+    let over: Vec<String> = last.iter().filter(|call| call.is_final).map(|call| call.record.id.to_string()).collect();
     if !over.is_empty() {
         run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &over).await?;
     }
@@ -329,8 +329,8 @@ async fn write_calls(transaction: &mut PgConnection, written: &mut Written, chan
     if let Some(missed) = columns::missed(UPSERT_MISSED, &records) {
         missed.execute(&mut *transaction).await?;
     }
-    for (record, is_final) in &last {
-        written.wrote(record, *is_final);
+    for call in &last {
+        written.wrote(&call.record, call.is_final);
     }
     count(transaction, minutes).await
 }

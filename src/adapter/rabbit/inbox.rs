@@ -107,7 +107,7 @@ impl BrokerInbox {
     async fn read(&self, delivery: Delivery) -> Result<Option<Handed>, InboxError> {
         let suspect = is_suspect(&delivery);
         let envelope = match Message::decode(&delivery.data) {
-            Ok(Message::Tick(_)) => return Ok(Some(Handed { message: delivery.data, suspect })),
+            Ok(tick @ Message::Tick(_)) => return Ok(Some(Handed { message: delivery.data, read: Some(tick), suspect })),
             Ok(Message::Report(envelope)) => envelope,
             Err(_) => match foreign::envelope(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, self.clock.now()) {
                 Some(envelope) => {
@@ -115,7 +115,7 @@ impl BrokerInbox {
                     return self.place(envelope, None, suspect).await;
                 }
                 // The worker sets it aside as it is.
-                None => return Ok(Some(Handed { message: delivery.data, suspect })),
+                None => return Ok(Some(Handed { message: delivery.data, read: None, suspect })),
             },
         };
         self.place(envelope, Some(delivery.data), suspect).await
@@ -125,7 +125,7 @@ impl BrokerInbox {
         let part = Site::parse(&envelope.site).map_or(self.part, |site| self.layout.part_of(&site));
         let message = message.unwrap_or_else(|| envelope.encode());
         if part == self.part {
-            return Ok(Some(Handed { message, suspect }));
+            return Ok(Some(Handed { message, read: Some(Message::Report(envelope)), suspect }));
         }
         // Confirmed there before it is settled here: it may arrive twice, and is known then.
         let (key, properties) = publisher::address(self.layout, &envelope);

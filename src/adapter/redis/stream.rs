@@ -1,72 +1,94 @@
 //! The log of a day, and what is told of transfers: forms that other programs know.
 
-use deadpool_redis::redis::Pipeline;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use std::collections::HashSet;
 
-use super::keys::Keys;
-use super::live::day;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::call::Commands;
+use super::keys::{Keys, STREAM_ENTRIES, STREAM_SECONDS};
 use crate::domain::notice::NoticeKind;
 use crate::domain::time::At;
 use crate::domain::transfer::{Transfer, TransferState};
 use crate::port::fanout::News;
 use crate::wire::instant;
 
+/// The day of an instant as text, by UTC.
+const DAY_CHARS: usize = "2026-01-01".len();
+
 /// The types of events that we publish; other programs publish the rest through the API.
-fn event_type(kind: NoticeKind, told: &Told) -> Option<&'static str> {
+fn event_type(kind: NoticeKind, call: &Call) -> Option<&'static str> {
     Some(match kind {
         NoticeKind::Started => "call_started",
         NoticeKind::Answered => "call_answered",
         NoticeKind::Missed => "call_missed",
         NoticeKind::Ended => "call_ended",
-        NoticeKind::Transferred if told.transfer_state() == Some("completed") => "transfer_completed",
+        NoticeKind::Transferred if call.transfer.as_ref().is_some_and(|transfer| transfer.state == "completed") => "transfer_completed",
         NoticeKind::Transferred => "transfer_initiated",
         _ => return None,
     })
 }
 
 #[derive(Deserialize)]
-struct Told {
-    call_id: String,
-    call: Option<Value>,
+struct Told<'t> {
+    call_id: &'t str,
+    #[serde(borrow)]
+    call: Option<&'t RawValue>,
 }
 
-impl Told {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.call.as_ref()?.get(name)?.as_str()
-    }
+/// What is read of a record.
+#[derive(Deserialize)]
+struct Call {
+    site: String,
+    started_at: String,
+    answered_at: Option<String>,
+    ended_at: Option<String>,
+    transfer: Option<Transferred>,
+}
 
-    fn transfer_state(&self) -> Option<&str> {
-        self.call.as_ref()?.pointer("/transfer/state")?.as_str()
-    }
+#[derive(Deserialize)]
+struct Transferred {
+    state: String,
+}
 
+impl Call {
     /// When it happened, by the record.
-    fn at(&self, kind: NoticeKind) -> Option<At> {
-        let name = match kind {
-            NoticeKind::Answered => "answered_at",
-            NoticeKind::Ended | NoticeKind::Missed => "ended_at",
-            _ => "started_at",
+    fn at(&self, kind: NoticeKind) -> &str {
+        let at = match kind {
+            NoticeKind::Answered => &self.answered_at,
+            NoticeKind::Ended | NoticeKind::Missed => &self.ended_at,
+            _ => &None,
         };
-        instant::parse(self.text(name).or_else(|| self.text("started_at"))?).ok()
+        at.as_ref().unwrap_or(&self.started_at)
     }
 }
 
-/// Adds what is told to the log of its day.
-pub(super) fn entry(pipeline: &mut Pipeline, keys: &Keys, news: &News, most: u32, ttl: i64) {
-    let Ok(told) = serde_json::from_str::<Told>(&news.data) else { return };
-    let (Some(kind), Some(at), Some(site)) = (event_type(news.kind, &told), told.at(news.kind), told.text("site")) else { return };
-    let key = keys.stream(site, &day(at));
-    let data = told.call.as_ref().map(ToString::to_string).unwrap_or_default();
-    append(pipeline, &key, most, ttl, [kind, &told.call_id, "grandstream", &instant::text(at), &data]);
+/// Adds what is told to the logs of its days.
+pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News]) {
+    let mut logs = HashSet::new();
+    for one in news {
+        logs.extend(entry(commands, keys, one));
+    }
+    for log in logs {
+        commands.cmd("EXPIRE").arg(log).arg(STREAM_SECONDS);
+    }
 }
 
-/// One entry: type, call, provider, instant, data.
-pub(super) fn append(pipeline: &mut Pipeline, key: &str, most: u32, ttl: i64, fields: [&str; 5]) {
-    let command = pipeline.cmd("XADD").arg(key).arg("MAXLEN").arg("~").arg(most).arg("*");
-    for (name, value) in ["eventType", "callSid", "providerId", "timestamp", "data"].into_iter().zip(fields) {
+/// One entry: type, call, provider, instant, data. Returns the key of the log that it is in.
+fn entry(commands: &mut Commands, keys: &Keys, news: &News) -> Option<String> {
+    let told = serde_json::from_str::<Told<'_>>(&news.data).ok()?;
+    let text = told.call?.get();
+    let call = serde_json::from_str::<Call>(text).ok()?;
+    let kind = event_type(news.kind, &call)?;
+    let at = call.at(news.kind);
+    let key = keys.stream(&call.site, at.get(..DAY_CHARS)?);
+    let command = commands.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(STREAM_ENTRIES).arg("*");
+    let fields = [("eventType", kind), ("callSid", told.call_id), ("providerId", "grandstream"), ("timestamp", at), ("data", text)];
+    for (name, value) in fields {
         command.arg(name).arg(value);
     }
-    pipeline.cmd("EXPIRE").arg(key).arg(ttl);
+    Some(key)
 }
 
 /// What is known of a transfer while it is under way.

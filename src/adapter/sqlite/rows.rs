@@ -6,8 +6,8 @@ use crate::adapter::sql;
 use crate::domain::fact::CallId;
 use crate::domain::record::CallRecord;
 use crate::port::fanout::News;
-use crate::port::ledger::{Dead, Received};
-use crate::wire::call_json::{CallJson, direction_name, outcome_name, participant_outcome_name, role_name, status_name};
+use crate::port::ledger::{CallNow, Dead, Received};
+use crate::wire::call_json::{direction_name, outcome_name, participant_outcome_name, role_name, status_name};
 
 pub(super) fn event(received: &Received) -> Value {
     let fact = &received.fact;
@@ -29,8 +29,8 @@ pub(super) fn dead(dead: &Dead) -> Value {
     json!({ "digest": sql::digest(&dead.message), "reason": dead.reason, "message": sql::hex(&dead.message) })
 }
 
-pub(super) fn call(record: &CallRecord, is_final: bool) -> Value {
-    let text = serde_json::to_string(&CallJson::of(record)).unwrap_or_default();
+pub(super) fn call(call: &CallNow) -> Value {
+    let record = &call.record;
     json!({
         "call_id": record.id.to_string(),
         "site": record.site.as_str(),
@@ -48,8 +48,8 @@ pub(super) fn call(record: &CallRecord, is_final: bool) -> Value {
         "ring_us": record.ring.map(|span| span.0),
         "talk_us": record.talk.0,
         "total_us": record.total.map(|span| span.0),
-        "is_final": i64::from(is_final),
-        "record": text,
+        "is_final": i64::from(call.is_final),
+        "record": call.text(),
     })
 }
 

@@ -231,7 +231,7 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
 
 async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
-    let mut all: Vec<CallId> = last.iter().map(|(record, _)| record.id).collect();
+    let mut all: Vec<CallId> = last.iter().map(|call| call.record.id).collect();
     let mut minutes = touched_minutes(transaction, &changes.withdrawn, &all).await?;
     all.extend(&changes.withdrawn);
     let ids = rows::ids(&all);
@@ -239,7 +239,7 @@ async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> R
     run(transaction, "DELETE FROM call_links WHERE by_hand = 0 AND call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
     // A call that another program has joined to a session of its own stays for it to be found.
     let over: Vec<CallId> =
-        last.iter().filter(|(_, is_final)| *is_final).map(|(record, _)| record.id).chain(changes.withdrawn.iter().copied()).collect();
+        last.iter().filter(|call| call.is_final).map(|call| call.record.id).chain(changes.withdrawn.iter().copied()).collect();
     run(
         transaction,
         "DELETE FROM call_states WHERE session_id IS NULL AND call_id IN (SELECT value FROM json_each(?1))",
@@ -248,23 +248,23 @@ async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> R
     .await?;
     run(transaction, "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))", &rows::ids(&changes.withdrawn)).await?;
 
-    let calls = rows::array(&last.iter().map(|(record, is_final)| rows::call(record, *is_final)).collect::<Vec<_>>());
+    let calls = rows::array(&last.iter().map(|call| rows::call(call)).collect::<Vec<_>>());
     run(transaction, UPSERT_CALLS, &calls).await?;
     let updated = changes.watermark.unwrap_or(At::START).0;
     sqlx::query(UPSERT_STATES).bind(&calls).bind(updated).execute(&mut *transaction).await?;
-    let participants: Vec<Value> = last.iter().flat_map(|(record, _)| rows::participants(record)).collect();
+    let participants: Vec<Value> = last.iter().flat_map(|call| rows::participants(&call.record)).collect();
     run(transaction, INSERT_PARTICIPANTS, &rows::array(&participants)).await?;
-    let links: Vec<Value> = last.iter().flat_map(|(record, _)| rows::links(record)).collect();
+    let links: Vec<Value> = last.iter().flat_map(|call| rows::links(&call.record)).collect();
     if !links.is_empty() {
         run(transaction, INSERT_LINKS, &rows::array(&links)).await?;
     }
-    let missed: Vec<Value> = last.iter().filter_map(|(record, _)| rows::missed(record)).collect();
+    let missed: Vec<Value> = last.iter().filter_map(|call| rows::missed(&call.record)).collect();
     if !missed.is_empty() {
         run(transaction, UPSERT_MISSED, &rows::array(&missed)).await?;
     }
     run(transaction, RETRACT_MISSED, &ids).await?;
 
-    minutes.extend(last.iter().map(|(record, _)| minute_of(record.site.as_str(), record.started_at.0)));
+    minutes.extend(last.iter().map(|call| minute_of(call.record.site.as_str(), call.record.started_at.0)));
     minutes.sort_by_key(ToString::to_string);
     minutes.dedup();
     let minutes = rows::array(&minutes);
