@@ -16,6 +16,7 @@ pub mod policy;
 pub mod private;
 mod reading;
 pub mod record;
+mod shelf;
 pub mod time;
 pub mod timeline;
 pub mod transfer;

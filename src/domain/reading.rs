@@ -1,6 +1,5 @@
 //! Reading a call: the questions about a call and its legs that rules and records ask. Pure, and without memory of its own.
 
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::call::{Attempt, Call};
@@ -8,13 +7,14 @@ use super::extensions::Extensions;
 use super::fact::Site;
 use super::leg::{Leg, LegSlot, Role, Side};
 use super::policy::Policy;
+use super::shelf::Shelf;
 use super::time::{At, Span};
 
 /// A call together with its legs and what the site knows.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub call: &'a Call,
-    pub legs: &'a Slab<Leg>,
+    pub legs: &'a Shelf<Leg>,
     pub policy: &'a Policy,
     pub extensions: &'a Extensions,
     pub site: &'a Site,

@@ -17,9 +17,9 @@ use super::policy::Policy;
 use super::record::CallRecord;
 use super::time::{At, Span};
 
-/// A snapshot is taken after at least this many facts, and after four times as many as there are calls to copy.
+/// A snapshot is taken after at least this many facts, and after twice as many as there are calls to share.
 const FACTS_PER_SNAPSHOT_MIN: usize = 512;
-const FACTS_PER_SNAPSHOT_PER_CALL: usize = 4;
+const FACTS_PER_SNAPSHOT_PER_CALL: usize = 2;
 /// How far behind the watermark a late fact is still folded in without help.
 const LATENESS: Span = Span::seconds(60);
 /// Facts kept for folding again, whatever the watermark says.

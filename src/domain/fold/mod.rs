@@ -20,7 +20,6 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::call::{Call, Rule, Step};
@@ -32,6 +31,7 @@ use super::number::PartyKey;
 use super::policy::Policy;
 use super::reading::Reading;
 use super::record::CallRecord;
+use super::shelf::Shelf;
 use super::time::At;
 use matching::Meaning;
 use settle::Alarm;
@@ -53,8 +53,8 @@ struct Phone {
 pub(super) struct Fold {
     site: Site,
     policy: Arc<Policy>,
-    legs: Slab<Leg>,
-    calls: Slab<Call>,
+    legs: Shelf<Leg>,
+    calls: Shelf<Call>,
     phones: HashMap<Device, Phone, FixedState>,
     /// Which calls a party takes part in, or recently took part in.
     parties: HashMap<PartyKey, SmallVec<[CallSlot; 4]>, FixedState>,
@@ -78,8 +78,8 @@ impl Fold {
         Fold {
             site,
             policy,
-            legs: Slab::new(),
-            calls: Slab::new(),
+            legs: Shelf::default(),
+            calls: Shelf::default(),
             phones: HashMap::default(),
             parties: HashMap::default(),
             withheld: Vec::new(),
