@@ -6,9 +6,12 @@ mod support;
 use std::sync::Arc;
 
 use cordboard::adapter::clock::SystemClock;
-use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, declare};
-use cordboard::domain::fact::Site;
+use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, Mouth, declare};
+use cordboard::domain::fact::{EventId, Site};
+use cordboard::domain::notice::NoticeKind;
+use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::Inbox;
+use cordboard::port::sign::Sign;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -19,6 +22,7 @@ use support::ledger::block_on;
 use support::rabbit;
 use support::servers;
 use support::service::Service;
+use tokio_util::sync::CancellationToken;
 
 const PLAIN: &str = r#"{"call_id":"7","remote":"+4930111222","local":"203","mac":"000b82000001","status":"ringing","timestamp":1767225600,"site":"berlin"}"#;
 
@@ -105,6 +109,42 @@ fn other_programs_publish_plain_messages_and_hear_what_became_of_them() {
     cluster.settled(2);
     ingress.stop();
     worker.stop();
+}
+
+#[test]
+fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
+    const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
+    const ALL: u64 = 30_000;
+    let cluster = Cluster::new();
+    let news = |numbers: std::ops::RangeInclusive<u64>| -> Vec<News> {
+        numbers.map(|number| News { number, kind: NoticeKind::Started, call: EventId(7), data: "{}".into() }).collect()
+    };
+    block_on(async {
+        let address: BrokerAddress = cluster.broker.parse().unwrap();
+        declare(&address.connect("test").await.unwrap(), LAYOUT).await.unwrap();
+        let mut calls = Foreigner::connect(&cluster.broker).await.listen("cordboard.calls", "call.#").await;
+        let (mouth, speaking) = Mouth::open(address, LAYOUT, Sign::waiting("news"), CancellationToken::new());
+        // The last owner wrote nine, and knew of four that they were told.
+        let relay = mouth.of(LAYOUT, 2, 9, 4);
+        drop(mouth);
+        let mut written = 9;
+        let mut heard = 4;
+        while heard < ALL {
+            while let Some(after) = relay.missing() {
+                relay.tell_missing(news(after + 1..=written.min(after + 512)), written);
+            }
+            if written < ALL {
+                let more = ALL.min(written + 10_000);
+                relay.tell(news(written + 1..=more));
+                written = more;
+            }
+            heard += 1;
+            let number = next(&mut calls).await.1.headers().as_ref().unwrap().inner()["x-cordboard-number"].as_long_long_int();
+            assert_eq!(number, Some(heard.cast_signed()));
+        }
+        drop(relay);
+        speaking.await.unwrap();
+    });
 }
 
 #[test]

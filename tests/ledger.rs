@@ -197,10 +197,12 @@ async fn news_are_kept_for_those_who_are_away_and_numbered_on(store: &impl Store
     assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 0);
     let news = |number: u64, kind| News { number, kind, call: EventId(7), data: format!("{{\"n\":{number}}}").into() };
     let first = Changes { news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)], ..Changes::default() };
-    let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], ..Changes::default() };
+    let far = Changes { news: vec![news(20_000, NoticeKind::Ended)], relayed: 20_000, ..Changes::default() };
     ledger.commit(&first).await.unwrap();
     ledger.commit(&first).await.unwrap();
     assert_eq!((ledger.last_news(1).await.unwrap(), ledger.last_news(9).await.unwrap()), (first.news[1..].to_vec(), first.news.clone()));
+    assert_eq!(ledger.news_after(1, 9).await.unwrap(), first.news[1..]);
+    assert_eq!(ledger.news_after(0, 1).await.unwrap(), first.news[..1]);
     ledger.commit(&far).await.unwrap();
     assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 20_000);
     assert_eq!(ledger.last_news(9).await.unwrap(), far.news, "news of long ago are let go");

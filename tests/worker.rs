@@ -123,6 +123,10 @@ impl Ledger for Failing {
         self.ledger.last_news(most)
     }
 
+    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        self.ledger.news_after(number, most)
+    }
+
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         self.ledger.sites()
     }
@@ -389,6 +393,10 @@ impl Ledger for Mortal {
 
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
         self.0.last_news(most)
+    }
+
+    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        self.0.news_after(number, most)
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {

@@ -181,7 +181,7 @@ impl Partitions {
                 return Ended::Lost(error.to_string());
             }
         };
-        let relay = Arc::new(self.mouth.of(self.layout, part, standing.told, standing.unrelayed.clone()));
+        let relay = Arc::new(self.mouth.of(self.layout, part, standing.told, standing.relayed));
         let inbox = Box::new(held.into_inbox());
         let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
             .shown_in(self.view(part));

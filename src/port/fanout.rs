@@ -29,4 +29,13 @@ pub trait Fanout: Send + Sync {
 
     /// News up to this number have been passed on for good; those after it are told again after a crash.
     fn relayed(&self) -> u64;
+
+    /// After which number news are to be told that could not be: they found no room, or it is not known that they were told before this
+    /// process began. They are in the ledger; whoever tells them does it now, as there is room.
+    fn missing(&self) -> Option<u64> {
+        None
+    }
+
+    /// Tells what was missing. `last` is the number of the last news there are.
+    fn tell_missing(&self, _news: Vec<News>, _last: u64) {}
 }

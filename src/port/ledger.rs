@@ -113,8 +113,8 @@ pub struct Standing {
     pub extensions: Vec<(Site, Extension, At)>,
     /// The number of the last news.
     pub told: u64,
-    /// Those of them that may not have reached every program that listens.
-    pub unrelayed: Vec<News>,
+    /// News up to this number have reached every program that listens.
+    pub relayed: u64,
 }
 
 /// How far back what is over still matters.
@@ -142,6 +142,9 @@ pub trait Ledger: Send + Sync {
 
     /// The last news, at most so many, in their order.
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
+
+    /// The news after a number, at most so many, in their order.
+    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
 
     /// The sites there are, and up to where time has passed for each.
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;

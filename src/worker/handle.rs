@@ -12,6 +12,8 @@ use crate::port::ledger::Changes;
 
 /// Time that passes and changes nothing is written down this often: what is lost of it at a crash passes again.
 const UNWRITTEN_MAX: Span = Span::seconds(10);
+/// News read again at once.
+const NEWS_AT_ONCE: u32 = 512;
 
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
@@ -31,6 +33,7 @@ impl Worker {
             self.work_off(Parts::whole(messages)).await?;
         }
         self.inbox.settle().await?;
+        self.tell_missing().await?;
         if let Some(batch) = &suspect {
             self.acquit(batch).await?;
         }
@@ -80,6 +83,15 @@ impl Worker {
     pub(super) async fn show_all(&self) {
         let open: Vec<_> = self.sites.values().flat_map(Timeline::open_calls).filter(|call| !self.fragments.contains(&call.id)).collect();
         self.live.restore(&open).await;
+    }
+
+    /// What could not be told, from the ledger, as far as there is room.
+    pub(super) async fn tell_missing(&self) -> Result<(), WorkerError> {
+        while let Some(after) = self.fanout.missing() {
+            let news = self.insist("news", || self.ledger.news_after(after, NEWS_AT_ONCE)).await?;
+            self.fanout.tell_missing(news, self.told);
+        }
+        Ok(())
     }
 
     fn tell(&self, news: Vec<News>) {

@@ -84,6 +84,7 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), WorkerError> {
+        self.tell_missing().await?;
         loop {
             let messages = tokio::select! {
                 messages = self.inbox.next(BATCH_MESSAGES_MAX) => messages?,

@@ -5,7 +5,6 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::Part;
-use super::write::news;
 use crate::adapter::sql;
 use crate::domain::device::Extension;
 use crate::domain::fact::{EventId, Site};
@@ -65,14 +64,6 @@ pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid
         .bind(number)
         .fetch_one(&mut *transaction)
         .await?;
-    let unrelayed: Vec<(i64, String, Uuid, String)> = sqlx::query_as(
-        "SELECT number, kind, call_id, data::text FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number",
-    )
-    .bind(generation)
-    .bind(number)
-    .bind(relayed)
-    .fetch_all(&mut *transaction)
-    .await?;
     transaction.commit().await?;
     let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
     let standing = Standing {
@@ -82,7 +73,7 @@ pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid
         open: open.iter().map(|id| EventId(id.as_u128())).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
         told: told.cast_unsigned(),
-        unrelayed: unrelayed.into_iter().map(news).collect::<Result<_, _>>()?,
+        relayed: relayed.cast_unsigned(),
     };
     Ok((epoch, standing))
 }

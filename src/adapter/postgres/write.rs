@@ -30,7 +30,7 @@ const UPSERT_EXTENSIONS: &str =
 const INSERT_DEAD: &str =
     "INSERT INTO dead_events (digest, reason, message) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING";
 const INSERT_NEWS: &str = "INSERT INTO notices (generation, part, number, kind, call_id, data)
- SELECT $1, $2, number, kind, call_id, data::json FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[]) AS t (number, kind, call_id, data)
+ SELECT $1, $2, number, kind, call_id, data FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[]) AS t (number, kind, call_id, data)
  ON CONFLICT (generation, part, number) DO UPDATE SET kind = excluded.kind, call_id = excluded.call_id, data = excluded.data";
 const UPSERT_LOGS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
  SELECT call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record::json
@@ -128,14 +128,27 @@ impl Ledger for PostgresLedger {
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
         let (generation, part) = (self.part.generation.cast_signed(), self.part.number.cast_signed());
         Box::pin(async move {
-            let sql =
-                "SELECT number, kind, call_id, data::text FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
+            let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
             let stored: Vec<(i64, String, Uuid, String)> = self
                 .ask(move |connection| {
                     Box::pin(sqlx::query_as(sql).bind(generation).bind(part).bind(i64::from(most)).fetch_all(connection))
                 })
                 .await?;
             stored.into_iter().rev().map(news).collect()
+        })
+    }
+
+    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        let (generation, part) = (self.part.generation.cast_signed(), self.part.number.cast_signed());
+        Box::pin(async move {
+            let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
+            let stored: Vec<(i64, String, Uuid, String)> = self
+                .ask(move |connection| {
+                    let query = sqlx::query_as(sql).bind(generation).bind(part).bind(number.cast_signed()).bind(i64::from(most));
+                    Box::pin(query.fetch_all(connection))
+                })
+                .await?;
+            stored.into_iter().map(news).collect()
         })
     }
 
@@ -207,7 +220,7 @@ impl Ledger for PostgresLedger {
 impl PostgresLedger {
     /// The last news of all partitions, with the partition, roughly in the order in which they were written.
     pub async fn news_of_all(&self, most: u32) -> Result<Vec<(u32, News)>, LedgerError> {
-        let sql = "SELECT part, number, kind, call_id, data::text FROM partition_owner AS owners
+        let sql = "SELECT owners.part, number, kind, call_id, data FROM partition_owner AS owners
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
             WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
         let generation = self.part.generation.cast_signed();
@@ -235,7 +248,7 @@ impl PostgresLedger {
     }
 }
 
-pub(super) fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News, LedgerError> {
+fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News, LedgerError> {
     sql::news(number, &kind, EventId(call.as_u128()), &data)
 }
 
@@ -255,8 +268,9 @@ async fn write(transaction: &mut PgConnection, written: &mut Written, part: Part
     }
     if let Some(last) = changes.news.last() {
         columns::news(INSERT_NEWS, &part, &changes.news).execute(&mut *transaction).await?;
-        // In steps, so that not every batch has something to delete.
-        let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT).div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
+        // In steps, so that not every batch has something to delete. What was not told yet stays until it is.
+        let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT).min(changes.relayed.cast_signed());
+        let forgotten = forgotten.div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
         sqlx::query("DELETE FROM notices WHERE generation = $1 AND part = $2 AND number <= $3")
             .bind(part.generation.cast_signed())
             .bind(part.number.cast_signed())

@@ -1,8 +1,8 @@
 //! What became of calls, told to other programs: published in order, confirmed, and remembered as told only then. A crash in between tells
 //! some of it twice, under the same id.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -17,8 +17,10 @@ use crate::port::fanout::{Fanout, News};
 use crate::port::sign::Sign;
 use crate::wire::envelope::Trace;
 
-/// News of one partition waiting to be sent; beyond it they wait in the database, and are told after the next start of the partition.
-const WAITING_MAX: usize = 65_536;
+/// News of a process waiting to be sent; those beyond wait in the database until there is room.
+const WAITING_MAX: usize = 8_192;
+/// Room for what is read from there at once.
+const ROOM_MIN: usize = WAITING_MAX / 4;
 /// News sent before the first of them is confirmed.
 const GROUP_MAX: usize = 512;
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,8 +31,8 @@ pub struct Relay {
     part: String,
     queue: mpsc::Sender<Told>,
     relayed: Arc<AtomicU64>,
-    /// Something had to wait in the database: what comes after it waits as well, or it would be taken for told.
-    behind: AtomicBool,
+    /// The last one handed over, where those after it wait in the database: what comes now waits as well, or it would overtake them.
+    behind: Mutex<Option<u64>>,
 }
 
 struct Told {
@@ -51,35 +53,62 @@ impl Mouth {
         (Mouth(queue), tokio::spawn(speak(address, layout, sign, waiting, stop)))
     }
 
-    /// The voice of a partition. Begins with what may not have been told before.
+    /// The voice of a partition, where news up to `told` were written and those up to `relayed` are known to be told.
     #[must_use]
-    pub fn of(&self, layout: Layout, part: u32, told: u64, unrelayed: Vec<News>) -> Relay {
-        let first = unrelayed.first().map_or(told, |news| news.number.saturating_sub(1));
-        let name = format!("g{}.p{part:02}", layout.generation);
-        let relay = Relay { part: name, queue: self.0.clone(), relayed: Arc::new(AtomicU64::new(first)), behind: AtomicBool::new(false) };
-        relay.tell(unrelayed);
-        relay
+    pub fn of(&self, layout: Layout, part: u32, told: u64, relayed: u64) -> Relay {
+        Relay {
+            part: format!("g{}.p{part:02}", layout.generation),
+            queue: self.0.clone(),
+            relayed: Arc::new(AtomicU64::new(relayed)),
+            behind: Mutex::new((relayed < told).then_some(relayed)),
+        }
+    }
+}
+
+impl Relay {
+    fn behind(&self) -> MutexGuard<'_, Option<u64>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over what finds room. Returns the number before the first one that found none, if any.
+    fn hand_over(&self, news: Vec<News>) -> Option<u64> {
+        for one in news {
+            let before = one.number.saturating_sub(1);
+            let told = Told { part: self.part.clone(), news: one, relayed: Arc::clone(&self.relayed) };
+            if self.queue.try_send(told).is_err() {
+                return Some(before);
+            }
+        }
+        None
     }
 }
 
 impl Fanout for Relay {
     fn tell(&self, news: Vec<News>) {
-        for one in news {
-            if self.behind.load(Ordering::Acquire) {
-                metrics::counter!("cordboard_broker_news_late_total").increment(1);
-                continue;
-            }
-            let told = Told { part: self.part.clone(), news: one, relayed: Arc::clone(&self.relayed) };
-            if self.queue.try_send(told).is_err() {
-                metrics::counter!("cordboard_broker_news_late_total").increment(1);
-                tracing::error!(part = self.part, "too much waits to be told; the rest is told when the partition is taken over again");
-                self.behind.store(true, Ordering::Release);
-            }
+        let mut behind = self.behind();
+        let late = news.len();
+        if behind.is_none() {
+            *behind = self.hand_over(news);
+        }
+        if behind.is_some() {
+            metrics::counter!("cordboard_broker_news_late_total").increment(late as u64);
         }
     }
 
     fn relayed(&self) -> u64 {
         self.relayed.load(Ordering::Acquire)
+    }
+
+    fn missing(&self) -> Option<u64> {
+        // Where nobody speaks any more, nothing is missed.
+        self.behind().filter(|_| self.queue.capacity() >= ROOM_MIN && !self.queue.is_closed())
+    }
+
+    fn tell_missing(&self, news: Vec<News>, last: u64) {
+        let mut behind = self.behind();
+        // What the ledger does not keep any more cannot be told any more.
+        let reached = news.last().map_or(last, |news| news.number);
+        *behind = self.hand_over(news).or((reached < last).then_some(reached));
     }
 }
 

@@ -98,8 +98,16 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
             let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql).bind(most).fetch_all(&self.readers).await?;
-            let news = |(number, kind, call, data): (i64, String, String, String)| sql::news(number, &kind, sql::call_id(&call)?, &data);
             stored.into_iter().rev().map(news).collect()
+        })
+    }
+
+    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+        Box::pin(async move {
+            let sql = "SELECT number, kind, call_id, data FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2";
+            let stored: Vec<(i64, String, String, String)> =
+                sqlx::query_as(sql).bind(number.cast_signed()).bind(most).fetch_all(&self.readers).await?;
+            stored.into_iter().map(news).collect()
         })
     }
 
@@ -195,7 +203,8 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str, memory: Memory) -
         open: open.iter().filter_map(|(text, _)| sql::call_id(text).ok()).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
         told: told.cast_unsigned(),
-        unrelayed: Vec::new(),
+        // Nobody outside this process listens.
+        relayed: told.cast_unsigned(),
     })
 }
 
@@ -227,6 +236,10 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
         sqlx::query("DELETE FROM notices WHERE number <= ?1").bind(forgotten).execute(transaction).await?;
     }
     Ok(())
+}
+
+fn news((number, kind, call, data): (i64, String, String, String)) -> Result<News, LedgerError> {
+    sql::news(number, &kind, sql::call_id(&call)?, &data)
 }
 
 async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
