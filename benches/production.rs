@@ -32,32 +32,36 @@ use support::servers::Servers;
 use tokio_util::sync::CancellationToken;
 
 const SITES: usize = 20;
+const CALLS_PER_SECOND: u64 = 10;
 const WINDOW: usize = 1_024;
 const BATCH: usize = 256;
 const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
 
-/// Requests of many sites, as an ingress writes them into its journal.
+/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal.
 fn traffic(events: usize) -> Vec<Vec<u8>> {
+    let span = Duration::from_secs(60 + events as u64 / (SITES as u64 * CALLS_PER_SECOND * 6));
     let mut all = Vec::new();
     for seed in 0..SITES {
-        let fleet = Fleet { seed: seed as u64 + 1, phones: 300, calls_per_second: 10.0, duration: Duration::from_mins(20) };
+        let fleet = Fleet { seed: seed as u64 + 1, phones: 300, calls_per_second: CALLS_PER_SECOND as f64, duration: span };
         let mut messages = support::fleet::messages(&fleet);
-        messages.retain(|message| matches!(message, Message::Report(_)));
+        // One ingress serves all of them, and promises once.
+        messages.retain(|message| seed == 0 || matches!(message, Message::Report(_)));
         for message in &mut messages {
             if let Message::Report(envelope) = message {
                 envelope.site = format!("site-{seed}");
                 envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40));
             }
         }
-        all.push(messages.into_iter().take(events / SITES).collect::<Vec<_>>());
+        all.extend(messages);
     }
-    // As they come in: every site a little.
-    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
-    let mut mixed = Vec::new();
-    for place in 0..longest {
-        mixed.extend(all.iter().filter_map(|of_site| of_site.get(place)).map(Message::encode));
-    }
-    mixed
+    all.sort_by_key(Message::at);
+    let enough = all.iter().scan(0, |reports, message| {
+        *reports += usize::from(matches!(message, Message::Report(_)));
+        Some(*reports)
+    });
+    let enough = enough.take_while(|reports| *reports <= events).count();
+    all.truncate(enough);
+    all.iter().map(Message::encode).collect()
 }
 
 async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
@@ -157,16 +161,16 @@ async fn bare_drain(broker: &str, queue: &str, database: &str, redis: &str, mess
     began.elapsed()
 }
 
-fn drain(cluster: &Cluster, messages: usize) -> (Duration, i64) {
+fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
     let before = cpu::used();
     let began = Instant::now();
     let worker = cluster.start("worker", "worker");
-    while worker.metric("cordboard_worker_stored_total") < i64::try_from(messages).unwrap() {
+    while worker.metric("cordboard_worker_stored_total") < i64::try_from(events).unwrap() {
         // Each look counts what is in the tables: rarely, or it would be measured.
         std::thread::park_timeout(Duration::from_millis(500));
     }
     let took = began.elapsed();
-    println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), messages));
+    println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), events));
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
     worker.stop();
@@ -178,7 +182,7 @@ fn main() {
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
     let messages = Arc::new(traffic(events));
-    let rate = |took: Duration| messages.len() as f64 / took.as_secs_f64();
+    let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
     let (ours, bare) = runtime.block_on(async {
@@ -195,14 +199,9 @@ fn main() {
     );
 
     let least = runtime.block_on(bare_drain(&cluster.broker, "bare", &cluster.database, &cluster.urls.redis, messages.len()));
-    let (took, peak) = drain(&cluster, messages.len());
+    let (took, peak) = drain(&cluster, events);
     let ratio = least.as_secs_f64() / took.as_secs_f64();
-    println!(
-        "drain of {:>7} events  ours {:>7.0}/s   bare {:>7.0}/s   {ratio:.2}   worker {peak} MiB",
-        messages.len(),
-        rate(took),
-        rate(least)
-    );
+    println!("drain of {:>7} events  ours {:>7.0}/s   bare {:>7.0}/s   {ratio:.2}   worker {peak} MiB", events, rate(took), rate(least));
     println!(
         "calls {}, participants {}",
         cluster.count("SELECT count(*) FROM call_logs"),

@@ -55,7 +55,7 @@ impl Fleet {
 
 /// Waits until time has passed for every partition, and every call is final.
 async fn wait_for_the_end(database: &str) {
-    let open = "SELECT (SELECT count(*) FROM call_logs WHERE NOT is_final) + (SELECT count(*) FROM partition_owner WHERE watermark < 1767268800000000)
+    let open = "SELECT (SELECT count(*) FROM call_states WHERE is_open) + (SELECT count(*) FROM partition_owner WHERE watermark < 1767268800000000)
         + greatest(0, 6 - (SELECT count(*) FROM partition_owner))";
     while postgres::value::<i64>(database, open).await > 0 {}
 }

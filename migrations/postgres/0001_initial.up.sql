@@ -37,12 +37,13 @@ CREATE TABLE call_states (
     created_at    bigint NOT NULL,
     updated_at    bigint NOT NULL,
     ended_at      bigint,
-    -- The call among our logs, if it is one of ours.
-    our_call      uuid
+    -- The call among our logs, if it is one of ours; and whether something that is still to come can change it.
+    our_call      uuid,
+    is_open       boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 CREATE INDEX call_states_by_session ON call_states (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX call_states_open ON call_states (created_at) WHERE ended_at IS NULL;
-CREATE INDEX call_states_ours ON call_states (site) WHERE our_call IS NOT NULL;
+CREATE INDEX call_states_ours ON call_states (site) WHERE is_open;
 
 -- One row per call.
 CREATE TABLE call_logs (
@@ -62,12 +63,10 @@ CREATE TABLE call_logs (
     ring_us     bigint,
     talk_us     bigint NOT NULL,
     total_us    bigint,
-    -- Nothing that may still come can change it.
-    is_final    boolean NOT NULL,
     -- The whole record as the interfaces show it.
     record      json NOT NULL
 -- A call is written several times while it goes on: with room on its page, and nothing indexed that changes then, no index has to follow.
--- Which calls are not final, `call_states` knows.
+-- Which calls something still to come can change, `call_states` knows.
 ) WITH (fillfactor = 70);
 CREATE INDEX call_logs_by_time ON call_logs (started_at DESC, call_id DESC);
 CREATE INDEX call_logs_by_site ON call_logs (site, started_at DESC, call_id DESC);
@@ -276,7 +275,8 @@ CREATE VIEW calls AS
     timestamptz 'epoch' + started_at * interval '1 microsecond' AS started_at,
     timestamptz 'epoch' + answered_at * interval '1 microsecond' AS answered_at,
     timestamptz 'epoch' + ended_at * interval '1 microsecond' AS ended_at,
-    ring_us / 1e6 AS ring_seconds, talk_us / 1e6 AS talk_seconds, total_us / 1e6 AS total_seconds, is_final, record
+    ring_us / 1e6 AS ring_seconds, talk_us / 1e6 AS talk_seconds, total_us / 1e6 AS total_seconds,
+    NOT EXISTS (SELECT 1 FROM call_states WHERE call_states.call_id = call_logs.call_id::text AND is_open) AS is_final, record
  FROM call_logs;
 
 -- States as programs ask for them: of one of our calls its record is what there is to say.

@@ -108,7 +108,6 @@ impl<'c> Calls<'c> {
             .bind(self.records(|record| record.ring.map(|span| span.0)))
             .bind(self.records(|record| record.talk.0))
             .bind(self.records(|record| record.total.map(|span| span.0)))
-            .bind(self.0.iter().map(|call| call.is_final).collect::<Vec<_>>())
             .bind(self.0.iter().map(|call| call.text()).collect::<Vec<_>>())
     }
 
@@ -156,8 +155,8 @@ pub(super) fn counts_of_participants<'q>(sql: &'static str, of: &[&CallRecord]) 
 }
 
 /// `None` when there are none.
-pub(super) fn links<'r>(sql: &'static str, of: impl Iterator<Item = &'r CallRecord>) -> Option<Statement<'r>> {
-    let all: Vec<_> = of.flat_map(|record| record.links.iter().map(|link| (record.id, link))).collect();
+pub(super) fn links<'r>(sql: &'static str, of: &[&'r CallRecord]) -> Option<Statement<'r>> {
+    let all: Vec<_> = of.iter().flat_map(|record| record.links.iter().map(|link| (record.id, link))).collect();
     (!all.is_empty()).then(|| {
         sqlx::query(sql)
             .bind(column(&all, |(call, _)| uuid(*call)))

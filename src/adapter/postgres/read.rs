@@ -82,8 +82,8 @@ impl Query for PostgresLedger {
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
-        let sql = "SELECT (SELECT count(*) FROM call_states WHERE our_call IS NOT NULL AND ended_at IS NULL),
-            (SELECT count(*) FROM call_states JOIN call_logs ON call_logs.call_id = our_call WHERE our_call IS NOT NULL AND call_states.ended_at IS NULL AND answered_at IS NULL
+        let sql = "SELECT (SELECT count(*) FROM call_states WHERE is_open AND ended_at IS NULL),
+            (SELECT count(*) FROM call_states JOIN call_logs ON call_logs.call_id = our_call WHERE is_open AND call_states.ended_at IS NULL AND answered_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
             (SELECT count(*) FROM dead_events)";
         let few = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
@@ -134,7 +134,7 @@ fn conditions(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
         query.push(" AND call_id IN (SELECT call_id FROM call_participants WHERE extension = ").push_bind(extension.clone()).push(")");
     }
     if filter.live {
-        query.push(" AND ended_at IS NULL AND call_id = ANY(ARRAY(SELECT our_call FROM call_states WHERE our_call IS NOT NULL AND ended_at IS NULL))");
+        query.push(" AND ended_at IS NULL AND call_id = ANY(ARRAY(SELECT our_call FROM call_states WHERE is_open AND ended_at IS NULL))");
     }
     if let Some((started_at, id)) = &filter.after {
         let id = uuid::Uuid::try_parse(id).unwrap_or_default();

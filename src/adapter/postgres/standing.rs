@@ -15,8 +15,8 @@ use crate::wire::partition::partition_of;
 /// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
 /// part nobody could say which it is.
 const FIRST_THAT_MATTERS: &str = "SELECT mine.site, min(call_logs.started_at)
- FROM (SELECT site, least((SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND our_call IS NOT NULL AND NOT is_final), $2) - $3 AS base FROM unnest($1::text[]) AS t (site)) AS mine
- JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (NOT is_final OR ended_at >= base)
+ FROM (SELECT site, least((SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND is_open), $2) - $3 AS base FROM unnest($1::text[]) AS t (site)) AS mine
+ JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (ended_at IS NULL OR ended_at >= base)
  GROUP BY mine.site";
 const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
  ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, watermark, ticks::text, relayed";
@@ -34,7 +34,7 @@ pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid
     let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
     let mine: Vec<String> =
         names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| partition_of(&site, part.of) == part.number)).collect();
-    let open: Vec<Uuid> = sqlx::query_scalar("SELECT our_call FROM call_states JOIN call_logs ON call_logs.call_id = our_call WHERE call_states.site = ANY($1) AND our_call IS NOT NULL AND NOT is_final")
+    let open: Vec<Uuid> = sqlx::query_scalar("SELECT our_call FROM call_states WHERE site = ANY($1) AND is_open")
         .bind(&mine)
         .fetch_all(&mut *transaction)
         .await?;

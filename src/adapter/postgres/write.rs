@@ -7,15 +7,15 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use super::columns::{self, Calls, uuid};
-use super::written::{Strangers, Written};
+use super::columns::{self, Calls};
+use super::written::{Call, Strangers, Written};
 use super::{Part, PostgresLedger, standing, writer};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
+use crate::port::ledger::{CallNow, Changes, Ledger, LedgerError, Memory, Received, Standing};
 use crate::wire::partition::partition_of;
 
 const INSERT_EVENTS: &str = "INSERT INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
@@ -32,18 +32,18 @@ const INSERT_DEAD: &str =
 const INSERT_NEWS: &str = "INSERT INTO notices (generation, part, number, kind, call_id, data)
  SELECT $1, $2, number, kind, call_id, data FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[]) AS t (number, kind, call_id, data)
  ON CONFLICT (generation, part, number) DO UPDATE SET kind = excluded.kind, call_id = excluded.call_id, data = excluded.data";
-const UPSERT_LOGS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
- SELECT call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record::json
- FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::boolean[], $18::text[])
-    AS t (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, is_final, record)
- ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, is_final = excluded.is_final, record = excluded.record";
+const UPSERT_LOGS: &str = "INSERT INTO call_logs (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record)
+ SELECT call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record::json
+ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[])
+    AS t (call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record)
+ ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, outcome = excluded.outcome, from_number = excluded.from_number, from_e164 = excluded.from_e164, to_number = excluded.to_number, to_e164 = excluded.to_e164, answered_by = excluded.answered_by, started_at = excluded.started_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at, ring_us = excluded.ring_us, talk_us = excluded.talk_us, total_us = excluded.total_us, record = excluded.record";
 /// What there is to say of one of our calls beyond these columns says its log.
-const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, our_call, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
- SELECT call_id::text, call_id, 'grandstream', site, direction, status, from_number, to_number, '{}', started_at, $10, ended_at
+const UPSERT_STATES: &str = "INSERT INTO call_states (call_id, our_call, is_open, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
+ SELECT call_id::text, call_id, NOT is_final, 'grandstream', site, direction, status, from_number, to_number, '{}', started_at, $10, ended_at
  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
     AS t (call_id, site, direction, status, from_number, to_number, started_at, ended_at, is_final)
  WHERE NOT is_final OR EXISTS (SELECT 1 FROM call_states WHERE call_states.call_id = t.call_id::text)
- ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, updated_at = excluded.updated_at, ended_at = excluded.ended_at, our_call = excluded.our_call";
+ ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, updated_at = excluded.updated_at, ended_at = excluded.ended_at, our_call = excluded.our_call, is_open = excluded.is_open";
 const INSERT_PARTICIPANTS: &str = "INSERT INTO call_participants (call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)
  SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
  ON CONFLICT (call_id, place) DO UPDATE SET extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
@@ -58,7 +58,8 @@ const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_n
  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS t (call_id, site, from_number, from_e164, extensions, missed_at)
  ON CONFLICT (call_id) DO UPDATE SET extensions = excluded.extensions, missed_at = excluded.missed_at, retracted = false";
 /// A missed call whose call is written again without being missed was answered after all.
-const RETRACT_MISSED: &str = "UPDATE missed_call_logs SET retracted = true WHERE call_id = ANY($1::uuid[]) AND NOT retracted";
+const RETRACT_MISSED: &str =
+    "UPDATE missed_call_logs SET retracted = true FROM unnest($1::uuid[]) AS t (id) WHERE call_id = t.id AND NOT retracted";
 /// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of those it touched.
 const DELETE_STATS: &str = "DELETE FROM call_stats USING unnest($1::text[], $2::bigint[]) AS t (site, minute) WHERE call_stats.site = t.site AND call_stats.minute = t.minute";
 const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, calls, answered, missed, ring_us, talk_us)
@@ -297,30 +298,30 @@ async fn write_down(transaction: &mut PgConnection, strangers: &Strangers) -> Re
 
 async fn write_calls(transaction: &mut PgConnection, written: &mut Written, changes: &Changes) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
-    let calls = Calls(&last);
-    let records: Vec<&CallRecord> = last.iter().map(|call| &call.record).collect();
-    let ids_of = |which: &dyn Fn(&CallRecord) -> bool| -> Vec<Uuid> {
-        records.iter().filter(|record| which(record)).map(|record| uuid(record.id)).collect()
+    let unknown: Vec<CallId> = last.iter().map(|call| call.record.id).filter(|id| written.call(*id).is_none()).collect();
+    let stored = stored(transaction, &unknown).await?;
+    // That nothing can change it any more says nothing new of a call.
+    let new: Vec<&CallNow> =
+        last.iter().copied().filter(|call| written.call(call.record.id).is_none_or(|before| !before.is(call))).collect();
+    let (over, going_on): (Vec<&CallNow>, Vec<&CallNow>) = last.iter().copied().partition(|call| call.is_final);
+    let records: Vec<&CallRecord> = new.iter().map(|call| &call.record).collect();
+    // Of what is unknown here and stands there nobody knows how.
+    let differs = |record: &CallRecord, differs: fn(&Call, &CallRecord) -> bool| {
+        written.call(record.id).map_or_else(|| stored.contains_key(&record.id), |before| differs(before, record))
     };
 
-    let unknown = ids_of(&|record| written.call(record.id).is_none());
-    let mut minutes = touched_minutes(transaction, &unknown).await?;
-    for record in &records {
-        let site = record.site.as_str();
-        let before = written.call(record.id).map(|call| call.minute);
-        minutes.extend([before, Some(sql::minute_of(record.started_at.0))].into_iter().flatten().map(|minute| (site.to_owned(), minute)));
+    if !new.is_empty() {
+        Calls(&new).logs(UPSERT_LOGS).execute(&mut *transaction).await?;
     }
-
-    calls.logs(UPSERT_LOGS).execute(&mut *transaction).await?;
-    // A call that another program has joined to a session of its own stays for it to be found.
-    let over: Vec<String> = last.iter().filter(|call| call.is_final).map(|call| call.record.id.to_string()).collect();
     if !over.is_empty() {
-        run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &over).await?;
+        // A call that another program has joined to a session of its own stays for it to be found.
+        let ids: Vec<String> = over.iter().map(|call| call.record.id.to_string()).collect();
+        run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &ids).await?;
     }
-    calls.states(UPSERT_STATES, changes.watermark.unwrap_or(At::START)).execute(&mut *transaction).await?;
+    let stated: Vec<&CallNow> = new.iter().copied().filter(|call| !call.is_final).chain(over.iter().copied()).collect();
+    Calls(&stated).states(UPSERT_STATES, changes.watermark.unwrap_or(At::START)).execute(&mut *transaction).await?;
 
-    let shrunk = |record: &CallRecord| written.call(record.id).is_none_or(|call| call.participants.len() > record.participants.len());
-    let shrunk: Vec<&CallRecord> = records.iter().copied().filter(|record| shrunk(record)).collect();
+    let shrunk: Vec<&CallRecord> = records.iter().copied().filter(|record| differs(record, Call::has_more_participants)).collect();
     if !shrunk.is_empty() {
         columns::counts_of_participants(DELETE_PARTICIPANTS, &shrunk).execute(&mut *transaction).await?;
     }
@@ -328,30 +329,36 @@ async fn write_calls(transaction: &mut PgConnection, written: &mut Written, chan
     if let Some(participants) = columns::participants(INSERT_PARTICIPANTS, &records, stands) {
         participants.execute(&mut *transaction).await?;
     }
-    let linked_anew = |record: &CallRecord| written.call(record.id).is_none_or(|call| call.links != record.links);
-    let relinked = ids_of(&linked_anew);
-    if !relinked.is_empty() {
-        sqlx::query("DELETE FROM call_links WHERE NOT by_hand AND call_id = ANY($1)").bind(relinked).execute(&mut *transaction).await?;
+    let unlinked = columns::uuids(records.iter().filter(|record| differs(record, Call::has_other_links)).map(|record| record.id));
+    if !unlinked.is_empty() {
+        sqlx::query("DELETE FROM call_links WHERE NOT by_hand AND call_id = ANY($1)").bind(unlinked).execute(&mut *transaction).await?;
     }
-    if let Some(links) = columns::links(INSERT_LINKS, records.iter().copied().filter(|record| linked_anew(record))) {
+    if let Some(links) = columns::links(INSERT_LINKS, &records) {
         links.execute(&mut *transaction).await?;
     }
-    let not_missed = ids_of(&|record| !sql::is_missed(record) && written.call(record.id).is_none_or(|call| call.is_missed));
+    let not_missed = columns::uuids(records.iter().filter(|record| differs(record, Call::is_missed_no_more)).map(|record| record.id));
     if !not_missed.is_empty() {
         sqlx::query(RETRACT_MISSED).bind(not_missed).execute(&mut *transaction).await?;
     }
     if let Some(missed) = columns::missed(UPSERT_MISSED, &records) {
         missed.execute(&mut *transaction).await?;
     }
-    for call in &last {
-        written.wrote(&call.record, call.is_final);
+
+    let before = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), written.call(record.id)?.minute)));
+    let now = records.iter().map(|record| (record.site.as_str().to_owned(), sql::minute_of(record.started_at.0)));
+    let minutes = before.chain(now).chain(stored.values().cloned()).collect();
+    for call in going_on {
+        written.wrote(call);
+    }
+    for call in over {
+        written.forget(call.record.id);
     }
     count(transaction, minutes).await
 }
 
 async fn withdraw(transaction: &mut PgConnection, written: &mut Written, calls: &[CallId]) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = calls.iter().copied().map(uuid).collect();
-    let minutes = touched_minutes(transaction, &ids).await?;
+    let minutes = stored(transaction, calls).await?.into_values().collect();
+    let ids = columns::uuids(calls.iter().copied());
     for sql in [
         "DELETE FROM call_participants WHERE call_id = ANY($1)",
         "DELETE FROM call_links WHERE call_id = ANY($1)",
@@ -362,20 +369,22 @@ async fn withdraw(transaction: &mut PgConnection, written: &mut Written, calls: 
     }
     let texts: Vec<String> = calls.iter().map(ToString::to_string).collect();
     run(transaction, "DELETE FROM call_states WHERE session_id IS NULL AND call_id = ANY($1)", &texts).await?;
+    run(transaction, "UPDATE call_states SET is_open = false WHERE call_id = ANY($1)", &texts).await?;
     for call in calls {
-        written.withdrew(*call);
+        written.forget(*call);
     }
     count(transaction, minutes).await
 }
 
-/// The minutes in which calls that are written again were counted before.
-async fn touched_minutes(transaction: &mut PgConnection, calls: &[Uuid]) -> Result<BTreeSet<(String, i64)>, sqlx::Error> {
+/// Those of these calls that are in the logs, and the minutes in which they are counted.
+async fn stored(transaction: &mut PgConnection, calls: &[CallId]) -> Result<HashMap<CallId, (String, i64)>, sqlx::Error> {
     if calls.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(HashMap::new());
     }
-    let minute = |row: PgRow| (row.get(0), sql::minute_of(row.get(1)));
-    let touched = sqlx::query("SELECT site, started_at FROM call_logs WHERE call_id = ANY($1)").bind(calls).map(minute);
-    Ok(touched.fetch_all(transaction).await?.into_iter().collect())
+    let minute = |row: PgRow| (EventId(row.get::<Uuid, _>(0).as_u128()), (row.get(1), sql::minute_of(row.get(2))));
+    let sql = "SELECT call_id, site, started_at FROM call_logs WHERE call_id = ANY($1)";
+    let found = sqlx::query(sql).bind(columns::uuids(calls.iter().copied())).map(minute).fetch_all(transaction).await?;
+    Ok(found.into_iter().collect())
 }
 
 async fn count(transaction: &mut PgConnection, minutes: BTreeSet<(String, i64)>) -> Result<(), sqlx::Error> {

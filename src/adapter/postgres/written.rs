@@ -3,6 +3,7 @@
 //! believed of a transaction whose end was not seen.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
@@ -10,7 +11,7 @@ use crate::domain::fact::{CallId, Site};
 use crate::domain::link::Link;
 use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::{At, Span};
-use crate::port::ledger::Received;
+use crate::port::ledger::{CallNow, Received};
 
 /// A device that goes on reporting is written down this often.
 const SEEN_EVERY: Span = Span::seconds(60);
@@ -30,12 +31,39 @@ struct Seen {
     extensions: HashMap<Extension, At>,
 }
 
-/// What was written of a call beside its own row.
+/// What was written of a call.
 pub(super) struct Call {
+    /// Of its record as text.
+    digest: u64,
     pub minute: i64,
     pub participants: Vec<Participant>,
-    pub links: Vec<Link>,
-    pub is_missed: bool,
+    links: Vec<Link>,
+    is_missed: bool,
+}
+
+impl Call {
+    /// Whether the same was written.
+    pub(super) fn is(&self, call: &CallNow) -> bool {
+        self.digest == digest(call)
+    }
+
+    pub(super) fn has_more_participants(&self, than: &CallRecord) -> bool {
+        self.participants.len() > than.participants.len()
+    }
+
+    pub(super) fn has_other_links(&self, than: &CallRecord) -> bool {
+        self.links != than.links
+    }
+
+    pub(super) fn is_missed_no_more(&self, now: &CallRecord) -> bool {
+        self.is_missed && !sql::is_missed(now)
+    }
+}
+
+fn digest(call: &CallNow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    call.text().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What of a batch's facts the tables of who there is do not say yet.
@@ -51,12 +79,10 @@ impl Written {
         self.calls.get(&id)
     }
 
-    pub(super) fn wrote(&mut self, record: &CallRecord, is_final: bool) {
-        if is_final {
-            self.calls.remove(&record.id);
-            return;
-        }
+    pub(super) fn wrote(&mut self, call: &CallNow) {
+        let record = &call.record;
         let call = Call {
+            digest: digest(call),
             minute: sql::minute_of(record.started_at.0),
             participants: record.participants.clone(),
             links: record.links.clone(),
@@ -65,7 +91,7 @@ impl Written {
         self.calls.insert(record.id, call);
     }
 
-    pub(super) fn withdrew(&mut self, id: CallId) {
+    pub(super) fn forget(&mut self, id: CallId) {
         self.calls.remove(&id);
     }
 
