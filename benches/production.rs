@@ -31,18 +31,20 @@ use support::cluster::Cluster;
 use support::servers::Servers;
 use tokio_util::sync::CancellationToken;
 
-const SITES: usize = 20;
-const CALLS_PER_SECOND: u64 = 10;
+const SITES: usize = 100;
+const PHONES: u64 = 300;
+/// Of a site: as many as leaves most of its phones free.
+const CALLS_PER_SECOND: f64 = 1.5;
 const WINDOW: usize = 1_024;
 const BATCH: usize = 256;
 const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
 
 /// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal.
 fn traffic(events: usize) -> Vec<Vec<u8>> {
-    let span = Duration::from_secs(60 + events as u64 / (SITES as u64 * CALLS_PER_SECOND * 6));
+    let span = Duration::from_secs_f64(60.0 + events as f64 / (SITES as f64 * CALLS_PER_SECOND * 5.0));
     let mut all = Vec::new();
     for seed in 0..SITES {
-        let fleet = Fleet { seed: seed as u64 + 1, phones: 300, calls_per_second: CALLS_PER_SECOND as f64, duration: span };
+        let fleet = Fleet { seed: seed as u64 + 1, phones: PHONES, calls_per_second: CALLS_PER_SECOND, duration: span };
         let mut messages = support::fleet::messages(&fleet);
         // One ingress serves all of them, and promises once.
         messages.retain(|message| seed == 0 || matches!(message, Message::Report(_)));
@@ -167,7 +169,7 @@ fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
     let worker = cluster.start("worker", "worker");
     while worker.metric("cordboard_worker_stored_total") < i64::try_from(events).unwrap() {
         // Each look counts what is in the tables: rarely, or it would be measured.
-        std::thread::park_timeout(Duration::from_millis(500));
+        std::thread::park_timeout(Duration::from_secs(1));
     }
     let took = began.elapsed();
     println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), events));

@@ -301,8 +301,7 @@ async fn write_calls(transaction: &mut PgConnection, written: &mut Written, chan
     let unknown: Vec<CallId> = last.iter().map(|call| call.record.id).filter(|id| written.call(*id).is_none()).collect();
     let stored = stored(transaction, &unknown).await?;
     // That nothing can change it any more says nothing new of a call.
-    let new: Vec<&CallNow> =
-        last.iter().copied().filter(|call| written.call(call.record.id).is_none_or(|before| !before.is(call))).collect();
+    let new: Vec<&CallNow> = last.iter().copied().filter(|call| !written.is_written(call)).collect();
     let (over, going_on): (Vec<&CallNow>, Vec<&CallNow>) = last.iter().copied().partition(|call| call.is_final);
     let records: Vec<&CallRecord> = new.iter().map(|call| &call.record).collect();
     // Of what is unknown here and stands there nobody knows how.

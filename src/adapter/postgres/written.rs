@@ -3,7 +3,9 @@
 //! believed of a transaction whose end was not seen.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
 
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
@@ -23,6 +25,8 @@ pub(super) struct Written {
     sites: HashMap<Site, Seen>,
     /// Calls that are not final.
     calls: HashMap<CallId, Call>,
+    /// Nobody outside can make two texts that look alike.
+    digests: RandomState,
 }
 
 #[derive(Default)]
@@ -42,11 +46,6 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Whether the same was written.
-    pub(super) fn is(&self, call: &CallNow) -> bool {
-        self.digest == digest(call)
-    }
-
     pub(super) fn has_more_participants(&self, than: &CallRecord) -> bool {
         self.participants.len() > than.participants.len()
     }
@@ -58,12 +57,6 @@ impl Call {
     pub(super) fn is_missed_no_more(&self, now: &CallRecord) -> bool {
         self.is_missed && !sql::is_missed(now)
     }
-}
-
-fn digest(call: &CallNow) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    call.text().hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What of a batch's facts the tables of who there is do not say yet.
@@ -79,10 +72,15 @@ impl Written {
         self.calls.get(&id)
     }
 
+    /// Whether the call stands as it is now.
+    pub(super) fn is_written(&self, call: &CallNow) -> bool {
+        self.call(call.record.id).is_some_and(|before| before.digest == self.digests.hash_one(call.text()))
+    }
+
     pub(super) fn wrote(&mut self, call: &CallNow) {
         let record = &call.record;
         let call = Call {
-            digest: digest(call),
+            digest: self.digests.hash_one(call.text()),
             minute: sql::minute_of(record.started_at.0),
             participants: record.participants.clone(),
             links: record.links.clone(),

@@ -85,13 +85,14 @@ impl RedisLive {
         for received in &changes.facts {
             writing.fact(&received.fact);
         }
-        for call in sql::last_words(changes) {
+        let calls = sql::last_words(changes);
+        for call in &calls {
             writing.call(&call.record, call.text(), call.is_final);
         }
         for call in &changes.withdrawn {
             writing.withdraw(*call);
         }
-        stream::entries(&mut commands, &self.keys, &changes.news);
+        stream::entries(&mut commands, &self.keys, &changes.news, &calls);
         commands
     }
 }
