@@ -1,0 +1,135 @@
+//! How long it takes, at a steady rate, from a phone's request to the committed row and to the page of whoever watches; and whether the service
+//! keeps up. One process with all roles on real servers, phones and watchers, all of it on one machine.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cordboard::simulate::{Fleet, Report, play};
+use sqlx::{Connection, PgConnection};
+use support::cluster::Cluster;
+use support::servers::Servers;
+use support::service::{Events, Service};
+
+/// One call of the fleet reports about so many events.
+const EVENTS_PER_CALL: f64 = 6.6;
+/// As many as leaves most of them free.
+const PHONES_PER_CALL_A_SECOND: f64 = 200.0;
+/// Calls that begin before the measurement does.
+const WARM_UP: Duration = Duration::from_secs(40);
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+
+/// What a busy fleet reports, at exactly this rate.
+fn reports(rate: f64, span: Duration) -> Vec<Report> {
+    let calls_per_second = rate / EVENTS_PER_CALL;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of phones")]
+    let phones = ((calls_per_second * PHONES_PER_CALL_A_SECOND) as u64).max(30) / 3 * 3;
+    let fleet = Fleet { seed: 1, phones, calls_per_second, duration: WARM_UP + span * 2 };
+    let busy = fleet.reports().into_iter().skip_while(|report| report.at < WARM_UP);
+    let at = |place: usize| Duration::from_secs_f64(place as f64 / rate);
+    let steady = busy.enumerate().map(|(place, report)| Report { at: at(place), ..report });
+    steady.take_while(|report| report.at < span).collect()
+}
+
+fn percentiles(mut all: Vec<Duration>) -> String {
+    all.sort_unstable();
+    let millis = |share: usize| all[(all.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    format!("p50 {:>6.1} ms  p99 {:>6.1} ms  ({})", millis(50), millis(99), all.len())
+}
+
+/// A phone of its own that nobody else hears of: when it sent, by the number of who rings it.
+type Sent = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// Rings in between, and looks until the fact is committed.
+fn probe(phones: SocketAddr, database: &str, run: usize, sent: &Sent, over: &AtomicBool) -> Vec<Duration> {
+    let mut took = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut connection = runtime.block_on(PgConnection::connect(database)).unwrap();
+    let mut due = Instant::now();
+    for number in 0.. {
+        if over.load(Ordering::Acquire) {
+            break;
+        }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        due += PROBE_EVERY;
+        let remote = format!("+49897{run:02}{number:05}");
+        let phone = format!("mac=000b83{run:02}{:04x}&local=9{run}{number:05}&remote={remote}", number % 65_536);
+        let began = Instant::now();
+        sent.lock().unwrap().insert(remote.clone(), began);
+        let (_, answer) = Service::get(phones, &format!("/gs/cti/incoming?{phone}"));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let id: uuid::Uuid = answer["event_id"].as_str().unwrap().parse().unwrap();
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        let since = i64::try_from(seconds).unwrap() * 1_000_000 + i64::from(nanos) / 1_000 - 100_000;
+        let sql = "SELECT 1 FROM call_events WHERE site = 'default' AND received_at >= $1 AND event_id = $2";
+        runtime.block_on(async { while sqlx::query(sql).bind(since).bind(id).fetch_optional(&mut connection).await.unwrap().is_none() {} });
+        took.push(began.elapsed());
+        Service::get(phones, &format!("/gs/cti/hangup?{phone}"));
+    }
+    took
+}
+
+/// Watches as a page does, until the probes are over.
+fn watch(mut events: Events, sent: &Sent, last: &str) -> Vec<Duration> {
+    let mut took = Vec::new();
+    loop {
+        let told = events.until("call.started").1;
+        let now = Instant::now();
+        let remote = told["call"]["from"]["number"].as_str().unwrap_or_default();
+        if remote == last {
+            return took;
+        }
+        took.extend(sent.lock().unwrap().remove(remote).map(|began| now - began));
+    }
+}
+
+fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Duration) {
+    let reports = reports(rate, span);
+    let (sent, over) = (Sent::default(), AtomicBool::new(false));
+    let last = format!("+498999{run:02}0000");
+    let stored_before = service.metric("cordboard_worker_stored_total");
+    let (phones, events) = (service.phones, service.watch(None));
+    let (outcome, committed, shown, behind) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| watch(events, &sent, &last));
+        let probing = scope.spawn(|| probe(phones, &cluster.database, run, &sent, &over));
+        let outcome = play(phones, reports, 1.0, |_| None, |_| {});
+        let ended = Instant::now();
+        over.store(true, Ordering::Release);
+        let committed = probing.join().unwrap();
+        let all = stored_before + i64::try_from(outcome.accepted).unwrap() + 2 * i64::try_from(committed.len()).unwrap();
+        while service.metric("cordboard_worker_stored_total") < all {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        let behind = ended.elapsed();
+        service.send(&format!("/gs/cti/incoming?mac=000b84{run:06x}&local=99{run:03}&remote={last}")).unwrap();
+        (outcome, committed, watching.join().unwrap(), behind)
+    });
+    assert_eq!((outcome.refused, outcome.failed), (0, 0), "{:?}", outcome.first_refusal);
+    println!("{rate:>6.0} events/s  answered   {}", percentiles(outcome.latencies));
+    println!("                 committed  {}", percentiles(committed));
+    println!("                 popup      {}   all stored {:.2} s after the last request", percentiles(shown), behind.as_secs_f64());
+}
+
+fn main() {
+    let asked = |name: &str| std::env::args().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()));
+    let rates = asked("rates").unwrap_or_else(|| "100,500,1000,5000".to_owned());
+    let span = Duration::from_secs(asked("seconds").map_or(20, |text| text.parse().unwrap()));
+    let servers = Servers::start(&[]);
+    let mut cluster = Cluster::on(&servers.urls);
+    cluster.set("POLICY__MISSED_DELAY_MS", "5000");
+    cluster.set("POLICY__RERING_GAP_MS", "6000");
+    cluster.set("INGRESS__TICK_MS", "1000");
+    let service = cluster.start("all", "ingress,worker,gateway");
+    for (run, rate) in rates.split(',').enumerate() {
+        measure(&cluster, &service, run, rate.parse().unwrap(), span);
+    }
+    service.stop();
+}
