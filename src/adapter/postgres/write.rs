@@ -254,8 +254,13 @@ fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News,
 }
 
 async fn write(transaction: &mut PgConnection, written: &mut Written, part: Part, changes: &Changes) -> Result<(), sqlx::Error> {
+    // A call has the id of its first fact: where that is new, so is the call.
+    let mut begun = HashSet::new();
     if !changes.facts.is_empty() {
-        columns::events(INSERT_EVENTS, &changes.facts).execute(&mut *transaction).await?;
+        let inserted = columns::events(INSERT_EVENTS, &changes.facts).execute(&mut *transaction).await?;
+        if inserted.rows_affected() == changes.facts.len() as u64 {
+            begun.extend(changes.facts.iter().map(|received| received.fact.id));
+        }
         write_down(transaction, &written.strangers(&changes.facts)).await?;
     }
     if !changes.dead.is_empty() {
@@ -265,13 +270,17 @@ async fn write(transaction: &mut PgConnection, written: &mut Written, part: Part
         withdraw(transaction, written, &changes.withdrawn).await?;
     }
     if !changes.calls.is_empty() {
-        write_calls(transaction, written, changes).await?;
+        write_calls(transaction, written, &begun, changes).await?;
     }
     if let Some(last) = changes.news.last() {
         columns::news(INSERT_NEWS, &part, &changes.news).execute(&mut *transaction).await?;
         // In steps, so that not every batch has something to delete. What was not told yet stays until it is.
         let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT).min(changes.relayed.cast_signed());
         let forgotten = forgotten.div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
+        if written.forgotten == Some(forgotten) {
+            return Ok(());
+        }
+        written.forgotten = Some(forgotten);
         sqlx::query("DELETE FROM notices WHERE generation = $1 AND part = $2 AND number <= $3")
             .bind(part.generation.cast_signed())
             .bind(part.number.cast_signed())
@@ -296,9 +305,15 @@ async fn write_down(transaction: &mut PgConnection, strangers: &Strangers) -> Re
     Ok(())
 }
 
-async fn write_calls(transaction: &mut PgConnection, written: &mut Written, changes: &Changes) -> Result<(), sqlx::Error> {
+async fn write_calls(
+    transaction: &mut PgConnection,
+    written: &mut Written,
+    begun: &HashSet<CallId>,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
-    let unknown: Vec<CallId> = last.iter().map(|call| call.record.id).filter(|id| written.call(*id).is_none()).collect();
+    let unknown = |id: &CallId| written.call(*id).is_none() && !begun.contains(id);
+    let unknown: Vec<CallId> = last.iter().map(|call| call.record.id).filter(unknown).collect();
     let stored = stored(transaction, &unknown).await?;
     // That nothing can change it any more says nothing new of a call.
     let new: Vec<&CallNow> = last.iter().copied().filter(|call| !written.is_written(call)).collect();
@@ -343,8 +358,9 @@ async fn write_calls(transaction: &mut PgConnection, written: &mut Written, chan
         missed.execute(&mut *transaction).await?;
     }
 
-    let before = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), written.call(record.id)?.minute)));
-    let now = records.iter().map(|record| (record.site.as_str().to_owned(), sql::minute_of(record.started_at.0)));
+    // Only calls of which it is known what became of them are counted.
+    let before = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), written.call(record.id)?.counted?)));
+    let now = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), sql::counted(record)?)));
     let minutes = before.chain(now).chain(stored.values().cloned()).collect();
     for call in going_on {
         written.wrote(call);
@@ -387,6 +403,9 @@ async fn stored(transaction: &mut PgConnection, calls: &[CallId]) -> Result<Hash
 }
 
 async fn count(transaction: &mut PgConnection, minutes: BTreeSet<(String, i64)>) -> Result<(), sqlx::Error> {
+    if minutes.is_empty() {
+        return Ok(());
+    }
     let (sites, minutes): (Vec<String>, Vec<i64>) = minutes.into_iter().unzip();
     sqlx::query(DELETE_STATS).bind(&sites).bind(&minutes).execute(&mut *transaction).await?;
     sqlx::query(INSERT_STATS).bind(&sites).bind(&minutes).bind(sql::MINUTE_US).execute(&mut *transaction).await?;

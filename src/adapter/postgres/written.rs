@@ -25,6 +25,8 @@ pub(super) struct Written {
     sites: HashMap<Site, Seen>,
     /// Calls that are not final.
     calls: HashMap<CallId, Call>,
+    /// News up to this number are deleted.
+    pub forgotten: Option<i64>,
     /// Nobody outside can make two texts that look alike.
     digests: RandomState,
 }
@@ -39,7 +41,8 @@ struct Seen {
 pub(super) struct Call {
     /// Of its record as text.
     digest: u64,
-    pub minute: i64,
+    /// The minute in which it is counted, if it is.
+    pub counted: Option<i64>,
     pub participants: Vec<Participant>,
     links: Vec<Link>,
     is_missed: bool,
@@ -81,7 +84,7 @@ impl Written {
         let record = &call.record;
         let call = Call {
             digest: self.digests.hash_one(call.text()),
-            minute: sql::minute_of(record.started_at.0),
+            counted: sql::counted(record),
             participants: record.participants.clone(),
             links: record.links.clone(),
             is_missed: sql::is_missed(record),
