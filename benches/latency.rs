@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 
+#[path = "support/cpu.rs"]
+mod cpu;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -97,6 +99,7 @@ fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Du
     let last = format!("+498999{run:02}0000");
     let stored_before = service.metric("cordboard_worker_stored_total");
     let (phones, events) = (service.phones, service.watch(None));
+    let before = cpu::used();
     let (outcome, committed, shown, behind) = std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(events, &sent, &last));
         let probing = scope.spawn(|| probe(phones, &cluster.database, run, &sent, &over));
@@ -112,10 +115,12 @@ fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Du
         service.send(&format!("/gs/cti/incoming?mac=000b84{run:06x}&local=99{run:03}&remote={last}")).unwrap();
         (outcome, committed, watching.join().unwrap(), behind)
     });
+    let used = cpu::between(&before, &cpu::used(), usize::try_from(outcome.accepted).unwrap());
     assert_eq!((outcome.refused, outcome.failed), (0, 0), "{:?}", outcome.first_refusal);
     println!("{rate:>6.0} events/s  answered   {}", percentiles(outcome.latencies));
     println!("                 committed  {}", percentiles(committed));
     println!("                 popup      {}   all stored {:.2} s after the last request", percentiles(shown), behind.as_secs_f64());
+    println!("                 processor seconds for 10,000 events: {used}");
 }
 
 fn main() {

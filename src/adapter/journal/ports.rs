@@ -118,11 +118,17 @@ impl JournalTail {
         tokio::task::block_in_place(|| self.follower.read(most))
     }
 
-    /// A record has arrived where it was taken.
-    pub fn release(&mut self, entry: &Entry) {
-        self.marks.settled(entry.sequence);
-        self.books.passed(1);
-        let released = tokio::task::block_in_place(|| self.follower.release(entry.end));
+    /// Records that are durable and not released: read already, or not.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.marks.depth()
+    }
+
+    /// So many records, this one the last of them, have arrived where they were taken.
+    pub fn release(&mut self, last: &Entry, count: u64) {
+        self.marks.settled(last.sequence);
+        self.books.passed(count);
+        let released = tokio::task::block_in_place(|| self.follower.release(last.end));
         tell_checkpoint(released, &mut self.checkpoint_fails);
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::future::maybe_done;
-use futures_util::{Stream, StreamExt, poll};
+use futures_util::{FutureExt, Stream, StreamExt, poll};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
@@ -24,6 +24,8 @@ use crate::wire::message::{Message, Tick};
 const WINDOW_MESSAGES_MAX: usize = 1_024;
 /// Records read at once.
 const READ_RECORDS_MAX: usize = 256;
+/// So many records that wait are sent although others are not confirmed yet.
+const GROUP_RECORDS: usize = 64;
 /// How long a confirmation may take while the broker does not say that it is blocked.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN_MIN: Duration = Duration::from_millis(200);
@@ -112,19 +114,37 @@ impl Publisher {
                 biased;
                 confirmed = confirmed(under_way.front_mut(), connection) => {
                     confirmed?;
-                    if let Some(sent) = under_way.pop_front() {
-                        self.tail.release(&sent.entry);
-                    }
+                    self.release(&mut under_way, connection)?;
                 }
                 // Short of memory or disk it reads nothing from us, and we give it nothing that would wait in between.
                 Some(event) = events.next() => tell_blocked(&event, &self.sign),
-                more = self.tail.wait(), if room > 0 && !ended && !connection.status().blocked() => {
+                more = self.tail.wait(), if room > 0 && !ended && self.is_worth_sending(under_way.len()) && !connection.status().blocked() => {
                     ended = !more;
                     let entries = self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))?;
                     under_way.extend(telling(self.publish(&channel, entries), &mut events, &self.sign).await?);
                 }
             }
         }
+    }
+
+    /// What waits for its confirmation holds up what comes after it, unless that is a group by itself: what is sent one by one is stored,
+    /// confirmed and handed out one by one, and everybody has more to do.
+    fn is_worth_sending(&self, under_way: usize) -> bool {
+        under_way == 0 || self.tail.depth() >= (under_way + GROUP_RECORDS) as u64
+    }
+
+    /// The first record under way is confirmed: it is done with, and all behind it that are confirmed by now.
+    fn release(&mut self, under_way: &mut VecDeque<Sent>, connection: &Connection) -> Result<(), BrokerError> {
+        let (mut last, mut count) = (under_way.pop_front(), 1);
+        while let Some(confirmed) = under_way.front_mut().and_then(|next| confirmed(Some(next), connection).now_or_never()) {
+            confirmed?;
+            last = under_way.pop_front();
+            count += 1;
+        }
+        if let Some(last) = last {
+            self.tail.release(&last.entry, count);
+        }
+        Ok(())
     }
 
     /// Sends records in their order. Resolves when they are written to the socket.
