@@ -17,14 +17,15 @@ use cordboard::domain::time::{At, Span};
 use cordboard::port::books::Books;
 use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::{Handed, Inbox, InboxError};
-use cordboard::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
+use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Received, Standing};
+use cordboard::port::letters::{Letter, Letters};
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};
 use cordboard::wire::call_json::CallJson;
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::Worker;
+use cordboard::worker::{Worker, memory};
 use futures_util::future::BoxFuture;
 use support::fleet::messages;
 use support::flow::{self, Flow};
@@ -84,6 +85,16 @@ struct Failing {
 impl Failing {
     fn roll(&self) -> u64 {
         self.dice.lock().unwrap().roll(self.one_in)
+    }
+}
+
+impl Letters for Failing {
+    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
+        self.ledger.letters(after, most)
+    }
+
+    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.ledger.forget(digest)
     }
 }
 
@@ -373,6 +384,16 @@ impl Inbox for Suspects {
 /// Ends its process, here a task, when a certain fact is to be committed.
 struct Mortal(Failing);
 
+impl Letters for Mortal {
+    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
+        self.0.letters(after, most)
+    }
+
+    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.0.forget(digest)
+    }
+}
+
 impl Ledger for Mortal {
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
         self.0.take_over(memory)
@@ -422,6 +443,29 @@ impl Ledger for Mortal {
     fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         self.0.calls_begun(site, from, to)
     }
+}
+
+#[test]
+fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let messages = traffic(0.5, Duration::from_mins(2));
+        let all = encoded(&messages);
+        let reports: Vec<&Vec<u8>> =
+            all.iter().zip(&messages).filter(|(_, message)| matches!(message, Message::Report(_))).map(|it| it.0).collect();
+        let letter = |message: &[u8], reason: &str| Dead { message: message.to_vec(), reason: reason.to_owned() };
+        // An earlier program did not know the version of some of them; one nobody knows yet, and one is bad for another reason.
+        let early = reports[3..40].iter().map(|message| letter(message, "unknown version 1"));
+        let dead = early.chain([letter(b"{\"v\":9}", "unknown version 9"), letter(reports[50], "bad site name")]).collect();
+        ledger.take_over(memory(&Policies::default())).await.unwrap();
+        ledger.commit(&Changes { dead, ..Changes::default() }).await.unwrap();
+        let rest = all.iter().filter(|message| !reports[3..40].contains(message)).cloned().collect();
+        work(&ledger, vec![rest]).await;
+        assert_stored(&ledger, &messages).await;
+        let left: Vec<String> = ledger.letters(i64::MIN, 99).await.unwrap().into_iter().map(|(_, letter)| letter.reason).collect();
+        assert_eq!(left, ["unknown version 9", "bad site name"]);
+    });
 }
 
 #[test]

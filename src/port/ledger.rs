@@ -10,6 +10,7 @@ use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::port::fanout::News;
+use crate::port::letters::Letters;
 use crate::wire::call_json;
 use crate::wire::message::IngressId;
 
@@ -127,7 +128,12 @@ pub struct Memory {
 }
 
 /// The writing side; one owner at a time.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Letters {
+    /// Whether a site belongs to the partition.
+    fn is_responsible_for(&self, _site: &Site) -> bool {
+        true
+    }
+
     /// Takes the partition over and tells where the last owner left off.
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>>;
 

@@ -12,6 +12,8 @@ use crate::domain::time::At;
 use crate::provider::grandstream::{Body, NoDevice, Request, Unreadable};
 
 const VERSION: u32 = 1;
+/// How the reason begins for which a message of a later version is set aside.
+pub const UNKNOWN_VERSION: &str = "unknown version";
 
 /// How the body of the request is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ impl fmt::Debug for Envelope {
 pub enum BadEnvelope {
     #[error("not JSON of the known form: {0}")]
     Undecodable(#[from] serde_json::Error),
-    #[error("unknown version {0}")]
+    #[error("{UNKNOWN_VERSION} {0}")]
     UnknownVersion(u32),
     #[error("bad site name")]
     BadSite,

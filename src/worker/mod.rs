@@ -8,6 +8,7 @@ mod promises;
 mod read;
 mod reconstruct;
 mod recover;
+mod redrive;
 mod refold;
 
 use std::collections::{BTreeMap, HashSet};
@@ -84,6 +85,7 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), WorkerError> {
+        self.read_again().await?;
         self.tell_missing().await?;
         loop {
             let messages = tokio::select! {

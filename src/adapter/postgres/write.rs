@@ -71,6 +71,10 @@ const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, water
     ticks = CASE $6 WHEN '{}' THEN ticks ELSE $6::json END, relayed = greatest(relayed, $7)
  WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4";
 impl Ledger for PostgresLedger {
+    fn is_responsible_for(&self, site: &Site) -> bool {
+        partition_of(site, self.part.of) == self.part.number
+    }
+
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
         Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async move {
             let owner = Uuid::now_v7();
