@@ -35,7 +35,7 @@ const COUNTERS: [(&str, &str); 21] = [
     ("cordboard_live_restored_total", "Times everything a partition shows was shown again."),
     (
         "cordboard_broker_news_late_total",
-        "News that wait in the database until their partition is taken over again, because the broker took none.",
+        "News that found no room and waited in the database until the broker had taken those before them.",
     ),
 ];
 

@@ -197,6 +197,16 @@ fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
         until_well(&workers[0], "database", true);
         scene.more();
     }
+    // Its disk is full. It cannot write what it is about to do, and ends over it; nobody takes that for a fault of the messages.
+    scene.servers.order("full postgres");
+    scene.more();
+    until_well(&workers[0], "database", false);
+    scene.servers.order("kill postgres");
+    scene.servers.order("start postgres");
+    until_well(&workers[0], "database", true);
+    // An upgrade may find the tables in use.
+    scene.cluster.told(&["migrate"]);
+    scene.more();
     // Connections that end at any moment: what became of a commit nobody knows.
     for _ in 0..40 {
         scene.load.as_ref().unwrap().more(7);
