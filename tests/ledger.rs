@@ -66,6 +66,7 @@ impl Store for Sqlite {
         let sql = "SELECT json_array('who', call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome) AS line FROM call_participants
             UNION ALL SELECT json_array('link', call_id, linked_call_id, kind, confidence, reason) FROM call_links
             UNION ALL SELECT json_array('missed', call_id, extensions, missed_at) FROM missed_call_logs WHERE NOT retracted
+            UNION ALL SELECT json_array('stats', site, minute, direction, calls, answered, missed, ring_us, talk_us) FROM call_stats
             UNION ALL SELECT json_array('state', call_id, site, direction, status, from_number, to_number, ended_at) FROM call_states
             ORDER BY line";
         sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
@@ -97,6 +98,7 @@ impl Store for Postgres {
                 SELECT json_build_array('who', call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome)::text AS line FROM call_participants
                 UNION ALL SELECT json_build_array('link', call_id, linked_call_id, kind, confidence, reason)::text FROM call_links
                 UNION ALL SELECT json_build_array('missed', call_id, extensions, missed_at)::text FROM missed_call_logs WHERE NOT retracted
+                UNION ALL SELECT json_build_array('stats', site, minute, direction, calls, answered, missed, ring_us, talk_us)::text FROM call_stats
                 UNION ALL SELECT json_build_array('state', call_id, site, direction, status, from_number, to_number, ended_at)::text FROM call_states
             ) AS lines";
         server::value(self.0.get().unwrap(), sql).await

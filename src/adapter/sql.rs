@@ -58,11 +58,6 @@ pub(super) fn minute_of(started_us: i64) -> i64 {
     started_us - started_us.rem_euclid(MINUTE_US)
 }
 
-/// The minute in which a call is counted: one of which it is known what became of it.
-pub(super) fn counted(record: &CallRecord) -> Option<i64> {
-    record.outcome.map(|_| minute_of(record.started_at.0))
-}
-
 /// Who answered, as the log shows it.
 pub(super) fn answered_by(record: &CallRecord) -> Option<String> {
     let owner = record.answered_by.as_ref()?;

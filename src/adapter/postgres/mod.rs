@@ -6,6 +6,7 @@ mod letters;
 mod read;
 mod standing;
 mod states;
+mod stats;
 mod upkeep;
 mod write;
 mod writer;

@@ -1,6 +1,6 @@
 //! The writing side: one transaction per batch, guarded by the owner of the partition; every statement takes the whole batch.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -8,6 +8,7 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use super::columns::{self, Calls};
+use super::stats::{Minute, Share, Shares};
 use super::written::{Call, Strangers, Written};
 use super::{Part, PostgresLedger, standing, writer};
 use crate::adapter::sql;
@@ -60,12 +61,6 @@ const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_n
 /// A missed call whose call is written again without being missed was answered after all.
 const RETRACT_MISSED: &str =
     "UPDATE missed_call_logs SET retracted = true FROM unnest($1::uuid[]) AS t (id) WHERE call_id = t.id AND NOT retracted";
-/// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of those it touched.
-const DELETE_STATS: &str = "DELETE FROM call_stats USING unnest($1::text[], $2::bigint[]) AS t (site, minute) WHERE call_stats.site = t.site AND call_stats.minute = t.minute";
-const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, calls, answered, missed, ring_us, talk_us)
- SELECT t.site, t.minute, direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)
- FROM unnest($1::text[], $2::bigint[]) AS t (site, minute) JOIN call_logs ON call_logs.site = t.site AND started_at >= t.minute AND started_at < t.minute + $3
- WHERE outcome IS NOT NULL GROUP BY t.site, t.minute, direction";
 /// The fence: only the last owner writes.
 const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, $5),
     ticks = CASE $6 WHEN '{}' THEN ticks ELSE $6::json END, relayed = greatest(relayed, $7)
@@ -362,21 +357,23 @@ async fn write_calls(
         missed.execute(&mut *transaction).await?;
     }
 
-    // Only calls of which it is known what became of them are counted.
-    let before = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), written.call(record.id)?.counted?)));
-    let now = records.iter().filter_map(|record| Some((record.site.as_str().to_owned(), sql::counted(record)?)));
-    let minutes = before.chain(now).chain(stored.values().cloned()).collect();
+    let mut shares = Shares::default();
+    for record in &records {
+        shares.change(written.call(record.id).and_then(|before| before.share.as_ref()), Share::of(record));
+    }
+    shares.touch(&stored);
     for call in going_on {
         written.wrote(call);
     }
     for call in over {
         written.forget(call.record.id);
     }
-    count(transaction, minutes).await
+    written.stats.write(transaction, shares).await
 }
 
 async fn withdraw(transaction: &mut PgConnection, written: &mut Written, calls: &[CallId]) -> Result<(), sqlx::Error> {
-    let minutes = stored(transaction, calls).await?.into_values().collect();
+    let mut shares = Shares::default();
+    shares.touch(&stored(transaction, calls).await?);
     let ids = columns::uuids(calls.iter().copied());
     for sql in [
         "DELETE FROM call_participants WHERE call_id = ANY($1)",
@@ -392,11 +389,11 @@ async fn withdraw(transaction: &mut PgConnection, written: &mut Written, calls: 
     for call in calls {
         written.forget(*call);
     }
-    count(transaction, minutes).await
+    written.stats.write(transaction, shares).await
 }
 
 /// Those of these calls that are in the logs, and the minutes in which they are counted.
-async fn stored(transaction: &mut PgConnection, calls: &[CallId]) -> Result<HashMap<CallId, (String, i64)>, sqlx::Error> {
+async fn stored(transaction: &mut PgConnection, calls: &[CallId]) -> Result<HashMap<CallId, Minute>, sqlx::Error> {
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
@@ -404,16 +401,6 @@ async fn stored(transaction: &mut PgConnection, calls: &[CallId]) -> Result<Hash
     let sql = "SELECT call_id, site, started_at FROM call_logs WHERE call_id = ANY($1)";
     let found = sqlx::query(sql).bind(columns::uuids(calls.iter().copied())).map(minute).fetch_all(transaction).await?;
     Ok(found.into_iter().collect())
-}
-
-async fn count(transaction: &mut PgConnection, minutes: BTreeSet<(String, i64)>) -> Result<(), sqlx::Error> {
-    if minutes.is_empty() {
-        return Ok(());
-    }
-    let (sites, minutes): (Vec<String>, Vec<i64>) = minutes.into_iter().unzip();
-    sqlx::query(DELETE_STATS).bind(&sites).bind(&minutes).execute(&mut *transaction).await?;
-    sqlx::query(INSERT_STATS).bind(&sites).bind(&minutes).bind(sql::MINUTE_US).execute(&mut *transaction).await?;
-    Ok(())
 }
 
 async fn run(transaction: &mut PgConnection, sql: &'static str, texts: &[String]) -> Result<(), sqlx::Error> {

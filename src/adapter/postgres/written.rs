@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
+use super::stats::{Known, Share};
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, Site};
@@ -25,6 +26,7 @@ pub(super) struct Written {
     sites: HashMap<Site, Seen>,
     /// Calls that are not final.
     calls: HashMap<CallId, Call>,
+    pub stats: Known,
     /// News up to this number are deleted.
     pub forgotten: Option<i64>,
     /// Nobody outside can make two texts that look alike.
@@ -41,8 +43,8 @@ struct Seen {
 pub(super) struct Call {
     /// Of its record as text.
     digest: u64,
-    /// The minute in which it is counted, if it is.
-    pub counted: Option<i64>,
+    /// What it adds to the statistics.
+    pub share: Option<Share>,
     pub participants: Vec<Participant>,
     links: Vec<Link>,
     is_missed: bool,
@@ -84,7 +86,7 @@ impl Written {
         let record = &call.record;
         let call = Call {
             digest: self.digests.hash_one(call.text()),
-            counted: sql::counted(record),
+            share: Share::of(record),
             participants: record.participants.clone(),
             links: record.links.clone(),
             is_missed: sql::is_missed(record),
