@@ -1,5 +1,6 @@
 //! The ledger on PostgreSQL: many workers, each with the partitions it owns and one connection for each of them.
 
+mod batch;
 mod columns;
 mod layout;
 mod letters;
