@@ -90,6 +90,7 @@ fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
             let shown = join_all((0..flows.len()).map(|index| calls_of(gateway, index))).await;
             fleet.end().await;
             assert_eq!(app::differences(&settings[0], &Scope::default()).await.unwrap(), []);
+            assert_eq!(postgres::value::<i64>(&database, postgres::WRONG_STATISTICS).await, 0);
             shown
         });
         for (flow, calls) in flows.iter().zip(&shown) {

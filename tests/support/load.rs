@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::cluster::Cluster;
 use super::ledger::block_on;
+use super::postgres;
 use super::service::Service;
 
 /// What must be true of the tables, whatever happened. Each counts what is wrong.
@@ -35,12 +36,7 @@ const WRONG: [(&str, &str); 9] = [
         WHERE (outcome = 'missed') <> (SELECT count(*) = 1 FROM missed_call_logs m WHERE m.call_id = l.call_id AND NOT retracted)",
     ),
     ("missed calls that were announced and taken back", "SELECT count(*) FROM missed_call_logs WHERE retracted"),
-    (
-        "statistics that are not what the logs say",
-        "SELECT abs((SELECT coalesce(sum(calls), 0) FROM call_stats) - (SELECT count(*) FROM call_logs))::bigint
-        + abs((SELECT coalesce(sum(answered), 0) FROM call_stats) - (SELECT count(*) FROM call_logs WHERE outcome = 'answered'))::bigint
-        + abs((SELECT coalesce(sum(missed), 0) FROM call_stats) - (SELECT count(*) FROM call_logs WHERE outcome = 'missed'))::bigint",
-    ),
+    ("statistics that are not what the logs say", postgres::WRONG_STATISTICS),
     (
         "commits of an owner that had been replaced",
         "SELECT count(*) FROM commit_audit a JOIN commit_audit b ON a.part = b.part AND a.id < b.id AND a.epoch > b.epoch",

@@ -8,6 +8,13 @@ use super::servers;
 /// The only partition there is.
 pub const WHOLE: Part = Part { generation: 1, number: 0, of: 1 };
 
+/// Rows of the statistics that are not what the logs say, and what the logs say that is in none.
+pub const WRONG_STATISTICS: &str = "WITH logged AS (
+        SELECT site, started_at - started_at % 60000000 AS minute, direction, count(*) AS calls, count(*) FILTER (WHERE outcome = 'answered') AS answered,
+            count(*) FILTER (WHERE outcome = 'missed') AS missed, coalesce(sum(ring_us), 0)::bigint AS ring_us, coalesce(sum(talk_us), 0)::bigint AS talk_us
+        FROM call_logs WHERE outcome IS NOT NULL GROUP BY 1, 2, 3)
+    SELECT count(*) FROM ((TABLE logged EXCEPT TABLE call_stats) UNION ALL (TABLE call_stats EXCEPT TABLE logged)) AS wrong";
+
 /// A new database, migrated.
 pub async fn database() -> String {
     let url = new_database(&servers::shared().database).await;
