@@ -60,7 +60,7 @@ fn probe(phones: SocketAddr, database: &str, run: usize, sent: &Sent, over: &Ato
         if over.load(Ordering::Acquire) {
             break;
         }
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
         due += PROBE_EVERY;
         let remote = format!("+49897{run:02}{number:05}");
         let phone = format!("mac=000b83{run:02}{:04x}&local=9{run}{number:05}&remote={remote}", number % 65_536);

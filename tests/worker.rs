@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
-use cordboard::domain::fact::{CallId, EventId, Fact, Site};
+use cordboard::domain::fact::{EventId, Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::books::Books;
 use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::{Handed, Inbox, InboxError};
-use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Memory, Received, Standing};
-use cordboard::port::letters::{Letter, Letters};
+use cordboard::port::ledger::{Changes, Dead, Ledger};
+use cordboard::port::letters::Letters;
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};
 use cordboard::wire::call_json::CallJson;
@@ -27,6 +27,7 @@ use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::{Worker, memory};
 use futures_util::future::BoxFuture;
+use support::failing::{Failing, Mortal};
 use support::fleet::messages;
 use support::flow::{self, Flow};
 use support::ledger::{block_on, open};
@@ -70,97 +71,6 @@ fn traffic(calls_per_second: f64, duration: Duration) -> Vec<Message> {
 
 fn encoded(messages: &[Message]) -> Vec<Vec<u8>> {
     messages.iter().map(Message::encode).collect()
-}
-
-/// A ledger that fails as databases do.
-struct Failing {
-    ledger: Arc<SqliteLedger>,
-    /// Of every so many commits one fails.
-    one_in: u64,
-    dice: Mutex<Dice>,
-    /// Messages with this text in them are not taken.
-    poison: &'static str,
-}
-
-impl Failing {
-    fn roll(&self) -> u64 {
-        self.dice.lock().unwrap().roll(self.one_in)
-    }
-}
-
-impl Letters for Failing {
-    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
-        self.ledger.letters(after, most)
-    }
-
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.forget(digest)
-    }
-}
-
-impl Ledger for Failing {
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
-        self.ledger.take_over(memory)
-    }
-
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        if self.roll() == 0 {
-            return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
-        }
-        self.ledger.unknown(facts)
-    }
-
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let is_poison = |received: &Received| String::from_utf8_lossy(&received.message).contains(self.poison);
-            match self.roll() {
-                _ if changes.facts.iter().any(is_poison) => Err(LedgerError::Rejected("no such thing".into())),
-                0 => Err(LedgerError::Unavailable("away".into())),
-                1 => {
-                    // It was written, and nobody heard of it.
-                    self.ledger.commit(changes).await?;
-                    Err(LedgerError::Unavailable("the answer was lost".into()))
-                }
-                _ => self.ledger.commit(changes).await,
-            }
-        })
-    }
-
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.ledger.messages(site, from, to)
-    }
-
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.ledger.last_news(most)
-    }
-
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.ledger.news_after(number, most)
-    }
-
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        self.ledger.sites()
-    }
-
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.ledger.attempt(message)
-    }
-
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.acquit(message)
-    }
-
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.ledger.facts_since()
-    }
-
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.ledger.records(site)
-    }
-
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.ledger.calls_begun(site, from, to)
-    }
 }
 
 async fn work(ledger: &Arc<SqliteLedger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Heard> {
@@ -378,70 +288,6 @@ impl Inbox for Suspects {
 
     fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-/// Ends its process, here a task, when a certain fact is to be committed.
-struct Mortal(Failing);
-
-impl Letters for Mortal {
-    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
-        self.0.letters(after, most)
-    }
-
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.forget(digest)
-    }
-}
-
-impl Ledger for Mortal {
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
-        self.0.take_over(memory)
-    }
-
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        self.0.unknown(facts)
-    }
-
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        assert!(!changes.facts.iter().any(|received| received.fact.id == EventId(7)), "the end");
-        self.0.commit(changes)
-    }
-
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.0.messages(site, from, to)
-    }
-
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.0.last_news(most)
-    }
-
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.0.news_after(number, most)
-    }
-
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        self.0.sites()
-    }
-
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.0.attempt(message)
-    }
-
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.acquit(message)
-    }
-
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.0.facts_since()
-    }
-
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.0.records(site)
-    }
-
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.0.calls_begun(site, from, to)
     }
 }
 

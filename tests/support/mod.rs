@@ -9,6 +9,7 @@
 )]
 
 pub mod cluster;
+pub mod failing;
 pub mod fleet;
 pub mod flow;
 pub mod ingress;
