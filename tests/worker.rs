@@ -213,6 +213,34 @@ fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
 }
 
 #[test]
+fn a_fact_from_before_a_restart_corrects_the_records_it_belongs_to() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let report = |number: u128, second: i64, target: &str| {
+            let at = At(EPOCH) + Span::seconds(second);
+            Message::Report(Envelope::new(EventId(number), at, &Site::default(), None, &format!("/gs/cti/{target}"), "", BodyForm::None))
+        };
+        let tick = |hours: i64| Message::Tick((At(EPOCH) + Span::seconds(hours * 3_600)).into());
+        // The end of the conversation is lost, and time passes as if nobody had anything more to say.
+        let early = [
+            report(1, 0, "incoming?mac=000b82000001&local=201&remote=+15551230000"),
+            report(2, 3, "answered?mac=000b82000001&local=201&remote=+15551230000"),
+            tick(12),
+        ];
+        let late = [
+            report(3, 3_600, "incoming?mac=000b82000002&local=202&remote=+15551230000"),
+            report(4, 3_620, "missed?mac=000b82000002&local=202&remote=+15551230000"),
+            tick(13),
+        ];
+        work(&ledger, vec![encoded(&early)]).await;
+        work(&ledger, vec![encoded(&late)]).await;
+        let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+        assert_eq!(stored, expected(&[early, late].concat()));
+    });
+}
+
+#[test]
 fn what_is_no_message_harms_no_neighbour() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();

@@ -90,6 +90,13 @@ impl Timeline {
         timeline
     }
 
+    /// What was received up to an instant is known here only in part: facts from before it are handed back as late.
+    pub fn knows_all_since(&mut self, at: At) {
+        if let Some(oldest) = self.snapshots.front_mut() {
+            oldest.watermark = oldest.watermark.max(at);
+        }
+    }
+
     /// Folds a batch of facts and moves the watermark: every fact up to and including it has arrived.
     pub fn apply(&mut self, mut facts: Vec<Fact>, watermark: At) -> Delta {
         facts.sort_by_key(Fact::key);

@@ -108,6 +108,8 @@ impl Worker {
             let mut timeline = Timeline::with_extensions(site.clone(), self.policies.of(&site).clone(), &known);
             // All of this was told before the stop.
             timeline.apply(facts, self.watermark);
+            // Only what matters for the calls that are to come was read: what comes late may have to do with others.
+            timeline.knows_all_since(self.watermark);
             self.fragments.extend(timeline.open_calls().iter().map(|record| record.id).filter(|call| !open.contains(call)));
             self.sites.insert(site, timeline);
         }

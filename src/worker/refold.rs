@@ -25,6 +25,7 @@ impl Worker {
         let fold = |facts: Vec<Fact>| {
             let mut timeline = Timeline::with_extensions(site.clone(), policy.clone(), &known);
             let mut folded = poison::guarded(|| timeline.apply(facts, self.watermark))?;
+            timeline.knows_all_since(trusted);
             folded.changed.retain(|record| record.started_at >= trusted);
             folded.finished.retain(|record| record.started_at >= trusted);
             Ok::<_, WorkerError>((timeline, folded))
