@@ -23,7 +23,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, Pg
 use sqlx::{ConnectOptions, Connection};
 
 use super::sql::MigrationStatus;
+use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
+use crate::wire::partition::partition_of;
 pub use layout::{Layout, adopt, layout};
 use writer::Writer;
 
@@ -53,6 +55,13 @@ pub struct Part {
     pub generation: u32,
     pub number: u32,
     pub of: u32,
+}
+
+impl Part {
+    /// Whether a site belongs to it.
+    fn holds(self, site: &Site) -> bool {
+        partition_of(site, self.of) == self.number
+    }
 }
 
 /// One partition of the database.

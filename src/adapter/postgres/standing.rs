@@ -10,7 +10,6 @@ use crate::domain::device::Extension;
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, Memory, Standing};
-use crate::wire::partition::partition_of;
 
 /// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
 /// part nobody could say which it is.
@@ -32,8 +31,7 @@ pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid
     // Reading back may take longer than any write: what is open after a long outage is a lot.
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
-    let mine: Vec<String> =
-        names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| partition_of(&site, part.of) == part.number)).collect();
+    let mine: Vec<String> = names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| part.holds(&site))).collect();
     let open: Vec<Uuid> = sqlx::query_scalar("SELECT our_call FROM call_states WHERE site = ANY($1) AND is_open")
         .bind(&mine)
         .fetch_all(&mut *transaction)

@@ -22,7 +22,7 @@ const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, water
  WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4";
 impl Ledger for PostgresLedger {
     fn is_responsible_for(&self, site: &Site) -> bool {
-        partition_of(site, self.part.of) == self.part.number
+        self.part.holds(site)
     }
 
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {

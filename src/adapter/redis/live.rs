@@ -76,6 +76,14 @@ impl RedisLive {
         Writing { keys: &self.keys, part: &self.part, version, commands, known }
     }
 
+    /// One round trip after the other, whatever is answered.
+    async fn run(&self, commands: Commands) -> Option<()> {
+        for mut trip in commands.trips {
+            self.link.run::<Value>(&mut trip).await?;
+        }
+        Some(())
+    }
+
     fn commands(&self, changes: &Changes) -> Commands {
         let mut commands = Commands::default();
         // Says that everything of this partition is still here; where that was not said, it is not said now. Answered with what was.
@@ -129,11 +137,9 @@ impl LiveView for RedisLive {
                 for record in some {
                     self.writing(&mut commands, &mut self.known(), version).call(record, &call_json::text(record), false);
                 }
-                for mut trip in commands.trips {
-                    if self.link.run::<Value>(&mut trip).await.is_none() {
-                        self.known().forget();
-                        return;
-                    }
+                if self.run(commands).await.is_none() {
+                    self.known().forget();
+                    return;
                 }
             }
             let mut pipeline = Pipeline::new();
@@ -186,9 +192,7 @@ impl RedisLive {
                     commands.release(&keys.active(&remote), id);
                 }
             }
-            for mut trip in commands.trips {
-                self.link.run::<Value>(&mut trip).await?;
-            }
+            self.run(commands).await?;
         }
         Some(())
     }
