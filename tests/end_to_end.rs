@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use support::flow;
 use support::ledger::block_on;
-use support::play::{HandClock, ask, calls_of, play, settings};
+use support::play::{HandClock, ask, calls_of, play, settings, write_settings};
 use support::verdict::{Leniency, differences_as_shown};
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
@@ -41,9 +41,9 @@ fn every_flow_gives_its_records_through_the_whole_service() {
     let mut wrong = Vec::new();
     for form in 0..4 {
         let data = tempfile::tempdir().unwrap();
-        let settings = settings(&flows, data.path(), "");
+        let settings = settings(&write_settings(&flows, data.path(), ""));
         let shown: Vec<Vec<Value>> = block_on(async {
-            let (clock, stop) = (Arc::new(HandClock::default()), Stop::default());
+            let (clock, stop) = (Arc::new(HandClock::at(&data.path().join("clock"))), Stop::default());
             let reread = Arc::new(|| panic!("nobody asked for it"));
             let surroundings = Surroundings {
                 roles: Roles::ALL,

@@ -1,82 +1,13 @@
-//! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes no record. Each test has servers of its own.
-//! The phones keep their own books, and the tables are checked with plain SQL.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes no record.
 
 mod support;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use support::cluster::Cluster;
 use support::ledger::block_on;
 use support::load::Load;
 use support::proxy::{Proxy, server_of};
-use support::servers::Servers;
+use support::scene::{SOME, Scene, alone, told, until_well};
 use support::service::Service;
-
-/// A little of everything passes in this many requests.
-const SOME: usize = 150;
-
-/// One at a time: each of them needs the machine.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Scene {
-    servers: Servers,
-    cluster: Cluster,
-    ingresses: Vec<Service>,
-    load: Option<Load>,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let servers = Servers::start(&[]);
-        let cluster = Cluster::on(&servers.urls);
-        cluster.audit();
-        Scene { servers, cluster, ingresses: Vec::new(), load: None }
-    }
-
-    /// Two ingresses, and phones that report to both.
-    fn report(&mut self) {
-        self.ingresses = ["ingress-a", "ingress-b"].map(|name| self.cluster.start(name, "ingress")).into();
-        let phones: Vec<_> = self.ingresses.iter().map(|ingress| ingress.phones).collect();
-        self.load = Some(Load::start(&phones));
-    }
-
-    fn worker(&self, name: &str) -> Service {
-        self.cluster.start(name, "worker")
-    }
-
-    fn more(&self) {
-        self.load.as_ref().unwrap().more(SOME);
-    }
-
-    fn execute(&self, sql: &'static str) {
-        block_on(async { sqlx::query(sql).execute(&mut PgConnection::connect(&self.cluster.database).await.unwrap()).await.unwrap() });
-    }
-
-    /// The phones fall silent; everything they said is stored, and nothing else.
-    fn end(mut self, workers: Vec<Service>) {
-        self.more();
-        let sent = self.load.take().unwrap().end();
-        self.cluster.check(&sent);
-        for service in self.ingresses.drain(..).chain(workers) {
-            service.stop();
-        }
-    }
-}
-
-/// Reads the readiness until a part of it is well, or is not.
-fn until_well(service: &Service, part: &str, well: bool) {
-    while (told(service)[part] == "ok") != well {}
-}
-
-fn told(service: &Service) -> Value {
-    serde_json::from_str(&Service::get(service.operations, "/readyz").1).unwrap()
-}
 
 #[test]
 fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {

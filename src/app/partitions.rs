@@ -63,7 +63,10 @@ impl Partitions {
             match self.connected(&stop).await {
                 Ok(()) if stop.is_cancelled() => return,
                 Ok(()) => back_off = BackOff::from(AGAIN_MIN),
-                Err(error) => self.sign.ill(&error.to_string()),
+                Err(error) => {
+                    self.sign.ill(&error.to_string());
+                    self.broker.avoid();
+                }
             }
             metrics::counter!("cordboard_broker_reconnects_total").increment(1);
             if !back_off.wait(&stop).await {

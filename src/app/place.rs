@@ -28,7 +28,7 @@ impl FromStr for Database {
 }
 
 /// The servers of a service that is more than one process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Servers {
     pub broker: BrokerAddress,
     pub layout: Layout,

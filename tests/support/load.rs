@@ -1,10 +1,12 @@
 //! Phones that report as much as they are told to, and keep books of their own: what was accepted, and what each call must have become. The
 //! check of the database is plain SQL, and knows nothing of how the program decides.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
+use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use super::cluster::Cluster;
@@ -55,7 +57,26 @@ const AUDIT: [&str; 3] = [
 /// Phones at work.
 pub struct Load {
     pace: Arc<Pace>,
-    phones: Vec<JoinHandle<(Vec<String>, usize)>>,
+    ingresses: Vec<Arc<Place>>,
+    phones: Vec<JoinHandle<Sent>>,
+}
+
+/// Where an ingress listens, as long as it lives.
+struct Place {
+    at: Mutex<Option<SocketAddr>>,
+    changed: Condvar,
+}
+
+impl Place {
+    fn is(at: SocketAddr) -> Place {
+        Place { at: Mutex::new(Some(at)), changed: Condvar::new() }
+    }
+
+    /// Waits until it lives.
+    fn find(&self) -> SocketAddr {
+        let at = self.changed.wait_while(self.at.lock().unwrap(), |at| at.is_none()).unwrap();
+        at.unwrap()
+    }
 }
 
 /// How much may be sent, and has been.
@@ -87,67 +108,93 @@ impl Pace {
 }
 
 /// What came of it.
+#[derive(Default)]
 pub struct Sent {
     pub accepted: Vec<String>,
     /// Requests that were answered with anything but 200.
     pub refused: usize,
+    /// Number and event of requests that an ingress did not live to answer, which were sent once more: it may have kept them, or not.
+    pub unanswered: Vec<(String, String)>,
 }
 
 impl Load {
     /// One phone for each address, each calling from numbers of its own.
     pub fn start(ingresses: &[SocketAddr]) -> Load {
         let pace = Arc::<Pace>::default();
-        let phones = ingresses.iter().enumerate().map(|(phone, address)| {
-            let (pace, address) = (Arc::clone(&pace), *address);
-            std::thread::spawn(move || play(phone, address, &pace))
+        let ingresses: Vec<_> = ingresses.iter().map(|at| Arc::new(Place::is(*at))).collect();
+        let phones = ingresses.iter().enumerate().map(|(phone, ingress)| {
+            let (pace, ingress) = (Arc::clone(&pace), Arc::clone(ingress));
+            std::thread::spawn(move || play(phone, &ingress, &pace))
         });
-        Load { phones: phones.collect(), pace }
+        Load { phones: phones.collect(), ingresses, pace }
     }
 
     /// Lets so many more requests be sent, and waits until they are answered.
     pub fn more(&self, requests: usize) {
+        let until = self.allow(requests);
+        let counts = self.pace.counts.lock().unwrap();
+        let _counts = self.pace.changed.wait_while(counts, |counts| counts.sent < until).unwrap();
+    }
+
+    /// Lets so many more requests be sent. Returns how many will have been.
+    pub fn allow(&self, requests: usize) -> usize {
         let mut counts = self.pace.counts.lock().unwrap();
         counts.allowed = counts.sent + requests;
-        let until = counts.allowed;
         self.pace.changed.notify_all();
-        let _counts = self.pace.changed.wait_while(counts, |counts| counts.sent < until).unwrap();
+        counts.allowed
+    }
+
+    /// An ingress is about to be gone, or is back; its phones wait meanwhile.
+    pub fn moved(&self, ingress: usize, to: Option<SocketAddr>) {
+        *self.ingresses[ingress].at.lock().unwrap() = to;
+        self.ingresses[ingress].changed.notify_all();
+    }
+
+    /// How much has been sent and answered.
+    pub fn sent(&self) -> usize {
+        self.pace.counts.lock().unwrap().sent
     }
 
     pub fn end(self) -> Sent {
         self.pace.counts.lock().unwrap().stop = true;
         self.pace.changed.notify_all();
-        let mut all = Sent { accepted: Vec::new(), refused: 0 };
+        let mut all = Sent::default();
         for phone in self.phones {
-            let (accepted, refused) = phone.join().unwrap();
-            all.accepted.extend(accepted);
-            all.refused += refused;
+            let sent = phone.join().unwrap();
+            all.accepted.extend(sent.accepted);
+            all.refused += sent.refused;
+            all.unanswered.extend(sent.unanswered);
         }
         all
     }
 }
 
-fn play(phone: usize, address: SocketAddr, pace: &Pace) -> (Vec<String>, usize) {
-    let (mut accepted, mut refused) = (Vec::new(), 0);
+fn play(phone: usize, ingress: &Place, pace: &Pace) -> Sent {
+    let mut all = Sent::default();
     let mut calls = 0..;
     while pace.may_send() {
         let Some(call) = calls.next() else { break };
         let events: &[&str] = if call % 3 == 0 { &["incoming", "missed"] } else { &["incoming", "answered", "hangup"] };
         for event in events {
             // One number for one call.
-            let target = format!(
-                "/gs/cti/{event}?mac=000b8200{phone:02}{:02}&local=2{:02}&remote=+49{phone}{call:07}&c={call}",
-                call % 20,
-                call % 20
-            );
-            let (status, body) = Service::get(address, &target);
+            let remote = format!("+49{phone}{call:07}");
+            let target = format!("/gs/cti/{event}?mac=000b8200{phone:02}{:02}&local=2{:02}&remote={remote}&c={call}", call % 20, call % 20);
+            let (status, body) = loop {
+                let address = ingress.find();
+                match Service::try_get(address, &target) {
+                    Ok(answer) => break answer,
+                    Err(error) if *ingress.at.lock().unwrap() == Some(address) => panic!("{target}: {error}"),
+                    Err(_) => all.unanswered.push((remote.clone(), (*event).to_owned())),
+                }
+            };
             pace.sent();
             match status {
-                200 => accepted.push(serde_json::from_str::<serde_json::Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()),
-                _ => refused += 1,
+                200 => all.accepted.push(serde_json::from_str::<Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()),
+                _ => all.refused += 1,
             }
         }
     }
-    (accepted, refused)
+    all
 }
 
 impl Cluster {
@@ -164,16 +211,32 @@ impl Cluster {
     /// Waits until everything accepted is stored and decided, and checks all of it.
     pub fn check(&self, sent: &Sent) {
         assert_eq!(sent.refused, 0, "every request is answered with 200, whatever is away");
-        self.settled(sent.accepted.len());
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.database).await.unwrap();
+            let accepted: BTreeSet<&String> = sent.accepted.iter().collect();
+            assert_eq!(accepted.len(), sent.accepted.len(), "an id is given once");
+            let mut extra = loop {
+                let stored: Vec<(String, String, String)> =
+                    sqlx::query_as("SELECT event_id::text, remote, event FROM call_events").fetch_all(&mut connection).await.unwrap();
+                let ours = stored.iter().filter(|(id, ..)| accepted.contains(id)).count();
+                // What an ingress kept without having answered was sent before what it answered later: it is there by now.
+                if ours == accepted.len() {
+                    break stored.into_iter().filter(|(id, ..)| !accepted.contains(id));
+                }
+            };
+            // Each of them is a request that nobody heard the answer of.
+            let mut unanswered = sent.unanswered.clone();
+            assert!(
+                extra.all(|(_, remote, event)| {
+                    let place = unanswered.iter().position(|known| *known == (remote.clone(), event.clone()));
+                    place.map(|place| unanswered.swap_remove(place)).is_some()
+                }),
+                "something is stored that nobody sent"
+            );
+        });
         self.until("SELECT count(*) FROM call_logs WHERE outcome IS NULL", 0);
         block_on(async {
             let mut connection = PgConnection::connect(&self.database).await.unwrap();
-            let mut stored: Vec<String> =
-                sqlx::query_scalar("SELECT event_id::text FROM call_events").fetch_all(&mut connection).await.unwrap();
-            let mut accepted = sent.accepted.clone();
-            stored.sort();
-            accepted.sort();
-            assert!(stored == accepted, "{} stored, {} accepted", stored.len(), accepted.len());
             for (what, sql) in WRONG {
                 let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
                 assert_eq!(wrong, 0, "{what}");

@@ -20,6 +20,7 @@ pub mod play;
 pub mod postgres;
 pub mod proxy;
 pub mod rabbit;
+pub mod scene;
 pub mod servers;
 pub mod service;
 pub mod traffic;

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use cordboard::config::Settings;
 use cordboard::domain::time::{At, Span};
@@ -24,17 +25,35 @@ const AFTER_ALL: i64 = 24 * 3_600 * 1_000_000;
 /// next a little more time passes than the flow says, so that the microseconds do not decide.
 const MORE: i64 = 500;
 
-/// A clock that shows what the test says, in microseconds since the flows began.
-#[derive(Default)]
-pub struct HandClock(pub AtomicI64);
+/// A clock that shows what the test says, in microseconds since the flows began: to everybody who opened its file, in whatever process.
+pub struct HandClock(File);
+
+impl HandClock {
+    /// The clock that is shown in this file; a new one shows zero.
+    pub fn at(path: &Path) -> HandClock {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        file.set_len(size_of::<i64>() as u64).unwrap();
+        HandClock(file)
+    }
+
+    fn set(&self, micros: i64) {
+        self.0.write_all_at(&micros.to_ne_bytes(), 0).unwrap();
+    }
+
+    fn read(&self) -> i64 {
+        let mut bytes = [0; size_of::<i64>()];
+        self.0.read_exact_at(&mut bytes, 0).unwrap();
+        i64::from_ne_bytes(bytes)
+    }
+}
 
 impl Clock for HandClock {
     fn now(&self) -> At {
-        At(EPOCH + self.0.load(Ordering::SeqCst))
+        At(EPOCH + self.read())
     }
 
     fn steady(&self) -> Span {
-        Span(self.0.load(Ordering::SeqCst))
+        Span(self.read())
     }
 }
 
@@ -47,8 +66,8 @@ pub fn address(index: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 1 + (index / 250) as u8, 1 + (index % 250) as u8).into()
 }
 
-/// A service for these flows: each is a site of its own. What else it is told stands in `more`.
-pub fn settings(flows: &[Flow], data: &Path, more: &str) -> Settings {
+/// Writes the settings of a service for these flows: each is a site of its own. What else it is told stands in `more`.
+pub fn write_settings(flows: &[Flow], data: &Path, more: &str) -> PathBuf {
     let mut text =
         format!("data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n", data.display());
     // The flows use the same phones: together they report more than one phone may.
@@ -60,7 +79,11 @@ pub fn settings(flows: &[Flow], data: &Path, more: &str) -> Settings {
     text += more;
     let file = data.join("settings.toml");
     std::fs::write(&file, text).unwrap();
-    Settings::load(Some(&file), []).unwrap()
+    file
+}
+
+pub fn settings(file: &Path) -> Settings {
+    Settings::load(Some(file), []).unwrap()
 }
 
 /// The connection of all phones of a flow.
@@ -115,7 +138,7 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         phones.push(Phones::connect(address(index), ingresses[index % ingresses.len()], flow.clone()).await);
     }
     for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
-        clock.0.store(at * 1_000 + more, Ordering::SeqCst);
+        clock.set(at * 1_000 + more);
         let mut of_flow: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for (index, event) in events {
             of_flow.entry(index).or_default().push(event);
@@ -128,7 +151,7 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         }))
         .await;
     }
-    clock.0.fetch_add(AFTER_ALL, Ordering::SeqCst);
+    clock.set(clock.read() + AFTER_ALL);
 }
 
 pub async fn calls_of(gateway: SocketAddr, index: usize) -> Vec<Value> {

@@ -14,8 +14,9 @@ pub async fn new_vhost(servers: &Urls) -> String {
     let name = format!("test-{}", uuid::Uuid::now_v7().simple());
     manage(servers, "PUT", &format!("vhosts/{name}"), &json!({})).await;
     manage(servers, "PUT", &format!("permissions/{name}/guest"), &json!({ "configure": ".*", "write": ".*", "read": ".*" })).await;
-    let (server, _) = servers.amqp.rsplit_once('/').unwrap();
-    format!("{server}/{name}")
+    // One for each node.
+    let nodes = servers.amqp.split(' ').map(|node| format!("{}/{name}", node.rsplit_once('/').unwrap().0));
+    nodes.collect::<Vec<_>>().join(" ")
 }
 
 /// Asks the management API.

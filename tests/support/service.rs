@@ -1,6 +1,6 @@
 //! The service as a process: started with settings of the test's, asked as phones and people ask it, stopped or killed.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -105,12 +105,17 @@ impl Service {
     }
 
     pub fn get(address: SocketAddr, target: &str) -> (u16, String) {
-        let mut socket = TcpStream::connect(address).unwrap();
-        write!(socket, "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        Service::try_get(address, target).unwrap()
+    }
+
+    /// The same from somebody who may be gone at any moment.
+    pub fn try_get(address: SocketAddr, target: &str) -> io::Result<(u16, String)> {
+        let mut socket = TcpStream::connect(address)?;
+        write!(socket, "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
     }
 
     /// The answer of the API as JSON.

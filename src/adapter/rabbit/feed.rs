@@ -59,6 +59,7 @@ impl Feed {
             };
             if let Err(error) = ended {
                 self.sign.ill(&error.to_string());
+                self.address.avoid();
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}

@@ -13,6 +13,8 @@ mod publisher;
 mod relay;
 mod topology;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
@@ -53,34 +55,67 @@ impl From<lapin::Error> for BrokerError {
     }
 }
 
-/// Where the broker is, checked.
-#[derive(Clone, Debug)]
-pub struct BrokerAddress(AMQPUri);
+/// Where the broker is, checked: one address, or one for each node of a cluster.
+#[derive(Clone)]
+pub struct BrokerAddress {
+    nodes: Vec<AMQPUri>,
+    /// The node that answered last, or the one to be asked next. Clones share it: what one connection learns the others need not.
+    next: Arc<AtomicUsize>,
+}
 
 impl std::str::FromStr for BrokerAddress {
     type Err = String;
 
-    fn from_str(url: &str) -> Result<BrokerAddress, String> {
-        let mut uri: AMQPUri = url.parse()?;
-        if uri.vhost.is_empty() {
-            return Err("the virtual host is empty; write `/%2f` for the default one".to_owned());
+    fn from_str(urls: &str) -> Result<BrokerAddress, String> {
+        let nodes = urls.split_whitespace().map(node).collect::<Result<Vec<_>, _>>()?;
+        match nodes.first() {
+            None => return Err("there is no address".to_owned()),
+            Some(first) if nodes.iter().any(|node| node.vhost != first.vhost) => {
+                return Err("the nodes of a cluster have the same virtual hosts".to_owned());
+            }
+            Some(_) => {}
         }
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.connection_timeout.get_or_insert(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
-        Ok(BrokerAddress(uri))
+        Ok(BrokerAddress { nodes, next: Arc::default() })
     }
 }
 
+fn node(url: &str) -> Result<AMQPUri, String> {
+    let mut uri: AMQPUri = url.parse()?;
+    if uri.vhost.is_empty() {
+        return Err("the virtual host is empty; write `/%2f` for the default one".to_owned());
+    }
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    uri.query.connection_timeout.get_or_insert(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
+    Ok(uri)
+}
+
 impl BrokerAddress {
-    /// Connects, under a name that operations see.
+    /// Connects to the first node that answers, under a name that operations see.
     pub async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
-        let properties = ConnectionProperties::default().with_connection_name(name.into());
-        patiently(Connection::connect_uri(self.0.clone(), properties)).await
+        let first = self.next.load(Ordering::Relaxed);
+        let mut last = None;
+        for at in (first..).map(|at| at % self.nodes.len()).take(self.nodes.len()) {
+            let properties = ConnectionProperties::default().with_connection_name(name.into());
+            match patiently(Connection::connect_uri(self.nodes[at].clone(), properties)).await {
+                Ok(connection) => {
+                    self.next.store(at, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        // Checked when it was read: there is at least one.
+        Err(last.unwrap_or_else(|| BrokerError::Unavailable("it has no address".to_owned())))
+    }
+
+    /// What connects next asks another node first: this one answers, and does not do its work.
+    pub fn avoid(&self) {
+        self.next.fetch_add(1, Ordering::Relaxed);
     }
 
     #[must_use]
     pub fn vhost(&self) -> &str {
-        &self.0.vhost
+        self.nodes.first().map_or("", |node| &node.vhost)
     }
 }
 

@@ -67,6 +67,7 @@ impl Publisher {
             let Err(error) = ended else { break };
             self.sign.ill(&error.to_string());
             self.astray = matches!(error, BrokerError::Astray);
+            self.address.avoid();
             metrics::counter!("cordboard_broker_reconnects_total").increment(1);
             self.tail.back();
             if began.elapsed() > AGAIN_MAX {
