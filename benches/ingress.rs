@@ -57,7 +57,8 @@ async fn start_bare() -> SocketAddr {
 async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (journal, _) = Journal::open(folder, JournalLimits { segment_bytes: 64 << 20, total_bytes: 8 << 30 }).unwrap();
+    let (journal, _) =
+        Journal::open(folder, JournalLimits { segment_bytes: 64 << 20, total_bytes: 8 << 30, kept: Duration::ZERO }).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let limits = Limits {
         connections: 10_000,

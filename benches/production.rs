@@ -77,7 +77,8 @@ async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
 /// The journal to the queues, confirmed.
 async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30 }).unwrap();
+    let (journal, _) =
+        Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30, kept: Duration::ZERO }).unwrap();
     fill(&journal, messages).await;
     let backlog = JournalBacklog::new(&journal);
     let publisher = Publisher::new(broker.parse().unwrap(), LAYOUT, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));

@@ -1,6 +1,7 @@
 //! What must hold for any bytes whatever. The fuzz targets call these with bytes they invent, `tests/seeds.rs` with those in `seeds/`.
 
 use std::fs;
+use std::time::Duration;
 
 use cordboard::adapter::journal::{Follower, Journal, Limits};
 use cordboard::domain::fact::{EventId, Site};
@@ -53,7 +54,7 @@ pub fn message(bytes: &[u8]) {
 
 /// A journal of any bytes opens, delivers what is whole, and goes on.
 pub fn journal(bytes: &[u8]) {
-    const LIMITS: Limits = Limits { segment_bytes: 4_096, total_bytes: 1 << 24 };
+    const LIMITS: Limits = Limits { segment_bytes: 4_096, total_bytes: 1 << 24, kept: Duration::ZERO };
     let folder = tempfile::tempdir().expect("a folder for the journal");
     // The last byte says where a second segment begins.
     let cut = bytes.last().map_or(0, |last| usize::from(*last) * bytes.len() / 256);

@@ -5,6 +5,8 @@
 mod support;
 
 use cordboard::simulate::Dice;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use support::ledger::block_on;
 use support::scene::{Scene, alone, told, until_well};
 use support::service::Service;
 
@@ -105,4 +107,88 @@ fn two_hundred_kills_of_anything_at_any_moment_change_no_record() {
         }
     }
     scene.end(workers);
+}
+
+/// On the server, not in our database.
+fn on_server(scene: &Scene, sql: String) {
+    block_on(async {
+        let mut connection = PgConnection::connect(&scene.servers.urls.database).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap()
+    });
+}
+
+#[test]
+fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    // Of what ingresses keep, most is not in the segment they write to.
+    scene.cluster.set("JOURNAL__SEGMENT_BYTES", "8192");
+    let worker = scene.worker("a");
+    scene.report();
+    scene.more();
+    scene.all_stored();
+    worker.stop();
+    let name = scene.cluster.database.rsplit_once('/').unwrap().1.to_owned();
+    on_server(&scene, format!("CREATE DATABASE backup TEMPLATE {name}"));
+    let worker = scene.worker("b");
+    scene.more();
+    scene.all_stored();
+    worker.stop();
+    // The database is lost, and what is left is a backup of some time ago. Nothing of what came since is in any queue.
+    on_server(&scene, format!("DROP DATABASE {name}"));
+    on_server(&scene, format!("ALTER DATABASE backup RENAME TO {name}"));
+    let sent = scene.load.as_ref().unwrap().sent();
+    assert!(scene.stored() < sent);
+    let worker = scene.worker("c");
+    scene.more();
+    assert!(scene.resend() >= sent);
+    scene.all_stored();
+    worker.stop();
+    // Events wait in queues that somebody deletes.
+    scene.more();
+    while scene.ingresses.iter().any(|ingress| ingress.metric("cordboard_journal_depth_records") > 0) {}
+    let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
+    for part in 0..4 {
+        scene.servers.order(&format!("ctl delete_queue -p {vhost} grandstream-queue.p0{part}"));
+    }
+    let worker = scene.worker("d");
+    scene.resend();
+    scene.all_stored();
+    scene.end(vec![worker]);
+}
+
+/// What the next version adds to the tables, one by one, each as soon as it gets its lock; and that it was there.
+async fn grow(connection: &mut PgConnection) {
+    sqlx::query("SET lock_timeout = '100ms'").execute(&mut *connection).await.unwrap();
+    let tables =
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND relname NOT IN ('_sqlx_migrations', 'commit_audit')";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *connection).await.unwrap();
+    assert!(tables.len() > 10, "{tables:?}");
+    for table in tables {
+        let added = format!("ALTER TABLE {table} ADD COLUMN of_the_next_version text DEFAULT 'something'");
+        while sqlx::query(AssertSqlSafe(added.clone())).execute(&mut *connection).await.is_err() {}
+    }
+    let known = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (20990101000000, 'next', true, '', 0)";
+    sqlx::query(known).execute(&mut *connection).await.unwrap();
+}
+
+#[test]
+fn this_version_goes_on_and_starts_on_the_tables_of_the_next() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let before = scene.worker("a");
+    scene.report();
+    scene.more();
+    scene.load.as_ref().unwrap().allow(10_000);
+    block_on(async { grow(&mut PgConnection::connect(&scene.cluster.database).await.unwrap()).await });
+    scene.more();
+    scene.all_stored();
+    // What is rolled back finds the tables as the next version left them.
+    before.stop();
+    let after = vec![scene.worker("b"), scene.cluster.start("gateway", "gateway")];
+    scene.more();
+    assert_eq!(Service::get(after[1].people, "/api/v1/calls?limit=200").0, 200);
+    scene.cluster.told(&["migrate"]);
+    scene.end(after);
 }

@@ -442,3 +442,33 @@ fn a_new_database_gets_what_the_journal_still_holds() {
     assert_eq!(stored_events(data.path()).len(), 1);
     no_difference(data.path());
 }
+
+/// The file of the database and those beside it, which nobody has open.
+fn copy_database(from: &Path, to: &Path) {
+    for name in ["cordboard.db", "cordboard.db-wal", "cordboard.db-shm"] {
+        let _absent = (fs::remove_file(to.join(name)), fs::copy(from.join(name), to.join(name)));
+    }
+}
+
+#[test]
+fn a_restored_database_is_given_what_the_journal_still_keeps() {
+    let data = used();
+    let backup = tempfile::tempdir().unwrap();
+    copy_database(data.path(), backup.path());
+    let service = Service::start(data.path());
+    let later = service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111000&c=old").unwrap();
+    assert_ne!(run(data.path(), &["resend", "--since", "2000-01-01T00:00:00Z"]).status.code(), Some(0), "the journal is in use");
+    service.stop();
+    copy_database(backup.path(), data.path());
+    assert!(!stored_events(data.path()).contains(&later));
+    for (more, told) in [(&["--dry-run"][..], "2 events would be sent again\n"), (&[], "2 events sent again\n")] {
+        let output = run(data.path(), &[&["resend", "--since", "2000-01-01T00:00:00Z"], more].concat());
+        assert_eq!((output.status.code(), &*String::from_utf8(output.stdout).unwrap()), (Some(0), told));
+    }
+    let service = Service::start(data.path());
+    while !stored_events(data.path()).contains(&later) {}
+    service.stop();
+    assert_eq!(stored_events(data.path()).len(), 2);
+    no_difference(data.path());
+    assert_eq!(run(data.path(), &["resend", "--since", "yesterday"]).status.code(), Some(64));
+}

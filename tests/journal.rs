@@ -2,16 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use cordboard::adapter::journal::{Disk, Follower, Journal, JournalBacklog, Limits, MachineDisk, OpenError, Position, Refused, Segment};
+use cordboard::adapter::journal::{
+    self, Disk, Follower, Journal, JournalBacklog, Limits, MachineDisk, OpenError, Position, Refused, Segment,
+};
 use cordboard::port::intake::Backlog;
 use proptest::prelude::*;
 
-const ROOMY: Limits = Limits { segment_bytes: 400, total_bytes: 1_000_000 };
+const ROOMY: Limits = Limits { segment_bytes: 400, total_bytes: 1_000_000, kept: Duration::ZERO };
 
 fn open(folder: &Path) -> Journal {
     Journal::open(folder, ROOMY).unwrap().0
@@ -106,7 +109,7 @@ fn what_is_released_is_not_delivered_again_and_its_segments_are_deleted() {
 #[test]
 fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 200, total_bytes: 1_000 }).unwrap();
+    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 200, total_bytes: 1_000, kept: Duration::ZERO }).unwrap();
     let mut accepted = 0;
     while block_on(journal.append(vec![1; 80])).is_ok() {
         accepted += 1;
@@ -123,6 +126,63 @@ fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
     assert_eq!(read, accepted);
     append(&journal, &[2; 80]);
     assert_eq!(read_all(&mut follower), vec![vec![2; 80]]);
+}
+
+/// What is kept of a journal, and what it holds besides.
+fn history(folder: &Path) -> Vec<Vec<u8>> {
+    journal::history(folder).unwrap().flat_map(Result::unwrap).collect()
+}
+
+/// Appends these one by one, and is done with all of them.
+fn pass(journal: &Journal, numbers: std::ops::Range<u8>) {
+    numbers.for_each(|n| append(journal, &[n; 60]));
+    let mut follower = journal.follow().unwrap();
+    while let Some(entry) = follower.read(1).unwrap().pop() {
+        follower.release(entry.end).unwrap();
+    }
+    follower.store().unwrap();
+}
+
+#[test]
+fn what_is_done_with_is_kept_for_a_while_and_is_none_of_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { kept: Duration::from_hours(1), ..ROOMY };
+    let (journal, _) = Journal::open(folder.path(), limits).unwrap();
+    pass(&journal, 0..50);
+    append(&journal, &[50; 60]);
+    let all: Vec<Vec<u8>> = (0..51_u8).map(|n| vec![n; 60]).collect();
+    assert_eq!(history(folder.path()), all);
+    close(journal);
+    let (journal, opened) = Journal::open(folder.path(), limits).unwrap();
+    assert_eq!((opened.waiting, opened.damages), (1, vec![]));
+    assert_eq!(read_all(&mut journal.follow().unwrap()), [vec![50; 60]]);
+    // Two segments are from two hours ago: they go with the next one that is done with.
+    let kept = segments(&folder.path().join("kept"));
+    for path in &kept[..2] {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_hours(2)).unwrap();
+    }
+    pass(&journal, 51..60);
+    let left = segments(&folder.path().join("kept"));
+    assert!(!left.contains(&kept[1]) && left.contains(&kept[2]));
+    assert_eq!(history(folder.path()).last(), Some(&vec![59; 60]));
+}
+
+#[test]
+fn what_is_kept_never_takes_the_room_of_what_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let limits = Limits { segment_bytes: 400, total_bytes: 2_000, kept: Duration::from_hours(1) };
+    let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), limits).unwrap();
+    (0..10_u8).for_each(|n| pass(&journal, 10 * n..10 * n + 10));
+    let size = |folder: &Path| segments(folder).iter().map(|path| path.metadata().unwrap().len()).sum::<u64>();
+    let kept = size(&folder.path().join("kept"));
+    assert!(kept > 0 && kept + size(folder.path()) <= limits.total_bytes, "{kept}");
+    // The disk has no room for one more segment until two that are only kept are gone.
+    let before = segments(&folder.path().join("kept")).len();
+    disk.0.lock().unwrap().creates = 2;
+    (0..6_u8).for_each(|n| append(&journal, &[n; 60]));
+    assert_eq!(segments(&folder.path().join("kept")).len(), before - 2);
 }
 
 #[test]
@@ -256,7 +316,7 @@ fn a_disk_without_room_refuses_and_is_taken_again_when_it_has_some() {
 fn the_room_of_a_segment_is_taken_when_it_begins() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 1 << 20, total_bytes: 1 << 30 }).unwrap();
+    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 1 << 20, total_bytes: 1 << 30, kept: Duration::ZERO }).unwrap();
     append(&journal, b"little");
     let metadata = segments(folder.path())[0].metadata().unwrap();
     assert!(metadata.len() < 100);

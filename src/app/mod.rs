@@ -14,6 +14,7 @@ mod place;
 mod production;
 mod rebuild;
 mod reload;
+mod resend;
 mod servers;
 
 use std::io;
@@ -42,6 +43,7 @@ pub use open::migrate;
 use production::Production;
 pub use rebuild::{Difference, Scope, differences, rebuild};
 pub use reload::Reread;
+pub use resend::{Period, resend};
 
 /// Why the service could not start, or had to end.
 #[derive(Debug, thiserror::Error)]

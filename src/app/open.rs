@@ -38,7 +38,11 @@ pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<(Tcp
 /// The journal, what was found in it, and the last instant that was given to anything in it.
 pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Opened, At), Failed> {
     make_folder(settings)?;
-    let limits = journal::Limits { segment_bytes: settings.journal.segment_bytes, total_bytes: settings.journal.total_bytes_max };
+    let limits = journal::Limits {
+        segment_bytes: settings.journal.segment_bytes,
+        total_bytes: settings.journal.total_bytes_max,
+        kept: Duration::from_hours(settings.journal.kept_hours.into()),
+    };
     let (journal, opened) = Journal::open(&settings.data_dir.join("journal"), limits)?;
     for damage in &opened.damages {
         tracing::error!(segment = %damage.segment.display(), offset = damage.offset, bytes = damage.bytes, "a stretch of the journal cannot be read; the segment was copied to `corrupt`, the rest of it is used");

@@ -9,6 +9,7 @@ mod letters;
 mod progress;
 mod rebuild;
 mod reconstruct;
+mod resend;
 mod serve;
 mod simulate;
 mod sorter;
@@ -39,6 +40,7 @@ enum Command {
     Doctor(doctor::Arguments),
     DeadLetters(letters::Arguments),
     Broker(broker::Arguments),
+    Resend(resend::Arguments),
     Config(serve::Config),
     Token(serve::Token),
 }
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::DeadLetters(arguments) => letters::run(arguments),
         Command::Broker(arguments) => broker::run(&arguments),
+        Command::Resend(arguments) => resend::run(&arguments),
         Command::Config(arguments) => serve::config(&arguments),
         Command::Token(arguments) => serve::token(&arguments),
     };

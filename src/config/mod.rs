@@ -46,6 +46,7 @@ pub struct Settings {
 pub struct JournalSettings {
     pub segment_bytes: u64,
     pub total_bytes_max: u64,
+    pub kept_hours: u32,
     pub refuse_damaged: bool,
 }
 

@@ -74,12 +74,21 @@ impl Cluster {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
-        command(&self.data.path().join("command"), arguments, &self.settings()).output().unwrap()
+        self.run_beside("command", arguments)
+    }
+
+    /// A command on the machine of a process, beside it.
+    pub fn run_beside(&self, name: &str, arguments: &[&str]) -> Output {
+        command(&self.data.path().join(name), arguments, &self.settings()).output().unwrap()
     }
 
     /// What a command prints when all is well.
     pub fn told(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+        self.told_beside("command", arguments)
+    }
+
+    pub fn told_beside(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.run_beside(name, arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

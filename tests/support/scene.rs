@@ -64,10 +64,19 @@ impl Scene {
         self.load.as_ref().unwrap().more(SOME);
     }
 
+    /// Sends again what the ingresses still have of all they ever received. Returns how much that was.
+    pub fn resend(&self) -> usize {
+        let resend = |name| self.cluster.told_beside(name, &["resend", "--since", "2000-01-01T00:00:00Z"]);
+        INGRESSES.map(resend).iter().map(|told| told.split(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+    }
+
     /// Waits until everything sent so far is stored.
     pub fn all_stored(&self) {
-        let stored = || usize::try_from(self.cluster.count("SELECT count(*) FROM call_events")).unwrap();
-        while stored() < self.load.as_ref().unwrap().sent() {}
+        while self.stored() < self.load.as_ref().unwrap().sent() {}
+    }
+
+    pub fn stored(&self) -> usize {
+        usize::try_from(self.cluster.count("SELECT count(*) FROM call_events")).unwrap()
     }
 
     pub fn execute(&self, sql: &'static str) {

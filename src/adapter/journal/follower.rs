@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
+use super::Limits;
 use super::checkpoint::{self, Position, segment_path, segments, sync_folder};
+use super::kept;
 use super::record::{self, Found, HEADER_BYTES, PAYLOAD_BYTES_MAX};
 
 /// Bytes read at once; a whole record always fits.
@@ -26,6 +28,7 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Follower {
     folder: PathBuf,
+    limits: Limits,
     durable: watch::Receiver<Position>,
     next: Position,
     /// What was last written to the checkpoint.
@@ -36,9 +39,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(folder: &Path, durable: watch::Receiver<Position>) -> io::Result<Follower> {
+    pub(super) fn new(folder: &Path, limits: Limits, durable: watch::Receiver<Position>) -> io::Result<Follower> {
         let start = checkpoint::start(folder, *durable.borrow())?;
-        Ok(Follower { folder: folder.to_owned(), durable, next: start, released: start, done: start, open: None })
+        Ok(Follower { folder: folder.to_owned(), limits, durable, next: start, released: start, done: start, open: None })
     }
 
     /// Reads everything again that is still there.
@@ -126,7 +129,7 @@ impl Follower {
         Ok(number.is_some())
     }
 
-    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before it are deleted.
+    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before it are kept for a while, or deleted.
     pub fn release(&mut self, position: Position) -> io::Result<()> {
         self.done = self.done.max(position);
         let far = self.done.segment > self.released.segment || self.done.offset >= self.released.offset + CHECKPOINT_BYTES;
@@ -140,11 +143,23 @@ impl Follower {
         }
         checkpoint::store(&self.folder, self.done)?;
         self.released = self.done;
-        let mut removed = false;
-        for number in segments(&self.folder)?.into_iter().filter(|number| *number < self.done.segment) {
-            fs::remove_file(segment_path(&self.folder, number))?;
-            removed = true;
+        let mut moved = false;
+        let mut left = 0;
+        for number in segments(&self.folder)? {
+            if number >= self.done.segment {
+                left += segment_path(&self.folder, number).metadata()?.len();
+            } else if self.limits.kept.is_zero() {
+                fs::remove_file(segment_path(&self.folder, number))?;
+                moved = true;
+            } else {
+                kept::keep(&self.folder, number)?;
+                moved = true;
+            }
         }
-        if removed { sync_folder(&self.folder) } else { Ok(()) }
+        if moved {
+            kept::tidy_up(&self.folder, self.limits.kept, self.limits.total_bytes.saturating_sub(left))?;
+            sync_folder(&self.folder)?;
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! The journal: what was answered with 200 is in it, whatever dies next.
 //!
 //! Appends are grouped: whoever waits is answered after one `fdatasync` for all. A torn tail is cut, a damaged stretch is set aside and
-//! skipped, a full disk refuses until there is room again. Followers read what is durable, in order; what they release is deleted.
+//! skipped, a full disk refuses until there is room again. Followers read what is durable, in order; what they release is kept for a while and then deleted.
 
 mod checkpoint;
 mod disk;
 mod follower;
+mod kept;
 mod marks;
 mod ports;
 mod record;
@@ -16,6 +17,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -23,6 +25,7 @@ use crate::port::books::Books;
 pub use checkpoint::Position;
 pub use disk::{Disk, MachineDisk, Segment};
 pub use follower::{Entry, Follower};
+pub use kept::history;
 use marks::Marks;
 pub use ports::{ConfirmedIntake, JournalBacklog, JournalInbox, JournalTail};
 pub use scan::Damage;
@@ -41,6 +44,8 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// All segments together; beyond it appends are refused.
     pub total_bytes: u64,
+    /// How long segments that are done with are kept, as far as there is room.
+    pub kept: Duration,
 }
 
 /// Why a record was not made durable.
@@ -85,6 +90,7 @@ pub struct Journal {
     queue: mpsc::Sender<Append>,
     durable: watch::Receiver<Position>,
     folder: PathBuf,
+    limits: Limits,
     marks: Arc<Marks>,
     books: Arc<Books>,
     _lock: Arc<File>,
@@ -125,7 +131,7 @@ impl Journal {
         let writer = Writer::new(disk, folder, limits, end, announce, Arc::clone(&marks), Arc::clone(&books)).map_err(failed)?;
         let spawned = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(appends));
         spawned.map_err(failed)?;
-        Ok((Journal { queue, durable, folder: folder.to_owned(), marks, books, _lock: Arc::new(lock) }, opened))
+        Ok((Journal { queue, durable, folder: folder.to_owned(), limits, marks, books, _lock: Arc::new(lock) }, opened))
     }
 
     /// Makes a record durable. Returns when it is, or says why it is not.
@@ -168,6 +174,6 @@ impl Journal {
 
     /// Reads from where the last follower released.
     pub fn follow(&self) -> io::Result<Follower> {
-        Follower::new(&self.folder, self.durable.clone())
+        Follower::new(&self.folder, self.limits, self.durable.clone())
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::{Position, segment_path, segments};
 use super::disk::{Disk, Segment};
+use super::kept;
 use super::marks::Marks;
 use super::scan::End;
 use super::{Limits, Refused, record};
@@ -92,6 +93,16 @@ impl Writer {
             record::encode(sequence, &append.payload, &mut self.buffer);
         }
         self.make_room()?;
+        loop {
+            match self.put() {
+                // What is only kept goes first.
+                Err(Refused::Full) if kept::drop_oldest(&self.folder) => {}
+                put => return put,
+            }
+        }
+    }
+
+    fn put(&mut self) -> Result<(), Refused> {
         let end = self.end.position.offset;
         if end > 0 && end + self.buffer.len() as u64 > self.limits.segment_bytes {
             self.segment = None;

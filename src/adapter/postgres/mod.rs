@@ -29,7 +29,8 @@ use crate::wire::partition::partition_of;
 pub use layout::{Layout, adopt, layout};
 use writer::Writer;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// Tables of a later version are ours as well: it only adds to them as long as this version may run beside it.
+static MIGRATIONS: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/postgres") };
 
 const READERS_MAX: u32 = 8;
 /// To connect, and to be given a connection.

@@ -25,7 +25,7 @@ pub use feed::Feed;
 pub use inbox::{BrokerInbox, Held};
 pub use management::{Management, apply};
 pub use names::Layout;
-pub use publisher::Publisher;
+pub use publisher::{Publisher, send_again};
 pub use relay::{Mouth, Relay};
 pub use topology::{Depth, Policy, dead, declare, depths, enlist, ensure, policies, workers};
 

@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, Publisher
 use tokio_util::sync::CancellationToken;
 
 use super::names::{APP_ID, EVENTS, Layout};
-use super::{BrokerAddress, BrokerError, close_connection, patiently, topology};
+use super::{BrokerAddress, BrokerError, close_channel, close_connection, patiently, topology};
 use crate::adapter::journal::{Entry, JournalTail};
 use crate::domain::fact::{EventId, Site};
 use crate::port::sign::Sign;
@@ -228,6 +228,21 @@ pub(super) async fn one_after_the_other<T>(
 pub(super) async fn deliver(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<(), BrokerError> {
     let sent = send(channel, key.to_owned(), properties, payload).await?;
     settled(&patiently(sent).await?)
+}
+
+/// Sends messages in their order once more, and returns when all of them are in their queues.
+pub async fn send_again(connection: &Connection, layout: Layout, messages: &[Vec<u8>]) -> Result<(), BrokerError> {
+    let channel = patiently(connection.create_channel()).await?;
+    patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    for group in messages.chunks(READ_RECORDS_MAX) {
+        let addressed = group.iter().flat_map(|message| addresses(layout, message).into_iter().map(move |to| (message, to)));
+        let sending = addressed.map(|(message, (key, properties))| send(&channel, key, properties, message));
+        for confirm in one_after_the_other(sending).await? {
+            settled(&patiently(confirm).await?)?;
+        }
+    }
+    close_channel(&channel).await;
+    Ok(())
 }
 
 /// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing until it is free again.
