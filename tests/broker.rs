@@ -237,7 +237,7 @@ fn messages_that_came_back_too_often_are_suspects_and_keep_their_order() {
         let clock = Arc::new(SystemClock::default());
         let mut sizes = Vec::new();
         for _ in 0..4 {
-            let mut held = Held::subscribe(&connection, layout, 0, clock.clone()).await.unwrap();
+            let mut held = Held::subscribe(&connection, layout, 0, clock.clone(), CancellationToken::new()).await.unwrap();
             held.first().await.unwrap();
             let mut inbox = held.into_inbox();
             let mut handed = Vec::new();

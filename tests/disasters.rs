@@ -5,8 +5,10 @@
 mod support;
 
 use cordboard::simulate::Dice;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::ledger::block_on;
+use support::rabbit;
 use support::scene::{Scene, alone, told, until_well};
 use support::service::Service;
 
@@ -45,6 +47,13 @@ fn a_cluster_that_loses_nodes_or_its_majority_costs_nothing() {
     scene.more();
     scene.all_stored();
     scene.servers.order("thaw rabbitmq2");
+    // Every worker has one seat at every queue: none is left from before that nobody sits on.
+    let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
+    let seats = || block_on(rabbit::manage(&scene.servers.urls, "GET", &format!("consumers/{vhost}"), &json!({})));
+    let at_queues = |seats: &Value| {
+        seats.as_array().unwrap().iter().filter(|seat| seat["queue"]["name"].as_str().unwrap().starts_with("grandstream-queue.p")).count()
+    };
+    while at_queues(&seats()) != workers.len() * 4 {}
     scene.end(workers);
 }
 

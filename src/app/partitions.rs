@@ -84,12 +84,12 @@ impl Partitions {
         ensure(&connection, self.layout).await?;
         let _counted = enlist(&connection).await;
         self.sign.well();
-        let ending = stop.child_token();
+        let (ending, hung) = (stop.child_token(), CancellationToken::new());
         let mut actors = JoinSet::new();
         for part in 0..self.layout.parts {
-            actors.spawn(self.clone().keep(part, Arc::clone(&connection), ending.clone()));
+            actors.spawn(self.clone().keep(part, Arc::clone(&connection), hung.clone(), ending.clone()));
         }
-        let watched = self.watch(&connection, stop).await;
+        let watched = self.watch(&connection, &hung, stop).await;
         // Whatever ended it: actors finish what they can on this connection, and the next one begins with all of them gone.
         ending.cancel();
         while actors.join_next().await.is_some() {}
@@ -98,10 +98,11 @@ impl Partitions {
     }
 
     /// Looks after the shares until the connection is lost or the stop is asked for.
-    async fn watch(&self, connection: &Connection, stop: &CancellationToken) -> Result<(), BrokerError> {
+    async fn watch(&self, connection: &Connection, hung: &CancellationToken, stop: &CancellationToken) -> Result<(), BrokerError> {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.balance) => {}
+                () = hung.cancelled() => return Err(BrokerError::Silent),
                 () = stop.cancelled() => return Ok(()),
             }
             if !connection.status().connected() {
@@ -127,10 +128,10 @@ impl Partitions {
     }
 
     /// Keeps a seat at a partition's queue, and works on it whenever it is ours.
-    async fn keep(self, part: u32, connection: Arc<Connection>, stop: CancellationToken) {
+    async fn keep(self, part: u32, connection: Arc<Connection>, hung: CancellationToken, stop: CancellationToken) {
         let mut back_off = BackOff::from(AGAIN_MIN);
         while connection.status().connected() && !stop.is_cancelled() {
-            match self.sit(part, &connection, &stop).await {
+            match self.sit(part, &connection, &hung, &stop).await {
                 Ended::GaveUp => back_off = BackOff::from(AGAIN_MIN),
                 Ended::Lost(why) => {
                     tracing::warn!(part, why, "a partition is begun again");
@@ -142,8 +143,8 @@ impl Partitions {
         }
     }
 
-    async fn sit(&self, part: u32, connection: &Connection, stop: &CancellationToken) -> Ended {
-        let mut held = match Held::subscribe(connection, self.layout, part, Arc::clone(&self.clock)).await {
+    async fn sit(&self, part: u32, connection: &Connection, hung: &CancellationToken, stop: &CancellationToken) -> Ended {
+        let mut held = match Held::subscribe(connection, self.layout, part, Arc::clone(&self.clock), hung.clone()).await {
             Ok(held) => held,
             Err(error) => return Ended::Lost(error.to_string()),
         };

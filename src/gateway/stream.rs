@@ -108,8 +108,9 @@ async fn watch(socket: &mut WebSocket, gateway: &Gateway, known: Option<u64>) {
         let message = tokio::select! {
             seen = events.next() => {
                 let Some(seen) = seen else { return };
-                let data: serde_json::Value = serde_json::from_str(&seen.data).unwrap_or_default();
-                Message::text(serde_json::json!({ "number": seen.number, "type": seen.name, "data": data }).to_string())
+                let number = seen.number.map_or_else(|| "null".to_owned(), |number| number.to_string());
+                // The data is JSON as it is; to read it again for every watcher would only cost time.
+                Message::text(format!(r#"{{"number":{number},"type":"{}","data":{}}}"#, seen.name, seen.data))
             }
             () = tokio::time::sleep(KEEP_ALIVE) => Message::Ping(bytes::Bytes::new()),
             received = socket.recv() => match received {

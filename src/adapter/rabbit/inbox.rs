@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -10,9 +11,11 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::names::Layout;
-use super::{BrokerError, close_channel, foreign, patiently, publisher};
+use super::{BrokerError, foreign, hang_up, patiently, publisher};
 use crate::domain::fact::Site;
 use crate::port::clock::Clock;
 use crate::port::intake::{Handed, Inbox, InboxError};
@@ -21,6 +24,12 @@ use crate::wire::message::Message;
 
 /// Messages the broker hands out before any of them is settled: two batches.
 const PREFETCH_MESSAGES: u16 = 8_192;
+/// Under load batches begin no sooner after each other than this: each of them costs every server something, whatever is in it.
+const PACE: Duration = Duration::from_millis(10);
+/// A batch of so many is load.
+const BUSY_MESSAGES: usize = 16;
+/// So many are worth a batch at once.
+const WORTHWHILE_MESSAGES: usize = 256;
 /// A message that came back so often may be what ended those who had it.
 const SUSPECT_DELIVERIES: i64 = 2;
 
@@ -32,9 +41,12 @@ pub struct BrokerInbox {
     part: u32,
     layout: Layout,
     clock: Arc<dyn Clock>,
+    hung: CancellationToken,
     waiting: VecDeque<Delivery>,
     /// The last message that was handed out.
     handed_out: Option<u64>,
+    /// The earliest moment for the next batch, where there is load.
+    paced: Option<Instant>,
 }
 
 /// A seat at a partition's queue; the broker gives it messages when nobody before it holds them.
@@ -43,8 +55,25 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes a seat.
-    pub async fn subscribe(connection: &Connection, layout: Layout, part: u32, clock: Arc<dyn Clock>) -> Result<Held, BrokerError> {
+    /// Takes a seat. Where the broker leaves something unanswered it may be done later: a seat that nobody knows of, and messages for it. `hung`
+    /// is cancelled then, and whoever has the connection gives it up.
+    pub async fn subscribe(
+        connection: &Connection,
+        layout: Layout,
+        part: u32,
+        clock: Arc<dyn Clock>,
+        hung: CancellationToken,
+    ) -> Result<Held, BrokerError> {
+        heeding(&hung, Held::seat(connection, layout, part, clock, hung.clone()).await)
+    }
+
+    async fn seat(
+        connection: &Connection,
+        layout: Layout,
+        part: u32,
+        clock: Arc<dyn Clock>,
+        hung: CancellationToken,
+    ) -> Result<Held, BrokerError> {
         let channel = patiently(connection.create_channel()).await?;
         patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
         // For what belongs elsewhere.
@@ -53,7 +82,9 @@ impl Held {
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
         let consumer = patiently(consume).await?;
-        Ok(Held { inbox: BrokerInbox { channel, consumer, part, layout, clock, waiting: VecDeque::new(), handed_out: None } })
+        Ok(Held {
+            inbox: BrokerInbox { channel, consumer, part, layout, clock, hung, waiting: VecDeque::new(), handed_out: None, paced: None },
+        })
     }
 
     /// Waits for the first message: with it the partition is ours.
@@ -92,6 +123,19 @@ impl BrokerInbox {
             let first = self.take().await?;
             self.waiting.push_back(first);
         }
+        self.collect(most);
+        if let Some(at) = self.paced
+            && self.waiting.len() < WORTHWHILE_MESSAGES
+        {
+            tokio::time::sleep_until(at).await;
+            self.collect(most);
+        }
+        let ready = self.waiting.len().min(most);
+        self.paced = (ready >= BUSY_MESSAGES).then(|| Instant::now() + PACE);
+        Ok(self.waiting.drain(..ready).collect())
+    }
+
+    fn collect(&mut self, most: usize) {
         while self.waiting.len() < most {
             match self.consumer.next().now_or_never() {
                 Some(Some(Ok(delivery))) => self.waiting.push_back(delivery),
@@ -99,8 +143,6 @@ impl BrokerInbox {
                 _ => break,
             }
         }
-        let ready = self.waiting.len().min(most);
-        Ok(self.waiting.drain(..ready).collect())
     }
 
     /// A message in our form. `None` when it belongs to another partition, and is there now.
@@ -129,10 +171,18 @@ impl BrokerInbox {
         }
         // Confirmed there before it is settled here: it may arrive twice, and is known then.
         let (key, properties) = publisher::address(self.layout, &envelope);
-        publisher::deliver(&self.channel, &key, properties, &message).await?;
+        heeding(&self.hung, publisher::deliver(&self.channel, &key, properties, &message).await)?;
         metrics::counter!("cordboard_broker_forwarded_total").increment(1);
         Ok(None)
     }
+}
+
+/// What was left unanswered ends the connection.
+fn heeding<T>(hung: &CancellationToken, step: Result<T, BrokerError>) -> Result<T, BrokerError> {
+    if matches!(step, Err(BrokerError::Silent)) {
+        hung.cancel();
+    }
+    step
 }
 
 impl From<BrokerError> for InboxError {
@@ -182,13 +232,14 @@ impl Inbox for BrokerInbox {
         Box::pin(async move {
             let Some(tag) = self.handed_out.take() else { return Ok(()) };
             let acknowledged = self.channel.basic_ack(tag, BasicAckOptions { multiple: true });
-            Ok(patiently(acknowledged).await?)
+            Ok(heeding(&self.hung, patiently(acknowledged).await)?)
         })
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(async move {
-            close_channel(&self.channel).await;
+            // Whatever else it says: the channel is not used again.
+            let _closed = heeding(&self.hung, hang_up(&self.channel).await);
             Ok(())
         })
     }

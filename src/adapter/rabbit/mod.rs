@@ -41,6 +41,9 @@ pub enum BrokerError {
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
+    /// It may do later what was asked: whoever goes on without having heard must give up the connection.
+    #[error("it does not answer")]
+    Silent,
     /// What exists is not what we need, and we destroy nothing.
     #[error("{0}")]
     Mismatch(String),
@@ -123,13 +126,17 @@ impl BrokerAddress {
 async fn patiently<T>(step: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, BrokerError> {
     match tokio::time::timeout(PATIENCE, step).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(BrokerError::Unavailable("it does not answer".to_owned())),
+        Err(_) => Err(BrokerError::Silent),
     }
 }
 
 /// Closes what may be broken already: whatever it says, it is not used again.
 async fn close_channel(channel: &Channel) {
-    let _closed = patiently(channel.close(CLOSED, "done".into())).await;
+    let _closed = hang_up(channel).await;
+}
+
+async fn hang_up(channel: &Channel) -> Result<(), BrokerError> {
+    patiently(channel.close(CLOSED, "done".into())).await
 }
 
 async fn close_connection(connection: &Connection) {

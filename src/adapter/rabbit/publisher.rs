@@ -9,6 +9,7 @@ use futures_util::{FutureExt, Stream, StreamExt, poll};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::names::{APP_ID, EVENTS, Layout};
@@ -24,6 +25,10 @@ use crate::wire::message::{Message, Tick};
 const WINDOW_MESSAGES_MAX: usize = 1_024;
 /// Records read at once.
 const READ_RECORDS_MAX: usize = 256;
+/// Under load groups begin no sooner after each other than this: the broker stores, confirms and hands out each of them by itself.
+const PACE: Duration = Duration::from_millis(5);
+/// A group of so many is load.
+const BUSY_RECORDS: usize = 8;
 /// So many records that wait are sent although others are not confirmed yet.
 const GROUP_RECORDS: usize = 64;
 /// How long a confirmation may take while the broker does not say that it is blocked.
@@ -40,6 +45,8 @@ pub struct Publisher {
     sign: Sign,
     /// A message found no queue.
     astray: bool,
+    /// The earliest moment for the next group, where there is load.
+    paced: Option<Instant>,
 }
 
 /// A record under way.
@@ -51,7 +58,7 @@ struct Sent {
 impl Publisher {
     #[must_use]
     pub fn new(address: BrokerAddress, layout: Layout, tail: JournalTail, sign: Sign) -> Publisher {
-        Publisher { address, layout, tail, sign, astray: false }
+        Publisher { address, layout, tail, sign, astray: false, paced: None }
     }
 
     /// Publishes until the stop, and what is left when it is asked to leave, as long as the broker takes it; what is not confirmed by then
@@ -59,7 +66,7 @@ impl Publisher {
     pub async fn run(mut self, leaving: CancellationToken, stop: CancellationToken) {
         let mut again = AGAIN_MIN;
         loop {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             let ended = tokio::select! {
                 ended = self.follow() => ended,
                 () = stop.cancelled() => break,
@@ -106,6 +113,7 @@ impl Publisher {
         let mut under_way: VecDeque<Sent> = VecDeque::new();
         let mut ended = false;
         loop {
+            let waiting = under_way.len();
             let room = WINDOW_MESSAGES_MAX.saturating_sub(under_way.iter().map(|sent| sent.confirms.len()).sum());
             if under_way.is_empty() && ended {
                 return Ok(());
@@ -119,9 +127,10 @@ impl Publisher {
                 }
                 // Short of memory or disk it reads nothing from us, and we give it nothing that would wait in between.
                 Some(event) = events.next() => tell_blocked(&event, &self.sign),
-                more = self.tail.wait(), if room > 0 && !ended && self.is_worth_sending(under_way.len()) && !connection.status().blocked() => {
+                more = self.more(waiting), if room > 0 && !ended && self.is_worth_sending(waiting) && !connection.status().blocked() => {
                     ended = !more;
                     let entries = self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+                    self.paced = (entries.len() >= BUSY_RECORDS).then(|| Instant::now() + PACE);
                     under_way.extend(telling(self.publish(&channel, entries), &mut events, &self.sign).await?);
                 }
             }
@@ -132,6 +141,16 @@ impl Publisher {
     /// confirmed and handed out one by one, and everybody has more to do.
     fn is_worth_sending(&self, under_way: usize) -> bool {
         under_way == 0 || self.tail.depth() >= (under_way + GROUP_RECORDS) as u64
+    }
+
+    /// Waits until there is something to send, and it is time. Returns whether there will ever be.
+    async fn more(&mut self, under_way: usize) -> bool {
+        if let Some(at) = self.paced
+            && self.tail.depth() < (under_way + GROUP_RECORDS) as u64
+        {
+            tokio::time::sleep_until(at).await;
+        }
+        self.tail.wait().await
     }
 
     /// The first record under way is confirmed: it is done with, and all behind it that are confirmed by now.

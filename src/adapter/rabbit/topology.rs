@@ -169,7 +169,7 @@ pub(super) async fn depth(connection: &Connection, queue: &str) -> Result<Option
         Ok(Ok(queue)) => Ok(Some(Depth { messages: queue.message_count(), consumers: queue.consumer_count() })),
         Ok(Err(error)) if is_not_found(&error) => return Ok(None),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(BrokerError::Unavailable("it does not answer".to_owned())),
+        Err(_) => Err(BrokerError::Silent),
     };
     close_channel(&channel).await;
     depth

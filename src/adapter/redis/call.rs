@@ -79,16 +79,18 @@ struct Shown {
     pending: Option<At>,
     transfer: Option<TransferState>,
     said_at: Option<At>,
+    /// It may be pending there, or not.
+    unsure: bool,
 }
 
 impl Known {
     /// Somebody took it all away.
     pub(super) fn forget(&mut self) {
         // How far a transfer had come is nothing that is shown: what is told of it is told once.
-        self.0.retain(|_, shown| shown.transfer.is_some());
         for shown in self.0.values_mut() {
-            *shown = Shown { transfer: shown.transfer, ..Shown::default() };
+            *shown = Shown { transfer: shown.transfer, unsure: shown.unsure || shown.pending.is_some(), ..Shown::default() };
         }
+        self.0.retain(|_, shown| shown.transfer.is_some() || shown.unsure);
     }
 }
 
@@ -100,6 +102,8 @@ pub(super) struct Writing<'w> {
     pub version: i64,
     pub commands: &'w mut Commands,
     pub known: &'w mut Known,
+    /// What is written may stand there already, from another time.
+    pub again: bool,
 }
 
 impl Writing<'_> {
@@ -159,8 +163,10 @@ impl Writing<'_> {
             }
             self.fingerprint(&keys, record, remote);
         }
-        if differs(|shown| shown.pending) {
-            self.pending(&keys, now.pending, &id);
+        let unsure = self.again || was.as_ref().is_some_and(|was| was.unsure);
+        let was_pending = was.as_ref().and_then(|was| was.pending);
+        if unsure || was_pending != now.pending {
+            self.pending(&keys, now.pending, &id, unsure || was_pending.is_some());
         }
         self.transfer(&keys, record, &id, was.as_ref().and_then(|was| was.transfer));
         if !is_final {
@@ -179,6 +185,7 @@ impl Writing<'_> {
             pending: record.missed_due,
             transfer: record.transfer.as_ref().map(|transfer| transfer.state).filter(|state| state.is_under_way()),
             said_at: Some(said_at.unwrap_or(now)),
+            unsure: false,
         }
     }
 
@@ -212,9 +219,11 @@ impl Writing<'_> {
     }
 
     /// A call of which it is not decided yet whether somebody missed it.
-    fn pending(&mut self, keys: &Keys, due: Option<At>, id: &str) {
+    fn pending(&mut self, keys: &Keys, due: Option<At>, id: &str, was: bool) {
         let (schedule, queue) = (keys.missed_schedule(), keys.missed_queue());
-        self.commands.cmd("LREM").arg(&queue).arg(0).arg(id);
+        if was {
+            self.commands.cmd("LREM").arg(&queue).arg(0).arg(id);
+        }
         if let Some(due) = due {
             self.commands.cmd("ZADD").arg(&schedule).arg(seconds(due)).arg(id);
             self.commands.cmd("RPUSH").arg(&queue).arg(id);

@@ -72,8 +72,8 @@ impl RedisLive {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writing<'w>(&'w self, commands: &'w mut Commands, known: &'w mut Known, version: i64) -> Writing<'w> {
-        Writing { keys: &self.keys, part: &self.part, version, commands, known }
+    fn writing<'w>(&'w self, commands: &'w mut Commands, known: &'w mut Known, version: i64, again: bool) -> Writing<'w> {
+        Writing { keys: &self.keys, part: &self.part, version, commands, known, again }
     }
 
     /// One round trip after the other, whatever is answered.
@@ -89,7 +89,7 @@ impl RedisLive {
         // Says that everything of this partition is still here; where that was not said, it is not said now. Answered with what was.
         commands.cmd("SET").arg(self.keys.owner(&self.part)).arg(1).arg("XX").arg("EX").arg(OWNER_SECONDS).arg("GET");
         let mut known = self.known();
-        let mut writing = self.writing(&mut commands, &mut known, self.newest(changes));
+        let mut writing = self.writing(&mut commands, &mut known, self.newest(changes), false);
         for received in &changes.facts {
             writing.fact(&received.fact);
         }
@@ -135,7 +135,7 @@ impl LiveView for RedisLive {
             for some in calls.chunks(RESTORED_AT_ONCE) {
                 let mut commands = Commands::default();
                 for record in some {
-                    self.writing(&mut commands, &mut self.known(), version).call(record, &call_json::text(record), false);
+                    self.writing(&mut commands, &mut self.known(), version, true).call(record, &call_json::text(record), false);
                 }
                 if self.run(commands).await.is_none() {
                     self.known().forget();
