@@ -6,6 +6,8 @@
 
 #[path = "support/cpu.rs"]
 mod cpu;
+#[path = "support/sites.rs"]
+mod sites;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -15,33 +17,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cordboard::simulate::{Fleet, Report, play};
+use futures_util::future::join_all;
+use sites::Sites;
 use sqlx::{Connection, PgConnection};
 use support::cluster::Cluster;
 use support::servers::Servers;
 use support::service::{Events, Service};
 
-/// One call of the fleet reports about so many events.
-const EVENTS_PER_CALL: f64 = 6.6;
-/// As many as leaves most of them free.
-const PHONES_PER_CALL_A_SECOND: f64 = 200.0;
-/// Calls that begin before the measurement does.
-const WARM_UP: Duration = Duration::from_secs(40);
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 /// Whoever looks without a pause takes a core from those who work.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-
-/// What a busy fleet reports, at exactly this rate.
-fn reports(rate: f64, span: Duration) -> Vec<Report> {
-    let calls_per_second = rate / EVENTS_PER_CALL;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of phones")]
-    let phones = ((calls_per_second * PHONES_PER_CALL_A_SECOND) as u64).max(30) / 3 * 3;
-    let fleet = Fleet { seed: 1, phones, calls_per_second, duration: WARM_UP + span * 2 };
-    let busy = fleet.reports().into_iter().skip_while(|report| report.at < WARM_UP);
-    let at = |place: usize| Duration::from_secs_f64(place as f64 / rate);
-    let steady = busy.enumerate().map(|(place, report)| Report { at: at(place), ..report });
-    steady.take_while(|report| report.at < span).collect()
-}
 
 fn percentiles(mut all: Vec<Duration>) -> String {
     all.sort_unstable();
@@ -102,30 +87,30 @@ fn watch(mut events: Events, sent: &Sent, last: &str) -> Vec<Duration> {
 }
 
 fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Duration) {
-    let reports = reports(rate, span);
+    let sites = Sites::at_rate(rate, span);
     let (sent, over) = (Sent::default(), AtomicBool::new(false));
     let last = format!("+498999{run:02}0000");
     let stored_before = service.metric("cordboard_worker_stored_total");
     let (phones, events) = (service.phones, service.watch(None));
     let before = cpu::used();
-    let (outcome, committed, shown, behind) = std::thread::scope(|scope| {
+    let (answered, committed, shown, behind) = std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(events, &sent, &last));
         let probing = scope.spawn(|| probe(phones, &cluster.database, run, &sent, &over));
-        let outcome = play(phones, reports, 1.0, |_| None, |_| {});
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answered = runtime.block_on(sites.play(phones));
         let ended = Instant::now();
         over.store(true, Ordering::Release);
         let committed = probing.join().unwrap();
-        let all = stored_before + i64::try_from(outcome.accepted).unwrap() + 2 * i64::try_from(committed.len()).unwrap();
+        let all = stored_before + i64::try_from(answered.len()).unwrap() + 2 * i64::try_from(committed.len()).unwrap();
         while service.metric("cordboard_worker_stored_total") < all {
             std::thread::park_timeout(Duration::from_millis(20));
         }
         let behind = ended.elapsed();
         service.send(&format!("/gs/cti/incoming?mac=000b84{run:06x}&local=99{run:03}&remote={last}")).unwrap();
-        (outcome, committed, watching.join().unwrap(), behind)
+        (answered, committed, watching.join().unwrap(), behind)
     });
-    let used = cpu::between(&before, &cpu::used(), usize::try_from(outcome.accepted).unwrap());
-    assert_eq!((outcome.refused, outcome.failed), (0, 0), "{:?}", outcome.first_refusal);
-    println!("{rate:>6.0} events/s  answered   {}", percentiles(outcome.latencies));
+    let used = cpu::between(&before, &cpu::used(), answered.len());
+    println!("{rate:>6.0} events/s  answered   {}", percentiles(answered));
     println!("                 committed  {}", percentiles(committed));
     println!("                 popup      {}   all stored {:.2} s after the last request", percentiles(shown), behind.as_secs_f64());
     println!("                 processor seconds for 10,000 events: {used}");
@@ -140,9 +125,17 @@ fn main() {
     cluster.set("POLICY__MISSED_DELAY_MS", "5000");
     cluster.set("POLICY__RERING_GAP_MS", "6000");
     cluster.set("INGRESS__TICK_MS", "1000");
-    let service = cluster.start("all", "ingress,worker,gateway");
-    for (run, rate) in rates.split(',').enumerate() {
-        measure(&cluster, &service, run, rate.parse().unwrap(), span);
+    let rates: Vec<f64> = rates.split(',').map(|rate| rate.parse().unwrap()).collect();
+    let most = rates.iter().copied().map(Sites::at_most).max().unwrap();
+    let service = cluster.start_with("all", "ingress,worker,gateway", &sites::settings(most));
+    let agents = asked("agents").map_or(0, |text| text.parse().unwrap());
+    let people = service.people;
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(join_all((0..agents).map(|_| sites::hear(people))));
+    });
+    for (run, rate) in rates.into_iter().enumerate() {
+        measure(&cluster, &service, run, rate, span);
     }
     service.stop();
 }

@@ -67,7 +67,14 @@ impl Cluster {
 
     /// Starts a process under a name; the same name has the same journal.
     pub fn start(&self, name: &str, roles: &str) -> Service {
-        let arguments = ["serve", "--role", roles];
+        self.start_with(name, roles, "")
+    }
+
+    /// The same with more settings, as they stand in a file.
+    pub fn start_with(&self, name: &str, roles: &str, more: &str) -> Service {
+        let file = self.data.path().join(format!("{name}.toml"));
+        std::fs::write(&file, more).unwrap();
+        let arguments = ["serve", "--role", roles, "--config", file.to_str().unwrap()];
         let mut service = Service::begin(command(&self.data.path().join(name), &arguments, &self.settings()));
         service.wait_until_ready();
         service
