@@ -4,23 +4,19 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
+#[path = "support/backlog.rs"]
+mod backlog;
 #[path = "support/cpu.rs"]
 mod cpu;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
-use cordboard::adapter::rabbit::{BrokerAddress, Layout, Publisher, declare};
-use cordboard::port::intake::Backlog;
-use cordboard::port::sign::Sign;
-use cordboard::simulate::Fleet;
-use cordboard::wire::message::Message;
+use backlog::{LAYOUT, drain, parted, publish, traffic};
+use cordboard::adapter::rabbit::{BrokerAddress, declare};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
@@ -29,71 +25,10 @@ use lapin::{BasicProperties, Channel};
 use sqlx::{Connection, PgConnection};
 use support::cluster::Cluster;
 use support::servers::Servers;
-use tokio_util::sync::CancellationToken;
 
-const SITES: usize = 100;
-const PHONES: u64 = 300;
-/// Of a site: as many as leaves most of its phones free.
-const CALLS_PER_SECOND: f64 = 1.5;
+const WARM_UP_EVENTS: usize = 2_000;
 const WINDOW: usize = 1_024;
 const BATCH: usize = 256;
-const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
-
-/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal.
-fn traffic(events: usize) -> Vec<Vec<u8>> {
-    let span = Duration::from_secs_f64(60.0 + events as f64 / (SITES as f64 * CALLS_PER_SECOND * 5.0));
-    let mut all = Vec::new();
-    for seed in 0..SITES {
-        let fleet = Fleet { seed: seed as u64 + 1, phones: PHONES, calls_per_second: CALLS_PER_SECOND, duration: span };
-        let mut messages = support::fleet::messages(&fleet);
-        // One ingress serves all of them, and promises once.
-        messages.retain(|message| seed == 0 || matches!(message, Message::Report(_)));
-        for message in &mut messages {
-            if let Message::Report(envelope) = message {
-                envelope.site = format!("site-{seed}");
-                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40));
-            }
-        }
-        all.extend(messages);
-    }
-    all.sort_by_key(Message::at);
-    let enough = all.iter().scan(0, |reports, message| {
-        *reports += usize::from(matches!(message, Message::Report(_)));
-        Some(*reports)
-    });
-    let enough = enough.take_while(|reports| *reports <= events).count();
-    all.truncate(enough);
-    all.iter().map(Message::encode).collect()
-}
-
-async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
-    for some in messages.chunks(4_096) {
-        for kept in join_all(some.iter().map(|message| journal.append(message.clone()))).await {
-            kept.unwrap();
-        }
-    }
-}
-
-/// The journal to the queues, confirmed.
-async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
-    let folder = tempfile::tempdir().unwrap();
-    let (journal, _) =
-        Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30, kept: Duration::ZERO }).unwrap();
-    fill(&journal, messages).await;
-    let backlog = JournalBacklog::new(&journal);
-    let publisher = Publisher::new(broker.parse().unwrap(), LAYOUT, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));
-    let stop = CancellationToken::new();
-    let began = Instant::now();
-    let publishing = tokio::spawn(publisher.run(stop.clone(), stop.clone()));
-    let mut looks = tokio::time::interval(Duration::from_millis(2));
-    while backlog.depth() > 0 {
-        looks.tick().await;
-    }
-    let took = began.elapsed();
-    stop.cancel();
-    publishing.await.unwrap();
-    took
-}
 
 async fn channel(broker: &str) -> Channel {
     let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
@@ -164,33 +99,20 @@ async fn bare_drain(broker: &str, queue: &str, database: &str, redis: &str, mess
     began.elapsed()
 }
 
-fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
-    let before = cpu::used();
-    let began = Instant::now();
-    let worker = cluster.start("worker", "worker");
-    while worker.metric("cordboard_worker_stored_total") < i64::try_from(events).unwrap() {
-        // Each look counts what is in the tables: rarely, or it would be measured.
-        std::thread::park_timeout(Duration::from_secs(1));
-    }
-    let took = began.elapsed();
-    println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), events));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
-    worker.stop();
-    (took, peak / 1_024)
-}
-
 fn main() {
     let events = std::env::args().find_map(|word| word.strip_prefix("events=")?.parse().ok()).unwrap_or(200_000);
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
-    let messages = Arc::new(traffic(events));
+    let (warm_up, messages) = parted(traffic(WARM_UP_EVENTS + events), WARM_UP_EVENTS);
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
     let (ours, bare) = runtime.block_on(async {
         let connection = cluster.broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
         declare(&connection, LAYOUT).await.unwrap();
+        // What is done once for an empty database is none of it.
+        publish(&cluster.broker, &warm_up).await;
+        drain(&cluster, WARM_UP_EVENTS);
         let bare = bare_publish(&cluster.broker, "bare", &messages).await;
         (publish(&cluster.broker, &messages).await, bare)
     });

@@ -59,7 +59,7 @@ impl Sites {
             let mut socket = BufReader::new(socket.connect(to).await.unwrap());
             let mut took = Vec::with_capacity(reports.len());
             for (at, target) in reports {
-                tokio::time::sleep_until(began + at).await;
+                tokio::time::interval_at(began + at, WARM_UP).tick().await;
                 let sent = Instant::now();
                 let (status, body) = ask(&mut socket, &target).await;
                 assert_eq!(status, 200, "{target}: {body}");

@@ -8,6 +8,11 @@ use crate::wire::instant;
 const PAGE_CALLS: u32 = 50;
 const PAGE_CALLS_MAX: u32 = 200;
 
+/// The words of a call. What no call can be is a mistake, and not a question for which the whole history would have to be read.
+pub(super) const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
+pub(super) const STATUSES: [&str; 7] = ["initiated", "ringing", "answered", "on_hold", "transferring", "completed", "failed"];
+const OUTCOMES: [&str; 4] = ["answered", "missed", "no_answer", "lost"];
+
 /// What is asked for, as it stands in the query.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +43,13 @@ impl CallsQuestion {
         if limit == 0 || limit > PAGE_CALLS_MAX {
             return Err(format!("`limit` must be between 1 and {PAGE_CALLS_MAX}"));
         }
+        for (name, asked, known) in
+            [("direction", &direction, &DIRECTIONS[..]), ("outcome", &outcome, &OUTCOMES), ("status", &status, &STATUSES)]
+        {
+            if asked.as_deref().is_some_and(|asked| !known.contains(&asked)) {
+                return Err(format!("`{name}` is one of {}", known.join(", ")));
+            }
+        }
         let after = cursor.as_deref().map(read_cursor).transpose()?;
         let (since, until) = (read_instant("since", since.as_deref())?, read_instant("until", until.as_deref())?);
         Ok(CallFilter { site, since, until, number, extension, direction, outcome, status, live: false, after, limit })
@@ -67,6 +79,8 @@ mod tests {
         let wrong = |question: CallsQuestion| question.filter().err().unwrap();
         assert!(wrong(CallsQuestion { limit: Some(0), ..CallsQuestion::default() }).contains("limit"));
         assert!(wrong(CallsQuestion { since: Some("soon".into()), ..CallsQuestion::default() }).contains("since"));
+        assert!(wrong(CallsQuestion { outcome: Some("rejected".into()), ..CallsQuestion::default() }).contains("no_answer"));
+        assert!(CallsQuestion { outcome: Some("no_answer".into()), ..CallsQuestion::default() }.filter().is_ok());
         assert!(wrong(CallsQuestion { cursor: Some("x".into()), ..CallsQuestion::default() }).contains("cursor"));
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Gateway;
 use super::api::{problem, text, unavailable};
+use super::query_text::{DIRECTIONS, STATUSES};
 use crate::domain::fact::Site;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
@@ -20,8 +21,6 @@ use crate::port::live::Directory;
 use crate::port::states::{CallState, OURS, StateChange, StateError, StateLedger};
 use crate::wire::instant;
 
-const STATUSES: [&str; 7] = ["initiated", "ringing", "answered", "on_hold", "transferring", "completed", "failed"];
-const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
 const NAME_BYTES_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 64 * 1024;
 const ACTIVE_MAX: u32 = 10_000;

@@ -131,9 +131,15 @@ impl Follower {
 
     /// Everything up to `position` is done with. The checkpoint follows in steps, segments before it are kept for a while, or deleted.
     pub fn release(&mut self, position: Position) -> io::Result<()> {
+        let near = self.is_near(position);
         self.done = self.done.max(position);
-        let far = self.done.segment > self.released.segment || self.done.offset >= self.released.offset + CHECKPOINT_BYTES;
-        if far { self.store() } else { Ok(()) }
+        if near { Ok(()) } else { self.store() }
+    }
+
+    /// Whether nothing is written when everything up to `position` is done with.
+    pub(super) fn is_near(&self, position: Position) -> bool {
+        let done = self.done.max(position);
+        done.segment <= self.released.segment && done.offset < self.released.offset + CHECKPOINT_BYTES
     }
 
     /// Writes the checkpoint now, as before a stop.

@@ -43,6 +43,8 @@ impl ConfirmedIntake {
     }
 }
 
+/// So many records before its end a journal is read without care for others.
+const NEAR_RECORDS: u64 = 1_024;
 /// How long a confirmation is waited for.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -115,7 +117,7 @@ impl JournalTail {
     }
 
     pub fn read(&mut self, most: usize) -> std::io::Result<Vec<Entry>> {
-        tokio::task::block_in_place(|| self.follower.read(most))
+        near(self.depth(), || self.follower.read(most))
     }
 
     /// Records that are durable and not released: read already, or not.
@@ -128,8 +130,7 @@ impl JournalTail {
     pub fn release(&mut self, last: &Entry, count: u64) {
         self.marks.settled(last.sequence);
         self.books.passed(count);
-        let released = tokio::task::block_in_place(|| self.follower.release(last.end));
-        tell_checkpoint(released, &mut self.checkpoint_fails);
+        release(&mut self.follower, last.end, &mut self.checkpoint_fails);
     }
 
     /// Reads again what was not released.
@@ -143,8 +144,16 @@ impl JournalTail {
     }
 }
 
+/// Reads what so many records are behind. The last ones were written a moment ago and are still in memory: to make room for a wait, with a
+/// thread of its own, would take longer than to read them.
+fn near<T>(depth: u64, read: impl FnOnce() -> T) -> T {
+    if depth <= NEAR_RECORDS { read() } else { tokio::task::block_in_place(read) }
+}
+
 /// A checkpoint only saves reading again what is known already: without it the work goes on.
-fn tell_checkpoint(released: std::io::Result<()>, failing: &mut bool) {
+fn release(follower: &mut Follower, position: Position, failing: &mut bool) {
+    let near = follower.is_near(position);
+    let released = if near { follower.release(position) } else { tokio::task::block_in_place(|| follower.release(position)) };
     match released {
         Ok(()) => *failing = false,
         Err(error) if !std::mem::replace(failing, true) => {
@@ -201,7 +210,7 @@ impl Inbox for JournalInbox {
                 if !self.follower.wait().await {
                     return Ok(Vec::new());
                 }
-                let entries = tokio::task::block_in_place(|| self.follower.read(most)).map_err(|error| InboxError(error.to_string()))?;
+                let entries = near(self.marks.depth(), || self.follower.read(most)).map_err(|error| InboxError(error.to_string()))?;
                 if let Some(last) = entries.last() {
                     self.handed_out = (last.end, last.sequence);
                     return Ok(entries.into_iter().map(|entry| entry.payload.into()).collect());
@@ -213,8 +222,7 @@ impl Inbox for JournalInbox {
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         let (position, sequence) = self.handed_out;
         self.marks.settled(sequence);
-        let released = tokio::task::block_in_place(|| self.follower.release(position));
-        tell_checkpoint(released, &mut self.checkpoint_fails);
+        release(&mut self.follower, position, &mut self.checkpoint_fails);
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -30,6 +30,10 @@ const PACE: Duration = Duration::from_millis(10);
 const BUSY_MESSAGES: usize = 16;
 /// So many are worth a batch at once.
 const WORTHWHILE_MESSAGES: usize = 256;
+/// What is done with is acknowledged at the latest when it is so much, or so long ago: each acknowledgement is written to disks as well, and what
+/// comes back for want of one is known.
+const ACK_MESSAGES: usize = 256;
+const ACK_WITHIN: Duration = Duration::from_millis(100);
 /// A message that came back so often may be what ended those who had it.
 const SUSPECT_DELIVERIES: i64 = 2;
 
@@ -45,8 +49,20 @@ pub struct BrokerInbox {
     waiting: VecDeque<Delivery>,
     /// The last message that was handed out.
     handed_out: Option<u64>,
+    /// What is done with and not acknowledged.
+    done: Option<Done>,
+    /// Messages handed out since the last acknowledgement.
+    taken: usize,
     /// The earliest moment for the next batch, where there is load.
     paced: Option<Instant>,
+}
+
+/// Everything up to a message.
+#[derive(Clone, Copy)]
+struct Done {
+    last: u64,
+    /// When it is acknowledged at the latest.
+    due: Instant,
 }
 
 /// A seat at a partition's queue; the broker gives it messages when nobody before it holds them.
@@ -83,7 +99,19 @@ impl Held {
         let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
         let consumer = patiently(consume).await?;
         Ok(Held {
-            inbox: BrokerInbox { channel, consumer, part, layout, clock, hung, waiting: VecDeque::new(), handed_out: None, paced: None },
+            inbox: BrokerInbox {
+                channel,
+                consumer,
+                part,
+                layout,
+                clock,
+                hung,
+                waiting: VecDeque::new(),
+                handed_out: None,
+                done: None,
+                taken: 0,
+                paced: None,
+            },
         })
     }
 
@@ -119,9 +147,13 @@ impl BrokerInbox {
 
     /// What has arrived already, in its order.
     async fn gather(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
-        if self.waiting.is_empty() {
-            let first = self.take().await?;
-            self.waiting.push_back(first);
+        while self.waiting.is_empty() {
+            let due = self.done.map(|done| done.due);
+            tokio::select! {
+                biased;
+                first = self.take() => self.waiting.push_back(first?),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.acknowledge().await?,
+            }
         }
         self.collect(most);
         if let Some(at) = self.paced
@@ -143,6 +175,14 @@ impl BrokerInbox {
                 _ => break,
             }
         }
+    }
+
+    /// Takes what is done with out of the queue.
+    async fn acknowledge(&mut self) -> Result<(), BrokerError> {
+        let Some(done) = self.done.take() else { return Ok(()) };
+        self.taken = 0;
+        let acknowledged = self.channel.basic_ack(done.last, BasicAckOptions { multiple: true });
+        heeding(&self.hung, patiently(acknowledged).await)
     }
 
     /// A message in our form. `None` when it belongs to another partition, and is there now.
@@ -215,6 +255,7 @@ impl Inbox for BrokerInbox {
         Box::pin(async move {
             loop {
                 let deliveries = self.gather(most).await?;
+                self.taken += deliveries.len();
                 self.handed_out = deliveries.last().map(|delivery| delivery.delivery_tag).or(self.handed_out);
                 let mut handed = Vec::with_capacity(deliveries.len());
                 for delivery in deliveries {
@@ -230,15 +271,20 @@ impl Inbox for BrokerInbox {
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(async move {
-            let Some(tag) = self.handed_out.take() else { return Ok(()) };
-            let acknowledged = self.channel.basic_ack(tag, BasicAckOptions { multiple: true });
-            Ok(heeding(&self.hung, patiently(acknowledged).await)?)
+            let Some(last) = self.handed_out.take() else { return Ok(()) };
+            let due = self.done.map_or_else(|| Instant::now() + ACK_WITHIN, |done| done.due);
+            self.done = Some(Done { last, due });
+            if self.taken >= ACK_MESSAGES || due <= Instant::now() {
+                self.acknowledge().await?;
+            }
+            Ok(())
         })
     }
 
     fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(async move {
-            // Whatever else it says: the channel is not used again.
+            // Whatever it says: the channel is not used again.
+            let _acknowledged = self.acknowledge().await;
             let _closed = heeding(&self.hung, hang_up(&self.channel).await);
             Ok(())
         })

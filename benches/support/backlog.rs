@@ -1,0 +1,110 @@
+//! A backlog of many busy sites: made, published, worked off.
+
+use std::time::{Duration, Instant};
+
+use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
+use cordboard::adapter::rabbit::{Layout, Publisher};
+use cordboard::port::intake::Backlog;
+use cordboard::port::sign::Sign;
+use cordboard::simulate::Fleet;
+use cordboard::wire::message::Message;
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::cpu;
+use super::support;
+use super::support::cluster::Cluster;
+
+const SITES: usize = 100;
+const PHONES: u64 = 300;
+/// Of a site: as many as leaves most of its phones free.
+const CALLS_PER_SECOND: f64 = 1.5;
+pub const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
+
+/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal.
+pub fn traffic(events: usize) -> Vec<Vec<u8>> {
+    let span = Duration::from_secs_f64(60.0 + events as f64 / (SITES as f64 * CALLS_PER_SECOND * 5.0));
+    let mut all = Vec::new();
+    for seed in 0..SITES {
+        let fleet = Fleet { seed: seed as u64 + 1, phones: PHONES, calls_per_second: CALLS_PER_SECOND, duration: span };
+        let mut messages = support::fleet::messages(&fleet);
+        // One ingress serves all of them, and promises once.
+        messages.retain(|message| seed == 0 || matches!(message, Message::Report(_)));
+        for message in &mut messages {
+            if let Message::Report(envelope) = message {
+                envelope.site = format!("site-{seed}");
+                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40));
+            }
+        }
+        all.extend(messages);
+    }
+    all.sort_by_key(Message::at);
+    all.truncate(place_after(&all, events));
+    all.iter().map(Message::encode).collect()
+}
+
+/// How many messages hold so many reports.
+fn place_after(messages: &[Message], events: usize) -> usize {
+    let reports = messages.iter().scan(0, |reports, message| {
+        *reports += usize::from(matches!(message, Message::Report(_)));
+        Some(*reports)
+    });
+    reports.take_while(|reports| *reports <= events).count()
+}
+
+/// The messages with the first so many reports, and those behind them.
+pub fn parted(mut messages: Vec<Vec<u8>>, events: usize) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let place = place_after(&messages.iter().map(|message| Message::decode(message).unwrap()).collect::<Vec<_>>(), events);
+    let rest = messages.split_off(place);
+    (messages, rest)
+}
+
+async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
+    for some in messages.chunks(4_096) {
+        for kept in join_all(some.iter().map(|message| journal.append(message.clone()))).await {
+            kept.unwrap();
+        }
+    }
+}
+
+/// The journal to the queues, confirmed.
+pub async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) =
+        Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30, kept: Duration::ZERO }).unwrap();
+    fill(&journal, messages).await;
+    let backlog = JournalBacklog::new(&journal);
+    let publisher = Publisher::new(broker.parse().unwrap(), LAYOUT, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));
+    let stop = CancellationToken::new();
+    let began = Instant::now();
+    let publishing = tokio::spawn(publisher.run(stop.clone(), stop.clone()));
+    let mut looks = tokio::time::interval(Duration::from_millis(2));
+    while backlog.depth() > 0 {
+        looks.tick().await;
+    }
+    let took = began.elapsed();
+    stop.cancel();
+    publishing.await.unwrap();
+    took
+}
+
+/// A worker that works off what waits: how long it took, and the memory it had at most, in MiB.
+pub fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
+    let before = cpu::used();
+    let began = Instant::now();
+    let worker = cluster.start("worker", "worker");
+    let (events, mut stored) = (i64::try_from(events).unwrap(), 0);
+    while stored < events {
+        // Each look counts what is in the tables: rarely, or it would be measured, and more often towards the end.
+        let nearly = stored > events - events / 10;
+        std::thread::park_timeout(Duration::from_millis(if nearly { 250 } else { 1_000 }));
+        stored = worker.metric("cordboard_worker_stored_total");
+    }
+    let took = began.elapsed();
+    let events = usize::try_from(events).unwrap();
+    println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), events));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+    worker.stop();
+    (took, peak / 1_024)
+}
