@@ -133,10 +133,10 @@ fn main() {
     pages(&gateway, "until any time", || format!("&until={}", instant(oldest + roll(newest - oldest))));
     pages(&gateway, "site", || format!("&site=site-{}", roll(100)));
     pages(&gateway, "site, until any time", || format!("&site=site-{}&until={}", roll(100), instant(oldest + roll(newest - oldest))));
-    for outcome in ["answered", "missed", "no_answer", "lost"] {
+    for outcome in ["answered", "missed"] {
         pages(&gateway, &format!("outcome {outcome}"), || format!("&outcome={outcome}&until={}", instant(oldest + roll(newest - oldest))));
     }
-    for direction in ["inbound", "outbound", "internal"] {
+    for direction in ["inbound", "outbound"] {
         pages(&gateway, &format!("direction {direction}"), || format!("&direction={direction}"));
     }
     pages(&gateway, "site, missed, of one day", || {
@@ -147,5 +147,8 @@ fn main() {
     pages(&gateway, "number nobody has", || format!("&number=%2B4999{}", roll(1_000_000)));
     pages(&gateway, "extension", || format!("&extension={}", 10_000 + roll(300)));
     pages(&gateway, "site and extension", || format!("&site=site-{}&extension={}", roll(100), 10_000 + roll(300)));
+    for what in ["outcome=no_answer", "outcome=lost", "direction=internal"] {
+        pages(&gateway, &format!("{what}, of which there is none"), || format!("&{what}"));
+    }
     gateway.stop();
 }

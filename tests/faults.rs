@@ -471,4 +471,6 @@ fn a_restored_database_is_given_what_the_journal_still_keeps() {
     assert_eq!(stored_events(data.path()).len(), 2);
     no_difference(data.path());
     assert_eq!(run(data.path(), &["resend", "--since", "yesterday"]).status.code(), Some(64));
+    let nowhere = run(&data.path().join("nowhere"), &["resend", "--since", "2000-01-01T00:00:00Z"]);
+    assert!(nowhere.status.code() == Some(69) && String::from_utf8(nowhere.stderr).unwrap().contains("settings of an ingress"));
 }

@@ -29,7 +29,11 @@ impl Period {
 /// When the journal cannot be read, or what it holds cannot be sent. What was sent before stays sent.
 pub async fn resend(settings: &Settings, period: Period, dry_run: bool, mut each: impl FnMut(u64)) -> Result<u64, Failed> {
     let folder = settings.data_dir.join("journal");
-    let held = journal::history(&folder).map_err(Failed::Inbox)?.map(|segment| segment.map(|records| events(records, period)));
+    let history = journal::history(&folder).map_err(|error| {
+        let what = "run it on the machine and with the settings of an ingress";
+        Failed::Inbox(std::io::Error::new(error.kind(), format!("{}: {error}; {what}", folder.display())))
+    })?;
+    let held = history.map(|segment| segment.map(|records| events(records, period)));
     let mut sent = 0;
     if dry_run {
         for segment in held {

@@ -56,7 +56,7 @@ fn numbers(journal: &Path) -> io::Result<Vec<u64>> {
 /// Everything a journal still holds, done with or not, segment by segment in its order; damaged stretches are left out. It may be in use.
 pub fn history(journal: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<Vec<u8>>>>> {
     let journal = journal.to_owned();
-    // What is in use may be put among what is kept at any moment: it is looked at first, and looked for in both places.
+    // What is in use may be put among what is kept at any moment: it is looked for in both places.
     let (live, kept) = (segments(&journal)?, numbers(&journal)?);
     let mut all: Vec<u64> = kept.into_iter().chain(live).collect();
     all.sort_unstable();
@@ -64,13 +64,21 @@ pub fn history(journal: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec
     // What is written from now on is none of its history.
     let sizes: Vec<(u64, u64)> = all.into_iter().map(|segment| (segment, size(&journal, segment))).collect();
     Ok(sizes.into_iter().map(move |(segment, size)| {
-        let mut bytes = match fs::read(segment_path(&journal, segment)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::read(segment_path(&folder(&journal), segment)),
-            read => read,
-        }?;
+        // In neither place: it was dropped in between.
+        let read = read(&segment_path(&journal, segment))?
+            .map_or_else(|| read(&segment_path(&folder(&journal), segment)), |bytes| Ok(Some(bytes)));
+        let mut bytes = read?.unwrap_or_default();
         bytes.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         Ok(payloads(&bytes))
     }))
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn size(journal: &Path, segment: u64) -> u64 {
