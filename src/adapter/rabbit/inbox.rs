@@ -80,39 +80,32 @@ impl Held {
         clock: Arc<dyn Clock>,
         hung: CancellationToken,
     ) -> Result<Held, BrokerError> {
-        heeding(&hung, Held::seat(connection, layout, part, clock, hung.clone()).await)
-    }
-
-    async fn seat(
-        connection: &Connection,
-        layout: Layout,
-        part: u32,
-        clock: Arc<dyn Clock>,
-        hung: CancellationToken,
-    ) -> Result<Held, BrokerError> {
-        let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
-        // For what belongs elsewhere.
-        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
-        let options = BasicConsumeOptions::default();
-        let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
-        let consumer = patiently(consume).await?;
-        Ok(Held {
-            inbox: BrokerInbox {
-                channel,
-                consumer,
-                part,
-                layout,
-                clock,
-                hung,
-                waiting: VecDeque::new(),
-                handed_out: None,
-                done: None,
-                taken: 0,
-                paced: None,
-            },
-        })
+        let seat = async {
+            let channel = patiently(connection.create_channel()).await?;
+            patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
+            // For what belongs elsewhere.
+            patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+            let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
+            let options = BasicConsumeOptions::default();
+            let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
+            let consumer = patiently(consume).await?;
+            Ok(Held {
+                inbox: BrokerInbox {
+                    channel,
+                    consumer,
+                    part,
+                    layout,
+                    clock,
+                    hung: hung.clone(),
+                    waiting: VecDeque::new(),
+                    handed_out: None,
+                    done: None,
+                    taken: 0,
+                    paced: None,
+                },
+            })
+        };
+        heeding(&hung, seat.await)
     }
 
     /// Waits for the first message: with it the partition is ours.
