@@ -4,30 +4,25 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cordboard::adapter::postgres::PostgresLedger;
 use cordboard::adapter::sqlite::SqliteLedger;
-use cordboard::domain::Timeline;
-use cordboard::domain::fact::{EventId, Fact, Site};
+use cordboard::domain::fact::EventId;
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
-use cordboard::domain::time::{At, Span};
+use cordboard::domain::time::At;
 use cordboard::port::fanout::News;
-use cordboard::port::ledger::{CallNow, Changes, Dead, Ledger, LedgerError, Memory, Received};
+use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
 use cordboard::port::letters::Letters;
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::simulate::Fleet;
-use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::{IngressId, Message};
+use support::batches::{MEMORY, changes, received, timeline, two_calls};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
 use support::postgres as server;
-
-/// As the default rules have it.
-const MEMORY: Memory = Memory { links: Span::seconds(120), calls: Span::seconds(14_400) };
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
@@ -138,41 +133,6 @@ every_ledger! {
     devices_and_extensions_can_be_looked_up
     what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once
     filters_and_pages_find_what_is_asked_for
-}
-
-fn received(number: u128, second: i64, target: &str) -> Received {
-    let envelope = Envelope::new(EventId(number), At(EPOCH + second * 1_000_000), &Site::default(), None, target, "", BodyForm::None);
-    let policy = Policy::default();
-    Received { fact: envelope.fact(|_| &policy).unwrap(), message: envelope.encode() }
-}
-
-/// A call that is answered, and one that nobody takes.
-fn two_calls() -> Vec<Received> {
-    let lines = [
-        (0, "incoming?mac=000b82000001&local=201&remote=+4930111&c=a"),
-        (3, "answered?mac=000b82000001&local=201&remote=+4930111&c=a"),
-        (5, "incoming?mac=000b82000002&local=202&remote=+4930222&c=b"),
-        (9, "missed?mac=000b82000002&local=202&remote=+4930222&c=b"),
-        (30, "hangup?mac=000b82000001&local=201&remote=+4930111&c=a"),
-    ];
-    lines.iter().enumerate().map(|(index, (second, line))| received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))).collect()
-}
-
-/// What a worker would write for these facts.
-fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Changes {
-    let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
-    let delta = timeline.apply(bare, watermark);
-    Changes {
-        calls: CallNow::all(delta.changed, delta.finished).collect(),
-        withdrawn: delta.withdrawn,
-        facts,
-        watermark: Some(watermark),
-        ..Changes::default()
-    }
-}
-
-fn timeline() -> Timeline {
-    Timeline::new(Site::default(), Arc::new(Policy::default()))
 }
 
 async fn outcomes(ledger: &impl Query) -> Vec<String> {
@@ -408,6 +368,10 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
                 ledger.take_over(MEMORY).await.unwrap();
             }
             decided = At(some.last().unwrap().fact.at.0 - 1);
+            // As a worker does; what is not asked for has to be found out.
+            if number % 2 == 0 {
+                assert_eq!(ledger.unknown(some).await.unwrap().len(), some.len());
+            }
             ledger.commit(&changes(&mut slow, some.to_vec(), decided)).await.unwrap();
         }
         let at_once = S::new();

@@ -8,6 +8,7 @@
     reason = "the numbers of a flow are small"
 )]
 
+pub mod batches;
 pub mod cluster;
 pub mod failing;
 pub mod fleet;

@@ -18,16 +18,21 @@ const FIRST_THAT_MATTERS: &str = "SELECT mine.site, min(call_logs.started_at)
  JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (ended_at IS NULL OR ended_at >= base)
  GROUP BY mine.site";
 const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
- ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, watermark, ticks::text, relayed";
+ ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, commit_no, watermark, ticks::text, relayed";
 
-/// Takes the partition over, and says in which epoch.
-pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid, memory: Memory) -> Result<(i64, Standing), LedgerError> {
+/// Takes the partition over, and says in which epoch, and after which statement.
+pub(super) async fn take_over(
+    writer: &mut PgConnection,
+    part: Part,
+    owner: Uuid,
+    memory: Memory,
+) -> Result<(i64, i64, Standing), LedgerError> {
     let mut transaction = writer.begin().await?;
     super::layout::check(&mut transaction, part).await?;
     let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
-    let taken: (i64, i64, String, i64) =
+    let taken: (i64, i64, i64, String, i64) =
         sqlx::query_as(TAKE_OVER).bind(generation).bind(number).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
-    let (epoch, watermark, ticks, relayed) = taken;
+    let (epoch, commit_no, watermark, ticks, relayed) = taken;
     // Reading back may take longer than any write: what is open after a long outage is a lot.
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
@@ -73,5 +78,5 @@ pub(super) async fn take_over(writer: &mut PgConnection, part: Part, owner: Uuid
         told: told.cast_unsigned(),
         relayed: relayed.cast_unsigned(),
     };
-    Ok((epoch, standing))
+    Ok((epoch, commit_no, standing))
 }

@@ -3,12 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::BoxFuture;
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::columns;
-use super::{Part, PostgresLedger, batch, standing, writer};
+use super::statement::Fence;
+use super::{Part, PostgresLedger, batch, parts, standing, writer};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
@@ -16,10 +15,6 @@ use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 use crate::wire::partition::partition_of;
 
-/// The fence: only the last owner writes.
-const FENCE: &str = "UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, $5),
-    ticks = CASE $6 WHEN '{}' THEN ticks ELSE $6::json END, relayed = greatest(relayed, $7)
- WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4";
 impl Ledger for PostgresLedger {
     fn is_responsible_for(&self, site: &Site) -> bool {
         self.part.holds(site)
@@ -30,8 +25,9 @@ impl Ledger for PostgresLedger {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
             writer.forget();
-            let (epoch, standing) = standing::take_over(&mut writer, self.part, owner, memory).await?;
+            let (epoch, number, standing) = standing::take_over(&mut writer, self.part, owner, memory).await?;
             *self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
+            writer.both().1.number = Some(number);
             writer.give_back();
             Ok(standing)
         }))
@@ -42,15 +38,19 @@ impl Ledger for PostgresLedger {
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
+            let (connection, written) = writer.both();
+            written.number = self.number(connection, written.number).await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
                 .bind(facts.iter().map(|received| received.fact.site.as_str()).collect::<Vec<_>>())
                 .bind(facts.iter().map(|received| received.fact.at.0).collect::<Vec<_>>())
-                .bind(columns::uuids(facts.iter().map(|received| received.fact.id)))
-                .fetch_all(&mut *writer)
+                .bind(parts::uuids(facts.iter().map(|received| received.fact.id)))
+                .fetch_all(connection)
                 .await?;
-            writer.give_back();
             let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
-            Ok(facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect())
+            let unknown: Vec<EventId> = facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect();
+            written.new = unknown.iter().copied().collect();
+            writer.give_back();
+            Ok(unknown)
         }))
     }
 
@@ -58,12 +58,15 @@ impl Ledger for PostgresLedger {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
-            let mut transaction = connection.begin().await?;
-            if !self.owns(&mut transaction, changes).await? {
-                return Err(LedgerError::Fenced);
+            let Some(after) = self.number(connection, written.number).await? else { return Err(LedgerError::Fenced) };
+            let (epoch, owner) = self.owner();
+            let fence = Fence { part: self.part, epoch, owner, after };
+            let number = batch::write(connection, written, fence, changes).await?;
+            if number.is_none() && self.number(connection, None).await?.is_some() {
+                return Err(LedgerError::Unavailable("a batch that was given up came through after all".to_owned()));
             }
-            batch::write(&mut transaction, written, self.part, changes).await?;
-            transaction.commit().await?;
+            written.number = Some(number.ok_or(LedgerError::Fenced)?);
+            written.new.clear();
             writer.give_back();
             Ok(())
         }))
@@ -187,19 +190,20 @@ impl PostgresLedger {
         stored.into_iter().rev().map(read).collect()
     }
 
-    async fn owns(&self, transaction: &mut PgConnection, changes: &Changes) -> Result<bool, sqlx::Error> {
+    /// The last statement that wrote to the partition, as far as it is known, or as the database says; `None` when somebody else owns it.
+    /// Whatever is asked afterwards and was changed by then is found out by the fence, which wants this number.
+    async fn number(&self, connection: &mut PgConnection, known: Option<i64>) -> Result<Option<i64>, sqlx::Error> {
+        if known.is_some() {
+            return Ok(known);
+        }
         let (epoch, owner) = self.owner();
-        let done = sqlx::query(FENCE)
+        sqlx::query_scalar("SELECT commit_no FROM partition_owner WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4")
             .bind(self.part.generation.cast_signed())
             .bind(self.part.number.cast_signed())
             .bind(epoch)
             .bind(owner)
-            .bind(changes.watermark.unwrap_or(At::START).0)
-            .bind(sql::ticks_text(&changes.ticks))
-            .bind(changes.relayed.cast_signed())
-            .execute(transaction)
-            .await?;
-        Ok(done.rows_affected() == 1)
+            .fetch_optional(connection)
+            .await
     }
 }
 
