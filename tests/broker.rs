@@ -3,12 +3,15 @@
 
 mod support;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use cordboard::adapter::clock::SystemClock;
 use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, Mouth, declare};
 use cordboard::domain::fact::{EventId, Site};
 use cordboard::domain::notice::NoticeKind;
+use cordboard::port::clock::Clock;
 use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::Inbox;
 use cordboard::port::sign::Sign;
@@ -106,6 +109,46 @@ fn other_programs_publish_plain_messages_and_hear_what_became_of_them() {
     // The same plain message again is the same event.
     block_on(async { Foreigner::connect(&cluster.broker).await.publish("grandstream", "call.incoming", PLAIN.as_bytes()).await });
     while worker.metric("cordboard_worker_known_total") == 0 {}
+    cluster.settled(2);
+    ingress.stop();
+    worker.stop();
+}
+
+#[test]
+fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
+    let python = servers::python();
+    let cluster = Cluster::new();
+    let worker = cluster.start("worker", "worker");
+    let ingress = cluster.start("ingress", "ingress");
+    let mut python = Command::new(python)
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign.py"), &cluster.broker, "call.missed"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let report = |event: &str, at: i64| {
+        let status = if event == "incoming" { "ringing" } else { event };
+        let report =
+            json!({ "call_id": "7", "remote": "+4930111222", "local": "203", "mac": "000b82000001", "status": status, "timestamp": at });
+        format!("call.{event} {report}\n")
+    };
+    let mut reports = python.stdin.take().unwrap();
+    // In whole seconds, as other programs do; nothing is decided about what is no longer than a moment ago.
+    let now = SystemClock::default().now().0 / 1_000_000;
+    reports.write_all((report("incoming", now - 9) + &report("hangup", now)).as_bytes()).unwrap();
+    drop(reports);
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let heard: Vec<Value> = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let of = |exchange: &str| -> Vec<&Value> { heard.iter().filter(|message| message["exchange"] == exchange).collect() };
+    assert_eq!(of("grandstream").iter().map(|ring| &ring["body"]["remote"]).collect::<Vec<_>>(), ["+4930111222"]);
+    let keys: Vec<&str> = of("cordboard.calls").iter().filter_map(|told| told["key"].as_str()).collect();
+    assert_eq!(keys, ["call.started", "call.ended", "call.missed"]);
+    let missed = &heard.last().unwrap()["body"]["call"];
+    assert_eq!(
+        (&missed["outcome"], &missed["ring_seconds"], &missed["missed_extensions"]),
+        (&json!("missed"), &json!(9.0), &json!(["203"]))
+    );
     cluster.settled(2);
     ingress.stop();
     worker.stop();

@@ -84,6 +84,14 @@ fn started_once() -> Urls {
     Urls::read(lines.iter().map(String::as_str))
 }
 
+/// A Python that knows AMQP, installed where it is missing.
+pub fn python() -> String {
+    let output = script().arg("pika").output().expect("tests/servers can be run");
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let python = lines.lines().find_map(|line| line.strip_prefix("CORDBOARD_TEST_PYTHON="));
+    python.unwrap_or_else(|| panic!("no Python with pika: {}", String::from_utf8_lossy(&output.stderr))).to_owned()
+}
+
 /// The process of the run: `cargo test` where it started this program, else this program.
 fn run() -> u32 {
     let parent = std::os::unix::process::parent_id();

@@ -202,8 +202,9 @@ impl BrokerInbox {
         if part == self.part {
             return Ok(Some(Handed { message, read: Some(Message::Report(envelope)), suspect }));
         }
-        // Confirmed there before it is settled here: it may arrive twice, and is known then.
-        let (key, properties) = publisher::address(self.layout, &envelope);
+        // Confirmed there before it is settled here: it may arrive twice, and is known then. Who listens to events has heard this one.
+        let (_, properties) = publisher::address(self.layout, &envelope);
+        let key = self.layout.own_key(part);
         heeding(&self.hung, publisher::deliver(&self.channel, &key, properties, &message).await)?;
         metrics::counter!("cordboard_broker_forwarded_total").increment(1);
         Ok(None)

@@ -53,7 +53,8 @@ impl Layout {
         format!("{topic}.{}.{}", kind.name(), self.part_name(part))
     }
 
-    pub(super) fn tick_key(self, part: u32) -> String {
+    /// Of what concerns one partition and nobody else: promises, and what was published where it does not belong, and has been heard there.
+    pub(super) fn own_key(self, part: u32) -> String {
         format!("tick.{}", self.part_name(part))
     }
 }

@@ -187,7 +187,7 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
     match Message::decode(payload) {
         Ok(Message::Report(envelope)) => vec![address(layout, &envelope)],
         // The promise stands before nothing less than everything: in every partition.
-        Ok(Message::Tick(tick)) => (0..layout.parts).map(|part| (layout.tick_key(part), tick_properties(&tick))).collect(),
+        Ok(Message::Tick(tick)) => (0..layout.parts).map(|part| (layout.own_key(part), tick_properties(&tick))).collect(),
         // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
         Err(_) => vec![(format!("call.unreadable.{}", layout.part_name(0)), properties("unreadable"))],
     }
