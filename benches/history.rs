@@ -35,8 +35,9 @@ const COPY_CALLS: &str = "WITH copies AS (
     FROM call_logs AS logs CROSS JOIN generate_series($FROM::bigint, $TO::bigint) AS k WHERE started_at >= $NEWEST AND ended_at IS NOT NULL),
  logs AS (INSERT INTO call_logs
     SELECT id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at - earlier, answered_at - earlier, ended_at - earlier,
-        ring_us, talk_us, total_us, replace(record::text, call_id::text, id::text)::json FROM copies)
- INSERT INTO call_participants SELECT id, place, extension, device, role, rang_at - earlier, p.answered_at - earlier, left_at - earlier, p.outcome
+        ring_us, talk_us, total_us, replace(record::text, call_id::text, id::text)::json FROM copies),
+ outcomes AS (INSERT INTO call_outcomes SELECT outcome, started_at - earlier, id, site FROM copies)
+ INSERT INTO call_participants SELECT id, place, p.site, p.started_at - earlier, extension, device, role, rang_at - earlier, p.answered_at - earlier, left_at - earlier, p.outcome
     FROM copies JOIN call_participants AS p USING (call_id)";
 
 /// So many calls, or a little more.
@@ -147,8 +148,13 @@ fn main() {
     pages(&gateway, "number nobody has", || format!("&number=%2B4999{}", roll(1_000_000)));
     pages(&gateway, "extension", || format!("&extension={}", 10_000 + roll(300)));
     pages(&gateway, "site and extension", || format!("&site=site-{}&extension={}", roll(100), 10_000 + roll(300)));
-    for what in ["outcome=no_answer", "outcome=lost", "direction=internal"] {
-        pages(&gateway, &format!("{what}, of which there is none"), || format!("&{what}"));
+    pages(&gateway, "extension, missed", || format!("&extension={}&outcome=missed", 10_000 + roll(300)));
+    pages(&gateway, "status completed, inbound", || {
+        format!("&status=completed&direction=inbound&until={}", instant(oldest + roll(newest - oldest)))
+    });
+    for what in ["outcome=no_answer", "outcome=lost", "direction=internal", "status=failed", "status=ringing"] {
+        pages(&gateway, &format!("{what} (rare or none)"), || format!("&{what}"));
+        pages(&gateway, &format!("{what}, of a site"), || format!("&{what}&site=site-{}", roll(100)));
     }
     gateway.stop();
 }

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 use support::batches::{MEMORY, changes, timeline, two_calls};
 use support::ledger::block_on;
 use support::overlay::EPOCH;
-use support::postgres::{WHOLE, WRONG_STATISTICS, database, ledger, value};
+use support::postgres::{WHOLE, WRONG_COPIES, database, ledger, value};
 
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
@@ -53,7 +53,7 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
         ledger.commit(&anew).await.unwrap();
         let answered = ledger.call(&EventId(1).to_string()).await.unwrap().unwrap();
         assert!(answered.contains("\"status\":\"completed\""), "{answered}");
-        assert_eq!(value::<i64>(&url, WRONG_STATISTICS).await, 0);
+        assert_eq!(value::<i64>(&url, WRONG_COPIES).await, 0);
         assert_eq!(value::<i64>(&url, "SELECT sum(calls)::bigint FROM call_stats").await, 2);
         // Nobody else is taken for its own past.
         let next = support::postgres::ledger(&url, WHOLE);

@@ -18,7 +18,7 @@ use cordboard::port::letters::Letters;
 use cordboard::port::query::{CallFilter, Counts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::simulate::Fleet;
-use cordboard::wire::message::{IngressId, Message};
+use cordboard::wire::message::IngressId;
 use support::batches::{MEMORY, changes, received, timeline, two_calls};
 use support::ledger::{block_on, open};
 use support::overlay::EPOCH;
@@ -133,6 +133,7 @@ every_ledger! {
     devices_and_extensions_can_be_looked_up
     what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once
     filters_and_pages_find_what_is_asked_for
+    whatever_is_asked_for_is_found_page_by_page
 }
 
 async fn outcomes(ledger: &impl Query) -> Vec<String> {
@@ -351,11 +352,8 @@ async fn devices_and_extensions_can_be_looked_up(store: &impl Store) {
 async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Store>(_: &S) {
     let fleet = Fleet { seed: 7, phones: 30, calls_per_second: 0.5, duration: Duration::from_mins(4) };
     let policy = Policy::default();
-    let read = |message: Message| match message {
-        Message::Report(envelope) => Some(Received { fact: envelope.fact(|_| &policy).unwrap(), message: envelope.encode() }),
-        Message::Tick(_) => None,
-    };
-    let all: Vec<Received> = support::fleet::messages(&fleet).into_iter().filter_map(read).collect();
+    let all: Vec<Received> =
+        support::fleet::messages(&fleet).iter().filter_map(|message| support::batches::of_message(message, &policy)).collect();
     // Where it is stopped, calls are ringing, answered, held and over; afterwards another one goes on.
     for seen in [all.len() / 3, all.len() / 2, all.len()] {
         let store = S::new();
@@ -409,6 +407,71 @@ async fn filters_and_pages_find_what_is_asked_for(store: &impl Store) {
     assert!(second.len() == 1 && second[0].id != first.id);
     assert_eq!(ledger.call(&first.id).await.unwrap().as_deref(), Some(first.record.as_str()));
     assert_eq!(ledger.call("nope").await.unwrap(), None);
+}
+
+/// What is found of a history, page by page.
+async fn found(ledger: &impl Query, filter: &CallFilter) -> Vec<String> {
+    let (mut filter, mut ids) = (CallFilter { limit: 7, ..filter.clone() }, Vec::new());
+    loop {
+        let page = ledger.calls(&filter).await.unwrap();
+        ids.extend(page.iter().map(|call| call.id.clone()));
+        match page.last() {
+            Some(last) if page.len() == 7 => filter.after = Some((last.started_at, last.id.clone())),
+            _ => return ids,
+        }
+    }
+}
+
+async fn whatever_is_asked_for_is_found_page_by_page(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(MEMORY).await.unwrap();
+    let fleet = Fleet { seed: 11, phones: 12, calls_per_second: 0.4, duration: Duration::from_mins(5) };
+    let policy = Policy::default();
+    let mut all: Vec<Received> =
+        support::fleet::messages(&fleet).iter().filter_map(|message| support::batches::of_message(message, &policy)).collect();
+    // Some calls go on.
+    all.truncate(all.len() * 9 / 10);
+    let seen = At(all.last().unwrap().fact.at.0);
+    ledger.commit(&changes(&mut timeline(), all, seen)).await.unwrap();
+    let calls = ledger.calls(&CallFilter { limit: 10_000, ..CallFilter::default() }).await.unwrap();
+    let records: Vec<(i64, serde_json::Value)> =
+        calls.iter().map(|call| (call.started_at, serde_json::from_str(&call.record).unwrap())).collect();
+    let middle = records[records.len() / 2].0;
+    let numbers = records.iter().filter_map(|(_, call)| call["from"]["number"].as_str()).take(1).chain(["1001"]);
+    let some = |texts: Vec<&str>| -> Vec<Option<String>> { texts.into_iter().map(|text| Some(text.to_owned())).chain([None]).collect() };
+    let (sites, numbers, extensions) = (some(vec!["default", "elsewhere"]), some(numbers.collect()), some(vec!["1001", "1002"]));
+    let (outcomes, directions) = (some(vec!["answered", "missed", "no_answer", "lost"]), some(vec!["inbound", "outbound"]));
+    let statuses = some(vec!["completed", "failed", "ringing", "answered"]);
+    let mut hits = 0;
+    for case in 0..sites.len() * numbers.len() * extensions.len() * outcomes.len() * directions.len() * statuses.len() * 2 {
+        let mut rest = case;
+        let mut pick = |of: &[Option<String>]| {
+            let picked = of[rest % of.len()].clone();
+            rest /= of.len();
+            picked
+        };
+        let (site, number, extension) = (pick(&sites), pick(&numbers), pick(&extensions));
+        let (outcome, direction, status) = (pick(&outcomes), pick(&directions), pick(&statuses));
+        let since = (rest == 1).then_some(middle);
+        let fits = |(started_at, call): &(i64, serde_json::Value)| {
+            let is = |name: &str, wanted: &Option<String>| wanted.is_none() || call[name].as_str() == wanted.as_deref();
+            let has_number =
+                |wanted: &String| ["from", "to"].iter().any(|party| ["number", "e164"].iter().any(|form| call[party][form] == **wanted));
+            let has_extension = |wanted: &String| call["participants"].as_array().unwrap().iter().any(|who| who["extension"] == **wanted);
+            is("site", &site)
+                && is("outcome", &outcome)
+                && is("direction", &direction)
+                && is("status", &status)
+                && number.as_ref().is_none_or(has_number)
+                && extension.as_ref().is_none_or(has_extension)
+                && since.is_none_or(|since| *started_at >= since)
+        };
+        let expected: Vec<&str> = records.iter().filter(|record| fits(record)).filter_map(|(_, call)| call["id"].as_str()).collect();
+        hits += usize::from(!expected.is_empty());
+        let filter = CallFilter { site, number, extension, outcome, direction, status, since, ..CallFilter::default() };
+        assert_eq!(found(&ledger, &filter).await, expected, "case {case}");
+    }
+    assert!(records.len() > 80 && hits > 100, "{} calls, {hits} questions with answers", records.len());
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
         block_on(async {
             let settings = settings(&data[0].path().join("settings.toml"));
             assert_eq!(app::differences(&settings, &Scope::default()).await.unwrap(), []);
-            assert_eq!(postgres::value::<i64>(&database, postgres::WRONG_STATISTICS).await, 0);
+            assert_eq!(postgres::value::<i64>(&database, postgres::WRONG_COPIES).await, 0);
         });
         for (flow, calls) in flows.iter().zip(&shown) {
             wrong.extend(

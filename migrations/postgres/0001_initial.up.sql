@@ -70,15 +70,30 @@ CREATE TABLE call_logs (
 ) WITH (fillfactor = 70);
 CREATE INDEX call_logs_by_time ON call_logs (started_at DESC, call_id DESC);
 CREATE INDEX call_logs_by_site ON call_logs (site, started_at DESC, call_id DESC);
-CREATE INDEX call_logs_by_from ON call_logs (from_number, started_at DESC);
-CREATE INDEX call_logs_by_from_e164 ON call_logs (from_e164, started_at DESC) WHERE from_e164 IS NOT NULL;
-CREATE INDEX call_logs_by_to ON call_logs (to_number, started_at DESC);
-CREATE INDEX call_logs_by_to_e164 ON call_logs (to_e164, started_at DESC) WHERE to_e164 IS NOT NULL;
+CREATE INDEX call_logs_by_direction ON call_logs (direction, started_at DESC, call_id DESC);
+CREATE INDEX call_logs_by_from ON call_logs (from_number, started_at DESC, call_id DESC);
+CREATE INDEX call_logs_by_to ON call_logs (to_number, started_at DESC, call_id DESC);
+-- Where a number was sent in its international form it is found as it was sent.
+CREATE INDEX call_logs_by_from_e164 ON call_logs (from_e164, started_at DESC, call_id DESC) WHERE from_e164 IS DISTINCT FROM from_number;
+CREATE INDEX call_logs_by_to_e164 ON call_logs (to_e164, started_at DESC, call_id DESC) WHERE to_e164 IS DISTINCT FROM to_number;
+
+-- What became of calls, to find those of one kind among many others: the outcome comes last of all, and would change the indexes of a log.
+CREATE TABLE call_outcomes (
+    outcome    text NOT NULL,
+    started_at bigint NOT NULL,
+    call_id    uuid NOT NULL,
+    site       text NOT NULL,
+    -- With the site at its end the index also leads through the calls of one site, past those of others.
+    PRIMARY KEY (outcome, started_at, call_id, site)
+);
 
 -- No foreign keys from here on: the transaction that writes a call writes everything of it, and a check per row would only cost.
 CREATE TABLE call_participants (
     call_id     uuid NOT NULL,
     place       integer NOT NULL,
+    -- Of the call, to find the last ones of an extension.
+    site        text NOT NULL,
+    started_at  bigint NOT NULL,
     extension   text,
     device      text NOT NULL,
     role        text NOT NULL,
@@ -88,7 +103,7 @@ CREATE TABLE call_participants (
     outcome     text NOT NULL,
     PRIMARY KEY (call_id, place)
 ) WITH (fillfactor = 70);
-CREATE INDEX call_participants_by_extension ON call_participants (extension, call_id DESC);
+CREATE INDEX call_participants_by_extension ON call_participants (extension, started_at DESC, call_id DESC, site);
 
 CREATE TABLE call_links (
     call_id        uuid NOT NULL,

@@ -8,6 +8,7 @@ use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
 use cordboard::port::ledger::{CallNow, Changes, Memory, Received};
 use cordboard::wire::envelope::{BodyForm, Envelope};
+use cordboard::wire::message::Message;
 
 use super::overlay::EPOCH;
 
@@ -30,6 +31,14 @@ pub fn two_calls() -> Vec<Received> {
         (30, "hangup?mac=000b82000001&local=201&remote=+4930111&c=a"),
     ];
     lines.iter().enumerate().map(|(index, (second, line))| received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))).collect()
+}
+
+/// The report that is in a message.
+pub fn of_message(message: &Message, policy: &Policy) -> Option<Received> {
+    match message {
+        Message::Report(envelope) => Some(Received { fact: envelope.fact(|_| policy).unwrap(), message: envelope.encode() }),
+        Message::Tick(_) => None,
+    }
 }
 
 /// What a worker would write for these facts.

@@ -38,7 +38,7 @@ const WRONG: [(&str, &str); 9] = [
         WHERE (outcome = 'missed') <> (SELECT count(*) = 1 FROM missed_call_logs m WHERE m.call_id = l.call_id AND NOT retracted)",
     ),
     ("missed calls that were announced and taken back", "SELECT count(*) FROM missed_call_logs WHERE retracted"),
-    ("statistics that are not what the logs say", postgres::WRONG_STATISTICS),
+    ("statistics, outcomes or participants that are not what the logs say", postgres::WRONG_COPIES),
     (
         "commits of an owner that had been replaced",
         "SELECT count(*) FROM commit_audit a JOIN commit_audit b ON a.part = b.part AND a.id < b.id AND a.epoch > b.epoch",

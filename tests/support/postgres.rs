@@ -8,13 +8,16 @@ use super::servers;
 /// The only partition there is.
 pub const WHOLE: Part = Part { generation: 1, number: 0, of: 1 };
 
-/// Rows of the statistics that are not what the logs say, and what the logs say that is in none.
-pub const WRONG_STATISTICS: &str = "WITH logged AS (
+/// What is counted and kept for finding calls that is not what their logs say, and what they say that is missing there.
+pub const WRONG_COPIES: &str = "WITH logged AS (
         SELECT site, started_at - started_at % 60000000 AS minute, direction, count(*) AS calls, count(*) FILTER (WHERE outcome = 'answered') AS answered,
             count(*) FILTER (WHERE outcome = 'missed') AS missed, coalesce(sum(ring_us), 0)::bigint AS ring_us, coalesce(sum(talk_us), 0)::bigint AS talk_us
         FROM call_logs WHERE outcome IS NOT NULL GROUP BY 1, 2, 3),
     counted AS (SELECT site, minute, direction, calls, answered, missed, ring_us, talk_us FROM call_stats)
-    SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE logged)) AS wrong";
+    SELECT (SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE logged)) AS wrong)
+        + (SELECT count(*) FROM (SELECT call_id, outcome, started_at, site FROM call_logs WHERE outcome IS NOT NULL) AS logs FULL JOIN call_outcomes USING (call_id, outcome, started_at, site)
+            WHERE logs IS NULL OR call_outcomes IS NULL)
+        + (SELECT count(*) FROM call_participants LEFT JOIN call_logs USING (call_id, site, started_at) WHERE call_logs.call_id IS NULL)";
 
 /// A new database, migrated.
 pub async fn database() -> String {

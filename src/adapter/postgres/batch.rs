@@ -8,14 +8,18 @@ use uuid::Uuid;
 
 use super::parts;
 use super::statement::{Everything, Fence};
-use super::stats::Share;
-use super::written::{Call, Strangers, Written};
+use super::stats::{Share, direction_named};
+use super::written::{Call, Place, Strangers, Written};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId};
 use crate::domain::link::Link;
-use crate::domain::record::{CallRecord, Participant};
+use crate::domain::record::{CallRecord, Outcome, Participant};
+use crate::domain::time::At;
 use crate::port::fanout::News;
 use crate::port::ledger::{CallNow, Changes};
+use crate::wire::call_json::outcome_name;
+
+const OUTCOMES: [Outcome; 4] = [Outcome::Answered, Outcome::Missed, Outcome::NoAnswer, Outcome::Lost];
 
 /// Writes what a batch changes. `None` when the partition is not this owner's, or something was written to it since the fence was read: then
 /// what is asked here was no longer true either, and nothing is written.
@@ -69,7 +73,7 @@ async fn write_calls(
     connection: &mut PgConnection,
     all: &mut Everything,
     written: &mut Written,
-    stored: &HashMap<CallId, Option<Share>>,
+    stored: &HashMap<CallId, Stored>,
     last: &[&CallNow],
     withdrawn: Vec<CallId>,
 ) -> Result<(), sqlx::Error> {
@@ -92,7 +96,11 @@ async fn write_calls(
     }
     write_parties(all, written, stored, &records, &withdrawn);
 
-    let before = |id: CallId| written.call(id).map_or_else(|| stored.get(&id).cloned().flatten(), |call| call.share.clone());
+    write_outcomes(all, written, stored, &records, &withdrawn);
+    let before = |id: CallId| match written.call(id) {
+        Some(call) => call.share.clone(),
+        None => stored.get(&id)?.share.clone(),
+    };
     let mut shares: Vec<(Option<Share>, Option<Share>)> = records.iter().map(|record| (before(record.id), Share::of(record))).collect();
     shares.extend(withdrawn.iter().map(|call| (before(*call), None)));
     for call in going_on {
@@ -104,22 +112,43 @@ async fn write_calls(
     written.stats.write(connection, all, shares).await
 }
 
-/// Who took part in calls, what they are linked to, who missed them.
-fn write_parties(
+/// What became of calls.
+fn write_outcomes(
     all: &mut Everything,
     written: &Written,
-    stored: &HashMap<CallId, Option<Share>>,
+    stored: &HashMap<CallId, Stored>,
     records: &[&CallRecord],
     withdrawn: &[CallId],
 ) {
+    let before = |id: CallId| match written.call(id) {
+        Some(call) => call.place,
+        None => stored.get(&id)?.place,
+    };
+    let moved: Vec<&CallRecord> = records.iter().copied().filter(|record| before(record.id) != Place::of(record)).collect();
+    let now: Vec<(&CallRecord, Place)> = moved.iter().filter_map(|record| Some((*record, Place::of(record)?))).collect();
+    if !now.is_empty() {
+        all.outcomes(&now);
+    }
+    let no_more = moved.iter().map(|record| record.id).chain(withdrawn.iter().copied());
+    let no_more: Vec<(CallId, Place)> = no_more.filter_map(|call| Some((call, before(call)?))).collect();
+    if !no_more.is_empty() {
+        all.no_more_outcomes(&no_more);
+    }
+}
+
+/// Who took part in calls, what they are linked to, who missed them.
+fn write_parties(all: &mut Everything, written: &Written, stored: &HashMap<CallId, Stored>, records: &[&CallRecord], withdrawn: &[CallId]) {
     // Of what is unknown here and stands there nobody knows how.
     let differs = |record: &&&CallRecord, differs: fn(&Call, &CallRecord) -> bool| {
         written.call(record.id).map_or_else(|| stored.contains_key(&record.id), |before| differs(before, record))
     };
-    let stands = |call: CallId, place: usize| written.call(call).and_then(|call| call.participants.get(place));
-    let participants = records.iter().flat_map(|record| record.participants.iter().enumerate().map(|(place, who)| (record.id, place, who)));
-    let participants: Vec<(CallId, usize, &Participant)> =
-        participants.filter(|(call, place, who)| stands(*call, *place) != Some(*who)).collect();
+    let stands = |record: &CallRecord, place: usize| {
+        written.call(record.id).filter(|before| before.started_at == record.started_at).and_then(|before| before.participants.get(place))
+    };
+    let participants =
+        records.iter().flat_map(|record| record.participants.iter().enumerate().map(move |(place, who)| (*record, place, who)));
+    let participants: Vec<(&CallRecord, usize, &Participant)> =
+        participants.filter(|(record, place, who)| stands(record, *place) != Some(*who)).collect();
     if !participants.is_empty() {
         all.participants(&participants);
     }
@@ -165,13 +194,25 @@ fn write_news(all: &mut Everything, written: &mut Written, relayed: u64, news: &
     }
 }
 
-/// Those of these calls that are in the logs, and what they add to the statistics.
-async fn stored(connection: &mut PgConnection, calls: Vec<CallId>) -> Result<HashMap<CallId, Option<Share>>, sqlx::Error> {
+/// What the logs say of a call that is not known from having been written.
+struct Stored {
+    share: Option<Share>,
+    place: Option<Place>,
+}
+
+/// Those of these calls that are in the logs.
+async fn stored(connection: &mut PgConnection, calls: Vec<CallId>) -> Result<HashMap<CallId, Stored>, sqlx::Error> {
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
-    let share = |row: PgRow| (EventId(row.get::<Uuid, _>(0).as_u128()), Share::stored(&row, 1));
+    let stored = |row: PgRow| {
+        let started_at = At(row.get(2));
+        let outcome = row.get::<Option<&str>, _>(4).and_then(|name| OUTCOMES.into_iter().find(|outcome| outcome_name(*outcome) == name));
+        let share = |outcome| Some(Share::new(row.get(1), started_at.0, direction_named(row.get(3))?, outcome, row.get(5), row.get(6)));
+        let stored = Stored { share: outcome.and_then(share), place: outcome.map(|outcome| Place { outcome, started_at }) };
+        (EventId(row.get::<Uuid, _>(0).as_u128()), stored)
+    };
     let sql = "SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us FROM call_logs WHERE call_id = ANY($1)";
-    let found = sqlx::query(sql).bind(parts::uuids(calls)).map(share).fetch_all(connection).await?;
+    let found = sqlx::query(sql).bind(parts::uuids(calls)).map(stored).fetch_all(connection).await?;
     Ok(found.into_iter().collect())
 }

@@ -110,7 +110,13 @@ impl PostgresAddress {
 #[must_use]
 pub fn readers(address: &PostgresAddress) -> PgPool {
     let options = address.named("cordboard read").options(BY_INDEX);
-    let options = options.options([("statement_timeout", READ_TIMEOUT), ("default_transaction_read_only", "on")]);
+    // What leads to the fewest rows depends on what is asked for; and a page is no work for several processes.
+    let options = options.options([
+        ("statement_timeout", READ_TIMEOUT),
+        ("default_transaction_read_only", "on"),
+        ("plan_cache_mode", "force_custom_plan"),
+        ("max_parallel_workers_per_gather", "0"),
+    ]);
     let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(CONNECT_PATIENCE);
     pool.connect_lazy_with(options)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::statement::{Columns, Everything};
+use super::written::Place;
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, CallRef, Site};
@@ -39,9 +40,13 @@ const FINAL_STATES: &str = "UPDATE call_states SET direction = t.direction, stat
  FROM fence, {rows} AS t (call_id, site, direction, status, from_number, to_number, started_at, ended_at) WHERE call_states.call_id = t.call_id::text AND session_id IS NOT NULL";
 const NO_STATES: &str = "DELETE FROM call_states USING fence, {rows} AS t (id) WHERE call_states.call_id = t.id AND session_id IS NULL";
 const PARTICIPANTS: &str =
-    "INSERT INTO call_participants (call_id, place, extension, device, role, rang_at, answered_at, left_at, outcome) SELECT t.* FROM fence, {rows} AS t
- ON CONFLICT (call_id, place) DO UPDATE SET extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
+    "INSERT INTO call_participants (call_id, place, site, started_at, extension, device, role, rang_at, answered_at, left_at, outcome) SELECT t.* FROM fence, {rows} AS t
+ ON CONFLICT (call_id, place) DO UPDATE SET started_at = excluded.started_at, extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
 const NO_PARTICIPANTS: &str = "DELETE FROM call_participants USING fence, {rows} AS t (id, participants) WHERE call_participants.call_id = t.id AND place >= participants";
+const OUTCOMES: &str =
+    "INSERT INTO call_outcomes (outcome, started_at, call_id, site) SELECT t.* FROM fence, {rows} AS t ON CONFLICT DO NOTHING";
+const NO_OUTCOMES: &str = "DELETE FROM call_outcomes AS known USING fence, {rows} AS t (outcome, started_at, call_id)
+ WHERE known.outcome = t.outcome AND known.started_at = t.started_at AND known.call_id = t.call_id";
 const LINKS: &str = "INSERT INTO call_links (call_id, linked_call_id, kind, confidence, reason) SELECT t.* FROM fence, {rows} AS t
  ON CONFLICT (call_id, linked_call_id, kind) DO UPDATE SET confidence = excluded.confidence, reason = excluded.reason";
 const LINKS_NOW: &str = "SELECT t.* FROM fence, {rows} AS t (call_id, linked_call_id, kind)";
@@ -161,11 +166,32 @@ impl Everything {
         });
     }
 
-    pub(super) fn participants(&mut self, participants: &[(CallId, usize, &Participant)]) {
+    pub(super) fn outcomes(&mut self, now: &[(&CallRecord, Place)]) {
+        self.part("outcomes", OUTCOMES, |columns| {
+            columns
+                .push_bind(column(now, |(_, place)| outcome_name(place.outcome)))
+                .push_bind(column(now, |(_, place)| place.started_at.0))
+                .push_bind(column(now, |(call, _)| uuid(call.id)))
+                .push_bind(column(now, |(call, _)| call.site.as_str()));
+        });
+    }
+
+    pub(super) fn no_more_outcomes(&mut self, before: &[(CallId, Place)]) {
+        self.part("no_outcomes", NO_OUTCOMES, |columns| {
+            columns
+                .push_bind(column(before, |(_, place)| outcome_name(place.outcome)))
+                .push_bind(column(before, |(_, place)| place.started_at.0))
+                .push_bind(column(before, |(call, _)| uuid(*call)));
+        });
+    }
+
+    pub(super) fn participants(&mut self, participants: &[(&CallRecord, usize, &Participant)]) {
         self.part("participants", PARTICIPANTS, |columns| {
             columns
-                .push_bind(column(participants, |(call, ..)| uuid(*call)))
+                .push_bind(column(participants, |(call, ..)| uuid(call.id)))
                 .push_bind(column(participants, |(_, place, _)| i32::try_from(*place).unwrap_or(i32::MAX)))
+                .push_bind(column(participants, |(call, ..)| call.site.as_str()))
+                .push_bind(column(participants, |(call, ..)| call.started_at.0))
                 .push_bind(column(participants, |(.., who)| who.extension.as_ref().map(Extension::as_str)))
                 .push_bind(column(participants, |(.., who)| who.device.to_string()))
                 .push_bind(column(participants, |(.., who)| role_name(who.role)))

@@ -11,6 +11,8 @@ use crate::port::query::{CallFilter, Counts, HourStats, KnownExtension, MissedCa
 
 /// Where a number can stand; each column has an index in the order of pages.
 const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_e164"];
+/// What a call can be when it has an end.
+const OVER: [&str; 2] = ["completed", "failed"];
 
 impl Query for PostgresLedger {
     fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
@@ -92,56 +94,127 @@ impl Query for PostgresLedger {
     }
 }
 
-/// A page is read from the index that leads to it, whatever is asked for: a number may stand in four places, and each has its own index.
+/// What leads to calls, newest first: the table that is read in this order, and its name in the question.
+#[derive(Clone, Copy, PartialEq)]
+enum Lead {
+    Logs,
+    Participants,
+    Outcomes,
+}
+
+impl Lead {
+    fn to(filter: &CallFilter) -> Lead {
+        match filter {
+            // The logs have an index for each place of a number.
+            CallFilter { number: Some(_), .. } => Lead::Logs,
+            CallFilter { extension: Some(_), .. } => Lead::Participants,
+            CallFilter { outcome: Some(_), .. } => Lead::Outcomes,
+            _ => Lead::Logs,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Lead::Logs => "logs",
+            Lead::Participants | Lead::Outcomes => "lead",
+        }
+    }
+}
+
+/// A page is read along an index that leads to it in its order, whatever is asked for, and ends with the page.
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("SELECT started_at, call_id::text, record::text FROM ");
+    let filter = &with_outcome(filter);
+    let mut query = QueryBuilder::new("SELECT found.started_at, found.call_id::text, found.record::text FROM (");
     if let Some(number) = &filter.number {
-        query.push("(");
         for (place, column) in NUMBER_COLUMNS.into_iter().enumerate() {
-            query.push(if place == 0 { "(SELECT * FROM call_logs WHERE " } else { " UNION ALL (SELECT * FROM call_logs WHERE " });
-            query.push(column).push(" = ").push_bind(number.clone());
+            query.push(if place == 0 { "(" } else { " UNION ALL (" });
+            select_along(&mut query, filter);
+            query.push(" AND logs.").push(column).push(" = ").push_bind(number.clone());
+            if let Some(party) = column.strip_suffix("e164") {
+                query.push(format_args!(" AND logs.{column} IS DISTINCT FROM logs.{party}number"));
+            }
             // A call between equal numbers is found once.
             for before in &NUMBER_COLUMNS[..place] {
-                query.push(" AND ").push(*before).push(" IS DISTINCT FROM ").push_bind(number.clone());
+                query.push(" AND logs.").push(*before).push(" IS DISTINCT FROM ").push_bind(number.clone());
             }
-            conditions(&mut query, filter);
-            page(&mut query, filter);
+            page(&mut query, filter, Lead::Logs.name());
             query.push(")");
         }
-        query.push(") AS found");
     } else {
-        query.push("call_logs WHERE true");
-        conditions(&mut query, filter);
+        select_along(&mut query, filter);
+        page(&mut query, filter, Lead::to(filter).name());
     }
-    page(&mut query, filter);
+    query.push(") AS found");
+    page(&mut query, filter, "found");
     query
 }
 
-fn conditions(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
-    let equal = [("site", &filter.site), ("direction", &filter.direction), ("outcome", &filter.outcome), ("status", &filter.status)];
-    for (column, wanted) in equal {
-        if let Some(wanted) = wanted {
-            query.push(" AND ").push(column).push(" = ").push_bind(wanted.clone());
+/// What has failed is what nobody knows the end of.
+fn with_outcome(filter: &CallFilter) -> CallFilter {
+    let mut filter = filter.clone();
+    if filter.outcome.is_none() && filter.status.as_deref() == Some("failed") {
+        filter.outcome = Some("lost".to_owned());
+    }
+    filter
+}
+
+/// The calls that everything but a number leaves.
+fn select_along(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
+    let lead = Lead::to(filter);
+    query.push("SELECT logs.started_at, logs.call_id, logs.record FROM ");
+    match (lead, &filter.extension, &filter.outcome) {
+        (Lead::Participants, Some(extension), _) => {
+            // An extension may be at several devices.
+            query
+                .push("(SELECT DISTINCT started_at, call_id FROM call_participants AS lead WHERE extension = ")
+                .push_bind(extension.clone());
+            of_site_and_time(query, filter, lead);
+            // Distinct rows come in some order, and it is not ours unless it is asked for.
+            query.push(" ORDER BY started_at DESC, call_id DESC) AS lead JOIN call_logs AS logs USING (call_id) WHERE true");
+        }
+        (Lead::Outcomes, _, Some(outcome)) => {
+            query.push("call_outcomes AS lead JOIN call_logs AS logs USING (call_id) WHERE lead.outcome = ").push_bind(outcome.clone());
+            of_site_and_time(query, filter, lead);
+        }
+        _ => {
+            query.push("call_logs AS logs WHERE true");
+            of_site_and_time(query, filter, lead);
         }
     }
-    if let Some(since) = filter.since {
-        query.push(" AND started_at >= ").push_bind(since);
+    for (column, wanted) in [("direction", &filter.direction), ("outcome", &filter.outcome), ("status", &filter.status)] {
+        if let Some(wanted) = wanted {
+            query.push(" AND logs.").push(column).push(" = ").push_bind(wanted.clone());
+        }
     }
-    if let Some(until) = filter.until {
-        query.push(" AND started_at < ").push_bind(until);
+    if let (Some(extension), false) = (&filter.extension, lead == Lead::Participants) {
+        query.push(" AND EXISTS (SELECT FROM call_participants AS party WHERE party.call_id = logs.call_id AND party.extension = ");
+        query.push_bind(extension.clone()).push(")");
     }
-    if let Some(extension) = &filter.extension {
-        query.push(" AND call_id IN (SELECT call_id FROM call_participants WHERE extension = ").push_bind(extension.clone()).push(")");
-    }
-    if filter.live {
-        query.push(" AND ended_at IS NULL AND call_id = ANY(ARRAY(SELECT our_call FROM call_states WHERE is_open AND ended_at IS NULL))");
-    }
-    if let Some((started_at, id)) = &filter.after {
-        let id = uuid::Uuid::try_parse(id).unwrap_or_default();
-        query.push(" AND (started_at, call_id) < (").push_bind(*started_at).push(", ").push_bind(id).push(")");
+    if filter.live || filter.status.as_deref().is_some_and(|status| !OVER.contains(&status)) {
+        query.push(
+            " AND logs.ended_at IS NULL AND logs.call_id = ANY(ARRAY(SELECT our_call FROM call_states WHERE is_open AND ended_at IS NULL))",
+        );
     }
 }
 
-fn page(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
-    query.push(" ORDER BY started_at DESC, call_id DESC LIMIT ").push_bind(i64::from(filter.limit));
+/// Of which site, from when to when, and behind which call.
+fn of_site_and_time(query: &mut QueryBuilder<Postgres>, filter: &CallFilter, lead: Lead) {
+    let lead = lead.name();
+    if let Some(site) = &filter.site {
+        query.push(format_args!(" AND {lead}.site = ")).push_bind(site.clone());
+    }
+    if let Some(since) = filter.since {
+        query.push(format_args!(" AND {lead}.started_at >= ")).push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        query.push(format_args!(" AND {lead}.started_at < ")).push_bind(until);
+    }
+    if let Some((started_at, id)) = &filter.after {
+        let id = uuid::Uuid::try_parse(id).unwrap_or_default();
+        query.push(format_args!(" AND ({lead}.started_at, {lead}.call_id) < (")).push_bind(*started_at).push(", ").push_bind(id).push(")");
+    }
+}
+
+fn page(query: &mut QueryBuilder<Postgres>, filter: &CallFilter, table: &str) {
+    query.push(format_args!(" ORDER BY {table}.started_at DESC, {table}.call_id DESC LIMIT ")).push_bind(i64::from(filter.limit));
 }

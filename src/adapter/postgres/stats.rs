@@ -9,10 +9,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::statement::Everything;
 use crate::adapter::sql;
 use crate::domain::record::{CallRecord, Direction, Outcome};
-use crate::wire::call_json::{direction_name, outcome_name};
+use crate::wire::call_json::direction_name;
 
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
-const OUTCOMES: [Outcome; 4] = [Outcome::Answered, Outcome::Missed, Outcome::NoAnswer, Outcome::Lost];
 /// Minutes that are remembered; where more of them change, they are counted again.
 const REMEMBERED_MAX: usize = 20_000;
 const COUNT: &str =
@@ -51,15 +50,7 @@ impl Share {
         Some(Share::new(site, record.started_at.0, record.direction, record.outcome?, record.ring.map(|span| span.0), record.talk.0))
     }
 
-    /// Of a log: its site, beginning, direction, outcome, and how long it rang and was talked, in columns one after the other.
-    pub(super) fn stored(row: &PgRow, first: usize) -> Option<Share> {
-        let direction = direction_named(row.get(first + 2))?;
-        let outcome = row.get::<Option<&str>, _>(first + 3)?;
-        let outcome = OUTCOMES.into_iter().find(|known| outcome_name(*known) == outcome)?;
-        Some(Share::new(row.get(first), row.get(first + 1), direction, outcome, row.get(first + 4), row.get(first + 5)))
-    }
-
-    fn new(site: String, started_us: i64, direction: Direction, outcome: Outcome, ring_us: Option<i64>, talk_us: i64) -> Share {
+    pub(super) fn new(site: String, started_us: i64, direction: Direction, outcome: Outcome, ring_us: Option<i64>, talk_us: i64) -> Share {
         let (answered, missed) = (i64::from(outcome == Outcome::Answered), i64::from(outcome == Outcome::Missed));
         let sums = Sums { calls: 1, answered, missed, ring_us: ring_us.unwrap_or(0), talk_us };
         Share { minute: (site, sql::minute_of(started_us)), direction, sums }
@@ -165,6 +156,6 @@ impl Everything {
     }
 }
 
-fn direction_named(name: &str) -> Option<Direction> {
+pub(super) fn direction_named(name: &str) -> Option<Direction> {
     DIRECTIONS.into_iter().find(|direction| direction_name(*direction) == name)
 }

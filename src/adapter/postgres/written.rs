@@ -12,7 +12,7 @@ use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::link::Link;
-use crate::domain::record::{CallRecord, Participant};
+use crate::domain::record::{CallRecord, Outcome, Participant};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::{CallNow, Received};
 
@@ -49,9 +49,24 @@ pub(super) struct Call {
     digest: u64,
     /// What it adds to the statistics.
     pub share: Option<Share>,
+    pub place: Option<Place>,
+    pub started_at: At,
     pub participants: Vec<Participant>,
     links: Vec<Link>,
     is_missed: bool,
+}
+
+/// Where a call stands among those of the same outcome, once it has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub outcome: Outcome,
+    pub started_at: At,
+}
+
+impl Place {
+    pub(super) fn of(record: &CallRecord) -> Option<Place> {
+        Some(Place { outcome: record.outcome?, started_at: record.started_at })
+    }
 }
 
 impl Call {
@@ -96,6 +111,8 @@ impl Written {
         let call = Call {
             digest: self.digests.hash_one(call.text()),
             share: Share::of(record),
+            place: Place::of(record),
+            started_at: record.started_at,
             participants: record.participants.clone(),
             links: record.links.clone(),
             is_missed: sql::is_missed(record),
