@@ -1,5 +1,5 @@
 //! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, and a full queue drained with
-//! all effects beside a consumer that does the least.
+//! all effects beside consumers that do less.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
@@ -10,33 +10,24 @@ mod backlog;
 mod cpu;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use backlog::{LAYOUT, drain, parted, publish, traffic};
 use cordboard::adapter::rabbit::{BrokerAddress, declare};
-use futures_util::StreamExt;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
-use sqlx::{Connection, PgConnection};
 use support::cluster::Cluster;
-use support::servers::Servers;
+use support::rabbit::new_vhost;
+use support::servers::{Servers, Urls};
+use trial::{LEAST_TABLES, Peer, TRIAL_TABLES, channel};
 
 const WARM_UP_EVENTS: usize = 2_000;
 const WINDOW: usize = 1_024;
-const BATCH: usize = 256;
-
-async fn channel(broker: &str) -> Channel {
-    let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    // It lives as long as the benchmark.
-    std::mem::forget(connection);
-    channel
-}
 
 async fn quorum(channel: &Channel, name: &str) {
     let mut arguments = FieldTable::default();
@@ -46,55 +37,35 @@ async fn quorum(channel: &Channel, name: &str) {
 }
 
 /// The same messages with nothing around: one queue, the same window.
-async fn bare_publish(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Duration {
+async fn publish_to_one(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Duration {
     let channel = channel(broker).await;
     quorum(&channel, queue).await;
+    bare_publish(&channel, "", messages, |_| queue.to_owned()).await
+}
+
+/// The same messages to the same exchange and queues as ours, of another virtual host.
+async fn publish_to_all(urls: &Urls, messages: &[Vec<u8>]) -> Duration {
+    let broker = new_vhost(urls).await;
+    let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+    declare(&connection, LAYOUT).await.unwrap();
+    let key = |number: usize| format!("call.incoming.p{:02}", number % LAYOUT.parts as usize);
+    bare_publish(&channel(&broker).await, "grandstream", messages, key).await
+}
+
+async fn bare_publish(channel: &Channel, exchange: &str, messages: &[Vec<u8>], key: impl Fn(usize) -> String) -> Duration {
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let began = Instant::now();
     let mut window = VecDeque::new();
-    for message in messages {
+    for (number, message) in messages.iter().enumerate() {
         let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        window.push_back(channel.basic_publish("".into(), queue.into(), options, message, properties).await.unwrap());
+        window.push_back(channel.basic_publish(exchange.into(), key(number).into(), options, message, properties).await.unwrap());
         if window.len() >= WINDOW {
             assert!(window.pop_front().unwrap().await.unwrap().is_ack());
         }
     }
     for confirm in window {
         assert!(confirm.await.unwrap().is_ack());
-    }
-    began.elapsed()
-}
-
-/// A consumer that does the least one could: one claim in Redis and one row for each message, one transaction and one acknowledgement for each batch.
-async fn bare_drain(broker: &str, queue: &str, database: &str, redis: &str, messages: usize) -> Duration {
-    let mut sql = PgConnection::connect(database).await.unwrap();
-    sqlx::query("CREATE TABLE bare (id bigserial PRIMARY KEY, body text NOT NULL)").execute(&mut sql).await.unwrap();
-    let client = deadpool_redis::redis::Client::open(redis).unwrap();
-    let mut live = client.get_multiplexed_async_connection().await.unwrap();
-    let channel = channel(broker).await;
-    channel.basic_qos(2_048, BasicQosOptions::default()).await.unwrap();
-    let mut consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await.unwrap();
-    let began = Instant::now();
-    let mut done = 0;
-    while done < messages {
-        let mut batch = vec![consumer.next().await.unwrap().unwrap()];
-        while batch.len() < BATCH.min(messages - done) {
-            batch.push(consumer.next().await.unwrap().unwrap());
-        }
-        let mut pipeline = deadpool_redis::redis::Pipeline::new();
-        for delivery in &batch {
-            pipeline
-                .cmd("EVAL")
-                .arg("return redis.call('SET', KEYS[1], 1, 'NX', 'EX', 60)")
-                .arg(1)
-                .arg(format!("claim:{}", delivery.delivery_tag));
-        }
-        pipeline.query_async::<()>(&mut live).await.unwrap();
-        let bodies: Vec<&str> = batch.iter().map(|delivery| std::str::from_utf8(&delivery.data).unwrap()).collect();
-        sqlx::query("INSERT INTO bare (body) SELECT * FROM unnest($1::text[])").bind(bodies).execute(&mut sql).await.unwrap();
-        channel.basic_ack(batch.last().unwrap().delivery_tag, BasicAckOptions { multiple: true }).await.unwrap();
-        done += batch.len();
     }
     began.elapsed()
 }
@@ -107,26 +78,32 @@ fn main() {
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
-    let (ours, bare) = runtime.block_on(async {
+    let (ours, one, all) = runtime.block_on(async {
         let connection = cluster.broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
         declare(&connection, LAYOUT).await.unwrap();
         // What is done once for an empty database is none of it.
         publish(&cluster.broker, &warm_up).await;
         drain(&cluster, WARM_UP_EVENTS);
-        let bare = bare_publish(&cluster.broker, "bare", &messages).await;
-        (publish(&cluster.broker, &messages).await, bare)
+        let one = publish_to_one(&cluster.broker, "least", &messages).await;
+        publish_to_one(&cluster.broker, "trial", &messages).await;
+        let all = publish_to_all(&cluster.urls, &messages).await;
+        (publish(&cluster.broker, &messages).await, one, all)
     });
-    println!(
-        "publish, confirmed       ours {:>7.0}/s   bare {:>7.0}/s   {:.2}",
-        rate(ours),
-        rate(bare),
-        bare.as_secs_f64() / ours.as_secs_f64()
-    );
-
-    let least = runtime.block_on(bare_drain(&cluster.broker, "bare", &cluster.database, &cluster.urls.redis, messages.len()));
+    println!("publish, confirmed       ours {:>7.0}/s", rate(ours));
+    for (name, theirs) in [("to one queue", one), ("to the same queues", all)] {
+        println!("                         bare, {name} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / ours.as_secs_f64());
+    }
+    let (least, trial) = runtime.block_on(async {
+        let peer = |queue, tables| Peer::new(&cluster.broker, queue, &cluster.database, &cluster.urls.redis, tables);
+        let least = trial::least(&mut peer("least", LEAST_TABLES).await, messages.len()).await;
+        let trial = trial::trial(&mut peer("trial", TRIAL_TABLES).await, messages.len()).await;
+        (least, trial)
+    });
     let (took, peak) = drain(&cluster, events);
-    let ratio = least.as_secs_f64() / took.as_secs_f64();
-    println!("drain of {:>7} events  ours {:>7.0}/s   bare {:>7.0}/s   {ratio:.2}   worker {peak} MiB", events, rate(took), rate(least));
+    println!("drain of {events:>7} events  ours {:>7.0}/s   worker {peak} MiB", rate(took));
+    for (name, theirs) in [("least", least), ("trial", trial)] {
+        println!("                         {name} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / took.as_secs_f64());
+    }
     println!(
         "calls {}, participants {}",
         cluster.count("SELECT count(*) FROM call_logs"),
