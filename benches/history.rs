@@ -13,7 +13,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use backlog::{drain, parted, publish, traffic};
+use backlog::{drain, publish, traffic};
 use cordboard::simulate::Dice;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -22,9 +22,8 @@ use support::ledger::block_on;
 use support::servers::Servers;
 use support::service::Service;
 
-const FIRST_EVENTS: usize = 20_000;
-const EVENTS: usize = 60_000;
-const FEW_CALLS: i64 = 50_000;
+const EVENTS: usize = 100_000;
+const FEW_CALLS: i64 = 60_000;
 const PAGES: usize = 200;
 /// Each copy of all calls is from so much earlier.
 const STEP_US: i64 = 6 * 3_600 * 1_000_000;
@@ -36,7 +35,7 @@ const COPY_CALLS: &str = "WITH copies AS (
  logs AS (INSERT INTO call_logs
     SELECT id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164, answered_by, started_at - earlier, answered_at - earlier, ended_at - earlier,
         ring_us, talk_us, total_us, replace(record::text, call_id::text, id::text)::json FROM copies),
- outcomes AS (INSERT INTO call_outcomes SELECT outcome, started_at - earlier, id, site FROM copies)
+ outcomes AS (INSERT INTO call_outcomes SELECT outcome, started_at - earlier, id, site, ended_at - earlier FROM copies)
  INSERT INTO call_participants SELECT id, place, p.site, p.started_at - earlier, extension, device, role, rang_at - earlier, p.answered_at - earlier, left_at - earlier, p.outcome
     FROM copies JOIN call_participants AS p USING (call_id)";
 
@@ -100,21 +99,21 @@ fn main() {
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (first, rest) = parted(traffic(FIRST_EVENTS + 2 * EVENTS), FIRST_EVENTS);
-    let (beside_few, beside_many) = parted(rest, EVENTS);
-    let store = |messages: &[Vec<u8>], events: usize| {
-        runtime.block_on(publish(&cluster.broker, messages));
-        drain(&cluster, events)
+    // A worker that takes over reads the last minutes back, which are as many events each time.
+    let store = |run: usize| {
+        runtime.block_on(publish(&cluster.broker, &traffic(run, EVENTS)));
+        drain(&cluster, EVENTS).0
     };
-    store(&first, FIRST_EVENTS);
+    store(0);
+    store(1);
     let mut copies = 1;
     grow(&cluster, FEW_CALLS, &mut copies);
     println!("beside {} calls:", cluster.count("SELECT count(*) FROM call_logs"));
-    let (few, _) = store(&beside_few, EVENTS);
+    let few = store(2);
     let began = Instant::now();
     grow(&cluster, many, &mut copies);
     println!("beside {} calls ({:.0} s to make them):", cluster.count("SELECT count(*) FROM call_logs"), began.elapsed().as_secs_f64());
-    let (much, _) = store(&beside_many, EVENTS);
+    let much = store(3);
     println!("time for {EVENTS} events beside many calls and beside few: {:.2}", much.as_secs_f64() / few.as_secs_f64());
 
     let gateway = cluster.start("gateway", "gateway");

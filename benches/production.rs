@@ -16,7 +16,7 @@ mod trial;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use backlog::{LAYOUT, drain, parted, publish, traffic};
+use backlog::{LAYOUT, drain, publish, traffic};
 use cordboard::adapter::rabbit::{BrokerAddress, declare};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -74,7 +74,7 @@ fn main() {
     let events = std::env::args().find_map(|word| word.strip_prefix("events=")?.parse().ok()).unwrap_or(200_000);
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
-    let (warm_up, messages) = parted(traffic(WARM_UP_EVENTS + events), WARM_UP_EVENTS);
+    let (warm_up, messages) = (traffic(0, WARM_UP_EVENTS), traffic(1, events));
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
 use cordboard::adapter::rabbit::{Layout, Publisher};
+use cordboard::domain::time::Span;
 use cordboard::port::intake::Backlog;
 use cordboard::port::sign::Sign;
 use cordboard::simulate::Fleet;
@@ -16,24 +17,31 @@ use super::support;
 use super::support::cluster::Cluster;
 
 const SITES: usize = 100;
+const APART_US: i64 = 5 * 3_600_000_000;
 const PHONES: u64 = 300;
 /// Of a site: as many as leaves most of its phones free.
 const CALLS_PER_SECOND: f64 = 1.5;
 pub const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
 
-/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal.
-pub fn traffic(events: usize) -> Vec<Vec<u8>> {
+/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal. Runs are so
+/// far apart that nothing of one goes on in the next.
+pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
     let span = Duration::from_secs_f64(60.0 + events as f64 / (SITES as f64 * CALLS_PER_SECOND * 5.0));
     let mut all = Vec::new();
-    for seed in 0..SITES {
-        let fleet = Fleet { seed: seed as u64 + 1, phones: PHONES, calls_per_second: CALLS_PER_SECOND, duration: span };
+    let later = i64::try_from(run).unwrap() * APART_US;
+    for site in 0..SITES {
+        let fleet = Fleet { seed: (run * SITES + site) as u64 + 1, phones: PHONES, calls_per_second: CALLS_PER_SECOND, duration: span };
         let mut messages = support::fleet::messages(&fleet);
         // One ingress serves all of them, and promises once.
-        messages.retain(|message| seed == 0 || matches!(message, Message::Report(_)));
+        messages.retain(|message| site == 0 || matches!(message, Message::Report(_)));
         for message in &mut messages {
-            if let Message::Report(envelope) = message {
-                envelope.site = format!("site-{seed}");
-                envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((seed as u128) << 40));
+            match message {
+                Message::Report(envelope) => {
+                    envelope.at += later;
+                    envelope.site = format!("site-{site}");
+                    envelope.id = uuid::Uuid::from_u128(envelope.id.as_u128() ^ ((site as u128) << 40) ^ ((run as u128) << 48));
+                }
+                Message::Tick(tick) => tick.at = tick.at + Span(later),
             }
         }
         all.extend(messages);
@@ -50,13 +58,6 @@ fn place_after(messages: &[Message], events: usize) -> usize {
         Some(*reports)
     });
     reports.take_while(|reports| *reports <= events).count()
-}
-
-/// The messages with the first so many reports, and those behind them.
-pub fn parted(mut messages: Vec<Vec<u8>>, events: usize) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let place = place_after(&messages.iter().map(|message| Message::decode(message).unwrap()).collect::<Vec<_>>(), events);
-    let rest = messages.split_off(place);
-    (messages, rest)
 }
 
 async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
@@ -96,8 +97,8 @@ pub fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
     let (events, mut stored) = (i64::try_from(events).unwrap(), 0);
     while stored < events {
         // Each look counts what is in the tables: rarely, or it would be measured, and more often towards the end.
-        let nearly = stored > events - events / 10;
-        std::thread::park_timeout(Duration::from_millis(if nearly { 250 } else { 1_000 }));
+        let nearly = stored > events - events / 5;
+        std::thread::park_timeout(Duration::from_millis(if nearly { 50 } else { 500 }));
         stored = worker.metric("cordboard_worker_stored_total");
     }
     let took = began.elapsed();

@@ -15,7 +15,7 @@ pub const WRONG_COPIES: &str = "WITH logged AS (
         FROM call_logs WHERE outcome IS NOT NULL GROUP BY 1, 2, 3),
     counted AS (SELECT site, minute, direction, calls, answered, missed, ring_us, talk_us FROM call_stats)
     SELECT (SELECT count(*) FROM ((TABLE logged EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE logged)) AS wrong)
-        + (SELECT count(*) FROM (SELECT call_id, outcome, started_at, site FROM call_logs WHERE outcome IS NOT NULL) AS logs FULL JOIN call_outcomes USING (call_id, outcome, started_at, site)
+        + (SELECT count(*) FROM (SELECT call_id, outcome, started_at, site, coalesce(ended_at, started_at) AS ended_at FROM call_logs WHERE outcome IS NOT NULL) AS logs FULL JOIN call_outcomes USING (call_id, outcome, started_at, site, ended_at)
             WHERE logs IS NULL OR call_outcomes IS NULL)
         + (SELECT count(*) FROM call_participants LEFT JOIN call_logs USING (call_id, site, started_at) WHERE call_logs.call_id IS NULL)";
 

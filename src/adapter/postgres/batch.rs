@@ -129,8 +129,9 @@ fn write_outcomes(
     if !now.is_empty() {
         all.outcomes(&now);
     }
-    let no_more = moved.iter().map(|record| record.id).chain(withdrawn.iter().copied());
-    let no_more: Vec<(CallId, Place)> = no_more.filter_map(|call| Some((call, before(call)?))).collect();
+    let no_more = moved.iter().map(|record| (record.id, Place::of(record))).chain(withdrawn.iter().map(|call| (*call, None)));
+    let no_more = no_more.filter_map(|(call, now)| Some((call, before(call).filter(|before| !before.is_where(now))?)));
+    let no_more: Vec<(CallId, Place)> = no_more.collect();
     if !no_more.is_empty() {
         all.no_more_outcomes(&no_more);
     }
@@ -209,10 +210,13 @@ async fn stored(connection: &mut PgConnection, calls: Vec<CallId>) -> Result<Has
         let started_at = At(row.get(2));
         let outcome = row.get::<Option<&str>, _>(4).and_then(|name| OUTCOMES.into_iter().find(|outcome| outcome_name(*outcome) == name));
         let share = |outcome| Some(Share::new(row.get(1), started_at.0, direction_named(row.get(3))?, outcome, row.get(5), row.get(6)));
-        let stored = Stored { share: outcome.and_then(share), place: outcome.map(|outcome| Place { outcome, started_at }) };
+        let stored = Stored {
+            share: outcome.and_then(share),
+            place: outcome.map(|outcome| Place { outcome, started_at, ended_at: row.get::<Option<i64>, _>(7).map_or(started_at, At) }),
+        };
         (EventId(row.get::<Uuid, _>(0).as_u128()), stored)
     };
-    let sql = "SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us FROM call_logs WHERE call_id = ANY($1)";
+    let sql = "SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us, ended_at FROM call_logs WHERE call_id = ANY($1)";
     let found = sqlx::query(sql).bind(parts::uuids(calls)).map(stored).fetch_all(connection).await?;
     Ok(found.into_iter().collect())
 }

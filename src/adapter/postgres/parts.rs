@@ -43,8 +43,8 @@ const PARTICIPANTS: &str =
     "INSERT INTO call_participants (call_id, place, site, started_at, extension, device, role, rang_at, answered_at, left_at, outcome) SELECT t.* FROM fence, {rows} AS t
  ON CONFLICT (call_id, place) DO UPDATE SET started_at = excluded.started_at, extension = excluded.extension, device = excluded.device, role = excluded.role, rang_at = excluded.rang_at, answered_at = excluded.answered_at, left_at = excluded.left_at, outcome = excluded.outcome";
 const NO_PARTICIPANTS: &str = "DELETE FROM call_participants USING fence, {rows} AS t (id, participants) WHERE call_participants.call_id = t.id AND place >= participants";
-const OUTCOMES: &str =
-    "INSERT INTO call_outcomes (outcome, started_at, call_id, site) SELECT t.* FROM fence, {rows} AS t ON CONFLICT DO NOTHING";
+const OUTCOMES: &str = "INSERT INTO call_outcomes (outcome, started_at, call_id, site, ended_at) SELECT t.* FROM fence, {rows} AS t
+ ON CONFLICT (outcome, started_at, call_id, site) DO UPDATE SET ended_at = excluded.ended_at";
 const NO_OUTCOMES: &str = "DELETE FROM call_outcomes AS known USING fence, {rows} AS t (outcome, started_at, call_id)
  WHERE known.outcome = t.outcome AND known.started_at = t.started_at AND known.call_id = t.call_id";
 const LINKS: &str = "INSERT INTO call_links (call_id, linked_call_id, kind, confidence, reason) SELECT t.* FROM fence, {rows} AS t
@@ -172,7 +172,8 @@ impl Everything {
                 .push_bind(column(now, |(_, place)| outcome_name(place.outcome)))
                 .push_bind(column(now, |(_, place)| place.started_at.0))
                 .push_bind(column(now, |(call, _)| uuid(call.id)))
-                .push_bind(column(now, |(call, _)| call.site.as_str()));
+                .push_bind(column(now, |(call, _)| call.site.as_str()))
+                .push_bind(column(now, |(_, place)| place.ended_at.0));
         });
     }
 

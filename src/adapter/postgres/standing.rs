@@ -13,10 +13,9 @@ use crate::port::ledger::{LedgerError, Memory, Standing};
 
 /// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
 /// part nobody could say which it is.
-const FIRST_THAT_MATTERS: &str = "SELECT mine.site, min(call_logs.started_at)
- FROM (SELECT site, least((SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND is_open), $2) - $3 AS base FROM unnest($1::text[]) AS t (site)) AS mine
- JOIN call_logs ON call_logs.site = mine.site AND started_at >= base - $4 AND (ended_at IS NULL OR ended_at >= base)
- GROUP BY mine.site";
+const FIRST_THAT_MATTERS: &str = "SELECT site, least(first_open, (SELECT min(started_at) FROM call_outcomes AS over WHERE over.site = mine.site AND ended_at >= least(first_open, $2) - $3)) AS first
+ FROM (SELECT site, (SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND is_open) AS first_open
+    FROM unnest($1::text[]) AS t (site)) AS mine";
 const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
  ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, commit_no, watermark, ticks::text, relayed";
 
@@ -41,14 +40,10 @@ pub(super) async fn take_over(
         .bind(&mine)
         .fetch_all(&mut *transaction)
         .await?;
-    let first: Vec<(String, i64)> = sqlx::query_as(FIRST_THAT_MATTERS)
-        .bind(&mine)
-        .bind(watermark.max(0))
-        .bind(memory.links.0)
-        .bind(memory.calls.0)
-        .fetch_all(&mut *transaction)
-        .await?;
-    let (sites, froms): (Vec<String>, Vec<i64>) = first.into_iter().map(|(site, first)| (site, first - sql::BEFORE_OPEN_CALLS_US)).unzip();
+    let first: Vec<(String, Option<i64>)> =
+        sqlx::query_as(FIRST_THAT_MATTERS).bind(&mine).bind(watermark.max(0)).bind(memory.links.0).fetch_all(&mut *transaction).await?;
+    let (sites, froms): (Vec<String>, Vec<i64>) =
+        first.into_iter().filter_map(|(site, first)| Some((site, first? - sql::BEFORE_OPEN_CALLS_US))).unzip();
     let messages: Vec<String> = sqlx::query_scalar(
         "SELECT envelope FROM unnest($1::text[], $2::bigint[]) AS t (site, since) JOIN call_events ON call_events.site = t.site AND received_at >= t.since
          ORDER BY received_at, event_id",

@@ -61,11 +61,18 @@ pub(super) struct Call {
 pub(super) struct Place {
     pub outcome: Outcome,
     pub started_at: At,
+    pub ended_at: At,
 }
 
 impl Place {
     pub(super) fn of(record: &CallRecord) -> Option<Place> {
-        Some(Place { outcome: record.outcome?, started_at: record.started_at })
+        let started_at = record.started_at;
+        Some(Place { outcome: record.outcome?, started_at, ended_at: record.ended_at.unwrap_or(started_at) })
+    }
+
+    /// Whether both are the same row.
+    pub(super) fn is_where(&self, other: Option<Place>) -> bool {
+        other.is_some_and(|other| (other.outcome, other.started_at) == (self.outcome, self.started_at))
     }
 }
 
