@@ -65,7 +65,9 @@ pub(super) async fn socket(
         Ok(Parameters(resume)) => resume,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &rejection.body_text()),
     };
-    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| attend(socket, gateway, resume))
+    // Thousands watch, and say next to nothing: with room for what they might say each of them would hold 128 KiB.
+    let upgrade = upgrade.max_message_size(CLIENT_BYTES_MAX).read_buffer_size(CLIENT_BYTES_MAX).write_buffer_size(0);
+    upgrade.on_upgrade(move |socket| attend(socket, gateway, resume))
 }
 
 fn is_same_origin(headers: &HeaderMap) -> bool {
