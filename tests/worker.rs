@@ -241,6 +241,26 @@ fn a_fact_from_before_a_restart_corrects_the_records_it_belongs_to() {
 }
 
 #[test]
+fn a_call_that_is_over_and_stands_as_open_is_put_right_by_the_next_owner() {
+    let messages = traffic(0.5, Duration::from_mins(4));
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("test.db"));
+        let ledger = Arc::new(open(&folder).await);
+        let (last, earlier) = messages.split_last().unwrap();
+        work(&ledger, vec![encoded(earlier)]).await;
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let newest = "SELECT call_id FROM call_logs WHERE is_final = 1 ORDER BY started_at DESC LIMIT 1";
+        let call: String = sqlx::query_scalar(newest).fetch_one(&pool).await.unwrap();
+        sqlx::query("UPDATE call_logs SET is_final = 0 WHERE call_id = ?1").bind(&call).execute(&pool).await.unwrap();
+        work(&ledger, vec![vec![last.encode()]]).await;
+        let is_final = sqlx::query_scalar::<_, i64>("SELECT is_final FROM call_logs WHERE call_id = ?1").bind(&call);
+        assert_eq!(is_final.fetch_one(&pool).await.unwrap(), 1);
+        assert_stored(&ledger, &messages).await;
+    });
+}
+
+#[test]
 fn what_is_no_message_harms_no_neighbour() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ use crate::domain::time::At;
 use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::{Inbox, InboxError};
-use crate::port::ledger::{Ledger, LedgerError};
+use crate::port::ledger::{CallNow, Ledger, LedgerError};
 use crate::port::live::LiveView;
 use crate::wire::policy_file::Policies;
 
@@ -64,6 +64,8 @@ pub struct Worker {
     committed: At,
     /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
     fragments: HashSet<CallId>,
+    /// Calls that were over before, and stand as if they were not: they are written with the next batch.
+    left_open: Vec<CallNow>,
     /// The number of the last news.
     told: u64,
     live: Arc<dyn LiveView>,

@@ -13,6 +13,7 @@ use crate::wire::news;
 impl Worker {
     /// The pure part: what these facts and the watermark make of the calls.
     pub(super) async fn reconstruct(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+        changes.calls.append(&mut self.left_open);
         let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for received in &changes.facts {
             by_site.entry(received.fact.site.clone()).or_default().push(received.fact.clone());

@@ -14,7 +14,7 @@ use crate::domain::time::At;
 use crate::port::books::Books;
 use crate::port::fanout::Fanout;
 use crate::port::intake::Inbox;
-use crate::port::ledger::{Ledger, Memory, Standing};
+use crate::port::ledger::{CallNow, Ledger, Memory, Standing};
 use crate::port::live::{LiveView, NoView};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
@@ -64,6 +64,7 @@ impl Worker {
             promises,
             committed: watermark,
             fragments,
+            left_open: Vec::new(),
             told,
             live: Arc::new(NoView),
             books,
@@ -84,6 +85,7 @@ impl Worker {
         let standing = self.insist("what was committed", || self.ledger.take_over(memory(&self.policies))).await?;
         self.sites.clear();
         self.fragments.clear();
+        self.left_open.clear();
         self.watermark = standing.watermark.unwrap_or(At::START);
         self.promises = Promises(standing.ticks.clone());
         self.committed = self.watermark;
@@ -107,7 +109,8 @@ impl Worker {
             let known = extensions.remove(&site).unwrap_or_default();
             let mut timeline = Timeline::with_extensions(site.clone(), self.policies.of(&site).clone(), &known);
             // All of this was told before the stop.
-            timeline.apply(facts, self.watermark);
+            let delta = timeline.apply(facts, self.watermark);
+            self.left_open.extend(CallNow::all(Vec::new(), delta.finished).filter(|call| open.contains(&call.record.id)));
             // Only what matters for the calls that are to come was read: what comes late may have to do with others.
             timeline.knows_all_since(self.watermark);
             self.fragments.extend(timeline.open_calls().iter().map(|record| record.id).filter(|call| !open.contains(call)));

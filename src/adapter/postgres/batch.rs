@@ -80,8 +80,8 @@ async fn write_calls(
     // That nothing can change it any more says nothing new of a call.
     let new: Vec<&CallNow> = last.iter().copied().filter(|call| !written.is_written(call)).collect();
     let (over, going_on): (Vec<&CallNow>, Vec<&CallNow>) = last.iter().copied().partition(|call| call.is_final);
-    let (records, open): (Vec<&CallRecord>, Vec<&CallNow>) =
-        (new.iter().map(|call| &call.record).collect(), new.iter().copied().filter(|call| !call.is_final).collect());
+    let records: Vec<&CallRecord> = new.iter().map(|call| &call.record).collect();
+    let open: Vec<&CallNow> = new.iter().copied().filter(|call| !call.is_final).collect();
     if !new.is_empty() {
         all.logs(&new);
     }
@@ -95,8 +95,8 @@ async fn write_calls(
         all.withdrawn(&withdrawn);
     }
     write_parties(all, written, stored, &records, &withdrawn);
-
     write_outcomes(all, written, stored, &records, &withdrawn);
+
     let before = |id: CallId| match written.call(id) {
         Some(call) => call.share.clone(),
         None => stored.get(&id)?.share.clone(),
