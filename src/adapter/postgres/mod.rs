@@ -41,6 +41,8 @@ const READ_TIMEOUT: &str = "2s";
 /// The server ends what it can; a server that says nothing at all is given up after this long.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
+/// A statement is a whole batch: where the disk is slow, it may take what ten small ones would. Ended sooner it would never be done.
+const BATCH_TIMEOUT: &str = "12s";
 /// A whole history may be read at once when records are compared.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
 
@@ -98,7 +100,7 @@ impl PostgresAddress {
     /// Every statement takes a batch, and its plan is made once, for any values.
     fn writing(&self, name: &str) -> PgConnectOptions {
         self.named(name).options(BY_INDEX).options([
-            ("statement_timeout", "5s"),
+            ("statement_timeout", BATCH_TIMEOUT),
             ("lock_timeout", "2s"),
             ("idle_in_transaction_session_timeout", "3s"),
             ("plan_cache_mode", "force_generic_plan"),
