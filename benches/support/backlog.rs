@@ -94,15 +94,14 @@ pub fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
     let before = cpu::used();
     let began = Instant::now();
     let worker = cluster.start("worker", "worker");
-    let (events, mut stored) = (i64::try_from(events).unwrap(), 0);
+    let mut stored = 0;
     while stored < events {
-        // Each look counts what is in the tables: rarely, or it would be measured, and more often towards the end.
-        let nearly = stored > events - events / 5;
-        std::thread::park_timeout(Duration::from_millis(if nearly { 50 } else { 500 }));
-        stored = worker.metric("cordboard_worker_stored_total");
+        // Each look counts what is in the tables: about when it will be done, or the looks would be measured.
+        let rest = began.elapsed().mul_f64((events - stored) as f64 / stored.max(1) as f64);
+        std::thread::park_timeout(rest.mul_f64(0.8).clamp(Duration::from_millis(20), Duration::from_secs(1)));
+        stored = usize::try_from(worker.metric("cordboard_worker_stored_total")).unwrap();
     }
     let took = began.elapsed();
-    let events = usize::try_from(events).unwrap();
     println!("processor seconds for 10,000 events: {}", cpu::between(&before, &cpu::used(), events));
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid().as_raw_nonzero())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
