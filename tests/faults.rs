@@ -406,7 +406,9 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     while ports().len() < 3 {}
     for port in ports() {
         for _ in 0..50 {
-            assert_ne!(Service::get(([127, 0, 0, 1], port).into(), "/nowhere").0, 200);
+            // Whoever is refused may be cut off before it has read why.
+            let answer = Service::try_get(([127, 0, 0, 1], port).into(), "/nowhere");
+            assert!(answer.is_err() || answer.is_ok_and(|(status, _)| status != 200));
         }
     }
     assert!(child.try_wait().unwrap().is_none(), "it goes on");
