@@ -90,8 +90,9 @@ pub(super) struct Call {
     /// The last fact that said something new.
     pub last: FactKey,
     pub legs: SmallVec<[LegSlot; 4]>,
-    pub attempts: SmallVec<[Attempt; 1]>,
-    pub links: SmallVec<[Link; 1]>,
+    /// Most calls have none of these, and a call is copied when it changes after a snapshot.
+    pub attempts: Vec<Attempt>,
+    pub links: Vec<Link>,
     pub steps: Vec<Step>,
     pub steps_dropped: u32,
     pub late_facts: u32,
@@ -99,7 +100,7 @@ pub(super) struct Call {
     pub keys: SmallVec<[PartyKey; 4]>,
     pub in_withheld: bool,
     /// The parties of a call whose legs are already let go.
-    pub husk: Option<Husk>,
+    pub husk: Option<Box<Husk>>,
     /// From here on nothing can change the call.
     pub final_at: At,
     /// The earliest entry of this call in the decision queue.
@@ -124,8 +125,8 @@ impl Call {
             first,
             last: first,
             legs: SmallVec::new(),
-            attempts: SmallVec::new(),
-            links: SmallVec::new(),
+            attempts: Vec::new(),
+            links: Vec::new(),
             steps: Vec::new(),
             steps_dropped: 0,
             late_facts: 0,

@@ -1,18 +1,17 @@
 //! A leg: one device's part of one call, from its first sign to its end.
 
-use smallvec::SmallVec;
-
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
 use super::link::{Confidence, JoinKind};
 use super::number::Number;
 use super::private::PrivateText;
+use super::shelf::{NOWHERE, Place};
 use super::time::{At, Span};
 
 /// Where a leg stands in the fold.
-pub(super) type LegSlot = usize;
+pub(super) type LegSlot = Place;
 /// Where a call stands in the fold.
-pub(super) type CallSlot = usize;
+pub(super) type CallSlot = Place;
 
 /// Which way the leg was set up. A late join may never tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +74,7 @@ pub(super) struct Leg {
     pub ended_by: EndedBy,
     pub held: bool,
     /// Other numbers under which the phone spoke of this leg: the PBX updated what it shows.
-    pub aliases: SmallVec<[Number; 1]>,
+    pub aliases: Vec<Number>,
     /// An answer that came too late for this leg, and may be that of the next one.
     pub late_answer: Option<At>,
     /// The leg of the same phone whose ring shows that this one is over, although its end never came.
@@ -98,7 +97,7 @@ impl Leg {
             attempt: None,
             pickup: false,
             joined: None,
-            call: usize::MAX,
+            call: NOWHERE,
             names_given: 0,
             first: fact.key(),
             last: fact.key(),
@@ -109,7 +108,7 @@ impl Leg {
             end_reported: None,
             ended_by: EndedBy::Hangup,
             held: false,
-            aliases: SmallVec::new(),
+            aliases: Vec::new(),
             late_answer: None,
             superseded_by: None,
             repeated: None,

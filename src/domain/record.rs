@@ -167,7 +167,7 @@ impl CallRecord {
             total: ended_at.map(|until| until - started_at),
             participants: participants(reading, ended_at.is_some(), answered_at.is_some()),
             missed_extensions: if missed { missed_extensions(reading, caller) } else { Vec::new() },
-            links: reading.call.links.to_vec(),
+            links: reading.call.links.clone(),
             joins: joins(reading),
             transfer,
             pickup: reading.legs().any(|leg| leg.pickup),

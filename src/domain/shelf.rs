@@ -6,8 +6,21 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+/// The number of a place. Memory ends long before these do, and they stand in every index.
+pub(super) type Place = u32;
+/// None.
+pub(super) const NOWHERE: Place = Place::MAX;
+
 #[derive(Clone, Debug)]
 pub(super) struct Shelf<T>(Slab<Arc<T>>);
+
+fn key(place: Place) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+fn place(key: usize) -> Place {
+    Place::try_from(key).unwrap_or(NOWHERE)
+}
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
@@ -17,49 +30,49 @@ impl<T> Default for Shelf<T> {
 
 impl<T> Shelf<T> {
     /// Takes a free place.
-    pub fn insert(&mut self, one: T) -> usize {
-        self.0.insert(Arc::new(one))
+    pub fn insert(&mut self, one: T) -> Place {
+        place(self.0.insert(Arc::new(one)))
     }
 
     /// Frees a place.
-    pub fn remove(&mut self, place: usize) -> Arc<T> {
-        self.0.remove(place)
+    pub fn remove(&mut self, place: Place) -> Arc<T> {
+        self.0.remove(key(place))
     }
 
-    pub fn get(&self, place: usize) -> Option<&T> {
-        self.0.get(place).map(|one| &**one)
+    pub fn get(&self, place: Place) -> Option<&T> {
+        self.0.get(key(place)).map(|one| &**one)
     }
 
-    pub fn contains(&self, place: usize) -> bool {
-        self.0.contains(place)
+    pub fn contains(&self, place: Place) -> bool {
+        self.0.contains(key(place))
     }
 
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.0.iter().map(|(place, one)| (place, &**one))
+    pub fn iter(&self) -> impl Iterator<Item = (Place, &T)> {
+        self.0.iter().map(|(key, one)| (place(key), &**one))
     }
 }
 
 impl<T: Clone> Shelf<T> {
-    pub fn get_mut(&mut self, place: usize) -> Option<&mut T> {
-        self.0.get_mut(place).map(Arc::make_mut)
+    pub fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+        self.0.get_mut(key(place)).map(Arc::make_mut)
     }
 }
 
-impl<T> Index<usize> for Shelf<T> {
+impl<T> Index<Place> for Shelf<T> {
     type Output = T;
 
-    fn index(&self, place: usize) -> &T {
-        &self.0[place]
+    fn index(&self, place: Place) -> &T {
+        &self.0[key(place)]
     }
 }
 
-impl<T: Clone> IndexMut<usize> for Shelf<T> {
-    fn index_mut(&mut self, place: usize) -> &mut T {
-        Arc::make_mut(&mut self.0[place])
+impl<T: Clone> IndexMut<Place> for Shelf<T> {
+    fn index_mut(&mut self, place: Place) -> &mut T {
+        Arc::make_mut(&mut self.0[key(place)])
     }
 }
 

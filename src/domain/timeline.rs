@@ -113,7 +113,7 @@ impl Timeline {
                 if back_to.is_none() {
                     self.head.step(&fact);
                 }
-                self.tail.push_back(fact);
+                self.keep(fact);
                 self.facts_since_snapshot += 1;
             } else {
                 match self.tail.binary_search_by_key(&key, Fact::key) {
@@ -132,6 +132,14 @@ impl Timeline {
         }
         self.keep_snapshot();
         delta
+    }
+
+    /// A tail is most of what a site takes: it grows by what comes until the next snapshot, not by as much again.
+    fn keep(&mut self, fact: Fact) {
+        if self.tail.len() == self.tail.capacity() {
+            self.tail.reserve_exact(FACTS_PER_SNAPSHOT_MIN);
+        }
+        self.tail.push_back(fact);
     }
 
     fn take_changes(&mut self, delta: &mut Delta) {
@@ -212,6 +220,7 @@ impl Timeline {
             let from = self.snapshots.front().and_then(|oldest| oldest.after);
             let folded = from.map_or(0, |after| self.tail.partition_point(|fact| fact.key() <= after));
             self.tail.drain(..folded);
+            self.tail.shrink_to(self.tail.len() + FACTS_PER_SNAPSHOT_MIN);
         }
         let oldest = self.snapshots.front().map_or(At::START, |oldest| oldest.watermark);
         self.announced.retain(|_, announced| announced.final_at.is_none_or(|at| at > oldest));

@@ -145,9 +145,9 @@ impl Fold {
             }
         }
         let kept = &mut self.calls[call];
-        kept.husk = Some(husk);
+        kept.husk = Some(Box::new(husk));
         kept.steps = Vec::new();
-        kept.attempts.clear();
+        kept.attempts = Vec::new();
         kept.touched = false;
         if watermark >= until { self.forget(call) } else { self.wake(call, until) }
     }
