@@ -13,7 +13,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use backlog::{drain, publish, traffic};
+use backlog::{LAYOUT, drain, publish, traffic};
 use cordboard::simulate::Dice;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -101,7 +101,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // A worker that takes over reads the last minutes back, which are as many events each time.
     let store = |run: usize| {
-        runtime.block_on(publish(&cluster.broker, &traffic(run, EVENTS)));
+        runtime.block_on(publish(&cluster.broker, LAYOUT, &traffic(run, EVENTS)));
         drain(&cluster, EVENTS).0
     };
     store(0);

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use backlog::{LAYOUT, drain, publish, traffic};
-use cordboard::adapter::rabbit::{BrokerAddress, declare};
+use cordboard::adapter::rabbit::{BrokerAddress, Layout, declare};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
@@ -40,26 +40,46 @@ async fn quorum(channel: &Channel, name: &str) {
 async fn publish_to_one(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Duration {
     let channel = channel(broker).await;
     quorum(&channel, queue).await;
-    bare_publish(&channel, "", messages, |_| queue.to_owned()).await
+    bare_publish(&channel, "", messages, |_| (queue.to_owned(), persistent())).await
 }
 
-/// The same messages to the same exchange and queues as ours, of another virtual host.
-async fn publish_to_all(urls: &Urls, messages: &[Vec<u8>]) -> Duration {
+/// The same messages to the same exchange and queues as ours, of another virtual host; with what ours say about themselves, or with nothing.
+async fn publish_to_all(urls: &Urls, layout: Layout, messages: &[Vec<u8>], headers: bool) -> Duration {
     let broker = new_vhost(urls).await;
     let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
-    declare(&connection, LAYOUT).await.unwrap();
-    let key = |number: usize| format!("call.incoming.p{:02}", number % LAYOUT.parts as usize);
-    bare_publish(&channel(&broker).await, "grandstream", messages, key).await
+    declare(&connection, layout).await.unwrap();
+    let address = |number: usize| {
+        let key = format!("call.incoming.p{:02}", number % layout.parts as usize);
+        (key, if headers { described(number as u128) } else { persistent() })
+    };
+    bare_publish(&channel(&broker).await, "grandstream", messages, address).await
 }
 
-async fn bare_publish(channel: &Channel, exchange: &str, messages: &[Vec<u8>], key: impl Fn(usize) -> String) -> Duration {
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
+
+/// As much as an event of ours says.
+fn described(id: u128) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert("traceparent".into(), AMQPValue::LongString(format!("00-{id:032x}-{id:016x}-01").into()));
+    let described = persistent().with_content_type("application/json".into()).with_type("incoming".into()).with_app_id("cordboard".into());
+    described.with_message_id(uuid::Uuid::from_u128(id).to_string().into()).with_timestamp(1_767_225_600).with_headers(headers)
+}
+
+async fn bare_publish(
+    channel: &Channel,
+    exchange: &str,
+    messages: &[Vec<u8>],
+    address: impl Fn(usize) -> (String, BasicProperties),
+) -> Duration {
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     let began = Instant::now();
     let mut window = VecDeque::new();
     for (number, message) in messages.iter().enumerate() {
-        let properties = BasicProperties::default().with_delivery_mode(2);
+        let (key, properties) = address(number);
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        window.push_back(channel.basic_publish(exchange.into(), key(number).into(), options, message, properties).await.unwrap());
+        window.push_back(channel.basic_publish(exchange.into(), key.into(), options, message, properties).await.unwrap());
         if window.len() >= WINDOW {
             assert!(window.pop_front().unwrap().await.unwrap().is_ack());
         }
@@ -71,27 +91,32 @@ async fn bare_publish(channel: &Channel, exchange: &str, messages: &[Vec<u8>], k
 }
 
 fn main() {
-    let events = std::env::args().find_map(|word| word.strip_prefix("events=")?.parse().ok()).unwrap_or(200_000);
+    let argument = |name: &str| std::env::args().find_map(|word| word.strip_prefix(name)?.parse().ok());
+    let events = argument("events=").unwrap_or(200_000);
+    let layout = Layout { parts: argument("parts=").and_then(|parts| u32::try_from(parts).ok()).unwrap_or(LAYOUT.parts), ..LAYOUT };
     let servers = Servers::start(&[]);
-    let cluster = Cluster::on(&servers.urls);
+    let mut cluster = Cluster::bare(&servers.urls);
+    cluster.set("BROKER__PARTITIONS", &layout.parts.to_string());
+    cluster.told(&["broker", "apply"]);
     let (warm_up, messages) = (traffic(0, WARM_UP_EVENTS), traffic(1, events));
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
-    let (ours, one, all) = runtime.block_on(async {
+    let (ours, one, all, described) = runtime.block_on(async {
         let connection = cluster.broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
-        declare(&connection, LAYOUT).await.unwrap();
+        declare(&connection, layout).await.unwrap();
         // What is done once for an empty database is none of it.
-        publish(&cluster.broker, &warm_up).await;
+        publish(&cluster.broker, layout, &warm_up).await;
         drain(&cluster, WARM_UP_EVENTS);
         let one = publish_to_one(&cluster.broker, "least", &messages).await;
         publish_to_one(&cluster.broker, "trial", &messages).await;
-        let all = publish_to_all(&cluster.urls, &messages).await;
-        (publish(&cluster.broker, &messages).await, one, all)
+        let all = publish_to_all(&cluster.urls, layout, &messages, false).await;
+        let described = publish_to_all(&cluster.urls, layout, &messages, true).await;
+        (publish(&cluster.broker, layout, &messages).await, one, all, described)
     });
     println!("publish, confirmed       ours {:>7.0}/s", rate(ours));
-    for (name, theirs) in [("to one queue", one), ("to the same queues", all)] {
-        println!("                         bare, {name} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / ours.as_secs_f64());
+    for (name, theirs) in [("to one queue", one), ("to the same queues", all), ("with the same headers", described)] {
+        println!("                         bare, {name:<21} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / ours.as_secs_f64());
     }
     let (least, trial) = runtime.block_on(async {
         let peer = |queue, tables| Peer::new(&cluster.broker, queue, &cluster.database, &cluster.urls.redis, tables);

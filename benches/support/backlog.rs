@@ -21,6 +21,7 @@ const APART_US: i64 = 5 * 3_600_000_000;
 const PHONES: u64 = 300;
 /// Of a site: as many as leaves most of its phones free.
 const CALLS_PER_SECOND: f64 = 1.5;
+/// As a cluster of the tests has it.
 pub const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
 
 /// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal. Runs are so
@@ -69,13 +70,13 @@ async fn fill(journal: &Journal, messages: &[Vec<u8>]) {
 }
 
 /// The journal to the queues, confirmed.
-pub async fn publish(broker: &str, messages: &[Vec<u8>]) -> Duration {
+pub async fn publish(broker: &str, layout: Layout, messages: &[Vec<u8>]) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) =
         Journal::open(folder.path(), Limits { segment_bytes: 64 << 20, total_bytes: 4 << 30, kept: Duration::ZERO }).unwrap();
     fill(&journal, messages).await;
     let backlog = JournalBacklog::new(&journal);
-    let publisher = Publisher::new(broker.parse().unwrap(), LAYOUT, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));
+    let publisher = Publisher::new(broker.parse().unwrap(), layout, JournalTail::new(&journal).unwrap(), Sign::waiting("publisher"));
     let stop = CancellationToken::new();
     let began = Instant::now();
     let publishing = tokio::spawn(publisher.run(stop.clone(), stop.clone()));

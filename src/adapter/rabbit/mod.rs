@@ -33,6 +33,9 @@ pub use topology::{Depth, Policy, dead, declare, depths, enlist, ensure, policie
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon a peer that says nothing is given up, where the address does not say.
 const HEARTBEAT_SECONDS: u16 = 5;
+/// The largest frame of a connection that only sends what we made, where the address does not say: twice the longest event. For every connection there
+/// is room for 32 frames each way from the beginning. What others made comes back with headers of any size, in frames as large as the broker allows.
+const OWN_FRAME_BYTES: u32 = 32 * 1024;
 const CLOSED: u16 = 200;
 
 /// Why the broker did not do what was asked. The text is for people, and holds no password.
@@ -95,11 +98,22 @@ fn node(url: &str) -> Result<AMQPUri, String> {
 impl BrokerAddress {
     /// Connects to the first node that answers, under a name that operations see.
     pub async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
+        self.connect_with(name, None).await
+    }
+
+    /// The same to send what is ours, and to receive nothing else.
+    async fn connect_to_send(&self, name: &str) -> Result<Connection, BrokerError> {
+        self.connect_with(name, Some(OWN_FRAME_BYTES)).await
+    }
+
+    async fn connect_with(&self, name: &str, frame_bytes: Option<u32>) -> Result<Connection, BrokerError> {
         let first = self.next.load(Ordering::Relaxed);
         let mut last = None;
         for at in (first..).map(|at| at % self.nodes.len()).take(self.nodes.len()) {
             let properties = ConnectionProperties::default().with_connection_name(name.into());
-            match patiently(Connection::connect_uri(self.nodes[at].clone(), properties)).await {
+            let mut node = self.nodes[at].clone();
+            node.query.frame_max = node.query.frame_max.or(frame_bytes);
+            match patiently(Connection::connect_uri(node, properties)).await {
                 Ok(connection) => {
                     self.next.store(at, Ordering::Relaxed);
                     return Ok(connection);

@@ -23,7 +23,7 @@ use crate::wire::message::{Message, Tick};
 
 /// Messages sent and not confirmed.
 const WINDOW_MESSAGES_MAX: usize = 1_024;
-/// Records read at once.
+/// Records read at once, and the room there must be for them: a full window is filled up in steps, not one by one.
 const READ_RECORDS_MAX: usize = 256;
 /// Under load groups begin no sooner after each other than this: the broker stores, confirms and hands out each of them by itself.
 const PACE: Duration = Duration::from_millis(5);
@@ -93,7 +93,7 @@ impl Publisher {
 
     /// One connection's life. Ends well only when the journal does, and everything in it is confirmed.
     async fn follow(&mut self) -> Result<(), BrokerError> {
-        let connection = self.address.connect("cordboard publish").await?;
+        let connection = self.address.connect_to_send("cordboard publish").await?;
         let followed = self.follow_on(&connection).await;
         close_connection(&connection).await;
         followed
@@ -127,9 +127,9 @@ impl Publisher {
                 }
                 // Short of memory or disk it reads nothing from us, and we give it nothing that would wait in between.
                 Some(event) = events.next() => tell_blocked(&event, &self.sign),
-                more = self.more(waiting), if room > 0 && !ended && self.is_worth_sending(waiting) && !connection.status().blocked() => {
+                more = self.more(waiting), if room >= READ_RECORDS_MAX && !ended && self.is_worth_sending(waiting) && !connection.status().blocked() => {
                     ended = !more;
-                    let entries = self.tail.read(READ_RECORDS_MAX.min(room)).map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+                    let entries = self.tail.read(READ_RECORDS_MAX).map_err(|error| BrokerError::Unavailable(error.to_string()))?;
                     self.paced = (entries.len() >= BUSY_RECORDS).then(|| Instant::now() + PACE);
                     under_way.extend(telling(self.publish(&channel, entries), &mut events, &self.sign).await?);
                 }
@@ -196,7 +196,7 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
 /// Where an envelope goes, and what the broker is told about it.
 pub(super) fn address(layout: Layout, envelope: &Envelope) -> (String, BasicProperties) {
     let part = Site::parse(&envelope.site).map_or(0, |site| layout.part_of(&site));
-    let kind = Request::read(&envelope.target, envelope.form.body(&envelope.body)).map(|request| request.kind).ok();
+    let kind = Request::event(&envelope.target);
     let key = kind.map_or_else(|| format!("call.unreadable.{}", layout.part_name(part)), |kind| layout.event_key(kind, part));
     let mut headers = FieldTable::default();
     headers.insert("traceparent".into(), AMQPValue::LongString(envelope.trace().as_str().into()));

@@ -138,7 +138,7 @@ async fn speak_on(
     waiting: &mut mpsc::Receiver<Told>,
     group: &mut Vec<Told>,
 ) -> Result<(), BrokerError> {
-    let connection = address.connect("cordboard tell").await?;
+    let connection = address.connect_to_send("cordboard tell").await?;
     let ended = speak_through(&connection, layout, sign, waiting, group).await;
     close_connection(&connection).await;
     ended

@@ -51,25 +51,44 @@ impl Request {
     /// # Errors
     /// Says why it is no event.
     pub fn read(target: &str, body: Body<'_>) -> Result<Request, Unreadable> {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let rest = path.strip_prefix(PREFIX).ok_or(Unreadable::NotAnEventPath)?;
-        let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
-        let (token, event, in_path) = if kind_of(first).is_some() {
-            (None, first, after_first)
-        } else {
-            let (event, in_path) = after_first.split_once('/').unwrap_or((after_first, ""));
-            (Some(first.to_owned()), event, in_path)
-        };
-        let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
+        let path = EventPath::read(target)?;
         let mut reader = Reader { report: Report::default(), taken: 0 };
-        reader.pairs(in_path.as_bytes())?;
-        reader.pairs(query.as_bytes())?;
+        reader.pairs(path.parameters.as_bytes())?;
+        reader.pairs(path.query.as_bytes())?;
         match body {
             Body::None => {}
             Body::Form(bytes) => reader.pairs(bytes)?,
             Body::Json(bytes) => reader.json(bytes)?,
         }
-        Ok(Request { kind, token, report: reader.report })
+        Ok(Request { kind: path.kind, token: path.token.map(str::to_owned), report: reader.report })
+    }
+
+    /// Only the event of a target, whatever else it says.
+    #[must_use]
+    pub fn event(target: &str) -> Option<Kind> {
+        EventPath::read(target).ok().map(|path| path.kind)
+    }
+}
+
+/// A target, taken apart.
+struct EventPath<'a> {
+    kind: Kind,
+    token: Option<&'a str>,
+    parameters: &'a str,
+    query: &'a str,
+}
+
+impl<'a> EventPath<'a> {
+    fn read(target: &'a str) -> Result<EventPath<'a>, Unreadable> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let rest = path.strip_prefix(PREFIX).ok_or(Unreadable::NotAnEventPath)?;
+        let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
+        if let Some(kind) = kind_of(first) {
+            return Ok(EventPath { kind, token: None, parameters: after_first, query });
+        }
+        let (event, parameters) = after_first.split_once('/').unwrap_or((after_first, ""));
+        let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
+        Ok(EventPath { kind, token: Some(first), parameters, query })
     }
 }
 
