@@ -21,7 +21,7 @@ use crate::port::ledger::{Ledger, LedgerError, Standing};
 use crate::port::live::{LiveView, NoView};
 use crate::port::sign::Sign;
 use crate::wire::policy_file::Policies;
-use crate::worker::{BackOff, Worker, WorkerError, memory};
+use crate::worker::{BackOff, Room, Worker, WorkerError, memory};
 
 const AGAIN_MIN: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +43,8 @@ pub(super) struct Partitions {
     pub clock: Arc<dyn Clock>,
     pub sign: Sign,
     pub balance: Duration,
+    /// What all partitions have in hand together.
+    pub room: Arc<Room>,
     /// The partitions we own, and how to give them up.
     pub owned: Arc<Mutex<BTreeMap<u32, CancellationToken>>>,
 }
@@ -188,7 +190,8 @@ impl Partitions {
         let relay = Arc::new(self.mouth.of(self.layout, part, standing.told, standing.relayed));
         let inbox = Box::new(held.into_inbox());
         let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
-            .shown_in(self.view(part));
+            .shown_in(self.view(part))
+            .sharing(Arc::clone(&self.room));
         let ended = match worker.run(give_up).await {
             Ok(()) => Ended::GaveUp,
             Err(error) => {

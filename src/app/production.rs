@@ -94,6 +94,7 @@ impl Production {
             // It ends when all partitions have, and everything they had to tell is told.
             let (mouth, speaking) = Mouth::open(broker.clone(), layout, telling, stop.hard.clone());
             let partitions = Partitions {
+                room: Arc::default(),
                 broker: broker.clone(),
                 layout,
                 database: database.clone(),

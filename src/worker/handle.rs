@@ -41,8 +41,8 @@ impl Worker {
     }
 
     pub(super) async fn work_off(&mut self, mut parts: Parts) -> Result<(), WorkerError> {
-        while let Some(part) = parts.next() {
-            let (mut changes, mut settled) = self.read(&part);
+        while let Some(mut part) = parts.next() {
+            let (mut changes, mut settled) = self.read(&mut part);
             settled.known = self.drop_known(&mut changes).await?;
             if let Err(error) = self.write(&mut changes).await {
                 self.divide(&mut parts, part, error).await?;

@@ -10,6 +10,7 @@ mod reconstruct;
 mod recover;
 mod redrive;
 mod refold;
+mod room;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::wire::policy_file::Policies;
 pub use back_off::BackOff;
 use promises::Promises;
 pub use recover::memory;
+pub use room::Room;
 
 /// Messages handled in one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 4_096;
@@ -70,6 +72,7 @@ pub struct Worker {
     told: u64,
     live: Arc<dyn LiveView>,
     books: Arc<Books>,
+    room: Arc<Room>,
     stop: CancellationToken,
 }
 
@@ -97,6 +100,8 @@ impl Worker {
             if messages.is_empty() {
                 return Ok(());
             }
+            let room = Arc::clone(&self.room);
+            let _in_hand = room.for_batch(messages.len()).await;
             match self.handle(messages).await {
                 Err(WorkerError::Stopped) => return Ok(()),
                 handled => handled?,

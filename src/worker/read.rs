@@ -1,6 +1,5 @@
 //! Messages become facts, the watermark, or dead letters; and which of the facts are new.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::poison::Part;
@@ -12,7 +11,7 @@ use crate::wire::message::Message;
 
 impl Worker {
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
-    pub(super) fn read(&mut self, messages: &[Part]) -> (Changes, Settled) {
+    pub(super) fn read(&mut self, messages: &mut [Part]) -> (Changes, Settled) {
         let (mut changes, mut settled) = (Changes::default(), Settled::default());
         metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
         for Part { message, read, poison } in messages {
@@ -20,17 +19,15 @@ impl Worker {
                 changes.dead.push(Dead { message: message.clone(), reason: reason.clone() });
                 continue;
             }
-            let decoded = match read {
-                Some(read) => Ok(Cow::Borrowed(read)),
-                None => Message::decode(message).map(Cow::Owned),
-            };
+            // Needed once: should it be read again, then from the message itself.
+            let decoded = read.take().map_or_else(|| Message::decode(message), Ok);
             let read = decoded.and_then(|decoded| {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
-                match &*decoded {
+                match decoded {
                     Message::Report(envelope) => envelope.fact(|site| self.policies.of(site)).map(Some),
                     Message::Tick(tick) => {
                         settled.ticks += 1;
-                        self.promises.hear(tick);
+                        self.promises.hear(&tick);
                         Ok(None)
                     }
                 }

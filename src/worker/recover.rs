@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::promises::Promises;
-use super::{Worker, WorkerError};
+use super::{Room, Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, Fact, Site};
@@ -68,10 +68,17 @@ impl Worker {
             told,
             live: Arc::new(NoView),
             books,
+            room: Arc::default(),
             stop,
         };
         worker.restore(standing);
         worker
+    }
+
+    /// Shares the room for what is in hand with other partitions.
+    #[must_use]
+    pub fn sharing(self, room: Arc<Room>) -> Worker {
+        Worker { room, ..self }
     }
 
     /// Shows what is committed there.

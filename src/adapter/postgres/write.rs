@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::BoxFuture;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -14,6 +15,9 @@ use crate::domain::time::At;
 use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 use crate::wire::partition::partition_of;
+
+/// A statement for so many facts takes megabytes, which its connection does not keep: there is one for each partition.
+const LARGE_FACTS: usize = 512;
 
 impl Ledger for PostgresLedger {
     fn is_responsible_for(&self, site: &Site) -> bool {
@@ -67,6 +71,9 @@ impl Ledger for PostgresLedger {
             }
             written.number = Some(number.ok_or(LedgerError::Fenced)?);
             written.new.clear();
+            if changes.facts.len() >= LARGE_FACTS {
+                connection.shrink_buffers();
+            }
             writer.give_back();
             Ok(())
         }))

@@ -22,8 +22,11 @@ use crate::port::intake::{Handed, Inbox, InboxError};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 
-/// Messages the broker hands out before any of them is settled: two batches.
-const PREFETCH_MESSAGES: u16 = 8_192;
+/// Messages the broker hands out before any of them is settled: two batches, and less where there are so many partitions that one worker would be given
+/// too much with all of them.
+const PREFETCH_MESSAGES_MAX: u32 = 8_192;
+const PREFETCH_MESSAGES_MIN: u32 = 1_024;
+const PREFETCH_MESSAGES_OF_ALL: u32 = 65_536;
 /// Under load batches begin no sooner after each other than this: each of them costs every server something, whatever is in it.
 const PACE: Duration = Duration::from_millis(10);
 /// A batch of so many is load.
@@ -82,7 +85,7 @@ impl Held {
     ) -> Result<Held, BrokerError> {
         let seat = async {
             let channel = patiently(connection.create_channel()).await?;
-            patiently(channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default())).await?;
+            patiently(channel.basic_qos(prefetch(layout.parts), BasicQosOptions::default())).await?;
             // For what belongs elsewhere.
             patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
             let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
@@ -209,6 +212,11 @@ impl BrokerInbox {
         metrics::counter!("cordboard_broker_forwarded_total").increment(1);
         Ok(None)
     }
+}
+
+fn prefetch(parts: u32) -> u16 {
+    let share = PREFETCH_MESSAGES_OF_ALL / parts.max(1);
+    u16::try_from(share.clamp(PREFETCH_MESSAGES_MIN, PREFETCH_MESSAGES_MAX)).unwrap_or(u16::MAX)
 }
 
 /// What was left unanswered ends the connection.
