@@ -18,7 +18,7 @@ const SEED: u64 = 20_261_121;
 const CLUSTER: [&str; 5] = ["rabbitmq", "rabbitmq2", "rabbitmq3", "redis", "postgres"];
 
 #[test]
-fn a_cluster_that_loses_nodes_or_its_majority_costs_nothing() {
+fn a_cluster_that_loses_nodes_or_its_majority_or_is_parted_costs_nothing() {
     let _alone = alone();
     let mut scene = Scene::on(&CLUSTER);
     let workers = vec![scene.worker("a"), scene.worker("b")];
@@ -47,6 +47,14 @@ fn a_cluster_that_loses_nodes_or_its_majority_costs_nothing() {
     scene.more();
     scene.all_stored();
     scene.servers.order("thaw rabbitmq2");
+    // The network parts one from the others, whoever is connected to it: it steps back, until they meet again.
+    for node in ["rabbitmq", "rabbitmq2", "rabbitmq3"] {
+        scene.servers.order(&format!("cut {node}"));
+        scene.more();
+        scene.all_stored();
+        scene.servers.order(&format!("mend {node}"));
+        scene.more();
+    }
     // Every worker has one seat at every queue: none is left from before that nobody sits on.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
     let seats = || block_on(rabbit::manage(&scene.servers.urls, "GET", &format!("consumers/{vhost}"), &json!({})));

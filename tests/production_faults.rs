@@ -109,6 +109,42 @@ fn workers_that_are_killed_restarted_or_frozen_change_no_record() {
 }
 
 #[test]
+fn workers_that_are_cut_off_from_the_broker_and_go_on_change_no_record() {
+    let _alone = alone();
+    let mut scene = Scene::new();
+    let direct = scene.cluster.broker.clone();
+    let behind = |scene: &mut Scene, name: &str| {
+        let wire = Proxy::to(server_of(&direct));
+        scene.cluster.set("BROKER__URL", &wire.url(&direct));
+        let worker = scene.worker(name);
+        scene.cluster.set("BROKER__URL", &direct);
+        (worker, wire)
+    };
+    let (workers, wires): (Vec<_>, Vec<_>) = ["a", "b"].map(|name| behind(&mut scene, name)).into_iter().unzip();
+    let half = |worker: &Service| while !Service::get(worker.operations, "/metrics").1.contains("\ncordboard_worker_partitions 2\n") {};
+    scene.report();
+    scene.more();
+    // Nothing passes either way; then only one way, and only the other. The database is there for them all the time, and whoever is cut off may
+    // have a batch under way.
+    let taken = "SELECT sum(epoch)::bigint FROM partition_owner";
+    for (cut_off, lose) in [(0, Proxy::silence as fn(&Proxy)), (1, Proxy::mute), (0, Proxy::deafen)] {
+        let (worker, wire) = (&workers[cut_off], &wires[cut_off]);
+        workers.iter().for_each(half);
+        let before = scene.cluster.count(taken);
+        lose(wire);
+        scene.more();
+        until_well(worker, "consumer", false);
+        // By whoever it was given to, also where that one was heard no more; and then the other one has its partitions.
+        scene.all_stored();
+        while scene.cluster.count(taken) < before + 2 {}
+        wire.speak();
+        scene.more();
+        until_well(worker, "consumer", true);
+    }
+    scene.end(workers);
+}
+
+#[test]
 fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
     let _alone = alone();
     let mut scene = Scene::new();

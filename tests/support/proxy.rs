@@ -13,8 +13,10 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Wire {
-    /// Bytes are taken and not passed on.
-    silent: AtomicBool,
+    /// What the client says is taken and not passed on.
+    mute: AtomicBool,
+    /// What the server says is.
+    deaf: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -27,10 +29,11 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(server) else { continue };
                 shared.open.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                for (from, to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
-                    let wire = Arc::clone(&shared);
-                    std::thread::spawn(move || pass(from, to, &wire));
-                }
+                let ends = [client.try_clone().unwrap(), server.try_clone().unwrap()];
+                let wire = Arc::clone(&shared);
+                std::thread::spawn(move || pass(client, server, &wire.mute));
+                let (wire, [client, server]) = (Arc::clone(&shared), ends);
+                std::thread::spawn(move || pass(server, client, &wire.deaf));
             }
         });
         Proxy { address, wire }
@@ -53,23 +56,35 @@ impl Proxy {
 
     /// Nothing passes any more, and nobody is told.
     pub fn silence(&self) {
-        self.wire.silent.store(true, Ordering::SeqCst);
+        self.mute();
+        self.deafen();
+    }
+
+    /// Only what the client says is lost.
+    pub fn mute(&self) {
+        self.wire.mute.store(true, Ordering::SeqCst);
+    }
+
+    /// Only what the server says is lost.
+    pub fn deafen(&self) {
+        self.wire.deaf.store(true, Ordering::SeqCst);
     }
 
     /// Lets bytes pass again, on new connections: what was swallowed is gone.
     pub fn speak(&self) {
-        self.wire.silent.store(false, Ordering::SeqCst);
+        self.wire.mute.store(false, Ordering::SeqCst);
+        self.wire.deaf.store(false, Ordering::SeqCst);
         self.cut();
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, wire: &Wire) {
+fn pass(mut from: TcpStream, mut to: TcpStream, lost: &AtomicBool) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut bytes) {
         if read == 0 {
             break;
         }
-        if !wire.silent.load(Ordering::SeqCst) && to.write_all(&bytes[..read]).is_err() {
+        if !lost.load(Ordering::SeqCst) && to.write_all(&bytes[..read]).is_err() {
             break;
         }
     }
