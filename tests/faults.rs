@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -46,6 +46,31 @@ fn used() -> TempDir {
     data
 }
 
+/// Somebody who asks the API slowly, again and again over one connection.
+struct Person(BufReader<TcpStream>);
+
+impl Person {
+    fn at(service: &Service) -> Person {
+        Person(BufReader::new(TcpStream::connect(service.people).unwrap()))
+    }
+
+    fn begin_to_ask(&mut self) {
+        self.0.get_mut().write_all(b"GET /api/v1/calls HTTP/1.1\r\nHost: ").unwrap();
+    }
+
+    /// The status of the answer.
+    fn end_asking(&mut self) -> u16 {
+        self.0.get_mut().write_all(b"h\r\n\r\n").unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "cut off after {head:?}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap();
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
 fn ready_state(service: &Service) -> (u16, Value) {
     let (status, body) = Service::get(service.operations, "/readyz");
     (status, serde_json::from_str(&body).unwrap())
@@ -59,8 +84,13 @@ fn phones_are_served_while_the_database_is_locked_at_the_start() {
     service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
     let (status, state) = ready_state(&service);
     assert_eq!((status, &state["status"]), (200, &Value::from("degraded")), "events are taken");
+    let mut person = Person::at(&service);
+    person.begin_to_ask();
+    assert_eq!(person.end_asking(), 503, "there is nothing to show yet");
+    person.begin_to_ask();
     lock.release();
     service.wait_until_ready();
+    assert_eq!(person.end_asking(), 200, "whoever had begun to ask is answered all the same");
     service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
     service.stop();
     assert_eq!(stored_events(data.path()).len(), 3);

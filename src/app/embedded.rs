@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::select_all;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::http::Door;
 use super::lifecycle::{ready, stopping};
 use super::open::{open_ledger, patiently};
 use super::phones::{self, Opening, Phones};
@@ -23,13 +23,13 @@ use crate::worker::{Worker, memory};
 /// News that those who come back may have missed.
 const NEWS_KEPT: u32 = 1_024;
 
-/// All roles in one process: phones are served, the worker and the gateway are ready to run.
+/// All roles in one process: phones and people are served, the worker is ready to run.
 pub(super) struct Embedded {
     phones: Phones,
     operations: JoinHandle<()>,
-    people: Option<Arc<TcpListener>>,
+    /// Serves people, if any are to be.
+    people: Option<JoinHandle<()>>,
     worker: Worker,
-    gateway: Gateway,
     stop: Stop,
 }
 
@@ -55,8 +55,8 @@ impl Embedded {
         // Events are taken from here on. A service manager that waited for the database, too, would end what can do its work.
         ready();
 
-        let waited = stop.hard.child_token();
-        let waiting = people.as_ref().map(|people| tokio::spawn(http::serve(Arc::clone(people), http::waiting(), waited.clone())));
+        let door = Arc::new(Door::default());
+        let people = people.map(|people| tokio::spawn(http::serve(people, Arc::clone(&door).router(), stop.hard.clone())));
         let policies = settings.policies()?;
         let recall = memory(&policies);
         let opened = patiently(&stop.soft, async || {
@@ -76,19 +76,15 @@ impl Embedded {
         let worker =
             Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::clone(&fanout) as Arc<dyn Fanout>, policies, books);
         let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
-        waited.cancel();
-        if let Some(waiting) = waiting {
-            let _made_way = waiting.await;
-        }
         let states = CallStates { ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>, directory: None, clock: Arc::clone(&clock) };
         let gateway = Gateway { query: ledger, states, watch: fanout as Arc<dyn Watch>, directory: None, presence: None, clock };
-        Ok(Some(Embedded { phones, operations, people, worker, gateway, stop }))
+        door.open(gateway::router(gateway));
+        Ok(Some(Embedded { phones, operations, people, worker, stop }))
     }
 
     pub(super) async fn run(self) -> Result<(), Failed> {
         let stop = self.stop;
         let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
-        let serving = self.people.map(|people| tokio::spawn(http::serve(people, gateway::router(self.gateway), stop.hard.clone())));
         let patience = tokio::spawn(stop.clone().lose_patience());
         let mut phones = self.phones;
         let mut worked = None;
@@ -121,7 +117,7 @@ impl Embedded {
         };
         patience.abort();
         stop.hard.cancel();
-        if let Some(serving) = serving {
+        if let Some(serving) = self.people {
             let _ended = serving.await;
         }
         let _ended = self.operations.await;

@@ -1,12 +1,15 @@
 //! Serving people and operations: only so many connections at once, silent ones are closed, and after the stop nobody is waited for long.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use axum::response::IntoResponse;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -68,10 +71,30 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-/// What everybody is answered before there is anything to show.
-pub(super) fn waiting() -> Router {
-    Router::new().fallback(|| async {
-        let body = "{\"status\":\"error\",\"code\":\"starting\",\"message\":\"waiting for the database; events are kept meanwhile\"}\n";
-        (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body)
-    })
+/// Where people come before there is anything to show: they are told to wait. Once it is open, everybody is served, on connections that are open
+/// already as well.
+#[derive(Default)]
+pub(super) struct Door(OnceLock<TowerToHyperService<Router>>);
+
+impl Door {
+    pub(super) fn open(&self, to: Router) {
+        let _first = self.0.set(TowerToHyperService::new(to));
+    }
+
+    pub(super) fn router(self: Arc<Door>) -> Router {
+        Router::new().fallback(move |request: Request| {
+            let served = self.0.get().map(|open| open.call(request));
+            async move {
+                match served {
+                    Some(served) => served.await,
+                    None => Ok(wait().into_response()),
+                }
+            }
+        })
+    }
+}
+
+fn wait() -> impl IntoResponse {
+    let body = "{\"status\":\"error\",\"code\":\"starting\",\"message\":\"waiting for the database; events are kept meanwhile\"}\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body)
 }
