@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
-use cordboard::port::ledger::{Ledger, LedgerError};
+use cordboard::port::ledger::{Changes, Ledger, LedgerError};
 use cordboard::port::query::Query;
 use sqlx::{Connection, PgConnection};
 use support::batches::{MEMORY, changes, timeline, two_calls};
@@ -32,9 +32,9 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
         ledger.take_over(MEMORY).await.unwrap();
         let (mut timeline, facts) = (timeline(), two_calls());
         ledger.commit(&changes(&mut timeline, facts[..1].to_vec(), At(EPOCH))).await.unwrap();
-        let given_up = changes(&mut timeline, facts[1..4].to_vec(), At(EPOCH + 20_000_000));
-        // What a worker that forgot its calls meanwhile makes of the same facts and one more.
-        let anew = changes(&mut support::batches::timeline(), facts.clone(), At::END);
+        let given_up = Changes { facts_are_new: true, ..changes(&mut timeline, facts[1..4].to_vec(), At(EPOCH + 20_000_000)) };
+        // What a worker that forgot its calls meanwhile makes of the same facts and one more, before it hears what became of the first.
+        let anew = Changes { facts_are_new: true, ..changes(&mut support::batches::timeline(), facts.clone(), At::END) };
 
         let mut somebody = PgConnection::connect(&url).await.unwrap();
         let mut lock = somebody.begin().await.unwrap();

@@ -155,6 +155,18 @@ proptest! {
     }
 
     #[test]
+    fn a_timeline_lacks_what_is_new_to_it(facts in facts(FACTS_MAX), order in order(FACTS_MAX * 2), since in 0..FACTS_MAX) {
+        prop_assume!(!facts.is_empty());
+        let mut timeline = Timeline::new(Site::default(), policy());
+        timeline.knows_all_since(facts[since % facts.len()].at);
+        for fact in shuffled(&[facts.clone(), facts.clone()].concat(), &order) {
+            let lacks = timeline.lacks(fact.key());
+            let delta = timeline.apply(vec![fact], At::START);
+            prop_assert_eq!(lacks, delta.duplicates == 0 && delta.late.is_empty());
+        }
+    }
+
+    #[test]
     fn records_make_sense(facts in facts(FACTS_MAX)) {
         let records = from_scratch(&facts, At::END);
         for record in &records {

@@ -207,13 +207,16 @@ async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
 
 async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store) {
     let ledger = store.open().await;
-    assert!(ledger.take_over(MEMORY).await.unwrap().messages.is_empty());
+    let standing = ledger.take_over(MEMORY).await.unwrap();
+    assert!(standing.messages.is_empty() && standing.stored_until.is_none());
     let mut facts = two_calls();
     facts.pop();
+    let last = facts.iter().map(|received| received.fact.at).max();
     let watermark = At(EPOCH + 25_000_000);
     ledger.commit(&changes(&mut timeline(), facts, watermark)).await.unwrap();
     let standing = ledger.take_over(MEMORY).await.unwrap();
     assert_eq!((standing.watermark, standing.open.len(), standing.messages.len()), (Some(watermark), 1, 4));
+    assert_eq!(standing.stored_until, last);
     let known: Vec<&str> = standing.extensions.iter().map(|(_, extension, _)| extension.as_str()).collect();
     assert_eq!(known, ["201", "202"]);
 }
@@ -366,11 +369,10 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
                 ledger.take_over(MEMORY).await.unwrap();
             }
             decided = At(some.last().unwrap().fact.at.0 - 1);
-            // As a worker does; what is not asked for has to be found out.
-            if number % 2 == 0 {
-                assert_eq!(ledger.unknown(some).await.unwrap().len(), some.len());
-            }
-            ledger.commit(&changes(&mut slow, some.to_vec(), decided)).await.unwrap();
+            // As a worker does; what it does not say has to be found out.
+            assert_eq!(ledger.unknown(some).await.unwrap().len(), some.len());
+            let batch = Changes { facts_are_new: number % 2 == 0, ..changes(&mut slow, some.to_vec(), decided) };
+            ledger.commit(&batch).await.unwrap();
         }
         let at_once = S::new();
         let ledger = at_once.open().await;

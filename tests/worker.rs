@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -260,6 +261,41 @@ fn a_call_that_is_over_and_stands_as_open_is_put_right_by_the_next_owner() {
     });
 }
 
+/// For how many facts the ledger was asked to work these messages off.
+async fn asked(ledger: &Arc<SqliteLedger>, messages: &[Message]) -> usize {
+    let counting = Failing::on(ledger);
+    let asked = Arc::clone(&counting.asked);
+    work_on(Arc::new(counting), encoded(messages).chunks(5).map(<[Vec<u8>]>::to_vec).collect()).await;
+    asked.load(Ordering::Relaxed)
+}
+
+#[test]
+fn the_ledger_is_asked_only_for_what_somebody_else_may_have_stored() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(open(&folder).await);
+        let messages = traffic(0.5, Duration::from_mins(4));
+        let facts = messages.iter().filter(|message| matches!(message, Message::Report(_))).count();
+        let (some, rest) = messages.split_at(messages.len() / 2);
+        let work = async |messages: &[Message]| asked(&ledger, messages).await;
+        assert!(work(some).await <= 5, "nothing is known of the site before its first batch");
+        // What was not settled comes again, and then what nobody has.
+        let again = 40.min(some.len());
+        let asked = work(&[&some[some.len() - again..], rest].concat()).await;
+        assert!((1..=again).contains(&asked), "{asked} of the {again} that came again");
+        assert_stored(&ledger, &messages).await;
+        assert_eq!(work(&messages).await, facts, "all of it may be there");
+        assert_stored(&ledger, &messages).await;
+        // What belongs to no call is not read back.
+        let last = messages.iter().map(Message::at).max().unwrap() + Span::seconds(3 * 3_600);
+        let (id, target) = (EventId(1), "/gs/cti/registered?mac=000b82000001&local=201");
+        let report = Envelope::new(id, last + Span(1), &Site::default(), None, target, "", BodyForm::None);
+        let idle = [Message::Tick(last.into()), Message::Report(report)];
+        work(&idle).await;
+        assert_eq!(work(&idle).await, 1);
+    });
+}
+
 #[test]
 fn what_is_no_message_harms_no_neighbour() {
     block_on(async {
@@ -308,8 +344,7 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
             // The first of what comes back is always the same: it was never settled.
             let batch = all.iter().map(|message| Handed { suspect: true, ..message.clone().into() }).collect();
             let inbox = Box::new(Suspects(Some(batch)));
-            let mortal =
-                Mortal(Failing { ledger: Arc::clone(&ledger), one_in: u64::MAX, dice: Mutex::new(Dice::new(1)), poison: "nothing" });
+            let mortal = Mortal(Failing::on(&ledger));
             let worker =
                 Worker::start(inbox, Arc::new(mortal), Arc::<Heard>::default(), Policies::default(), Arc::default()).await.unwrap();
             if tokio::spawn(worker.run(CancellationToken::new())).await.is_ok() {
@@ -393,7 +428,7 @@ fn a_database_that_comes_and_goes_changes_no_record_and_tells_nothing_twice() {
         let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_mins(2));
         let batches: Vec<Vec<Vec<u8>>> = encoded(&messages).chunks(40).map(<[Vec<u8>]>::to_vec).collect();
-        let failing = Failing { ledger: Arc::clone(&ledger), one_in: 6, dice: Mutex::new(Dice::new(3)), poison: "nothing" };
+        let failing = Failing { one_in: 6, dice: Mutex::new(Dice::new(3)), ..Failing::on(&ledger) };
         let heard = work_on(Arc::new(failing), batches).await;
         assert_stored(&ledger, &messages).await;
         let numbers: Vec<u64> = heard.0.lock().unwrap().iter().map(|news| news.number).collect();
@@ -417,7 +452,7 @@ fn what_the_database_does_not_take_is_set_aside_and_its_neighbours_are_written()
             let place = messages.iter().position(|message| message.at().0 > EPOCH + second * 1_000_000).unwrap();
             messages.insert(place, poison(second));
         }
-        let failing = Failing { ledger: Arc::clone(&ledger), one_in: u64::MAX, dice: Mutex::new(Dice::new(1)), poison: "+666" };
+        let failing = Failing { poison: "+666", ..Failing::on(&ledger) };
         let books = Arc::new(Books::default());
         books.found(messages.len() as u64);
         let inbox = Box::new(Prepared(encoded(&messages).chunks(64).map(<[Vec<u8>]>::to_vec).collect()));

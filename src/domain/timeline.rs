@@ -97,6 +97,18 @@ impl Timeline {
         }
     }
 
+    /// From before the kept stretch.
+    fn is_late(&self, key: FactKey) -> bool {
+        self.snapshots.front().is_some_and(|oldest| oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark)
+    }
+
+    /// Whether a fact is of the kept stretch, and was not folded.
+    #[must_use]
+    pub fn lacks(&self, key: FactKey) -> bool {
+        let is_last = self.tail.back().is_none_or(|last| last.key() < key);
+        !self.is_late(key) && (is_last || self.tail.binary_search_by_key(&key, Fact::key).is_err())
+    }
+
     /// Folds a batch of facts and moves the watermark: every fact up to and including it has arrived.
     pub fn apply(&mut self, mut facts: Vec<Fact>, watermark: At) -> Delta {
         facts.sort_by_key(Fact::key);
@@ -104,7 +116,7 @@ impl Timeline {
         let mut back_to: Option<FactKey> = None;
         for fact in facts {
             let key = fact.key();
-            if self.snapshots.front().is_some_and(|oldest| oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark) {
+            if self.is_late(key) {
                 delta.late.push(fact);
             } else if self.tail.back().is_none_or(|last| last.key() < key) {
                 if key.at <= self.watermark {

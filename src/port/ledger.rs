@@ -79,6 +79,8 @@ impl CallNow {
 #[derive(Clone, Default)]
 pub struct Changes {
     pub facts: Vec<Received>,
+    /// None of the facts is in the ledger, as somebody knows who has seen the end of every commit before this one.
+    pub facts_are_new: bool,
     pub dead: Vec<Dead>,
     pub calls: Vec<CallNow>,
     /// Calls that turned out to be none.
@@ -103,6 +105,8 @@ impl Changes {
 #[derive(Clone, Default)]
 pub struct Standing {
     pub watermark: Option<At>,
+    /// When the last fact that is stored was received.
+    pub stored_until: Option<At>,
     /// The last promise of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
     /// The messages of the facts from which the calls that are not final, and those that the next ones may be linked to, can be folded

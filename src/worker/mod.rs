@@ -64,6 +64,8 @@ pub struct Worker {
     promises: Promises,
     /// The watermark of the last commit.
     committed: At,
+    /// When the last fact was received that somebody else may have stored: what came later, and was not folded here, is new.
+    stored_until: At,
     /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
     fragments: HashSet<CallId>,
     /// Calls that were over before, and stand as if they were not: they are written with the next batch.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::poison::Part;
 use super::{Worker, WorkerError};
-use crate::domain::fact::EventId;
+use crate::domain::fact::{EventId, Fact};
 use crate::port::books::Settled;
 use crate::port::ledger::{Changes, Dead, Received};
 use crate::wire::message::Message;
@@ -51,12 +51,23 @@ impl Worker {
 
     /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.
     pub(super) async fn drop_known(&self, changes: &mut Changes) -> Result<u64, WorkerError> {
-        if changes.facts.is_empty() {
-            return Ok(0);
-        }
-        let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&changes.facts)).await?.into_iter().collect();
         let received = changes.facts.len();
-        changes.facts.retain(|received| unknown.remove(&received.fact.id));
+        let (mut facts, mut new): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut changes.facts).into_iter().partition(|received| !self.is_new(&received.fact));
+        if !facts.is_empty() {
+            let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&facts)).await?.into_iter().collect();
+            facts.retain(|received| unknown.remove(&received.fact.id));
+        }
+        let mut seen: HashSet<EventId> = facts.iter().map(|received| received.fact.id).collect();
+        new.retain(|received| seen.insert(received.fact.id));
+        facts.append(&mut new);
+        changes.facts = facts;
+        changes.facts_are_new = true;
         Ok((received - changes.facts.len()) as u64)
+    }
+
+    /// Whether the ledger cannot have it, without being asked: nobody else wrote anything since we began, and what we wrote is folded.
+    fn is_new(&self, fact: &Fact) -> bool {
+        fact.at > self.stored_until && self.sites.get(&fact.site).is_some_and(|timeline| timeline.lacks(fact.key()))
     }
 }

@@ -63,6 +63,7 @@ impl Worker {
             watermark,
             promises,
             committed: watermark,
+            stored_until: At::START,
             fragments,
             left_open: Vec::new(),
             told,
@@ -102,6 +103,7 @@ impl Worker {
     }
 
     fn restore(&mut self, standing: Standing) {
+        self.stored_until = standing.stored_until.unwrap_or(At::START);
         let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for fact in standing.messages.iter().filter_map(|message| Message::fact(message, &self.policies)) {
             facts.entry(fact.site.clone()).or_default().push(fact);

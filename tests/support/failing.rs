@@ -1,5 +1,6 @@
 //! Ledgers that fail.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cordboard::adapter::sqlite::SqliteLedger;
@@ -19,9 +20,17 @@ pub struct Failing {
     pub dice: Mutex<Dice>,
     /// Messages with this text in them are not taken.
     pub poison: &'static str,
+    /// How many facts it was asked for.
+    pub asked: Arc<AtomicUsize>,
 }
 
 impl Failing {
+    /// One that never fails.
+    pub fn on(ledger: &Arc<SqliteLedger>) -> Failing {
+        let (ledger, dice) = (Arc::clone(ledger), Mutex::new(Dice::new(1)));
+        Failing { ledger, one_in: u64::MAX, dice, poison: "nothing", asked: Arc::default() }
+    }
+
     fn roll(&self) -> u64 {
         self.dice.lock().unwrap().roll(self.one_in)
     }
@@ -46,6 +55,7 @@ impl Ledger for Failing {
         if self.roll() == 0 {
             return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
         }
+        self.asked.fetch_add(facts.len(), Ordering::Relaxed);
         self.ledger.unknown(facts)
     }
 

@@ -16,6 +16,8 @@ use crate::port::ledger::{LedgerError, Memory, Standing};
 const FIRST_THAT_MATTERS: &str = "SELECT site, least(first_open, (SELECT min(started_at) FROM call_outcomes AS over WHERE over.site = mine.site AND ended_at >= least(first_open, $2) - $3)) AS first
  FROM (SELECT site, (SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND is_open) AS first_open
     FROM unnest($1::text[]) AS t (site)) AS mine";
+const LAST_FACT: &str = "SELECT max(last.received_at) FROM unnest($1::text[]) AS mine (site)
+ CROSS JOIN LATERAL (SELECT received_at FROM call_events WHERE call_events.site = mine.site ORDER BY received_at DESC LIMIT 1) AS last";
 const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part, epoch, owner, watermark) VALUES ($1, $2, 1, $3, $4)
  ON CONFLICT (generation, part) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner RETURNING epoch, commit_no, watermark, ticks::text, relayed";
 
@@ -52,6 +54,7 @@ pub(super) async fn take_over(
     .bind(&froms)
     .fetch_all(&mut *transaction)
     .await?;
+    let stored_until: Option<i64> = sqlx::query_scalar(LAST_FACT).bind(&mine).fetch_one(&mut *transaction).await?;
     let extensions: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT site, extension, first_report FROM extensions WHERE site = ANY($1) ORDER BY site, extension")
             .bind(&mine)
@@ -66,6 +69,7 @@ pub(super) async fn take_over(
     let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
     let standing = Standing {
         watermark: (watermark != At::START.0).then_some(At(watermark)),
+        stored_until: stored_until.map(At),
         ticks: sql::ticks_of(&ticks)?,
         messages: messages.into_iter().map(String::into_bytes).collect(),
         open: open.iter().map(|id| EventId(id.as_u128())).collect(),

@@ -39,6 +39,7 @@ impl Ledger for PostgresLedger {
 
     fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(writer::write(async {
+            // What was given up may still come through, and what is asked then is answered too early. So the fence is read first.
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
@@ -51,10 +52,8 @@ impl Ledger for PostgresLedger {
                 .fetch_all(connection)
                 .await?;
             let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
-            let unknown: Vec<EventId> = facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect();
-            written.new = unknown.iter().copied().collect();
             writer.give_back();
-            Ok(unknown)
+            Ok(facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect())
         }))
     }
 
@@ -62,6 +61,11 @@ impl Ledger for PostgresLedger {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
+            // Over another connection than the last commit: an attempt at this very batch may have been given up on that one.
+            written.new = match written.number {
+                Some(_) if changes.facts_are_new => changes.facts.iter().map(|received| received.fact.id).collect(),
+                _ => HashSet::new(),
+            };
             let Some(after) = self.number(connection, written.number).await? else { return Err(LedgerError::Fenced) };
             let (epoch, owner) = self.owner();
             let fence = Fence { part: self.part, epoch, owner, after };
@@ -70,7 +74,7 @@ impl Ledger for PostgresLedger {
                 return Err(LedgerError::Unavailable("a batch that was given up came through after all".to_owned()));
             }
             written.number = Some(number.ok_or(LedgerError::Fenced)?);
-            written.new.clear();
+            written.new = HashSet::new();
             if changes.facts.len() >= LARGE_FACTS {
                 connection.shrink_buffers();
             }

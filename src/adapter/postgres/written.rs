@@ -25,7 +25,7 @@ const REMEMBERED_MAX: usize = 20_000;
 pub(super) struct Written {
     /// The last statement that wrote to the partition, as its owner knows.
     pub number: Option<i64>,
-    /// Facts that are not in the database yet; asked for the batch that is written next.
+    /// Facts that are not in the database yet, of the batch that is being written.
     pub new: HashSet<EventId>,
     sites: HashMap<Site, Seen>,
     /// Calls that are not final.

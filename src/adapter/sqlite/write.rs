@@ -194,11 +194,14 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str, memory: Memory) -
         .fetch_all(&mut *transaction)
         .await?;
     let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices").fetch_one(&mut *transaction).await?;
+    let sql = "SELECT max((SELECT max(received_at) FROM call_events WHERE call_events.site = sites.site)) FROM sites";
+    let stored_until: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
     Ok(Standing {
         ticks: sql::ticks_of(&ticks)?,
         watermark: (watermark != At::START.0).then_some(At(watermark)),
+        stored_until: stored_until.map(At),
         messages: messages.into_iter().map(String::into_bytes).collect(),
         open: open.iter().filter_map(|(text, _)| sql::call_id(text).ok()).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
