@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use support::ledger::block_on;
-use support::service::{Service, command, no_difference, run, stored_events, write};
+use support::service::{Person, Service, command, no_difference, run, stored_events, write};
 use tempfile::TempDir;
 
 /// Another program that has the database open and lets nobody write.
@@ -44,31 +44,6 @@ fn used() -> TempDir {
     service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111000&c=old").unwrap();
     service.stop();
     data
-}
-
-/// Somebody who asks the API slowly, again and again over one connection.
-struct Person(BufReader<TcpStream>);
-
-impl Person {
-    fn at(service: &Service) -> Person {
-        Person(BufReader::new(TcpStream::connect(service.people).unwrap()))
-    }
-
-    fn begin_to_ask(&mut self) {
-        self.0.get_mut().write_all(b"GET /api/v1/calls HTTP/1.1\r\nHost: ").unwrap();
-    }
-
-    /// The status of the answer.
-    fn end_asking(&mut self) -> u16 {
-        self.0.get_mut().write_all(b"h\r\n\r\n").unwrap();
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert!(self.0.read_line(&mut head).unwrap() > 0, "cut off after {head:?}");
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap();
-        self.0.read_exact(&mut vec![0; length]).unwrap();
-        head.split(' ').nth(1).unwrap().parse().unwrap()
-    }
 }
 
 fn ready_state(service: &Service) -> (u16, Value) {

@@ -176,6 +176,31 @@ impl Drop for Service {
     }
 }
 
+/// Somebody who asks the API slowly, again and again over one connection.
+pub struct Person(BufReader<TcpStream>);
+
+impl Person {
+    pub fn at(service: &Service) -> Person {
+        Person(BufReader::new(TcpStream::connect(service.people).unwrap()))
+    }
+
+    pub fn begin_to_ask(&mut self) {
+        self.0.get_mut().write_all(b"GET /api/v1/calls HTTP/1.1\r\nHost: ").unwrap();
+    }
+
+    /// The status of the answer.
+    pub fn end_asking(&mut self) -> u16 {
+        self.0.get_mut().write_all(b"h\r\n\r\n").unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "cut off after {head:?}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap();
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
 /// The event stream, as a browser reads it.
 pub struct Events {
     lines: BufReader<TcpStream>,
