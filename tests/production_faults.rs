@@ -3,10 +3,13 @@
 mod support;
 
 use sqlx::{Connection, PgConnection};
+use support::cluster::Cluster;
 use support::ledger::block_on;
 use support::load::Load;
 use support::proxy::{Proxy, server_of};
+use support::rabbit;
 use support::scene::{SOME, Scene, alone, told, until_well};
+use support::servers;
 use support::service::Service;
 
 #[test]
@@ -43,6 +46,15 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
     scene.more();
     scene.servers.order("ctl set_vm_memory_high_watermark 0.4");
     until_well(&scene.ingresses[0], "publisher", true);
+    // Our password is another, and is ours again.
+    scene.servers.order("ctl change_password guest another");
+    wire.cut();
+    until_well(&scene.ingresses[0], "publisher", false);
+    until_well(&workers[0], "consumer", false);
+    scene.more();
+    scene.servers.order("ctl change_password guest guest");
+    until_well(&scene.ingresses[0], "publisher", true);
+    until_well(&workers[0], "consumer", true);
     // Our permissions are gone, and come back.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
     scene.servers.order(&format!("ctl clear_permissions -p {vhost} guest"));
@@ -54,6 +66,25 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
     until_well(&scene.ingresses[0], "publisher", true);
     until_well(&workers[0], "consumer", true);
     scene.end(workers);
+}
+
+#[test]
+fn a_virtual_host_that_is_not_there_is_told_and_waited_for() {
+    let mut cluster = Cluster::bare(servers::shared());
+    let (node, _) = cluster.broker.rsplit_once('/').unwrap();
+    let vhost = format!("test-{}", uuid::Uuid::now_v7().simple());
+    cluster.set("BROKER__URL", &format!("{node}/{vhost}"));
+    let (ingress, worker) = (cluster.start("a", "ingress"), cluster.start("b", "worker"));
+    ingress.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    let names_it = |service: &Service, part: &str| while !told(service)[part].as_str().unwrap().contains(&vhost) {};
+    names_it(&ingress, "publisher");
+    names_it(&worker, "consumer");
+    assert_eq!((told(&ingress)["status"].as_str(), Service::get(worker.operations, "/readyz").0), (Some("degraded"), 503));
+    block_on(rabbit::make_vhost(servers::shared(), &vhost));
+    cluster.told(&["broker", "apply"]);
+    cluster.settled(1);
+    ingress.stop();
+    worker.stop();
 }
 
 #[test]

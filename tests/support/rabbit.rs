@@ -12,11 +12,16 @@ pub async fn vhost() -> String {
 
 pub async fn new_vhost(servers: &Urls) -> String {
     let name = format!("test-{}", uuid::Uuid::now_v7().simple());
-    manage(servers, "PUT", &format!("vhosts/{name}"), &json!({})).await;
-    manage(servers, "PUT", &format!("permissions/{name}/guest"), &json!({ "configure": ".*", "write": ".*", "read": ".*" })).await;
+    make_vhost(servers, &name).await;
     // One for each node.
     let nodes = servers.amqp.split(' ').map(|node| format!("{}/{name}", node.rsplit_once('/').unwrap().0));
     nodes.collect::<Vec<_>>().join(" ")
+}
+
+/// One in which our user may do everything.
+pub async fn make_vhost(servers: &Urls, name: &str) {
+    manage(servers, "PUT", &format!("vhosts/{name}"), &json!({})).await;
+    manage(servers, "PUT", &format!("permissions/{name}/guest"), &json!({ "configure": ".*", "write": ".*", "read": ".*" })).await;
 }
 
 /// Asks the management API.
