@@ -22,12 +22,13 @@ use crate::wire::call_json::outcome_name;
 const OUTCOMES: [Outcome; 4] = [Outcome::Answered, Outcome::Missed, Outcome::NoAnswer, Outcome::Lost];
 
 /// Writes what a batch changes. `None` when the partition is not this owner's, or something was written to it since the fence was read: then
-/// what is asked here was no longer true either, and nothing is written.
+/// what is asked here was no longer true either, and nothing is written. `new` are facts that are not in the database.
 pub(super) async fn write(
     connection: &mut PgConnection,
     written: &mut Written,
     fence: Fence,
     changes: &Changes,
+    new: &HashSet<EventId>,
 ) -> Result<Option<i64>, sqlx::Error> {
     let last = sql::last_words(changes);
     let rewritten: HashSet<CallId> = last.iter().map(|call| call.record.id).collect();
@@ -36,7 +37,7 @@ pub(super) async fn write(
         written.forget(*call);
     }
     // A call has the id of its first fact: where that is new, so is the call.
-    let unknown = last.iter().map(|call| call.record.id).filter(|id| written.call(*id).is_none() && !written.is_new(*id));
+    let unknown = last.iter().map(|call| call.record.id).filter(|id| written.call(*id).is_none() && !new.contains(id));
     let stored = stored(connection, unknown.chain(withdrawn.iter().copied()).collect()).await?;
 
     let mut all = Everything::behind(fence, changes);

@@ -39,11 +39,11 @@ impl Ledger for PostgresLedger {
 
     fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(writer::write(async {
-            // What was given up may still come through, and what is asked then is answered too early. So the fence is read first.
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
+            // What was given up may still come through, and what is asked before it does is answered too early. So the fence is read first.
             written.number = self.number(connection, written.number).await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
                 .bind(facts.iter().map(|received| received.fact.site.as_str()).collect::<Vec<_>>())
@@ -62,19 +62,18 @@ impl Ledger for PostgresLedger {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
             // Over another connection than the last commit: an attempt at this very batch may have been given up on that one.
-            written.new = match written.number {
+            let new: HashSet<EventId> = match written.number {
                 Some(_) if changes.facts_are_new => changes.facts.iter().map(|received| received.fact.id).collect(),
                 _ => HashSet::new(),
             };
             let Some(after) = self.number(connection, written.number).await? else { return Err(LedgerError::Fenced) };
             let (epoch, owner) = self.owner();
             let fence = Fence { part: self.part, epoch, owner, after };
-            let number = batch::write(connection, written, fence, changes).await?;
+            let number = batch::write(connection, written, fence, changes, &new).await?;
             if number.is_none() && self.number(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable("a batch that was given up came through after all".to_owned()));
             }
             written.number = Some(number.ok_or(LedgerError::Fenced)?);
-            written.new = HashSet::new();
             if changes.facts.len() >= LARGE_FACTS {
                 connection.shrink_buffers();
             }

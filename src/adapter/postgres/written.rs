@@ -2,7 +2,7 @@
 //! Nobody else writes these rows while the partition is ours. It is kept with the connection and lost with it, so that nothing is
 //! believed of a transaction whose end was not seen.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
@@ -10,7 +10,7 @@ use foldhash::quality::RandomState;
 use super::stats::{Known, Share};
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
-use crate::domain::fact::{CallId, EventId, Site};
+use crate::domain::fact::{CallId, Site};
 use crate::domain::link::Link;
 use crate::domain::record::{CallRecord, Outcome, Participant};
 use crate::domain::time::{At, Span};
@@ -25,8 +25,6 @@ const REMEMBERED_MAX: usize = 20_000;
 pub(super) struct Written {
     /// The last statement that wrote to the partition, as its owner knows.
     pub number: Option<i64>,
-    /// Facts that are not in the database yet, of the batch that is being written.
-    pub new: HashSet<EventId>,
     sites: HashMap<Site, Seen>,
     /// Calls that are not final.
     calls: HashMap<CallId, Call>,
@@ -101,11 +99,6 @@ pub(super) struct Strangers {
 impl Written {
     pub(super) fn call(&self, id: CallId) -> Option<&Call> {
         self.calls.get(&id)
-    }
-
-    /// Whether the call has the id of a fact that is new, and so is itself.
-    pub(super) fn is_new(&self, id: CallId) -> bool {
-        self.new.contains(&id)
     }
 
     /// Whether the call stands as it is now.
