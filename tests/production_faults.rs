@@ -46,25 +46,20 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
     scene.more();
     scene.servers.order("ctl set_vm_memory_high_watermark 0.4");
     until_well(&scene.ingresses[0], "publisher", true);
-    // Our password is another, and is ours again.
-    scene.servers.order("ctl change_password guest another");
-    wire.cut();
-    until_well(&scene.ingresses[0], "publisher", false);
-    until_well(&workers[0], "consumer", false);
-    scene.more();
-    scene.servers.order("ctl change_password guest guest");
-    until_well(&scene.ingresses[0], "publisher", true);
-    until_well(&workers[0], "consumer", true);
-    // Our permissions are gone, and come back.
+    // Our password is another, or our permissions are gone; and it is as it was.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
-    scene.servers.order(&format!("ctl clear_permissions -p {vhost} guest"));
-    wire.cut();
-    until_well(&scene.ingresses[0], "publisher", false);
-    until_well(&workers[0], "consumer", false);
-    scene.more();
-    scene.servers.order(&format!("ctl set_permissions -p {vhost} guest .* .* .*"));
-    until_well(&scene.ingresses[0], "publisher", true);
-    until_well(&workers[0], "consumer", true);
+    let password = |is: &str| format!("ctl change_password guest {is}");
+    let permissions = [format!("ctl clear_permissions -p {vhost} guest"), format!("ctl set_permissions -p {vhost} guest .* .* .*")];
+    for [refuse, admit] in [[password("another"), password("guest")], permissions] {
+        scene.servers.order(&refuse);
+        wire.cut();
+        until_well(&scene.ingresses[0], "publisher", false);
+        until_well(&workers[0], "consumer", false);
+        scene.more();
+        scene.servers.order(&admit);
+        until_well(&scene.ingresses[0], "publisher", true);
+        until_well(&workers[0], "consumer", true);
+    }
     scene.end(workers);
 }
 

@@ -243,8 +243,8 @@ impl Cluster {
             let mut connection = PgConnection::connect(&self.database).await.unwrap();
             for (what, sql) in WRONG {
                 let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-                let odd_ones: String = sqlx::query_scalar(ODD_ONES).fetch_one(&mut connection).await.unwrap();
-                assert_eq!(wrong, 0, "{what}\n{odd_ones}");
+                let odd_ones = sqlx::query_scalar::<_, String>(ODD_ONES);
+                assert_eq!(wrong, 0, "{what}\n{}", odd_ones.fetch_one(&mut connection).await.unwrap());
             }
         });
         assert_eq!(self.told(&["rebuild", "--diff"]), "");
