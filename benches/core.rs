@@ -38,7 +38,9 @@ fn timeline() -> Timeline {
 fn feed(timeline: &mut Timeline, facts: &[Fact], batch: usize) -> usize {
     let mut told = 0;
     for batch in facts.chunks(batch) {
-        let watermark = batch.first().map_or(At::START, |fact| fact.at - Span::seconds(1));
+        let watermark = batch
+            .first()
+            .map_or(At::START, |fact| fact.at - Span::seconds(1));
         let delta = timeline.apply(batch.to_vec(), watermark);
         told += delta.notices.len() + delta.finished.len() + delta.changed.len();
     }
@@ -77,34 +79,50 @@ fn timeline_fact_by_fact(bencher: Bencher<'_, '_>, open_calls: u64) {
 #[divan::bench(args = OPEN_CALLS, sample_count = 3, sample_size = 1)]
 fn timeline_with_two_ingresses(bencher: Bencher<'_, '_>, open_calls: u64) {
     let mut facts = support::traffic::facts(open_calls, FACTS / 5).to_vec();
-    facts.sort_by_key(|fact| (fact.at + Span::millis(if fact.id.0 % 2 == 0 { 200 } else { 0 }), fact.id));
-    bencher.counter(ItemsCount::new(facts.len())).bench_local(|| feed(&mut timeline(), &facts, 256));
+    facts.sort_by_key(|fact| {
+        (
+            fact.at + Span::millis(if fact.id.0 % 2 == 0 { 200 } else { 0 }),
+            fact.id,
+        )
+    });
+    bencher
+        .counter(ItemsCount::new(facts.len()))
+        .bench_local(|| feed(&mut timeline(), &facts, 256));
 }
 
 /// The fold alone, as `reconstruct` runs it: final records only.
 #[divan::bench(args = OPEN_CALLS, sample_count = 10, sample_size = 1)]
 fn replay(bencher: Bencher<'_, '_>, open_calls: u64) {
     let facts = support::traffic::facts(open_calls, FACTS);
-    bencher.counter(ItemsCount::new(facts.len())).bench_local(|| {
-        let mut replay = Replay::new(Site::default(), Arc::new(Policy::default()));
-        let mut finished = 0;
-        for (index, fact) in facts.iter().enumerate() {
-            replay.step(fact);
-            if index % 256 == 0 {
-                finished += replay.advance(fact.at - Span(1)).len();
+    bencher
+        .counter(ItemsCount::new(facts.len()))
+        .bench_local(|| {
+            let mut replay = Replay::new(Site::default(), Arc::new(Policy::default()));
+            let mut finished = 0;
+            for (index, fact) in facts.iter().enumerate() {
+                replay.step(fact);
+                if index % 256 == 0 {
+                    finished += replay.advance(fact.at - Span(1)).len();
+                }
             }
-        }
-        finished + replay.advance(At::END).len()
-    });
+            finished + replay.advance(At::END).len()
+        });
 }
 
 /// Says how many calls are really open and remembered when the site is warm.
-#[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "a benchmark reports on standard output"
+)]
 fn memory_of(open_calls: u64) {
     let facts = support::traffic::facts(open_calls, WARM_UP);
     let mut timeline = timeline();
     feed(&mut timeline, &facts, 256);
-    let open = timeline.open_calls().iter().filter(|record| record.ended_at.is_none()).count();
+    let open = timeline
+        .open_calls()
+        .iter()
+        .filter(|record| record.ended_at.is_none())
+        .count();
     let resident = resident_bytes();
     let copies: Vec<Timeline> = (0..4)
         .map(|_| {
@@ -125,6 +143,10 @@ fn memory_of(open_calls: u64) {
 /// Resident memory of this process, from the kernel's own account.
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    let pages: usize = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
     pages * 4096
 }

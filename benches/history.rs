@@ -1,8 +1,15 @@
 //! Whether a long history costs anything: pages of the call log over millions of stored calls, whatever they are filtered by, and the same
 //! kind of traffic stored beside few calls and beside many.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on must fail, and its results are its output"
+)]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
-#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are small"
+)]
 
 #[path = "support/backlog.rs"]
 mod backlog;
@@ -41,22 +48,39 @@ const COPY_CALLS: &str = "WITH copies AS (
 
 /// So many calls, or a little more.
 fn grow(cluster: &Cluster, calls: i64, from: &mut i64) {
-    let newest = cluster.count("SELECT min(started_at) FROM call_logs WHERE started_at > 1767225600000000");
+    let newest =
+        cluster.count("SELECT min(started_at) FROM call_logs WHERE started_at > 1767225600000000");
     let copied = cluster.count("SELECT count(*) FROM call_logs WHERE started_at >= 1767225600000000 AND ended_at IS NOT NULL");
     block_on(async {
         let mut connection = PgConnection::connect(&cluster.database).await.unwrap();
-        let mut there: i64 = sqlx::query_scalar("SELECT count(*) FROM call_logs").fetch_one(&mut connection).await.unwrap();
+        let mut there: i64 = sqlx::query_scalar("SELECT count(*) FROM call_logs")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
         while there < calls {
             let more = ((calls - there) / copied + 1).min(20);
-            let sql = COPY_CALLS.replace("$STEP", &STEP_US.to_string()).replace("$NEWEST", &newest.to_string());
-            let sql = sql.replace("$FROM", &from.to_string()).replace("$TO", &(*from + more - 1).to_string());
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            let sql = COPY_CALLS
+                .replace("$STEP", &STEP_US.to_string())
+                .replace("$NEWEST", &newest.to_string());
+            let sql = sql
+                .replace("$FROM", &from.to_string())
+                .replace("$TO", &(*from + more - 1).to_string());
+            sqlx::query(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await
+                .unwrap();
             *from += more;
             there += more * copied;
         }
         // As its autovacuum would have done by the time there are so many.
-        sqlx::query("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
-        sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
+        sqlx::query("VACUUM ANALYZE")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::query("CHECKPOINT")
+            .execute(&mut connection)
+            .await
+            .unwrap();
     });
 }
 
@@ -95,7 +119,9 @@ fn pages(service: &Service, what: &str, mut filter: impl FnMut() -> String) {
 }
 
 fn main() {
-    let many = std::env::args().find_map(|word| word.strip_prefix("calls=")?.parse().ok()).unwrap_or(5_000_000);
+    let many = std::env::args()
+        .find_map(|word| word.strip_prefix("calls=")?.parse().ok())
+        .unwrap_or(5_000_000);
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -108,13 +134,23 @@ fn main() {
     store(1);
     let mut copies = 1;
     grow(&cluster, FEW_CALLS, &mut copies);
-    println!("beside {} calls:", cluster.count("SELECT count(*) FROM call_logs"));
+    println!(
+        "beside {} calls:",
+        cluster.count("SELECT count(*) FROM call_logs")
+    );
     let few = store(2);
     let began = Instant::now();
     grow(&cluster, many, &mut copies);
-    println!("beside {} calls ({:.0} s to make them):", cluster.count("SELECT count(*) FROM call_logs"), began.elapsed().as_secs_f64());
+    println!(
+        "beside {} calls ({:.0} s to make them):",
+        cluster.count("SELECT count(*) FROM call_logs"),
+        began.elapsed().as_secs_f64()
+    );
     let much = store(3);
-    println!("time for {EVENTS} events beside many calls and beside few: {:.2}", much.as_secs_f64() / few.as_secs_f64());
+    println!(
+        "time for {EVENTS} events beside many calls and beside few: {:.2}",
+        much.as_secs_f64() / few.as_secs_f64()
+    );
 
     let gateway = cluster.start("gateway", "gateway");
     let (oldest, newest) = (
@@ -124,36 +160,85 @@ fn main() {
     let numbers: Vec<String> = block_on(async {
         let mut connection = PgConnection::connect(&cluster.database).await.unwrap();
         let sql = "SELECT DISTINCT from_number FROM call_logs WHERE call_id IN (SELECT call_id FROM call_logs ORDER BY started_at DESC LIMIT 2000)";
-        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
     });
     let mut dice = Dice::new(1);
     let mut roll = |sides: i64| i64::try_from(dice.roll(u64::try_from(sides).unwrap())).unwrap();
     let instant = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();
     pages(&gateway, "all", String::new);
-    pages(&gateway, "until any time", || format!("&until={}", instant(oldest + roll(newest - oldest))));
+    pages(&gateway, "until any time", || {
+        format!("&until={}", instant(oldest + roll(newest - oldest)))
+    });
     pages(&gateway, "site", || format!("&site=site-{}", roll(100)));
-    pages(&gateway, "site, until any time", || format!("&site=site-{}&until={}", roll(100), instant(oldest + roll(newest - oldest))));
+    pages(&gateway, "site, until any time", || {
+        format!(
+            "&site=site-{}&until={}",
+            roll(100),
+            instant(oldest + roll(newest - oldest))
+        )
+    });
     for outcome in ["answered", "missed"] {
-        pages(&gateway, &format!("outcome {outcome}"), || format!("&outcome={outcome}&until={}", instant(oldest + roll(newest - oldest))));
+        pages(&gateway, &format!("outcome {outcome}"), || {
+            format!(
+                "&outcome={outcome}&until={}",
+                instant(oldest + roll(newest - oldest))
+            )
+        });
     }
     for direction in ["inbound", "outbound"] {
-        pages(&gateway, &format!("direction {direction}"), || format!("&direction={direction}"));
+        pages(&gateway, &format!("direction {direction}"), || {
+            format!("&direction={direction}")
+        });
     }
     pages(&gateway, "site, missed, of one day", || {
         let since = oldest + roll(newest - oldest);
-        format!("&site=site-{}&outcome=missed&since={}&until={}", roll(100), instant(since), instant(since + 86_400))
+        format!(
+            "&site=site-{}&outcome=missed&since={}&until={}",
+            roll(100),
+            instant(since),
+            instant(since + 86_400)
+        )
     });
-    pages(&gateway, "number", || format!("&number={}", numbers[usize::try_from(roll(1_000)).unwrap() % numbers.len()].replace('+', "%2B")));
-    pages(&gateway, "number nobody has", || format!("&number=%2B4999{}", roll(1_000_000)));
-    pages(&gateway, "extension", || format!("&extension={}", 10_000 + roll(300)));
-    pages(&gateway, "site and extension", || format!("&site=site-{}&extension={}", roll(100), 10_000 + roll(300)));
-    pages(&gateway, "extension, missed", || format!("&extension={}&outcome=missed", 10_000 + roll(300)));
+    pages(&gateway, "number", || {
+        format!(
+            "&number={}",
+            numbers[usize::try_from(roll(1_000)).unwrap() % numbers.len()].replace('+', "%2B")
+        )
+    });
+    pages(&gateway, "number nobody has", || {
+        format!("&number=%2B4999{}", roll(1_000_000))
+    });
+    pages(&gateway, "extension", || {
+        format!("&extension={}", 10_000 + roll(300))
+    });
+    pages(&gateway, "site and extension", || {
+        format!("&site=site-{}&extension={}", roll(100), 10_000 + roll(300))
+    });
+    pages(&gateway, "extension, missed", || {
+        format!("&extension={}&outcome=missed", 10_000 + roll(300))
+    });
     pages(&gateway, "status completed, inbound", || {
-        format!("&status=completed&direction=inbound&until={}", instant(oldest + roll(newest - oldest)))
+        format!(
+            "&status=completed&direction=inbound&until={}",
+            instant(oldest + roll(newest - oldest))
+        )
     });
-    for what in ["outcome=no_answer", "outcome=lost", "direction=internal", "status=failed", "status=ringing"] {
-        pages(&gateway, &format!("{what} (rare or none)"), || format!("&{what}"));
-        pages(&gateway, &format!("{what}, of a site"), || format!("&{what}&site=site-{}", roll(100)));
+    for what in [
+        "outcome=no_answer",
+        "outcome=lost",
+        "direction=internal",
+        "status=failed",
+        "status=ringing",
+    ] {
+        pages(&gateway, &format!("{what} (rare or none)"), || {
+            format!("&{what}")
+        });
+        pages(&gateway, &format!("{what}, of a site"), || {
+            format!("&{what}&site=site-{}", roll(100))
+        });
     }
     gateway.stop();
 }

@@ -41,7 +41,10 @@ struct Event {
 }
 
 async fn bare(Query(event): Query<Event>) -> String {
-    format!("{{\"status\":\"ok\",\"length\":{}}}", event.mac.len() + event.remote.len())
+    format!(
+        "{{\"status\":\"ok\",\"length\":{}}}",
+        event.mac.len() + event.remote.len()
+    )
 }
 
 /// Axum with a query extractor: nothing is checked, nothing is kept.
@@ -57,8 +60,15 @@ async fn start_bare() -> SocketAddr {
 async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (journal, _) =
-        Journal::open(folder, JournalLimits { segment_bytes: 64 << 20, total_bytes: 8 << 30, kept: Duration::ZERO }).unwrap();
+    let (journal, _) = Journal::open(
+        folder,
+        JournalLimits {
+            segment_bytes: 64 << 20,
+            total_bytes: 8 << 30,
+            kept: Duration::ZERO,
+        },
+    )
+    .unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let limits = Limits {
         connections: 10_000,
@@ -73,13 +83,22 @@ async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
         strangers_per_second: 5,
     };
     let stamp = Stamp::new(Arc::clone(&clock), At(0));
-    let ingress = Arc::new(Ingress::new(Site::default(), Access::default(), Arc::new(journal), clock, stamp, limits));
+    let ingress = Arc::new(Ingress::new(
+        Site::default(),
+        Access::default(),
+        Arc::new(journal),
+        clock,
+        stamp,
+        limits,
+    ));
     tokio::spawn(serve(listener, ingress, CancellationToken::new()));
     address
 }
 
 fn request(phone: usize) -> Vec<u8> {
-    let target = format!("/gs/cti/incoming?mac=000b82{phone:06x}&local=20{phone}&remote=+4930{phone:07}&c={phone:x}@10.0.0.1");
+    let target = format!(
+        "/gs/cti/incoming?mac=000b82{phone:06x}&local=20{phone}&remote=+4930{phone:07}&c={phone:x}@10.0.0.1"
+    );
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
 }
 
@@ -114,7 +133,8 @@ async fn throughput(to: SocketAddr, connections: usize) -> f64 {
     let until = Instant::now() + TURN;
     let asking = (0..connections).map(|phone| {
         tokio::spawn(async move {
-            let (mut socket, request, mut line) = (connect(to).await, request(phone), String::new());
+            let (mut socket, request, mut line) =
+                (connect(to).await, request(phone), String::new());
             let mut asked = 0_u64;
             while Instant::now() < until {
                 exchange(&mut socket, &request, &mut line).await;
@@ -136,10 +156,12 @@ async fn paced(to: SocketAddr) -> Vec<Duration> {
     let began = Instant::now();
     let asking = (0..PACED_CONNECTIONS).map(|phone| {
         tokio::spawn(async move {
-            let (mut socket, request, mut line) = (connect(to).await, request(phone as usize), String::new());
+            let (mut socket, request, mut line) =
+                (connect(to).await, request(phone as usize), String::new());
             let mut latencies = Vec::new();
             // What is late is caught up with: a slow answer makes the requests behind it late, too, as it would for phones.
-            let mut pace = tokio::time::interval_at((began + gap * phone / PACED_CONNECTIONS).into(), gap);
+            let mut pace =
+                tokio::time::interval_at((began + gap * phone / PACED_CONNECTIONS).into(), gap);
             loop {
                 let due = pace.tick().await;
                 if due >= (began + PACED).into() {
@@ -180,12 +202,23 @@ async fn main() {
             durable.push(throughput(ours, connections).await);
         }
         let (least, durable) = (median(least), median(durable));
-        println!("{connections:>11}   {least:>11.0}   {durable:>9.0}   {:>5.2}", durable / least);
+        println!(
+            "{connections:>11}   {least:>11.0}   {durable:>9.0}   {:>5.2}",
+            durable / least
+        );
     }
     println!("at {PACE_PER_SECOND} requests/s   p50 ms   p99 ms   p99.9 ms   max ms");
     for (name, to) in [("bare axum", bare), ("ingress", ours)] {
         let latencies = paced(to).await;
-        let millis = |per_thousand: usize| latencies[(latencies.len() - 1) * per_thousand / 1_000].as_secs_f64() * 1e3;
-        println!("{name:<18}   {:>6.2}   {:>6.2}   {:>8.2}   {:>6.2}", millis(500), millis(990), millis(999), millis(1_000));
+        let millis = |per_thousand: usize| {
+            latencies[(latencies.len() - 1) * per_thousand / 1_000].as_secs_f64() * 1e3
+        };
+        println!(
+            "{name:<18}   {:>6.2}   {:>6.2}   {:>8.2}   {:>6.2}",
+            millis(500),
+            millis(990),
+            millis(999),
+            millis(1_000)
+        );
     }
 }

@@ -1,7 +1,14 @@
 //! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, and a full queue drained with
 //! all effects beside consumers that do less.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
-#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on must fail, and its results are its output"
+)]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are small"
+)]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
 #[path = "support/backlog.rs"]
@@ -31,9 +38,18 @@ const WINDOW: usize = 1_024;
 
 async fn quorum(channel: &Channel, name: &str) {
     let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.into(), options, arguments).await.unwrap();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    let options = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel
+        .queue_declare(name.into(), options, arguments)
+        .await
+        .unwrap();
 }
 
 /// The same messages with nothing around: one queue, the same window.
@@ -44,13 +60,30 @@ async fn publish_to_one(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Dura
 }
 
 /// The same messages to the same exchange and queues as ours, of another virtual host; with what ours say about themselves, or with nothing.
-async fn publish_to_all(urls: &Urls, layout: Layout, messages: &[Vec<u8>], headers: bool) -> Duration {
+async fn publish_to_all(
+    urls: &Urls,
+    layout: Layout,
+    messages: &[Vec<u8>],
+    headers: bool,
+) -> Duration {
     let broker = new_vhost(urls).await;
-    let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+    let connection = broker
+        .parse::<BrokerAddress>()
+        .unwrap()
+        .connect("bench")
+        .await
+        .unwrap();
     declare(&connection, layout).await.unwrap();
     let address = |number: usize| {
         let key = format!("call.incoming.p{:02}", number % layout.parts as usize);
-        (key, if headers { described(number as u128) } else { persistent() })
+        (
+            key,
+            if headers {
+                described(number as u128)
+            } else {
+                persistent()
+            },
+        )
     };
     bare_publish(&channel(&broker).await, "grandstream", messages, address).await
 }
@@ -62,9 +95,18 @@ fn persistent() -> BasicProperties {
 /// As much as an event of ours says.
 fn described(id: u128) -> BasicProperties {
     let mut headers = FieldTable::default();
-    headers.insert("traceparent".into(), AMQPValue::LongString(format!("00-{id:032x}-{id:016x}-01").into()));
-    let described = persistent().with_content_type("application/json".into()).with_type("incoming".into()).with_app_id("cordboard".into());
-    described.with_message_id(uuid::Uuid::from_u128(id).to_string().into()).with_timestamp(1_767_225_600).with_headers(headers)
+    headers.insert(
+        "traceparent".into(),
+        AMQPValue::LongString(format!("00-{id:032x}-{id:016x}-01").into()),
+    );
+    let described = persistent()
+        .with_content_type("application/json".into())
+        .with_type("incoming".into())
+        .with_app_id("cordboard".into());
+    described
+        .with_message_id(uuid::Uuid::from_u128(id).to_string().into())
+        .with_timestamp(1_767_225_600)
+        .with_headers(headers)
 }
 
 async fn bare_publish(
@@ -73,13 +115,24 @@ async fn bare_publish(
     messages: &[Vec<u8>],
     address: impl Fn(usize) -> (String, BasicProperties),
 ) -> Duration {
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .unwrap();
     let began = Instant::now();
     let mut window = VecDeque::new();
     for (number, message) in messages.iter().enumerate() {
         let (key, properties) = address(number);
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        window.push_back(channel.basic_publish(exchange.into(), key.into(), options, message, properties).await.unwrap());
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        window.push_back(
+            channel
+                .basic_publish(exchange.into(), key.into(), options, message, properties)
+                .await
+                .unwrap(),
+        );
         if window.len() >= WINDOW {
             assert!(window.pop_front().unwrap().await.unwrap().is_ack());
         }
@@ -91,9 +144,15 @@ async fn bare_publish(
 }
 
 fn main() {
-    let argument = |name: &str| std::env::args().find_map(|word| word.strip_prefix(name)?.parse().ok());
+    let argument =
+        |name: &str| std::env::args().find_map(|word| word.strip_prefix(name)?.parse().ok());
     let events = argument("events=").unwrap_or(200_000);
-    let layout = Layout { parts: argument("parts=").and_then(|parts| u32::try_from(parts).ok()).unwrap_or(LAYOUT.parts), ..LAYOUT };
+    let layout = Layout {
+        parts: argument("parts=")
+            .and_then(|parts| u32::try_from(parts).ok())
+            .unwrap_or(LAYOUT.parts),
+        ..LAYOUT
+    };
     let servers = Servers::start(&[]);
     let mut cluster = Cluster::bare(&servers.urls);
     cluster.set("BROKER__PARTITIONS", &layout.parts.to_string());
@@ -103,7 +162,13 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
 
     let (ours, one, all, described) = runtime.block_on(async {
-        let connection = cluster.broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+        let connection = cluster
+            .broker
+            .parse::<BrokerAddress>()
+            .unwrap()
+            .connect("bench")
+            .await
+            .unwrap();
         declare(&connection, layout).await.unwrap();
         // What is done once for an empty database is none of it.
         publish(&cluster.broker, layout, &warm_up).await;
@@ -112,22 +177,50 @@ fn main() {
         publish_to_one(&cluster.broker, "trial", &messages).await;
         let all = publish_to_all(&cluster.urls, layout, &messages, false).await;
         let described = publish_to_all(&cluster.urls, layout, &messages, true).await;
-        (publish(&cluster.broker, layout, &messages).await, one, all, described)
+        (
+            publish(&cluster.broker, layout, &messages).await,
+            one,
+            all,
+            described,
+        )
     });
     println!("publish, confirmed       ours {:>7.0}/s", rate(ours));
-    for (name, theirs) in [("to one queue", one), ("to the same queues", all), ("with the same headers", described)] {
-        println!("                         bare, {name:<21} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / ours.as_secs_f64());
+    for (name, theirs) in [
+        ("to one queue", one),
+        ("to the same queues", all),
+        ("with the same headers", described),
+    ] {
+        println!(
+            "                         bare, {name:<21} {:>7.0}/s   {:.2}",
+            rate(theirs),
+            theirs.as_secs_f64() / ours.as_secs_f64()
+        );
     }
     let (least, trial) = runtime.block_on(async {
-        let peer = |queue, tables| Peer::new(&cluster.broker, queue, &cluster.database, &cluster.urls.redis, tables);
+        let peer = |queue, tables| {
+            Peer::new(
+                &cluster.broker,
+                queue,
+                &cluster.database,
+                &cluster.urls.redis,
+                tables,
+            )
+        };
         let least = trial::least(&mut peer("least", LEAST_TABLES).await, messages.len()).await;
         let trial = trial::trial(&mut peer("trial", TRIAL_TABLES).await, messages.len()).await;
         (least, trial)
     });
     let (took, peak) = drain(&cluster, events);
-    println!("drain of {events:>7} events  ours {:>7.0}/s   worker {peak} MiB", rate(took));
+    println!(
+        "drain of {events:>7} events  ours {:>7.0}/s   worker {peak} MiB",
+        rate(took)
+    );
     for (name, theirs) in [("least", least), ("trial", trial)] {
-        println!("                         {name} {:>7.0}/s   {:.2}", rate(theirs), theirs.as_secs_f64() / took.as_secs_f64());
+        println!(
+            "                         {name} {:>7.0}/s   {:.2}",
+            rate(theirs),
+            theirs.as_secs_f64() / took.as_secs_f64()
+        );
     }
     println!(
         "calls {}, participants {}",

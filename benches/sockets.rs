@@ -1,6 +1,10 @@
 //! What it costs that many watch while nothing happens: sockets that stay open, the memory of the gateway that holds them, and whether it
 //! lets one go.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on must fail, and its results are its output")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on must fail, and its results are its output"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -26,20 +30,41 @@ async fn watch(people: SocketAddr, open: Arc<AtomicUsize>) {
     socket.write_all(UPGRADE).await.unwrap();
     let mut heard = [0; 4_096];
     let read = socket.read(&mut heard).await.unwrap();
-    assert!(heard[..read].starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&heard[..read]));
+    assert!(
+        heard[..read].starts_with(b"HTTP/1.1 101"),
+        "{}",
+        String::from_utf8_lossy(&heard[..read])
+    );
     open.fetch_add(1, Ordering::AcqRel);
     while socket.read(&mut heard).await.is_ok_and(|read| read > 0) {}
     open.fetch_sub(1, Ordering::AcqRel);
 }
 
 fn resident_mib(service: &Service) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid().as_raw_nonzero())).unwrap();
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<i64>().ok()).unwrap() / 1_024
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", service.pid().as_raw_nonzero()))
+            .unwrap();
+    status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<i64>()
+                .ok()
+        })
+        .unwrap()
+        / 1_024
 }
 
 fn main() {
-    let asked = |name: &str| std::env::args().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
-    let (sockets, minutes) = (asked("sockets").unwrap_or(5_000), asked("minutes").unwrap_or(10));
+    let asked = |name: &str| {
+        std::env::args().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+    };
+    let (sockets, minutes) = (
+        asked("sockets").unwrap_or(5_000),
+        asked("minutes").unwrap_or(10),
+    );
     let servers = Servers::start(&[]);
     let cluster = Cluster::on(&servers.urls);
     let gateway = cluster.start("gateway", "gateway");
@@ -61,7 +86,11 @@ fn main() {
             while passed == 0 && open.load(Ordering::Acquire) < sockets {
                 ticks.tick().await;
             }
-            println!("after {passed} minutes: {} of {sockets} open, {} MiB", open.load(Ordering::Acquire), resident_mib(&gateway));
+            println!(
+                "after {passed} minutes: {} of {sockets} open, {} MiB",
+                open.load(Ordering::Acquire),
+                resident_mib(&gateway)
+            );
         }
     });
     gateway.stop();

@@ -26,7 +26,12 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// About 300 calls are open at any time.
-const FLEET: Fleet = Fleet { seed: 1, phones: 3_000, calls_per_second: 10.0, duration: Duration::from_mins(25) };
+const FLEET: Fleet = Fleet {
+    seed: 1,
+    phones: 3_000,
+    calls_per_second: 10.0,
+    duration: Duration::from_mins(25),
+};
 
 /// A backlog, handed out in batches of one size.
 struct Backlog {
@@ -36,7 +41,12 @@ struct Backlog {
 
 impl Inbox for Backlog {
     fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self.messages.by_ref().take(self.batch.min(most)).map(Into::into).collect())))
+        Box::pin(std::future::ready(Ok(self
+            .messages
+            .by_ref()
+            .take(self.batch.min(most))
+            .map(Into::into)
+            .collect())))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
@@ -50,11 +60,23 @@ impl Inbox for Backlog {
 
 async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Arc::new(SqliteLedger::open(&folder.path().join("bench.db")).await.unwrap());
+    let ledger = Arc::new(
+        SqliteLedger::open(&folder.path().join("bench.db"))
+            .await
+            .unwrap(),
+    );
     ledger.migrate().await.unwrap();
-    let (ledger, fanout) = (ledger as Arc<dyn Ledger>, Arc::new(MemoryFanout::default()) as Arc<dyn Fanout>);
-    let inbox = Box::new(Backlog { messages: messages.into_iter(), batch });
-    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default()).await.unwrap();
+    let (ledger, fanout) = (
+        ledger as Arc<dyn Ledger>,
+        Arc::new(MemoryFanout::default()) as Arc<dyn Fanout>,
+    );
+    let inbox = Box::new(Backlog {
+        messages: messages.into_iter(),
+        batch,
+    });
+    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default())
+        .await
+        .unwrap();
     let began = Instant::now();
     worker.run(CancellationToken::new()).await.unwrap();
     began.elapsed()
@@ -64,9 +86,18 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
 async fn main() {
     println!("batch   events/s");
     for (batch, share) in [(1_024, 1), (256, 1), (16, 4), (1, 20)] {
-        let fleet = Fleet { duration: FLEET.duration / share, ..FLEET };
-        let messages: Vec<Vec<u8>> = fleet::messages(&fleet).iter().map(Message::encode).collect();
+        let fleet = Fleet {
+            duration: FLEET.duration / share,
+            ..FLEET
+        };
+        let messages: Vec<Vec<u8>> = fleet::messages(&fleet)
+            .iter()
+            .map(Message::encode)
+            .collect();
         let events = messages.len() as f64;
-        println!("{batch:>5}   {:>8.0}", events / drain(messages, batch).await.as_secs_f64());
+        println!(
+            "{batch:>5}   {:>8.0}",
+            events / drain(messages, batch).await.as_secs_f64()
+        );
     }
 }

@@ -16,7 +16,10 @@ use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::Inbox;
 use cordboard::port::sign::Sign;
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 use serde_json::{Value, json};
@@ -40,31 +43,79 @@ impl Foreigner {
         let address: BrokerAddress = url.parse().unwrap();
         let connection = address.connect("somebody else").await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        Foreigner { channel, _connection: connection }
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
+        Foreigner {
+            channel,
+            _connection: connection,
+        }
     }
 
     async fn publish(&self, exchange: &str, key: &str, body: &[u8]) {
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let sent = self.channel.basic_publish(exchange.into(), key.into(), options, body, BasicProperties::default()).await.unwrap();
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let sent = self
+            .channel
+            .basic_publish(
+                exchange.into(),
+                key.into(),
+                options,
+                body,
+                BasicProperties::default(),
+            )
+            .await
+            .unwrap();
         let confirmed = sent.await.unwrap();
-        assert!(confirmed.is_ack() && confirmed.take_message().is_none(), "{key} is routed");
+        assert!(
+            confirmed.is_ack() && confirmed.take_message().is_none(),
+            "{key} is routed"
+        );
     }
 
     /// What is published with these keys from now on.
     async fn listen(&self, exchange: &str, key: &str) -> Consumer {
-        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-        let queue = self.channel.queue_declare("".into(), options, FieldTable::default()).await.unwrap();
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = self
+            .channel
+            .queue_declare("".into(), options, FieldTable::default())
+            .await
+            .unwrap();
         let (name, options) = (queue.name().clone(), QueueBindOptions::default());
-        self.channel.queue_bind(name.clone(), exchange.into(), key.into(), options, FieldTable::default()).await.unwrap();
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        self.channel.basic_consume(name, "".into(), options, FieldTable::default()).await.unwrap()
+        self.channel
+            .queue_bind(
+                name.clone(),
+                exchange.into(),
+                key.into(),
+                options,
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        self.channel
+            .basic_consume(name, "".into(), options, FieldTable::default())
+            .await
+            .unwrap()
     }
 }
 
 async fn next(from: &mut Consumer) -> (String, BasicProperties, Value) {
     let delivery = from.next().await.unwrap().unwrap();
-    (delivery.routing_key.to_string(), delivery.properties, serde_json::from_slice(&delivery.data).unwrap())
+    (
+        delivery.routing_key.to_string(),
+        delivery.properties,
+        serde_json::from_slice(&delivery.data).unwrap(),
+    )
 }
 
 #[test]
@@ -78,18 +129,36 @@ fn other_programs_publish_plain_messages_and_hear_what_became_of_them() {
         let mut calls = foreigner.listen("cordboard.calls", "call.#").await;
 
         // A site that belongs to another partition than the one plain messages come to.
-        assert_ne!(Layout { generation: 1, parts: 4 }.part_of(&Site::parse("berlin").unwrap()), 0);
-        foreigner.publish("grandstream", "call.incoming", PLAIN.as_bytes()).await;
+        assert_ne!(
+            Layout {
+                generation: 1,
+                parts: 4
+            }
+            .part_of(&Site::parse("berlin").unwrap()),
+            0
+        );
+        foreigner
+            .publish("grandstream", "call.incoming", PLAIN.as_bytes())
+            .await;
         assert_eq!(next(&mut rings).await.0, "call.incoming");
         let (key, properties, told) = next(&mut calls).await;
         assert_eq!(
-            (&*key, &told["call"]["site"], &told["call"]["from"]["number"]),
+            (
+                &*key,
+                &told["call"]["site"],
+                &told["call"]["from"]["number"]
+            ),
             ("call.started", &json!("berlin"), &json!("+4930111222"))
         );
-        assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/json");
+        assert_eq!(
+            properties.content_type().as_ref().unwrap().as_str(),
+            "application/json"
+        );
         assert!(properties.message_id().is_some() && properties.delivery_mode() == &Some(2));
 
-        let id = ingress.send("/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999").unwrap();
+        let id = ingress
+            .send("/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999")
+            .unwrap();
         let (key, properties, envelope) = loop {
             let heard = next(&mut rings).await;
             if heard.2["id"] == json!(id) {
@@ -99,15 +168,26 @@ fn other_programs_publish_plain_messages_and_hear_what_became_of_them() {
         assert!(key.starts_with("call.incoming.p0"), "{key}");
         assert_eq!(properties.message_id().as_ref().unwrap().as_str(), id);
         assert_eq!(
-            (properties.kind().as_ref().unwrap().as_str(), properties.app_id().as_ref().unwrap().as_str()),
+            (
+                properties.kind().as_ref().unwrap().as_str(),
+                properties.app_id().as_ref().unwrap().as_str()
+            ),
             ("incoming", "cordboard")
         );
-        let trace = properties.headers().as_ref().unwrap().inner()["traceparent"].as_long_string().unwrap().to_string();
+        let trace = properties.headers().as_ref().unwrap().inner()["traceparent"]
+            .as_long_string()
+            .unwrap()
+            .to_string();
         assert!(trace.contains(&id.replace('-', "")), "{trace} of {id}");
         assert_eq!(envelope["v"], json!(1));
     });
     // The same plain message again is the same event.
-    block_on(async { Foreigner::connect(&cluster.broker).await.publish("grandstream", "call.incoming", PLAIN.as_bytes()).await });
+    block_on(async {
+        Foreigner::connect(&cluster.broker)
+            .await
+            .publish("grandstream", "call.incoming", PLAIN.as_bytes())
+            .await
+    });
     while worker.metric("cordboard_worker_known_total") == 0 {}
     cluster.settled(2);
     ingress.stop();
@@ -121,32 +201,63 @@ fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
     let worker = cluster.start("worker", "worker");
     let ingress = cluster.start("ingress", "ingress");
     let mut python = Command::new(python)
-        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign.py"), &cluster.broker, "call.missed"])
+        .args([
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign.py"),
+            &cluster.broker,
+            "call.missed",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let report = |event: &str, at: i64| {
-        let status = if event == "incoming" { "ringing" } else { event };
-        let report =
-            json!({ "call_id": "7", "remote": "+4930111222", "local": "203", "mac": "000b82000001", "status": status, "timestamp": at });
+        let status = if event == "incoming" {
+            "ringing"
+        } else {
+            event
+        };
+        let report = json!({ "call_id": "7", "remote": "+4930111222", "local": "203", "mac": "000b82000001", "status": status, "timestamp": at });
         format!("call.{event} {report}\n")
     };
     let mut reports = python.stdin.take().unwrap();
     // In whole seconds, as other programs do; nothing is decided about what is no longer than a moment ago.
     let now = SystemClock::default().now().0 / 1_000_000;
-    reports.write_all((report("incoming", now - 9) + &report("hangup", now)).as_bytes()).unwrap();
+    reports
+        .write_all((report("incoming", now - 9) + &report("hangup", now)).as_bytes())
+        .unwrap();
     drop(reports);
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success());
-    let heard: Vec<Value> = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    let of = |exchange: &str| -> Vec<&Value> { heard.iter().filter(|message| message["exchange"] == exchange).collect() };
-    assert_eq!(of("grandstream").iter().map(|ring| &ring["body"]["remote"]).collect::<Vec<_>>(), ["+4930111222"]);
-    let keys: Vec<&str> = of("cordboard.calls").iter().filter_map(|told| told["key"].as_str()).collect();
+    let heard: Vec<Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let of = |exchange: &str| -> Vec<&Value> {
+        heard
+            .iter()
+            .filter(|message| message["exchange"] == exchange)
+            .collect()
+    };
+    assert_eq!(
+        of("grandstream")
+            .iter()
+            .map(|ring| &ring["body"]["remote"])
+            .collect::<Vec<_>>(),
+        ["+4930111222"]
+    );
+    let keys: Vec<&str> = of("cordboard.calls")
+        .iter()
+        .filter_map(|told| told["key"].as_str())
+        .collect();
     assert_eq!(keys, ["call.started", "call.ended", "call.missed"]);
     let missed = &heard.last().unwrap()["body"]["call"];
     assert_eq!(
-        (&missed["outcome"], &missed["ring_seconds"], &missed["missed_extensions"]),
+        (
+            &missed["outcome"],
+            &missed["ring_seconds"],
+            &missed["missed_extensions"]
+        ),
         (&json!("missed"), &json!(9.0), &json!(["203"]))
     );
     cluster.settled(2);
@@ -156,17 +267,37 @@ fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
 
 #[test]
 fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
-    const LAYOUT: Layout = Layout { generation: 1, parts: 4 };
+    const LAYOUT: Layout = Layout {
+        generation: 1,
+        parts: 4,
+    };
     const ALL: u64 = 30_000;
     let cluster = Cluster::new();
     let news = |numbers: std::ops::RangeInclusive<u64>| -> Vec<News> {
-        numbers.map(|number| News { number, kind: NoticeKind::Started, call: EventId(7), data: "{}".into() }).collect()
+        numbers
+            .map(|number| News {
+                number,
+                kind: NoticeKind::Started,
+                call: EventId(7),
+                data: "{}".into(),
+            })
+            .collect()
     };
     block_on(async {
         let address: BrokerAddress = cluster.broker.parse().unwrap();
-        declare(&address.connect("test").await.unwrap(), LAYOUT).await.unwrap();
-        let mut calls = Foreigner::connect(&cluster.broker).await.listen("cordboard.calls", "call.#").await;
-        let (mouth, speaking) = Mouth::open(address, LAYOUT, Sign::waiting("news"), CancellationToken::new());
+        declare(&address.connect("test").await.unwrap(), LAYOUT)
+            .await
+            .unwrap();
+        let mut calls = Foreigner::connect(&cluster.broker)
+            .await
+            .listen("cordboard.calls", "call.#")
+            .await;
+        let (mouth, speaking) = Mouth::open(
+            address,
+            LAYOUT,
+            Sign::waiting("news"),
+            CancellationToken::new(),
+        );
         // The last owner wrote nine, and knew of four that they were told.
         let relay = mouth.of(LAYOUT, 2, 9, 4);
         drop(mouth);
@@ -182,7 +313,9 @@ fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
                 written = more;
             }
             heard += 1;
-            let number = next(&mut calls).await.1.headers().as_ref().unwrap().inner()["x-cordboard-number"].as_long_long_int();
+            let number =
+                next(&mut calls).await.1.headers().as_ref().unwrap().inner()["x-cordboard-number"]
+                    .as_long_long_int();
             assert_eq!(number, Some(heard.cast_signed()));
         }
         drop(relay);
@@ -195,14 +328,32 @@ fn what_exists_otherwise_is_told_and_left_alone() {
     let cluster = Cluster::bare(servers::shared());
     block_on(async {
         let foreigner = Foreigner::connect(&cluster.broker).await;
-        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        foreigner.channel.queue_declare("grandstream-queue.p02".into(), options, FieldTable::default()).await.unwrap();
-        foreigner.publish("", "grandstream-queue.p02", b"somebody's").await;
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        foreigner
+            .channel
+            .queue_declare(
+                "grandstream-queue.p02".into(),
+                options,
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        foreigner
+            .publish("", "grandstream-queue.p02", b"somebody's")
+            .await;
     });
     let output = cluster.run(&["broker", "apply"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69));
-    assert!(told.contains("grandstream-queue.p02") && told.contains("nothing was changed") && told.lines().count() == 1, "{told}");
+    assert!(
+        told.contains("grandstream-queue.p02")
+            && told.contains("nothing was changed")
+            && told.lines().count() == 1,
+        "{told}"
+    );
     assert!(cluster.told(&["broker", "status"]).contains("1 messages"));
 }
 
@@ -210,17 +361,39 @@ fn what_exists_otherwise_is_told_and_left_alone() {
 fn policies_are_set_through_the_management_api_or_printed_as_commands() {
     let mut cluster = Cluster::new();
     let printed = cluster.told(&["broker", "apply"]);
-    assert!(printed.contains("rabbitmqctl set_policy") && printed.contains("\"delivery-limit\":100"), "{printed}");
+    assert!(
+        printed.contains("rabbitmqctl set_policy") && printed.contains("\"delivery-limit\":100"),
+        "{printed}"
+    );
     cluster.set("BROKER__MANAGEMENT_URL", &cluster.urls.management.clone());
-    assert!(cluster.told(&["broker", "apply"]).contains("cordboard-events"));
+    assert!(
+        cluster
+            .told(&["broker", "apply"])
+            .contains("cordboard-events")
+    );
     let vhost = cluster.broker.rsplit_once('/').unwrap().1.to_owned();
-    let set = block_on(rabbit::manage(&cluster.urls, "GET", &format!("policies/{vhost}"), &json!({})));
-    let limits: Vec<&Value> = set.as_array().unwrap().iter().filter_map(|policy| policy["definition"].get("delivery-limit")).collect();
+    let set = block_on(rabbit::manage(
+        &cluster.urls,
+        "GET",
+        &format!("policies/{vhost}"),
+        &json!({}),
+    ));
+    let limits: Vec<&Value> = set
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|policy| policy["definition"].get("delivery-limit"))
+        .collect();
     assert_eq!(limits, [&json!(100)]);
     cluster.set("BROKER__MANAGEMENT_URL", "http://guest:wrong@127.0.0.1:1");
     let output = cluster.run(&["broker", "apply"]);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(69) && told.contains("management API") && !told.contains("wrong"), "{told}");
+    assert!(
+        output.status.code() == Some(69)
+            && told.contains("management API")
+            && !told.contains("wrong"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -229,10 +402,20 @@ fn what_cannot_be_read_is_set_aside_once_and_can_be_looked_at_sent_again_and_dro
     let worker = cluster.start("worker", "worker");
     block_on(async {
         let foreigner = Foreigner::connect(&cluster.broker).await;
-        for body in [&b"\xff\xfe"[..], b"{\"v\":2,\"id\":\"x\"}", b"", b"[]", b"\xff\xfe"] {
-            foreigner.publish("grandstream", "call.incoming.p01", body).await;
+        for body in [
+            &b"\xff\xfe"[..],
+            b"{\"v\":2,\"id\":\"x\"}",
+            b"",
+            b"[]",
+            b"\xff\xfe",
+        ] {
+            foreigner
+                .publish("grandstream", "call.incoming.p01", body)
+                .await;
         }
-        foreigner.publish("grandstream", "call.incoming", PLAIN.as_bytes()).await;
+        foreigner
+            .publish("grandstream", "call.incoming", PLAIN.as_bytes())
+            .await;
     });
     cluster.until("SELECT count(*) FROM dead_events", 4);
     cluster.settled(1);
@@ -242,26 +425,69 @@ fn what_cannot_be_read_is_set_aside_once_and_can_be_looked_at_sent_again_and_dro
     let shown = cluster.told(&["dead-letters", "show", "--reason", "unknown version"]);
     assert!(shown.contains("{\"v\":2,\"id\":\"x\"}"), "{shown}");
 
-    assert_eq!(cluster.run(&["dead-letters", "drop"]).status.code(), Some(64), "nothing is dropped without a word which");
-    assert!(cluster.told(&["dead-letters", "retry", "--all"]).lines().all(|line| line.contains("still cannot be read")));
-    assert!(cluster.told(&["dead-letters", "drop", "--reason", "unknown version", "--dry-run"]).contains("would be dropped"));
+    assert_eq!(
+        cluster.run(&["dead-letters", "drop"]).status.code(),
+        Some(64),
+        "nothing is dropped without a word which"
+    );
+    assert!(
+        cluster
+            .told(&["dead-letters", "retry", "--all"])
+            .lines()
+            .all(|line| line.contains("still cannot be read"))
+    );
+    assert!(
+        cluster
+            .told(&[
+                "dead-letters",
+                "drop",
+                "--reason",
+                "unknown version",
+                "--dry-run"
+            ])
+            .contains("would be dropped")
+    );
     assert_eq!(cluster.count("SELECT count(*) FROM dead_events"), 4);
-    assert_eq!(cluster.told(&["dead-letters", "drop", "--reason", "unknown version"]).lines().count(), 1);
+    assert_eq!(
+        cluster
+            .told(&["dead-letters", "drop", "--reason", "unknown version"])
+            .lines()
+            .count(),
+        1
+    );
     assert_eq!(cluster.count("SELECT count(*) FROM dead_events"), 3);
 
     // What the broker gave up lies in its own queue, and is sent again under the id it has.
     block_on(async {
         let foreigner = Foreigner::connect(&cluster.broker).await;
-        foreigner.publish("grandstream.dlx", "call.hangup", PLAIN.as_bytes()).await;
-        foreigner.publish("grandstream.dlx", "call.incoming", PLAIN.as_bytes()).await;
+        foreigner
+            .publish("grandstream.dlx", "call.hangup", PLAIN.as_bytes())
+            .await;
+        foreigner
+            .publish("grandstream.dlx", "call.incoming", PLAIN.as_bytes())
+            .await;
     });
-    assert!(cluster.told(&["dead-letters", "list", "--in", "broker"]).lines().count() == 2);
-    assert!(cluster.told(&["dead-letters", "retry", "--in", "broker"]).lines().all(|line| line.ends_with("sent again")));
+    assert!(
+        cluster
+            .told(&["dead-letters", "list", "--in", "broker"])
+            .lines()
+            .count()
+            == 2
+    );
+    assert!(
+        cluster
+            .told(&["dead-letters", "retry", "--in", "broker"])
+            .lines()
+            .all(|line| line.ends_with("sent again"))
+    );
     // The hangup is new; the ring was known.
     cluster.until("SELECT count(*) FROM call_events", 2);
     while worker.metric("cordboard_worker_known_total") == 0 {}
     cluster.settled(2);
-    assert_eq!(cluster.told(&["dead-letters", "list", "--in", "broker"]), "");
+    assert_eq!(
+        cluster.told(&["dead-letters", "list", "--in", "broker"]),
+        ""
+    );
     worker.stop();
 }
 
@@ -270,35 +496,68 @@ fn messages_that_came_back_too_often_are_suspects_and_keep_their_order() {
     block_on(async {
         let url = rabbit::vhost().await;
         let address: BrokerAddress = url.parse().unwrap();
-        let layout = Layout { generation: 1, parts: 1 };
+        let layout = Layout {
+            generation: 1,
+            parts: 1,
+        };
         let connection = address.connect("test").await.unwrap();
         declare(&connection, layout).await.unwrap();
         let foreigner = Foreigner::connect(&url).await;
         for number in 0..5 {
-            foreigner.publish("grandstream", "call.incoming.p00", format!("{{\"v\":9,\"n\":{number}}}").as_bytes()).await;
+            foreigner
+                .publish(
+                    "grandstream",
+                    "call.incoming.p00",
+                    format!("{{\"v\":9,\"n\":{number}}}").as_bytes(),
+                )
+                .await;
         }
         let clock = Arc::new(SystemClock::default());
         let mut sizes = Vec::new();
         for _ in 0..4 {
-            let mut held = Held::subscribe(&connection, layout, 0, clock.clone(), CancellationToken::new()).await.unwrap();
+            let mut held = Held::subscribe(
+                &connection,
+                layout,
+                0,
+                clock.clone(),
+                CancellationToken::new(),
+            )
+            .await
+            .unwrap();
             held.first().await.unwrap();
             let mut inbox = held.into_inbox();
             let mut handed = Vec::new();
             while handed.len() < 5 {
-                handed.extend(inbox.next(10).await.unwrap().into_iter().map(|handed| (handed.message, handed.suspect)));
+                handed.extend(
+                    inbox
+                        .next(10)
+                        .await
+                        .unwrap()
+                        .into_iter()
+                        .map(|handed| (handed.message, handed.suspect)),
+                );
             }
-            let in_order = handed.iter().enumerate().all(|(n, (message, _))| message.ends_with(format!("{n}}}").as_bytes()));
+            let in_order = handed
+                .iter()
+                .enumerate()
+                .all(|(n, (message, _))| message.ends_with(format!("{n}}}").as_bytes()));
             sizes.push((in_order, handed[0].1));
             inbox.close().await.unwrap();
         }
-        assert_eq!(sizes, [(true, false), (true, false), (true, true), (true, true)]);
+        assert_eq!(
+            sizes,
+            [(true, false), (true, false), (true, true), (true, true)]
+        );
     });
 }
 
 #[test]
 fn the_number_of_partitions_changes_in_generations_and_no_call_notices() {
     let mut cluster = Cluster::new();
-    let (ingress, worker) = (cluster.start("ingress", "ingress"), cluster.start("old", "worker"));
+    let (ingress, worker) = (
+        cluster.start("ingress", "ingress"),
+        cluster.start("old", "worker"),
+    );
     let report = |ingress: &Service, calls: std::ops::Range<u32>, event: &str| {
         for call in calls {
             ingress.send(&format!("/gs/cti/{event}?mac=000b8200{call:04}&local=2{call:02}&remote=+49301{call:04}&c={call}")).unwrap();
@@ -314,24 +573,48 @@ fn the_number_of_partitions_changes_in_generations_and_no_call_notices() {
     report(&ingress, 0..10, "answered");
     report(&ingress, 20..30, "incoming");
     let refused = cluster.run(&["broker", "adopt"]);
-    assert_eq!(refused.status.code(), Some(78), "the old worker still reads");
+    assert_eq!(
+        refused.status.code(),
+        Some(78),
+        "the old worker still reads"
+    );
     worker.stop();
     // A worker with the new settings waits until they are in force.
     let early = cluster.start("new", "worker");
-    while !told(&early).contains("another number needs a new generation") && !told(&early).contains("generation 1") {}
+    while !told(&early).contains("another number needs a new generation")
+        && !told(&early).contains("generation 1")
+    {}
     // What the old worker had not read is not left behind.
     while cluster.run(&["broker", "adopt"]).status.code() != Some(0) {}
     cluster.until("SELECT count(*) FROM call_events", 40);
     report(&ingress, 0..30, "hangup");
     cluster.settled(70);
     cluster.until("SELECT count(*) FROM call_logs WHERE outcome IS NULL", 0);
-    assert_eq!(cluster.count("SELECT count(*) FROM call_logs WHERE outcome = 'answered'"), 10);
-    assert_eq!(cluster.count("SELECT count(*) FROM call_logs WHERE outcome = 'missed'"), 20);
-    assert_eq!(cluster.count("SELECT count(*) FROM missed_call_logs WHERE retracted"), 0);
+    assert_eq!(
+        cluster.count("SELECT count(*) FROM call_logs WHERE outcome = 'answered'"),
+        10
+    );
+    assert_eq!(
+        cluster.count("SELECT count(*) FROM call_logs WHERE outcome = 'missed'"),
+        20
+    );
+    assert_eq!(
+        cluster.count("SELECT count(*) FROM missed_call_logs WHERE retracted"),
+        0
+    );
     assert_eq!(cluster.told(&["rebuild", "--diff"]), "");
     // Something that still came to an old queue is sent on.
-    block_on(async { Foreigner::connect(&cluster.broker).await.publish("grandstream", "call.incoming.p01", PLAIN.as_bytes()).await });
-    assert!(cluster.told(&["broker", "adopt"]).contains("generation 2 with 6 partitions"));
+    block_on(async {
+        Foreigner::connect(&cluster.broker)
+            .await
+            .publish("grandstream", "call.incoming.p01", PLAIN.as_bytes())
+            .await
+    });
+    assert!(
+        cluster
+            .told(&["broker", "adopt"])
+            .contains("generation 2 with 6 partitions")
+    );
     for service in [ingress, early] {
         service.stop();
     }
@@ -347,14 +630,57 @@ fn calls_of_other_programs_are_registered_found_and_ended_over_rest() {
     let service = cluster.start("all", "ingress,worker,gateway");
     let registered = json!({ "call_id": "x1", "session_id": "s1", "provider": "carrier", "from": "+4930111", "metadata": { "k": 1 } });
     let (status, state) = service.call("POST", "/api/v1/call-states", &registered);
-    assert_eq!((status, &state["status"], &state["metadata"]["k"]), (201, &json!("initiated"), &json!(1)));
-    assert_eq!(service.call("PATCH", "/api/v1/call-states/x1", &json!({ "status": "answered" })).1["status"], "answered");
-    assert_eq!(service.ask("/api/v1/call-states/x1/session")["session_id"], "s1");
-    assert_eq!(service.ask("/api/v1/call-states?session=s1")["status"], "answered");
-    assert_eq!(service.ask("/api/v1/call-states")["calls"].as_array().unwrap().len(), 1);
-    assert_eq!(service.call("POST", "/api/v1/call-states/x1/end", &json!({})).1["status"], "completed");
-    assert_eq!(service.call("PATCH", "/api/v1/call-states/x1", &json!({ "status": "answered" })).0, 409);
-    assert_eq!(service.call("GET", "/api/v1/call-states/nobody", &json!({})).0, 404);
+    assert_eq!(
+        (status, &state["status"], &state["metadata"]["k"]),
+        (201, &json!("initiated"), &json!(1))
+    );
+    assert_eq!(
+        service
+            .call(
+                "PATCH",
+                "/api/v1/call-states/x1",
+                &json!({ "status": "answered" })
+            )
+            .1["status"],
+        "answered"
+    );
+    assert_eq!(
+        service.ask("/api/v1/call-states/x1/session")["session_id"],
+        "s1"
+    );
+    assert_eq!(
+        service.ask("/api/v1/call-states?session=s1")["status"],
+        "answered"
+    );
+    assert_eq!(
+        service.ask("/api/v1/call-states")["calls"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        service
+            .call("POST", "/api/v1/call-states/x1/end", &json!({}))
+            .1["status"],
+        "completed"
+    );
+    assert_eq!(
+        service
+            .call(
+                "PATCH",
+                "/api/v1/call-states/x1",
+                &json!({ "status": "answered" })
+            )
+            .0,
+        409
+    );
+    assert_eq!(
+        service
+            .call("GET", "/api/v1/call-states/nobody", &json!({}))
+            .0,
+        404
+    );
     for wrong in [
         json!({}),
         json!({ "call_id": "" }),
@@ -362,18 +688,61 @@ fn calls_of_other_programs_are_registered_found_and_ended_over_rest() {
         json!({ "call_id": "y", "status": "odd" }),
     ] {
         let (status, answer) = service.call("POST", "/api/v1/call-states", &wrong);
-        assert_eq!((status, &answer["code"]), (400, &json!("bad_body")), "{wrong}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (400, &json!("bad_body")),
+            "{wrong}"
+        );
     }
     // A call of phones is found by the session of another program, and its state is what the phones say.
-    let id = service.send("/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999").unwrap();
-    cluster.until("SELECT count(*) FROM call_states WHERE provider = 'grandstream'", 1);
-    assert_eq!(service.call("POST", "/api/v1/call-states", &json!({ "call_id": id, "session_id": "s2" })).1["provider"], "grandstream");
-    assert_eq!(service.call("PATCH", &format!("/api/v1/call-states/{id}"), &json!({ "status": "completed" })).1["code"], "not_yours");
-    service.send("/gs/cti/answered?mac=000b82000002&local=204&remote=+4930999").unwrap();
-    cluster.until("SELECT count(*) FROM call_states WHERE status = 'answered' AND session_id = 's2'", 1);
-    assert_eq!(service.ask("/api/v1/call-states?session=s2")["call_id"], json!(id));
-    assert_eq!(service.ask("/api/v1/devices")["devices"][0]["mac"], "000b82000002");
+    let id = service
+        .send("/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999")
+        .unwrap();
+    cluster.until(
+        "SELECT count(*) FROM call_states WHERE provider = 'grandstream'",
+        1,
+    );
+    assert_eq!(
+        service
+            .call(
+                "POST",
+                "/api/v1/call-states",
+                &json!({ "call_id": id, "session_id": "s2" })
+            )
+            .1["provider"],
+        "grandstream"
+    );
+    assert_eq!(
+        service
+            .call(
+                "PATCH",
+                &format!("/api/v1/call-states/{id}"),
+                &json!({ "status": "completed" })
+            )
+            .1["code"],
+        "not_yours"
+    );
+    service
+        .send("/gs/cti/answered?mac=000b82000002&local=204&remote=+4930999")
+        .unwrap();
+    cluster.until(
+        "SELECT count(*) FROM call_states WHERE status = 'answered' AND session_id = 's2'",
+        1,
+    );
+    assert_eq!(
+        service.ask("/api/v1/call-states?session=s2")["call_id"],
+        json!(id)
+    );
+    assert_eq!(
+        service.ask("/api/v1/devices")["devices"][0]["mac"],
+        "000b82000002"
+    );
     assert_eq!(service.ask("/api/v1/extensions/204")["extension"], "204");
-    assert_eq!(service.call("POST", "/api/v1/call-states/recover", &json!({})).1["closed"], 0);
+    assert_eq!(
+        service
+            .call("POST", "/api/v1/call-states/recover", &json!({}))
+            .1["closed"],
+        0
+    );
     service.stop();
 }

@@ -57,9 +57,26 @@ fn a_cluster_that_loses_nodes_or_its_majority_or_is_parted_costs_nothing() {
     }
     // Every worker has one seat at every queue: none is left from before that nobody sits on.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
-    let seats = || block_on(rabbit::manage(&scene.servers.urls, "GET", &format!("consumers/{vhost}"), &json!({})));
+    let seats = || {
+        block_on(rabbit::manage(
+            &scene.servers.urls,
+            "GET",
+            &format!("consumers/{vhost}"),
+            &json!({}),
+        ))
+    };
     let at_queues = |seats: &Value| {
-        seats.as_array().unwrap().iter().filter(|seat| seat["queue"]["name"].as_str().unwrap().starts_with("grandstream-queue.p")).count()
+        seats
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|seat| {
+                seat["queue"]["name"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("grandstream-queue.p")
+            })
+            .count()
     };
     while at_queues(&seats()) != workers.len() * 4 {}
     scene.end(workers);
@@ -78,8 +95,13 @@ fn kill_everything(scene: &mut Scene, workers: &mut Vec<Service>) {
     for index in 0..scene.ingresses.len() {
         scene.load.as_ref().unwrap().moved(index, None);
     }
-    let names: Vec<_> = (0..workers.len()).map(|index| format!("after-{index}")).collect();
-    workers.drain(..).chain(scene.ingresses.drain(..)).for_each(Service::kill);
+    let names: Vec<_> = (0..workers.len())
+        .map(|index| format!("after-{index}"))
+        .collect();
+    workers
+        .drain(..)
+        .chain(scene.ingresses.drain(..))
+        .for_each(Service::kill);
     for server in ["redis", "postgres", "rabbitmq"] {
         scene.servers.order(&format!("kill {server}"));
     }
@@ -131,8 +153,13 @@ fn two_hundred_kills_of_anything_at_any_moment_change_no_record() {
 /// On the server, not in our database.
 fn on_server(scene: &Scene, sql: String) {
     block_on(async {
-        let mut connection = PgConnection::connect(&scene.servers.urls.database).await.unwrap();
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap()
+        let mut connection = PgConnection::connect(&scene.servers.urls.database)
+            .await
+            .unwrap();
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .unwrap()
     });
 }
 
@@ -147,7 +174,13 @@ fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
     scene.more();
     scene.all_stored();
     worker.stop();
-    let name = scene.cluster.database.rsplit_once('/').unwrap().1.to_owned();
+    let name = scene
+        .cluster
+        .database
+        .rsplit_once('/')
+        .unwrap()
+        .1
+        .to_owned();
     on_server(&scene, format!("CREATE DATABASE backup TEMPLATE {name}"));
     let worker = scene.worker("b");
     scene.more();
@@ -165,10 +198,16 @@ fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
     worker.stop();
     // Events wait in queues that somebody deletes.
     scene.more();
-    while scene.ingresses.iter().any(|ingress| ingress.metric("cordboard_journal_depth_records") > 0) {}
+    while scene
+        .ingresses
+        .iter()
+        .any(|ingress| ingress.metric("cordboard_journal_depth_records") > 0)
+    {}
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
     for part in 0..4 {
-        scene.servers.order(&format!("ctl delete_queue -p {vhost} grandstream-queue.p0{part}"));
+        scene.servers.order(&format!(
+            "ctl delete_queue -p {vhost} grandstream-queue.p0{part}"
+        ));
     }
     let worker = scene.worker("d");
     scene.resend();
@@ -178,15 +217,26 @@ fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
 
 /// What the next version adds to the tables, one by one, each as soon as it gets its lock; and that it was there.
 async fn grow(connection: &mut PgConnection) {
-    sqlx::query("SET lock_timeout = '100ms'").execute(&mut *connection).await.unwrap();
+    sqlx::query("SET lock_timeout = '100ms'")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let tables =
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
         AND relname NOT IN ('_sqlx_migrations', 'commit_audit')";
-    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *connection).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(tables)
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
     assert!(tables.len() > 10, "{tables:?}");
     for table in tables {
-        let added = format!("ALTER TABLE {table} ADD COLUMN of_the_next_version text DEFAULT 'something'");
-        while sqlx::query(AssertSqlSafe(added.clone())).execute(&mut *connection).await.is_err() {}
+        let added =
+            format!("ALTER TABLE {table} ADD COLUMN of_the_next_version text DEFAULT 'something'");
+        while sqlx::query(AssertSqlSafe(added.clone()))
+            .execute(&mut *connection)
+            .await
+            .is_err()
+        {}
     }
     let known = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (20990101000000, 'next', true, '', 0)";
     sqlx::query(known).execute(&mut *connection).await.unwrap();
@@ -200,14 +250,24 @@ fn this_version_goes_on_and_starts_on_the_tables_of_the_next() {
     scene.report();
     scene.more();
     scene.load.as_ref().unwrap().allow(10_000);
-    block_on(async { grow(&mut PgConnection::connect(&scene.cluster.database).await.unwrap()).await });
+    block_on(async {
+        grow(
+            &mut PgConnection::connect(&scene.cluster.database)
+                .await
+                .unwrap(),
+        )
+        .await
+    });
     scene.more();
     scene.all_stored();
     // What is rolled back finds the tables as the next version left them.
     before.stop();
     let after = vec![scene.worker("b"), scene.cluster.start("gateway", "gateway")];
     scene.more();
-    assert_eq!(Service::get(after[1].people, "/api/v1/calls?limit=200").0, 200);
+    assert_eq!(
+        Service::get(after[1].people, "/api/v1/calls?limit=200").0,
+        200
+    );
     scene.cluster.told(&["migrate"]);
     scene.end(after);
 }

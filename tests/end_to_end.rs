@@ -25,10 +25,14 @@ async fn wait_for_the_end(operations: SocketAddr) {
     loop {
         let (_, metrics) = ask(&mut socket, "/metrics").await;
         let value = |name: &str| -> f64 {
-            let line = metrics.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ').unwrap();
+            let line = metrics
+                .lines()
+                .find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ')
+                .unwrap();
             line.rsplit(' ').next().unwrap().parse().unwrap()
         };
-        if value("cordboard_watermark_lag_seconds") < 3_600.0 && value("cordboard_calls_live") < 0.5 {
+        if value("cordboard_watermark_lag_seconds") < 3_600.0 && value("cordboard_calls_live") < 0.5
+        {
             return;
         }
     }
@@ -43,7 +47,10 @@ fn every_flow_gives_its_records_through_the_whole_service() {
         let data = tempfile::tempdir().unwrap();
         let settings = settings(&write_settings(&flows, data.path(), ""));
         let shown: Vec<Vec<Value>> = block_on(async {
-            let (clock, stop) = (Arc::new(HandClock::at(&data.path().join("clock"))), Stop::default());
+            let (clock, stop) = (
+                Arc::new(HandClock::at(&data.path().join("clock"))),
+                Stop::default(),
+            );
             let reread = Arc::new(|| panic!("nobody asked for it"));
             let surroundings = Surroundings {
                 roles: Roles::ALL,
@@ -52,22 +59,39 @@ fn every_flow_gives_its_records_through_the_whole_service() {
                 reread,
                 stop: stop.clone(),
             };
-            let service = Service::start(&settings, surroundings).await.unwrap().unwrap();
+            let service = Service::start(&settings, surroundings)
+                .await
+                .unwrap()
+                .unwrap();
             let addresses = service.addresses;
             let running = tokio::spawn(service.run());
             play(&flows, &[addresses.ingress.unwrap()], &clock, form).await;
             wait_for_the_end(addresses.operations).await;
-            let shown = join_all((0..flows.len()).map(|index| calls_of(addresses.gateway.unwrap(), index))).await;
+            let shown =
+                join_all((0..flows.len()).map(|index| calls_of(addresses.gateway.unwrap(), index)))
+                    .await;
             stop.ask();
             running.await.unwrap().unwrap();
-            assert_eq!(app::differences(&settings, &Scope::default()).await.unwrap(), []);
+            assert_eq!(
+                app::differences(&settings, &Scope::default())
+                    .await
+                    .unwrap(),
+                []
+            );
             shown
         });
         for (flow, calls) in flows.iter().zip(&shown) {
             wrong.extend(
-                differences_as_shown(flow, calls, Leniency::default()).into_iter().map(|it| format!("{} (form {form}): {it}", flow.name)),
+                differences_as_shown(flow, calls, Leniency::default())
+                    .into_iter()
+                    .map(|it| format!("{} (form {form}): {it}", flow.name)),
             );
         }
     }
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

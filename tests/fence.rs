@@ -31,14 +31,26 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
         let ledger = ledger(&url, WHOLE);
         ledger.take_over(MEMORY).await.unwrap();
         let (mut timeline, facts) = (timeline(), two_calls());
-        ledger.commit(&changes(&mut timeline, facts[..1].to_vec(), At(EPOCH))).await.unwrap();
-        let given_up = Changes { facts_are_new: true, ..changes(&mut timeline, facts[1..4].to_vec(), At(EPOCH + 20_000_000)) };
+        ledger
+            .commit(&changes(&mut timeline, facts[..1].to_vec(), At(EPOCH)))
+            .await
+            .unwrap();
+        let given_up = Changes {
+            facts_are_new: true,
+            ..changes(&mut timeline, facts[1..4].to_vec(), At(EPOCH + 20_000_000))
+        };
         // What a worker that forgot its calls meanwhile makes of the same facts and one more, before it hears what became of the first.
-        let anew = Changes { facts_are_new: true, ..changes(&mut support::batches::timeline(), facts.clone(), At::END) };
+        let anew = Changes {
+            facts_are_new: true,
+            ..changes(&mut support::batches::timeline(), facts.clone(), At::END)
+        };
 
         let mut somebody = PgConnection::connect(&url).await.unwrap();
         let mut lock = somebody.begin().await.unwrap();
-        sqlx::query("SELECT FROM partition_owner FOR UPDATE").execute(&mut *lock).await.unwrap();
+        sqlx::query("SELECT FROM partition_owner FOR UPDATE")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
         tokio::select! {
             _ = ledger.commit(&given_up) => panic!("the fence is locked"),
             () = wait(&url, 1) => {}
@@ -48,17 +60,26 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
             lock.rollback().await.unwrap();
         };
         let (second, ()) = tokio::join!(ledger.commit(&anew), release);
-        assert!(matches!(second, Err(LedgerError::Unavailable(_))), "{second:?}");
+        assert!(
+            matches!(second, Err(LedgerError::Unavailable(_))),
+            "{second:?}"
+        );
 
         ledger.commit(&anew).await.unwrap();
         let answered = ledger.call(&EventId(1).to_string()).await.unwrap().unwrap();
         assert!(answered.contains("\"status\":\"completed\""), "{answered}");
         assert_eq!(value::<i64>(&url, WRONG_COPIES).await, 0);
-        assert_eq!(value::<i64>(&url, "SELECT sum(calls)::bigint FROM call_stats").await, 2);
+        assert_eq!(
+            value::<i64>(&url, "SELECT sum(calls)::bigint FROM call_stats").await,
+            2
+        );
         // Nobody else is taken for its own past.
         let next = support::postgres::ledger(&url, WHOLE);
         next.take_over(MEMORY).await.unwrap();
-        assert!(matches!(ledger.commit(&anew).await, Err(LedgerError::Fenced)));
+        assert!(matches!(
+            ledger.commit(&anew).await,
+            Err(LedgerError::Fenced)
+        ));
         next.commit(&anew).await.unwrap();
     });
 }

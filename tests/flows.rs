@@ -30,14 +30,27 @@ fn for_every_form(overlay: &str, mut check: impl FnMut(&Flow, &[Event], &Policie
     let mut report = String::new();
     let mut failures = 0;
     let mut forms = 0;
-    for flow in flow::all().iter().filter(|flow| !flow.except.iter().any(|name| name == overlay)) {
+    for flow in flow::all()
+        .iter()
+        .filter(|flow| !flow.except.iter().any(|name| name == overlay))
+    {
         let policies = Policies::parse(&flow.policy).unwrap();
         let mut seen: Vec<Vec<Event>> = Vec::new();
         for seed in 0..4 + MIXES {
             for optional in [true, false] {
                 let mut dice = Dice::new(seed + 1);
-                let events: Vec<Event> = flow.events().into_iter().filter(|event| optional || !event.optional).collect();
-                let events = flow::expand(&events, |forms| if seed < 4 { seed as usize % forms } else { dice.roll(forms as u64) as usize });
+                let events: Vec<Event> = flow
+                    .events()
+                    .into_iter()
+                    .filter(|event| optional || !event.optional)
+                    .collect();
+                let events = flow::expand(&events, |forms| {
+                    if seed < 4 {
+                        seed as usize % forms
+                    } else {
+                        dice.roll(forms as u64) as usize
+                    }
+                });
                 if seen.contains(&events) {
                     continue;
                 }
@@ -45,7 +58,11 @@ fn for_every_form(overlay: &str, mut check: impl FnMut(&Flow, &[Event], &Policie
                 for wrong in check(flow, &events, &policies) {
                     failures += 1;
                     if failures <= 40 {
-                        let _ = writeln!(report, "{} (form {seed}, optional events {optional}): {wrong}", flow.name);
+                        let _ = writeln!(
+                            report,
+                            "{} (form {seed}, optional events {optional}): {wrong}",
+                            flow.name
+                        );
                     }
                 }
                 seen.push(events);
@@ -53,7 +70,10 @@ fn for_every_form(overlay: &str, mut check: impl FnMut(&Flow, &[Event], &Policie
         }
     }
     assert!(forms > 100, "only {forms} forms were tried");
-    assert!(failures == 0, "{failures} failures of {forms} forms under {overlay}:\n{report}");
+    assert!(
+        failures == 0,
+        "{failures} failures of {forms} forms under {overlay}:\n{report}"
+    );
 }
 
 fn records(facts: &[Fact], policies: &Policies) -> Vec<CallRecord> {
@@ -68,7 +88,12 @@ fn judge(flow: &Flow, facts: &[Fact], policies: &Policies, leniency: Leniency) -
 #[test]
 fn every_form_gives_the_record() {
     for_every_form("plain", |flow, events, policies| {
-        judge(flow, &overlay::facts(flow, events, Spelling::default(), policies), policies, Leniency::default())
+        judge(
+            flow,
+            &overlay::facts(flow, events, Spelling::default(), policies),
+            policies,
+            Leniency::default(),
+        )
     });
 }
 
@@ -76,7 +101,20 @@ fn every_form_gives_the_record() {
 fn a_phone_without_call_ids_gives_the_same_record() {
     for call_id in [CallId::Absent, CallId::Placeholder] {
         for_every_form("no_call_id", |flow, events, policies| {
-            judge(flow, &overlay::facts(flow, events, Spelling { call_id, ..Spelling::default() }, policies), policies, Leniency::default())
+            judge(
+                flow,
+                &overlay::facts(
+                    flow,
+                    events,
+                    Spelling {
+                        call_id,
+                        ..Spelling::default()
+                    },
+                    policies,
+                ),
+                policies,
+                Leniency::default(),
+            )
         });
     }
 }
@@ -84,7 +122,20 @@ fn a_phone_without_call_ids_gives_the_same_record() {
 #[test]
 fn any_spelling_of_a_mac_gives_the_same_record() {
     for_every_form("mac_form", |flow, events, policies| {
-        judge(flow, &overlay::facts(flow, events, Spelling { mac: 1, ..Spelling::default() }, policies), policies, Leniency::default())
+        judge(
+            flow,
+            &overlay::facts(
+                flow,
+                events,
+                Spelling {
+                    mac: 1,
+                    ..Spelling::default()
+                },
+                policies,
+            ),
+            policies,
+            Leniency::default(),
+        )
     });
 }
 
@@ -96,9 +147,20 @@ fn any_spelling_of_a_number_gives_the_same_record() {
             for_every_form("number_form", |flow, events, _| {
                 judge(
                     flow,
-                    &overlay::facts(flow, events, Spelling { number, ..Spelling::default() }, &policies),
+                    &overlay::facts(
+                        flow,
+                        events,
+                        Spelling {
+                            number,
+                            ..Spelling::default()
+                        },
+                        &policies,
+                    ),
                     &policies,
-                    Leniency { spelling: true, ..Leniency::default() },
+                    Leniency {
+                        spelling: true,
+                        ..Leniency::default()
+                    },
                 )
             });
         }
@@ -110,7 +172,12 @@ fn every_request_twice_gives_the_same_record() {
     for seed in 0..8 {
         for_every_form("dup", |flow, events, policies| {
             let events = overlay::duplicated(events, &mut Dice::new(seed * 31 + 7));
-            judge(flow, &overlay::facts(flow, &events, Spelling::default(), policies), policies, Leniency::default())
+            judge(
+                flow,
+                &overlay::facts(flow, &events, Spelling::default(), policies),
+                policies,
+                Leniency::default(),
+            )
         });
     }
 }
@@ -129,11 +196,30 @@ fn two_requests_that_overtake_each_other_give_the_same_record() {
     for_every_form("reorder", |flow, events, policies| {
         let swaps = overlay::swaps(events);
         let judged = swaps.iter().flat_map(|(displaced, events)| {
-            let leniency = Leniency { displaced: *displaced, ..Leniency::default() };
-            let wrong = judge(flow, &overlay::facts(flow, events, Spelling::default(), policies), policies, leniency);
-            let told: Vec<String> =
-                events.iter().map(|event| format!("{:.2} {} {}", event.at as f64 / 1000.0, event.phone, event.name)).collect();
-            wrong.into_iter().map(move |wrong| format!("{wrong}   [{}]", told.join(", ")))
+            let leniency = Leniency {
+                displaced: *displaced,
+                ..Leniency::default()
+            };
+            let wrong = judge(
+                flow,
+                &overlay::facts(flow, events, Spelling::default(), policies),
+                policies,
+                leniency,
+            );
+            let told: Vec<String> = events
+                .iter()
+                .map(|event| {
+                    format!(
+                        "{:.2} {} {}",
+                        event.at as f64 / 1000.0,
+                        event.phone,
+                        event.name
+                    )
+                })
+                .collect();
+            wrong
+                .into_iter()
+                .map(move |wrong| format!("{wrong}   [{}]", told.join(", ")))
         });
         judged.collect()
     });
@@ -143,24 +229,48 @@ fn two_requests_that_overtake_each_other_give_the_same_record() {
 fn two_equal_flows_at_once_do_not_mix() {
     for_every_form("twin", |flow, events, policies| {
         let (both, events) = overlay::twin(flow, events);
-        judge(&both, &overlay::facts(&both, &events, Spelling::default(), policies), policies, Leniency::default())
+        judge(
+            &both,
+            &overlay::facts(&both, &events, Spelling::default(), policies),
+            policies,
+            Leniency::default(),
+        )
     });
 }
 
 #[test]
 fn a_lost_end_changes_only_how_long_the_call_seems() {
     for_every_form("lost_hangup", |flow, events, policies| {
-        let Some(last) = events.last() else { return Vec::new() };
+        let Some(last) = events.last() else {
+            return Vec::new();
+        };
         let ends = ["hangup", "missed", "rejected"];
-        let kept: Vec<Event> =
-            events.iter().filter(|event| !(last.at - event.at < 200 && ends.contains(&event.name.as_str()))).cloned().collect();
-        if kept.len() == events.len() || !kept.iter().any(|event| !ends.contains(&event.name.as_str())) {
+        let kept: Vec<Event> = events
+            .iter()
+            .filter(|event| !(last.at - event.at < 200 && ends.contains(&event.name.as_str())))
+            .cloned()
+            .collect();
+        if kept.len() == events.len()
+            || !kept
+                .iter()
+                .any(|event| !ends.contains(&event.name.as_str()))
+        {
             return Vec::new();
         }
         let facts = overlay::facts(flow, &kept, Spelling::default(), policies);
-        let mut wrong = judge(flow, &facts, policies, Leniency { durations: true, ..Leniency::default() });
+        let mut wrong = judge(
+            flow,
+            &facts,
+            policies,
+            Leniency {
+                durations: true,
+                ..Leniency::default()
+            },
+        );
         if wrong.is_empty()
-            && !records(&facts, policies).iter().any(|record| record.end_reason == Some(cordboard::domain::record::EndReason::LostHangup))
+            && !records(&facts, policies).iter().any(|record| {
+                record.end_reason == Some(cordboard::domain::record::EndReason::LostHangup)
+            })
         {
             wrong.push("no record says that its end was lost".into());
         }
@@ -172,7 +282,8 @@ fn a_lost_end_changes_only_how_long_the_call_seems() {
 fn a_backlog_gives_the_same_record() {
     for_every_form("backlog", |flow, events, policies| {
         let facts = overlay::facts(flow, events, Spelling::default(), policies);
-        let mut timeline = Timeline::new(overlay::site(), Arc::clone(policies.of(&overlay::site())));
+        let mut timeline =
+            Timeline::new(overlay::site(), Arc::clone(policies.of(&overlay::site())));
         let mut finished = Vec::new();
         for batch in facts.chunks(3) {
             // The watermark is half a minute behind: what is processed late must not look as if it had happened late.

@@ -70,8 +70,18 @@ async fn every_request_line_is_accepted_with_its_fields_right() {
         let shown = String::from_utf8_lossy(line).into_owned();
         assert_eq!(running.status(line).await, 200, "{shown}");
         let fact = running.last();
-        assert_eq!(fact.remote.as_ref().map(cordboard::domain::number::Number::raw), Some(remote), "{shown}");
-        assert_eq!(fact.local.as_ref().map_or("", |own| own.as_str()), local, "{shown}");
+        assert_eq!(
+            fact.remote
+                .as_ref()
+                .map(cordboard::domain::number::Number::raw),
+            Some(remote),
+            "{shown}"
+        );
+        assert_eq!(
+            fact.local.as_ref().map_or("", |own| own.as_str()),
+            local,
+            "{shown}"
+        );
         assert_eq!(fact.device.to_string(), device, "{shown}");
         assert_eq!(fact.remote_name.as_deref().unwrap_or(""), name, "{shown}");
     }
@@ -88,9 +98,21 @@ async fn all_of_them_on_one_connection_lose_nothing() {
     }
     stream.extend_from_slice(b"POST /gs/cti/hangup HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 26\r\nConnection: close\r\n\r\nmac=000b82000001&remote=99");
     let answers = running.talk(&stream).await;
-    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), LINES.len() + 1, "{answers}");
-    let remotes: Vec<String> = running.facts().iter().map(|fact| fact.remote.as_ref().unwrap().raw().to_owned()).collect();
-    let expected: Vec<&str> = LINES.iter().map(|(_, remote, ..)| *remote).chain(["99"]).collect();
+    assert_eq!(
+        answers.matches("HTTP/1.1 200 OK").count(),
+        LINES.len() + 1,
+        "{answers}"
+    );
+    let remotes: Vec<String> = running
+        .facts()
+        .iter()
+        .map(|fact| fact.remote.as_ref().unwrap().raw().to_owned())
+        .collect();
+    let expected: Vec<&str> = LINES
+        .iter()
+        .map(|(_, remote, ..)| *remote)
+        .chain(["99"])
+        .collect();
     assert_eq!(remotes, expected);
     running.end().await;
 }
@@ -108,13 +130,26 @@ async fn what_is_no_event_is_answered_with_its_reason_and_keeps_nothing() {
         (b"GET /gs/cti/incoming".to_vec(), 400),
         (b"GET /gs/cti/incoming?remote=123".to_vec(), 400),
         (b"GET /gs/cti/incoming?mac=1&n=%00".to_vec(), 400),
-        (format!("GET /gs/cti/incoming?mac=1{many}").into_bytes(), 400),
-        ([b"GET /gs/cti/incoming?mac=1&n=".to_vec(), vec![b'a'; 70_000]].concat(), 414),
+        (
+            format!("GET /gs/cti/incoming?mac=1{many}").into_bytes(),
+            400,
+        ),
+        (
+            [
+                b"GET /gs/cti/incoming?mac=1&n=".to_vec(),
+                vec![b'a'; 70_000],
+            ]
+            .concat(),
+            414,
+        ),
     ];
     for (line, expected) in cases {
         let shown = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
         let status = running.status(&line).await;
-        assert!(status == expected || (expected == 414 && status == 431), "{shown}: {status}");
+        assert!(
+            status == expected || (expected == 414 && status == 431),
+            "{shown}: {status}"
+        );
     }
     assert_eq!(running.facts().len(), 0);
     running.end().await;
@@ -124,20 +159,54 @@ async fn what_is_no_event_is_answered_with_its_reason_and_keeps_nothing() {
 async fn a_token_of_another_phone_looks_like_no_path_at_all() {
     let key = Key::new('a', "secret").unwrap();
     let mine = key.token(&Device::parse("000b82000001").unwrap());
-    let running = Running::start(Access { keys: vec![key], ..Access::default() }, LIMITS, Shelf::default()).await;
-    let line = |token: &str, mac: &str| format!("GET /gs/cti/{token}/incoming?mac={mac}&remote=1").into_bytes();
+    let running = Running::start(
+        Access {
+            keys: vec![key],
+            ..Access::default()
+        },
+        LIMITS,
+        Shelf::default(),
+    )
+    .await;
+    let line = |token: &str, mac: &str| {
+        format!("GET /gs/cti/{token}/incoming?mac={mac}&remote=1").into_bytes()
+    };
     assert_eq!(running.status(&line(&mine, "00:0B:82:00:00:01")).await, 200);
-    assert!(!String::from_utf8_lossy(&running.shelf.kept.lock().unwrap()[0]).contains(&mine), "a token is never stored");
-    let strange = running.talk(b"GET /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    assert!(
+        !String::from_utf8_lossy(&running.shelf.kept.lock().unwrap()[0]).contains(&mine),
+        "a token is never stored"
+    );
+    let strange = running
+        .talk(b"GET /nowhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .await;
     for wrong in [
         line(&mine, "000b82000002"),
         line("nonsense", "000b82000001"),
         b"GET /gs/cti/incoming?mac=000b82000001&remote=1".to_vec(),
         b"GET /gs/cti/incoming?remote=1".to_vec(),
     ] {
-        let answer = running.talk(&[&wrong[..], b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"].concat()).await;
-        let undated = |answer: &str| answer.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n");
-        assert_eq!(undated(&answer), undated(&strange), "{}", String::from_utf8_lossy(&wrong));
+        let answer = running
+            .talk(
+                &[
+                    &wrong[..],
+                    b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+                ]
+                .concat(),
+            )
+            .await;
+        let undated = |answer: &str| {
+            answer
+                .lines()
+                .filter(|line| !line.starts_with("date:"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(
+            undated(&answer),
+            undated(&strange),
+            "{}",
+            String::from_utf8_lossy(&wrong)
+        );
     }
     assert_eq!(running.facts().len(), 1);
     running.end().await;
@@ -146,16 +215,44 @@ async fn a_token_of_another_phone_looks_like_no_path_at_all() {
 #[tokio::test]
 async fn a_strange_network_is_refused() {
     let networks = vec!["10.0.0.0/8".parse().unwrap()];
-    let running = Running::start(Access { networks, ..Access::default() }, LIMITS, Shelf::default()).await;
-    assert_eq!(running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await, 404);
+    let running = Running::start(
+        Access {
+            networks,
+            ..Access::default()
+        },
+        LIMITS,
+        Shelf::default(),
+    )
+    .await;
+    assert_eq!(
+        running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await,
+        404
+    );
     running.end().await;
 }
 
 #[tokio::test]
 async fn without_room_the_phone_is_told_so() {
-    let running = Running::start(Access::default(), LIMITS, Shelf { full: true, ..Shelf::default() }).await;
-    let answer = running.talk(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 5") && answer.contains("not_durable"), "{answer}");
+    let running = Running::start(
+        Access::default(),
+        LIMITS,
+        Shelf {
+            full: true,
+            ..Shelf::default()
+        },
+    )
+    .await;
+    let answer = running
+        .talk(
+            b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503")
+            && answer.contains("retry-after: 5")
+            && answer.contains("not_durable"),
+        "{answer}"
+    );
     running.end().await;
 }
 
@@ -164,11 +261,19 @@ async fn a_flood_of_one_phone_harms_no_other() {
     let running = Running::open().await;
     let mut stream = Vec::new();
     for _ in 0..80 {
-        stream.extend_from_slice(b"GET /gs/cti/incoming?mac=000b82000001&remote=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        stream.extend_from_slice(
+            b"GET /gs/cti/incoming?mac=000b82000001&remote=1 HTTP/1.1\r\nHost: h\r\n\r\n",
+        );
     }
     stream.extend_from_slice(b"GET /gs/cti/incoming?mac=000b82000002&remote=1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let answers = running.talk(&stream).await;
-    assert_eq!((answers.matches(" 200 OK").count(), answers.matches(" 429 ").count()), (61, 20));
+    assert_eq!(
+        (
+            answers.matches(" 200 OK").count(),
+            answers.matches(" 429 ").count()
+        ),
+        (61, 20)
+    );
     running.end().await;
 }
 
@@ -176,7 +281,9 @@ async fn a_flood_of_one_phone_harms_no_other() {
 async fn a_stop_lets_nobody_wait() {
     let running = Running::open().await;
     let mut idle = TcpStream::connect(running.address).await.unwrap();
-    idle.write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = [0; 12];
     idle.read_exact(&mut answer).await.unwrap();
     running.end().await;
@@ -187,18 +294,42 @@ async fn a_stop_lets_nobody_wait() {
 
 #[tokio::test]
 async fn whoever_sends_nothing_or_only_half_is_let_go() {
-    let running = Running::start(Access::default(), Limits { head_timeout_ms: 50, ..LIMITS }, Shelf::default()).await;
-    for half in [&b""[..], b"GET /gs/cti/incoming?mac=1", b"GET / HTTP/1.1\r\nHost: h\r\nX: y"] {
+    let running = Running::start(
+        Access::default(),
+        Limits {
+            head_timeout_ms: 50,
+            ..LIMITS
+        },
+        Shelf::default(),
+    )
+    .await;
+    for half in [
+        &b""[..],
+        b"GET /gs/cti/incoming?mac=1",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: y",
+    ] {
         let answer = running.talk(half).await;
         assert!(!answer.contains("200"), "{answer}");
     }
-    assert_eq!(running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await, 200, "others are served");
+    assert_eq!(
+        running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await,
+        200,
+        "others are served"
+    );
     running.end().await;
 }
 
 #[tokio::test]
 async fn a_body_that_never_comes_is_waited_for_only_so_long() {
-    let running = Running::start(Access::default(), Limits { request_timeout_ms: 50, ..LIMITS }, Shelf::default()).await;
+    let running = Running::start(
+        Access::default(),
+        Limits {
+            request_timeout_ms: 50,
+            ..LIMITS
+        },
+        Shelf::default(),
+    )
+    .await;
     let answer = running
         .talk(b"POST /gs/cti/incoming HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{")
         .await;
@@ -215,8 +346,13 @@ async fn seats(running: &Running, most: usize) -> Vec<TcpStream> {
     for _ in 0..most {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
         let mut answer = [0; 12];
-        let sent = socket.write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        if sent.is_err() || socket.read_exact(&mut answer).await.is_err() || !answer.ends_with(b"200") {
+        let sent = socket
+            .write_all(b"GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\n\r\n")
+            .await;
+        if sent.is_err()
+            || socket.read_exact(&mut answer).await.is_err()
+            || !answer.ends_with(b"200")
+        {
             break;
         }
         taken.push(socket);
@@ -226,17 +362,37 @@ async fn seats(running: &Running, most: usize) -> Vec<TcpStream> {
 
 #[tokio::test]
 async fn one_address_takes_only_so_many_connections_and_a_proxy_as_many_as_there_are() {
-    let limits = Limits { connections: 8, connections_per_address: 3, ..LIMITS };
+    let limits = Limits {
+        connections: 8,
+        connections_per_address: 3,
+        ..LIMITS
+    };
     let running = Running::start(Access::default(), limits, Shelf::default()).await;
     let taken = seats(&running, 20).await;
     assert_eq!(taken.len(), 3);
     let mut turned_away = String::new();
-    TcpStream::connect(running.address).await.unwrap().read_to_string(&mut turned_away).await.unwrap();
-    assert!(turned_away.starts_with("HTTP/1.1 503") && turned_away.contains("retry-after: 5"), "{turned_away}");
+    TcpStream::connect(running.address)
+        .await
+        .unwrap()
+        .read_to_string(&mut turned_away)
+        .await
+        .unwrap();
+    assert!(
+        turned_away.starts_with("HTTP/1.1 503") && turned_away.contains("retry-after: 5"),
+        "{turned_away}"
+    );
     drop(taken);
     running.end().await;
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let running = Running::start(Access { trusted_proxies, ..Access::default() }, limits, Shelf::default()).await;
+    let running = Running::start(
+        Access {
+            trusted_proxies,
+            ..Access::default()
+        },
+        limits,
+        Shelf::default(),
+    )
+    .await;
     assert_eq!(seats(&running, 20).await.len(), 8);
     running.end().await;
 }
@@ -245,21 +401,50 @@ async fn one_address_takes_only_so_many_connections_and_a_proxy_as_many_as_there
 async fn behind_a_proxy_the_phone_counts_and_without_one_nobody_can_pretend() {
     let networks = vec!["10.1.0.0/16".parse().unwrap()];
     let asked = |from: &str| {
-        format!("GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {from}\r\nConnection: close\r\n\r\n")
+        format!(
+            "GET /gs/cti/incoming?mac=1&remote=2 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {from}\r\nConnection: close\r\n\r\n"
+        )
     };
-    let access = Access { networks, trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Access::default() };
+    let access = Access {
+        networks,
+        trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+        ..Access::default()
+    };
     let running = Running::start(access.clone(), LIMITS, Shelf::default()).await;
-    for (from, status) in
-        [("10.1.2.3", "200"), ("10.2.2.3", "404"), ("10.1.2.3, 10.2.2.3", "404"), ("", "404"), ("10.2.2.3, 10.1.2.3", "200")]
-    {
+    for (from, status) in [
+        ("10.1.2.3", "200"),
+        ("10.2.2.3", "404"),
+        ("10.1.2.3, 10.2.2.3", "404"),
+        ("", "404"),
+        ("10.2.2.3, 10.1.2.3", "200"),
+    ] {
         let answer = running.talk(asked(from).as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{from}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{from}: {answer}"
+        );
     }
     let kept = running.shelf.kept.lock().unwrap().clone();
-    assert!(String::from_utf8_lossy(&kept[0]).contains("10.1.2.3"), "the journal knows where it came from");
+    assert!(
+        String::from_utf8_lossy(&kept[0]).contains("10.1.2.3"),
+        "the journal knows where it came from"
+    );
     running.end().await;
-    let running = Running::start(Access { trusted_proxies: Vec::new(), ..access }, LIMITS, Shelf::default()).await;
-    assert!(running.talk(asked("10.1.2.3").as_bytes()).await.starts_with("HTTP/1.1 404"));
+    let running = Running::start(
+        Access {
+            trusted_proxies: Vec::new(),
+            ..access
+        },
+        LIMITS,
+        Shelf::default(),
+    )
+    .await;
+    assert!(
+        running
+            .talk(asked("10.1.2.3").as_bytes())
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
     running.end().await;
 }
 
@@ -268,7 +453,8 @@ async fn a_phone_that_does_not_wait_for_the_answer_has_said_what_it_had_to_say()
     let running = Running::open().await;
     for n in 0..100 {
         let mut socket = TcpStream::connect(running.address).await.unwrap();
-        let request = format!("GET /gs/cti/incoming?mac=000b8200{n:04}&remote=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let request =
+            format!("GET /gs/cti/incoming?mac=000b8200{n:04}&remote=1 HTTP/1.1\r\nHost: h\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         if n % 2 == 0 {
             socket.shutdown().await.unwrap();

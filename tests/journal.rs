@@ -9,19 +9,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cordboard::adapter::journal::{
-    self, Disk, Follower, Journal, JournalBacklog, Limits, MachineDisk, OpenError, Position, Refused, Segment,
+    self, Disk, Follower, Journal, JournalBacklog, Limits, MachineDisk, OpenError, Position,
+    Refused, Segment,
 };
 use cordboard::port::intake::Backlog;
 use proptest::prelude::*;
 
-const ROOMY: Limits = Limits { segment_bytes: 400, total_bytes: 1_000_000, kept: Duration::ZERO };
+const ROOMY: Limits = Limits {
+    segment_bytes: 400,
+    total_bytes: 1_000_000,
+    kept: Duration::ZERO,
+};
 
 fn open(folder: &Path) -> Journal {
     Journal::open(folder, ROOMY).unwrap().0
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn append(journal: &Journal, payload: &[u8]) {
@@ -65,16 +73,25 @@ fn what_was_appended_is_delivered_in_order_after_a_restart() {
     assert_eq!(read_all(&mut journal.follow().unwrap()), sent);
     close(journal);
     let (journal, opened) = Journal::open(folder.path(), ROOMY).unwrap();
-    assert_eq!((opened.records, opened.last.as_ref(), opened.torn_bytes), (50, sent.last(), 0));
+    assert_eq!(
+        (opened.records, opened.last.as_ref(), opened.torn_bytes),
+        (50, sent.last(), 0)
+    );
     assert_eq!(read_all(&mut journal.follow().unwrap()), sent);
-    assert!(segments(folder.path()).len() > 2, "small segments were asked for");
+    assert!(
+        segments(folder.path()).len() > 2,
+        "small segments were asked for"
+    );
 }
 
 #[test]
 fn a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = open(folder.path());
-    assert!(matches!(Journal::open(folder.path(), ROOMY), Err(OpenError::InUse { .. })));
+    assert!(matches!(
+        Journal::open(folder.path(), ROOMY),
+        Err(OpenError::InUse { .. })
+    ));
 }
 
 #[test]
@@ -103,19 +120,33 @@ fn what_is_released_is_not_delivered_again_and_its_segments_are_deleted() {
     assert!(segments(folder.path()).len() < before);
     close(journal);
     let journal = open(folder.path());
-    assert_eq!(read_all(&mut journal.follow().unwrap()), (60..100_u8).map(|n| vec![n; 60]).collect::<Vec<_>>());
+    assert_eq!(
+        read_all(&mut journal.follow().unwrap()),
+        (60..100_u8).map(|n| vec![n; 60]).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 200, total_bytes: 1_000, kept: Duration::ZERO }).unwrap();
+    let (journal, _) = Journal::open(
+        folder.path(),
+        Limits {
+            segment_bytes: 200,
+            total_bytes: 1_000,
+            kept: Duration::ZERO,
+        },
+    )
+    .unwrap();
     let mut accepted = 0;
     while block_on(journal.append(vec![1; 80])).is_ok() {
         accepted += 1;
         assert!(accepted < 100, "the limit is small");
     }
-    assert!(matches!(block_on(journal.append(vec![1; 80])), Err(Refused::Full)));
+    assert!(matches!(
+        block_on(journal.append(vec![1; 80])),
+        Err(Refused::Full)
+    ));
     let mut follower = journal.follow().unwrap();
     let mut read = 0;
     while let Some(entry) = follower.read(1).unwrap().pop() {
@@ -130,7 +161,10 @@ fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
 
 /// What is kept of a journal, and what it holds besides.
 fn history(folder: &Path) -> Vec<Vec<u8>> {
-    journal::history(folder).unwrap().flat_map(Result::unwrap).collect()
+    journal::history(folder)
+        .unwrap()
+        .flat_map(Result::unwrap)
+        .collect()
 }
 
 /// Appends these one by one, and is done with all of them.
@@ -146,7 +180,10 @@ fn pass(journal: &Journal, numbers: std::ops::Range<u8>) {
 #[test]
 fn what_is_done_with_is_kept_for_a_while_and_is_none_of_what_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { kept: Duration::from_hours(1), ..ROOMY };
+    let limits = Limits {
+        kept: Duration::from_hours(1),
+        ..ROOMY
+    };
     let (journal, _) = Journal::open(folder.path(), limits).unwrap();
     pass(&journal, 0..50);
     append(&journal, &[50; 60]);
@@ -160,7 +197,8 @@ fn what_is_done_with_is_kept_for_a_while_and_is_none_of_what_waits() {
     let kept = segments(&folder.path().join("kept"));
     for path in &kept[..2] {
         let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_hours(2)).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_hours(2))
+            .unwrap();
     }
     pass(&journal, 51..60);
     let left = segments(&folder.path().join("kept"));
@@ -172,12 +210,24 @@ fn what_is_done_with_is_kept_for_a_while_and_is_none_of_what_waits() {
 fn what_is_kept_never_takes_the_room_of_what_comes() {
     let folder = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::default();
-    let limits = Limits { segment_bytes: 400, total_bytes: 2_000, kept: Duration::from_hours(1) };
+    let limits = Limits {
+        segment_bytes: 400,
+        total_bytes: 2_000,
+        kept: Duration::from_hours(1),
+    };
     let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), limits).unwrap();
     (0..10_u8).for_each(|n| pass(&journal, 10 * n..10 * n + 10));
-    let size = |folder: &Path| segments(folder).iter().map(|path| path.metadata().unwrap().len()).sum::<u64>();
+    let size = |folder: &Path| {
+        segments(folder)
+            .iter()
+            .map(|path| path.metadata().unwrap().len())
+            .sum::<u64>()
+    };
     let kept = size(&folder.path().join("kept"));
-    assert!(kept > 0 && kept + size(folder.path()) <= limits.total_bytes, "{kept}");
+    assert!(
+        kept > 0 && kept + size(folder.path()) <= limits.total_bytes,
+        "{kept}"
+    );
     // The disk has no room for one more segment until two that are only kept are gone.
     let before = segments(&folder.path().join("kept")).len();
     disk.0.lock().unwrap().creates = 2;
@@ -237,12 +287,20 @@ impl Disk for FaultyDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = MachineDisk.create(path, reserve_bytes)?;
-        Ok(Box::new(FaultySegment { path: path.to_owned(), file, faults: Arc::clone(&self.0) }))
+        Ok(Box::new(FaultySegment {
+            path: path.to_owned(),
+            file,
+            faults: Arc::clone(&self.0),
+        }))
     }
 
     fn open(&self, path: &Path, offset: u64, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
         let file = MachineDisk.open(path, offset, reserve_bytes)?;
-        Ok(Box::new(FaultySegment { path: path.to_owned(), file, faults: Arc::clone(&self.0) }))
+        Ok(Box::new(FaultySegment {
+            path: path.to_owned(),
+            file,
+            faults: Arc::clone(&self.0),
+        }))
     }
 }
 
@@ -280,12 +338,18 @@ fn a_file_whose_sync_failed_is_left_alone_and_what_waited_goes_to_a_new_one() {
     disk.0.lock().unwrap().syncs = 1;
     append(&journal, b"during");
     append(&journal, b"after");
-    assert_eq!(read_all(&mut journal.follow().unwrap()), [b"before".to_vec(), b"during".to_vec(), b"after".to_vec()]);
+    assert_eq!(
+        read_all(&mut journal.follow().unwrap()),
+        [b"before".to_vec(), b"during".to_vec(), b"after".to_vec()]
+    );
     assert_eq!(segments(folder.path()).len(), 2);
     // The new one fails too: then nobody is told that anything is safe.
     disk.0.lock().unwrap().syncs = 2;
     let refused = block_on(journal.append(b"lost".to_vec()));
-    assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Refused::Unavailable(_))),
+        "{refused:?}"
+    );
     assert!(JournalBacklog::new(&journal).trouble().is_some());
     append(&journal, b"again");
     assert_eq!(JournalBacklog::new(&journal).trouble(), None);
@@ -302,21 +366,41 @@ fn a_disk_without_room_refuses_and_is_taken_again_when_it_has_some() {
     let disk = FaultyDisk::default();
     let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), ROOMY).unwrap();
     disk.0.lock().unwrap().creates = 1;
-    assert!(matches!(block_on(journal.append(b"first".to_vec())), Err(Refused::Full)));
+    assert!(matches!(
+        block_on(journal.append(b"first".to_vec())),
+        Err(Refused::Full)
+    ));
     append(&journal, b"second");
     disk.0.lock().unwrap().appends = 1;
-    assert!(matches!(block_on(journal.append(b"third".to_vec())), Err(Refused::Full)));
+    assert!(matches!(
+        block_on(journal.append(b"third".to_vec())),
+        Err(Refused::Full)
+    ));
     append(&journal, b"fourth");
-    assert_eq!(read_all(&mut journal.follow().unwrap()), [b"second".to_vec(), b"fourth".to_vec()]);
+    assert_eq!(
+        read_all(&mut journal.follow().unwrap()),
+        [b"second".to_vec(), b"fourth".to_vec()]
+    );
     close(journal);
-    assert_eq!(read_all(&mut open(folder.path()).follow().unwrap()), [b"second".to_vec(), b"fourth".to_vec()]);
+    assert_eq!(
+        read_all(&mut open(folder.path()).follow().unwrap()),
+        [b"second".to_vec(), b"fourth".to_vec()]
+    );
 }
 
 #[test]
 fn the_room_of_a_segment_is_taken_when_it_begins() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(folder.path(), Limits { segment_bytes: 1 << 20, total_bytes: 1 << 30, kept: Duration::ZERO }).unwrap();
+    let (journal, _) = Journal::open(
+        folder.path(),
+        Limits {
+            segment_bytes: 1 << 20,
+            total_bytes: 1 << 30,
+            kept: Duration::ZERO,
+        },
+    )
+    .unwrap();
     append(&journal, b"little");
     let metadata = segments(folder.path())[0].metadata().unwrap();
     assert!(metadata.len() < 100);
@@ -340,10 +424,20 @@ fn a_last_record_that_is_all_there_and_wrong_is_damage_and_half_a_record_is_not(
         bytes.truncate(bytes.len() - cut);
         fs::write(&path, &bytes).unwrap();
         let (journal, opened) = Journal::open(folder.path(), ROOMY).unwrap();
-        assert_eq!((opened.damages.len(), opened.records), (usize::from(flip), 1));
-        assert_eq!(folder.path().join("corrupt").exists(), flip, "what may have been answered for is kept");
+        assert_eq!(
+            (opened.damages.len(), opened.records),
+            (usize::from(flip), 1)
+        );
+        assert_eq!(
+            folder.path().join("corrupt").exists(),
+            flip,
+            "what may have been answered for is kept"
+        );
         append(&journal, b"third");
-        assert_eq!(read_all(&mut journal.follow().unwrap()), [b"first".to_vec(), b"third".to_vec()]);
+        assert_eq!(
+            read_all(&mut journal.follow().unwrap()),
+            [b"first".to_vec(), b"third".to_vec()]
+        );
     }
 }
 

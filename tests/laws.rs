@@ -61,9 +61,18 @@ impl Reader {
     fn read(&mut self, timeline: &mut Timeline, facts: Vec<Fact>, watermark: At, in_order: bool) {
         let delta = timeline.apply(facts, watermark);
         assert!(delta.late.is_empty(), "everything here is recent");
-        let again = delta.changed.iter().chain(&delta.finished).map(|record| record.id).chain(delta.withdrawn.iter().copied());
-        assert!(!in_order || again.into_iter().all(|call| !self.finished.contains(&call)), "a finished call changed");
-        self.finished.extend(delta.finished.iter().map(|record| record.id));
+        let again = delta
+            .changed
+            .iter()
+            .chain(&delta.finished)
+            .map(|record| record.id)
+            .chain(delta.withdrawn.iter().copied());
+        assert!(
+            !in_order || again.into_iter().all(|call| !self.finished.contains(&call)),
+            "a finished call changed"
+        );
+        self.finished
+            .extend(delta.finished.iter().map(|record| record.id));
         for call in delta.withdrawn {
             self.calls.remove(&call);
         }

@@ -1,7 +1,10 @@
 //! The service on real servers: RabbitMQ, PostgreSQL, Redis; several ingresses, workers and gateways, each a process of its own. Only the
 //! clock is the test's.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-#![expect(clippy::disallowed_methods, reason = "a process of the test learns from its environment what it is to be")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a process of the test learns from its environment what it is to be"
+)]
 
 mod support;
 
@@ -25,7 +28,11 @@ use support::servers;
 use support::service::Service;
 use support::verdict::{Leniency, differences_as_shown};
 
-const NONE: Roles = Roles { ingress: false, worker: false, gateway: false };
+const NONE: Roles = Roles {
+    ingress: false,
+    worker: false,
+    gateway: false,
+};
 /// What this program is to be, where it is not the test itself: a role, the file of its settings, the file of the clock.
 const ROLE: &str = "CORDBOARD_TEST_ROLE";
 const SETTINGS: &str = "CORDBOARD_TEST_SETTINGS";
@@ -36,9 +43,18 @@ const LISTENING: &str = "listening on ";
 fn serve(role: &str) {
     let path = |name: &str| env::var_os(name).unwrap();
     let roles = match role {
-        "ingress" => Roles { ingress: true, ..NONE },
-        "worker" => Roles { worker: true, ..NONE },
-        _ => Roles { gateway: true, ..NONE },
+        "ingress" => Roles {
+            ingress: true,
+            ..NONE
+        },
+        "worker" => Roles {
+            worker: true,
+            ..NONE
+        },
+        _ => Roles {
+            gateway: true,
+            ..NONE
+        },
     };
     let stop = Stop::default();
     let surroundings = Surroundings {
@@ -53,10 +69,18 @@ fn serve(role: &str) {
         stop.ask();
     });
     block_on(async {
-        let service = app::Service::start(&settings(Path::new(&path(SETTINGS))), surroundings).await.unwrap().unwrap();
+        let service = app::Service::start(&settings(Path::new(&path(SETTINGS))), surroundings)
+            .await
+            .unwrap()
+            .unwrap();
         let addresses = service.addresses;
-        let listening = addresses.ingress.or(addresses.gateway).unwrap_or(addresses.operations);
-        std::io::stdout().write_all(format!("\n{LISTENING}{listening}\n").as_bytes()).unwrap();
+        let listening = addresses
+            .ingress
+            .or(addresses.gateway)
+            .unwrap_or(addresses.operations);
+        std::io::stdout()
+            .write_all(format!("\n{LISTENING}{listening}\n").as_bytes())
+            .unwrap();
         service.run().await.unwrap();
     });
 }
@@ -71,8 +95,16 @@ impl Process {
     /// This program once more, as something else.
     fn start(role: &str, settings: &Path, clock: &Path) -> Process {
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "every_flow_gives_its_records_through_three_workers_and_two_ingresses", "--nocapture"])
-            .envs([(ROLE, Path::new(role)), (SETTINGS, settings), (CLOCK, clock)])
+            .args([
+                "--exact",
+                "every_flow_gives_its_records_through_three_workers_and_two_ingresses",
+                "--nocapture",
+            ])
+            .envs([
+                (ROLE, Path::new(role)),
+                (SETTINGS, settings),
+                (CLOCK, clock),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -81,7 +113,10 @@ impl Process {
         let listening = lines.find_map(|line| line.unwrap().strip_prefix(LISTENING)?.parse().ok());
         // What it writes later is read to the end, or it would wait for room in the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, listening: listening.unwrap_or_else(|| panic!("the {role} did not start")) }
+        Process {
+            child,
+            listening: listening.unwrap_or_else(|| panic!("the {role} did not start")),
+        }
     }
 
     /// It finishes what it has, and ends well.
@@ -101,7 +136,11 @@ impl Drop for Process {
 /// Waits until nobody holds more partitions than an even share.
 fn wait_for_an_even_share(workers: &[Process]) {
     // A worker that never held one has no such number yet.
-    while workers.iter().any(|worker| !Service::get(worker.listening, "/metrics").1.contains("\ncordboard_worker_partitions 2\n")) {}
+    while workers.iter().any(|worker| {
+        !Service::get(worker.listening, "/metrics")
+            .1
+            .contains("\ncordboard_worker_partitions 2\n")
+    }) {}
 }
 
 /// Waits until time has passed for every partition, and every call is final.
@@ -122,17 +161,25 @@ fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
         let data: Vec<_> = (0..6).map(|_| tempfile::tempdir().unwrap()).collect();
         let clock = data[0].path().join("clock");
         let hand = HandClock::at(&clock);
-        let (database, broker) = block_on(async { (postgres::database().await, rabbit::vhost().await) });
+        let (database, broker) =
+            block_on(async { (postgres::database().await, rabbit::vhost().await) });
         let more = format!(
             "[broker]\nurl = \"{broker}\"\npartitions = 6\nbalance_ms = 300\n[database]\nurl = \"{database}\"\n\
              [live]\nurl = \"{}\"\nprefix = \"{}:\"\n",
             servers::shared().redis,
             uuid::Uuid::now_v7().simple()
         );
-        let roles = ["ingress", "ingress", "worker", "worker", "worker", "gateway"];
-        let start = |(role, data): (&str, &tempfile::TempDir)| Process::start(role, &write_settings(&flows, data.path(), &more), &clock);
+        let roles = [
+            "ingress", "ingress", "worker", "worker", "worker", "gateway",
+        ];
+        let start = |(role, data): (&str, &tempfile::TempDir)| {
+            Process::start(role, &write_settings(&flows, data.path(), &more), &clock)
+        };
         let processes: Vec<Process> = roles.into_iter().zip(&data).map(start).collect();
-        let ingresses: Vec<SocketAddr> = processes[..2].iter().map(|process| process.listening).collect();
+        let ingresses: Vec<SocketAddr> = processes[..2]
+            .iter()
+            .map(|process| process.listening)
+            .collect();
         let gateway = processes[5].listening;
         wait_for_an_even_share(&processes[2..5]);
         let shown: Vec<Vec<Value>> = block_on(async {
@@ -143,14 +190,29 @@ fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
         processes.into_iter().for_each(Process::end);
         block_on(async {
             let settings = settings(&data[0].path().join("settings.toml"));
-            assert_eq!(app::differences(&settings, &Scope::default()).await.unwrap(), []);
-            assert_eq!(postgres::value::<i64>(&database, postgres::WRONG_COPIES).await, 0);
+            assert_eq!(
+                app::differences(&settings, &Scope::default())
+                    .await
+                    .unwrap(),
+                []
+            );
+            assert_eq!(
+                postgres::value::<i64>(&database, postgres::WRONG_COPIES).await,
+                0
+            );
         });
         for (flow, calls) in flows.iter().zip(&shown) {
             wrong.extend(
-                differences_as_shown(flow, calls, Leniency::default()).into_iter().map(|it| format!("{} (form {form}): {it}", flow.name)),
+                differences_as_shown(flow, calls, Leniency::default())
+                    .into_iter()
+                    .map(|it| format!("{} (form {form}): {it}", flow.name)),
             );
         }
     }
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

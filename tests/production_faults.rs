@@ -27,9 +27,17 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
         scene.servers.order("kill rabbitmq");
         scene.more();
         until_well(&scene.ingresses[0], "publisher", false);
-        assert_eq!(told(&scene.ingresses[0])["status"], "degraded", "phones are served all the same");
+        assert_eq!(
+            told(&scene.ingresses[0])["status"],
+            "degraded",
+            "phones are served all the same"
+        );
         until_well(&workers[0], "consumer", false);
-        assert_eq!(Service::get(workers[0].operations, "/readyz").0, 503, "a worker without a broker is of no use");
+        assert_eq!(
+            Service::get(workers[0].operations, "/readyz").0,
+            503,
+            "a worker without a broker is of no use"
+        );
         scene.servers.order("start rabbitmq");
         scene.more();
     }
@@ -41,7 +49,9 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
     scene.servers.order("thaw rabbitmq");
     until_well(&scene.ingresses[0], "publisher", true);
     // Short of memory: it takes nothing, and says so.
-    scene.servers.order("ctl set_vm_memory_high_watermark 0.00001");
+    scene
+        .servers
+        .order("ctl set_vm_memory_high_watermark 0.00001");
     until_well(&scene.ingresses[0], "publisher", false);
     scene.more();
     scene.servers.order("ctl set_vm_memory_high_watermark 0.4");
@@ -49,7 +59,10 @@ fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {
     // Our password is another, or our permissions are gone; and it is as it was.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
     let password = |is: &str| format!("ctl change_password guest {is}");
-    let permissions = [format!("ctl clear_permissions -p {vhost} guest"), format!("ctl set_permissions -p {vhost} guest .* .* .*")];
+    let permissions = [
+        format!("ctl clear_permissions -p {vhost} guest"),
+        format!("ctl set_permissions -p {vhost} guest .* .* .*"),
+    ];
     for [refuse, admit] in [[password("another"), password("guest")], permissions] {
         scene.servers.order(&refuse);
         wire.cut();
@@ -70,11 +83,21 @@ fn a_virtual_host_that_is_not_there_is_told_and_waited_for() {
     let vhost = format!("test-{}", uuid::Uuid::now_v7().simple());
     cluster.set("BROKER__URL", &format!("{node}/{vhost}"));
     let (ingress, worker) = (cluster.start("a", "ingress"), cluster.start("b", "worker"));
-    ingress.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
-    let names_it = |service: &Service, part: &str| while !told(service)[part].as_str().unwrap().contains(&vhost) {};
+    ingress
+        .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
+    let names_it = |service: &Service, part: &str| {
+        while !told(service)[part].as_str().unwrap().contains(&vhost) {}
+    };
     names_it(&ingress, "publisher");
     names_it(&worker, "consumer");
-    assert_eq!((told(&ingress)["status"].as_str(), Service::get(worker.operations, "/readyz").0), (Some("degraded"), 503));
+    assert_eq!(
+        (
+            told(&ingress)["status"].as_str(),
+            Service::get(worker.operations, "/readyz").0
+        ),
+        (Some("degraded"), 503)
+    );
     block_on(rabbit::make_vhost(servers::shared(), &vhost));
     cluster.told(&["broker", "apply"]);
     cluster.settled(1);
@@ -93,11 +116,22 @@ fn queues_that_are_deleted_under_us_are_declared_again() {
     scene.cluster.check(&before);
     // Empty queues: what is in a queue that somebody deletes is lost with it.
     let vhost = scene.cluster.broker.rsplit_once('/').unwrap().1.to_owned();
-    for queue in ["grandstream-queue.p00", "grandstream-queue.p01", "grandstream-queue.p02", "grandstream-queue.p03"] {
-        scene.servers.order(&format!("ctl delete_queue -p {vhost} {queue}"));
+    for queue in [
+        "grandstream-queue.p00",
+        "grandstream-queue.p01",
+        "grandstream-queue.p02",
+        "grandstream-queue.p03",
+    ] {
+        scene
+            .servers
+            .order(&format!("ctl delete_queue -p {vhost} {queue}"));
     }
-    let id = scene.ingresses[0].send("/gs/cti/incoming?mac=000b82ffffff&local=299&remote=+499999&c=x").unwrap();
-    scene.ingresses[0].send("/gs/cti/missed?mac=000b82ffffff&local=299&remote=+499999&c=x").unwrap();
+    let id = scene.ingresses[0]
+        .send("/gs/cti/incoming?mac=000b82ffffff&local=299&remote=+499999&c=x")
+        .unwrap();
+    scene.ingresses[0]
+        .send("/gs/cti/missed?mac=000b82ffffff&local=299&remote=+499999&c=x")
+        .unwrap();
     assert!(!id.is_empty());
     scene.cluster.settled(before.accepted.len() + 2);
     for service in scene.ingresses.drain(..).chain(workers) {
@@ -115,7 +149,11 @@ fn workers_that_are_killed_restarted_or_frozen_change_no_record() {
     // Killed at any moment, and restarted in turn, while events come in.
     for round in 0..6 {
         let worker = workers.remove(0);
-        let end = if round % 2 == 0 { Service::kill } else { Service::stop };
+        let end = if round % 2 == 0 {
+            Service::kill
+        } else {
+            Service::stop
+        };
         end(worker);
         scene.more();
         workers.push(scene.worker(&format!("next-{round}")));
@@ -146,14 +184,26 @@ fn workers_that_are_cut_off_from_the_broker_and_go_on_change_no_record() {
         scene.cluster.set("BROKER__URL", &direct);
         (worker, wire)
     };
-    let (workers, wires): (Vec<_>, Vec<_>) = ["a", "b"].map(|name| behind(&mut scene, name)).into_iter().unzip();
-    let half = |worker: &Service| while !Service::get(worker.operations, "/metrics").1.contains("\ncordboard_worker_partitions 2\n") {};
+    let (workers, wires): (Vec<_>, Vec<_>) = ["a", "b"]
+        .map(|name| behind(&mut scene, name))
+        .into_iter()
+        .unzip();
+    let half = |worker: &Service| {
+        while !Service::get(worker.operations, "/metrics")
+            .1
+            .contains("\ncordboard_worker_partitions 2\n")
+        {}
+    };
     scene.report();
     scene.more();
     // Nothing passes either way; then only one way, and only the other. The database is there for them all the time, and whoever is cut off may
     // have a batch under way.
     let taken = "SELECT sum(epoch)::bigint FROM partition_owner";
-    for (cut_off, lose) in [(0, Proxy::silence as fn(&Proxy)), (1, Proxy::mute), (0, Proxy::deafen)] {
+    for (cut_off, lose) in [
+        (0, Proxy::silence as fn(&Proxy)),
+        (1, Proxy::mute),
+        (0, Proxy::deafen),
+    ] {
         let (worker, wire) = (&workers[cut_off], &wires[cut_off]);
         workers.iter().for_each(half);
         let before = scene.cluster.count(taken);
@@ -218,7 +268,10 @@ fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
     block_on(async {
         let mut holder = PgConnection::connect(&direct).await.unwrap();
         let mut transaction = holder.begin().await.unwrap();
-        sqlx::query("LOCK TABLE call_logs IN ACCESS EXCLUSIVE MODE").execute(&mut *transaction).await.unwrap();
+        sqlx::query("LOCK TABLE call_logs IN ACCESS EXCLUSIVE MODE")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
         scene.more();
         until_well(&workers[0], "database", false);
         transaction.rollback().await.unwrap();
@@ -229,8 +282,14 @@ fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
     scene.more();
     block_on(async {
         let mut connection = PgConnection::connect(&direct).await.unwrap();
-        sqlx::query("SET default_transaction_read_only = off").execute(&mut connection).await.unwrap();
-        sqlx::query("ALTER ROLE postgres RESET default_transaction_read_only").execute(&mut connection).await.unwrap();
+        sqlx::query("SET default_transaction_read_only = off")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::query("ALTER ROLE postgres RESET default_transaction_read_only")
+            .execute(&mut connection)
+            .await
+            .unwrap();
         sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cordboard%'")
             .execute(&mut connection)
             .await
@@ -251,7 +310,11 @@ fn a_live_view_that_is_flushed_killed_frozen_or_full_changes_no_record() {
         let (name, arguments) = command.split_first().unwrap();
         block_on(async {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            deadpool_redis::redis::cmd(name).arg(arguments).query_async::<()>(&mut connection).await.unwrap();
+            deadpool_redis::redis::cmd(name)
+                .arg(arguments)
+                .query_async::<()>(&mut connection)
+                .await
+                .unwrap();
         });
     };
     for _ in 0..3 {
@@ -264,7 +327,11 @@ fn a_live_view_that_is_flushed_killed_frozen_or_full_changes_no_record() {
     scene.servers.order("kill redis");
     scene.more();
     until_well(&workers[0], "live view", false);
-    assert_eq!(Service::get(workers[0].operations, "/readyz").0, 200, "nothing waits for it");
+    assert_eq!(
+        Service::get(workers[0].operations, "/readyz").0,
+        200,
+        "nothing waits for it"
+    );
     scene.servers.order("wipe redis");
     scene.servers.order("start redis");
     until_well(&workers[0], "live view", true);

@@ -11,12 +11,22 @@ use support::ingress::{LIMITS, Running, Shelf};
 fn part(fact: &Fact, name: &str) -> String {
     let told = match name {
         "remote" => fact.remote.as_ref().map(|remote| remote.raw().to_owned()),
-        "e164" => fact.remote.as_ref().and_then(|remote| remote.e164()).map(ToOwned::to_owned),
-        "withheld" => fact.remote.as_ref().map(|remote| remote.is_withheld().to_string()),
+        "e164" => fact
+            .remote
+            .as_ref()
+            .and_then(|remote| remote.e164())
+            .map(ToOwned::to_owned),
+        "withheld" => fact
+            .remote
+            .as_ref()
+            .map(|remote| remote.is_withheld().to_string()),
         "device" => Some(fact.device.to_string()),
         "local" => fact.local.as_ref().map(|local| local.as_str().to_owned()),
         "name" => fact.remote_name.as_ref().map(|name| name.to_string()),
-        "ref" => fact.call_ref.as_ref().map(|reference| reference.as_str().to_owned()),
+        "ref" => fact
+            .call_ref
+            .as_ref()
+            .map(|reference| reference.as_str().to_owned()),
         "event" => Some(fact.kind.name().to_owned()),
         other => panic!("no part {other}"),
     };
@@ -43,7 +53,11 @@ const ACCEPTED: [(&[u8], &str, &str); 49] = [
     (b"remote=1&n=100%", "name", "100%"),
     (b"remote=1&n=a%0d%0ab", "name", "ab"),
     (b"remote=1&n=a#b&local=203", "local", "203"),
-    (b"remote=1&callId=1&n=Bob&mac=00&callId=9", "device", "000b82aabbcc"),
+    (
+        b"remote=1&callId=1&n=Bob&mac=00&callId=9",
+        "device",
+        "000b82aabbcc",
+    ),
     (b"remote=1&callId=1&n=Bob&mac=00&callId=9", "ref", "1"),
     (b"remote=1&callId=1&callId=2", "ref", "1"),
     (b"remote=1&callId=1&callId=1", "ref", "1"),
@@ -92,13 +106,31 @@ async fn whatever_a_field_contains_the_event_is_accepted_and_says_what_was_meant
 async fn what_is_too_long_is_cut_and_what_is_too_much_is_left_out() {
     let running = Running::open().await;
     let number = "1".repeat(65);
-    assert_eq!(running.status(format!("GET /gs/cti/incoming?mac=1&remote={number}").as_bytes()).await, 200);
+    assert_eq!(
+        running
+            .status(format!("GET /gs/cti/incoming?mac=1&remote={number}").as_bytes())
+            .await,
+        200
+    );
     assert_eq!(part(&running.last(), "remote").len(), 64);
     let name = "n".repeat(10_000);
-    assert_eq!(running.status(format!("GET /gs/cti/incoming?mac=1&remote=1&n={name}").as_bytes()).await, 200);
+    assert_eq!(
+        running
+            .status(format!("GET /gs/cti/incoming?mac=1&remote=1&n={name}").as_bytes())
+            .await,
+        200
+    );
     assert_eq!(part(&running.last(), "name").len(), 256);
-    let unknown = (0..50).map(|n| format!("x{n}=1")).collect::<Vec<_>>().join("&");
-    assert_eq!(running.status(format!("GET /gs/cti/incoming?mac=1&remote=1&{unknown}").as_bytes()).await, 200);
+    let unknown = (0..50)
+        .map(|n| format!("x{n}=1"))
+        .collect::<Vec<_>>()
+        .join("&");
+    assert_eq!(
+        running
+            .status(format!("GET /gs/cti/incoming?mac=1&remote=1&{unknown}").as_bytes())
+            .await,
+        200
+    );
     assert_eq!(running.last().extras.len(), 50);
     running.end().await;
 }
@@ -125,7 +157,13 @@ async fn an_event_has_many_names_and_ways_to_be_sent() {
         ("blind_transfer", Kind::BlindTransfer),
         ("attended_transfer", Kind::AttendedTransfer),
     ] {
-        assert_eq!(running.status(format!("GET /gs/cti/{event}?mac=1&remote=2").as_bytes()).await, 200, "{event}");
+        assert_eq!(
+            running
+                .status(format!("GET /gs/cti/{event}?mac=1&remote=2").as_bytes())
+                .await,
+            200,
+            "{event}"
+        );
         assert_eq!(running.last().kind, kind, "{event}");
     }
     for event in [
@@ -142,7 +180,13 @@ async fn an_event_has_many_names_and_ways_to_be_sent() {
         "boot",
         "setup_completed",
     ] {
-        assert_eq!(running.status(format!("GET /gs/cti/{event}?mac=2").as_bytes()).await, 200, "{event}");
+        assert_eq!(
+            running
+                .status(format!("GET /gs/cti/{event}?mac=2").as_bytes())
+                .await,
+            200,
+            "{event}"
+        );
         assert!(matches!(running.last().kind, Kind::Device(_)), "{event}");
     }
     let post = |content_type: &str, body: &str| {
@@ -152,21 +196,42 @@ async fn an_event_has_many_names_and_ways_to_be_sent() {
         )
     };
     for (content_type, body) in [
-        ("application/x-www-form-urlencoded", "m=000b82000003&l=203&r=%2B49301"),
-        ("application/x-www-form-urlencoded; charset=utf-8", "mac=000b82000003&local=203&remote=+49301"),
-        ("application/json", r#"{"mac":"000b82000003","local":203,"remote":"+49301"}"#),
-        ("application/json; charset=utf-8", r#"{"m":"00:0b:82:00:00:03","l":"203","r":"+49301","more":{"x":1}}"#),
+        (
+            "application/x-www-form-urlencoded",
+            "m=000b82000003&l=203&r=%2B49301",
+        ),
+        (
+            "application/x-www-form-urlencoded; charset=utf-8",
+            "mac=000b82000003&local=203&remote=+49301",
+        ),
+        (
+            "application/json",
+            r#"{"mac":"000b82000003","local":203,"remote":"+49301"}"#,
+        ),
+        (
+            "application/json; charset=utf-8",
+            r#"{"m":"00:0b:82:00:00:03","l":"203","r":"+49301","more":{"x":1}}"#,
+        ),
     ] {
         let answer = running.talk(post(content_type, body).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{content_type} {body}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200"),
+            "{content_type} {body}: {answer}"
+        );
         let fact = running.last();
         assert_eq!(
-            (part(&fact, "device"), part(&fact, "local"), part(&fact, "remote")),
+            (
+                part(&fact, "device"),
+                part(&fact, "local"),
+                part(&fact, "remote")
+            ),
             ("000b82000003".into(), "203".into(), "+49301".into())
         );
     }
     for body in ["", "[]", "{", "\"x\"", "{\"mac\":"] {
-        let answer = running.talk(post("application/json", body).as_bytes()).await;
+        let answer = running
+            .talk(post("application/json", body).as_bytes())
+            .await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{body}: {answer}");
     }
     running.end().await;
@@ -192,17 +257,49 @@ const HOSTILE: [&[u8]; 14] = [
 
 #[tokio::test]
 async fn what_is_no_http_is_closed_and_harms_nobody() {
-    let running = Running::start(Access::default(), cordboard::ingress::Limits { head_timeout_ms: 50, ..LIMITS }, Shelf::default()).await;
+    let running = Running::start(
+        Access::default(),
+        cordboard::ingress::Limits {
+            head_timeout_ms: 50,
+            ..LIMITS
+        },
+        Shelf::default(),
+    )
+    .await;
     for bytes in HOSTILE {
         let answer = running.talk(bytes).await;
-        assert!(!answer.contains(" 200 "), "{}: {answer}", String::from_utf8_lossy(bytes));
+        assert!(
+            !answer.contains(" 200 "),
+            "{}: {answer}",
+            String::from_utf8_lossy(bytes)
+        );
     }
-    let many = format!("GET /gs/cti/incoming?mac=1 HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(100));
-    assert!(running.talk(many.as_bytes()).await.starts_with("HTTP/1.1 431"));
-    let large = format!("GET /gs/cti/incoming?mac=1 HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(40_000));
-    assert!(running.talk(large.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    let many = format!(
+        "GET /gs/cti/incoming?mac=1 HTTP/1.1\r\n{}\r\n",
+        "X: y\r\n".repeat(100)
+    );
+    assert!(
+        running
+            .talk(many.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 431")
+    );
+    let large = format!(
+        "GET /gs/cti/incoming?mac=1 HTTP/1.1\r\nX: {}\r\n\r\n",
+        "y".repeat(40_000)
+    );
+    assert!(
+        running
+            .talk(large.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 431")
+    );
     assert_eq!(running.facts().len(), 0);
-    assert_eq!(running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await, 200, "the next one is served");
+    assert_eq!(
+        running.status(b"GET /gs/cti/incoming?mac=1&remote=2").await,
+        200,
+        "the next one is served"
+    );
     running.end().await;
 }
 
@@ -210,10 +307,22 @@ async fn what_is_no_http_is_closed_and_harms_nobody() {
 async fn without_authority_all_answers_are_one() {
     let key = Key::new('b', "secret").unwrap();
     let phone = Device::parse("000b82000001").unwrap();
-    let (good, old) = (key.token(&phone), Key::new('a', "before").unwrap().token(&phone));
+    let (good, old) = (
+        key.token(&phone),
+        Key::new('a', "before").unwrap().token(&phone),
+    );
     let denied = Device::parse("000b82000009").unwrap();
     let denied_token = key.token(&denied);
-    let running = Running::start(Access { keys: vec![key], denied: vec![denied], ..Access::default() }, LIMITS, Shelf::default()).await;
+    let running = Running::start(
+        Access {
+            keys: vec![key],
+            denied: vec![denied],
+            ..Access::default()
+        },
+        LIMITS,
+        Shelf::default(),
+    )
+    .await;
     let mut flipped = good.clone().into_bytes();
     *flipped.last_mut().unwrap() ^= 1;
     let flipped = String::from_utf8(flipped).unwrap();
@@ -232,15 +341,40 @@ async fn without_authority_all_answers_are_one() {
         (&denied_token, "000b82000009"),
         ("../gs/cti", "000b82000001"),
     ] {
-        let path = if token.is_empty() { String::new() } else { format!("{token}/") };
-        assert_eq!(answer(&running, &format!("/gs/cti/{path}incoming?mac={mac}&remote=1")).await, strange, "{token} {mac}");
+        let path = if token.is_empty() {
+            String::new()
+        } else {
+            format!("{token}/")
+        };
+        assert_eq!(
+            answer(
+                &running,
+                &format!("/gs/cti/{path}incoming?mac={mac}&remote=1")
+            )
+            .await,
+            strange,
+            "{token} {mac}"
+        );
     }
     assert_eq!(running.facts().len(), 0);
-    assert_eq!(running.status(format!("GET /gs/cti/{good}/incoming?mac=00:0B:82:00:00:01&remote=1").as_bytes()).await, 200);
+    assert_eq!(
+        running
+            .status(
+                format!("GET /gs/cti/{good}/incoming?mac=00:0B:82:00:00:01&remote=1").as_bytes()
+            )
+            .await,
+        200
+    );
     running.end().await;
 }
 
 async fn answer(running: &Running, target: &str) -> String {
-    let answer = running.talk(format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes()).await;
-    answer.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n")
+    let answer = running
+        .talk(format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes())
+        .await;
+    answer
+        .lines()
+        .filter(|line| !line.starts_with("date:"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

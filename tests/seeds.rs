@@ -7,8 +7,15 @@ use std::fs;
 use std::path::Path;
 
 fn every_seed(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let seeds: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let seeds: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     assert!(seeds.len() > 2, "there are seeds for {target}");
     for seed in seeds {
         check(&fs::read(&seed).unwrap_or_else(|error| panic!("{}: {error}", seed.display())));

@@ -21,8 +21,12 @@ use tungstenite::{Message, connect};
 fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
-    let id = service.send("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC").unwrap();
-    service.send("/gs/cti/answered?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC").unwrap();
+    let id = service
+        .send("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
+        .unwrap();
+    service
+        .send("/gs/cti/answered?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
+        .unwrap();
     assert_eq!(Service::get(service.operations, "/healthz").0, 200);
     assert_eq!(Service::get(service.operations, "/readyz").0, 200);
     assert_eq!(service.metric("cordboard_ingress_accepted_total"), 2);
@@ -33,14 +37,32 @@ fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
     let service = Service::start(data.path());
     let (status, call) = Service::get(service.people, &format!("/api/v1/calls/{id}"));
     let call: Value = serde_json::from_str(&call).unwrap();
-    assert_eq!((status, &call["status"], &call["answered_by"]["extension"]), (200, &Value::from("answered"), &Value::from("203")));
-    service.send("/gs/cti/hangup?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC").unwrap();
+    assert_eq!(
+        (status, &call["status"], &call["answered_by"]["extension"]),
+        (200, &Value::from("answered"), &Value::from("203"))
+    );
+    service
+        .send("/gs/cti/hangup?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
+        .unwrap();
     service.stop();
     no_difference(data.path());
 
     let service = Service::start(data.path());
-    let calls: Value = serde_json::from_str(&Service::get(service.people, "/api/v1/calls?extension=203&outcome=answered").1).unwrap();
-    assert_eq!((calls["calls"].as_array().unwrap().len(), &calls["calls"][0]["status"]), (1, &Value::from("completed")));
+    let calls: Value = serde_json::from_str(
+        &Service::get(
+            service.people,
+            "/api/v1/calls?extension=203&outcome=answered",
+        )
+        .1,
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            calls["calls"].as_array().unwrap().len(),
+            &calls["calls"][0]["status"]
+        ),
+        (1, &Value::from("completed"))
+    );
     for (target, expected) in [
         ("/api/v1/calls?limit=0", 400),
         ("/api/v1/calls?nope=1", 400),
@@ -60,19 +82,35 @@ fn whoever_watches_misses_nothing_not_even_over_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path());
     let mut events = service.watch(None);
-    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    service
+        .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
     let (first, told) = events.until("call.started");
     assert_eq!(told["call"]["from"]["e164"], "+4930111222");
-    service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    service
+        .send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
     let (second, told) = events.until("call.answered");
-    assert_eq!((second, &told["call"]["answered_by"]["extension"]), (first.map(|first| first + 1), &Value::from("201")));
+    assert_eq!(
+        (second, &told["call"]["answered_by"]["extension"]),
+        (first.map(|first| first + 1), &Value::from("201"))
+    );
     service.stop();
 
     let service = Service::start(data.path());
     let mut events = service.watch(first);
-    assert_eq!(events.until("call.answered").0, second, "what was missed before the restart comes first");
-    service.send("/gs/cti/hangup?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
-    assert_eq!(events.until("call.ended").0, second.map(|second| second + 1));
+    assert_eq!(
+        events.until("call.answered").0,
+        second,
+        "what was missed before the restart comes first"
+    );
+    service
+        .send("/gs/cti/hangup?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
+    assert_eq!(
+        events.until("call.ended").0,
+        second.map(|second| second + 1)
+    );
     service.watch(Some(4_711)).until("resync");
     service.stop();
 }
@@ -85,23 +123,39 @@ fn a_program_watches_over_websocket_and_a_foreign_page_does_not() {
     let told = |socket: &mut tungstenite::WebSocket<_>| loop {
         if let Message::Text(text) = socket.read().unwrap() {
             let told: Value = serde_json::from_str(&text).unwrap();
-            return (told["number"].as_u64().unwrap(), told["type"].as_str().unwrap().to_owned());
+            return (
+                told["number"].as_u64().unwrap(),
+                told["type"].as_str().unwrap().to_owned(),
+            );
         }
     };
     let mut watching = connect(url("")).unwrap().0;
-    service.send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    service
+        .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
     assert_eq!(told(&mut watching), (1, "call.started".into()));
-    service.send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a").unwrap();
+    service
+        .send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a")
+        .unwrap();
     assert_eq!(told(&mut watching), (2, "call.answered".into()));
-    assert_eq!(told(&mut connect(url("?after=1")).unwrap().0), (2, "call.answered".into()), "whoever comes back misses nothing");
+    assert_eq!(
+        told(&mut connect(url("?after=1")).unwrap().0),
+        (2, "call.answered".into()),
+        "whoever comes back misses nothing"
+    );
     let status = |request| match connect::<Request>(request) {
         Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
         other => panic!("{other:?}"),
     };
     let mut foreign = url("").into_client_request().unwrap();
-    foreign.headers_mut().insert("origin", "http://elsewhere.example".parse().unwrap());
+    foreign
+        .headers_mut()
+        .insert("origin", "http://elsewhere.example".parse().unwrap());
     assert_eq!(status(foreign), 403);
-    assert_eq!(status(url("?after=soon").into_client_request().unwrap()), 400);
+    assert_eq!(
+        status(url("?after=soon").into_client_request().unwrap()),
+        400
+    );
     service.stop();
 }
 
@@ -121,11 +175,18 @@ fn what_somebody_wrote_into_the_database_is_shown_and_mended() {
     let service = Service::start(data.path());
     let mut events = service.watch(None);
     for n in 0..3 {
-        service.send(&format!("/gs/cti/incoming?mac=000b8200000{n}&local=20{n}&remote=+493011122{n}&c={n}")).unwrap();
+        service
+            .send(&format!(
+                "/gs/cti/incoming?mac=000b8200000{n}&local=20{n}&remote=+493011122{n}&c={n}"
+            ))
+            .unwrap();
         events.until("call.started");
     }
     let running = run(data.path(), &["rebuild"]);
-    assert!(running.status.code() == Some(69) && String::from_utf8_lossy(&running.stderr).contains("stop the service first"));
+    assert!(
+        running.status.code() == Some(69)
+            && String::from_utf8_lossy(&running.stderr).contains("stop the service first")
+    );
     service.stop();
     for sql in [
         "UPDATE call_logs SET record = replace(record, 'inbound', 'outbound') WHERE call_id = (SELECT min(call_id) FROM call_logs)",
@@ -134,14 +195,32 @@ fn what_somebody_wrote_into_the_database_is_shown_and_mended() {
         write(data.path(), sql);
     }
     let shown = run(data.path(), &["rebuild", "--diff"]);
-    assert_eq!((shown.status.code(), String::from_utf8_lossy(&shown.stdout).lines().count()), (Some(69), 6));
-    let later = run(data.path(), &["rebuild", "--diff", "--since", "2999-01-01T00:00:00Z"]);
+    assert_eq!(
+        (
+            shown.status.code(),
+            String::from_utf8_lossy(&shown.stdout).lines().count()
+        ),
+        (Some(69), 6)
+    );
+    let later = run(
+        data.path(),
+        &["rebuild", "--diff", "--since", "2999-01-01T00:00:00Z"],
+    );
     assert_eq!(later.status.code(), Some(0), "no call began that late");
     let mended = run(data.path(), &["rebuild"]);
-    assert_eq!(String::from_utf8_lossy(&mended.stdout), "2 calls were stored otherwise, and are right now\n");
+    assert_eq!(
+        String::from_utf8_lossy(&mended.stdout),
+        "2 calls were stored otherwise, and are right now\n"
+    );
     no_difference(data.path());
     let service = Service::start(data.path());
-    assert_eq!(service.ask("/api/v1/calls/live")["calls"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        service.ask("/api/v1/calls/live")["calls"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
     service.stop();
     no_difference(data.path());
 }
@@ -150,7 +229,10 @@ fn what_somebody_wrote_into_the_database_is_shown_and_mended() {
 fn report(phone: usize, step: usize) -> String {
     let event = ["incoming", "answered", "hangup", "incoming", "missed"][step % 5];
     let call = step / 5 * 2 + usize::from(step % 5 > 2);
-    format!("/gs/cti/{event}?mac=000b8200000{phone}&local=20{phone}&callId={phone}-{call}&remote=+4930{}{call:07}", phone / 2)
+    format!(
+        "/gs/cti/{event}?mac=000b8200000{phone}&local=20{phone}&callId={phone}-{call}&remote=+4930{}{call:07}",
+        phone / 2
+    )
 }
 
 #[test]
@@ -164,7 +246,8 @@ fn whatever_ends_the_process_no_accepted_event_is_lost_or_doubled() {
         let (answered, answers) = channel();
         let senders: Vec<_> = (0..PHONES)
             .map(|phone| {
-                let (phones, answered, sent) = (service.phones, answered.clone(), Arc::clone(&sent));
+                let (phones, answered, sent) =
+                    (service.phones, answered.clone(), Arc::clone(&sent));
                 std::thread::spawn(move || load(phones, phone, end, &answered, &sent))
             })
             .collect();
@@ -187,15 +270,33 @@ fn whatever_ends_the_process_no_accepted_event_is_lost_or_doubled() {
     let unique: HashSet<&String> = stored.iter().collect();
     assert_eq!(unique.len(), stored.len(), "no event is stored twice");
     let lost: Vec<&String> = accepted.iter().filter(|id| !unique.contains(id)).collect();
-    assert!(lost.is_empty(), "{} of {} accepted events are lost", lost.len(), accepted.len());
-    assert!(stored.len() <= sent.load(Ordering::Relaxed), "nothing is stored that nobody sent");
+    assert!(
+        lost.is_empty(),
+        "{} of {} accepted events are lost",
+        lost.len(),
+        accepted.len()
+    );
+    assert!(
+        stored.len() <= sent.load(Ordering::Relaxed),
+        "nothing is stored that nobody sent"
+    );
     no_difference(data.path());
 }
 
 /// Sends until the service is gone.
-fn load(phones: SocketAddr, phone: usize, round: usize, accepted: &Sender<String>, sent: &AtomicUsize) {
-    let Ok(mut socket) = TcpStream::connect(phones) else { return };
-    let Ok(reading) = socket.try_clone() else { return };
+fn load(
+    phones: SocketAddr,
+    phone: usize,
+    round: usize,
+    accepted: &Sender<String>,
+    sent: &AtomicUsize,
+) {
+    let Ok(mut socket) = TcpStream::connect(phones) else {
+        return;
+    };
+    let Ok(reading) = socket.try_clone() else {
+        return;
+    };
     let mut answers = BufReader::new(reading);
     for step in round * 1_000.. {
         sent.fetch_add(1, Ordering::Relaxed);
@@ -204,9 +305,13 @@ fn load(phones: SocketAddr, phone: usize, round: usize, accepted: &Sender<String
         if socket.write_all(request.as_bytes()).is_err() {
             return;
         }
-        let Some(body) = read_answer(&mut answers) else { return };
+        let Some(body) = read_answer(&mut answers) else {
+            return;
+        };
         let answer: Value = serde_json::from_str(&body).unwrap();
-        accepted.send(answer["event_id"].as_str().unwrap().to_owned()).unwrap();
+        accepted
+            .send(answer["event_id"].as_str().unwrap().to_owned())
+            .unwrap();
     }
 }
 

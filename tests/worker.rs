@@ -40,7 +40,13 @@ struct Prepared(VecDeque<Vec<Vec<u8>>>);
 
 impl Inbox for Prepared {
     fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self.0.pop_front().unwrap_or_default().into_iter().map(Into::into).collect())))
+        Box::pin(std::future::ready(Ok(self
+            .0
+            .pop_front()
+            .unwrap_or_default()
+            .into_iter()
+            .map(Into::into)
+            .collect())))
     }
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
@@ -67,7 +73,12 @@ impl Fanout for Heard {
 
 /// What a fleet reports.
 fn traffic(calls_per_second: f64, duration: Duration) -> Vec<Message> {
-    messages(&Fleet { seed: 7, phones: 60, calls_per_second, duration })
+    messages(&Fleet {
+        seed: 7,
+        phones: 60,
+        calls_per_second,
+        duration,
+    })
 }
 
 fn encoded(messages: &[Message]) -> Vec<Vec<u8>> {
@@ -82,7 +93,9 @@ async fn work_on(ledger: Arc<dyn Ledger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Hea
     let heard = Arc::new(Heard::default());
     let inbox = Box::new(Prepared(batches.into()));
     let fanout = Arc::clone(&heard) as Arc<dyn Fanout>;
-    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default()).await.unwrap();
+    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default())
+        .await
+        .unwrap();
     worker.run(CancellationToken::new()).await.unwrap();
     heard
 }
@@ -106,18 +119,31 @@ fn expected_by(messages: &[Message], policy: &Policy) -> BTreeMap<String, String
         .changed
         .iter()
         .chain(&delta.finished)
-        .map(|record| (record.id.to_string(), serde_json::to_string(&CallJson::of(record)).unwrap()))
+        .map(|record| {
+            (
+                record.id.to_string(),
+                serde_json::to_string(&CallJson::of(record)).unwrap(),
+            )
+        })
         .collect()
 }
 
 async fn assert_stored(ledger: &SqliteLedger, messages: &[Message]) {
-    let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+    let stored: BTreeMap<String, String> = ledger
+        .records(&Site::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
     let expected = expected(messages);
     assert!(expected.len() > 20, "there is something to compare");
     for (id, record) in &expected {
         assert_eq!(stored.get(id), Some(record), "call {id}");
     }
-    let surplus: Vec<&String> = stored.keys().filter(|id| !expected.contains_key(*id)).collect();
+    let surplus: Vec<&String> = stored
+        .keys()
+        .filter(|id| !expected.contains_key(*id))
+        .collect();
     assert!(surplus.is_empty(), "calls that are none: {surplus:?}");
 }
 
@@ -136,7 +162,11 @@ fn restarts_at_any_batch_change_nothing() {
             // What was not settled before the restart comes again.
             let again = from.saturating_sub(round % 5);
             let to = (from + size).min(all.len());
-            work(&ledger, all[again..to].chunks(16).map(<[Vec<u8>]>::to_vec).collect()).await;
+            work(
+                &ledger,
+                all[again..to].chunks(16).map(<[Vec<u8>]>::to_vec).collect(),
+            )
+            .await;
             from = to;
         }
         assert_stored(&ledger, &messages).await;
@@ -148,12 +178,30 @@ fn messages_of(flow: &Flow) -> Vec<Message> {
     let mut messages = Vec::new();
     for (index, event) in (0_u8..).zip(&flow::expand(&flow.events(), |_| 0)) {
         let at = At(EPOCH + event.at * 1_000 + i64::from(index));
-        let (mac, local) = (mac(place(flow, &event.phone), 0), &flow.phones[&event.phone]);
-        let remote = if event.remote == "-" { "anonymous" } else { &event.remote };
-        let target = format!("/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}", event.name, event.phone, event.leg);
+        let (mac, local) = (
+            mac(place(flow, &event.phone), 0),
+            &flow.phones[&event.phone],
+        );
+        let remote = if event.remote == "-" {
+            "anonymous"
+        } else {
+            &event.remote
+        };
+        let target = format!(
+            "/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}",
+            event.name, event.phone, event.leg
+        );
         let id = EventId(0x019b_0000_0000_7000_8000_0000_0000_0000 + u128::from(index));
         messages.push(Message::Tick(At(at.0 - 1).into()));
-        messages.push(Message::Report(Envelope::new(id, at, &Site::default(), None, &target, "", BodyForm::None)));
+        messages.push(Message::Report(Envelope::new(
+            id,
+            at,
+            &Site::default(),
+            None,
+            &target,
+            "",
+            BodyForm::None,
+        )));
     }
     messages.push(Message::Tick(At(EPOCH + 86_400_000_000).into()));
     messages
@@ -161,9 +209,22 @@ fn messages_of(flow: &Flow) -> Vec<Message> {
 
 /// Works on some messages and ends, as a worker that gives its partition up.
 async fn work_by(ledger: &Arc<SqliteLedger>, policies: &Policies, messages: &[Vec<u8>]) {
-    let inbox = Box::new(Prepared(messages.iter().map(|message| vec![message.clone()]).collect()));
+    let inbox = Box::new(Prepared(
+        messages
+            .iter()
+            .map(|message| vec![message.clone()])
+            .collect(),
+    ));
     let ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
-    let worker = Worker::start(inbox, ledger, Arc::<Heard>::default(), policies.clone(), Arc::default()).await.unwrap();
+    let worker = Worker::start(
+        inbox,
+        ledger,
+        Arc::<Heard>::default(),
+        policies.clone(),
+        Arc::default(),
+    )
+    .await
+    .unwrap();
     worker.run(CancellationToken::new()).await.unwrap();
 }
 
@@ -182,13 +243,26 @@ fn a_restart_before_any_request_of_a_flow_changes_nothing() {
                 let ledger = Arc::new(open(&folder).await);
                 work_by(&ledger, &policies, &all[..cut]).await;
                 work_by(&ledger, &policies, &all[cut..]).await;
-                let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+                let stored: BTreeMap<String, String> = ledger
+                    .records(&Site::default())
+                    .await
+                    .unwrap()
+                    .into_iter()
+                    .collect();
                 if stored != expected {
-                    wrong.push(format!("{} at {cut}: {stored:#?} instead of {expected:#?}", flow.name));
+                    wrong.push(format!(
+                        "{} at {cut}: {stored:#?} instead of {expected:#?}",
+                        flow.name
+                    ));
                 }
             }
         }
-        assert!(wrong.is_empty(), "{} flows:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} flows:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
     });
 }
 
@@ -201,13 +275,35 @@ fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
         // The answer of some call, more than a quarter of an hour before the end, was held back somewhere.
         let held = messages.iter().position(|message| matches!(message, Message::Report(envelope) if envelope.target.contains("answered") && envelope.at > EPOCH + 300_000_000)).unwrap();
         let late = messages.remove(held);
-        let mut batches: Vec<Vec<Vec<u8>>> = encoded(&messages).chunks(64).map(<[Vec<u8>]>::to_vec).collect();
+        let mut batches: Vec<Vec<Vec<u8>>> = encoded(&messages)
+            .chunks(64)
+            .map(<[Vec<u8>]>::to_vec)
+            .collect();
         batches.push(vec![late.encode()]);
         let heard = work(&ledger, batches).await;
-        let Message::Report(envelope) = &late else { unreachable!("a report was picked") };
-        let number = envelope.target.split("&r=").nth(1).unwrap().split('&').next().unwrap();
-        let of_it: Vec<_> = heard.0.lock().unwrap().iter().filter(|news| news.data.contains(number)).map(|news| news.kind).collect();
-        assert!(of_it.contains(&NoticeKind::Missed) && of_it.contains(&NoticeKind::MissedRetracted), "{of_it:?}");
+        let Message::Report(envelope) = &late else {
+            unreachable!("a report was picked")
+        };
+        let number = envelope
+            .target
+            .split("&r=")
+            .nth(1)
+            .unwrap()
+            .split('&')
+            .next()
+            .unwrap();
+        let of_it: Vec<_> = heard
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|news| news.data.contains(number))
+            .map(|news| news.kind)
+            .collect();
+        assert!(
+            of_it.contains(&NoticeKind::Missed) && of_it.contains(&NoticeKind::MissedRetracted),
+            "{of_it:?}"
+        );
         messages.push(late);
         assert_stored(&ledger, &messages).await;
     });
@@ -220,23 +316,52 @@ fn a_fact_from_before_a_restart_corrects_the_records_it_belongs_to() {
         let ledger = Arc::new(open(&folder).await);
         let report = |number: u128, second: i64, target: &str| {
             let at = At(EPOCH) + Span::seconds(second);
-            Message::Report(Envelope::new(EventId(number), at, &Site::default(), None, &format!("/gs/cti/{target}"), "", BodyForm::None))
+            Message::Report(Envelope::new(
+                EventId(number),
+                at,
+                &Site::default(),
+                None,
+                &format!("/gs/cti/{target}"),
+                "",
+                BodyForm::None,
+            ))
         };
         let tick = |hours: i64| Message::Tick((At(EPOCH) + Span::seconds(hours * 3_600)).into());
         // The end of the conversation is lost, and time passes as if nobody had anything more to say.
         let early = [
-            report(1, 0, "incoming?mac=000b82000001&local=201&remote=+15551230000"),
-            report(2, 3, "answered?mac=000b82000001&local=201&remote=+15551230000"),
+            report(
+                1,
+                0,
+                "incoming?mac=000b82000001&local=201&remote=+15551230000",
+            ),
+            report(
+                2,
+                3,
+                "answered?mac=000b82000001&local=201&remote=+15551230000",
+            ),
             tick(12),
         ];
         let late = [
-            report(3, 3_600, "incoming?mac=000b82000002&local=202&remote=+15551230000"),
-            report(4, 3_620, "missed?mac=000b82000002&local=202&remote=+15551230000"),
+            report(
+                3,
+                3_600,
+                "incoming?mac=000b82000002&local=202&remote=+15551230000",
+            ),
+            report(
+                4,
+                3_620,
+                "missed?mac=000b82000002&local=202&remote=+15551230000",
+            ),
             tick(13),
         ];
         work(&ledger, vec![encoded(&early)]).await;
         work(&ledger, vec![encoded(&late)]).await;
-        let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+        let stored: BTreeMap<String, String> = ledger
+            .records(&Site::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
         assert_eq!(stored, expected(&[early, late].concat()));
     });
 }
@@ -246,16 +371,24 @@ fn a_call_that_is_over_and_stands_as_open_is_put_right_by_the_next_owner() {
     let messages = traffic(0.5, Duration::from_mins(4));
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("test.db"));
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("test.db"));
         let ledger = Arc::new(open(&folder).await);
         let (last, earlier) = messages.split_last().unwrap();
         work(&ledger, vec![encoded(earlier)]).await;
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        let newest = "SELECT call_id FROM call_logs WHERE is_final = 1 ORDER BY started_at DESC LIMIT 1";
+        let newest =
+            "SELECT call_id FROM call_logs WHERE is_final = 1 ORDER BY started_at DESC LIMIT 1";
         let call: String = sqlx::query_scalar(newest).fetch_one(&pool).await.unwrap();
-        sqlx::query("UPDATE call_logs SET is_final = 0 WHERE call_id = ?1").bind(&call).execute(&pool).await.unwrap();
+        sqlx::query("UPDATE call_logs SET is_final = 0 WHERE call_id = ?1")
+            .bind(&call)
+            .execute(&pool)
+            .await
+            .unwrap();
         work(&ledger, vec![vec![last.encode()]]).await;
-        let is_final = sqlx::query_scalar::<_, i64>("SELECT is_final FROM call_logs WHERE call_id = ?1").bind(&call);
+        let is_final =
+            sqlx::query_scalar::<_, i64>("SELECT is_final FROM call_logs WHERE call_id = ?1")
+                .bind(&call);
         assert_eq!(is_final.fetch_one(&pool).await.unwrap(), 1);
         assert_stored(&ledger, &messages).await;
     });
@@ -265,7 +398,14 @@ fn a_call_that_is_over_and_stands_as_open_is_put_right_by_the_next_owner() {
 async fn asked(ledger: &Arc<SqliteLedger>, messages: &[Message]) -> usize {
     let counting = Failing::on(ledger);
     let asked = Arc::clone(&counting.asked);
-    work_on(Arc::new(counting), encoded(messages).chunks(5).map(<[Vec<u8>]>::to_vec).collect()).await;
+    work_on(
+        Arc::new(counting),
+        encoded(messages)
+            .chunks(5)
+            .map(<[Vec<u8>]>::to_vec)
+            .collect(),
+    )
+    .await;
     asked.load(Ordering::Relaxed)
 }
 
@@ -275,21 +415,38 @@ fn the_ledger_is_asked_only_for_what_somebody_else_may_have_stored() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_mins(4));
-        let facts = messages.iter().filter(|message| matches!(message, Message::Report(_))).count();
+        let facts = messages
+            .iter()
+            .filter(|message| matches!(message, Message::Report(_)))
+            .count();
         let (some, rest) = messages.split_at(messages.len() / 2);
         let work = async |messages: &[Message]| asked(&ledger, messages).await;
-        assert!(work(some).await <= 5, "nothing is known of the site before its first batch");
+        assert!(
+            work(some).await <= 5,
+            "nothing is known of the site before its first batch"
+        );
         // What was not settled comes again, and then what nobody has.
         let again = 40.min(some.len());
         let asked = work(&[&some[some.len() - again..], rest].concat()).await;
-        assert!((1..=again).contains(&asked), "{asked} of the {again} that came again");
+        assert!(
+            (1..=again).contains(&asked),
+            "{asked} of the {again} that came again"
+        );
         assert_stored(&ledger, &messages).await;
         assert_eq!(work(&messages).await, facts, "all of it may be there");
         assert_stored(&ledger, &messages).await;
         // What belongs to no call is not read back.
         let last = messages.iter().map(Message::at).max().unwrap() + Span::seconds(3 * 3_600);
         let (id, target) = (EventId(1), "/gs/cti/registered?mac=000b82000001&local=201");
-        let report = Envelope::new(id, last + Span(1), &Site::default(), None, target, "", BodyForm::None);
+        let report = Envelope::new(
+            id,
+            last + Span(1),
+            &Site::default(),
+            None,
+            target,
+            "",
+            BodyForm::None,
+        );
         let idle = [Message::Tick(last.into()), Message::Report(report)];
         work(&idle).await;
         assert_eq!(work(&idle).await, 1);
@@ -342,12 +499,28 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
         let mut deaths = 0;
         loop {
             // The first of what comes back is always the same: it was never settled.
-            let batch = all.iter().map(|message| Handed { suspect: true, ..message.clone().into() }).collect();
+            let batch = all
+                .iter()
+                .map(|message| Handed {
+                    suspect: true,
+                    ..message.clone().into()
+                })
+                .collect();
             let inbox = Box::new(Suspects(Some(batch)));
             let mortal = Mortal(Failing::on(&ledger));
-            let worker =
-                Worker::start(inbox, Arc::new(mortal), Arc::<Heard>::default(), Policies::default(), Arc::default()).await.unwrap();
-            if tokio::spawn(worker.run(CancellationToken::new())).await.is_ok() {
+            let worker = Worker::start(
+                inbox,
+                Arc::new(mortal),
+                Arc::<Heard>::default(),
+                Policies::default(),
+                Arc::default(),
+            )
+            .await
+            .unwrap();
+            if tokio::spawn(worker.run(CancellationToken::new()))
+                .await
+                .is_ok()
+            {
                 break;
             }
             deaths += 1;
@@ -381,18 +554,51 @@ fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
         let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_mins(2));
         let all = encoded(&messages);
-        let reports: Vec<&Vec<u8>> =
-            all.iter().zip(&messages).filter(|(_, message)| matches!(message, Message::Report(_))).map(|it| it.0).collect();
-        let letter = |message: &[u8], reason: &str| Dead { message: message.to_vec(), reason: reason.to_owned() };
+        let reports: Vec<&Vec<u8>> = all
+            .iter()
+            .zip(&messages)
+            .filter(|(_, message)| matches!(message, Message::Report(_)))
+            .map(|it| it.0)
+            .collect();
+        let letter = |message: &[u8], reason: &str| Dead {
+            message: message.to_vec(),
+            reason: reason.to_owned(),
+        };
         // An earlier program did not know the version of some of them; one nobody knows yet, and one is bad for another reason.
-        let early = reports[3..40].iter().map(|message| letter(message, "unknown version 1"));
-        let dead = early.chain([letter(b"{\"v\":9}", "unknown version 9"), letter(reports[50], "bad site name")]).collect();
-        ledger.take_over(memory(&Policies::default())).await.unwrap();
-        ledger.commit(&Changes { dead, ..Changes::default() }).await.unwrap();
-        let rest = all.iter().filter(|message| !reports[3..40].contains(message)).cloned().collect();
+        let early = reports[3..40]
+            .iter()
+            .map(|message| letter(message, "unknown version 1"));
+        let dead = early
+            .chain([
+                letter(b"{\"v\":9}", "unknown version 9"),
+                letter(reports[50], "bad site name"),
+            ])
+            .collect();
+        ledger
+            .take_over(memory(&Policies::default()))
+            .await
+            .unwrap();
+        ledger
+            .commit(&Changes {
+                dead,
+                ..Changes::default()
+            })
+            .await
+            .unwrap();
+        let rest = all
+            .iter()
+            .filter(|message| !reports[3..40].contains(message))
+            .cloned()
+            .collect();
         work(&ledger, vec![rest]).await;
         assert_stored(&ledger, &messages).await;
-        let left: Vec<String> = ledger.letters(i64::MIN, 99).await.unwrap().into_iter().map(|(_, letter)| letter.reason).collect();
+        let left: Vec<String> = ledger
+            .letters(i64::MIN, 99)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(_, letter)| letter.reason)
+            .collect();
         assert_eq!(left, ["unknown version 9", "bad site name"]);
     });
 }
@@ -405,8 +611,20 @@ fn everything_that_is_told_was_committed_before() {
         let mut messages = traffic(0.5, Duration::from_mins(2));
         let end = messages.iter().map(Message::at).max().unwrap();
         messages.push(Message::Tick((end + Span::seconds(3_600)).into()));
-        let heard = work(&ledger, encoded(&messages).chunks(10).map(<[Vec<u8>]>::to_vec).collect()).await;
-        let stored: BTreeMap<String, String> = ledger.records(&Site::default()).await.unwrap().into_iter().collect();
+        let heard = work(
+            &ledger,
+            encoded(&messages)
+                .chunks(10)
+                .map(<[Vec<u8>]>::to_vec)
+                .collect(),
+        )
+        .await;
+        let stored: BTreeMap<String, String> = ledger
+            .records(&Site::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
         let news = heard.0.lock().unwrap();
         let mut last: BTreeMap<String, String> = BTreeMap::new();
         for one in news.iter() {
@@ -414,7 +632,9 @@ fn everything_that_is_told_was_committed_before() {
             last.insert(one.call.to_string(), told["call"].to_string());
         }
         assert_eq!(last.len(), stored.len());
-        let outcome = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["outcome"].clone();
+        let outcome = |text: &str| {
+            serde_json::from_str::<serde_json::Value>(text).unwrap()["outcome"].clone()
+        };
         for (id, record) in &stored {
             assert_eq!(outcome(&last[id]), outcome(record), "call {id}");
         }
@@ -427,12 +647,29 @@ fn a_database_that_comes_and_goes_changes_no_record_and_tells_nothing_twice() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(open(&folder).await);
         let messages = traffic(0.5, Duration::from_mins(2));
-        let batches: Vec<Vec<Vec<u8>>> = encoded(&messages).chunks(40).map(<[Vec<u8>]>::to_vec).collect();
-        let failing = Failing { one_in: 6, dice: Mutex::new(Dice::new(3)), ..Failing::on(&ledger) };
+        let batches: Vec<Vec<Vec<u8>>> = encoded(&messages)
+            .chunks(40)
+            .map(<[Vec<u8>]>::to_vec)
+            .collect();
+        let failing = Failing {
+            one_in: 6,
+            dice: Mutex::new(Dice::new(3)),
+            ..Failing::on(&ledger)
+        };
         let heard = work_on(Arc::new(failing), batches).await;
         assert_stored(&ledger, &messages).await;
-        let numbers: Vec<u64> = heard.0.lock().unwrap().iter().map(|news| news.number).collect();
-        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "each told once, in order, without a gap");
+        let numbers: Vec<u64> = heard
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|news| news.number)
+            .collect();
+        assert_eq!(
+            numbers,
+            (1..=numbers.len() as u64).collect::<Vec<_>>(),
+            "each told once, in order, without a gap"
+        );
     });
 }
 
@@ -445,19 +682,46 @@ fn what_the_database_does_not_take_is_set_aside_and_its_neighbours_are_written()
         let poison = |second: i64| {
             let target = format!("/gs/cti/incoming?mac=000b82fffff{second}&l=1&r=+666");
             let at = At(EPOCH + second * 1_000_000);
-            Message::Report(Envelope::new(EventId(second.unsigned_abs().into()), at, &Site::default(), None, &target, "", BodyForm::None))
+            Message::Report(Envelope::new(
+                EventId(second.unsigned_abs().into()),
+                at,
+                &Site::default(),
+                None,
+                &target,
+                "",
+                BodyForm::None,
+            ))
         };
         let good = messages.clone();
         for second in 1..4 {
-            let place = messages.iter().position(|message| message.at().0 > EPOCH + second * 1_000_000).unwrap();
+            let place = messages
+                .iter()
+                .position(|message| message.at().0 > EPOCH + second * 1_000_000)
+                .unwrap();
             messages.insert(place, poison(second));
         }
-        let failing = Failing { poison: "+666", ..Failing::on(&ledger) };
+        let failing = Failing {
+            poison: "+666",
+            ..Failing::on(&ledger)
+        };
         let books = Arc::new(Books::default());
         books.found(messages.len() as u64);
-        let inbox = Box::new(Prepared(encoded(&messages).chunks(64).map(<[Vec<u8>]>::to_vec).collect()));
+        let inbox = Box::new(Prepared(
+            encoded(&messages)
+                .chunks(64)
+                .map(<[Vec<u8>]>::to_vec)
+                .collect(),
+        ));
         let heard = Arc::new(Heard::default());
-        let worker = Worker::start(inbox, Arc::new(failing), heard, Policies::default(), Arc::clone(&books)).await.unwrap();
+        let worker = Worker::start(
+            inbox,
+            Arc::new(failing),
+            heard,
+            Policies::default(),
+            Arc::clone(&books),
+        )
+        .await
+        .unwrap();
         worker.run(CancellationToken::new()).await.unwrap();
         assert_stored(&ledger, &good).await;
         assert_eq!((books.account(0).dead, books.account(0).surplus), (3, 0));

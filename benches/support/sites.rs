@@ -25,27 +25,50 @@ pub struct Sites(Vec<Vec<(Duration, String)>>);
 
 impl Sites {
     /// So many busy sites as report exactly so much together.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a number of sites")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a number of sites"
+    )]
     pub fn at_rate(rate: f64, span: Duration) -> Sites {
         let sites = Sites::at_most(rate);
         let calls_per_second = rate / EVENTS_PER_CALL / sites as f64;
         let mut all: Vec<(usize, Report)> = Vec::new();
         for site in 0..sites {
-            let fleet = Fleet { seed: site as u64 + 1, phones: PHONES, calls_per_second, duration: WARM_UP + span * 2 };
-            all.extend(fleet.reports().into_iter().skip_while(|report| report.at < WARM_UP).map(|report| (site, report)));
+            let fleet = Fleet {
+                seed: site as u64 + 1,
+                phones: PHONES,
+                calls_per_second,
+                duration: WARM_UP + span * 2,
+            };
+            all.extend(
+                fleet
+                    .reports()
+                    .into_iter()
+                    .skip_while(|report| report.at < WARM_UP)
+                    .map(|report| (site, report)),
+            );
         }
         all.sort_by_key(|(_, report)| report.at);
         all.truncate((rate * span.as_secs_f64()) as usize);
         let mut of_sites: Vec<Vec<(Duration, String)>> = vec![Vec::new(); sites];
         for (place, (site, report)) in all.into_iter().enumerate() {
             let at = Duration::from_secs_f64(place as f64 / rate);
-            of_sites[site].push((at, format!("/gs/cti/{}?{}", report.event, report.parameters())));
+            of_sites[site].push((
+                at,
+                format!("/gs/cti/{}?{}", report.event, report.parameters()),
+            ));
         }
         Sites(of_sites)
     }
 
     /// How many sites report so much.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of sites")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of sites"
+    )]
     pub fn at_most(rate: f64) -> usize {
         (rate / EVENTS_PER_CALL / CALLS_PER_SECOND).ceil() as usize
     }
@@ -79,7 +102,11 @@ fn address(site: usize) -> IpAddr {
 /// Settings by which an ingress tells these sites apart.
 pub fn settings(sites: usize) -> String {
     (0..sites).fold(String::new(), |mut text, site| {
-        let _ = writeln!(text, "[ingress.sites.site-{site}]\nnetworks = [\"{}/32\"]", address(site));
+        let _ = writeln!(
+            text,
+            "[ingress.sites.site-{site}]\nnetworks = [\"{}/32\"]",
+            address(site)
+        );
         text
     })
 }
@@ -87,7 +114,12 @@ pub fn settings(sites: usize) -> String {
 /// Somebody who watches everything, and only hears it.
 pub async fn hear(people: SocketAddr) {
     let mut socket = TcpStream::connect(people).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut socket, b"GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(
+        &mut socket,
+        b"GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n\r\n",
+    )
+    .await
+    .unwrap();
     let mut heard = vec![0; 64 * 1024];
     while socket.read(&mut heard).await.is_ok_and(|read| read > 0) {}
 }

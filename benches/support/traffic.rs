@@ -37,8 +37,16 @@ impl Writer {
     fn leg(&mut self, phone: u64, remote: &Number) -> Leg {
         self.legs += 1;
         // Every third model has no call id.
-        let call_ref = if phone.is_multiple_of(3) { None } else { CallRef::parse(&format!("{:x}-{phone}@10.0.0.1", self.legs)) };
-        Leg { phone, call_ref, remote: remote.clone() }
+        let call_ref = if phone.is_multiple_of(3) {
+            None
+        } else {
+            CallRef::parse(&format!("{:x}-{phone}@10.0.0.1", self.legs))
+        };
+        Leg {
+            phone,
+            call_ref,
+            remote: remote.clone(),
+        }
     }
 
     fn tell(&mut self, at: At, leg: &Leg, kind: Kind) {
@@ -102,7 +110,10 @@ impl Writer {
 
     fn transfer(&mut self, at: At, owner: &Leg) {
         let target = (owner.phone + 3) % self.phones;
-        let (own, other) = (Number::parse(&extension(owner.phone), None), Number::parse(&extension(target), None));
+        let (own, other) = (
+            Number::parse(&extension(owner.phone), None),
+            Number::parse(&extension(target), None),
+        );
         let (consult, asked) = (self.leg(owner.phone, &other), self.leg(target, &own));
         let second = |seconds: i64| at + Span::millis(seconds * 1_000);
         self.tell(at, owner, Kind::Hold);
@@ -141,7 +152,12 @@ fn extension(phone: u64) -> String {
 /// At least `count` facts of a site in which about `open_calls` calls are open at any time.
 pub fn facts(open_calls: u64, count: usize) -> Arc<Vec<Fact>> {
     let phones = (open_calls * 4).max(30) / 3 * 3;
-    let mut writer = Writer { dice: Dice::new(SEED), facts: Vec::new(), legs: 0, phones };
+    let mut writer = Writer {
+        dice: Dice::new(SEED),
+        facts: Vec::new(),
+        legs: 0,
+        phones,
+    };
     // The mean life of a call in this mix, found by counting the open calls of the result.
     let mean_millis = 46_000;
     let mut at = At(EPOCH);

@@ -31,7 +31,12 @@ pub struct Peer {
 }
 
 pub async fn channel(broker: &str) -> Channel {
-    let connection = broker.parse::<BrokerAddress>().unwrap().connect("bench").await.unwrap();
+    let connection = broker
+        .parse::<BrokerAddress>()
+        .unwrap()
+        .connect("bench")
+        .await
+        .unwrap();
     let channel = connection.create_channel().await.unwrap();
     // It lives as long as the benchmark.
     std::mem::forget(connection);
@@ -39,14 +44,43 @@ pub async fn channel(broker: &str) -> Channel {
 }
 
 impl Peer {
-    pub async fn new(broker: &str, queue: &str, database: &str, redis: &str, tables: &'static str) -> Peer {
+    pub async fn new(
+        broker: &str,
+        queue: &str,
+        database: &str,
+        redis: &str,
+        tables: &'static str,
+    ) -> Peer {
         let mut sql = PgConnection::connect(database).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(tables)).execute(&mut sql).await.unwrap();
-        let live = Client::open(redis).unwrap().get_multiplexed_async_connection().await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(tables))
+            .execute(&mut sql)
+            .await
+            .unwrap();
+        let live = Client::open(redis)
+            .unwrap()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
         let channel = channel(broker).await;
-        channel.basic_qos(2_048, BasicQosOptions::default()).await.unwrap();
-        let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await.unwrap();
-        Peer { sql, live, channel, consumer }
+        channel
+            .basic_qos(2_048, BasicQosOptions::default())
+            .await
+            .unwrap();
+        let consumer = channel
+            .basic_consume(
+                queue.into(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        Peer {
+            sql,
+            live,
+            channel,
+            consumer,
+        }
     }
 
     /// The next messages, and the tag that acknowledges all of them.
@@ -61,7 +95,10 @@ impl Peer {
     }
 
     async fn settle(&self, tag: u64) {
-        self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await.unwrap();
+        self.channel
+            .basic_ack(tag, BasicAckOptions { multiple: true })
+            .await
+            .unwrap();
     }
 }
 
@@ -75,11 +112,22 @@ pub async fn least(peer: &mut Peer, messages: usize) -> Duration {
         let mut pipeline = Pipeline::new();
         for number in 0..batch.len() {
             let key = format!("claim:{}", done + number);
-            pipeline.cmd("EVAL").arg("return redis.call('SET', KEYS[1], 1, 'NX', 'EX', 60)").arg(1).arg(key);
+            pipeline
+                .cmd("EVAL")
+                .arg("return redis.call('SET', KEYS[1], 1, 'NX', 'EX', 60)")
+                .arg(1)
+                .arg(key);
         }
         pipeline.query_async::<()>(&mut peer.live).await.unwrap();
-        let bodies: Vec<&str> = batch.iter().map(|body| std::str::from_utf8(body).unwrap()).collect();
-        sqlx::query("INSERT INTO least (body) SELECT * FROM unnest($1::text[])").bind(bodies).execute(&mut peer.sql).await.unwrap();
+        let bodies: Vec<&str> = batch
+            .iter()
+            .map(|body| std::str::from_utf8(body).unwrap())
+            .collect();
+        sqlx::query("INSERT INTO least (body) SELECT * FROM unnest($1::text[])")
+            .bind(bodies)
+            .execute(&mut peer.sql)
+            .await
+            .unwrap();
         peer.settle(tag).await;
         done += batch.len();
     }
@@ -111,15 +159,34 @@ impl Event {
         let at = read["at"].as_i64().unwrap();
         let target = read["target"].as_str().unwrap();
         let (path, query) = target.split_once('?').unwrap();
-        let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
+        let parameter = |name: &str| {
+            query.split('&').find_map(|pair| {
+                pair.strip_prefix(name)?
+                    .strip_prefix('=')
+                    .map(str::to_owned)
+            })
+        };
         let name = path.rsplit('/').next().unwrap().to_owned();
         let (remote, device) = (parameter("remote"), parameter("mac").unwrap_or_default());
-        Some(Event { id, site: read["site"].as_str().unwrap().to_owned(), at, name, remote, device, body })
+        Some(Event {
+            id,
+            site: read["site"].as_str().unwrap().to_owned(),
+            at,
+            name,
+            remote,
+            device,
+            body,
+        })
     }
 }
 
 pub async fn trial(peer: &mut Peer, messages: usize) -> Duration {
-    let hash: String = redis::cmd("SCRIPT").arg("LOAD").arg(CLAIM).query_async(&mut peer.live).await.unwrap();
+    let hash: String = redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(CLAIM)
+        .query_async(&mut peer.live)
+        .await
+        .unwrap();
     let began = Instant::now();
     let mut done = 0;
     while done < messages {
@@ -128,8 +195,18 @@ pub async fn trial(peer: &mut Peer, messages: usize) -> Duration {
         let events: Vec<Event> = batch.into_iter().filter_map(Event::read).collect();
         let mut pipeline = Pipeline::new();
         for event in &events {
-            let key = format!("trial:{}:{}", event.site, event.remote.as_deref().unwrap_or_default());
-            pipeline.cmd("EVALSHA").arg(&hash).arg(1).arg(key).arg(&event.device).arg(&event.name);
+            let key = format!(
+                "trial:{}:{}",
+                event.site,
+                event.remote.as_deref().unwrap_or_default()
+            );
+            pipeline
+                .cmd("EVALSHA")
+                .arg(&hash)
+                .arg(1)
+                .arg(key)
+                .arg(&event.device)
+                .arg(&event.name);
         }
         pipeline.query_async::<()>(&mut peer.live).await.unwrap();
         write(&mut peer.sql, &events).await;
@@ -144,7 +221,9 @@ async fn write(sql: &mut PgConnection, events: &[Event]) {
     }
     let mut calls: HashMap<(&str, &str), (i64, i64, &str)> = HashMap::new();
     for event in events {
-        let call = calls.entry((&event.site, event.remote.as_deref().unwrap_or_default())).or_insert((event.at, event.at, &event.name));
+        let call = calls
+            .entry((&event.site, event.remote.as_deref().unwrap_or_default()))
+            .or_insert((event.at, event.at, &event.name));
         (call.1, call.2) = (event.at, &event.name);
     }
     let mut transaction = sql.begin().await.unwrap();

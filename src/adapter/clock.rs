@@ -13,7 +13,9 @@ pub struct SystemClock {
 impl Default for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn default() -> Self {
-        SystemClock { began: Instant::now() }
+        SystemClock {
+            began: Instant::now(),
+        }
     }
 }
 

@@ -15,8 +15,16 @@ const KEPT_MAX: usize = 1_024;
 
 impl Watch for MemoryFanout {
     fn watch(&self, known: Option<u64>) -> BoxStream<'static, Seen> {
-        let Subscription { missed, complete, events } = self.subscribe(known);
-        let first = if complete { missed.into_iter().map(seen).collect() } else { vec![Seen::resync()] };
+        let Subscription {
+            missed,
+            complete,
+            events,
+        } = self.subscribe(known);
+        let first = if complete {
+            missed.into_iter().map(seen).collect()
+        } else {
+            vec![Seen::resync()]
+        };
         let rest = stream::unfold(events, |mut events| async {
             match events.recv().await {
                 Ok(news) => Some((seen(news), events)),
@@ -29,7 +37,11 @@ impl Watch for MemoryFanout {
 }
 
 fn seen(news: News) -> Seen {
-    Seen { number: Some(news.number), name: news.kind.name(), data: news.data }
+    Seen {
+        number: Some(news.number),
+        name: news.kind.name(),
+        data: news.data,
+    }
 }
 
 /// Where the worker tells and the gateway listens.
@@ -59,7 +71,11 @@ pub struct Subscription {
 
 impl Default for MemoryFanout {
     fn default() -> Self {
-        MemoryFanout { overlap: 0, sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::default() }
+        MemoryFanout {
+            overlap: 0,
+            sender: broadcast::Sender::new(KEPT_MAX),
+            kept: Mutex::default(),
+        }
     }
 }
 
@@ -67,8 +83,15 @@ impl MemoryFanout {
     /// Goes on after the news of an earlier life.
     #[must_use]
     pub fn after(told: u64, news: Vec<News>) -> MemoryFanout {
-        let kept = Kept { last: told, events: news.into() };
-        MemoryFanout { overlap: 0, sender: broadcast::Sender::new(KEPT_MAX), kept: Mutex::new(kept) }
+        let kept = Kept {
+            last: told,
+            events: news.into(),
+        };
+        MemoryFanout {
+            overlap: 0,
+            sender: broadcast::Sender::new(KEPT_MAX),
+            kept: Mutex::new(kept),
+        }
     }
 
     /// Listens from now on, or from after the event with this number.
@@ -76,10 +99,24 @@ impl MemoryFanout {
     pub fn subscribe(&self, known: Option<u64>) -> Subscription {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let events = self.sender.subscribe();
-        let Some(known) = known else { return Subscription { missed: Vec::new(), complete: true, events } };
+        let Some(known) = known else {
+            return Subscription {
+                missed: Vec::new(),
+                complete: true,
+                events,
+            };
+        };
         match kept.after(known, self.overlap) {
-            Some(from) => Subscription { missed: kept.events.iter().skip(from).cloned().collect(), complete: true, events },
-            None => Subscription { missed: Vec::new(), complete: false, events },
+            Some(from) => Subscription {
+                missed: kept.events.iter().skip(from).cloned().collect(),
+                complete: true,
+                events,
+            },
+            None => Subscription {
+                missed: Vec::new(),
+                complete: false,
+                events,
+            },
         }
     }
 
@@ -96,7 +133,10 @@ impl Kept {
         if let Some(place) = self.events.iter().rposition(|event| event.number == known) {
             return Some((place + 1).saturating_sub(overlap));
         }
-        let next = self.events.front().map_or(self.last, |first| first.number.saturating_sub(1));
+        let next = self
+            .events
+            .front()
+            .map_or(self.last, |first| first.number.saturating_sub(1));
         (known == next).then_some(0)
     }
 }
@@ -104,7 +144,10 @@ impl Kept {
 impl Fanout for MemoryFanout {
     fn relayed(&self) -> u64 {
         // Nobody outside this process listens.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).last
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last
     }
 
     fn tell(&self, news: Vec<News>) {
@@ -128,7 +171,14 @@ mod tests {
     use crate::domain::notice::NoticeKind;
 
     fn news(numbers: std::ops::RangeInclusive<u64>) -> Vec<News> {
-        numbers.map(|number| News { number, kind: NoticeKind::Withdrawn, call: EventId(1), data: "{}".into() }).collect()
+        numbers
+            .map(|number| News {
+                number,
+                kind: NoticeKind::Withdrawn,
+                call: EventId(1),
+                data: "{}".into(),
+            })
+            .collect()
     }
 
     #[test]
@@ -136,17 +186,39 @@ mod tests {
         let fanout = MemoryFanout::default();
         fanout.tell(news(1..=5));
         let back = fanout.subscribe(Some(2));
-        assert_eq!((back.complete, back.missed.iter().map(|event| event.number).collect::<Vec<_>>()), (true, vec![3, 4, 5]));
+        assert_eq!(
+            (
+                back.complete,
+                back.missed
+                    .iter()
+                    .map(|event| event.number)
+                    .collect::<Vec<_>>()
+            ),
+            (true, vec![3, 4, 5])
+        );
         fanout.tell(news(6..=5 + KEPT_MAX as u64));
-        assert!(!fanout.subscribe(Some(2)).complete, "more was missed than is kept");
+        assert!(
+            !fanout.subscribe(Some(2)).complete,
+            "more was missed than is kept"
+        );
         assert!(fanout.subscribe(None).complete);
-        assert!(!fanout.subscribe(Some(9_999_999)).complete, "a number from another life");
+        assert!(
+            !fanout.subscribe(Some(9_999_999)).complete,
+            "a number from another life"
+        );
     }
 
     #[test]
     fn after_a_restart_the_numbers_go_on() {
         let fanout = MemoryFanout::after(5, news(4..=5));
-        let numbers = |known| fanout.subscribe(Some(known)).missed.iter().map(|news| news.number).collect::<Vec<_>>();
+        let numbers = |known| {
+            fanout
+                .subscribe(Some(known))
+                .missed
+                .iter()
+                .map(|news| news.number)
+                .collect::<Vec<_>>()
+        };
         assert_eq!((numbers(3), numbers(5)), (vec![4, 5], vec![]));
         assert!(!fanout.subscribe(Some(2)).complete && fanout.subscribe(Some(3)).complete);
         fanout.tell(news(6..=6));

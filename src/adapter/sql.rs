@@ -33,7 +33,9 @@ impl From<sqlx::Error> for LedgerError {
             }
         }
         match error {
-            Decode(_) | ColumnDecode { .. } | ColumnNotFound(_) => LedgerError::Corrupt(error.to_string()),
+            Decode(_) | ColumnDecode { .. } | ColumnNotFound(_) => {
+                LedgerError::Corrupt(error.to_string())
+            }
             _ => LedgerError::Unavailable(error.to_string()),
         }
     }
@@ -50,7 +52,12 @@ pub struct MigrationStatus {
 /// A call may have changed and finished within the batch: the last word counts.
 pub(super) fn last_words(changes: &Changes) -> Vec<&CallNow> {
     let mut seen = HashSet::new();
-    changes.calls.iter().rev().filter(|call| seen.insert(call.record.id)).collect()
+    changes
+        .calls
+        .iter()
+        .rev()
+        .filter(|call| seen.insert(call.record.id))
+        .collect()
 }
 
 /// The minute in which a call that began then is counted.
@@ -61,7 +68,12 @@ pub(super) fn minute_of(started_us: i64) -> i64 {
 /// Who answered, as the log shows it.
 pub(super) fn answered_by(record: &CallRecord) -> Option<String> {
     let owner = record.answered_by.as_ref()?;
-    Some(owner.extension.as_ref().map_or_else(|| owner.device.to_string(), ToString::to_string))
+    Some(
+        owner
+            .extension
+            .as_ref()
+            .map_or_else(|| owner.device.to_string(), ToString::to_string),
+    )
 }
 
 pub(super) fn is_missed(record: &CallRecord) -> bool {
@@ -70,7 +82,11 @@ pub(super) fn is_missed(record: &CallRecord) -> bool {
 
 /// The extensions that rang, as JSON.
 pub(super) fn missed_extensions(record: &CallRecord) -> String {
-    let extensions: Vec<&str> = record.missed_extensions.iter().map(crate::domain::device::Extension::as_str).collect();
+    let extensions: Vec<&str> = record
+        .missed_extensions
+        .iter()
+        .map(crate::domain::device::Extension::as_str)
+        .collect();
     serde_json::to_string(&extensions).unwrap_or_default()
 }
 
@@ -84,18 +100,30 @@ pub(super) fn call_id(text: &str) -> Result<CallId, LedgerError> {
 
 pub(super) fn news(number: i64, kind: &str, call: CallId, data: &str) -> Result<News, LedgerError> {
     let unknown = || LedgerError::Corrupt(format!("{kind:?} is no kind of news"));
-    Ok(News { number: number.cast_unsigned(), kind: NoticeKind::named(kind).ok_or_else(unknown)?, call, data: data.into() })
+    Ok(News {
+        number: number.cast_unsigned(),
+        kind: NoticeKind::named(kind).ok_or_else(unknown)?,
+        call,
+        data: data.into(),
+    })
 }
 
 /// The last promise of each ingress, as JSON.
 pub(super) fn ticks_text(ticks: &BTreeMap<IngressId, At>) -> String {
-    let plain: BTreeMap<String, i64> = ticks.iter().map(|(ingress, at)| (ingress.to_string(), at.0)).collect();
+    let plain: BTreeMap<String, i64> = ticks
+        .iter()
+        .map(|(ingress, at)| (ingress.to_string(), at.0))
+        .collect();
     serde_json::to_string(&plain).unwrap_or_default()
 }
 
 pub(super) fn ticks_of(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerError> {
-    let plain: BTreeMap<String, i64> = serde_json::from_str(text).map_err(|error| LedgerError::Corrupt(error.to_string()))?;
-    Ok(plain.into_iter().filter_map(|(ingress, at)| Some((IngressId::parse(&ingress)?, At(at)))).collect())
+    let plain: BTreeMap<String, i64> =
+        serde_json::from_str(text).map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+    Ok(plain
+        .into_iter()
+        .filter_map(|(ingress, at)| Some((IngressId::parse(&ingress)?, At(at))))
+        .collect())
 }
 
 /// The name under which a message is set aside: the same message is set aside once.
@@ -107,5 +135,7 @@ pub fn digest(message: &[u8]) -> String {
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    digits
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }

@@ -3,7 +3,9 @@
 use super::Failed;
 use super::letters::needed;
 use crate::adapter::postgres;
-use crate::adapter::rabbit::{Depth, Layout, Management, apply, declare, depths, ensure, forward, policies, workers};
+use crate::adapter::rabbit::{
+    Depth, Layout, Management, apply, declare, depths, ensure, forward, policies, workers,
+};
 use crate::config::Settings;
 
 /// What was done, or is left to be done by hand.
@@ -53,23 +55,39 @@ fn commands(vhost: &str) -> Vec<String> {
 /// When the old queues are not done with, or a server cannot be reached.
 pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
     let servers = needed(settings)?;
-    let Some(database) = servers.database else { return Ok(0) };
-    let wanted = postgres::Layout { generation: servers.layout.generation, parts: servers.layout.parts };
+    let Some(database) = servers.database else {
+        return Ok(0);
+    };
+    let wanted = postgres::Layout {
+        generation: servers.layout.generation,
+        parts: servers.layout.parts,
+    };
     let former = postgres::layout(&database).await?;
     let connection = servers.broker.connect("cordboard broker adopt").await?;
     ensure(&connection, servers.layout).await?;
     let done = match former {
-        Some(former) if former.generation > wanted.generation => {
-            Err(Failed::Halves("a newer generation of the partitions is in force already; the settings are old"))
-        }
+        Some(former) if former.generation > wanted.generation => Err(Failed::Halves(
+            "a newer generation of the partitions is in force already; the settings are old",
+        )),
         Some(former) if former.generation == wanted.generation && former.parts != wanted.parts => {
-            Err(Failed::Halves("this generation is in force with another number of partitions; another number needs the next generation"))
+            Err(Failed::Halves(
+                "this generation is in force with another number of partitions; another number needs the next generation",
+            ))
         }
-        Some(former) if former.generation == wanted.generation => Ok(forward_all(&connection, servers.layout).await?),
+        Some(former) if former.generation == wanted.generation => {
+            Ok(forward_all(&connection, servers.layout).await?)
+        }
         Some(former) => {
-            let former = Layout { generation: former.generation, parts: former.parts };
+            let former = Layout {
+                generation: former.generation,
+                parts: former.parts,
+            };
             let left = depths(&connection, former).await?;
-            if left.iter().flatten().any(|depth| depth.messages > 0 || depth.consumers > 0) {
+            if left
+                .iter()
+                .flatten()
+                .any(|depth| depth.messages > 0 || depth.consumers > 0)
+            {
                 Err(Failed::Halves(
                     "the queues of the generation in force hold messages, or workers read them: let the workers finish, then stop them; ingresses must have the new settings already",
                 ))
@@ -90,8 +108,17 @@ async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u
     for generation in 1..layout.generation {
         let mut part = 0;
         loop {
-            let of = Layout { generation, parts: part + 1 };
-            if depths(connection, of).await?.last().copied().flatten().is_none() {
+            let of = Layout {
+                generation,
+                parts: part + 1,
+            };
+            if depths(connection, of)
+                .await?
+                .last()
+                .copied()
+                .flatten()
+                .is_none()
+            {
                 break;
             }
             sent += forward(connection, &of.queue(part), layout).await?;
@@ -105,12 +132,16 @@ async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u
 ///
 /// # Errors
 /// When the broker cannot be reached.
-pub async fn broker_status(settings: &Settings) -> Result<(Vec<(String, Option<Depth>)>, u32), Failed> {
+pub async fn broker_status(
+    settings: &Settings,
+) -> Result<(Vec<(String, Option<Depth>)>, u32), Failed> {
     let servers = needed(settings)?;
     let connection = servers.broker.connect("cordboard broker status").await?;
     let depths = depths(&connection, servers.layout).await?;
     let workers = workers(&connection).await?;
     let _closed = connection.close(200, "done".into()).await;
-    let named = (0..).zip(depths).map(|(part, depth)| (servers.layout.queue(part), depth));
+    let named = (0..)
+        .zip(depths)
+        .map(|(part, depth)| (servers.layout.queue(part), depth));
     Ok((named.collect(), workers))
 }

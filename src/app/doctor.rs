@@ -43,23 +43,40 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
     let folder = settings.data_dir.join("journal");
     let journal = Journal::inspect(&folder);
     let running = matches!(journal, Err(OpenError::InUse { .. }));
-    let last = journal.as_ref().ok().and_then(|opened| opened.last.as_deref()).and_then(|message| Message::decode(message).ok());
-    let mut findings =
-        vec![access(settings), data_dir(settings), see_journal(&folder, journal), clock_of(clock.now(), last.map(|message| message.at()))];
+    let last = journal
+        .as_ref()
+        .ok()
+        .and_then(|opened| opened.last.as_deref())
+        .and_then(|message| Message::decode(message).ok());
+    let mut findings = vec![
+        access(settings),
+        data_dir(settings),
+        see_journal(&folder, journal),
+        clock_of(clock.now(), last.map(|message| message.at())),
+    ];
     match place::database(settings) {
         Ok(Database::File(path)) => findings.extend(database(&path).await),
-        Ok(Database::Server(address)) => findings.extend(servers::database(&address, settings).await),
+        Ok(Database::Server(address)) => {
+            findings.extend(servers::database(&address, settings).await)
+        }
         Err(error) => findings.push(finding("database", Grade::Bad, error.to_string())),
     }
     findings.extend(servers::broker(settings).await);
-    let listeners =
-        [("ingress", settings.ingress.listen), ("gateway", settings.gateway.listen), ("operations", settings.operations.listen)];
+    let listeners = [
+        ("ingress", settings.ingress.listen),
+        ("gateway", settings.gateway.listen),
+        ("operations", settings.operations.listen),
+    ];
     findings.extend(listeners.map(|(place, address)| port(place, address, running)));
     findings
 }
 
 pub(super) fn finding(place: &'static str, grade: Grade, told: impl Into<String>) -> Finding {
-    Finding { place, grade, told: told.into() }
+    Finding {
+        place,
+        grade,
+        told: told.into(),
+    }
 }
 
 fn access(settings: &Settings) -> Finding {
@@ -69,7 +86,15 @@ fn access(settings: &Settings) -> Finding {
             Grade::Note,
             "anybody who reaches the ingress may report; before phones of other machines do, set `ingress.keys` or `ingress.networks`",
         ),
-        Ok(access) => finding("access", Grade::Good, format!("{} keys, {} networks", access.keys.len(), access.networks.len())),
+        Ok(access) => finding(
+            "access",
+            Grade::Good,
+            format!(
+                "{} keys, {} networks",
+                access.keys.len(),
+                access.networks.len()
+            ),
+        ),
         Err(error) => finding("access", Grade::Bad, error.to_string()),
     }
 }
@@ -78,27 +103,49 @@ fn access(settings: &Settings) -> Finding {
 fn data_dir(settings: &Settings) -> Finding {
     let folder = &settings.data_dir;
     let Some(existing) = nearest_existing(folder) else {
-        return finding("data", Grade::Bad, format!("{}: neither it nor a folder above it exists; set `data_dir`", folder.display()));
+        return finding(
+            "data",
+            Grade::Bad,
+            format!(
+                "{}: neither it nor a folder above it exists; set `data_dir`",
+                folder.display()
+            ),
+        );
     };
-    let tried = tempfile::Builder::new().prefix(".cordboard-doctor").tempfile_in(&existing);
+    let tried = tempfile::Builder::new()
+        .prefix(".cordboard-doctor")
+        .tempfile_in(&existing);
     if let Err(error) = tried {
         return finding(
             "data",
             Grade::Bad,
-            format!("{}: nothing can be written there ({error}); let the service's user own it", existing.display()),
+            format!(
+                "{}: nothing can be written there ({error}); let the service's user own it",
+                existing.display()
+            ),
         );
     }
     let free = match rustix::fs::statvfs(&existing) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
-        Err(error) => return finding("data", Grade::Bad, format!("{}: {error}", existing.display())),
+        Err(error) => {
+            return finding(
+                "data",
+                Grade::Bad,
+                format!("{}: {error}", existing.display()),
+            );
+        }
     };
     let told = format!("{}: {} MiB free", folder.display(), free >> 20);
-    let open_to_all = std::fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o007 != 0);
+    let open_to_all =
+        std::fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o007 != 0);
     if open_to_all {
         return finding(
             "data",
             Grade::Note,
-            format!("{}: every user of this machine can look into it; `chmod o-rwx` it", folder.display()),
+            format!(
+                "{}: every user of this machine can look into it; `chmod o-rwx` it",
+                folder.display()
+            ),
         );
     }
     if free < settings.journal.segment_bytes {
@@ -106,27 +153,43 @@ fn data_dir(settings: &Settings) -> Finding {
         return finding(
             "data",
             Grade::Bad,
-            format!("{told}, a segment of the journal needs {needed}; free some, or lower `journal.segment_bytes`"),
+            format!(
+                "{told}, a segment of the journal needs {needed}; free some, or lower `journal.segment_bytes`"
+            ),
         );
     }
     if free < settings.journal.total_bytes_max {
-        return finding("data", Grade::Note, format!("{told}: the disk is full before `journal.total_bytes_max` is reached"));
+        return finding(
+            "data",
+            Grade::Note,
+            format!("{told}: the disk is full before `journal.total_bytes_max` is reached"),
+        );
     }
     finding("data", Grade::Good, told)
 }
 
 fn nearest_existing(folder: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(folder).ok()?;
-    absolute.ancestors().find(|above| above.is_dir()).map(Path::to_owned)
+    absolute
+        .ancestors()
+        .find(|above| above.is_dir())
+        .map(Path::to_owned)
 }
 
 fn see_journal(folder: &Path, journal: Result<Opened, OpenError>) -> Finding {
     match journal {
-        Err(OpenError::InUse { .. }) => finding("journal", Grade::Good, "in use by a running service"),
-        Err(error) => finding("journal", Grade::Bad, error.to_string()),
-        Ok(opened) if opened.damages.is_empty() => {
-            finding("journal", Grade::Good, format!("{} records, {} of them wait for the worker", opened.records, opened.waiting))
+        Err(OpenError::InUse { .. }) => {
+            finding("journal", Grade::Good, "in use by a running service")
         }
+        Err(error) => finding("journal", Grade::Bad, error.to_string()),
+        Ok(opened) if opened.damages.is_empty() => finding(
+            "journal",
+            Grade::Good,
+            format!(
+                "{} records, {} of them wait for the worker",
+                opened.records, opened.waiting
+            ),
+        ),
         Ok(opened) => {
             let bytes: u64 = opened.damages.iter().map(|damage| damage.bytes).sum();
             let told = format!(
@@ -141,7 +204,14 @@ fn see_journal(folder: &Path, journal: Result<Opened, OpenError>) -> Finding {
 
 fn clock_of(now: At, last: Option<At>) -> Finding {
     if now < PLAUSIBLE {
-        return finding("clock", Grade::Bad, format!("shows {}; set it, calls are recorded by it", instant::text(now)));
+        return finding(
+            "clock",
+            Grade::Bad,
+            format!(
+                "shows {}; set it, calls are recorded by it",
+                instant::text(now)
+            ),
+        );
     }
     match last {
         Some(last) if last > now + AHEAD_MAX => {
@@ -158,7 +228,11 @@ fn clock_of(now: At, last: Option<At>) -> Finding {
 
 async fn database(path: &Path) -> Vec<Finding> {
     if !path.exists() {
-        return vec![finding("database", Grade::Good, format!("{}: made at the first start", path.display()))];
+        return vec![finding(
+            "database",
+            Grade::Good,
+            format!("{}: made at the first start", path.display()),
+        )];
     }
     match see_database(path).await {
         Ok(findings) => findings,
@@ -166,13 +240,19 @@ async fn database(path: &Path) -> Vec<Finding> {
             vec![finding(
                 "database",
                 Grade::Bad,
-                format!("{}: {error}; check its disk and permissions, and who else has it open", path.display()),
+                format!(
+                    "{}: {error}; check its disk and permissions, and who else has it open",
+                    path.display()
+                ),
             )]
         }
         Err(error) => vec![finding(
             "database",
             Grade::Bad,
-            format!("{}: {error}; put a backup in its place, or move it away and let the service begin anew", path.display()),
+            format!(
+                "{}: {error}; put a backup in its place, or move it away and let the service begin anew",
+                path.display()
+            ),
         )],
     }
 }
@@ -184,17 +264,34 @@ async fn see_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
     } else {
         ledger.trouble().await?
     };
-    let pending = ledger.migrations().await?.iter().filter(|migration| !migration.applied).count();
+    let pending = ledger
+        .migrations()
+        .await?
+        .iter()
+        .filter(|migration| !migration.applied)
+        .count();
     ledger.close().await;
     let sound = match trouble {
-        None => finding("database", Grade::Good, format!("{}: sound", path.display())),
-        Some(trouble) => finding("database", Grade::Bad, format!("{}: {trouble}", path.display())),
+        None => finding(
+            "database",
+            Grade::Good,
+            format!("{}: sound", path.display()),
+        ),
+        Some(trouble) => finding(
+            "database",
+            Grade::Bad,
+            format!("{}: {trouble}", path.display()),
+        ),
     };
     let migrations = match pending {
         0 => finding("migrations", Grade::Good, "all applied"),
-        pending => {
-            finding("migrations", Grade::Note, format!("{pending} pending; the next start applies them, `cordboard migrate` does it now"))
-        }
+        pending => finding(
+            "migrations",
+            Grade::Note,
+            format!(
+                "{pending} pending; the next start applies them, `cordboard migrate` does it now"
+            ),
+        ),
     };
     Ok(vec![sound, migrations])
 }
@@ -202,13 +299,17 @@ async fn see_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
 fn port(place: &'static str, address: SocketAddr, running: bool) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => finding(place, Grade::Good, format!("{address} is free")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && running => {
-            finding(place, Grade::Good, format!("{address} is in use, as by the running service"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && running => finding(
+            place,
+            Grade::Good,
+            format!("{address} is in use, as by the running service"),
+        ),
         Err(error) => finding(
             place,
             Grade::Bad,
-            format!("{address}: {error}; stop what listens there, or choose another address in `{place}.listen`"),
+            format!(
+                "{address}: {error}; stop what listens there, or choose another address in `{place}.listen`"
+            ),
         ),
     }
 }
@@ -222,7 +323,10 @@ mod tests {
         let now = PLAUSIBLE + Span::seconds(1_000);
         assert_eq!(clock_of(now, None).grade, Grade::Good);
         assert_eq!(clock_of(now, Some(now)).grade, Grade::Good);
-        assert_eq!(clock_of(now, Some(now + Span::seconds(3_600))).grade, Grade::Bad);
+        assert_eq!(
+            clock_of(now, Some(now + Span::seconds(3_600))).grade,
+            Grade::Bad
+        );
         assert_eq!(clock_of(At(0), None).grade, Grade::Bad);
     }
 }

@@ -34,13 +34,32 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    pub(super) async fn start(settings: &Settings, surroundings: Surroundings, listeners: Listeners) -> Result<Option<Embedded>, Failed> {
-        let Surroundings { clock, metrics, reread, stop, .. } = surroundings;
-        let Listeners { phones, people, signs } = listeners;
-        let Some(phones) = phones else { return Err(Failed::Ended("a part of the ingress")) };
+    pub(super) async fn start(
+        settings: &Settings,
+        surroundings: Surroundings,
+        listeners: Listeners,
+    ) -> Result<Option<Embedded>, Failed> {
+        let Surroundings {
+            clock,
+            metrics,
+            reread,
+            stop,
+            ..
+        } = surroundings;
+        let Listeners {
+            phones,
+            people,
+            signs,
+        } = listeners;
+        let Some(phones) = phones else {
+            return Err(Failed::Ended("a part of the ingress"));
+        };
         let mut opening = Opening::new(settings, &*clock)?;
         let mut inbox = Box::new(opening.inbox()?);
-        let (books, found) = (Arc::clone(&opening.books), std::mem::take(&mut opening.found));
+        let (books, found) = (
+            Arc::clone(&opening.books),
+            std::mem::take(&mut opening.found),
+        );
         let query = Arc::new(OnceLock::new());
         let health = Health {
             query: Arc::clone(&query),
@@ -50,36 +69,77 @@ impl Embedded {
             clock: Arc::clone(&clock),
             metrics,
         };
-        let operations = tokio::spawn(http::serve(Arc::new(signs), gateway::operations_router(health), stop.hard.clone()));
+        let operations = tokio::spawn(http::serve(
+            Arc::new(signs),
+            gateway::operations_router(health),
+            stop.hard.clone(),
+        ));
         let phones = phones::serve(settings, phones, opening, &clock, reread, None, &stop)?;
         // Events are taken from here on. A service manager that waited for the database, too, would end what can do its work.
         ready();
 
         let door = Arc::new(Door::default());
-        let people = people.map(|people| tokio::spawn(http::serve(people, Arc::clone(&door).router(), stop.hard.clone())));
+        let people = people.map(|people| {
+            tokio::spawn(http::serve(
+                people,
+                Arc::clone(&door).router(),
+                stop.hard.clone(),
+            ))
+        });
         let policies = settings.policies()?;
         let recall = memory(&policies);
         let opened = patiently(&stop.soft, async || {
             let ledger = open_ledger(settings).await?;
             ledger.migrate().await?;
-            let (standing, news) = (ledger.take_over(recall).await?, ledger.last_news(NEWS_KEPT).await?);
+            let (standing, news) = (
+                ledger.take_over(recall).await?,
+                ledger.last_news(NEWS_KEPT).await?,
+            );
             Ok((ledger, standing, news))
         });
-        let Some((ledger, standing, news)) = opened.await? else { return Ok(None) };
+        let Some((ledger, standing, news)) = opened.await? else {
+            return Ok(None);
+        };
         if standing.watermark.is_none() && found.waiting < found.records {
             tracing::warn!(
                 "the database is new and the journal is not: what the journal still holds is read again. Older calls are only where the former database is"
             );
             inbox.rewind(&found, &books);
         }
-        let (ledger, fanout) = (Arc::new(ledger), Arc::new(MemoryFanout::after(standing.told, news)));
-        let worker =
-            Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::clone(&fanout) as Arc<dyn Fanout>, policies, books);
+        let (ledger, fanout) = (
+            Arc::new(ledger),
+            Arc::new(MemoryFanout::after(standing.told, news)),
+        );
+        let worker = Worker::with(
+            standing,
+            inbox,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            Arc::clone(&fanout) as Arc<dyn Fanout>,
+            policies,
+            books,
+        );
         let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
-        let states = CallStates { ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>, directory: None, clock: Arc::clone(&clock) };
-        let gateway = Gateway { query: ledger, states, watch: fanout as Arc<dyn Watch>, directory: None, presence: None, clock };
+        let states = CallStates {
+            ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>,
+            directory: None,
+            clock: Arc::clone(&clock),
+        };
+        let gateway = Gateway {
+            query: ledger,
+            states,
+            watch: fanout as Arc<dyn Watch>,
+            directory: None,
+            presence: None,
+            clock,
+        };
         door.open(gateway::router(gateway));
-        Ok(Some(Embedded { phones, operations, people, worker, stop }))
+        Ok(Some(Embedded {
+            phones,
+            operations,
+            people,
+            worker,
+            stop,
+        }))
     }
 
     pub(super) async fn run(self) -> Result<(), Failed> {

@@ -58,8 +58,12 @@ pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: Canc
 async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
     let _without = socket.set_nodelay(true);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let served = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router)).with_upgrades();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let served = builder
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .with_upgrades();
     tokio::pin!(served);
     tokio::select! {
         // A browser that went away is no failure.

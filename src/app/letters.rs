@@ -50,8 +50,15 @@ pub struct Done {
 impl Which {
     fn means(&self, shelf: Shelf, letter: &Letter) -> bool {
         self.shelf.is_none_or(|wanted| wanted == shelf)
-            && self.reason.as_ref().is_none_or(|part| letter.reason.contains(part))
-            && (self.digests.is_empty() || self.digests.iter().any(|begin| letter.digest.starts_with(begin)))
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|part| letter.reason.contains(part))
+            && (self.digests.is_empty()
+                || self
+                    .digests
+                    .iter()
+                    .any(|begin| letter.digest.starts_with(begin)))
     }
 }
 
@@ -59,12 +66,29 @@ impl Which {
 ///
 /// # Errors
 /// When they cannot be reached. What was done before stays done.
-pub async fn letters(settings: &Settings, which: &Which, deed: Deed, dry_run: bool, mut each: impl FnMut(&Done)) -> Result<(), Failed> {
-    let deed = if dry_run && deed == Deed::Drop { Deed::Show } else { deed };
-    let (Database::Server(address), Some(servers)) = (place::database(settings)?, place::servers(settings, Roles::ALL)?) else {
+pub async fn letters(
+    settings: &Settings,
+    which: &Which,
+    deed: Deed,
+    dry_run: bool,
+    mut each: impl FnMut(&Done),
+) -> Result<(), Failed> {
+    let deed = if dry_run && deed == Deed::Drop {
+        Deed::Show
+    } else {
+        deed
+    };
+    let (Database::Server(address), Some(servers)) = (
+        place::database(settings)?,
+        place::servers(settings, Roles::ALL)?,
+    ) else {
         return in_files(settings, which, deed, dry_run, &mut each).await;
     };
-    let part = Part { generation: servers.layout.generation, number: 0, of: servers.layout.parts };
+    let part = Part {
+        generation: servers.layout.generation,
+        number: 0,
+        of: servers.layout.parts,
+    };
     let ledger = PostgresLedger::new(&address, readers(&address), part);
     let queue = DeadQueue::open(&servers.broker, servers.layout, machine_clock()).await?;
     let done = on_servers(&ledger, &queue, which, deed, dry_run, &mut each).await;
@@ -73,7 +97,13 @@ pub async fn letters(settings: &Settings, which: &Which, deed: Deed, dry_run: bo
     done
 }
 
-async fn in_files(settings: &Settings, which: &Which, deed: Deed, dry_run: bool, each: &mut impl FnMut(&Done)) -> Result<(), Failed> {
+async fn in_files(
+    settings: &Settings,
+    which: &Which,
+    deed: Deed,
+    dry_run: bool,
+    each: &mut impl FnMut(&Done),
+) -> Result<(), Failed> {
     let ledger = open_ledger(settings).await?;
     ledger.migrate().await?;
     // Sent again means: into the journal, as if it had just been received.
@@ -84,12 +114,19 @@ async fn in_files(settings: &Settings, which: &Which, deed: Deed, dry_run: bool,
     for (_, letter) in all(&ledger, which).await? {
         let possible = deed != Deed::Retry || readable(&letter.message).is_some();
         if let (Some(journal), true) = (&journal, possible) {
-            journal.append(letter.message.clone()).await.map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
+            journal
+                .append(letter.message.clone())
+                .await
+                .map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
         }
         if possible && !dry_run && deed != Deed::Show {
             ledger.forget(&letter.digest).await?;
         }
-        each(&Done { shelf: Shelf::Database, letter, possible });
+        each(&Done {
+            shelf: Shelf::Database,
+            letter,
+            possible,
+        });
     }
     ledger.close().await;
     Ok(())
@@ -108,11 +145,17 @@ async fn on_servers(
         if possible && !dry_run && deed != Deed::Show {
             ledger.forget(&letter.digest).await?;
         }
-        each(&Done { shelf: Shelf::Database, letter, possible });
+        each(&Done {
+            shelf: Shelf::Database,
+            letter,
+            possible,
+        });
     }
     // Only those that are there now: what is sent again may come back.
     for _ in 0..queue.depth().await? {
-        let Some(waiting) = queue.next().await? else { break };
+        let Some(waiting) = queue.next().await? else {
+            break;
+        };
         let letter = letter_of(&waiting);
         if !which.means(Shelf::Broker, &letter) {
             continue;
@@ -121,17 +164,28 @@ async fn on_servers(
         if possible && !dry_run && deed != Deed::Show {
             queue.drop(&waiting).await?;
         }
-        each(&Done { shelf: Shelf::Broker, letter, possible });
+        each(&Done {
+            shelf: Shelf::Broker,
+            letter,
+            possible,
+        });
     }
     Ok(())
 }
 
 /// Whether it can be done; and if it is a retry, does it.
-async fn send(queue: &DeadQueue, message: &[u8], deed: Deed, dry_run: bool) -> Result<bool, Failed> {
+async fn send(
+    queue: &DeadQueue,
+    message: &[u8],
+    deed: Deed,
+    dry_run: bool,
+) -> Result<bool, Failed> {
     if deed != Deed::Retry {
         return Ok(true);
     }
-    let Some(envelope) = readable(message) else { return Ok(false) };
+    let Some(envelope) = readable(message) else {
+        return Ok(false);
+    };
     if !dry_run {
         queue.send(&envelope).await?;
     }
@@ -139,7 +193,11 @@ async fn send(queue: &DeadQueue, message: &[u8], deed: Deed, dry_run: bool) -> R
 }
 
 fn letter_of(waiting: &Waiting) -> Letter {
-    Letter { digest: digest(&waiting.message), reason: waiting.reason.clone(), message: waiting.message.clone() }
+    Letter {
+        digest: digest(&waiting.message),
+        reason: waiting.reason.clone(),
+        message: waiting.message.clone(),
+    }
 }
 
 fn readable(message: &[u8]) -> Option<Envelope> {
@@ -150,9 +208,14 @@ async fn all(ledger: &impl Letters, which: &Which) -> Result<Vec<(i64, Letter)>,
     let (mut found, mut after) = (Vec::new(), i64::MIN);
     loop {
         let page = ledger.letters(after, PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(found) };
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
         after = *last;
-        found.extend(page.into_iter().filter(|(_, letter)| which.means(Shelf::Database, letter)));
+        found.extend(
+            page.into_iter()
+                .filter(|(_, letter)| which.means(Shelf::Database, letter)),
+        );
     }
 }
 

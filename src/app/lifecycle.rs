@@ -90,7 +90,10 @@ mod tests {
     #[tokio::test]
     async fn what_ends_because_of_the_stop_was_asked_to() {
         let stop = Stop::default();
-        assert_eq!(stop.unasked(async { "the worker" }).await, Some("the worker"));
+        assert_eq!(
+            stop.unasked(async { "the worker" }).await,
+            Some("the worker")
+        );
         let asked_while_it_was_looked_at = async {
             stop.ask();
             "the worker"

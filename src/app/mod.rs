@@ -50,13 +50,21 @@ pub use resend::{Period, resend};
 pub enum Failed {
     #[error(transparent)]
     Config(#[from] BadConfig),
-    #[error("{what} cannot listen on {address}: {source}; is another process there? Choose another address in the settings")]
-    Bind { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error(
+        "{what} cannot listen on {address}: {source}; is another process there? Choose another address in the settings"
+    )]
+    Bind {
+        what: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("{path}: {source}")]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Journal(#[from] journal::OpenError),
-    #[error("{stretches} stretches of the journal cannot be read, and `journal.refuse_damaged` is set; copies are in its `corrupt` folder")]
+    #[error(
+        "{stretches} stretches of the journal cannot be read, and `journal.refuse_damaged` is set; copies are in its `corrupt` folder"
+    )]
     Damaged { stretches: usize },
     #[error("the journal cannot be read: {0}")]
     Inbox(io::Error),
@@ -95,7 +103,11 @@ pub struct Roles {
 }
 
 impl Roles {
-    pub const ALL: Roles = Roles { ingress: true, worker: true, gateway: true };
+    pub const ALL: Roles = Roles {
+        ingress: true,
+        worker: true,
+        gateway: true,
+    };
 }
 
 /// What the service is given by whoever starts it.
@@ -131,7 +143,10 @@ impl Service {
     ///
     /// # Errors
     /// Says what cannot be opened, and why.
-    pub async fn start(settings: &Settings, surroundings: Surroundings) -> Result<Option<Service>, Failed> {
+    pub async fn start(
+        settings: &Settings,
+        surroundings: Surroundings,
+    ) -> Result<Option<Service>, Failed> {
         let servers = place::servers(settings, surroundings.roles)?;
         if servers.is_none() && surroundings.roles != Roles::ALL {
             return Err(Failed::Halves(
@@ -140,7 +155,12 @@ impl Service {
         }
         let (listeners, addresses) = listen(settings, surroundings.roles).await?;
         let behind = match servers {
-            Some(servers) => Behind::Production(Box::new(Production::start(settings, servers, surroundings, listeners)?)),
+            Some(servers) => Behind::Production(Box::new(Production::start(
+                settings,
+                servers,
+                surroundings,
+                listeners,
+            )?)),
             None => match Embedded::start(settings, surroundings, listeners).await? {
                 Some(embedded) => Behind::Embedded(Box::new(embedded)),
                 None => return Ok(None),
@@ -171,11 +191,24 @@ async fn listen(settings: &Settings, roles: Roles) -> Result<(Listeners, Address
         people = Some(bind("the gateway", settings.gateway.listen).await?);
     }
     let (signs, operations) = bind("the operations listener", settings.operations.listen).await?;
-    let addresses = Addresses { ingress: phones.as_ref().map(|(_, at)| *at), gateway: people.as_ref().map(|(_, at)| *at), operations };
-    let shown = |address: Option<SocketAddr>| address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let addresses = Addresses {
+        ingress: phones.as_ref().map(|(_, at)| *at),
+        gateway: people.as_ref().map(|(_, at)| *at),
+        operations,
+    };
+    let shown = |address: Option<SocketAddr>| {
+        address.map_or_else(|| "-".to_owned(), |address| address.to_string())
+    };
     let (ingress, gateway) = (shown(addresses.ingress), shown(addresses.gateway));
     tracing::info!(ingress, gateway, operations = %addresses.operations, "listening");
-    Ok((Listeners { phones, people: people.map(|(listener, _)| Arc::new(listener)), signs }, addresses))
+    Ok((
+        Listeners {
+            phones,
+            people: people.map(|(listener, _)| Arc::new(listener)),
+            signs,
+        },
+        addresses,
+    ))
 }
 
 /// The clock of this machine.

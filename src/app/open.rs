@@ -28,8 +28,15 @@ const DATABASE_AGAIN: Duration = Duration::from_millis(250);
 const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
 
 /// A listener, and the address it got.
-pub(super) async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
-    let failed = |source| Failed::Bind { what, address, source };
+pub(super) async fn bind(
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), Failed> {
+    let failed = |source| Failed::Bind {
+        what,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -49,13 +56,20 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Ope
         metrics::counter!("cordboard_journal_damaged_bytes_total").increment(damage.bytes);
     }
     if settings.journal.refuse_damaged && !opened.damages.is_empty() {
-        return Err(Failed::Damaged { stretches: opened.damages.len() });
+        return Err(Failed::Damaged {
+            stretches: opened.damages.len(),
+        });
     }
     if opened.torn_bytes > 0 {
-        tracing::warn!(bytes = opened.torn_bytes, "the end of the journal was cut off where an append was interrupted");
+        tracing::warn!(
+            bytes = opened.torn_bytes,
+            "the end of the journal was cut off where an append was interrupted"
+        );
     }
     let instant = |message: &Option<Vec<u8>>| Some(Message::decode(message.as_deref()?).ok()?.at());
-    journal.books().waits_since(instant(&opened.first_waiting).unwrap_or(now));
+    journal
+        .books()
+        .waits_since(instant(&opened.first_waiting).unwrap_or(now));
     let last = instant(&opened.last).unwrap_or(At(0));
     if last > now + CLOCK_AHEAD_MAX {
         let seconds = (last - now).0 / 1_000_000;
@@ -79,7 +93,10 @@ pub(super) fn database_path(settings: &Settings) -> Result<PathBuf, Failed> {
 fn make_folder(settings: &Settings) -> Result<(), Failed> {
     let path = &settings.data_dir;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Failed::Folder { path: path.clone(), source })
+    made.map_err(|source| Failed::Folder {
+        path: path.clone(),
+        source,
+    })
 }
 
 pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
@@ -88,7 +105,10 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Fai
 }
 
 /// Does what needs the database, again and again while something else holds it or its disk is full. `None` when the stop came first.
-pub(super) async fn patiently<T>(stop: &CancellationToken, what: impl AsyncFn() -> Result<T, Failed>) -> Result<Option<T>, Failed> {
+pub(super) async fn patiently<T>(
+    stop: &CancellationToken,
+    what: impl AsyncFn() -> Result<T, Failed>,
+) -> Result<Option<T>, Failed> {
     let mut back_off = BackOff::from(DATABASE_AGAIN);
     loop {
         match what().await {
@@ -110,7 +130,10 @@ pub(super) async fn patiently<T>(stop: &CancellationToken, what: impl AsyncFn() 
 ///
 /// # Errors
 /// When the database cannot be opened or changed.
-pub async fn migrate(settings: &Settings, only_status: bool) -> Result<Vec<MigrationStatus>, Failed> {
+pub async fn migrate(
+    settings: &Settings,
+    only_status: bool,
+) -> Result<Vec<MigrationStatus>, Failed> {
     let path = match place::database(settings)? {
         Database::File(path) => path,
         Database::Server(address) => {

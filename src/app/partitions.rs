@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::postgres::{Part, PostgresAddress, PostgresLedger};
-use crate::adapter::rabbit::{BrokerAddress, BrokerError, Depth, Held, Layout, Mouth, dead, depths, enlist, ensure, workers};
+use crate::adapter::rabbit::{
+    BrokerAddress, BrokerError, Depth, Held, Layout, Mouth, dead, depths, enlist, ensure, workers,
+};
 use crate::adapter::redis::{Link, RedisLive};
 use crate::port::books::Books;
 use crate::port::clock::Clock;
@@ -89,7 +91,12 @@ impl Partitions {
         let (ending, hung) = (stop.child_token(), CancellationToken::new());
         let mut actors = JoinSet::new();
         for part in 0..self.layout.parts {
-            actors.spawn(self.clone().keep(part, Arc::clone(&connection), hung.clone(), ending.clone()));
+            actors.spawn(self.clone().keep(
+                part,
+                Arc::clone(&connection),
+                hung.clone(),
+                ending.clone(),
+            ));
         }
         let watched = self.watch(&connection, &hung, stop).await;
         // Whatever ended it: actors finish what they can on this connection, and the next one begins with all of them gone.
@@ -100,7 +107,12 @@ impl Partitions {
     }
 
     /// Looks after the shares until the connection is lost or the stop is asked for.
-    async fn watch(&self, connection: &Connection, hung: &CancellationToken, stop: &CancellationToken) -> Result<(), BrokerError> {
+    async fn watch(
+        &self,
+        connection: &Connection,
+        hung: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), BrokerError> {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.balance) => {}
@@ -108,11 +120,14 @@ impl Partitions {
                 () = stop.cancelled() => return Ok(()),
             }
             if !connection.status().connected() {
-                return Err(BrokerError::Unavailable("the connection was lost".to_owned()));
+                return Err(BrokerError::Unavailable(
+                    "the connection was lost".to_owned(),
+                ));
             }
             let depths = depths(connection, self.layout).await?;
             measure(&depths);
-            metrics::gauge!("cordboard_broker_dead_messages").set(f64::from(dead(connection).await?));
+            metrics::gauge!("cordboard_broker_dead_messages")
+                .set(f64::from(dead(connection).await?));
             self.give_up_surplus(workers(connection).await.unwrap_or(1).max(1));
         }
     }
@@ -122,15 +137,27 @@ impl Partitions {
     fn give_up_surplus(&self, workers: u32) {
         let share = self.layout.parts.div_ceil(workers) as usize;
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics::gauge!("cordboard_worker_partitions").set(f64::from(u32::try_from(owned.len()).unwrap_or(u32::MAX)));
+        metrics::gauge!("cordboard_worker_partitions")
+            .set(f64::from(u32::try_from(owned.len()).unwrap_or(u32::MAX)));
         for (part, give_up) in owned.iter().skip(share) {
-            tracing::info!(part, workers, share, "giving a partition up to another worker");
+            tracing::info!(
+                part,
+                workers,
+                share,
+                "giving a partition up to another worker"
+            );
             give_up.cancel();
         }
     }
 
     /// Keeps a seat at a partition's queue, and works on it whenever it is ours.
-    async fn keep(self, part: u32, connection: Arc<Connection>, hung: CancellationToken, stop: CancellationToken) {
+    async fn keep(
+        self,
+        part: u32,
+        connection: Arc<Connection>,
+        hung: CancellationToken,
+        stop: CancellationToken,
+    ) {
         let mut back_off = BackOff::from(AGAIN_MIN);
         while connection.status().connected() && !stop.is_cancelled() {
             match self.sit(part, &connection, &hung, &stop).await {
@@ -145,8 +172,22 @@ impl Partitions {
         }
     }
 
-    async fn sit(&self, part: u32, connection: &Connection, hung: &CancellationToken, stop: &CancellationToken) -> Ended {
-        let mut held = match Held::subscribe(connection, self.layout, part, Arc::clone(&self.clock), hung.clone()).await {
+    async fn sit(
+        &self,
+        part: u32,
+        connection: &Connection,
+        hung: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Ended {
+        let mut held = match Held::subscribe(
+            connection,
+            self.layout,
+            part,
+            Arc::clone(&self.clock),
+            hung.clone(),
+        )
+        .await
+        {
             Ok(held) => held,
             Err(error) => return Ended::Lost(error.to_string()),
         };
@@ -162,9 +203,15 @@ impl Partitions {
             return Ended::Lost(error.to_string());
         }
         let give_up = stop.child_token();
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(part, give_up.clone());
+        self.owned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(part, give_up.clone());
         let ended = self.own(part, held, give_up).await;
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+        self.owned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&part);
         if let Some(books) = self.books.get(part as usize) {
             books.gave_up();
         }
@@ -173,8 +220,16 @@ impl Partitions {
 
     /// Works on a partition as long as it is ours.
     async fn own(&self, part: u32, held: Held, give_up: CancellationToken) -> Ended {
-        let place = Part { generation: self.layout.generation, number: part, of: self.layout.parts };
-        let ledger = Arc::new(PostgresLedger::new(&self.database, self.readers.clone(), place));
+        let place = Part {
+            generation: self.layout.generation,
+            number: part,
+            of: self.layout.parts,
+        };
+        let ledger = Arc::new(PostgresLedger::new(
+            &self.database,
+            self.readers.clone(),
+            place,
+        ));
         let books = self.books.get(part as usize).cloned().unwrap_or_default();
         let standing = match self.take_over(&ledger, &books, &give_up).await {
             Ok(Some(standing)) => standing,
@@ -187,11 +242,21 @@ impl Partitions {
                 return Ended::Lost(error.to_string());
             }
         };
-        let relay = Arc::new(self.mouth.of(self.layout, part, standing.told, standing.relayed));
+        let relay = Arc::new(
+            self.mouth
+                .of(self.layout, part, standing.told, standing.relayed),
+        );
         let inbox = Box::new(held.into_inbox());
-        let worker = Worker::with(standing, inbox, Arc::clone(&ledger) as Arc<dyn Ledger>, relay, self.policies.clone(), books)
-            .shown_in(self.view(part))
-            .sharing(Arc::clone(&self.room));
+        let worker = Worker::with(
+            standing,
+            inbox,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            relay,
+            self.policies.clone(),
+            books,
+        )
+        .shown_in(self.view(part))
+        .sharing(Arc::clone(&self.room));
         let ended = match worker.run(give_up).await {
             Ok(()) => Ended::GaveUp,
             Err(error) => {
@@ -209,13 +274,22 @@ impl Partitions {
 
     fn view(&self, part: u32) -> Arc<dyn LiveView> {
         match &self.live {
-            Some(link) => Arc::new(RedisLive::new(Arc::clone(link), &self.prefix, &self.layout.part_name(part))),
+            Some(link) => Arc::new(RedisLive::new(
+                Arc::clone(link),
+                &self.prefix,
+                &self.layout.part_name(part),
+            )),
             None => Arc::new(NoView),
         }
     }
 
     /// `None` when the stop came first.
-    async fn take_over(&self, ledger: &PostgresLedger, books: &Books, stop: &CancellationToken) -> Result<Option<Standing>, LedgerError> {
+    async fn take_over(
+        &self,
+        ledger: &PostgresLedger,
+        books: &Books,
+        stop: &CancellationToken,
+    ) -> Result<Option<Standing>, LedgerError> {
         let mut back_off = BackOff::from(AGAIN_MIN);
         loop {
             match ledger.take_over(memory(&self.policies)).await {
@@ -242,6 +316,11 @@ impl Partitions {
 fn measure(depths: &[Option<Depth>]) {
     let waiting: u32 = depths.iter().flatten().map(|depth| depth.messages).sum();
     metrics::gauge!("cordboard_broker_waiting_messages").set(f64::from(waiting));
-    let abandoned = depths.iter().flatten().filter(|depth| depth.consumers == 0).count();
-    metrics::gauge!("cordboard_broker_partitions_without_worker").set(f64::from(u32::try_from(abandoned).unwrap_or(u32::MAX)));
+    let abandoned = depths
+        .iter()
+        .flatten()
+        .filter(|depth| depth.consumers == 0)
+        .count();
+    metrics::gauge!("cordboard_broker_partitions_without_worker")
+        .set(f64::from(u32::try_from(abandoned).unwrap_or(u32::MAX)));
 }

@@ -10,7 +10,9 @@ use super::Failed;
 use super::lifecycle::{Stop, end_of, watchdog};
 use super::open::open_journal;
 use super::reload::{Reread, reload};
-use crate::adapter::journal::{ConfirmedIntake, Journal, JournalBacklog, JournalInbox, JournalTail, Opened};
+use crate::adapter::journal::{
+    ConfirmedIntake, Journal, JournalBacklog, JournalInbox, JournalTail, Opened,
+};
 use crate::config::{Durability, Settings};
 use crate::ingress::stamp::Stamp;
 use crate::ingress::{self, Ingress};
@@ -40,8 +42,15 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) fn new(settings: &Settings, clock: &dyn Clock) -> Result<Opening, Failed> {
         let (journal, found, last_instant) = open_journal(settings, clock.now())?;
-        let (books, backlog): (_, Arc<dyn Backlog>) = (journal.books(), Arc::new(JournalBacklog::new(&journal)));
-        Ok(Opening { journal, found, last_instant, books, backlog })
+        let (books, backlog): (_, Arc<dyn Backlog>) =
+            (journal.books(), Arc::new(JournalBacklog::new(&journal)));
+        Ok(Opening {
+            journal,
+            found,
+            last_instant,
+            books,
+            backlog,
+        })
     }
 
     /// Without a broker the worker reads the journal itself.
@@ -65,20 +74,55 @@ pub(super) fn serve(
     stop: &Stop,
 ) -> Result<Phones, Failed> {
     let is_one_of_many = broker.is_some();
-    let id = if is_one_of_many { IngressId(opening.journal.id().map_err(Failed::Inbox)?.as_u128()) } else { IngressId::default() };
+    let id = if is_one_of_many {
+        IngressId(opening.journal.id().map_err(Failed::Inbox)?.as_u128())
+    } else {
+        IngressId::default()
+    };
     let stamp = Stamp::new(Arc::clone(clock), opening.last_instant).of(id);
     let intake: Arc<dyn Intake> = match (settings.ingress.durability, broker) {
-        (Durability::Broker, Some(sign)) => Arc::new(ConfirmedIntake::new(opening.journal, sign.clone())),
+        (Durability::Broker, Some(sign)) => {
+            Arc::new(ConfirmedIntake::new(opening.journal, sign.clone()))
+        }
         _ => Arc::new(opening.journal),
     };
-    let (site, access, limits) = (settings.ingress.site()?, settings.ingress.access()?, settings.ingress.limits());
-    let ingress = Arc::new(Ingress::new(site, access, intake, Arc::clone(clock), stamp, limits));
+    let (site, access, limits) = (
+        settings.ingress.site()?,
+        settings.ingress.access()?,
+        settings.ingress.limits(),
+    );
+    let ingress = Arc::new(Ingress::new(
+        site,
+        access,
+        intake,
+        Arc::clone(clock),
+        stamp,
+        limits,
+    ));
     let tasks = [
-        tokio::spawn(ingress::serve(listener, Arc::clone(&ingress), stop.soft.clone())),
-        tokio::spawn(ingress::tick(Arc::clone(&ingress), settings.ingress.tick(), stop.soft.clone(), watchdog())),
-        tokio::spawn(reload(Arc::clone(&ingress), address, reread, stop.soft.clone())),
+        tokio::spawn(ingress::serve(
+            listener,
+            Arc::clone(&ingress),
+            stop.soft.clone(),
+        )),
+        tokio::spawn(ingress::tick(
+            Arc::clone(&ingress),
+            settings.ingress.tick(),
+            stop.soft.clone(),
+            watchdog(),
+        )),
+        tokio::spawn(reload(
+            Arc::clone(&ingress),
+            address,
+            reread,
+            stop.soft.clone(),
+        )),
     ];
-    Ok(Phones { tasks, ingress, is_one_of_many })
+    Ok(Phones {
+        tasks,
+        ingress,
+        is_one_of_many,
+    })
 }
 
 impl Phones {

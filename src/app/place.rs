@@ -20,8 +20,12 @@ impl FromStr for Database {
 
     fn from_str(url: &str) -> Result<Database, String> {
         match url.split_once(':') {
-            Some(("sqlite", path)) => Ok(Database::File(PathBuf::from(path.trim_start_matches("//")))),
-            Some(("postgres" | "postgresql", _)) => url.parse().map(|address| Database::Server(Box::new(address))),
+            Some(("sqlite", path)) => {
+                Ok(Database::File(PathBuf::from(path.trim_start_matches("//"))))
+            }
+            Some(("postgres" | "postgresql", _)) => url
+                .parse()
+                .map(|address| Database::Server(Box::new(address))),
             _ => Err("neither postgres:// nor sqlite:".to_owned()),
         }
     }
@@ -37,21 +41,35 @@ pub(super) struct Servers {
 }
 
 pub(super) fn database(settings: &Settings) -> Result<Database, BadConfig> {
-    Ok(settings.database.address()?.unwrap_or_else(|| Database::File(settings.data_dir.join("cordboard.db"))))
+    Ok(settings
+        .database
+        .address()?
+        .unwrap_or_else(|| Database::File(settings.data_dir.join("cordboard.db"))))
 }
 
 pub(super) fn layout(settings: &Settings) -> Layout {
-    Layout { generation: settings.broker.generation, parts: settings.broker.partitions }
+    Layout {
+        generation: settings.broker.generation,
+        parts: settings.broker.partitions,
+    }
 }
 
 /// The servers, or none where the service runs embedded. One without the other is no way to run.
 pub(super) fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, Failed> {
     let broker: Option<BrokerAddress> = settings.broker.address()?;
     match (broker, database(settings)?) {
-        (Some(broker), Database::Server(database)) => Ok(Some(Servers { broker, layout: layout(settings), database: Some(*database) })),
+        (Some(broker), Database::Server(database)) => Ok(Some(Servers {
+            broker,
+            layout: layout(settings),
+            database: Some(*database),
+        })),
         (None, Database::File(_)) => Ok(None),
         (Some(broker), Database::File(_)) if roles.ingress && !roles.worker && !roles.gateway => {
-            Ok(Some(Servers { broker, layout: layout(settings), database: None }))
+            Ok(Some(Servers {
+                broker,
+                layout: layout(settings),
+                database: None,
+            }))
         }
         (Some(_), Database::File(_)) => Err(Failed::Halves(
             "`broker.url` is set and `database.url` names no PostgreSQL: workers on several machines need a database they all reach. Set both, or neither to run embedded",

@@ -57,13 +57,35 @@ impl Production {
         surroundings: Surroundings,
         listeners: Listeners,
     ) -> Result<Production, Failed> {
-        let Surroundings { roles, clock, metrics, reread, stop } = surroundings;
-        let Listeners { phones: door, people, signs } = listeners;
-        let Servers { broker, layout, database } = servers;
-        let part = Part { generation: layout.generation, number: 0, of: layout.parts };
+        let Surroundings {
+            roles,
+            clock,
+            metrics,
+            reread,
+            stop,
+        } = surroundings;
+        let Listeners {
+            phones: door,
+            people,
+            signs,
+        } = listeners;
+        let Servers {
+            broker,
+            layout,
+            database,
+        } = servers;
+        let part = Part {
+            generation: layout.generation,
+            number: 0,
+            of: layout.parts,
+        };
         let reading = database.map(|database| {
             let pool = readers(&database);
-            (Arc::new(PostgresLedger::new(&database, pool.clone(), part)), database, pool)
+            (
+                Arc::new(PostgresLedger::new(&database, pool.clone(), part)),
+                database,
+                pool,
+            )
         });
         let known = OnceLock::new();
         let mut health = Health {
@@ -81,7 +103,15 @@ impl Production {
         let live = live(settings, roles, &mut health.signs)?;
         let (phones, publisher) = match door {
             Some(door) => {
-                let (phones, publisher) = self::phones(settings, door, (broker.clone(), layout), &clock, reread, &mut health, &stop)?;
+                let (phones, publisher) = self::phones(
+                    settings,
+                    door,
+                    (broker.clone(), layout),
+                    &clock,
+                    reread,
+                    &mut health,
+                    &stop,
+                )?;
                 (Some(phones), Some(publisher))
             }
             None => (None, None),
@@ -90,7 +120,11 @@ impl Production {
         if let (true, Some((reading, database, pool))) = (roles.worker, &reading) {
             let (sign, telling) = (Sign::waiting("consumer"), Sign::waiting("news"));
             health.signs.extend([sign.clone(), telling.clone()]);
-            health.workers = Arc::new((0..layout.parts).map(|_| Arc::new(Books::default())).collect());
+            health.workers = Arc::new(
+                (0..layout.parts)
+                    .map(|_| Arc::new(Books::default()))
+                    .collect(),
+            );
             // It ends when all partitions have, and everything they had to tell is told.
             let (mouth, speaking) = Mouth::open(broker.clone(), layout, telling, stop.hard.clone());
             let partitions = Partitions {
@@ -122,19 +156,41 @@ impl Production {
             let sign = Sign::waiting("feed");
             health.signs.push(sign.clone());
             let fanout = Arc::new(MemoryFanout::default().overlapping(OVERLAP));
-            let feed = Feed { address: broker, layout, ledger: Arc::clone(&reading), to: Arc::clone(&fanout), sign };
+            let feed = Feed {
+                address: broker,
+                layout,
+                ledger: Arc::clone(&reading),
+                to: Arc::clone(&fanout),
+                sign,
+            };
             workers.push(tokio::spawn(feed.run(stop.soft.clone())));
             serving = Some((people, gateway(settings, reading, live, fanout, clock)));
         }
-        let operations = tokio::spawn(http::serve(Arc::new(signs), crate::gateway::operations_router(health), stop.hard.clone()));
+        let operations = tokio::spawn(http::serve(
+            Arc::new(signs),
+            crate::gateway::operations_router(health),
+            stop.hard.clone(),
+        ));
         ready();
-        Ok(Production { phones, publisher, workers, people: serving, operations, stop })
+        Ok(Production {
+            phones,
+            publisher,
+            workers,
+            people: serving,
+            operations,
+            stop,
+        })
     }
 
     pub(super) async fn run(self) -> Result<(), Failed> {
         let stop = self.stop;
-        let serving =
-            self.people.map(|(people, gateway)| tokio::spawn(http::serve(people, crate::gateway::router(gateway), stop.hard.clone())));
+        let serving = self.people.map(|(people, gateway)| {
+            tokio::spawn(http::serve(
+                people,
+                crate::gateway::router(gateway),
+                stop.hard.clone(),
+            ))
+        });
         let patience = tokio::spawn(stop.clone().lose_patience());
         let (mut phones, mut publisher) = (self.phones, self.publisher);
         let alone = phones.is_none();
@@ -192,14 +248,26 @@ fn phones(
     health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
     let publisher = Publisher::new(broker, layout, opening.tail()?, sign.clone());
     let publishing = tokio::spawn(publisher.run(stop.soft.clone(), stop.hard.clone()));
-    Ok((phones::serve(settings, door, opening, clock, reread, Some(&sign), stop)?, publishing))
+    Ok((
+        phones::serve(settings, door, opening, clock, reread, Some(&sign), stop)?,
+        publishing,
+    ))
 }
 
 /// Sees that there is room for the facts of the coming months, and that those that are old enough go.
-async fn keep_room(ledger: Arc<PostgresLedger>, kept_days: u32, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn keep_room(
+    ledger: Arc<PostgresLedger>,
+    kept_days: u32,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     loop {
         let now = clock.now();
-        let since = if kept_days == 0 { At::START } else { now - Span::seconds(i64::from(kept_days) * 86_400) };
+        let since = if kept_days == 0 {
+            At::START
+        } else {
+            now - Span::seconds(i64::from(kept_days) * 86_400)
+        };
         if let Err(error) = ledger.keep_facts(now, since).await {
             tracing::warn!(%error, "the tables of the coming months could not be made; facts go to the common one until they can");
         }
@@ -215,25 +283,59 @@ type Live = Option<(Arc<Link>, Arc<Link>)>;
 
 fn live(settings: &Settings, roles: Roles, signs: &mut Vec<Sign>) -> Result<Live, Failed> {
     let address: Option<RedisAddress> = settings.live.address()?;
-    let Some(address) = address.filter(|_| roles.worker || roles.gateway) else { return Ok(None) };
+    let Some(address) = address.filter(|_| roles.worker || roles.gateway) else {
+        return Ok(None);
+    };
     // It is nothing that anything waits for.
     let (calls, cache) = (Sign::optional("live view"), Sign::optional("cache"));
     signs.extend([calls.clone(), cache.clone()]);
-    let open = |database, sign| Link::new(&address, database, sign).map(Arc::new).map_err(Failed::Live);
-    Ok(Some((open(settings.live.calls_database, calls)?, open(settings.live.cache_database, cache)?)))
+    let open = |database, sign| {
+        Link::new(&address, database, sign)
+            .map(Arc::new)
+            .map_err(Failed::Live)
+    };
+    Ok(Some((
+        open(settings.live.calls_database, calls)?,
+        open(settings.live.cache_database, cache)?,
+    )))
 }
 
-fn gateway(settings: &Settings, ledger: Arc<PostgresLedger>, live: Live, fanout: Arc<MemoryFanout>, clock: Arc<dyn Clock>) -> Gateway {
+fn gateway(
+    settings: &Settings,
+    ledger: Arc<PostgresLedger>,
+    live: Live,
+    fanout: Arc<MemoryFanout>,
+    clock: Arc<dyn Clock>,
+) -> Gateway {
     let (layout, prefix) = (place::layout(settings), &settings.live.prefix);
-    let parts = (0..layout.parts).map(|part| layout.part_name(part)).collect();
+    let parts = (0..layout.parts)
+        .map(|part| layout.part_name(part))
+        .collect();
     let shown = live.map(|(calls, cache)| {
-        let presence = Arc::new(RedisPresence::new(Arc::clone(&calls), prefix, &uuid::Uuid::now_v7().to_string())) as Arc<dyn Presence>;
-        (Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>, presence)
+        let presence = Arc::new(RedisPresence::new(
+            Arc::clone(&calls),
+            prefix,
+            &uuid::Uuid::now_v7().to_string(),
+        )) as Arc<dyn Presence>;
+        (
+            Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>,
+            presence,
+        )
     });
     let (directory, presence) = shown.unzip();
-    let states =
-        CallStates { ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>, directory: directory.clone(), clock: Arc::clone(&clock) };
-    Gateway { query: ledger, states, watch: fanout as Arc<dyn Watch>, directory, presence, clock }
+    let states = CallStates {
+        ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>,
+        directory: directory.clone(),
+        clock: Arc::clone(&clock),
+    };
+    Gateway {
+        query: ledger,
+        states,
+        watch: fanout as Arc<dyn Watch>,
+        directory,
+        presence,
+        clock,
+    }
 }
 
 /// Waits until one of these has ended, which none of them does by itself; for ever where there are none.

@@ -61,17 +61,27 @@ pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Diffe
             wrong
         }
         Database::Server(address) => {
-            let ledger = PostgresLedger::open_as_it_stands(&address, part(place::layout(settings), 0)).await?;
+            let ledger =
+                PostgresLedger::open_as_it_stands(&address, part(place::layout(settings), 0))
+                    .await?;
             let wrong = all_wrong(&ledger, settings, scope, |_| true).await?;
             ledger.close().await;
             wrong
         }
     };
-    Ok(wrong.into_iter().flat_map(|(_, wrong)| wrong).map(|wrong| wrong.difference).collect())
+    Ok(wrong
+        .into_iter()
+        .flat_map(|(_, wrong)| wrong)
+        .map(|wrong| wrong.difference)
+        .collect())
 }
 
 fn part(layout: Layout, number: u32) -> Part {
-    Part { generation: layout.generation, number, of: layout.parts }
+    Part {
+        generation: layout.generation,
+        number,
+        of: layout.parts,
+    }
 }
 
 /// Stores what the facts say, a day of a site in one transaction. `progress` hears how many calls of how many are done. Returns how many
@@ -79,10 +89,16 @@ fn part(layout: Layout, number: u32) -> Part {
 ///
 /// # Errors
 /// When the service is running, or the database cannot be read or written.
-pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, u64)) -> Result<u64, Failed> {
+pub async fn rebuild(
+    settings: &Settings,
+    scope: &Scope,
+    progress: impl Fn(u64, u64),
+) -> Result<u64, Failed> {
     match place::database(settings)? {
         Database::File(_) => {
-            if let Err(error @ OpenError::InUse { .. }) = Journal::inspect(&settings.data_dir.join("journal")) {
+            if let Err(error @ OpenError::InUse { .. }) =
+                Journal::inspect(&settings.data_dir.join("journal"))
+            {
                 return Err(Failed::Running(error));
             }
             let ledger = open_ledger(settings).await?;
@@ -98,7 +114,9 @@ pub async fn rebuild(settings: &Settings, scope: &Scope, progress: impl Fn(u64, 
             for number in 0..layout.parts {
                 let ledger = PostgresLedger::new(&address, pool.clone(), part(layout, number));
                 let mine = |site: &Site| layout.part_of(site) == number;
-                corrected += match correct(&ledger, settings, scope, mine, corrected, &progress).await {
+                corrected += match correct(&ledger, settings, scope, mine, corrected, &progress)
+                    .await
+                {
                     Err(Failed::Ledger(LedgerError::Fenced)) => {
                         return Err(Failed::Halves(
                             "a worker took a partition back: stop all workers first, they hold calls in memory. Ingresses may go on",
@@ -118,7 +136,9 @@ async fn refuse_beside_workers(settings: &Settings) -> Result<(), Failed> {
     match super::broker::broker_status(settings).await {
         // Without a broker no worker works.
         Ok((_, 0)) | Err(Failed::Broker(_)) => Ok(()),
-        Ok(_) => Err(Failed::Halves("workers are running: stop all of them first, they hold calls in memory. Ingresses may go on")),
+        Ok(_) => Err(Failed::Halves(
+            "workers are running: stop all of them first, they hold calls in memory. Ingresses may go on",
+        )),
         Err(error) => Err(error),
     }
 }
@@ -139,7 +159,9 @@ async fn correct<L: Ledger>(
     for (_, of_site) in wrong {
         let mut days: BTreeMap<i64, Vec<Wrong>> = BTreeMap::new();
         for one in of_site {
-            days.entry(one.began.0.div_euclid(DAY_US)).or_default().push(one);
+            days.entry(one.began.0.div_euclid(DAY_US))
+                .or_default()
+                .push(one);
         }
         for day in days.into_values() {
             done += day.len() as u64;
@@ -155,7 +177,9 @@ fn corrections(day: Vec<Wrong>) -> Changes {
     for wrong in day {
         match wrong.right {
             Some(right) => changes.calls.push(right),
-            None => changes.withdrawn.extend(EventId::parse(&wrong.difference.call_id)),
+            None => changes
+                .withdrawn
+                .extend(EventId::parse(&wrong.difference.call_id)),
         }
     }
     changes
@@ -173,9 +197,21 @@ async fn all_wrong<L: Ledger>(
     };
     let kept_since = ledger.facts_since().await?;
     // Calls from before have lost some of their facts, and those around it perhaps some of theirs.
-    let since = scope.since.unwrap_or(At::START).max(if kept_since == At::START { kept_since } else { kept_since + Span(DAY_US) });
+    let since = scope
+        .since
+        .unwrap_or(At::START)
+        .max(if kept_since == At::START {
+            kept_since
+        } else {
+            kept_since + Span(DAY_US)
+        });
     let mut all = Vec::new();
-    for (site, watermark) in ledger.sites().await?.into_iter().filter(|(site, _)| mine(site)) {
+    for (site, watermark) in ledger
+        .sites()
+        .await?
+        .into_iter()
+        .filter(|(site, _)| mine(site))
+    {
         let mut wrong = wrong_of(ledger, &policies, &site, watermark).await?;
         wrong.retain(|wrong| wrong.began >= since);
         all.push((site, wrong));
@@ -183,26 +219,55 @@ async fn all_wrong<L: Ledger>(
     Ok(all)
 }
 
-async fn wrong_of(ledger: &impl Ledger, policies: &Policies, site: &Site, watermark: At) -> Result<Vec<Wrong>, Failed> {
+async fn wrong_of(
+    ledger: &impl Ledger,
+    policies: &Policies,
+    site: &Site,
+    watermark: At,
+) -> Result<Vec<Wrong>, Failed> {
     let messages = ledger.messages(site, At::START, At::END).await?;
-    let facts: Vec<Fact> = messages.iter().filter_map(|message| Message::fact(message, policies)).collect();
+    let facts: Vec<Fact> = messages
+        .iter()
+        .filter_map(|message| Message::fact(message, policies))
+        .collect();
     let began: BTreeMap<EventId, At> = facts.iter().map(|fact| (fact.id, fact.at)).collect();
     let folded = Timeline::new(site.clone(), policies.of(site).clone()).apply(facts, watermark);
     let calls = CallNow::all(folded.changed, folded.finished);
-    let mut rebuilt: BTreeMap<String, CallNow> = calls.map(|right| (right.record.id.to_string(), right)).collect();
+    let mut rebuilt: BTreeMap<String, CallNow> = calls
+        .map(|right| (right.record.id.to_string(), right))
+        .collect();
     let mut all = Vec::new();
     for (call_id, stored) in ledger.records(site).await? {
         let right = rebuilt.remove(&call_id);
         let text = right.as_ref().map(CallNow::text);
         if text != Some(&*stored) {
-            let began = right.as_ref().map(|right| right.record.started_at).or_else(|| began.get(&EventId::parse(&call_id)?).copied());
-            let difference = Difference { call_id, stored: Some(stored), rebuilt: text.map(str::to_owned) };
-            all.push(Wrong { difference, right, began: began.unwrap_or(At::START) });
+            let began = right
+                .as_ref()
+                .map(|right| right.record.started_at)
+                .or_else(|| began.get(&EventId::parse(&call_id)?).copied());
+            let difference = Difference {
+                call_id,
+                stored: Some(stored),
+                rebuilt: text.map(str::to_owned),
+            };
+            all.push(Wrong {
+                difference,
+                right,
+                began: began.unwrap_or(At::START),
+            });
         }
     }
     all.extend(rebuilt.into_iter().map(|(call_id, right)| {
-        let difference = Difference { call_id, stored: None, rebuilt: Some(right.text().to_owned()) };
-        Wrong { difference, began: right.record.started_at, right: Some(right) }
+        let difference = Difference {
+            call_id,
+            stored: None,
+            rebuilt: Some(right.text().to_owned()),
+        };
+        Wrong {
+            difference,
+            began: right.record.started_at,
+            right: Some(right),
+        }
     }));
     Ok(all)
 }

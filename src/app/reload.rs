@@ -13,7 +13,12 @@ use crate::ingress::Ingress;
 pub type Reread = Arc<dyn Fn() -> Result<Settings, BadConfig> + Send + Sync>;
 
 /// `listening` is where phones reach us, whatever the settings say now.
-pub(super) async fn reload(ingress: Arc<Ingress>, listening: SocketAddr, reread: Reread, stop: CancellationToken) {
+pub(super) async fn reload(
+    ingress: Arc<Ingress>,
+    listening: SocketAddr,
+    reread: Reread,
+    stop: CancellationToken,
+) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         return stop.cancelled().await;
     };
@@ -25,7 +30,10 @@ pub(super) async fn reload(ingress: Arc<Ingress>, listening: SocketAddr, reread:
         match reread().and_then(|settings| settings.ingress.access_at(listening)) {
             Ok(access) => {
                 let (keys, networks) = (access.keys.len(), access.networks.len());
-                *ingress.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+                *ingress
+                    .access
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = access;
                 tracing::info!(
                     keys,
                     networks,

@@ -27,11 +27,19 @@ impl Period {
 ///
 /// # Errors
 /// When the journal cannot be read, or what it holds cannot be sent. What was sent before stays sent.
-pub async fn resend(settings: &Settings, period: Period, dry_run: bool, mut each: impl FnMut(u64)) -> Result<u64, Failed> {
+pub async fn resend(
+    settings: &Settings,
+    period: Period,
+    dry_run: bool,
+    mut each: impl FnMut(u64),
+) -> Result<u64, Failed> {
     let folder = settings.data_dir.join("journal");
     let history = journal::history(&folder).map_err(|error| {
         let what = "run it on the machine and with the settings of an ingress";
-        Failed::Inbox(std::io::Error::new(error.kind(), format!("{}: {error}; {what}", folder.display())))
+        Failed::Inbox(std::io::Error::new(
+            error.kind(),
+            format!("{}: {error}; {what}", folder.display()),
+        ))
     })?;
     let held = history.map(|segment| segment.map(|records| events(records, period)));
     let mut sent = 0;
@@ -42,7 +50,11 @@ pub async fn resend(settings: &Settings, period: Period, dry_run: bool, mut each
         }
         return Ok(sent);
     }
-    let only_ingress = Roles { ingress: true, worker: false, gateway: false };
+    let only_ingress = Roles {
+        ingress: true,
+        worker: false,
+        gateway: false,
+    };
     if let Some(servers) = place::servers(settings, only_ingress)? {
         let connection = servers.broker.connect("cordboard resend").await?;
         for segment in held {
@@ -58,7 +70,10 @@ pub async fn resend(settings: &Settings, period: Period, dry_run: bool, mut each
     let (journal, ..) = open_journal(settings, machine_clock().now())?;
     for segment in held {
         for event in segment.map_err(Failed::Inbox)? {
-            journal.append(event).await.map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
+            journal
+                .append(event)
+                .await
+                .map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
             sent += 1;
         }
         each(sent);

@@ -13,17 +13,26 @@ pub(super) async fn database(address: &PostgresAddress, settings: &Settings) -> 
             return vec![finding(
                 "database",
                 Grade::Bad,
-                format!("{error}; check `database.url`, and that PostgreSQL runs and knows the user"),
+                format!(
+                    "{error}; check `database.url`, and that PostgreSQL runs and knows the user"
+                ),
             )];
         }
     };
     let mut findings = vec![finding("database", Grade::Good, "PostgreSQL answers")];
-    let pending = migrations.iter().filter(|migration| !migration.applied).count();
+    let pending = migrations
+        .iter()
+        .filter(|migration| !migration.applied)
+        .count();
     findings.push(match pending {
         0 => finding("migrations", Grade::Good, "all applied"),
-        pending => {
-            finding("migrations", Grade::Bad, format!("{pending} pending; `cordboard migrate` with the owner of the tables applies them"))
-        }
+        pending => finding(
+            "migrations",
+            Grade::Bad,
+            format!(
+                "{pending} pending; `cordboard migrate` with the owner of the tables applies them"
+            ),
+        ),
     });
     if pending > 0 {
         return findings;
@@ -55,19 +64,30 @@ pub(super) async fn broker(settings: &Settings) -> Vec<Finding> {
     match see_broker(&address, settings).await {
         Ok(findings) => findings,
         Err(error) => {
-            vec![finding("broker", Grade::Bad, format!("{error}; check `broker.url`, and that RabbitMQ runs and knows the user"))]
+            vec![finding(
+                "broker",
+                Grade::Bad,
+                format!("{error}; check `broker.url`, and that RabbitMQ runs and knows the user"),
+            )]
         }
     }
 }
 
-async fn see_broker(address: &BrokerAddress, settings: &Settings) -> Result<Vec<Finding>, BrokerError> {
+async fn see_broker(
+    address: &BrokerAddress,
+    settings: &Settings,
+) -> Result<Vec<Finding>, BrokerError> {
     let layout = place::layout(settings);
     let connection = address.connect("cordboard doctor").await?;
     let depths = depths(&connection, layout).await?;
     let _closed = connection.close(200, "done".into()).await;
     let there: Vec<_> = depths.iter().flatten().collect();
     if there.is_empty() {
-        return Ok(vec![finding("broker", Grade::Good, "RabbitMQ answers; queues are made at the first start")]);
+        return Ok(vec![finding(
+            "broker",
+            Grade::Good,
+            "RabbitMQ answers; queues are made at the first start",
+        )]);
     }
     if there.len() < depths.len() {
         let told = format!(
@@ -79,6 +99,17 @@ async fn see_broker(address: &BrokerAddress, settings: &Settings) -> Result<Vec<
     }
     let waiting: u64 = there.iter().map(|depth| u64::from(depth.messages)).sum();
     let alone = there.iter().filter(|depth| depth.consumers == 0).count();
-    let told = format!("RabbitMQ answers; {waiting} messages wait in {} queues, {alone} of them without a worker", there.len());
-    Ok(vec![finding("broker", if alone > 0 && waiting > 0 { Grade::Note } else { Grade::Good }, told)])
+    let told = format!(
+        "RabbitMQ answers; {waiting} messages wait in {} queues, {alone} of them without a worker",
+        there.len()
+    );
+    Ok(vec![finding(
+        "broker",
+        if alone > 0 && waiting > 0 {
+            Grade::Note
+        } else {
+            Grade::Good
+        },
+        told,
+    )])
 }

@@ -37,9 +37,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Apply(Settings { settings }) => {
             let settings = settings.load()?;
             match block_on(async { Ok(app::apply_broker(&settings).await?) })? {
-                Applied::Set(policies) => writeln!(out, "exchanges and queues are there; policies set: {}", policies.join(", "))?,
+                Applied::Set(policies) => writeln!(
+                    out,
+                    "exchanges and queues are there; policies set: {}",
+                    policies.join(", ")
+                )?,
                 Applied::Commands(commands) => {
-                    writeln!(out, "# exchanges and queues are there; these commands set the policies, on a machine of the broker:")?;
+                    writeln!(
+                        out,
+                        "# exchanges and queues are there; these commands set the policies, on a machine of the broker:"
+                    )?;
                     for command in commands {
                         writeln!(out, "{command}")?;
                     }
@@ -49,9 +56,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Adopt(Settings { settings }) => {
             let settings = settings.load()?;
             let sent = block_on(async { Ok(app::adopt_layout(&settings).await?) })?;
-            writeln!(out, "generation {} with {} partitions is in force", settings.broker.generation, settings.broker.partitions)?;
+            writeln!(
+                out,
+                "generation {} with {} partitions is in force",
+                settings.broker.generation, settings.broker.partitions
+            )?;
             if sent > 0 {
-                writeln!(out, "{sent} messages of older queues were sent to where they belong now")?;
+                writeln!(
+                    out,
+                    "{sent} messages of older queues were sent to where they belong now"
+                )?;
             }
         }
         Command::Status(Settings { settings }) => {
@@ -62,7 +76,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 match depth {
                     None => writeln!(out, "{queue:<28}  missing")?,
                     Some(depth) => {
-                        let read = if depth.consumers > 0 { "read" } else { "not read by anybody" };
+                        let read = if depth.consumers > 0 {
+                            "read"
+                        } else {
+                            "not read by anybody"
+                        };
                         writeln!(out, "{queue:<28}  {:>9} messages, {read}", depth.messages)?;
                     }
                 }

@@ -28,7 +28,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         writeln!(out, "{grade:<8} {:<10} {}", finding.place, finding.told)?;
     }
-    match findings.iter().filter(|finding| finding.grade == Grade::Bad).count() {
+    match findings
+        .iter()
+        .filter(|finding| finding.grade == Grade::Bad)
+        .count()
+    {
         0 => Ok(()),
         1 => Err(Failure::Service("1 problem was found".to_owned())),
         bad => Err(Failure::Service(format!("{bad} problems were found"))),

@@ -39,8 +39,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut input = Input::read(io::stdin().lock(), &policies, limit)?;
     let mut sites: BTreeMap<Site, Replay> = BTreeMap::new();
     while let Some(fact) = input.facts.next_fact()? {
-        let new = || Replay::with_explanations(fact.site.clone(), Arc::clone(policies.of(&fact.site)));
-        sites.entry(fact.site.clone()).or_insert_with(new).step(&fact);
+        let new =
+            || Replay::with_explanations(fact.site.clone(), Arc::clone(policies.of(&fact.site)));
+        sites
+            .entry(fact.site.clone())
+            .or_insert_with(new)
+            .step(&fact);
     }
     let mut records: Vec<CallRecord> = Vec::new();
     for site in sites.values_mut() {
@@ -51,11 +55,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     records.sort_by_key(|record| (record.started_at, record.id));
     let record = choose(&records, arguments.call.as_deref())?;
     io::stdout().lock().write_all(story(record).as_bytes())?;
-    if input.skipped > 0 { Err(Failure::BadInput { skipped: input.skipped }) } else { Ok(()) }
+    if input.skipped > 0 {
+        Err(Failure::BadInput {
+            skipped: input.skipped,
+        })
+    } else {
+        Ok(())
+    }
 }
 
 fn choose<'r>(records: &'r [CallRecord], wanted: Option<&str>) -> Result<&'r CallRecord, Failure> {
-    let fits = |record: &&CallRecord| wanted.is_none_or(|wanted| record.id.to_string().starts_with(&wanted.to_ascii_lowercase()));
+    let fits = |record: &&CallRecord| {
+        wanted.is_none_or(|wanted| {
+            record
+                .id
+                .to_string()
+                .starts_with(&wanted.to_ascii_lowercase())
+        })
+    };
     let fitting: Vec<&CallRecord> = records.iter().filter(fits).collect();
     match (fitting.as_slice(), wanted) {
         ([one], _) => Ok(one),
@@ -64,14 +81,23 @@ fn choose<'r>(records: &'r [CallRecord], wanted: Option<&str>) -> Result<&'r Cal
             "no call begins with {wanted:?}; the facts hold these:\n{}",
             list(&records.iter().collect::<Vec<_>>())
         ))),
-        (several, _) => Err(Failure::Usage(format!("say which call:\n{}", list(several)))),
+        (several, _) => Err(Failure::Usage(format!(
+            "say which call:\n{}",
+            list(several)
+        ))),
     }
 }
 
 fn list(records: &[&CallRecord]) -> String {
     let mut text = String::new();
     for record in records.iter().take(LISTED_MAX) {
-        let _infallible = writeln!(text, "  {}  {}  {}", record.id, instant::text(record.started_at), summary(record));
+        let _infallible = writeln!(
+            text,
+            "  {}  {}  {}",
+            record.id,
+            instant::text(record.started_at),
+            summary(record)
+        );
     }
     if records.len() > LISTED_MAX {
         let _infallible = writeln!(text, "  and {} more", records.len() - LISTED_MAX);
@@ -80,8 +106,15 @@ fn list(records: &[&CallRecord]) -> String {
 }
 
 fn summary(record: &CallRecord) -> String {
-    let outcome = record.outcome.map_or(status_name(record.status), outcome_name);
-    format!("{} {} -> {}, {outcome}", direction_name(record.direction), shown(&record.from), shown(&record.to))
+    let outcome = record
+        .outcome
+        .map_or(status_name(record.status), outcome_name);
+    format!(
+        "{} {} -> {}, {outcome}",
+        direction_name(record.direction),
+        shown(&record.from),
+        shown(&record.to)
+    )
 }
 
 fn shown(party: &Party) -> &str {
@@ -94,8 +127,16 @@ fn story(record: &CallRecord) -> String {
         text.push_str(&words);
         text.push('\n');
     };
-    line(format!("Call {} of site {}", record.id, record.site.as_str()));
-    line(format!("{}, began {}", summary(record), instant::text(record.started_at)));
+    line(format!(
+        "Call {} of site {}",
+        record.id,
+        record.site.as_str()
+    ));
+    line(format!(
+        "{}, began {}",
+        summary(record),
+        instant::text(record.started_at)
+    ));
     line(String::new());
     for step in &record.trace {
         line(step_line(record, step));
@@ -109,12 +150,27 @@ fn story(record: &CallRecord) -> String {
 }
 
 fn step_line(record: &CallRecord, step: &Line) -> String {
-    let who = step.extension.as_ref().map_or_else(|| step.device.to_string(), |own| format!("{own} ({})", step.device));
-    let remote = if step.remote.raw().is_empty() { "(number withheld)" } else { step.remote.raw() };
-    format!("{:>+10.3} s  {who}  {} {remote}  [{}]", seconds(step.at - record.started_at), step.kind.name(), step.rule.name())
+    let who = step.extension.as_ref().map_or_else(
+        || step.device.to_string(),
+        |own| format!("{own} ({})", step.device),
+    );
+    let remote = if step.remote.raw().is_empty() {
+        "(number withheld)"
+    } else {
+        step.remote.raw()
+    };
+    format!(
+        "{:>+10.3} s  {who}  {} {remote}  [{}]",
+        seconds(step.at - record.started_at),
+        step.kind.name(),
+        step.rule.name()
+    )
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits behind the point")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "shown with three digits behind the point"
+)]
 fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1_000_000.0
 }
@@ -124,39 +180,80 @@ fn conclusion(record: &CallRecord) -> Vec<String> {
     let mut line = |words: String| lines.push(words);
     match (&record.answered_by, record.answered_at) {
         (Some(owner), Some(at)) => {
-            let who = owner.extension.as_ref().map_or_else(|| owner.device.to_string(), ToString::to_string);
+            let who = owner
+                .extension
+                .as_ref()
+                .map_or_else(|| owner.device.to_string(), ToString::to_string);
             line(format!(
                 "Answered by {who} after {:.3} s: the first phone that answered and kept the call.",
                 seconds(at - record.started_at)
             ));
         }
-        (None, Some(at)) => line(format!("Answered after {:.3} s by the party that was called.", seconds(at - record.started_at))),
+        (None, Some(at)) => line(format!(
+            "Answered after {:.3} s by the party that was called.",
+            seconds(at - record.started_at)
+        )),
         (_, None) => line("Nobody answered.".to_owned()),
     }
     if let Some(transfer) = &record.transfer {
         let to = transfer.to.as_deref().unwrap_or("a number no phone named");
-        line(format!("Transfer ({}) to {to}: {}.", transfer.kind.name(), transfer.state.name()));
+        line(format!(
+            "Transfer ({}) to {to}: {}.",
+            transfer.kind.name(),
+            transfer.state.name()
+        ));
     }
     if !record.missed_extensions.is_empty() {
-        let missed: Vec<&str> = record.missed_extensions.iter().map(Extension::as_str).collect();
+        let missed: Vec<&str> = record
+            .missed_extensions
+            .iter()
+            .map(Extension::as_str)
+            .collect();
         line(format!("Missed by {}.", missed.join(", ")));
     }
     for join in &record.joins {
-        let who = join.extension.as_ref().map_or_else(|| "a phone".to_owned(), ToString::to_string);
-        line(format!("{who} belongs to it ({}, confidence {}): {}.", join.kind.name(), join.confidence.name(), join.reason));
+        let who = join
+            .extension
+            .as_ref()
+            .map_or_else(|| "a phone".to_owned(), ToString::to_string);
+        line(format!(
+            "{who} belongs to it ({}, confidence {}): {}.",
+            join.kind.name(),
+            join.confidence.name(),
+            join.reason
+        ));
     }
     for link in &record.links {
-        line(format!("Linked to {} ({}, confidence {}): {}.", link.call, link.kind.name(), link.confidence.name(), link.reason));
+        line(format!(
+            "Linked to {} ({}, confidence {}): {}.",
+            link.call,
+            link.kind.name(),
+            link.confidence.name(),
+            link.reason
+        ));
     }
     match (record.total, record.end_reason) {
         (Some(total), Some(EndReason::LostHangup)) => {
-            line(format!("Closed without a reported end; the last sign of it came after {:.3} s.", seconds(total)));
+            line(format!(
+                "Closed without a reported end; the last sign of it came after {:.3} s.",
+                seconds(total)
+            ));
         }
-        (Some(total), _) => line(format!("Talk {:.3} s, total {:.3} s.", seconds(record.talk), seconds(total))),
-        (None, _) => line(format!("Not over at this watermark: {}.", status_name(record.status))),
+        (Some(total), _) => line(format!(
+            "Talk {:.3} s, total {:.3} s.",
+            seconds(record.talk),
+            seconds(total)
+        )),
+        (None, _) => line(format!(
+            "Not over at this watermark: {}.",
+            status_name(record.status)
+        )),
     }
     if let Some(reason) = record.reason {
-        line(format!("Confidence {}: {reason}.", record.confidence.name()));
+        line(format!(
+            "Confidence {}: {reason}.",
+            record.confidence.name()
+        ));
     }
     lines
 }

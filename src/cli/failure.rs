@@ -33,7 +33,9 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         let (code, line) = match self {
             // Whoever read the output has read enough.
-            Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
             Failure::Usage(line) => (64, line),
             Failure::BadInput { skipped: 1 } => (65, "1 line was skipped".to_owned()),
             Failure::BadInput { skipped } => (65, format!("{skipped} lines were skipped")),
@@ -54,7 +56,10 @@ pub(super) fn say(line: &str) {
 
 /// What clap says about a command line: help as it is, mistakes as one line.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         let _unread = error.print();
         return ExitCode::SUCCESS;
     }
@@ -70,6 +75,9 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
         .filter(|line| !line.is_empty())
         .collect();
     let line = told.join(" ");
-    say(&format!("{} (see `cordboard --help`)", line.strip_prefix("error: ").unwrap_or(&line)));
+    say(&format!(
+        "{} (see `cordboard --help`)",
+        line.strip_prefix("error: ").unwrap_or(&line)
+    ));
     ExitCode::from(64)
 }

@@ -22,7 +22,11 @@ pub(super) struct Input {
 
 impl Input {
     /// Reads all of `source`.
-    pub(super) fn read(source: impl BufRead, policies: &Policies, limit: Option<At>) -> Result<Input, Failure> {
+    pub(super) fn read(
+        source: impl BufRead,
+        policies: &Policies,
+        limit: Option<At>,
+    ) -> Result<Input, Failure> {
         let mut lines = Lines::new(source);
         let mut sorter = Sorter::new(policies.clone());
         while let Some((fact, line)) = lines.next_fact(policies)? {
@@ -30,7 +34,10 @@ impl Input {
                 sorter.push(fact, line)?;
             }
         }
-        Ok(Input { facts: sorter.finish()?, skipped: lines.skipped })
+        Ok(Input {
+            facts: sorter.finish()?,
+            skipped: lines.skipped,
+        })
     }
 }
 
@@ -44,14 +51,25 @@ pub(super) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Lines<R> {
-        Lines { source, buffer: Vec::new(), number: 0, skipped: 0 }
+        Lines {
+            source,
+            buffer: Vec::new(),
+            number: 0,
+            skipped: 0,
+        }
     }
 
     /// The next good line and its fact; blank lines are passed over.
     pub(super) fn next_fact(&mut self, policies: &Policies) -> io::Result<Option<(Fact, &str)>> {
         loop {
-            let Some(whole) = self.read_line()? else { return Ok(None) };
-            let found = if whole { parse(&self.buffer, policies) } else { Err(format!("is longer than {LINE_BYTES_MAX} bytes")) };
+            let Some(whole) = self.read_line()? else {
+                return Ok(None);
+            };
+            let found = if whole {
+                parse(&self.buffer, policies)
+            } else {
+                Err(format!("is longer than {LINE_BYTES_MAX} bytes"))
+            };
             match found {
                 Ok(None) => {}
                 Ok(Some(fact)) => {
@@ -102,5 +120,7 @@ fn parse(line: &[u8], policies: &Policies) -> Result<Option<Fact>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    fact_line::parse(text, |site| policies.of(site)).map(Some).map_err(|error| error.to_string())
+    fact_line::parse(text, |site| policies.of(site))
+        .map(Some)
+        .map_err(|error| error.to_string())
 }

@@ -87,7 +87,11 @@ impl Filters {
             Place::Database => Shelf::Database,
             Place::Broker => Shelf::Broker,
         });
-        Which { digests: self.digests, reason: self.reason, shelf }
+        Which {
+            digests: self.digests,
+            reason: self.reason,
+            shelf,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -106,7 +110,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn change(many: Many, deed: Deed) -> Result<(), Failure> {
     if many.filters.is_empty() && !many.all {
-        return Err(Failure::Usage("say which: digests, --reason or --in, or --all for every letter there is".to_owned()));
+        return Err(Failure::Usage(
+            "say which: digests, --reason or --in, or --all for every letter there is".to_owned(),
+        ));
     }
     let verb = match (deed, many.dry_run) {
         (Deed::Retry, false) => "sent again",
@@ -119,13 +125,22 @@ fn change(many: Many, deed: Deed) -> Result<(), Failure> {
         if done.possible {
             format!("{digest}  {verb}")
         } else {
-            format!("{digest}  still cannot be read, and stays: {}", done.letter.reason)
+            format!(
+                "{digest}  still cannot be read, and stays: {}",
+                done.letter.reason
+            )
         }
     })
 }
 
 /// Does it, and tells of each in a line.
-fn each(settings: &SettingsArguments, filters: Filters, deed: Deed, dry_run: bool, line: impl Fn(&Done) -> String) -> Result<(), Failure> {
+fn each(
+    settings: &SettingsArguments,
+    filters: Filters,
+    deed: Deed,
+    dry_run: bool,
+    line: impl Fn(&Done) -> String,
+) -> Result<(), Failure> {
     let settings = settings.load()?;
     let which = filters.which();
     let mut told = Ok(());
@@ -143,10 +158,20 @@ fn each(settings: &SettingsArguments, filters: Filters, deed: Deed, dry_run: boo
 }
 
 fn list(done: &Done) -> String {
-    let place = if done.shelf == Shelf::Database { "database" } else { "broker" };
-    let received = Envelope::decode(&done.letter.message).ok().map(|envelope| instant::text(At(envelope.at)));
+    let place = if done.shelf == Shelf::Database {
+        "database"
+    } else {
+        "broker"
+    };
+    let received = Envelope::decode(&done.letter.message)
+        .ok()
+        .map(|envelope| instant::text(At(envelope.at)));
     let digest = &done.letter.digest[..DIGEST_SHOWN];
-    format!("{digest}  {place:<8}  {:<27}  {}", received.as_deref().unwrap_or("-"), done.letter.reason)
+    format!(
+        "{digest}  {place:<8}  {:<27}  {}",
+        received.as_deref().unwrap_or("-"),
+        done.letter.reason
+    )
 }
 
 fn show(done: &Done) -> String {

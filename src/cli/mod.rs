@@ -89,12 +89,15 @@ struct InputArguments {
 impl InputArguments {
     fn policies(&self) -> Result<Policies, Failure> {
         let policies = self.policy.as_deref().map(Policies::read).transpose();
-        Ok(policies.map_err(|error| Failure::Policy(error.to_string()))?.unwrap_or_default())
+        Ok(policies
+            .map_err(|error| Failure::Policy(error.to_string()))?
+            .unwrap_or_default())
     }
 
     fn limit(&self) -> Result<Option<crate::domain::time::At>, Failure> {
         let parse = |text: &String| {
-            crate::wire::instant::parse(text).map_err(|error| Failure::Usage(format!("--at {text:?} is no instant: {error}")))
+            crate::wire::instant::parse(text)
+                .map_err(|error| Failure::Usage(format!("--at {text:?} is no instant: {error}")))
         };
         self.at.as_ref().map(parse).transpose()
     }

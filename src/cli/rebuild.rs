@@ -37,9 +37,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let since = arguments.since.as_deref().map(instant::parse).transpose();
     let since = since.map_err(|error| Failure::Usage(format!("--since is no instant: {error}")))?;
     let policies = arguments.policy.as_deref().map(Policies::read).transpose();
-    let scope = Scope { since, policies: policies.map_err(|error| Failure::Policy(error.to_string()))? };
+    let scope = Scope {
+        since,
+        policies: policies.map_err(|error| Failure::Policy(error.to_string()))?,
+    };
     if arguments.diff {
-        return show(&block_on(async { Ok(app::differences(&settings, &scope).await?) })?);
+        return show(&block_on(async {
+            Ok(app::differences(&settings, &scope).await?)
+        })?);
     }
     let bar = progress::bar("calls")?;
     let corrected = block_on(async {
@@ -50,7 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok(app::rebuild(&settings, &scope, progress).await?)
     })?;
     bar.finish_and_clear();
-    writeln!(io::stdout().lock(), "{corrected} calls were stored otherwise, and are right now")?;
+    writeln!(
+        io::stdout().lock(),
+        "{corrected} calls were stored otherwise, and are right now"
+    )?;
     Ok(())
 }
 
@@ -58,12 +66,24 @@ fn show(differences: &[app::Difference]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for difference in differences {
         writeln!(out, "{}", difference.call_id)?;
-        writeln!(out, "  stored   {}", difference.stored.as_deref().unwrap_or("nothing"))?;
-        writeln!(out, "  rebuilt  {}", difference.rebuilt.as_deref().unwrap_or("nothing"))?;
+        writeln!(
+            out,
+            "  stored   {}",
+            difference.stored.as_deref().unwrap_or("nothing")
+        )?;
+        writeln!(
+            out,
+            "  rebuilt  {}",
+            difference.rebuilt.as_deref().unwrap_or("nothing")
+        )?;
     }
     match differences.len() {
         0 => Ok(()),
-        1 => Err(Failure::Service("1 call is stored otherwise than its facts say".to_owned())),
-        some => Err(Failure::Service(format!("{some} calls are stored otherwise than their facts say"))),
+        1 => Err(Failure::Service(
+            "1 call is stored otherwise than its facts say".to_owned(),
+        )),
+        some => Err(Failure::Service(format!(
+            "{some} calls are stored otherwise than their facts say"
+        ))),
     }
 }

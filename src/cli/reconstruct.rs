@@ -52,14 +52,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         input.skipped
     };
     calls.finish(limit)?;
-    if skipped > 0 { Err(Failure::BadInput { skipped }) } else { Ok(()) }
+    if skipped > 0 {
+        Err(Failure::BadInput { skipped })
+    } else {
+        Ok(())
+    }
 }
 
 /// Folds lines as they come. Facts of one instant may come in any order: they are put in theirs before they are folded.
-fn follow<R: io::BufRead, W: Write>(lines: &mut Lines<R>, policies: &Policies, limit: Option<At>, calls: &mut Calls<W>) -> io::Result<()> {
+fn follow<R: io::BufRead, W: Write>(
+    lines: &mut Lines<R>,
+    policies: &Policies,
+    limit: Option<At>,
+    calls: &mut Calls<W>,
+) -> io::Result<()> {
     let mut instant: Vec<Fact> = Vec::new();
     loop {
-        let Some((fact, _)) = lines.next_fact(policies)? else { break };
+        let Some((fact, _)) = lines.next_fact(policies)? else {
+            break;
+        };
         if limit.is_some_and(|limit| fact.at > limit) {
             continue;
         }
@@ -91,16 +102,20 @@ struct Calls<W: Write> {
 
 impl<W: Write> Calls<W> {
     fn new(policies: Policies, out: W) -> Calls<W> {
-        Calls { policies, sites: BTreeMap::new(), out, facts_since_look: 0 }
+        Calls {
+            policies,
+            sites: BTreeMap::new(),
+            out,
+            facts_since_look: 0,
+        }
     }
 
     fn step(&mut self, fact: &Fact) -> io::Result<()> {
         let site = match self.sites.get_mut(&fact.site) {
             Some(site) => site,
-            None => self
-                .sites
-                .entry(fact.site.clone())
-                .or_insert_with(|| Replay::new(fact.site.clone(), Arc::clone(self.policies.of(&fact.site)))),
+            None => self.sites.entry(fact.site.clone()).or_insert_with(|| {
+                Replay::new(fact.site.clone(), Arc::clone(self.policies.of(&fact.site)))
+            }),
         };
         site.step(fact);
         self.facts_since_look += 1;

@@ -35,15 +35,31 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let parse = |name: &str, text: &str| -> Result<At, Failure> {
-        instant::parse(text).map_err(|error| Failure::Usage(format!("--{name} {text:?} is no instant: {error}")))
+        instant::parse(text)
+            .map_err(|error| Failure::Usage(format!("--{name} {text:?} is no instant: {error}")))
     };
     let since = parse("since", &arguments.since)?;
-    let until = arguments.until.as_deref().map(|text| parse("until", text)).transpose()?;
+    let until = arguments
+        .until
+        .as_deref()
+        .map(|text| parse("until", text))
+        .transpose()?;
     let bar = progress::count("events")?;
-    let sent =
-        block_on(async { Ok(app::resend(&settings, Period { since, until }, arguments.dry_run, |sent| bar.set_position(sent)).await?) })?;
+    let sent = block_on(async {
+        Ok(app::resend(
+            &settings,
+            Period { since, until },
+            arguments.dry_run,
+            |sent| bar.set_position(sent),
+        )
+        .await?)
+    })?;
     bar.finish_and_clear();
-    let done = if arguments.dry_run { "would be sent again" } else { "sent again" };
+    let done = if arguments.dry_run {
+        "would be sent again"
+    } else {
+        "sent again"
+    };
     writeln!(io::stdout().lock(), "{sent} events {done}")?;
     Ok(())
 }

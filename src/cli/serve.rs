@@ -41,7 +41,11 @@ impl Serve {
             return Roles::ALL;
         }
         let has = |role| self.role.contains(&role);
-        Roles { ingress: has(Role::Ingress), worker: has(Role::Worker), gateway: has(Role::Gateway) }
+        Roles {
+            ingress: has(Role::Ingress),
+            worker: has(Role::Worker),
+            gateway: has(Role::Gateway),
+        }
     }
 }
 
@@ -82,13 +86,15 @@ pub(super) struct SettingsArguments {
 
 impl SettingsArguments {
     pub(super) fn load(&self) -> Result<Settings, Failure> {
-        Settings::load(self.config.as_deref(), environment()).map_err(|error| Failure::Config(error.to_string()))
+        Settings::load(self.config.as_deref(), environment())
+            .map_err(|error| Failure::Config(error.to_string()))
     }
 }
 
 /// The environment, without what is no text: none of that is ours.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 impl From<Failed> for Failure {
@@ -102,7 +108,10 @@ impl From<Failed> for Failure {
 }
 
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
@@ -116,7 +125,13 @@ pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let stop = Stop::default();
     block_on(async {
         tokio::spawn(listen_to_signals(stop.clone()));
-        let surroundings = Surroundings { roles: arguments.roles(), clock: app::machine_clock(), metrics, reread, stop };
+        let surroundings = Surroundings {
+            roles: arguments.roles(),
+            clock: app::machine_clock(),
+            metrics,
+            reread,
+            stop,
+        };
         if let Some(service) = Service::start(&settings, surroundings).await? {
             // Nobody needs to read it.
             let _unread = greet(&service);
@@ -136,7 +151,11 @@ fn allow_many_connections() {
 }
 
 fn greet(service: &Service) -> io::Result<()> {
-    let app::Addresses { ingress, gateway, operations } = service.addresses;
+    let app::Addresses {
+        ingress,
+        gateway,
+        operations,
+    } = service.addresses;
     let mut out = io::stdout().lock();
     writeln!(out, "Cordboard is running.")?;
     if let Some(ingress) = ingress {
@@ -145,10 +164,16 @@ fn greet(service: &Service) -> io::Result<()> {
     if let Some(gateway) = gateway {
         writeln!(out, "  page and API     http://{gateway}/")?;
     }
-    writeln!(out, "  health, metrics  http://{operations}/healthz  http://{operations}/metrics")?;
+    writeln!(
+        out,
+        "  health, metrics  http://{operations}/healthz  http://{operations}/metrics"
+    )?;
     writeln!(out, "Try it:")?;
     if let Some(ingress) = ingress {
-        writeln!(out, "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'")?;
+        writeln!(
+            out,
+            "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'"
+        )?;
     }
     match gateway {
         Some(gateway) => writeln!(out, "  curl http://{gateway}/api/v1/calls/live")?,
@@ -159,7 +184,12 @@ fn greet(service: &Service) -> io::Result<()> {
 
 /// The first signal asks to finish, the second one to end now.
 async fn listen_to_signals(stop: Stop) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -175,15 +205,25 @@ pub(super) fn migrate(arguments: &Migrate) -> Result<(), Failure> {
     let status = block_on(async { Ok(app::migrate(&settings, arguments.status).await?) })?;
     let mut out = io::stdout().lock();
     for migration in status {
-        let state = if migration.applied { "applied" } else { "pending" };
-        writeln!(out, "{:>4}  {state}  {}", migration.version, migration.description)?;
+        let state = if migration.applied {
+            "applied"
+        } else {
+            "pending"
+        };
+        writeln!(
+            out,
+            "{:>4}  {state}  {}",
+            migration.version, migration.description
+        )?;
     }
     Ok(())
 }
 
 pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let shown = settings.shown().map_err(|error| Failure::Config(error.to_string()))?;
+    let shown = settings
+        .shown()
+        .map_err(|error| Failure::Config(error.to_string()))?;
     io::stdout().lock().write_all(shown.as_bytes())?;
     Ok(())
 }
@@ -191,10 +231,17 @@ pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
 pub(super) fn token(arguments: &Token) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let device = Device::parse(&arguments.mac).filter(|device| matches!(device, Device::Mac(_)));
-    let device = device.ok_or_else(|| Failure::Usage("that is no MAC address: it has 12 hexadecimal digits".to_owned()))?;
-    let access = settings.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
+    let device = device.ok_or_else(|| {
+        Failure::Usage("that is no MAC address: it has 12 hexadecimal digits".to_owned())
+    })?;
+    let access = settings
+        .ingress
+        .access()
+        .map_err(|error| Failure::Config(error.to_string()))?;
     if access.keys.is_empty() {
-        return Err(Failure::Usage("no keys are set: see `ingress.keys` in the settings".to_owned()));
+        return Err(Failure::Usage(
+            "no keys are set: see `ingress.keys` in the settings".to_owned(),
+        ));
     }
     let mut out = io::stdout().lock();
     for key in &access.keys {

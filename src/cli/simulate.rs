@@ -78,7 +78,10 @@ impl clap::ValueEnum for Trouble {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    for (name, value) in [("--calls-per-second", arguments.calls_per_second), ("--speed", arguments.speed)] {
+    for (name, value) in [
+        ("--calls-per-second", arguments.calls_per_second),
+        ("--speed", arguments.speed),
+    ] {
         if !(value.is_finite() && value > 0.0) {
             return Err(Failure::Usage(format!("{name} must be greater than 0")));
         }
@@ -100,13 +103,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let bar = progress::bar("events")?;
     bar.set_length(reports.len() as u64);
-    let access = arguments.settings.load()?.ingress.access().map_err(|error| Failure::Config(error.to_string()))?;
-    let token = |phone: u64| Device::parse(&mac(phone)).and_then(|device| access.keys.first().map(|key| key.token(&device)));
-    let outcome = play(to, reports, arguments.speed, token, |done| bar.set_position(done));
+    let access = arguments
+        .settings
+        .load()?
+        .ingress
+        .access()
+        .map_err(|error| Failure::Config(error.to_string()))?;
+    let token = |phone: u64| {
+        Device::parse(&mac(phone))
+            .and_then(|device| access.keys.first().map(|key| key.token(&device)))
+    };
+    let outcome = play(to, reports, arguments.speed, token, |done| {
+        bar.set_position(done)
+    });
     bar.finish();
     report(&outcome)?;
     if outcome.failed + outcome.refused > 0 {
-        let why = outcome.first_refusal.as_deref().unwrap_or("no reason was given");
+        let why = outcome
+            .first_refusal
+            .as_deref()
+            .unwrap_or("no reason was given");
         return Err(Failure::Service(format!(
             "{} events were not accepted; the first one because of: {why}",
             outcome.failed + outcome.refused
@@ -116,13 +132,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn resolve(to: &str) -> Result<SocketAddr, Failure> {
-    let found = to.to_socket_addrs().map_err(|error| Failure::Usage(format!("--to {to:?}: {error}")))?.next();
+    let found = to
+        .to_socket_addrs()
+        .map_err(|error| Failure::Usage(format!("--to {to:?}: {error}")))?
+        .next();
     found.ok_or_else(|| Failure::Usage(format!("--to {to:?} has no address")))
 }
 
 fn report(outcome: &Outcome) -> io::Result<()> {
     let millis = |share: f64| outcome.percentile(share).as_secs_f64() * 1_000.0;
     let mut out = io::stdout().lock();
-    writeln!(out, "accepted {}  refused {}  unanswered {}", outcome.accepted, outcome.refused, outcome.failed)?;
-    writeln!(out, "latency ms  p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2}", millis(0.5), millis(0.9), millis(0.99), millis(1.0))
+    writeln!(
+        out,
+        "accepted {}  refused {}  unanswered {}",
+        outcome.accepted, outcome.refused, outcome.failed
+    )?;
+    writeln!(
+        out,
+        "latency ms  p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2}",
+        millis(0.5),
+        millis(0.9),
+        millis(0.99),
+        millis(1.0)
+    )
 }

@@ -33,13 +33,22 @@ struct Run {
 
 impl Sorter {
     pub(super) fn new(policies: Policies) -> Sorter {
-        Sorter { policies, held: Vec::new(), runs: Vec::new(), spill: None }
+        Sorter {
+            policies,
+            held: Vec::new(),
+            runs: Vec::new(),
+            spill: None,
+        }
     }
 
     /// Takes a fact and the line it was read from.
     pub(super) fn push(&mut self, fact: Fact, line: &str) -> io::Result<()> {
         self.held.push((fact, line.into()));
-        if self.held.len() >= RUN_FACTS { self.write_run() } else { Ok(()) }
+        if self.held.len() >= RUN_FACTS {
+            self.write_run()
+        } else {
+            Ok(())
+        }
     }
 
     fn write_run(&mut self) -> io::Result<()> {
@@ -69,11 +78,23 @@ impl Sorter {
         if let Some(file) = self.spill {
             let file = Arc::new(file);
             for run in self.runs {
-                let reader = RunReader { file: Arc::clone(&file), at: run.from, to: run.to };
-                sources.push(Source::Run(BufReader::with_capacity(READ_AHEAD_BYTES, reader)));
+                let reader = RunReader {
+                    file: Arc::clone(&file),
+                    at: run.from,
+                    to: run.to,
+                };
+                sources.push(Source::Run(BufReader::with_capacity(
+                    READ_AHEAD_BYTES,
+                    reader,
+                )));
             }
         }
-        let mut sorted = Sorted { policies: self.policies, sources, next: BinaryHeap::new(), last: None };
+        let mut sorted = Sorted {
+            policies: self.policies,
+            sources,
+            next: BinaryHeap::new(),
+            last: None,
+        };
         for index in 0..sorted.sources.len() {
             sorted.refill(index)?;
         }
@@ -157,11 +178,22 @@ impl Sorted {
             Source::Run(reader) => {
                 let mut line = String::new();
                 reader.read_line(&mut line)?;
-                if line.is_empty() { None } else { Some(fact_line::parse(&line, |site| self.policies.of(site)).map_err(io::Error::other)?) }
+                if line.is_empty() {
+                    None
+                } else {
+                    Some(
+                        fact_line::parse(&line, |site| self.policies.of(site))
+                            .map_err(io::Error::other)?,
+                    )
+                }
             }
         };
         if let Some(fact) = fact {
-            self.next.push(Reverse(Waiting { key: fact.key(), source, fact }));
+            self.next.push(Reverse(Waiting {
+                key: fact.key(),
+                source,
+                fact,
+            }));
         }
         Ok(())
     }

@@ -74,19 +74,40 @@ impl IngressSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
         let bounds = [
             ("connections_max", self.connections_max as u64, 1_000_000),
-            ("connections_per_address_max", self.connections_per_address_max as u64, 1_000_000),
+            (
+                "connections_per_address_max",
+                self.connections_per_address_max as u64,
+                1_000_000,
+            ),
             ("head_bytes_max", self.head_bytes_max as u64, 1 << 20),
             ("headers_max", self.headers_max as u64, 1_000),
             ("body_bytes_max", self.body_bytes_max as u64, 512 << 10),
             ("head_timeout_ms", self.head_timeout_ms, HOUR_MS),
             ("request_timeout_ms", self.request_timeout_ms, HOUR_MS),
-            ("per_device_per_second_max", u64::from(self.per_device_per_second_max), 1_000_000_000),
-            ("per_device_burst_max", u64::from(self.per_device_burst_max), 1_000_000_000),
-            ("strangers_per_second_max", u64::from(self.strangers_per_second_max), 1_000_000_000),
+            (
+                "per_device_per_second_max",
+                u64::from(self.per_device_per_second_max),
+                1_000_000_000,
+            ),
+            (
+                "per_device_burst_max",
+                u64::from(self.per_device_burst_max),
+                1_000_000_000,
+            ),
+            (
+                "strangers_per_second_max",
+                u64::from(self.strangers_per_second_max),
+                1_000_000_000,
+            ),
             ("tick_ms", self.tick_ms, 10_000),
         ];
-        if let Some((key, value, most)) = bounds.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
-            return Err(BadConfig(format!("`ingress.{key}` must be between 1 and {most}, not {value}")));
+        if let Some((key, value, most)) = bounds
+            .iter()
+            .find(|(_, value, most)| !(1..=*most).contains(value))
+        {
+            return Err(BadConfig(format!(
+                "`ingress.{key}` must be between 1 and {most}, not {value}"
+            )));
         }
         self.site()?;
         self.access_at(self.listen).map(|_| ())
@@ -95,7 +116,8 @@ impl IngressSettings {
     /// Who may report at this address, which may be another than the settings now say.
     pub fn access_at(&self, listening: SocketAddr) -> Result<Access, BadConfig> {
         let access = self.access()?;
-        if !listening.ip().is_loopback() && !access.checks_anything() && !self.allow_unauthenticated {
+        if !listening.ip().is_loopback() && !access.checks_anything() && !self.allow_unauthenticated
+        {
             return Err(BadConfig(format!(
                 "the ingress listens on {listening}, which others can reach, and nobody is asked who they are: set `ingress.keys` or `ingress.networks`, or say `ingress.allow_unauthenticated = true`"
             )));
@@ -104,20 +126,36 @@ impl IngressSettings {
     }
 
     pub fn site(&self) -> Result<Site, BadConfig> {
-        Site::parse(&self.site).ok_or_else(|| BadConfig("`ingress.site` is no site name (1 to 64 characters)".to_owned()))
+        Site::parse(&self.site).ok_or_else(|| {
+            BadConfig("`ingress.site` is no site name (1 to 64 characters)".to_owned())
+        })
     }
 
     /// Who may report. Reads the secret files.
     pub fn access(&self) -> Result<Access, BadConfig> {
-        let keys = self.keys.iter().map(|(id, key)| key.key(id)).collect::<Result<Vec<Key>, BadConfig>>()?;
-        let denied = self.denied_devices.iter().map(|text| match Device::parse(text) {
-            Some(device @ Device::Mac(_)) => Ok(device),
-            _ => Err(BadConfig(format!("`ingress.denied_devices`: {text:?} is no MAC address"))),
-        });
-        let sites = self.sites.iter().map(|(name, site)| match Site::parse(name) {
-            Some(parsed) => Ok((parsed, site.networks.clone())),
-            None => Err(BadConfig("`ingress.sites` names a site that is none (1 to 64 characters)".to_owned())),
-        });
+        let keys = self
+            .keys
+            .iter()
+            .map(|(id, key)| key.key(id))
+            .collect::<Result<Vec<Key>, BadConfig>>()?;
+        let denied = self
+            .denied_devices
+            .iter()
+            .map(|text| match Device::parse(text) {
+                Some(device @ Device::Mac(_)) => Ok(device),
+                _ => Err(BadConfig(format!(
+                    "`ingress.denied_devices`: {text:?} is no MAC address"
+                ))),
+            });
+        let sites = self
+            .sites
+            .iter()
+            .map(|(name, site)| match Site::parse(name) {
+                Some(parsed) => Ok((parsed, site.networks.clone())),
+                None => Err(BadConfig(
+                    "`ingress.sites` names a site that is none (1 to 64 characters)".to_owned(),
+                )),
+            });
         Ok(Access {
             keys,
             sites: sites.collect::<Result<_, BadConfig>>()?,
@@ -153,11 +191,15 @@ impl IngressSettings {
 impl KeySettings {
     fn key(&self, id: &str) -> Result<Key, BadConfig> {
         let wrong = |what: &str| BadConfig(format!("`ingress.keys.{id}`{what}"));
-        let letter = Some(id).filter(|id| id.len() == 1).and_then(|id| id.chars().next()).filter(char::is_ascii_lowercase);
+        let letter = Some(id)
+            .filter(|id| id.len() == 1)
+            .and_then(|id| id.chars().next())
+            .filter(char::is_ascii_lowercase);
         let letter = letter.ok_or_else(|| wrong(": a key is named by one letter, a to z"))?;
         let secret = match (&self.secret, &self.secret_file) {
             (Some(secret), None) => secret.clone(),
-            (None, Some(file)) => Secret::read(file).map_err(|error| wrong(&format!(".secret_file: {}: {error}", file.display())))?,
+            (None, Some(file)) => Secret::read(file)
+                .map_err(|error| wrong(&format!(".secret_file: {}: {error}", file.display())))?,
             _ => return Err(wrong(" needs either `secret` or `secret_file`")),
         };
         Key::new(letter, secret.reveal()).ok_or_else(|| wrong(": the secret is empty"))

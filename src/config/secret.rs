@@ -32,12 +32,16 @@ impl Secret {
     pub fn read(path: &Path) -> io::Result<Secret> {
         let file = File::open(path)?;
         if file.metadata()?.permissions().mode() & READABLE_BY_ALL != 0 {
-            return Err(io::Error::other("every user of this machine can read it; `chmod o-r` it"));
+            return Err(io::Error::other(
+                "every user of this machine can read it; `chmod o-r` it",
+            ));
         }
         let mut text = String::new();
         file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
         if text.len() as u64 > SECRET_BYTES_MAX {
-            return Err(io::Error::other(format!("is larger than {SECRET_BYTES_MAX} bytes: that is no secret")));
+            return Err(io::Error::other(format!(
+                "is larger than {SECRET_BYTES_MAX} bytes: that is no secret"
+            )));
         }
         Ok(Secret(text))
     }

@@ -33,8 +33,21 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub fn new(started: At, by: Option<LegSlot>, consult: Option<LegSlot>, target: Option<Number>) -> Attempt {
-        Attempt { by, consult, target, started, explicit: false, settled: None, void: false }
+    pub fn new(
+        started: At,
+        by: Option<LegSlot>,
+        consult: Option<LegSlot>,
+        target: Option<Number>,
+    ) -> Attempt {
+        Attempt {
+            by,
+            consult,
+            target,
+            started,
+            explicit: false,
+            settled: None,
+            void: false,
+        }
     }
 
     /// Whether nothing is left to be decided about it.

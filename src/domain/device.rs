@@ -23,7 +23,12 @@ impl Device {
         if let Some(mac) = parse_mac(text) {
             return Some(Device::Mac(mac));
         }
-        let name: CompactString = text.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).flat_map(char::to_lowercase).collect();
+        let name: CompactString = text
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(NAME_CHARS_MAX)
+            .flat_map(char::to_lowercase)
+            .collect();
         (!name.is_empty()).then_some(Device::Named(name))
     }
 }
@@ -80,22 +85,42 @@ mod tests {
     #[test]
     fn every_spelling_of_a_mac_is_one_device() {
         let plain = Device::parse("000b82aabbcc");
-        for spelling in ["000B82AABBCC", "00:0b:82:aa:bb:cc", "00-0B-82-AA-BB-CC", "000b.82aa.bbcc", " 00-0b:82-aa:bb-cc "] {
+        for spelling in [
+            "000B82AABBCC",
+            "00:0b:82:aa:bb:cc",
+            "00-0B-82-AA-BB-CC",
+            "000b.82aa.bbcc",
+            " 00-0b:82-aa:bb-cc ",
+        ] {
             assert_eq!(Device::parse(spelling), plain, "{spelling}");
         }
-        assert_eq!(plain.map(|d| d.to_string()), Some("000b82aabbcc".to_owned()));
+        assert_eq!(
+            plain.map(|d| d.to_string()),
+            Some("000b82aabbcc".to_owned())
+        );
     }
 
     #[test]
     fn what_is_no_mac_is_an_opaque_name() {
-        assert_eq!(Device::parse("AA:BB:CC"), Some(Device::Named("aa:bb:cc".into())));
-        assert_eq!(Device::parse("000b82aabbccdd00112233"), Some(Device::Named("000b82aabbccdd00112233".into())));
+        assert_eq!(
+            Device::parse("AA:BB:CC"),
+            Some(Device::Named("aa:bb:cc".into()))
+        );
+        assert_eq!(
+            Device::parse("000b82aabbccdd00112233"),
+            Some(Device::Named("000b82aabbccdd00112233".into()))
+        );
         assert_eq!(Device::parse("   "), None);
     }
 
     #[test]
     fn an_extension_loses_its_sip_wrapping() {
-        assert_eq!(Extension::parse("sip:1001@pbx.example;x=y").as_ref().map(Extension::as_str), Some("1001"));
+        assert_eq!(
+            Extension::parse("sip:1001@pbx.example;x=y")
+                .as_ref()
+                .map(Extension::as_str),
+            Some("1001")
+        );
         assert_eq!(Extension::parse(" "), None);
     }
 }

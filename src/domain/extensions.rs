@@ -24,20 +24,27 @@ impl Extensions {
 
     pub fn learn(&mut self, extension: &Extension, by: FactKey) {
         if self.first_report.len() < EXTENSIONS_MAX {
-            self.first_report.entry(extension.as_str().into()).or_insert(by);
+            self.first_report
+                .entry(extension.as_str().into())
+                .or_insert(by);
         }
     }
 
     /// All of them, in the order of their names.
     pub fn all(&self) -> Vec<(Extension, At)> {
-        let mut all: Vec<(Extension, At)> =
-            self.first_report.iter().filter_map(|(dial, first)| Some((Extension::parse(dial)?, first.at))).collect();
+        let mut all: Vec<(Extension, At)> = self
+            .first_report
+            .iter()
+            .filter_map(|(dial, first)| Some((Extension::parse(dial)?, first.at)))
+            .collect();
         all.sort();
         all
     }
 
     /// Whether a device had reported this extension by then. What is learned later never changes an earlier call.
     pub fn reported_by(&self, dial: &str, then: FactKey) -> bool {
-        self.first_report.get(dial).is_some_and(|first| *first <= then)
+        self.first_report
+            .get(dial)
+            .is_some_and(|first| *first <= then)
     }
 }

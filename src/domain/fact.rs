@@ -23,7 +23,9 @@ impl EventId {
     /// Reads an id in its stored form.
     #[must_use]
     pub fn parse(text: &str) -> Option<EventId> {
-        uuid::Uuid::try_parse(text).ok().map(|id| EventId(id.as_u128()))
+        uuid::Uuid::try_parse(text)
+            .ok()
+            .map(|id| EventId(id.as_u128()))
     }
 
     /// The `n`th name that can be made of this id; the first is the id itself. All are version 7 UUIDs of the same millisecond.
@@ -57,7 +59,9 @@ impl Site {
     #[must_use]
     pub fn parse(text: &str) -> Option<Site> {
         let text = text.trim();
-        let fits = !text.is_empty() && text.chars().count() <= SITE_CHARS_MAX && !text.chars().any(char::is_control);
+        let fits = !text.is_empty()
+            && text.chars().count() <= SITE_CHARS_MAX
+            && !text.chars().any(char::is_control);
         fits.then(|| Site(text.into()))
     }
 
@@ -85,7 +89,12 @@ impl CallRef {
         if text.is_empty() || text.starts_with('$') || matches!(text, "-id" | "_id") {
             return None;
         }
-        Some(CallRef(text.chars().filter(|c| !c.is_control()).take(CALL_REF_CHARS_MAX).collect()))
+        Some(CallRef(
+            text.chars()
+                .filter(|c| !c.is_control())
+                .take(CALL_REF_CHARS_MAX)
+                .collect(),
+        ))
     }
 
     #[must_use]
@@ -206,7 +215,10 @@ pub struct Fact {
 impl Fact {
     #[must_use]
     pub fn key(&self) -> FactKey {
-        FactKey { at: self.at, id: self.id }
+        FactKey {
+            at: self.at,
+            id: self.id,
+        }
     }
 }
 
@@ -219,7 +231,10 @@ mod tests {
         for text in ["", " ", "$callId", "$call-id", "-id", "_id"] {
             assert_eq!(CallRef::parse(text), None, "{text}");
         }
-        assert_eq!(CallRef::parse(" a@h ").as_ref().map(CallRef::as_str), Some("a@h"));
+        assert_eq!(
+            CallRef::parse(" a@h ").as_ref().map(CallRef::as_str),
+            Some("a@h")
+        );
     }
 
     #[test]

@@ -139,11 +139,14 @@ impl Leg {
     }
 
     pub fn talk_until(&self, now: At) -> Span {
-        self.answered.map_or(Span::ZERO, |answered| self.ended.unwrap_or(now) - answered)
+        self.answered
+            .map_or(Span::ZERO, |answered| self.ended.unwrap_or(now) - answered)
     }
 
     pub fn is_extension(&self, dial: &str) -> bool {
-        self.extension.as_ref().is_some_and(|own| own.as_str() == dial)
+        self.extension
+            .as_ref()
+            .is_some_and(|own| own.as_str() == dial)
     }
 
     /// Whether the leg's own extension is the party `number`.
@@ -160,7 +163,10 @@ impl Leg {
     pub fn same_remote(&self, fact: &Fact) -> bool {
         match &fact.remote {
             Some(remote) if remote.is_withheld() => self.remote.is_withheld(),
-            Some(remote) => self.remote.same_party(remote) || self.aliases.iter().any(|alias| alias.same_party(remote)),
+            Some(remote) => {
+                self.remote.same_party(remote)
+                    || self.aliases.iter().any(|alias| alias.same_party(remote))
+            }
             None => self.remote.is_withheld(),
         }
     }
@@ -175,7 +181,10 @@ impl Leg {
 
     /// Whether this leg lost the race for the answer to `other`: both rang at once, this one hardly talked, the other went on.
     pub fn lost_race_to(&self, other: &Leg, claim_race: Span) -> bool {
-        let (Some(answered), Some(ended), Some(_)) = (self.answered, self.ended, other.answered) else { return false };
+        let (Some(answered), Some(ended), Some(_)) = (self.answered, self.ended, other.answered)
+        else {
+            return false;
+        };
         let other_goes_on = other.ended.is_none_or(|other_ended| other_ended > ended);
         other.started <= answered && ended - answered <= claim_race && other_goes_on
     }

@@ -71,10 +71,18 @@ pub struct Notice {
 /// What must be said so that somebody who knows the records `before` knows those `after`.
 #[must_use]
 pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
-    let known: HashMap<CallId, Told, FixedState> = before.iter().map(|record| (record.id, Told::of(record))).collect();
+    let known: HashMap<CallId, Told, FixedState> = before
+        .iter()
+        .map(|record| (record.id, Told::of(record)))
+        .collect();
     let present: HashSet<CallId, FixedState> = after.iter().map(|record| record.id).collect();
     let gone = before.iter().filter(|record| !present.contains(&record.id));
-    let mut say: Vec<Notice> = gone.map(|record| Notice { call: record.id, kind: NoticeKind::Withdrawn }).collect();
+    let mut say: Vec<Notice> = gone
+        .map(|record| Notice {
+            call: record.id,
+            kind: NoticeKind::Withdrawn,
+        })
+        .collect();
     for record in after {
         Told::of(record).since(known.get(&record.id), record.id, &mut say);
     }
@@ -98,7 +106,10 @@ impl Told {
             owner: record.answered_by.clone(),
             answered: record.answered_at.is_some(),
             held: record.status == Status::OnHold,
-            transferred: record.transfer.clone().filter(|transfer| transfer.state == TransferState::Completed),
+            transferred: record
+                .transfer
+                .clone()
+                .filter(|transfer| transfer.state == TransferState::Completed),
             ended: record.ended_at.is_some(),
             missed: record.outcome == Some(Outcome::Missed),
         }
@@ -118,7 +129,9 @@ impl Told {
         if was(|told| told.ended) && !self.ended {
             tell(NoticeKind::Reopened);
         }
-        if self.answered && (!was(|told| told.answered) || before.is_some_and(|told| told.owner != self.owner)) {
+        if self.answered
+            && (!was(|told| told.answered) || before.is_some_and(|told| told.owner != self.owner))
+        {
             tell(NoticeKind::Answered);
         }
         if self.held && !was(|told| told.held) {
@@ -127,7 +140,9 @@ impl Told {
         if !self.held && !self.ended && was(|told| told.held) {
             tell(NoticeKind::Resumed);
         }
-        if self.transferred.is_some() && before.is_none_or(|told| told.transferred != self.transferred) {
+        if self.transferred.is_some()
+            && before.is_none_or(|told| told.transferred != self.transferred)
+        {
             tell(NoticeKind::Transferred);
         }
         if self.ended && !was(|told| told.ended) {

@@ -62,8 +62,16 @@ pub struct Number {
 /// Who debugs sees whether two numbers are the same, and no number: a few bits of it, and its last two characters.
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self.dial.bytes().fold(0_u16, |seen, byte| seen.wrapping_mul(31).wrapping_add(byte.into()));
-        let shown = self.dial.char_indices().rev().nth(1).filter(|_| self.dial.len() > 5).map_or("", |(from, _)| &self.dial[from..]);
+        let seen = self.dial.bytes().fold(0_u16, |seen, byte| {
+            seen.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        let shown = self
+            .dial
+            .char_indices()
+            .rev()
+            .nth(1)
+            .filter(|_| self.dial.len() > 5)
+            .map_or("", |(from, _)| &self.dial[from..]);
         write!(f, "Number(#{seen:04x}..{shown})")
     }
 }
@@ -72,37 +80,81 @@ impl Number {
     /// Reads a number as a phone shows it. Never fails: what cannot be understood is kept as a name.
     #[must_use]
     pub fn parse(text: &str, region: Option<Region>) -> Number {
-        let raw: CompactString = text.trim().chars().filter(|c| !c.is_control()).take(RAW_CHARS_MAX).collect();
+        let raw: CompactString = text
+            .trim()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(RAW_CHARS_MAX)
+            .collect();
         let mut dial = clean_address(text);
-        if let Some(called) = CALLER_ID_PREFIXES.iter().find_map(|prefix| dial.strip_prefix(prefix)).filter(|rest| !rest.is_empty()) {
+        if let Some(called) = CALLER_ID_PREFIXES
+            .iter()
+            .find_map(|prefix| dial.strip_prefix(prefix))
+            .filter(|rest| !rest.is_empty())
+        {
             dial = called.into();
         }
         let international = dial.starts_with('+');
         let digits = dial.strip_prefix('+').unwrap_or(&dial);
         if digits.is_empty() || WITHHELD.contains(&digits) {
-            return Number { raw, dial: CompactString::default(), e164: None, form: Form::Withheld };
+            return Number {
+                raw,
+                dial: CompactString::default(),
+                e164: None,
+                form: Form::Withheld,
+            };
         }
         if digits.bytes().all(|b| b.is_ascii_digit()) {
             return Number::of_digits(raw, digits, international, region);
         }
-        let form = if digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#')) { Form::Code } else { Form::Name };
-        Number { raw, dial, e164: None, form }
+        let form = if digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#'))
+        {
+            Form::Code
+        } else {
+            Form::Name
+        };
+        Number {
+            raw,
+            dial,
+            e164: None,
+            form,
+        }
     }
 
     /// The party of a leg whose phone named none.
     #[must_use]
     pub fn withheld() -> Number {
-        Number { raw: CompactString::default(), dial: CompactString::default(), e164: None, form: Form::Withheld }
+        Number {
+            raw: CompactString::default(),
+            dial: CompactString::default(),
+            e164: None,
+            form: Form::Withheld,
+        }
     }
 
     fn of_digits(raw: CompactString, digits: &str, plus: bool, region: Option<Region>) -> Number {
-        let without_idd =
-            if plus { None } else { digits.strip_prefix("00").filter(|rest| rest.len() >= PUBLIC_DIGITS_MIN && !rest.starts_with('0')) };
+        let without_idd = if plus {
+            None
+        } else {
+            digits
+                .strip_prefix("00")
+                .filter(|rest| rest.len() >= PUBLIC_DIGITS_MIN && !rest.starts_with('0'))
+        };
         let international = plus || without_idd.is_some();
         let digits = without_idd.unwrap_or(digits);
-        let e164 =
-            if (PUBLIC_DIGITS_MIN..=PUBLIC_DIGITS_MAX).contains(&digits.len()) { to_e164(digits, international, region) } else { None };
-        Number { raw, dial: digits.into(), e164, form: Form::Digits }
+        let e164 = if (PUBLIC_DIGITS_MIN..=PUBLIC_DIGITS_MAX).contains(&digits.len()) {
+            to_e164(digits, international, region)
+        } else {
+            None
+        };
+        Number {
+            raw,
+            dial: digits.into(),
+            e164,
+            form: Form::Digits,
+        }
     }
 
     /// As the phone sent it.
@@ -146,7 +198,10 @@ impl Number {
         }
         match (&self.e164, &other.e164) {
             (Some(a), Some(b)) => a == b,
-            _ => national_matches(&self.dial, &other.dial) || national_matches(&other.dial, &self.dial),
+            _ => {
+                national_matches(&self.dial, &other.dial)
+                    || national_matches(&other.dial, &self.dial)
+            }
         }
     }
 
@@ -172,7 +227,9 @@ impl PartyKey {
     pub fn of(dial: &str) -> PartyKey {
         let bytes = dial.as_bytes();
         let tail = &bytes[bytes.len().saturating_sub(TAIL_DIGITS)..];
-        let packed = tail.iter().fold(0_u64, |key, byte| (key << 8) | u64::from(*byte));
+        let packed = tail
+            .iter()
+            .fold(0_u64, |key, byte| (key << 8) | u64::from(*byte));
         PartyKey(packed)
     }
 }
@@ -190,12 +247,20 @@ pub(super) fn clean_address(text: &str) -> CompactString {
         rest = &rest[open + 1..close];
     }
     for scheme in ["sips:", "sip:", "tel:"] {
-        if rest.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)) {
+        if rest
+            .get(..scheme.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+        {
             rest = &rest[scheme.len()..];
         }
     }
     let end = rest.find(['@', ';', '?']).unwrap_or(rest.len());
-    let mut cleaned: CompactString = rest[..end].chars().filter_map(plain_char).take(RAW_CHARS_MAX).flat_map(char::to_lowercase).collect();
+    let mut cleaned: CompactString = rest[..end]
+        .chars()
+        .filter_map(plain_char)
+        .take(RAW_CHARS_MAX)
+        .flat_map(char::to_lowercase)
+        .collect();
     if plus_eaten && !cleaned.starts_with('0') {
         cleaned.insert(0, '+');
     }
@@ -238,15 +303,30 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
         text
     };
     if international {
-        return PHONE_NUMBER_UTIL
-            .parse(with_plus(), None)
-            .ok()
-            .map(|n| PHONE_NUMBER_UTIL.format(&n, PhoneNumberFormat::E164).as_ref().into());
+        return PHONE_NUMBER_UTIL.parse(with_plus(), None).ok().map(|n| {
+            PHONE_NUMBER_UTIL
+                .format(&n, PhoneNumberFormat::E164)
+                .as_ref()
+                .into()
+        });
     }
     let region = region?;
-    let national = PHONE_NUMBER_UTIL.parse(digits, Some(region)).ok().filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n));
-    let found = national.or_else(|| PHONE_NUMBER_UTIL.parse(with_plus(), None).ok().filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n)))?;
-    Some(PHONE_NUMBER_UTIL.format(&found, PhoneNumberFormat::E164).as_ref().into())
+    let national = PHONE_NUMBER_UTIL
+        .parse(digits, Some(region))
+        .ok()
+        .filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n));
+    let found = national.or_else(|| {
+        PHONE_NUMBER_UTIL
+            .parse(with_plus(), None)
+            .ok()
+            .filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n))
+    })?;
+    Some(
+        PHONE_NUMBER_UTIL
+            .format(&found, PhoneNumberFormat::E164)
+            .as_ref()
+            .into(),
+    )
 }
 
 /// Whether `full` is the international form of the national number `national`: the same tail behind a country calling code.
@@ -259,11 +339,17 @@ fn national_matches(national: &str, full: &str) -> bool {
 }
 
 fn is_calling_code(digits: &str) -> bool {
-    let Ok(code) = digits.parse::<u16>() else { return false };
+    let Ok(code) = digits.parse::<u16>() else {
+        return false;
+    };
     match digits.len() {
         1 => matches!(code, 1 | 7),
-        2 => matches!(code, 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98),
-        3 => matches!(code / 10, 21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69 | 80 | 85 | 87 | 88 | 96 | 97 | 99),
+        2 => {
+            matches!(code, 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98)
+        }
+        3 => {
+            matches!(code / 10, 21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69 | 80 | 85 | 87 | 88 | 96 | 97 | 99)
+        }
         _ => false,
     }
 }
@@ -272,7 +358,9 @@ fn is_calling_code(digits: &str) -> bool {
 #[must_use]
 pub fn parse_region(text: &str) -> Option<Region> {
     let region = text.trim().to_ascii_uppercase().parse::<Region>().ok()?;
-    PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| region)
+    PHONE_NUMBER_UTIL
+        .get_country_code_for_region(region)
+        .map(|_| region)
 }
 
 #[cfg(test)]
@@ -286,14 +374,27 @@ mod tests {
     #[test]
     fn a_number_cannot_be_printed_by_accident() {
         let debugged = |text: &str| format!("{:?}", Number::parse(text, None));
-        assert!(debugged("+4930987654321").ends_with("..21)") && !debugged("+4930987654321").contains("98765"));
+        assert!(
+            debugged("+4930987654321").ends_with("..21)")
+                && !debugged("+4930987654321").contains("98765")
+        );
         assert_eq!(debugged("+4930987654321"), debugged("004930987654321"));
-        assert!(debugged("203").ends_with("..)"), "of a short number nothing is left out");
+        assert!(
+            debugged("203").ends_with("..)"),
+            "of a short number nothing is left out"
+        );
     }
 
     #[test]
     fn three_spellings_of_one_number_are_one_party_with_and_without_a_region() {
-        let spellings = ["0612345678", "+33612345678", "33612345678", "0033612345678", "06 12 34 56 78", "sip:+33612345678@pbx"];
+        let spellings = [
+            "0612345678",
+            "+33612345678",
+            "33612345678",
+            "0033612345678",
+            "06 12 34 56 78",
+            "sip:+33612345678@pbx",
+        ];
         for region in [None, parse_region("fr")] {
             for a in spellings {
                 for b in spellings {
@@ -303,7 +404,10 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Number::parse("0612345678", parse_region("FR")).e164(), Some("+33612345678"));
+        assert_eq!(
+            Number::parse("0612345678", parse_region("FR")).e164(),
+            Some("+33612345678")
+        );
         assert_eq!(number("0612345678").e164(), None);
     }
 
@@ -323,7 +427,16 @@ mod tests {
 
     #[test]
     fn withheld_callers_are_nobody_in_particular() {
-        for text in ["", "anonymous", "Anonymous", "Unknown", "withheld", "sip:anonymous@anonymous.invalid", "+266696687", "<>"] {
+        for text in [
+            "",
+            "anonymous",
+            "Anonymous",
+            "Unknown",
+            "withheld",
+            "sip:anonymous@anonymous.invalid",
+            "+266696687",
+            "<>",
+        ] {
             assert!(number(text).is_withheld(), "{text}");
             assert!(!number(text).same_party(&number(text)));
         }
@@ -332,7 +445,10 @@ mod tests {
     #[test]
     fn feature_codes_survive() {
         for text in ["*8", "**203", "*88001", "**9642301", "*21*0171123456#"] {
-            assert_eq!((number(text).dial(), number(text).form()), (text, Form::Code));
+            assert_eq!(
+                (number(text).dial(), number(text).form()),
+                (text, Form::Code)
+            );
         }
         assert_eq!(number("#31#0171123456").dial(), "0171123456");
     }

@@ -115,7 +115,9 @@ impl Policy {
 
     /// Whether this extension's phone is known to report nothing.
     pub(super) fn is_silent_extension(&self, dial: &str) -> bool {
-        self.silent_extensions.iter().any(|pattern| matches(pattern, dial))
+        self.silent_extensions
+            .iter()
+            .any(|pattern| matches(pattern, dial))
     }
 
     /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as the own extension has. A guess, for
@@ -125,25 +127,39 @@ impl Policy {
             && dialled.form() == Form::Digits
             && dialled.dial().len() == own.len()
             && own.bytes().all(|b| b.is_ascii_digit())
-            && !self.emergency_numbers.iter().any(|number| number == dialled.dial())
+            && !self
+                .emergency_numbers
+                .iter()
+                .any(|number| number == dialled.dial())
     }
 
     pub(super) fn pickup<'a>(&self, dialled: &'a Number) -> Option<Pickup<'a>> {
         if dialled.form() != Form::Code {
             return None;
         }
-        let rest = self.pickup_codes.iter().find_map(|code| dialled.dial().strip_prefix(code.as_str()))?;
+        let rest = self
+            .pickup_codes
+            .iter()
+            .find_map(|code| dialled.dial().strip_prefix(code.as_str()))?;
         if rest.is_empty() {
             return Some(Pickup::Any);
         }
-        rest.bytes().all(|b| b.is_ascii_digit()).then_some(Pickup::Extension(rest))
+        rest.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then_some(Pickup::Extension(rest))
     }
 }
 
 /// A dial pattern: `X` stands for one digit, everything else for itself.
 fn matches(pattern: &str, dial: &str) -> bool {
     pattern.len() == dial.len()
-        && pattern.bytes().zip(dial.bytes()).all(|(p, d)| if p.eq_ignore_ascii_case(&b'x') { d.is_ascii_digit() } else { p == d })
+        && pattern.bytes().zip(dial.bytes()).all(|(p, d)| {
+            if p.eq_ignore_ascii_case(&b'x') {
+                d.is_ascii_digit()
+            } else {
+                p == d
+            }
+        })
 }
 
 #[cfg(test)]
@@ -155,7 +171,10 @@ mod tests {
         let policy = Policy::default();
         let ask = |text: &str| Number::parse(text, None);
         assert_eq!(policy.pickup(&ask("*8")), Some(Pickup::Any));
-        assert_eq!(policy.pickup(&ask("*88001")), Some(Pickup::Extension("8001")));
+        assert_eq!(
+            policy.pickup(&ask("*88001")),
+            Some(Pickup::Extension("8001"))
+        );
         assert_eq!(policy.pickup(&ask("**201")), Some(Pickup::Extension("201")));
         assert_eq!(policy.pickup(&ask("*97")), None);
         assert_eq!(policy.pickup(&ask("8001")), None);

@@ -37,7 +37,8 @@ impl<'a> Reading<'a> {
 
     /// The call before any transfer: the caller and those who ring or rang because of the caller.
     pub fn main_legs(&self) -> impl Iterator<Item = &'a Leg> + use<'a> {
-        self.legs().filter(|leg| matches!(leg.role, Role::Caller | Role::Callee))
+        self.legs()
+            .filter(|leg| matches!(leg.role, Role::Caller | Role::Callee))
     }
 
     /// The one of us who calls, where that phone reported it.
@@ -46,12 +47,17 @@ impl<'a> Reading<'a> {
     }
 
     pub fn targets(&self, attempt: usize) -> impl Iterator<Item = &'a Leg> + use<'a> {
-        self.role(Role::Target).filter(move |leg| leg.attempt.is_some_and(|index| usize::from(index) == attempt))
+        self.role(Role::Target).filter(move |leg| {
+            leg.attempt
+                .is_some_and(|index| usize::from(index) == attempt)
+        })
     }
 
     /// The callee leg that began first: whom the call rang first.
     pub fn first_callee(&self) -> Option<&'a Leg> {
-        self.role(Role::Callee).min_by(|a, b| (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first)))
+        self.role(Role::Callee).min_by(|a, b| {
+            (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
+        })
     }
 
     /// Whether any phone of ours was called.
@@ -61,18 +67,23 @@ impl<'a> Reading<'a> {
 
     /// Whether the leg rings for a transfer that no phone announced.
     pub fn is_unannounced(&self, leg: &Leg) -> bool {
-        self.attempt_of(leg).is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
+        self.attempt_of(leg)
+            .is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
     }
 
     /// Whether the leg is the target of a phone that asked before it handed over.
     pub fn was_asked_first(&self, leg: &Leg) -> bool {
-        leg.role == Role::Target && self.attempt_of(leg).is_some_and(|attempt| attempt.consult.is_some())
+        leg.role == Role::Target
+            && self
+                .attempt_of(leg)
+                .is_some_and(|attempt| attempt.consult.is_some())
     }
 
     /// Whether the phone that transferred to this target is out of the call.
     pub fn was_handed_over(&self, leg: &Leg) -> bool {
         let gone = |slot: LegSlot| self.leg(slot).ended.is_some();
-        self.attempt_of(leg).is_some_and(|attempt| attempt.by.is_none_or(gone) && attempt.consult.is_none_or(gone))
+        self.attempt_of(leg)
+            .is_some_and(|attempt| attempt.by.is_none_or(gone) && attempt.consult.is_none_or(gone))
     }
 
     fn attempt_of(&self, leg: &Leg) -> Option<&'a Attempt> {
@@ -84,11 +95,17 @@ impl<'a> Reading<'a> {
 impl<'a> Reading<'a> {
     /// The callee legs that hold a conversation, the owner of the answer first. A lost race for the answer is no conversation.
     pub fn answerers(&self) -> SmallVec<[&'a Leg; 4]> {
-        let mut answered: SmallVec<[&Leg; 4]> = self.role(Role::Callee).filter(|leg| leg.answered.is_some()).collect();
+        let mut answered: SmallVec<[&Leg; 4]> = self
+            .role(Role::Callee)
+            .filter(|leg| leg.answered.is_some())
+            .collect();
         if answered.len() > 1 {
             let all = answered.clone();
             let race = self.policy.claim_race;
-            answered.retain(|leg| !all.iter().any(|other| !std::ptr::eq(*other, *leg) && leg.lost_race_to(other, race)));
+            answered.retain(|leg| {
+                !all.iter()
+                    .any(|other| !std::ptr::eq(*other, *leg) && leg.lost_race_to(other, race))
+            });
             answered.sort_by_key(|leg| (leg.answered, leg.first));
         }
         answered
@@ -96,19 +113,31 @@ impl<'a> Reading<'a> {
 
     /// When the conversation began: the owner's answer, or, where none of our phones was called, the word of the caller's phone.
     pub fn answered_at(&self) -> Option<At> {
-        let Some(owner) = self.answerers().first().copied() else { return self.caller_connected() };
+        let Some(owner) = self.answerers().first().copied() else {
+            return self.caller_connected();
+        };
         let answered = owner.answered?;
         // Two ends of one answer may overtake each other on the way here: the earlier of the two is the answer.
-        let caller_said = self.caller().filter(|caller| caller.side == Side::Outgoing).and_then(|caller| caller.answered);
+        let caller_said = self
+            .caller()
+            .filter(|caller| caller.side == Side::Outgoing)
+            .and_then(|caller| caller.answered);
         match caller_said {
-            Some(said) if said >= owner.started && said < answered && answered - said < self.policy.reorder => Some(said),
+            Some(said)
+                if said >= owner.started
+                    && said < answered
+                    && answered - said < self.policy.reorder =>
+            {
+                Some(said)
+            }
             _ => Some(answered),
         }
     }
 
     /// Whether anybody talked: somebody of ours answered, or what one of us called surely did.
     pub fn has_conversation(&self) -> bool {
-        self.role(Role::Callee).any(|leg| leg.answered.is_some()) || self.caller_connected().is_some()
+        self.role(Role::Callee).any(|leg| leg.answered.is_some())
+            || self.caller_connected().is_some()
     }
 
     /// When the caller's phone was connected, if its word is enough. To a colleague it is not: the PBX answers it with an announcement,
@@ -124,22 +153,29 @@ impl<'a> Reading<'a> {
             return Some(answered);
         }
         let never_reported = !self.extensions.reported_by(dial, self.call.last);
-        let outlasts_announcement = caller.talk_until(self.call.last.at) >= self.policy.announcement_max;
+        let outlasts_announcement =
+            caller.talk_until(self.call.last.at) >= self.policy.announcement_max;
         (never_reported && outlasts_announcement).then_some(answered)
     }
 
     /// Whether the caller dialled an extension of its own site: reported, listed, or built like its own.
     pub fn dials_colleague(&self, caller: &Leg) -> bool {
         let own = caller.extension.as_ref().map_or("", |own| own.as_str());
-        self.is_our_extension(caller.remote.dial()) || self.policy.looks_like_extension(&caller.remote, own)
+        self.is_our_extension(caller.remote.dial())
+            || self.policy.looks_like_extension(&caller.remote, own)
     }
 
     pub fn is_our_extension(&self, dial: &str) -> bool {
-        !dial.is_empty() && (self.policy.lists_extension(dial) || self.extensions.reported_by(dial, self.call.last))
+        !dial.is_empty()
+            && (self.policy.lists_extension(dial)
+                || self.extensions.reported_by(dial, self.call.last))
     }
 
     pub fn started(&self) -> At {
-        self.main_legs().map(|leg| leg.started).min().unwrap_or(self.call.first.at)
+        self.main_legs()
+            .map(|leg| leg.started)
+            .min()
+            .unwrap_or(self.call.first.at)
     }
 }
 
@@ -154,17 +190,28 @@ impl Reading<'_> {
             Role::Callee => leg.answered.is_some() || !conversation,
             // A phone of the caller that was called back and did not take it is out, as soon as another one did.
             Role::Caller => {
-                leg.side == Side::Outgoing || leg.answered.is_some() || self.role(Role::Caller).all(|other| other.answered.is_none())
+                leg.side == Side::Outgoing
+                    || leg.answered.is_some()
+                    || self
+                        .role(Role::Caller)
+                        .all(|other| other.answered.is_none())
             }
             Role::Consult => true,
-            Role::Target => self.attempt_of(leg).is_none_or(|attempt| self.reaches_target(attempt)),
+            Role::Target => self
+                .attempt_of(leg)
+                .is_none_or(|attempt| self.reaches_target(attempt)),
         }
     }
 
     /// Whether the target of an attempt may still hold the call: a consultation does not outlive its second leg, unless it was handed over.
     fn reaches_target(&self, attempt: &Attempt) -> bool {
-        let Some(consult) = attempt.consult.map(|slot| self.leg(slot)) else { return true };
-        match (consult.ended, attempt.by.and_then(|slot| self.leg(slot).ended)) {
+        let Some(consult) = attempt.consult.map(|slot| self.leg(slot)) else {
+            return true;
+        };
+        match (
+            consult.ended,
+            attempt.by.and_then(|slot| self.leg(slot).ended),
+        ) {
             (None, _) => true,
             (Some(consult), Some(main)) => (consult - main).abs() <= self.policy.together,
             (Some(_), None) => false,
@@ -180,14 +227,24 @@ impl Reading<'_> {
 
     /// The end of what was said or rung. A phone that stops ringing because another answered does not prolong the call.
     fn last_end(&self, conversation: bool) -> At {
-        let counts = |leg: &&Leg| !(conversation && leg.role == Role::Callee && leg.answered.is_none());
-        self.legs().filter(counts).filter_map(|leg| leg.ended).max().unwrap_or(self.call.last.at)
+        let counts =
+            |leg: &&Leg| !(conversation && leg.role == Role::Callee && leg.answered.is_none());
+        self.legs()
+            .filter(counts)
+            .filter_map(|leg| leg.ended)
+            .max()
+            .unwrap_or(self.call.last.at)
     }
 
     /// When a call that goes on has been without a sign for so long that its end must have been lost.
     pub fn stale_at(&self) -> At {
         let talking = self.legs().any(Leg::is_talking);
-        self.call.last.at + if talking { self.policy.duration_max } else { self.policy.ring_max }
+        self.call.last.at
+            + if talking {
+                self.policy.duration_max
+            } else {
+                self.policy.ring_max
+            }
     }
 
     /// When the call ended, seen at `now`: `Some((end, lost))` once it did. A lost end is taken to be the last sign of the call.
@@ -212,7 +269,9 @@ impl Reading<'_> {
 
     /// When an unanswered call becomes missed and an answered one is over: from here on no ring continues it.
     pub fn decide_at(&self) -> At {
-        let Some(silent) = self.silent_since() else { return self.stale_at() };
+        let Some(silent) = self.silent_since() else {
+            return self.stale_at();
+        };
         if !self.has_conversation() {
             return silent + self.policy.missed_after();
         }
@@ -220,8 +279,12 @@ impl Reading<'_> {
         if !self.transfer_pending(silent) {
             return resume;
         }
-        let said =
-            self.call.attempts.iter().filter(|attempt| attempt.explicit).map(|attempt| attempt.started + self.policy.transfer_window);
+        let said = self
+            .call
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.explicit)
+            .map(|attempt| attempt.started + self.policy.transfer_window);
         said.max().map_or(resume, |until| until.max(resume))
     }
 
@@ -229,7 +292,9 @@ impl Reading<'_> {
     pub fn final_at(&self) -> At {
         match self.silent_since() {
             Some(_) if self.awaits_an_end() => self.lost_for_good_at(),
-            Some(silent) => self.decide_at().max(silent + self.policy.duplicate + self.policy.reorder),
+            Some(silent) => self
+                .decide_at()
+                .max(silent + self.policy.duplicate + self.policy.reorder),
             None => self.lost_for_good_at(),
         }
     }

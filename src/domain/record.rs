@@ -144,7 +144,9 @@ impl CallRecord {
         let started_at = reading.started();
         let direction = direction(reading, caller);
         let outcome = outcome(reading, direction, answered_at.is_some(), decided);
-        let ended_at = end.map(|(at, _)| at).filter(|_| decided || answered_at.is_some());
+        let ended_at = end
+            .map(|(at, _)| at)
+            .filter(|_| decided || answered_at.is_some());
         let transfer = reading.main_transfer();
         let missed = outcome == Some(Outcome::Missed);
         let (confidence, reason) = doubt(reading, direction, answered_at, outcome);
@@ -157,16 +159,31 @@ impl CallRecord {
             from: from(reading, caller),
             to: to(reading, caller, direction, transfer.as_ref()),
             requested: requested(reading, caller),
-            answered_by: reading.answerers().first().map(|leg| Owner { extension: leg.extension.clone(), device: leg.device.clone() }),
+            answered_by: reading.answerers().first().map(|leg| Owner {
+                extension: leg.extension.clone(),
+                device: leg.device.clone(),
+            }),
             started_at,
             answered_at,
             ended_at,
-            end_reason: ended_at.and(end).map(|(_, lost)| if lost { EndReason::LostHangup } else { EndReason::Hangup }),
+            end_reason: ended_at.and(end).map(|(_, lost)| {
+                if lost {
+                    EndReason::LostHangup
+                } else {
+                    EndReason::Hangup
+                }
+            }),
             ring: answered_at.or(ended_at).map(|until| until - started_at),
-            talk: answered_at.zip(ended_at).map_or(Span::ZERO, |(from, until)| until - from),
+            talk: answered_at
+                .zip(ended_at)
+                .map_or(Span::ZERO, |(from, until)| until - from),
             total: ended_at.map(|until| until - started_at),
             participants: participants(reading, ended_at.is_some(), answered_at.is_some()),
-            missed_extensions: if missed { missed_extensions(reading, caller) } else { Vec::new() },
+            missed_extensions: if missed {
+                missed_extensions(reading, caller)
+            } else {
+                Vec::new()
+            },
             links: reading.call.links.clone(),
             joins: joins(reading),
             transfer,
@@ -175,7 +192,9 @@ impl CallRecord {
             confidence,
             reason,
             late_facts: reading.call.late_facts,
-            missed_due: end.filter(|_| !decided && answered_at.is_none()).map(|_| reading.decide_at()),
+            missed_due: end
+                .filter(|_| !decided && answered_at.is_none())
+                .map(|_| reading.decide_at()),
             trace: trace(reading),
         }
     }
@@ -198,27 +217,51 @@ fn trace(reading: &Reading<'_>) -> Vec<Line> {
 }
 
 fn joins(reading: &Reading<'_>) -> Vec<Join> {
-    let join = |leg: &Leg| leg.joined.map(|(kind, confidence, reason)| Join { kind, extension: leg.extension.clone(), confidence, reason });
+    let join = |leg: &Leg| {
+        leg.joined.map(|(kind, confidence, reason)| Join {
+            kind,
+            extension: leg.extension.clone(),
+            confidence,
+            reason,
+        })
+    };
     reading.legs().filter_map(join).collect()
 }
 
 fn direction(reading: &Reading<'_>, caller: Option<&Leg>) -> Direction {
     let Some(caller) = caller else {
-        let ours = reading.first_callee().is_some_and(|leg| reading.is_our_extension(leg.remote.dial()));
-        return if ours { Direction::Internal } else { Direction::Inbound };
+        let ours = reading
+            .first_callee()
+            .is_some_and(|leg| reading.is_our_extension(leg.remote.dial()));
+        return if ours {
+            Direction::Internal
+        } else {
+            Direction::Inbound
+        };
     };
     let colleague = reading.rang_ours() || reading.dials_colleague(caller);
-    if colleague { Direction::Internal } else { Direction::Outbound }
+    if colleague {
+        Direction::Internal
+    } else {
+        Direction::Outbound
+    }
 }
 
-fn outcome(reading: &Reading<'_>, direction: Direction, answered: bool, decided: bool) -> Option<Outcome> {
+fn outcome(
+    reading: &Reading<'_>,
+    direction: Direction,
+    answered: bool,
+    decided: bool,
+) -> Option<Outcome> {
     if answered {
         return Some(Outcome::Answered);
     }
     if !decided {
         return None;
     }
-    let only_ends = reading.main_legs().all(|leg| leg.is_only_an_end() && leg.ended_by == EndedBy::Hangup);
+    let only_ends = reading
+        .main_legs()
+        .all(|leg| leg.is_only_an_end() && leg.ended_by == EndedBy::Hangup);
     Some(match direction {
         _ if only_ends => Outcome::Lost,
         Direction::Outbound => Outcome::NoAnswer,
@@ -226,12 +269,24 @@ fn outcome(reading: &Reading<'_>, direction: Direction, answered: bool, decided:
     })
 }
 
-fn status(reading: &Reading<'_>, answered_at: Option<At>, ended_at: Option<At>, outcome: Option<Outcome>) -> Status {
+fn status(
+    reading: &Reading<'_>,
+    answered_at: Option<At>,
+    ended_at: Option<At>,
+    outcome: Option<Outcome>,
+) -> Status {
     if ended_at.is_some() {
-        return if outcome == Some(Outcome::Lost) { Status::Failed } else { Status::Completed };
+        return if outcome == Some(Outcome::Lost) {
+            Status::Failed
+        } else {
+            Status::Completed
+        };
     }
     if answered_at.is_some() {
-        let moving = reading.transfers().last().is_some_and(|transfer| transfer.state.is_under_way());
+        let moving = reading
+            .transfers()
+            .last()
+            .is_some_and(|transfer| transfer.state.is_under_way());
         let held = reading.legs().any(|leg| leg.held && leg.is_talking());
         return match (moving, held) {
             (true, _) => Status::Transferring,
@@ -239,41 +294,79 @@ fn status(reading: &Reading<'_>, answered_at: Option<At>, ended_at: Option<At>, 
             (false, false) => Status::Answered,
         };
     }
-    if reading.role(Role::Callee).next().is_some() { Status::Ringing } else { Status::Initiated }
+    if reading.role(Role::Callee).next().is_some() {
+        Status::Ringing
+    } else {
+        Status::Initiated
+    }
 }
 
 fn our_party(leg: &Leg) -> Party {
-    Party { number: leg.extension.as_ref().map(|own| own.as_str().into()), e164: None, name: None }
+    Party {
+        number: leg.extension.as_ref().map(|own| own.as_str().into()),
+        e164: None,
+        name: None,
+    }
 }
 
 fn their_party(number: &Number, name: Option<&PrivateText>) -> Party {
     let shown = (!number.raw().is_empty()).then(|| number.raw().into());
     // Phones without a directory entry repeat the number as the name.
     let name = name.filter(|name| ***name != *number.raw()).cloned();
-    Party { number: shown, e164: number.e164().map(Into::into), name }
+    Party {
+        number: shown,
+        e164: number.e164().map(Into::into),
+        name,
+    }
 }
 
 fn from(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
     if let Some(caller) = caller {
-        let mut shown = reading.role(Role::Callee).filter(|callee| callee.faces(caller));
+        let mut shown = reading
+            .role(Role::Callee)
+            .filter(|callee| callee.faces(caller));
         let name = shown.find_map(|callee| callee.remote_name.clone());
-        return Party { name, ..our_party(caller) };
+        return Party {
+            name,
+            ..our_party(caller)
+        };
     }
-    let Some(first) = reading.first_callee() else { return Party::default() };
-    let name = reading.role(Role::Callee).filter_map(|leg| leg.remote_name.as_ref()).find(|name| ***name != *first.remote.raw());
+    let Some(first) = reading.first_callee() else {
+        return Party::default();
+    };
+    let name = reading
+        .role(Role::Callee)
+        .filter_map(|leg| leg.remote_name.as_ref())
+        .find(|name| ***name != *first.remote.raw());
     let e164 = reading.role(Role::Callee).find_map(|leg| leg.remote.e164());
-    Party { e164: e164.map(Into::into), ..their_party(&first.remote, name) }
+    Party {
+        e164: e164.map(Into::into),
+        ..their_party(&first.remote, name)
+    }
 }
 
 /// Who took the call; if nobody did, whom it was meant for.
-fn to(reading: &Reading<'_>, caller: Option<&Leg>, direction: Direction, transfer: Option<&Transfer>) -> Party {
+fn to(
+    reading: &Reading<'_>,
+    caller: Option<&Leg>,
+    direction: Direction,
+    transfer: Option<&Transfer>,
+) -> Party {
     if direction == Direction::Outbound {
-        return caller.map_or_else(Party::default, |caller| their_party(&caller.remote, caller.remote_name.as_ref()));
+        return caller.map_or_else(Party::default, |caller| {
+            their_party(&caller.remote, caller.remote_name.as_ref())
+        });
     }
-    let completed = transfer.filter(|transfer| transfer.state == TransferState::Completed).and_then(|transfer| transfer.to.as_deref());
+    let completed = transfer
+        .filter(|transfer| transfer.state == TransferState::Completed)
+        .and_then(|transfer| transfer.to.as_deref());
     if let Some(to) = completed {
         let number = Number::parse(to, reading.policy.region);
-        return Party { number: Some(to.into()), e164: number.e164().map(Into::into), name: None };
+        return Party {
+            number: Some(to.into()),
+            e164: number.e164().map(Into::into),
+            name: None,
+        };
     }
     match reading.answerers().first() {
         Some(owner) => our_party(owner),
@@ -287,15 +380,21 @@ fn requested(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
     if let Some(caller) = caller {
         return their_party(&caller.remote, caller.remote_name.as_ref());
     }
-    let Some(first) = reading.first_callee() else { return Party::default() };
+    let Some(first) = reading.first_callee() else {
+        return Party::default();
+    };
     let owner =
-        reading.answerers().first().copied().filter(|owner| owner.started - first.started <= reading.policy.ring_join && !owner.pickup);
+        reading.answerers().first().copied().filter(|owner| {
+            owner.started - first.started <= reading.policy.ring_join && !owner.pickup
+        });
     our_party(owner.unwrap_or(first))
 }
 
 fn missed_extensions(reading: &Reading<'_>, caller: Option<&Leg>) -> Vec<Extension> {
     let mut rang: Vec<&Leg> = reading.role(Role::Callee).collect();
-    rang.sort_by(|a, b| (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first)));
+    rang.sort_by(|a, b| {
+        (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
+    });
     let mut missed: Vec<Extension> = Vec::new();
     for extension in rang.into_iter().filter_map(|leg| leg.extension.as_ref()) {
         if !missed.contains(extension) {
@@ -314,7 +413,9 @@ fn participants(reading: &Reading<'_>, over: bool, answered: bool) -> Vec<Partic
     let owners = reading.answerers();
     let mut all: Vec<Participant> = Vec::with_capacity(legs.len());
     for leg in legs {
-        let lost_race = leg.role == Role::Callee && leg.answered.is_some() && !owners.iter().any(|owner| std::ptr::eq(*owner, leg));
+        let lost_race = leg.role == Role::Callee
+            && leg.answered.is_some()
+            && !owners.iter().any(|owner| std::ptr::eq(*owner, leg));
         let one = participant(leg, over, answered, lost_race);
         let same = |known: &&mut Participant| match (&known.extension, &one.extension) {
             (None, None) => known.device == one.device,
@@ -333,7 +434,9 @@ fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Partic
     let outcome = match (answered_at, leg.is_open() && !over, leg.ended_by) {
         (Some(_), true, _) => ParticipantOutcome::Talking,
         (Some(_), false, _) => ParticipantOutcome::Answered,
-        (None, true, _) if leg.role == Role::Callee && answered => ParticipantOutcome::AnsweredElsewhere,
+        (None, true, _) if leg.role == Role::Callee && answered => {
+            ParticipantOutcome::AnsweredElsewhere
+        }
         (None, true, _) => ParticipantOutcome::Ringing,
         (None, false, EndedBy::Rejected) => ParticipantOutcome::Rejected,
         (None, false, _) => match leg.role {
@@ -367,7 +470,11 @@ fn merge(known: &mut Participant, other: &Participant) {
     known.rang_at = earliest(known.rang_at, other.rang_at);
     known.answered_at = earliest(known.answered_at, other.answered_at);
     let open = known.left_at.is_none() || other.left_at.is_none();
-    known.left_at = if open { None } else { known.left_at.max(other.left_at) };
+    known.left_at = if open {
+        None
+    } else {
+        known.left_at.max(other.left_at)
+    };
     if other.answered_at.is_some() || !had_answered {
         known.outcome = other.outcome;
     }
@@ -388,20 +495,32 @@ fn doubt(
     outcome: Option<Outcome>,
 ) -> (Confidence, Option<&'static str>) {
     let rang = reading.rang_ours();
-    let caller_connected = reading.caller().is_some_and(|caller| caller.side == Side::Outgoing && caller.answered.is_some());
+    let caller_connected = reading
+        .caller()
+        .is_some_and(|caller| caller.side == Side::Outgoing && caller.answered.is_some());
     match (direction, answered_at, outcome) {
-        (_, _, Some(Outcome::Lost)) => (Confidence::Low, Some("nothing but the end of this call was reported")),
+        (_, _, Some(Outcome::Lost)) => (
+            Confidence::Low,
+            Some("nothing but the end of this call was reported"),
+        ),
         (Direction::Internal, None, _) if caller_connected && rang => (
             Confidence::Low,
-            Some("none of our phones answered, but the caller was connected: to an announcement, or to a forward outside the site"),
+            Some(
+                "none of our phones answered, but the caller was connected: to an announcement, or to a forward outside the site",
+            ),
         ),
-        (Direction::Internal, None, _) if caller_connected => {
-            (Confidence::Medium, Some("unreachable: no phone of this extension rang, the caller heard an announcement"))
-        }
-        (Direction::Internal, Some(_), _) if !rang => (Confidence::Low, Some("only the caller's phone reported this call")),
-        _ if answered_at.is_some() && reading.main_legs().any(|leg| leg.side == Side::Unknown) => {
-            (Confidence::Medium, Some("the beginning of a leg was never reported"))
-        }
+        (Direction::Internal, None, _) if caller_connected => (
+            Confidence::Medium,
+            Some("unreachable: no phone of this extension rang, the caller heard an announcement"),
+        ),
+        (Direction::Internal, Some(_), _) if !rang => (
+            Confidence::Low,
+            Some("only the caller's phone reported this call"),
+        ),
+        _ if answered_at.is_some() && reading.main_legs().any(|leg| leg.side == Side::Unknown) => (
+            Confidence::Medium,
+            Some("the beginning of a leg was never reported"),
+        ),
         _ => (Confidence::High, None),
     }
 }

@@ -87,7 +87,13 @@ mod tests {
         let copy = shelf.clone();
         shelf[changed].push('!');
         assert_eq!((&*shelf[changed], &*copy[changed]), ("a!", "a"));
-        assert!(std::ptr::eq(&raw const shelf[stays], &raw const copy[stays]), "one and the same");
-        assert_eq!((&**shelf.remove(stays), shelf.len(), copy.len()), ("b", 1, 2));
+        assert!(
+            std::ptr::eq(&raw const shelf[stays], &raw const copy[stays]),
+            "one and the same"
+        );
+        assert_eq!(
+            (&**shelf.remove(stays), shelf.len(), copy.len()),
+            ("b", 1, 2)
+        );
     }
 }

@@ -70,7 +70,11 @@ impl Timeline {
     #[must_use]
     pub fn new(site: Site, policy: Arc<Policy>) -> Timeline {
         let fold = Fold::new(site, policy);
-        let snapshots = VecDeque::from([Snapshot { after: None, watermark: At::START, fold: fold.clone() }]);
+        let snapshots = VecDeque::from([Snapshot {
+            after: None,
+            watermark: At::START,
+            fold: fold.clone(),
+        }]);
         Timeline {
             head: fold,
             watermark: At::START,
@@ -86,7 +90,11 @@ impl Timeline {
     pub fn with_extensions(site: Site, policy: Arc<Policy>, known: &[(Extension, At)]) -> Timeline {
         let mut timeline = Timeline::new(site, policy);
         timeline.head.know(known);
-        timeline.snapshots = VecDeque::from([Snapshot { after: None, watermark: At::START, fold: timeline.head.clone() }]);
+        timeline.snapshots = VecDeque::from([Snapshot {
+            after: None,
+            watermark: At::START,
+            fold: timeline.head.clone(),
+        }]);
         timeline
     }
 
@@ -99,7 +107,9 @@ impl Timeline {
 
     /// From before the kept stretch.
     fn is_late(&self, key: FactKey) -> bool {
-        self.snapshots.front().is_some_and(|oldest| oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark)
+        self.snapshots.front().is_some_and(|oldest| {
+            oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark
+        })
     }
 
     /// Whether a fact is of the kept stretch, and was not folded.
@@ -160,35 +170,56 @@ impl Timeline {
         delta.changed = self.head.take_changed(self.watermark);
         delta.finished = self.head.take_finished();
         for call in withdrawn {
-            let again = delta.changed.iter().chain(&delta.finished).any(|record| record.id == call);
+            let again = delta
+                .changed
+                .iter()
+                .chain(&delta.finished)
+                .any(|record| record.id == call);
             if !again && self.announced.remove(&call).is_some() {
                 delta.withdrawn.push(call);
-                delta.notices.push(Notice { call, kind: NoticeKind::Withdrawn });
+                delta.notices.push(Notice {
+                    call,
+                    kind: NoticeKind::Withdrawn,
+                });
             }
         }
         self.announce(delta);
     }
 
     fn announce(&mut self, delta: &mut Delta) {
-        for (record, final_at) in
-            delta.changed.iter().map(|record| (record, None)).chain(delta.finished.iter().map(|record| (record, Some(self.watermark))))
-        {
+        for (record, final_at) in delta.changed.iter().map(|record| (record, None)).chain(
+            delta
+                .finished
+                .iter()
+                .map(|record| (record, Some(self.watermark))),
+        ) {
             let told = Told::of(record);
             let before = self.announced.get(&record.id);
-            told.since(before.map(|announced| &announced.told), record.id, &mut delta.notices);
-            self.announced.insert(record.id, Announced { told, final_at });
+            told.since(
+                before.map(|announced| &announced.told),
+                record.id,
+                &mut delta.notices,
+            );
+            self.announced
+                .insert(record.id, Announced { told, final_at });
         }
     }
 
     /// Goes back to the last snapshot before `key` and folds everything since again.
     fn refold(&mut self, key: FactKey, delta: &mut Delta) {
-        let before = |snapshot: &Snapshot| snapshot.after.is_none_or(|after| after < key) && snapshot.watermark < key.at;
+        let before = |snapshot: &Snapshot| {
+            snapshot.after.is_none_or(|after| after < key) && snapshot.watermark < key.at
+        };
         while self.snapshots.len() > 1 && !self.snapshots.back().is_some_and(before) {
             self.snapshots.pop_back();
         }
-        let Some(start) = self.snapshots.back() else { return };
+        let Some(start) = self.snapshots.back() else {
+            return;
+        };
         self.head = start.fold.clone();
-        let from = start.after.map_or(0, |after| self.tail.partition_point(|fact| fact.key() <= after));
+        let from = start.after.map_or(0, |after| {
+            self.tail.partition_point(|fact| fact.key() <= after)
+        });
         for fact in self.tail.iter().skip(from) {
             self.head.step(fact);
         }
@@ -204,16 +235,29 @@ impl Timeline {
 
     /// Calls that were announced since the snapshot and that no longer exist after folding again.
     fn withdraw_missing(&mut self, settled_before: At, delta: &mut Delta) {
-        let present: HashSet<CallId, FixedState> = delta.changed.iter().chain(&delta.finished).map(|record| record.id).collect();
-        let stays =
-            |call: &CallId, announced: &Announced| present.contains(call) || announced.final_at.is_some_and(|at| at <= settled_before);
-        let mut missing: Vec<CallId> =
-            self.announced.iter().filter(|(call, announced)| !stays(call, announced)).map(|(call, _)| *call).collect();
+        let present: HashSet<CallId, FixedState> = delta
+            .changed
+            .iter()
+            .chain(&delta.finished)
+            .map(|record| record.id)
+            .collect();
+        let stays = |call: &CallId, announced: &Announced| {
+            present.contains(call) || announced.final_at.is_some_and(|at| at <= settled_before)
+        };
+        let mut missing: Vec<CallId> = self
+            .announced
+            .iter()
+            .filter(|(call, announced)| !stays(call, announced))
+            .map(|(call, _)| *call)
+            .collect();
         missing.sort_unstable();
         for call in missing {
             self.announced.remove(&call);
             delta.withdrawn.push(call);
-            delta.notices.push(Notice { call, kind: NoticeKind::Withdrawn });
+            delta.notices.push(Notice {
+                call,
+                kind: NoticeKind::Withdrawn,
+            });
         }
     }
 
@@ -224,18 +268,32 @@ impl Timeline {
         }
         self.facts_since_snapshot = 0;
         let after = self.tail.back().map(Fact::key);
-        self.snapshots.push_back(Snapshot { after, watermark: self.watermark, fold: self.head.clone() });
+        self.snapshots.push_back(Snapshot {
+            after,
+            watermark: self.watermark,
+            fold: self.head.clone(),
+        });
         let settled = self.watermark - LATENESS;
-        let old_enough = |snapshot: &Snapshot| snapshot.after.is_some_and(|after| after.at <= settled);
-        while self.snapshots.len() > 1 && (self.snapshots.get(1).is_some_and(old_enough) || self.tail.len() > TAIL_MAX) {
+        let old_enough =
+            |snapshot: &Snapshot| snapshot.after.is_some_and(|after| after.at <= settled);
+        while self.snapshots.len() > 1
+            && (self.snapshots.get(1).is_some_and(old_enough) || self.tail.len() > TAIL_MAX)
+        {
             self.snapshots.pop_front();
             let from = self.snapshots.front().and_then(|oldest| oldest.after);
-            let folded = from.map_or(0, |after| self.tail.partition_point(|fact| fact.key() <= after));
+            let folded = from.map_or(0, |after| {
+                self.tail.partition_point(|fact| fact.key() <= after)
+            });
             self.tail.drain(..folded);
-            self.tail.shrink_to(self.tail.len() + FACTS_PER_SNAPSHOT_MIN);
+            self.tail
+                .shrink_to(self.tail.len() + FACTS_PER_SNAPSHOT_MIN);
         }
-        let oldest = self.snapshots.front().map_or(At::START, |oldest| oldest.watermark);
-        self.announced.retain(|_, announced| announced.final_at.is_none_or(|at| at > oldest));
+        let oldest = self
+            .snapshots
+            .front()
+            .map_or(At::START, |oldest| oldest.watermark);
+        self.announced
+            .retain(|_, announced| announced.final_at.is_none_or(|at| at > oldest));
     }
 
     /// The extensions that devices have reported, and when first.
@@ -272,7 +330,9 @@ pub struct Replay {
 impl Replay {
     #[must_use]
     pub fn new(site: Site, policy: Arc<Policy>) -> Replay {
-        Replay { fold: Fold::new(site, policy) }
+        Replay {
+            fold: Fold::new(site, policy),
+        }
     }
 
     /// Also keeps, for every record, what each fact did.
@@ -304,7 +364,12 @@ impl Replay {
 
 /// The records of a set of facts of one site, from scratch. With [`At::END`] every call is final.
 #[must_use]
-pub fn reconstruct(site: Site, policy: Arc<Policy>, facts: &[Fact], watermark: At) -> Vec<CallRecord> {
+pub fn reconstruct(
+    site: Site,
+    policy: Arc<Policy>,
+    facts: &[Fact],
+    watermark: At,
+) -> Vec<CallRecord> {
     let mut ordered: Vec<&Fact> = facts.iter().filter(|fact| fact.at <= watermark).collect();
     ordered.sort_by_key(|fact| fact.key());
     ordered.dedup_by_key(|fact| fact.key());

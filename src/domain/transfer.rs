@@ -59,7 +59,10 @@ impl TransferState {
     /// Whether the outcome is still open.
     #[must_use]
     pub fn is_under_way(self) -> bool {
-        matches!(self, TransferState::Initiated | TransferState::Ringing | TransferState::Answered)
+        matches!(
+            self,
+            TransferState::Initiated | TransferState::Ringing | TransferState::Answered
+        )
     }
 }
 
@@ -79,14 +82,23 @@ pub struct Transfer {
 impl Reading<'_> {
     /// The attempts of the call, in their order.
     pub fn transfers(&self) -> Vec<Transfer> {
-        let attempts = self.call.attempts.iter().enumerate().filter(|(_, attempt)| !attempt.void);
-        attempts.map(|(index, attempt)| self.transfer(index, attempt)).collect()
+        let attempts = self
+            .call
+            .attempts
+            .iter()
+            .enumerate()
+            .filter(|(_, attempt)| !attempt.void);
+        attempts
+            .map(|(index, attempt)| self.transfer(index, attempt))
+            .collect()
     }
 
     /// The transfer that tells the most about the call: the last that was completed, else the last.
     pub fn main_transfer(&self) -> Option<Transfer> {
         let mut transfers = self.transfers();
-        let completed = transfers.iter().rposition(|transfer| transfer.state == TransferState::Completed);
+        let completed = transfers
+            .iter()
+            .rposition(|transfer| transfer.state == TransferState::Completed);
         match completed {
             Some(index) => Some(transfers.swap_remove(index)),
             None => transfers.pop(),
@@ -99,12 +111,30 @@ impl Reading<'_> {
             (None, Some(consult)) => self.consultation(index, attempt, self.leg(consult)),
             (None, None) => self.blind(index),
         };
-        let taker = self.targets(index).filter(|leg| leg.answered.is_some()).max_by_key(|leg| leg.ended.unwrap_or(At::END));
+        let taker = self
+            .targets(index)
+            .filter(|leg| leg.answered.is_some())
+            .max_by_key(|leg| leg.ended.unwrap_or(At::END));
         let target = taker.or_else(|| self.targets(index).next());
-        let rang = target.and_then(|leg| leg.extension.as_ref()).map(|own| own.as_str().to_owned());
-        let dialled = attempt.target.as_ref().map(|number| number.raw().to_owned());
-        let to = if taker.is_some() || dialled.is_none() { rang.or(dialled) } else { dialled };
-        Transfer { kind, state, to, reason: self.refusal(index, state), completed_at }
+        let rang = target
+            .and_then(|leg| leg.extension.as_ref())
+            .map(|own| own.as_str().to_owned());
+        let dialled = attempt
+            .target
+            .as_ref()
+            .map(|number| number.raw().to_owned());
+        let to = if taker.is_some() || dialled.is_none() {
+            rang.or(dialled)
+        } else {
+            dialled
+        };
+        Transfer {
+            kind,
+            state,
+            to,
+            reason: self.refusal(index, state),
+            completed_at,
+        }
     }
 
     fn refusal(&self, index: usize, state: TransferState) -> Option<&'static str> {
@@ -114,26 +144,54 @@ impl Reading<'_> {
         }
         let mut targets = self.targets(index).peekable();
         targets.peek()?;
-        Some(if targets.any(|leg| leg.ended_by == EndedBy::Rejected) { "busy" } else { "no_answer" })
+        Some(if targets.any(|leg| leg.ended_by == EndedBy::Rejected) {
+            "busy"
+        } else {
+            "no_answer"
+        })
     }
 
     /// The phone asked somebody on a second leg. How the two legs ended tells what came of it.
-    fn consultation(&self, index: usize, attempt: &Attempt, consult: &Leg) -> (TransferKind, TransferState, Option<At>) {
+    fn consultation(
+        &self,
+        index: usize,
+        attempt: &Attempt,
+        consult: &Leg,
+    ) -> (TransferKind, TransferState, Option<At>) {
         use TransferKind::{Attended, SemiAttended};
-        let talked =
-            self.targets(index).any(|leg| leg.answered.is_some()) || (self.targets(index).next().is_none() && consult.answered.is_some());
+        let talked = self.targets(index).any(|leg| leg.answered.is_some())
+            || (self.targets(index).next().is_none() && consult.answered.is_some());
         let Some(consult_ended) = consult.ended else {
-            return (Attended, if talked { TransferState::Answered } else { TransferState::Ringing }, None);
+            return (
+                Attended,
+                if talked {
+                    TransferState::Answered
+                } else {
+                    TransferState::Ringing
+                },
+                None,
+            );
         };
         let main_ended = attempt.by.and_then(|slot| self.leg(slot).ended);
-        let Some(main_ended) = main_ended.filter(|main| (*main - consult_ended).abs() <= self.policy.together) else {
+        let Some(main_ended) =
+            main_ended.filter(|main| (*main - consult_ended).abs() <= self.policy.together)
+        else {
             return (Attended, TransferState::Cancelled, None);
         };
         let handed_over = main_ended.max(consult_ended);
-        let stayed = |leg: &&Leg| leg.ended.is_none_or(|ended| ended - handed_over >= self.policy.reorder);
-        if let Some(target) = self.targets(index).filter(stayed).max_by_key(|leg| leg.answered) {
+        let stayed = |leg: &&Leg| {
+            leg.ended
+                .is_none_or(|ended| ended - handed_over >= self.policy.reorder)
+        };
+        if let Some(target) = self
+            .targets(index)
+            .filter(stayed)
+            .max_by_key(|leg| leg.answered)
+        {
             return match target.answered {
-                Some(answered) if answered <= handed_over => (Attended, TransferState::Completed, Some(handed_over)),
+                Some(answered) if answered <= handed_over => {
+                    (Attended, TransferState::Completed, Some(handed_over))
+                }
                 Some(answered) => (SemiAttended, TransferState::Completed, Some(answered)),
                 None if target.is_open() => (SemiAttended, TransferState::Ringing, None),
                 None => (SemiAttended, TransferState::Failed, None),
@@ -158,11 +216,16 @@ impl Reading<'_> {
             None if self.targets(index).next().is_none() => TransferState::Initiated,
             None => TransferState::Failed,
         };
-        (TransferKind::Blind, state, taken.filter(|_| state == TransferState::Completed))
+        (
+            TransferKind::Blind,
+            state,
+            taken.filter(|_| state == TransferState::Completed),
+        )
     }
 
     /// Whether somebody who talked before `taken` has left the conversation.
     fn conversation_left(&self, taken: At) -> bool {
-        self.legs().any(|leg| leg.ended.is_some() && leg.answered.is_some_and(|answered| answered < taken))
+        self.legs()
+            .any(|leg| leg.ended.is_some() && leg.answered.is_some_and(|answered| answered < taken))
     }
 }

@@ -19,21 +19,38 @@ use crate::wire::instant;
 const LIVE_CALLS_MAX: u32 = 1_000;
 const MISSED_MAX: u32 = 200;
 
-pub(super) async fn calls(State(gateway): State<Gateway>, question: Result<Parameters<CallsQuestion>, QueryRejection>) -> Response {
-    let filter = match question.map_err(|error| error.body_text()).and_then(|Parameters(question)| question.filter()) {
+pub(super) async fn calls(
+    State(gateway): State<Gateway>,
+    question: Result<Parameters<CallsQuestion>, QueryRejection>,
+) -> Response {
+    let filter = match question
+        .map_err(|error| error.body_text())
+        .and_then(|Parameters(question)| question.filter())
+    {
         Ok(filter) => filter,
         Err(message) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
     };
     let limit = filter.limit as usize;
-    answer(gateway.query.calls(&filter).await, |calls| page(&calls, limit))
+    answer(gateway.query.calls(&filter).await, |calls| {
+        page(&calls, limit)
+    })
 }
 
 pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
     if let Some(records) = gateway.live().await {
-        return text(StatusCode::OK, format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")));
+        return text(
+            StatusCode::OK,
+            format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")),
+        );
     }
-    let filter = CallFilter { live: true, limit: LIVE_CALLS_MAX, ..CallFilter::default() };
-    answer(gateway.query.calls(&filter).await, |calls| page(&calls, usize::MAX))
+    let filter = CallFilter {
+        live: true,
+        limit: LIVE_CALLS_MAX,
+        ..CallFilter::default()
+    };
+    answer(gateway.query.calls(&filter).await, |calls| {
+        page(&calls, usize::MAX)
+    })
 }
 
 pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
@@ -57,12 +74,17 @@ pub(super) async fn missed(State(gateway): State<Gateway>) -> Response {
     })
 }
 
-pub(super) async fn stats(State(gateway): State<Gateway>, question: Result<Parameters<StatsQuestion>, QueryRejection>) -> Response {
-    let read = question.map_err(|error| error.body_text()).and_then(|Parameters(question)| {
-        let since = read_instant("since", question.since.as_deref())?.unwrap_or(i64::MIN);
-        let until = read_instant("until", question.until.as_deref())?.unwrap_or(i64::MAX);
-        Ok((since, until))
-    });
+pub(super) async fn stats(
+    State(gateway): State<Gateway>,
+    question: Result<Parameters<StatsQuestion>, QueryRejection>,
+) -> Response {
+    let read = question
+        .map_err(|error| error.body_text())
+        .and_then(|Parameters(question)| {
+            let since = read_instant("since", question.since.as_deref())?.unwrap_or(i64::MIN);
+            let until = read_instant("until", question.until.as_deref())?.unwrap_or(i64::MAX);
+            Ok((since, until))
+        });
     match read {
         Ok((since, until)) => answer(gateway.query.stats(since, until).await, |stats| {
             json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
@@ -100,8 +122,15 @@ fn stats_json(stats: &HourStats) -> Value {
 /// The records of one page, and where the next one begins.
 fn page(calls: &[StoredCall], limit: usize) -> String {
     let records: Vec<&str> = calls.iter().map(|call| call.record.as_str()).collect();
-    let next = calls.last().filter(|_| calls.len() >= limit).map(|last| cursor(last.started_at, &last.id));
-    format!("{{\"calls\":[{}],\"next_cursor\":{}}}", records.join(","), json!(next))
+    let next = calls
+        .last()
+        .filter(|_| calls.len() >= limit)
+        .map(|last| cursor(last.started_at, &last.id));
+    format!(
+        "{{\"calls\":[{}],\"next_cursor\":{}}}",
+        records.join(","),
+        json!(next)
+    )
 }
 
 fn answer<T>(found: Result<T, LedgerError>, write: impl FnOnce(T) -> String) -> Response {
@@ -113,13 +142,28 @@ fn answer<T>(found: Result<T, LedgerError>, write: impl FnOnce(T) -> String) -> 
 
 pub(super) fn unavailable(error: &LedgerError) -> Response {
     tracing::warn!(%error, "a question could not be answered");
-    problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database did not answer")
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the database did not answer",
+    )
 }
 
 pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    text(status, json!({ "status": "error", "code": code, "message": message }).to_string())
+    text(
+        status,
+        json!({ "status": "error", "code": code, "message": message }).to_string(),
+    )
 }
 
 pub(super) fn text(status: StatusCode, body: String) -> Response {
-    (status, [(CONTENT_TYPE, "application/json"), (axum::http::header::CACHE_CONTROL, "no-store")], body).into_response()
+    (
+        status,
+        [
+            (CONTENT_TYPE, "application/json"),
+            (axum::http::header::CACHE_CONTROL, "no-store"),
+        ],
+        body,
+    )
+        .into_response()
 }

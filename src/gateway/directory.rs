@@ -32,7 +32,9 @@ type Asked = Result<Parameters<Question>, QueryRejection>;
 fn site(question: Asked) -> Result<String, Box<Response>> {
     let bad = |message: &str| Box::new(problem(StatusCode::BAD_REQUEST, "bad_parameter", message));
     let Parameters(Question { site }) = question.map_err(|error| bad(&error.body_text()))?;
-    let site = site.map_or_else(|| Some(Site::default()), |name| Site::parse(&name)).ok_or_else(|| bad("`site` is no site name"))?;
+    let site = site
+        .map_or_else(|| Some(Site::default()), |name| Site::parse(&name))
+        .ok_or_else(|| bad("`site` is no site name"))?;
     Ok(site.as_str().to_owned())
 }
 
@@ -41,11 +43,18 @@ pub(super) async fn devices(State(gateway): State<Gateway>, question: Asked) -> 
         Ok(site) => site,
         Err(refusal) => return *refusal,
     };
-    through(&gateway, &format!("dropdown:devices:{site}"), LIST_SECONDS, async {
-        let devices = gateway.query.devices(&site).await?;
-        let shown = devices.iter().map(|(device, seen)| json!({ "mac": device, "last_seen": instant::text(At(*seen)) }));
-        Ok(Some(json!({ "devices": shown.collect::<Vec<_>>() })))
-    })
+    through(
+        &gateway,
+        &format!("dropdown:devices:{site}"),
+        LIST_SECONDS,
+        async {
+            let devices = gateway.query.devices(&site).await?;
+            let shown = devices.iter().map(
+                |(device, seen)| json!({ "mac": device, "last_seen": instant::text(At(*seen)) }),
+            );
+            Ok(Some(json!({ "devices": shown.collect::<Vec<_>>() })))
+        },
+    )
     .await
 }
 
@@ -54,22 +63,41 @@ pub(super) async fn extensions(State(gateway): State<Gateway>, question: Asked) 
         Ok(site) => site,
         Err(refusal) => return *refusal,
     };
-    through(&gateway, &format!("dropdown:extensions:{site}"), LIST_SECONDS, async {
-        let known = gateway.query.extensions(&site).await?;
-        Ok(Some(json!({ "extensions": known.iter().map(shown).collect::<Vec<_>>() })))
-    })
+    through(
+        &gateway,
+        &format!("dropdown:extensions:{site}"),
+        LIST_SECONDS,
+        async {
+            let known = gateway.query.extensions(&site).await?;
+            Ok(Some(
+                json!({ "extensions": known.iter().map(shown).collect::<Vec<_>>() }),
+            ))
+        },
+    )
     .await
 }
 
-pub(super) async fn extension(State(gateway): State<Gateway>, Path(extension): Path<String>, question: Asked) -> Response {
+pub(super) async fn extension(
+    State(gateway): State<Gateway>,
+    Path(extension): Path<String>,
+    question: Asked,
+) -> Response {
     let site = match site(question) {
         Ok(site) => site,
         Err(refusal) => return *refusal,
     };
-    through(&gateway, &format!("masterlookup:extension:{site}:{extension}"), LOOKUP_SECONDS, async {
-        let known = gateway.query.extensions(&site).await?;
-        Ok(known.iter().find(|known| known.extension == extension).map(shown))
-    })
+    through(
+        &gateway,
+        &format!("masterlookup:extension:{site}:{extension}"),
+        LOOKUP_SECONDS,
+        async {
+            let known = gateway.query.extensions(&site).await?;
+            Ok(known
+                .iter()
+                .find(|known| known.extension == extension)
+                .map(shown))
+        },
+    )
     .await
 }
 
@@ -83,7 +111,12 @@ fn shown(known: &KnownExtension) -> Value {
 }
 
 /// From the cache, or from the ledger into the cache. What there is not, is not remembered: it may come at any moment.
-async fn through(gateway: &Gateway, key: &str, seconds: u32, ask: impl Future<Output = Result<Option<Value>, LedgerError>>) -> Response {
+async fn through(
+    gateway: &Gateway,
+    key: &str,
+    seconds: u32,
+    ask: impl Future<Output = Result<Option<Value>, LedgerError>>,
+) -> Response {
     let cached = match &gateway.directory {
         Some(directory) => directory.cached(key).await,
         None => None,
@@ -99,7 +132,11 @@ async fn through(gateway: &Gateway, key: &str, seconds: u32, ask: impl Future<Ou
             }
             text(StatusCode::OK, found)
         }
-        Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", "there is no such extension"),
+        Ok(None) => problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such extension",
+        ),
         Err(error) => unavailable(&error),
     }
 }

@@ -58,7 +58,11 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/extensions/{extension}", get(directory::extension))
         .nest("/call-states", states::routes())
         .route("/stream", get(stream::events));
-    Router::new().route("/", get(page)).route("/ws", get(stream::socket)).nest("/api/v1", api).with_state(gateway)
+    Router::new()
+        .route("/", get(page))
+        .route("/ws", get(stream::socket))
+        .nest("/api/v1", api)
+        .with_state(gateway)
 }
 
 async fn page() -> impl IntoResponse {
@@ -66,5 +70,12 @@ async fn page() -> impl IntoResponse {
         "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
     );
     let html = HeaderValue::from_static("text/html; charset=utf-8");
-    ([(CONTENT_TYPE, html), (CONTENT_SECURITY_POLICY, policy), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], PAGE)
+    (
+        [
+            (CONTENT_TYPE, html),
+            (CONTENT_SECURITY_POLICY, policy),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ],
+        PAGE,
+    )
 }

@@ -47,15 +47,29 @@ async fn ready(State(health): State<Health>) -> Response {
     let mut troubled = false;
     let mut tell = |what: &str, trouble: Option<String>, optional: bool| {
         troubled |= trouble.is_some() && !optional;
-        told.insert(what.to_owned(), trouble.unwrap_or_else(|| "ok".to_owned()).into());
+        told.insert(
+            what.to_owned(),
+            trouble.unwrap_or_else(|| "ok".to_owned()).into(),
+        );
     };
     if !health.workers.is_empty() || health.query.get().is_some() {
-        tell("database", health.counts().await.err().or_else(|| health.workers.iter().find_map(|books| books.trouble())), false);
+        tell(
+            "database",
+            health
+                .counts()
+                .await
+                .err()
+                .or_else(|| health.workers.iter().find_map(|books| books.trouble())),
+            false,
+        );
     }
     for sign in &health.signs {
         tell(sign.name, sign.trouble(), sign.optional);
     }
-    let journal = health.journal.as_ref().map(|(backlog, _)| backlog.trouble());
+    let journal = health
+        .journal
+        .as_ref()
+        .map(|(backlog, _)| backlog.trouble());
     let refusing = matches!(journal, Some(Some(_)));
     if let Some(trouble) = journal {
         tell("journal", trouble, false);
@@ -66,7 +80,12 @@ async fn ready(State(health): State<Health>) -> Response {
         (false, false, _) => (StatusCode::OK, "ready"),
     };
     told.insert("status".to_owned(), status.into());
-    (code, [(CONTENT_TYPE, "application/json")], format!("{}\n", serde_json::Value::Object(told))).into_response()
+    (
+        code,
+        [(CONTENT_TYPE, "application/json")],
+        format!("{}\n", serde_json::Value::Object(told)),
+    )
+        .into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> String {
@@ -82,7 +101,9 @@ async fn metrics(State(health): State<Health>) -> String {
 
 impl Health {
     async fn counts(&self) -> Result<Counts, String> {
-        let Some(query) = self.query.get() else { return Err("waiting for it to open".to_owned()) };
+        let Some(query) = self.query.get() else {
+            return Err("waiting for it to open".to_owned());
+        };
         query.counts().await.map_err(|error| error.to_string())
     }
 
@@ -96,7 +117,11 @@ impl Health {
             metrics::gauge!("cordboard_conservation").set(gauge(account.surplus));
             metrics::gauge!("cordboard_journal_depth_records").set(gauge(waiting.cast_signed()));
             metrics::gauge!("cordboard_journal_bytes").set(gauge(backlog.bytes().cast_signed()));
-            metrics::gauge!("cordboard_journal_refusing").set(if backlog.trouble().is_some() { 1.0 } else { 0.0 });
+            metrics::gauge!("cordboard_journal_refusing").set(if backlog.trouble().is_some() {
+                1.0
+            } else {
+                0.0
+            });
             let oldest = account.settled_up_to.filter(|_| waiting > 0);
             metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
         }
@@ -107,15 +132,22 @@ impl Health {
         metrics::counter!("cordboard_worker_dead_total").absolute(sum(|account| account.dead));
         // The one furthest behind; a partition that somebody else works on is none of ours.
         let only = worked.len() == 1;
-        let behind = worked.iter().filter_map(|account| account.watermark.or(account.settled_up_to.filter(|_| only))).min();
+        let behind = worked
+            .iter()
+            .filter_map(|account| account.watermark.or(account.settled_up_to.filter(|_| only)))
+            .min();
         metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(behind, now));
         for sign in &self.signs {
-            metrics::gauge!("cordboard_server_up", "server" => sign.name).set(if sign.trouble().is_some() { 0.0 } else { 1.0 });
+            metrics::gauge!("cordboard_server_up", "server" => sign.name)
+                .set(if sign.trouble().is_some() { 0.0 } else { 1.0 });
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of one process are far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of one process are far below 2^53"
+)]
 fn gauge(value: i64) -> f64 {
     value as f64
 }

@@ -77,17 +77,40 @@ impl CallStates {
     }
 
     /// Changes the state of a call that another program registered.
-    pub async fn update_call_status(&self, call_id: &str, status: &str, metadata: Option<String>) -> Result<CallState, StateError> {
-        self.change(call_id, status, metadata, matches!(status, "completed" | "failed")).await
+    pub async fn update_call_status(
+        &self,
+        call_id: &str,
+        status: &str,
+        metadata: Option<String>,
+    ) -> Result<CallState, StateError> {
+        self.change(
+            call_id,
+            status,
+            metadata,
+            matches!(status, "completed" | "failed"),
+        )
+        .await
     }
 
     pub async fn end_call(&self, call_id: &str) -> Result<CallState, StateError> {
         self.change(call_id, "completed", None, true).await
     }
 
-    async fn change(&self, call_id: &str, status: &str, metadata: Option<String>, ends: bool) -> Result<CallState, StateError> {
+    async fn change(
+        &self,
+        call_id: &str,
+        status: &str,
+        metadata: Option<String>,
+        ends: bool,
+    ) -> Result<CallState, StateError> {
         let (call_id, status) = (call_id.to_owned(), status.to_owned());
-        let change = StateChange { call_id, status, metadata, now: self.clock.now(), ends };
+        let change = StateChange {
+            call_id,
+            status,
+            metadata,
+            now: self.clock.now(),
+            ends,
+        };
         match self.ledger.update(&change).await? {
             None => Err(StateError::Unknown),
             Some((state, true)) => {
@@ -113,11 +136,20 @@ impl CallStates {
         Ok(call.and_then(|call| call["session_id"].as_str().map(ToOwned::to_owned)))
     }
 
-    pub async fn get_call_for_session(&self, session_id: &str) -> Result<Option<Value>, StateError> {
-        if let Some(Value::String(call_id)) = self.look(&format!("call:session:{session_id}")).await {
+    pub async fn get_call_for_session(
+        &self,
+        session_id: &str,
+    ) -> Result<Option<Value>, StateError> {
+        if let Some(Value::String(call_id)) = self.look(&format!("call:session:{session_id}")).await
+        {
             return self.get_call_by_id(&call_id).await;
         }
-        Ok(self.ledger.by_session(session_id).await?.as_ref().map(state_json))
+        Ok(self
+            .ledger
+            .by_session(session_id)
+            .await?
+            .as_ref()
+            .map(state_json))
     }
 
     pub async fn get_active_calls(&self) -> Result<Vec<CallState>, StateError> {
@@ -137,12 +169,26 @@ impl CallStates {
 
     /// After it is stored. States of phones' calls change without us: they are looked up where they are.
     async fn show(&self, state: &CallState) {
-        let Some(directory) = &self.directory else { return };
+        let Some(directory) = &self.directory else {
+            return;
+        };
         if state.provider != OURS {
-            directory.show(&format!("call:state:{}", state.call_id), &state_json(state).to_string(), SHOWN_SECONDS).await;
+            directory
+                .show(
+                    &format!("call:state:{}", state.call_id),
+                    &state_json(state).to_string(),
+                    SHOWN_SECONDS,
+                )
+                .await;
         }
         if let Some(session) = &state.session_id {
-            directory.show(&format!("call:session:{session}"), &json!(state.call_id).to_string(), SHOWN_SECONDS).await;
+            directory
+                .show(
+                    &format!("call:session:{session}"),
+                    &json!(state.call_id).to_string(),
+                    SHOWN_SECONDS,
+                )
+                .await;
         }
     }
 }
@@ -167,18 +213,36 @@ fn state_json(state: &CallState) -> Value {
 impl Registration {
     fn state(self, now: At) -> Result<CallState, String> {
         let name = |what: &str, text: &str| {
-            let plain = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
-            if plain { Ok(()) } else { Err(format!("`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters")) }
+            let plain =
+                (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
+            if plain {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`{what}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters"
+                ))
+            }
         };
         name("call_id", &self.call_id)?;
         name("provider", &self.provider)?;
-        for (what, text) in [("session_id", &self.session_id), ("from", &self.from), ("to", &self.to)] {
+        for (what, text) in [
+            ("session_id", &self.session_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ] {
             text.as_deref().map_or(Ok(()), |text| name(what, text))?;
         }
         if self.provider == OURS {
-            return Err("calls of phones are made from their events; register calls of other providers".to_owned());
+            return Err(
+                "calls of phones are made from their events; register calls of other providers"
+                    .to_owned(),
+            );
         }
-        let site = self.site.as_deref().map_or_else(|| Some(Site::default()), Site::parse).ok_or("`site` is no site name")?;
+        let site = self
+            .site
+            .as_deref()
+            .map_or_else(|| Some(Site::default()), Site::parse)
+            .ok_or("`site` is no site name")?;
         one_of("direction", &self.direction, &DIRECTIONS)?;
         one_of("status", &self.status, &STATUSES)?;
         Ok(CallState {
@@ -203,13 +267,19 @@ fn metadata(given: Map<String, Value>) -> Result<String, String> {
     // What no database can hold in JSON.
     let holds_nul = text.contains("\\u0000");
     if text.len() > METADATA_BYTES_MAX || holds_nul {
-        return Err(format!("`metadata` must have at most {METADATA_BYTES_MAX} bytes and no NUL"));
+        return Err(format!(
+            "`metadata` must have at most {METADATA_BYTES_MAX} bytes and no NUL"
+        ));
     }
     Ok(text)
 }
 
 fn one_of(what: &str, given: &str, known: &[&str]) -> Result<(), String> {
-    if known.contains(&given) { Ok(()) } else { Err(format!("`{what}` is one of {}", known.join(", "))) }
+    if known.contains(&given) {
+        Ok(())
+    } else {
+        Err(format!("`{what}` is one of {}", known.join(", ")))
+    }
 }
 
 /// `/api/v1/call-states`.
@@ -222,10 +292,18 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/{id}/session", routing::get(session))
 }
 
-async fn register(State(gateway): State<Gateway>, body: Result<Json<Registration>, JsonRejection>) -> Response {
-    let read = body.map_err(|error| error.body_text()).and_then(|Json(body)| body.state(gateway.states.clock.now()));
+async fn register(
+    State(gateway): State<Gateway>,
+    body: Result<Json<Registration>, JsonRejection>,
+) -> Response {
+    let read = body
+        .map_err(|error| error.body_text())
+        .and_then(|Json(body)| body.state(gateway.states.clock.now()));
     match read {
-        Ok(state) => told(StatusCode::CREATED, gateway.states.register_call(state).await),
+        Ok(state) => told(
+            StatusCode::CREATED,
+            gateway.states.register_call(state).await,
+        ),
         Err(message) => problem(StatusCode::BAD_REQUEST, "bad_body", &message),
     }
 }
@@ -237,13 +315,25 @@ struct Change {
     metadata: Option<Map<String, Value>>,
 }
 
-async fn update(State(gateway): State<Gateway>, Path(id): Path<String>, body: Result<Json<Change>, JsonRejection>) -> Response {
-    let read = body.map_err(|error| error.body_text()).and_then(|Json(change)| {
-        one_of("status", &change.status, &STATUSES)?;
-        Ok((change.status, change.metadata.map(metadata).transpose()?))
-    });
+async fn update(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Response {
+    let read = body
+        .map_err(|error| error.body_text())
+        .and_then(|Json(change)| {
+            one_of("status", &change.status, &STATUSES)?;
+            Ok((change.status, change.metadata.map(metadata).transpose()?))
+        });
     match read {
-        Ok((status, metadata)) => told(StatusCode::OK, gateway.states.update_call_status(&id, &status, metadata).await),
+        Ok((status, metadata)) => told(
+            StatusCode::OK,
+            gateway
+                .states
+                .update_call_status(&id, &status, metadata)
+                .await,
+        ),
         Err(message) => problem(StatusCode::BAD_REQUEST, "bad_body", &message),
     }
 }
@@ -257,7 +347,13 @@ async fn by_id(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
 }
 
 async fn session(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
-    found(gateway.states.get_session_for_call(&id).await.map(|session| session.map(|session| json!({ "session_id": session }))))
+    found(
+        gateway
+            .states
+            .get_session_for_call(&id)
+            .await
+            .map(|session| session.map(|session| json!({ "session_id": session }))),
+    )
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -266,14 +362,26 @@ struct Question {
     session: Option<String>,
 }
 
-async fn find(State(gateway): State<Gateway>, question: Result<Parameters<Question>, QueryRejection>) -> Response {
+async fn find(
+    State(gateway): State<Gateway>,
+    question: Result<Parameters<Question>, QueryRejection>,
+) -> Response {
     match question {
-        Ok(Parameters(Question { session: Some(session) })) => found(gateway.states.get_call_for_session(&session).await),
+        Ok(Parameters(Question {
+            session: Some(session),
+        })) => found(gateway.states.get_call_for_session(&session).await),
         Ok(_) => match gateway.states.get_active_calls().await {
-            Ok(active) => text(StatusCode::OK, json!({ "calls": active.iter().map(state_json).collect::<Vec<_>>() }).to_string()),
+            Ok(active) => text(
+                StatusCode::OK,
+                json!({ "calls": active.iter().map(state_json).collect::<Vec<_>>() }).to_string(),
+            ),
             Err(error) => refused(&error),
         },
-        Err(rejection) => problem(StatusCode::BAD_REQUEST, "bad_parameter", &rejection.body_text()),
+        Err(rejection) => problem(
+            StatusCode::BAD_REQUEST,
+            "bad_parameter",
+            &rejection.body_text(),
+        ),
     }
 }
 
@@ -281,7 +389,10 @@ async fn recover(State(gateway): State<Gateway>) -> Response {
     match gateway.states.recover_active_calls().await {
         Ok((closed, active)) => {
             let calls: Vec<Value> = active.iter().map(state_json).collect();
-            text(StatusCode::OK, json!({ "closed": closed, "calls": calls }).to_string())
+            text(
+                StatusCode::OK,
+                json!({ "closed": closed, "calls": calls }).to_string(),
+            )
         }
         Err(error) => refused(&error),
     }

@@ -22,8 +22,14 @@ const CLIENT_BYTES_MAX: usize = 4 * 1024;
 /// A watcher that takes longer to take an event is let go, and comes back when it can.
 const SEND_PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+pub(super) async fn events(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let known = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     let hello = stream::once(async { Ok(Event::default().event("hello").data("{}")) });
     let events = gateway.watch.watch(known).map(|seen| {
         let event = Event::default().event(seen.name).data(&*seen.data);
@@ -56,26 +62,51 @@ pub(super) async fn socket(
         Err(rejection) => return rejection.into_response(),
     };
     if !is_same_origin(&headers) {
-        return problem(StatusCode::FORBIDDEN, "foreign_origin", "this origin may not watch calls");
+        return problem(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "this origin may not watch calls",
+        );
     }
     let resume = match resume {
-        Ok(Parameters(Resume { agent: Some(agent), .. })) if !is_agent(&agent) => {
-            return problem(StatusCode::BAD_REQUEST, "bad_parameter", "`agent` is a name of 1 to 64 characters, without blanks and colons");
+        Ok(Parameters(Resume {
+            agent: Some(agent), ..
+        })) if !is_agent(&agent) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "bad_parameter",
+                "`agent` is a name of 1 to 64 characters, without blanks and colons",
+            );
         }
         Ok(Parameters(resume)) => resume,
-        Err(rejection) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &rejection.body_text()),
+        Err(rejection) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "bad_parameter",
+                &rejection.body_text(),
+            );
+        }
     };
     // Thousands watch, and say next to nothing: with room for what they might say each of them would hold 128 KiB.
-    let upgrade = upgrade.max_message_size(CLIENT_BYTES_MAX).read_buffer_size(CLIENT_BYTES_MAX).write_buffer_size(0);
+    let upgrade = upgrade
+        .max_message_size(CLIENT_BYTES_MAX)
+        .read_buffer_size(CLIENT_BYTES_MAX)
+        .write_buffer_size(0);
     upgrade.on_upgrade(move |socket| attend(socket, gateway, resume))
 }
 
 fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &axum::http::HeaderValue| value.to_str().ok())
+    };
     match (text(ORIGIN), text(HOST)) {
         // Programs other than browsers send none.
         (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+        (Some(origin), Some(host)) => origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority == host),
         (Some(_), None) => false,
     }
 }
@@ -85,7 +116,9 @@ async fn attend(mut socket: WebSocket, gateway: Gateway, resume: Resume) {
     let id = uuid::Uuid::now_v7().to_string();
     let here = resume.agent.zip(gateway.presence.clone());
     let beating = async {
-        let Some((agent, presence)) = &here else { return std::future::pending().await };
+        let Some((agent, presence)) = &here else {
+            return std::future::pending().await;
+        };
         loop {
             presence.heartbeat(agent, &id, gateway.clock.now()).await;
             tokio::time::sleep(HEARTBEAT).await;
@@ -101,7 +134,8 @@ async fn attend(mut socket: WebSocket, gateway: Gateway, resume: Resume) {
 }
 
 fn is_agent(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
+    (1..=64).contains(&name.len())
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
 }
 
 async fn watch(socket: &mut WebSocket, gateway: &Gateway, known: Option<u64>) {
@@ -120,7 +154,10 @@ async fn watch(socket: &mut WebSocket, gateway: &Gateway, known: Option<u64>) {
                 Some(Ok(_)) => continue,
             },
         };
-        if !matches!(tokio::time::timeout(SEND_PATIENCE, socket.send(message)).await, Ok(Ok(()))) {
+        if !matches!(
+            tokio::time::timeout(SEND_PATIENCE, socket.send(message)).await,
+            Ok(Ok(()))
+        ) {
             return;
         }
     }

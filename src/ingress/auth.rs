@@ -85,7 +85,9 @@ impl Access {
             if !self.is_proxy(origin) {
                 break;
             }
-            let Ok(address) = named.trim().parse::<IpAddr>() else { break };
+            let Ok(address) = named.trim().parse::<IpAddr>() else {
+                break;
+            };
             origin = address.to_canonical();
         }
         origin
@@ -94,21 +96,30 @@ impl Access {
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
     }
 
     #[must_use]
     pub fn allows_network(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
-        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from)) || self.site_of(from).is_some()
+        self.networks.is_empty()
+            || self.networks.iter().any(|network| network.contains(&from))
+            || self.site_of(from).is_some()
     }
 
     /// The site whose network this is; the most exact one where networks overlap.
     #[must_use]
     pub fn site_of(&self, from: IpAddr) -> Option<&Site> {
         let from = from.to_canonical();
-        let all = self.sites.iter().flat_map(|(site, networks)| networks.iter().map(move |network| (site, network)));
-        all.filter(|(_, network)| network.contains(&from)).max_by_key(|(_, network)| network.prefix_len()).map(|(site, _)| site)
+        let all = self
+            .sites
+            .iter()
+            .flat_map(|(site, networks)| networks.iter().map(move |network| (site, network)));
+        all.filter(|(_, network)| network.contains(&from))
+            .max_by_key(|(_, network)| network.prefix_len())
+            .map(|(site, _)| site)
     }
 
     /// Whether this token is one of this device.
@@ -122,7 +133,12 @@ impl Access {
         }
         let Some(token) = token else { return false };
         // Every key is tried, so that the time taken says nothing about which one it might have been.
-        self.keys.iter().fold(subtle::Choice::from(0), |found, key| found | key.token(device).as_bytes().ct_eq(token.as_bytes())).into()
+        self.keys
+            .iter()
+            .fold(subtle::Choice::from(0), |found, key| {
+                found | key.token(device).as_bytes().ct_eq(token.as_bytes())
+            })
+            .into()
     }
 }
 
@@ -137,7 +153,10 @@ mod tests {
     #[test]
     fn a_token_opens_for_its_own_device_only() {
         let key = Key::new('a', "secret").unwrap();
-        let access = Access { keys: vec![key.clone()], ..Access::default() };
+        let access = Access {
+            keys: vec![key.clone()],
+            ..Access::default()
+        };
         let token = key.token(&device("00:0b:82:00:00:01"));
         assert_eq!(token.len(), TOKEN_CHARS + 1);
         assert!(access.allows(Some(&token), &device("000B82000001")));
@@ -147,12 +166,18 @@ mod tests {
         let longer = format!("{token}a");
         let shouted = token.to_uppercase();
         for wrong in [shorter, &longer, &shouted, "", "a"] {
-            assert!(!access.allows(Some(wrong), &device("000b82000001")), "{wrong}");
+            assert!(
+                !access.allows(Some(wrong), &device("000b82000001")),
+                "{wrong}"
+            );
         }
         for place in 0..token.len() {
             let mut flipped = token.clone().into_bytes();
             flipped[place] ^= 1;
-            assert!(!access.allows(str::from_utf8(&flipped).ok(), &device("000b82000001")), "bit at {place}");
+            assert!(
+                !access.allows(str::from_utf8(&flipped).ok(), &device("000b82000001")),
+                "bit at {place}"
+            );
         }
     }
 
@@ -160,16 +185,28 @@ mod tests {
     fn two_keys_live_while_phones_change_over_and_a_withdrawn_one_is_dead() {
         let (old, new) = (Key::new('a', "old").unwrap(), Key::new('b', "new").unwrap());
         let phone = device("000b82000001");
-        let both = Access { keys: vec![old.clone(), new.clone()], ..Access::default() };
-        assert!(both.allows(Some(&old.token(&phone)), &phone) && both.allows(Some(&new.token(&phone)), &phone));
-        let later = Access { keys: vec![new], ..Access::default() };
+        let both = Access {
+            keys: vec![old.clone(), new.clone()],
+            ..Access::default()
+        };
+        assert!(
+            both.allows(Some(&old.token(&phone)), &phone)
+                && both.allows(Some(&new.token(&phone)), &phone)
+        );
+        let later = Access {
+            keys: vec![new],
+            ..Access::default()
+        };
         assert!(!later.allows(Some(&old.token(&phone)), &phone));
         assert!(Key::new('a', " \n").is_none());
     }
 
     #[test]
     fn networks_are_a_second_factor() {
-        let access = Access { networks: vec!["10.0.0.0/8".parse().unwrap()], ..Access::default() };
+        let access = Access {
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Access::default()
+        };
         assert!(access.allows_network("10.1.2.3".parse().unwrap()));
         assert!(access.allows_network("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
@@ -179,7 +216,10 @@ mod tests {
     #[test]
     fn only_a_proxy_of_ours_is_believed() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let access = Access { trusted_proxies: vec!["10.0.0.0/24".parse().unwrap()], ..Access::default() };
+        let access = Access {
+            trusted_proxies: vec!["10.0.0.0/24".parse().unwrap()],
+            ..Access::default()
+        };
         for (peer, forwarded, origin) in [
             ("10.0.0.1", "192.168.0.7", "192.168.0.7"),
             ("10.0.0.1", "1.2.3.4, 192.168.0.7", "192.168.0.7"),
@@ -190,7 +230,11 @@ mod tests {
             ("192.168.0.9", "10.0.0.7", "192.168.0.9"),
             ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
         ] {
-            assert_eq!(access.origin(address(peer), forwarded), address(origin), "{peer} says {forwarded:?}");
+            assert_eq!(
+                access.origin(address(peer), forwarded),
+                address(origin),
+                "{peer} says {forwarded:?}"
+            );
         }
     }
 
@@ -199,8 +243,21 @@ mod tests {
         let key = Key::new('a', "secret").unwrap();
         let token = key.token(&device("000b82000001"));
         let denied = vec![device("00:0B:82:00:00:01")];
-        assert!(!Access { keys: vec![key], denied: denied.clone(), ..Access::default() }.allows(Some(&token), &device("000b82000001")));
-        assert!(!Access { denied, ..Access::default() }.allows(None, &device("000b82000001")));
+        assert!(
+            !Access {
+                keys: vec![key],
+                denied: denied.clone(),
+                ..Access::default()
+            }
+            .allows(Some(&token), &device("000b82000001"))
+        );
+        assert!(
+            !Access {
+                denied,
+                ..Access::default()
+            }
+            .allows(None, &device("000b82000001"))
+        );
     }
 
     #[test]
@@ -208,12 +265,25 @@ mod tests {
         let site = |name: &str| Site::parse(name).unwrap();
         let sites = vec![
             (site("berlin"), vec!["10.1.0.0/16".parse().unwrap()]),
-            (site("annex"), vec!["10.1.7.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]),
+            (
+                site("annex"),
+                vec![
+                    "10.1.7.0/24".parse().unwrap(),
+                    "2001:db8::/32".parse().unwrap(),
+                ],
+            ),
         ];
-        let access = Access { networks: vec!["10.9.0.0/16".parse().unwrap()], sites, ..Access::default() };
-        for (from, expected) in
-            [("10.1.2.3", Some("berlin")), ("10.1.7.3", Some("annex")), ("2001:db8::7", Some("annex")), ("10.9.0.1", None)]
-        {
+        let access = Access {
+            networks: vec!["10.9.0.0/16".parse().unwrap()],
+            sites,
+            ..Access::default()
+        };
+        for (from, expected) in [
+            ("10.1.2.3", Some("berlin")),
+            ("10.1.7.3", Some("annex")),
+            ("2001:db8::7", Some("annex")),
+            ("10.9.0.1", None),
+        ] {
             let from: IpAddr = from.parse().unwrap();
             assert_eq!(access.site_of(from).map(Site::as_str), expected);
             assert!(access.allows_network(from), "{from}");

@@ -22,7 +22,13 @@ pub(super) struct Repaired<S> {
 
 impl<S> Repaired<S> {
     pub(super) fn new(socket: S) -> Repaired<S> {
-        Repaired { socket, repair: LineRepair::default(), ready: Vec::new(), given: 0, ended: false }
+        Repaired {
+            socket,
+            repair: LineRepair::default(),
+            ready: Vec::new(),
+            given: 0,
+            ended: false,
+        }
     }
 
     fn give(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -37,7 +43,11 @@ impl<S> Repaired<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.ready.is_empty() && !this.ended {
             let mut bytes = [0; READ_BYTES];
@@ -52,7 +62,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
                 Poll::Ready(Ok(())) => {
                     let before = this.repair.repaired();
                     this.repair.feed(taken.filled(), &mut this.ready);
-                    metrics::counter!("cordboard_ingress_odd_total", "what" => "repaired_line").increment(this.repair.repaired() - before);
+                    metrics::counter!("cordboard_ingress_odd_total", "what" => "repaired_line")
+                        .increment(this.repair.repaired() - before);
                 }
             }
         }
@@ -62,11 +73,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Repaired<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write_vectored(context, slices)
     }
 

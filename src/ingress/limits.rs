@@ -22,7 +22,11 @@ const ONE: i64 = 1_000_000;
 impl<Name: Eq + Hash> RateLimit<Name> {
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> RateLimit<Name> {
-        RateLimit { per_second: i64::from(per_second), burst: i64::from(burst) * ONE, used: HashMap::new() }
+        RateLimit {
+            per_second: i64::from(per_second),
+            burst: i64::from(burst) * ONE,
+            used: HashMap::new(),
+        }
     }
 
     /// Counts one request of this name. Says whether it is within the limit.
@@ -43,7 +47,8 @@ impl<Name: Eq + Hash> RateLimit<Name> {
 
     fn forget_quiet(&mut self, now: At) {
         let per_second = self.per_second;
-        self.used.retain(|_, (used, counted)| drained(*used, now - *counted, per_second) > 0);
+        self.used
+            .retain(|_, (used, counted)| drained(*used, now - *counted, per_second) > 0);
         if self.used.len() >= NAMES_MAX {
             self.used.clear();
         }
@@ -65,7 +70,10 @@ mod tests {
         assert_eq!((0..100).filter(|_| limit.admit("a", at(0))).count(), 60);
         assert_eq!((0..100).filter(|_| limit.admit("a", at(1_000))).count(), 20);
         assert!(limit.admit("b", at(1_000)), "others are not held back");
-        assert_eq!((0..100).filter(|_| limit.admit("a", at(60_000))).count(), 60);
+        assert_eq!(
+            (0..100).filter(|_| limit.admit("a", at(60_000))).count(),
+            60
+        );
     }
 
     #[test]

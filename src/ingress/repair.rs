@@ -46,7 +46,12 @@ enum BodyLength {
 
 impl Default for LineRepair {
     fn default() -> Self {
-        LineRepair { state: State::RequestLine, line: Vec::new(), body: BodyLength::Known(0), repaired: 0 }
+        LineRepair {
+            state: State::RequestLine,
+            line: Vec::new(),
+            body: BodyLength::Known(0),
+            repaired: 0,
+        }
     }
 }
 
@@ -63,7 +68,9 @@ impl LineRepair {
             let taken = match self.state {
                 State::RequestLine => self.request_line(input, output),
                 State::Overlong => self.overlong(input, output),
-                State::Header | State::Trailer | State::ChunkSize => self.followed_line(input, output),
+                State::Header | State::Trailer | State::ChunkSize => {
+                    self.followed_line(input, output)
+                }
                 State::Body { left } | State::Chunk { left } => self.counted(input, output, left),
             };
             input = &input[taken..];
@@ -141,7 +148,9 @@ impl LineRepair {
             (State::ChunkSize, _) => match chunk_size(line) {
                 Some(0) => State::Trailer,
                 // The line break after the chunk belongs to it.
-                Some(size) => State::Chunk { left: size.saturating_add(2) },
+                Some(size) => State::Chunk {
+                    left: size.saturating_add(2),
+                },
                 None => State::Body { left: u64::MAX },
             },
             (State::Trailer, false) => State::Trailer,
@@ -150,14 +159,20 @@ impl LineRepair {
     }
 
     fn read_header(&mut self, line: &[u8]) {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            return;
+        };
         let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") && self.body != BodyLength::Chunked {
-            let length = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+            let length = str::from_utf8(value)
+                .ok()
+                .and_then(|digits| digits.parse().ok());
             // A length nobody can read is refused by the parser; nothing after it is a request line.
             self.body = BodyLength::Known(length.unwrap_or(u64::MAX));
         }
-        if name.eq_ignore_ascii_case(b"transfer-encoding") && value.to_ascii_lowercase().ends_with(b"chunked") {
+        if name.eq_ignore_ascii_case(b"transfer-encoding")
+            && value.to_ascii_lowercase().ends_with(b"chunked")
+        {
             self.body = BodyLength::Chunked;
         }
     }
@@ -189,8 +204,13 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 
 /// Repairs one request line, its end included. A line that has no method, target and version is passed on as it is.
 fn repair_line(line: &[u8], output: &mut Vec<u8>) {
-    let version = line.windows(8).rposition(|window| window.starts_with(b" HTTP/1."));
-    let target = line.iter().position(|byte| *byte == b' ').map(|space| space + 1);
+    let version = line
+        .windows(8)
+        .rposition(|window| window.starts_with(b" HTTP/1."));
+    let target = line
+        .iter()
+        .position(|byte| *byte == b' ')
+        .map(|space| space + 1);
     let (Some(from), Some(to)) = (target, version) else {
         output.extend_from_slice(line);
         return;
@@ -232,7 +252,10 @@ fn without_host(target: &[u8]) -> &[u8] {
     if relative || absolute {
         return target;
     }
-    target.iter().position(|byte| *byte == b'/').map_or(target, |slash| &target[slash..])
+    target
+        .iter()
+        .position(|byte| *byte == b'/')
+        .map_or(target, |slash| &target[slash..])
 }
 
 fn escape(text: &str, output: &mut Vec<u8>) {
@@ -248,7 +271,11 @@ fn escape(text: &str, output: &mut Vec<u8>) {
 fn percent(c: char, output: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-        output.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        output.extend_from_slice(&[
+            b'%',
+            HEX[usize::from(byte >> 4)],
+            HEX[usize::from(byte & 15)],
+        ]);
     }
 }
 
@@ -270,13 +297,19 @@ mod tests {
         let mut request = line.to_vec();
         request.extend_from_slice(b" HTTP/1.1\r\n\r\n");
         let output = through(&request, 7);
-        String::from_utf8_lossy(&output).trim_end().trim_end_matches(" HTTP/1.1").to_owned()
+        String::from_utf8_lossy(&output)
+            .trim_end()
+            .trim_end_matches(" HTTP/1.1")
+            .to_owned()
     }
 
     #[test]
     fn what_phones_put_into_a_target_becomes_an_escape() {
         for (sent, seen) in [
-            (&b"GET /a?n=John Doe&r=+1555"[..], "GET /a?n=John%20Doe&r=+1555"),
+            (
+                &b"GET /a?n=John Doe&r=+1555"[..],
+                "GET /a?n=John%20Doe&r=+1555",
+            ),
             (b"GET /a?n=\"Ann Lee\"", "GET /a?n=%22Ann%20Lee%22"),
             (b"GET /a?n=<x>", "GET /a?n=%3Cx%3E"),
             (b"GET /a?n=a\tb\x7fc", "GET /a?n=a%09b%7Fc"),
@@ -290,30 +323,46 @@ mod tests {
 
     #[test]
     fn what_a_parser_accepts_is_not_touched() {
-        for line in ["GET /a?r=%2B49&n=%zz&x=100%", "GET /a?n=O'Neil,\\|^{}[]`", "GET /a?n=王小明", "POST http://host/a?b", "OPTIONS *"]
-        {
+        for line in [
+            "GET /a?r=%2B49&n=%zz&x=100%",
+            "GET /a?n=O'Neil,\\|^{}[]`",
+            "GET /a?n=王小明",
+            "POST http://host/a?b",
+            "OPTIONS *",
+        ] {
             assert_eq!(repaired(line.as_bytes()), line);
         }
     }
 
     #[test]
     fn requests_on_one_connection_keep_their_bodies_and_their_boundaries() {
-        let stream: &[u8] = b"POST /a?n=x y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
+        let stream: &[u8] =
+            b"POST /a?n=x y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
 GET /b?n=\"q\" HTTP/1.1\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
 \r\nGET /d e HTTP/1.1\r\n\r\n";
-        let seen: &[u8] = b"POST /a?n=x%20y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
+        let seen: &[u8] =
+            b"POST /a?n=x%20y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
 GET /b?n=%22q%22 HTTP/1.1\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
 \r\nGET /d%20e HTTP/1.1\r\n\r\n";
         for piece in [1, 2, 3, 64, 4096] {
-            assert_eq!(String::from_utf8_lossy(&through(stream, piece)), String::from_utf8_lossy(seen), "in pieces of {piece}");
+            assert_eq!(
+                String::from_utf8_lossy(&through(stream, piece)),
+                String::from_utf8_lossy(seen),
+                "in pieces of {piece}"
+            );
         }
     }
 
     #[test]
     fn an_endless_line_is_passed_on_and_not_kept() {
-        let long = [b"GET /".to_vec(), vec![b'a'; 3 * LINE_BYTES_MAX], b" HTTP/1.1\r\n\r\nGET /b c HTTP/1.1\r\n\r\n".to_vec()].concat();
+        let long = [
+            b"GET /".to_vec(),
+            vec![b'a'; 3 * LINE_BYTES_MAX],
+            b" HTTP/1.1\r\n\r\nGET /b c HTTP/1.1\r\n\r\n".to_vec(),
+        ]
+        .concat();
         let output = through(&long, 1000);
         assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"));
         assert_eq!(output.len(), long.len() + 2);
@@ -323,9 +372,18 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
     fn an_endless_line_has_no_body_of_the_request_before_it() {
         let long = [b"GET /".to_vec(), vec![b'a'; LINE_BYTES_MAX]].concat();
         let ends: [&[u8]; 2] = [b" HTTP/1.1\r\n\r\n", b"GET /b c HTTP/1.1\r\n\r\n"];
-        let stream = [b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde", &long[..], ends[0], ends[1]].concat();
+        let stream = [
+            b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde",
+            &long[..],
+            ends[0],
+            ends[1],
+        ]
+        .concat();
         for piece in [1000, stream.len()] {
-            assert!(through(&stream, piece).ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"), "in pieces of {piece}");
+            assert!(
+                through(&stream, piece).ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"),
+                "in pieces of {piece}"
+            );
         }
     }
 

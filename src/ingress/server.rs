@@ -50,7 +50,13 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
             Ok((socket, from)) => {
                 let shared = ingress.is_proxy(from.ip());
                 if let Some(seat) = gate.admit(from.ip(), shared) {
-                    connections.spawn(connection(socket, from, seat, Arc::clone(&ingress), stop.clone()));
+                    connections.spawn(connection(
+                        socket,
+                        from,
+                        seat,
+                        Arc::clone(&ingress),
+                        stop.clone(),
+                    ));
                 } else {
                     metrics::counter!("cordboard_ingress_refused_total", "reason" => "too_many_connections").increment(1);
                     turn_away(socket);
@@ -79,7 +85,13 @@ fn turn_away(socket: TcpStream) {
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, seat: Seat, ingress: Arc<Ingress>, stop: CancellationToken) {
+async fn connection(
+    socket: TcpStream,
+    from: SocketAddr,
+    seat: Seat,
+    ingress: Arc<Ingress>,
+    stop: CancellationToken,
+) {
     let _seat = seat;
     // Answers are one small packet.
     let _without = socket.set_nodelay(true);
@@ -106,7 +118,11 @@ async fn connection(socket: TcpStream, from: SocketAddr, seat: Seat, ingress: Ar
         }
     };
     if let Err(error) = ended {
-        let reason = if error.is_parse() || error.is_parse_too_large() { "unparseable" } else { "broken_connection" };
+        let reason = if error.is_parse() || error.is_parse_too_large() {
+            "unparseable"
+        } else {
+            "broken_connection"
+        };
         if error.is_timeout() || error.is_incomplete_message() {
             return;
         }
@@ -140,20 +156,30 @@ impl Gate {
     /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as there are.
     fn admit(&self, from: IpAddr, shared: bool) -> Option<Seat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
-        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_address = self
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = per_address.entry(from).or_insert(0);
         if *count >= self.per_address_max && !shared {
             return None;
         }
         *count += 1;
         drop(per_address);
-        Some(Seat { _permit: seat, from, per_address: Arc::clone(&self.per_address) })
+        Some(Seat {
+            _permit: seat,
+            from,
+            per_address: Arc::clone(&self.per_address),
+        })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut per_address = self
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = per_address.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {

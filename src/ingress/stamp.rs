@@ -39,7 +39,15 @@ impl Stamp {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, last: At) -> Stamp {
         let last_steady = clock.steady();
-        Stamp { ingress: IngressId::default(), clock, given: Mutex::new(Given { last, last_steady, under_way: BTreeSet::new() }) }
+        Stamp {
+            ingress: IngressId::default(),
+            clock,
+            given: Mutex::new(Given {
+                last,
+                last_steady,
+                under_way: BTreeSet::new(),
+            }),
+        }
     }
 
     #[must_use]
@@ -55,7 +63,11 @@ impl Stamp {
         let seconds = u64::try_from(at.0.div_euclid(1_000_000)).unwrap_or(0);
         let nanos = u32::try_from(at.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
         let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
-        Receipt { stamp: self, at, id: EventId(uuid::Uuid::new_v7(timestamp).as_u128()) }
+        Receipt {
+            stamp: self,
+            at,
+            id: EventId(uuid::Uuid::new_v7(timestamp).as_u128()),
+        }
     }
 
     /// An instant at or before which nothing will become durable any more.
@@ -140,7 +152,10 @@ mod tests {
 
     #[test]
     fn no_promise_goes_beyond_a_request_that_is_not_durable() {
-        let stamp = Stamp::new(Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0))), At(0));
+        let stamp = Stamp::new(
+            Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0))),
+            At(0),
+        );
         let first = stamp.receive();
         let second = stamp.receive();
         assert_eq!(stamp.promise(), first.at - Span(1));

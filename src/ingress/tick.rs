@@ -14,7 +14,12 @@ use crate::wire::message::{Message, Tick};
 const JUMP_MIN: Span = Span::seconds(1);
 
 /// Promises until the stop is asked for. `alive` hears of every promise that was answered, kept or not.
-pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToken, alive: impl Fn() + Send) {
+pub async fn tick(
+    ingress: Arc<Ingress>,
+    every: Duration,
+    stop: CancellationToken,
+    alive: impl Fn() + Send,
+) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut clocks = Clocks::default();
@@ -35,7 +40,11 @@ pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToke
         let promise = ingress.stamp.promise();
         metrics::gauge!("cordboard_ingress_clock_ahead_seconds")
             .set(Duration::from_micros((promise - now).0.max(0).unsigned_abs()).as_secs_f64());
-        let tick = Tick { at: promise, ingress: ingress.stamp.ingress, leaving: false };
+        let tick = Tick {
+            at: promise,
+            ingress: ingress.stamp.ingress,
+            leaving: false,
+        };
         let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
         alive();
     }
@@ -43,7 +52,11 @@ pub async fn tick(ingress: Arc<Ingress>, every: Duration, stop: CancellationToke
 
 /// The last promise: nothing more comes until the ingress is there again, and nobody need wait for it.
 pub async fn leave(ingress: &Ingress) {
-    let tick = Tick { at: ingress.stamp.promise(), ingress: ingress.stamp.ingress, leaving: true };
+    let tick = Tick {
+        at: ingress.stamp.promise(),
+        ingress: ingress.stamp.ingress,
+        leaving: true,
+    };
     // A promise that is not kept costs others a minute of waiting, and nobody a call.
     let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
 }
@@ -70,8 +83,11 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_is_noticed_and_one_that_drifts_is_not() {
         let mut clocks = Clocks::default();
-        let mut ask =
-            |wall_s: i64, steady_s: i64| clocks.jump(At(wall_s * 1_000_000), Span::seconds(steady_s)).map(|jump| jump.0 / 1_000_000);
+        let mut ask = |wall_s: i64, steady_s: i64| {
+            clocks
+                .jump(At(wall_s * 1_000_000), Span::seconds(steady_s))
+                .map(|jump| jump.0 / 1_000_000)
+        };
         assert_eq!(ask(100_000, 0), None);
         assert_eq!(ask(100_001, 1), None);
         assert_eq!(ask(96_402, 2), Some(-3_600));

@@ -87,7 +87,10 @@ impl Books {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stuck
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// These became durable.
@@ -125,7 +128,8 @@ impl Books {
     #[must_use]
     pub fn account(&self, waiting: u64) -> Account {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let instant = |at: &AtomicI64| Some(At(at.load(Ordering::Relaxed))).filter(|at| *at != At::START);
+        let instant =
+            |at: &AtomicI64| Some(At(at.load(Ordering::Relaxed))).filter(|at| *at != At::START);
         let (stored, known, dead) = (read(&self.stored), read(&self.known), read(&self.dead));
         let came = read(&self.found) + read(&self.events) + read(&self.ticks);
         let went = stored + known + dead + read(&self.passed) + read(&self.ticks_read) + waiting;
@@ -151,9 +155,26 @@ mod tests {
         books.found(3);
         books.kept(5, 2);
         assert_eq!(books.account(10).surplus, 0);
-        books.settled(&Settled { stored: 4, known: 1, dead: 1, ticks: 2, up_to: Some(At(7)) });
+        books.settled(&Settled {
+            stored: 4,
+            known: 1,
+            dead: 1,
+            ticks: 2,
+            up_to: Some(At(7)),
+        });
         assert_eq!(books.account(2).surplus, 0);
-        assert_eq!(books.account(1).surplus, 1, "one event is neither stored nor waiting");
-        assert_eq!((books.account(2).accepted, books.account(2).settled_up_to, books.account(2).watermark), (5, Some(At(7)), None));
+        assert_eq!(
+            books.account(1).surplus,
+            1,
+            "one event is neither stored nor waiting"
+        );
+        assert_eq!(
+            (
+                books.account(2).accepted,
+                books.account(2).settled_up_to,
+                books.account(2).watermark
+            ),
+            (5, Some(At(7)), None)
+        );
     }
 }

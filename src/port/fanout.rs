@@ -19,7 +19,11 @@ pub struct News {
 
 impl fmt::Debug for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("News").field("number", &self.number).field("kind", &self.kind).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("News")
+            .field("number", &self.number)
+            .field("kind", &self.kind)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
     }
 }
 

@@ -47,7 +47,11 @@ pub struct Handed {
 
 impl From<Vec<u8>> for Handed {
     fn from(message: Vec<u8>) -> Handed {
-        Handed { message, read: None, suspect: false }
+        Handed {
+            message,
+            read: None,
+            suspect: false,
+        }
     }
 }
 

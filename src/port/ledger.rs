@@ -60,18 +60,32 @@ pub struct CallNow {
 impl CallNow {
     #[must_use]
     pub fn new(record: CallRecord, is_final: bool) -> CallNow {
-        CallNow { record, is_final, text: OnceLock::new() }
+        CallNow {
+            record,
+            is_final,
+            text: OnceLock::new(),
+        }
     }
 
     /// The calls of a delta, each time it occurs.
-    pub fn all(changed: Vec<CallRecord>, finished: Vec<CallRecord>) -> impl Iterator<Item = CallNow> {
-        let changed = changed.into_iter().map(|record| CallNow::new(record, false));
-        changed.chain(finished.into_iter().map(|record| CallNow::new(record, true)))
+    pub fn all(
+        changed: Vec<CallRecord>,
+        finished: Vec<CallRecord>,
+    ) -> impl Iterator<Item = CallNow> {
+        let changed = changed
+            .into_iter()
+            .map(|record| CallNow::new(record, false));
+        changed.chain(
+            finished
+                .into_iter()
+                .map(|record| CallNow::new(record, true)),
+        )
     }
 
     /// The record as JSON.
     pub fn text(&self) -> &str {
-        self.text.get_or_init(|| call_json::text(&self.record).into())
+        self.text
+            .get_or_init(|| call_json::text(&self.record).into())
     }
 }
 
@@ -97,7 +111,10 @@ pub struct Changes {
 impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.dead.is_empty() && self.calls.is_empty() && self.withdrawn.is_empty()
+        self.facts.is_empty()
+            && self.dead.is_empty()
+            && self.calls.is_empty()
+            && self.withdrawn.is_empty()
     }
 }
 
@@ -142,13 +159,21 @@ pub trait Ledger: Letters {
     fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>>;
 
     /// Which of these facts are not in the ledger yet.
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
+    fn unknown<'a>(
+        &'a self,
+        facts: &'a [Received],
+    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
 
     /// Writes a batch. Doing it twice is doing it once.
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;
 
     /// The messages of a site's facts received in a stretch of time, in their order.
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
+    fn messages<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
 
     /// The last news, at most so many, in their order.
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
@@ -169,8 +194,16 @@ pub trait Ledger: Letters {
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
 
     /// The records of a site as they are stored, in the order of their ids.
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;
+    fn records<'a>(
+        &'a self,
+        site: &'a Site,
+    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;
 
     /// The ids of a site's calls that began in a stretch of time.
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>>;
+    fn calls_begun<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>>;
 }

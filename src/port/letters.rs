@@ -16,7 +16,11 @@ pub struct Letter {
 /// The letters in the database.
 pub trait Letters: Send + Sync {
     /// The oldest first, at most so many, after those that were seen already.
-    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>>;
+    fn letters(
+        &self,
+        after: i64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>>;
 
     /// Forgets a letter.
     fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>>;

@@ -85,15 +85,24 @@ pub struct KnownExtension {
 /// The reading side of the ledger.
 pub trait Query: Send + Sync {
     /// The newest calls first.
-    fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>>;
+    fn calls<'a>(
+        &'a self,
+        filter: &'a CallFilter,
+    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>>;
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
     /// The newest first.
     fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>>;
     /// Statistics by hour of the calls that began in a stretch of time, to the minute.
     fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>>;
     /// The devices of a site and when each was seen last, the latest first.
-    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>>;
+    fn devices<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>>;
     /// The extensions of a site and who uses them.
-    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>>;
+    fn extensions<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>>;
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>>;
 }

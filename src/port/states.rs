@@ -44,16 +44,28 @@ pub enum StateError {
 /// The states as they are stored.
 pub trait StateLedger: Send + Sync {
     /// Writes a new state. A call that is known already keeps what it has; only its session is joined to it, where one is given.
-    fn register<'a>(&'a self, state: &'a CallState) -> BoxFuture<'a, Result<CallState, LedgerError>>;
+    fn register<'a>(
+        &'a self,
+        state: &'a CallState,
+    ) -> BoxFuture<'a, Result<CallState, LedgerError>>;
 
     /// Changes the state of a call that is going on and not ours. Returns it as it is then, and whether it was changed; `None` when there is no
     /// such call.
-    fn update<'a>(&'a self, change: &'a StateChange) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>>;
+    fn update<'a>(
+        &'a self,
+        change: &'a StateChange,
+    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>>;
 
-    fn by_id<'a>(&'a self, call_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+    fn by_id<'a>(
+        &'a self,
+        call_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
 
     /// The last call of a session.
-    fn by_session<'a>(&'a self, session_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+    fn by_session<'a>(
+        &'a self,
+        session_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
 
     /// Calls that are going on, the oldest first, at most so many.
     fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>>;

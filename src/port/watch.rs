@@ -23,6 +23,10 @@ impl Seen {
     /// What a watcher gets when it missed more than is kept.
     #[must_use]
     pub fn resync() -> Seen {
-        Seen { number: None, name: "resync", data: "{}".into() }
+        Seen {
+            number: None,
+            name: "resync",
+            data: "{}".into(),
+        }
     }
 }

@@ -32,8 +32,15 @@ pub enum Chaos {
 }
 
 impl Chaos {
-    pub const ALL: [Chaos; 7] =
-        [Chaos::Duplicates, Chaos::Swaps, Chaos::LostEnds, Chaos::NoCallIds, Chaos::MacForms, Chaos::NumberForms, Chaos::RawNames];
+    pub const ALL: [Chaos; 7] = [
+        Chaos::Duplicates,
+        Chaos::Swaps,
+        Chaos::LostEnds,
+        Chaos::NoCallIds,
+        Chaos::MacForms,
+        Chaos::NumberForms,
+        Chaos::RawNames,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -56,9 +63,13 @@ impl Chaos {
             Chaos::Swaps => swap(reports, dice),
             Chaos::LostEnds => reports.retain(|report| !is_end(report) || !hits(dice)),
             Chaos::NoCallIds => reports.iter_mut().for_each(|report| report.call_id = None),
-            Chaos::MacForms => reports.iter_mut().for_each(|report| report.mac_form = MacForm::of(dice.roll(4))),
+            Chaos::MacForms => reports
+                .iter_mut()
+                .for_each(|report| report.mac_form = MacForm::of(dice.roll(4))),
             Chaos::NumberForms => reports.iter_mut().for_each(|report| spell(report, dice)),
-            Chaos::RawNames => reports.iter_mut().for_each(|report| report.name = NAMES[place(dice, NAMES.len())]),
+            Chaos::RawNames => reports
+                .iter_mut()
+                .for_each(|report| report.name = NAMES[place(dice, NAMES.len())]),
         }
         reports.sort_by_key(|report| report.at);
     }
@@ -91,7 +102,10 @@ fn is_end(report: &Report) -> bool {
 fn duplicate(reports: &mut Vec<Report>, dice: &mut Dice) {
     for index in 0..reports.len() {
         if hits(dice) {
-            let again = Report { at: reports[index].at + Duration::from_millis(dice.roll(AGAIN_MS)), ..reports[index].clone() };
+            let again = Report {
+                at: reports[index].at + Duration::from_millis(dice.roll(AGAIN_MS)),
+                ..reports[index].clone()
+            };
             reports.push(again);
         }
     }
@@ -100,7 +114,8 @@ fn duplicate(reports: &mut Vec<Report>, dice: &mut Dice) {
 fn swap(reports: &mut [Report], dice: &mut Dice) {
     for later in 1..reports.len() {
         let (first, second) = (reports[later - 1].at, reports[later].at);
-        let apart = reports[later - 1].phone != reports[later].phone && second.saturating_sub(first) < OVERTAKE;
+        let apart = reports[later - 1].phone != reports[later].phone
+            && second.saturating_sub(first) < OVERTAKE;
         if apart && hits(dice) {
             reports[later - 1].at = second;
             reports[later].at = first;
@@ -111,7 +126,9 @@ fn swap(reports: &mut [Report], dice: &mut Dice) {
 
 /// Another spelling of a German number; the site needs `region = "DE"` to know that they are one.
 fn spell(report: &mut Report, dice: &mut Dice) {
-    let Some(national) = report.remote.strip_prefix("+49") else { return };
+    let Some(national) = report.remote.strip_prefix("+49") else {
+        return;
+    };
     report.remote = match dice.roll(3) {
         0 => return,
         1 => format!("0{national}"),
@@ -125,10 +142,18 @@ mod tests {
     use crate::simulate::Fleet;
 
     fn struck(chaos: Chaos) -> (Vec<Report>, Vec<Report>) {
-        let fleet = Fleet { seed: 1, phones: 30, calls_per_second: 5.0, duration: Duration::from_mins(1) };
+        let fleet = Fleet {
+            seed: 1,
+            phones: 30,
+            calls_per_second: 5.0,
+            duration: Duration::from_mins(1),
+        };
         let mut reports = fleet.reports();
         chaos.strike(&mut reports, &mut Dice::new(1));
-        assert!(reports.windows(2).all(|pair| pair[0].at <= pair[1].at), "{chaos:?}");
+        assert!(
+            reports.windows(2).all(|pair| pair[0].at <= pair[1].at),
+            "{chaos:?}"
+        );
         (fleet.reports(), reports)
     }
 
@@ -138,7 +163,10 @@ mod tests {
             let (before, after) = struck(chaos);
             assert_ne!(before, after, "{chaos:?}");
             let (most, least) = (before.len().max(after.len()), before.len().min(after.len()));
-            assert!(least * 10 > most * 8, "{chaos:?}: {most} and {least} reports");
+            assert!(
+                least * 10 > most * 8,
+                "{chaos:?}: {most} and {least} reports"
+            );
         }
         let (before, after) = struck(Chaos::Duplicates);
         assert!(before.iter().all(|report| after.contains(report)));

@@ -54,7 +54,9 @@ impl MacForm {
 
     fn write(self, plain: &str) -> String {
         let pairs = |separator: &str| {
-            let pairs: Vec<&str> = (0..plain.len() / 2).map(|pair| &plain[pair * 2..pair * 2 + 2]).collect();
+            let pairs: Vec<&str> = (0..plain.len() / 2)
+                .map(|pair| &plain[pair * 2..pair * 2 + 2])
+                .collect();
             pairs.join(separator)
         };
         match self {
@@ -70,10 +72,20 @@ impl Report {
     /// The parameters as the phone writes them, free text last.
     #[must_use]
     pub fn parameters(&self) -> String {
-        let call_id = self.call_id.map_or_else(|| "$call-id".to_owned(), |id| format!("{id:x}@10.0.0.1"));
-        let name = if self.name.is_empty() { String::new() } else { format!("&n={}", self.name) };
+        let call_id = self
+            .call_id
+            .map_or_else(|| "$call-id".to_owned(), |id| format!("{id:x}@10.0.0.1"));
+        let name = if self.name.is_empty() {
+            String::new()
+        } else {
+            format!("&n={}", self.name)
+        };
         let mac = self.mac_form.write(&mac(self.phone));
-        format!("m={mac}&l={}&r={}&c={call_id}{name}", extension(self.phone), self.remote)
+        format!(
+            "m={mac}&l={}&r={}&c={call_id}{name}",
+            extension(self.phone),
+            self.remote
+        )
     }
 }
 
@@ -91,7 +103,12 @@ impl Fleet {
     /// Everything the fleet will report, in order.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
-        let mut script = Script { dice: Dice::new(self.seed), reports: Vec::new(), legs: 0, phones: self.phones.max(6) / 3 * 3 };
+        let mut script = Script {
+            dice: Dice::new(self.seed),
+            reports: Vec::new(),
+            legs: 0,
+            phones: self.phones.max(6) / 3 * 3,
+        };
         let gap = Duration::from_secs_f64(1.0 / self.calls_per_second.max(0.001));
         let mut at = Duration::ZERO;
         while at < self.duration {
@@ -126,14 +143,26 @@ impl Script {
 
     fn leg(&mut self, phone: u64, remote: &str) -> Leg {
         self.legs += 1;
-        Leg { phone, id: self.legs, remote: remote.to_owned() }
+        Leg {
+            phone,
+            id: self.legs,
+            remote: remote.to_owned(),
+        }
     }
 
     fn tell(&mut self, at: Duration, leg: &Leg, event: &'static str) {
         // Every third model knows no call id.
         let call_id = (!leg.phone.is_multiple_of(3)).then_some(leg.id);
         let (mac_form, name) = (MacForm::default(), "");
-        self.reports.push(Report { at, phone: leg.phone, event, remote: leg.remote.clone(), call_id, mac_form, name });
+        self.reports.push(Report {
+            at,
+            phone: leg.phone,
+            event,
+            remote: leg.remote.clone(),
+            call_id,
+            mac_form,
+            name,
+        });
     }
 
     fn call(&mut self, at: Duration) {
@@ -216,7 +245,12 @@ mod tests {
     use super::*;
 
     fn fleet(seed: u64) -> Fleet {
-        Fleet { seed, phones: 30, calls_per_second: 5.0, duration: Duration::from_mins(1) }
+        Fleet {
+            seed,
+            phones: 30,
+            calls_per_second: 5.0,
+            duration: Duration::from_mins(1),
+        }
     }
 
     #[test]
@@ -228,8 +262,14 @@ mod tests {
     #[test]
     fn a_fleet_is_about_as_busy_as_it_is_asked_to_be() {
         let reports = fleet(1).reports();
-        let begun = reports.iter().filter(|report| report.event == "incoming").count();
-        assert!((500..1_000).contains(&begun), "{begun} rings of about 300 calls");
+        let begun = reports
+            .iter()
+            .filter(|report| report.event == "incoming")
+            .count();
+        assert!(
+            (500..1_000).contains(&begun),
+            "{begun} rings of about 300 calls"
+        );
         assert!(reports.windows(2).all(|pair| pair[0].at <= pair[1].at));
     }
 }

@@ -60,8 +60,14 @@ pub fn play(
 ) -> Outcome {
     let mut shares: Vec<Vec<(Duration, String)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
     for report in reports {
-        let token = token(report.phone).map(|token| format!("{token}/")).unwrap_or_default();
-        let line = format!("GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n", report.event, report.parameters());
+        let token = token(report.phone)
+            .map(|token| format!("{token}/"))
+            .unwrap_or_default();
+        let line = format!(
+            "GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n",
+            report.event,
+            report.parameters()
+        );
         let share = usize::try_from(report.phone % CONNECTIONS).unwrap_or(0);
         shares[share].push((report.at.div_f64(speed), line));
     }
@@ -89,12 +95,20 @@ pub fn play(
     outcome
 }
 
-#[expect(clippy::disallowed_methods, reason = "a simulation of phones happens in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a simulation of phones happens in real time"
+)]
 fn now() -> Instant {
     Instant::now()
 }
 
-fn send_all(to: SocketAddr, share: &[(Duration, String)], began: Instant, answered: &mpsc::Sender<()>) -> Outcome {
+fn send_all(
+    to: SocketAddr,
+    share: &[(Duration, String)],
+    began: Instant,
+    answered: &mpsc::Sender<()>,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection: Option<BufReader<TcpStream>> = None;
     for (at, line) in share {
@@ -107,11 +121,15 @@ fn send_all(to: SocketAddr, share: &[(Duration, String)], began: Instant, answer
             }
             Ok(status) => {
                 outcome.refused += 1;
-                outcome.first_refusal.get_or_insert_with(|| format!("status {status}"));
+                outcome
+                    .first_refusal
+                    .get_or_insert_with(|| format!("status {status}"));
             }
             Err(error) => {
                 outcome.failed += 1;
-                outcome.first_refusal.get_or_insert_with(|| error.to_string());
+                outcome
+                    .first_refusal
+                    .get_or_insert_with(|| error.to_string());
                 connection = None;
             }
         }
@@ -121,13 +139,20 @@ fn send_all(to: SocketAddr, share: &[(Duration, String)], began: Instant, answer
     outcome
 }
 
-#[expect(clippy::disallowed_methods, reason = "a simulation of phones happens in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a simulation of phones happens in real time"
+)]
 fn wait_until(instant: Instant) {
     std::thread::sleep(instant.saturating_duration_since(now()));
 }
 
 /// Sends a request and reads the status, on the open connection or, where the server closed it meanwhile, on a new one.
-fn ask(to: SocketAddr, connection: &mut Option<BufReader<TcpStream>>, line: &str) -> io::Result<u16> {
+fn ask(
+    to: SocketAddr,
+    connection: &mut Option<BufReader<TcpStream>>,
+    line: &str,
+) -> io::Result<u16> {
     if let Some(open) = connection
         && let Ok(status) = exchange(open, line)
     {
@@ -145,7 +170,11 @@ fn exchange(connection: &mut BufReader<TcpStream>, line: &str) -> io::Result<u16
     if connection.read_line(&mut head)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or(io::ErrorKind::InvalidData)?;
     let mut length = 0_u64;
     loop {
         let mut header = String::new();

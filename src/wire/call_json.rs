@@ -5,7 +5,10 @@ use serde::Serialize;
 use super::instant;
 use crate::domain::device::Extension;
 use crate::domain::link::{Join, Link};
-use crate::domain::record::{CallRecord, Direction, EndReason, Outcome, Participant, ParticipantOutcome, ParticipantRole, Party, Status};
+use crate::domain::record::{
+    CallRecord, Direction, EndReason, Outcome, Participant, ParticipantOutcome, ParticipantRole,
+    Party, Status,
+};
 use crate::domain::time::{At, Span};
 
 /// A call as other programs read it. Names and meaning of the fields are stable; new ones may be added.
@@ -113,7 +116,11 @@ impl<'a> CallJson<'a> {
             talk_seconds: seconds(record.talk),
             total_seconds: record.total.map(seconds),
             participants: record.participants.iter().map(participant).collect(),
-            missed_extensions: record.missed_extensions.iter().map(Extension::as_str).collect(),
+            missed_extensions: record
+                .missed_extensions
+                .iter()
+                .map(Extension::as_str)
+                .collect(),
             links: record.links.iter().map(link).collect(),
             joins: record.joins.iter().map(join).collect(),
             transfer: record.transfer.as_ref().map(|transfer| TransferJson {
@@ -139,7 +146,11 @@ pub fn text(record: &CallRecord) -> String {
 }
 
 fn party(party: &Party) -> PartyJson<'_> {
-    PartyJson { number: party.number.as_deref(), e164: party.e164.as_deref(), name: party.name.as_deref() }
+    PartyJson {
+        number: party.number.as_deref(),
+        e164: party.e164.as_deref(),
+        name: party.name.as_deref(),
+    }
 }
 
 fn name(extension: Option<&Extension>) -> Option<&str> {
@@ -160,15 +171,28 @@ fn participant(participant: &Participant) -> ParticipantJson<'_> {
 }
 
 fn link(link: &Link) -> LinkJson {
-    LinkJson { kind: link.kind.name(), call_id: link.call.to_string(), confidence: link.confidence.name(), reason: link.reason }
+    LinkJson {
+        kind: link.kind.name(),
+        call_id: link.call.to_string(),
+        confidence: link.confidence.name(),
+        reason: link.reason,
+    }
 }
 
 fn join(join: &Join) -> JoinJson<'_> {
-    JoinJson { kind: join.kind.name(), extension: name(join.extension.as_ref()), confidence: join.confidence.name(), reason: join.reason }
+    JoinJson {
+        kind: join.kind.name(),
+        extension: name(join.extension.as_ref()),
+        confidence: join.confidence.name(),
+        reason: join.reason,
+    }
 }
 
 /// Seconds with the microseconds behind the point.
-#[expect(clippy::cast_precision_loss, reason = "a span of 285 years fits the 53 bits of a float to the microsecond")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a span of 285 years fits the 53 bits of a float to the microsecond"
+)]
 /// A span as the interfaces show it.
 #[must_use]
 pub fn seconds(span: Span) -> f64 {

@@ -65,18 +65,31 @@ impl Trace {
     #[must_use]
     pub fn parse(text: &str) -> Option<Trace> {
         let parts: Vec<&str> = text.split('-').collect();
-        let hex =
-            |part: &str, digits: usize| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let [version, trace, span, flags] = parts[..] else { return None };
+        let hex = |part: &str, digits: usize| {
+            part.len() == digits
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let [version, trace, span, flags] = parts[..] else {
+            return None;
+        };
         let named = |part: &str| part.bytes().any(|b| b != b'0');
-        let is_one = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2) && named(trace) && named(span);
+        let is_one = version == "00"
+            && hex(trace, 32)
+            && hex(span, 16)
+            && hex(flags, 2)
+            && named(trace)
+            && named(span);
         is_one.then(|| Trace(text.to_owned()))
     }
 
     /// The trace that begins with an event nobody traced before: it has the event's id.
     #[must_use]
     pub fn of(event: EventId) -> Trace {
-        let span = u64::try_from(event.0 & u128::from(u64::MAX)).unwrap_or(1).max(1);
+        let span = u64::try_from(event.0 & u128::from(u64::MAX))
+            .unwrap_or(1)
+            .max(1);
         Trace(format!("00-{:032x}-{span:016x}-01", event.0.max(1)))
     }
 
@@ -89,7 +102,11 @@ impl Trace {
 /// What the phone said is nobody's business who debugs.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope").field("id", &self.id).field("at", &self.at).field("site", &self.site).finish_non_exhaustive()
+        f.debug_struct("Envelope")
+            .field("id", &self.id)
+            .field("at", &self.at)
+            .field("site", &self.site)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,7 +127,15 @@ pub enum BadEnvelope {
 
 impl Envelope {
     #[must_use]
-    pub fn new(id: EventId, at: At, site: &Site, from: Option<IpAddr>, target: &str, body: &str, form: BodyForm) -> Envelope {
+    pub fn new(
+        id: EventId,
+        at: At,
+        site: &Site,
+        from: Option<IpAddr>,
+        target: &str,
+        body: &str,
+        form: BodyForm,
+    ) -> Envelope {
         let (target, body) = (target.to_owned(), body.to_owned());
         Envelope {
             v: VERSION,
@@ -134,7 +159,9 @@ impl Envelope {
     /// Its trace, its own if nobody gave it one.
     #[must_use]
     pub fn trace(&self) -> Trace {
-        self.trace.clone().unwrap_or_else(|| Trace::of(EventId(self.id.as_u128())))
+        self.trace
+            .clone()
+            .unwrap_or_else(|| Trace::of(EventId(self.id.as_u128())))
     }
 
     /// Reads a message.
@@ -159,11 +186,20 @@ impl Envelope {
     ///
     /// # Errors
     /// Says why it states none.
-    pub fn fact<'p>(&self, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Result<Fact, BadEnvelope> {
+    pub fn fact<'p>(
+        &self,
+        policy_of: impl FnOnce(&Site) -> &'p Policy,
+    ) -> Result<Fact, BadEnvelope> {
         let site = Site::parse(&self.site).ok_or(BadEnvelope::BadSite)?;
         let request = Request::read(&self.target, self.form.body(&self.body))?;
         let region = policy_of(&site).region;
-        Ok(request.report.into_fact(EventId(self.id.as_u128()), At(self.at), site, request.kind, region)?)
+        Ok(request.report.into_fact(
+            EventId(self.id.as_u128()),
+            At(self.at),
+            site,
+            request.kind,
+            region,
+        )?)
     }
 }
 
@@ -196,22 +232,44 @@ mod tests {
         assert_eq!(Envelope::decode(stored.as_bytes()).unwrap(), envelope());
         let policy = Policy::default();
         let fact = envelope().fact(|_| &policy).unwrap();
-        assert_eq!((fact.at, fact.remote.unwrap().e164()), (At(1_767_225_600_000_000), Some("+4930111222")));
+        assert_eq!(
+            (fact.at, fact.remote.unwrap().e164()),
+            (At(1_767_225_600_000_000), Some("+4930111222"))
+        );
     }
 
     #[test]
     fn a_trace_is_carried_or_made() {
         let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(Trace::parse(given).map(|trace| trace.as_str().to_owned()).as_deref(), Some(given));
+        assert_eq!(
+            Trace::parse(given)
+                .map(|trace| trace.as_str().to_owned())
+                .as_deref(),
+            Some(given)
+        );
         let zero = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
-        for wrong in
-            ["", "00-1-2-3", &zero, &given.to_uppercase(), &format!("{given}-x"), "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
-        {
+        for wrong in [
+            "",
+            "00-1-2-3",
+            &zero,
+            &given.to_uppercase(),
+            &format!("{given}-x"),
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(Trace::parse(wrong), None, "{wrong}");
         }
-        assert_eq!(Trace::parse(envelope().trace().as_str()), Some(envelope().trace()));
-        let traced = Envelope { trace: Trace::parse(given), ..envelope() };
-        assert_eq!(Envelope::decode(&traced.encode()).unwrap().trace().as_str(), given);
+        assert_eq!(
+            Trace::parse(envelope().trace().as_str()),
+            Some(envelope().trace())
+        );
+        let traced = Envelope {
+            trace: Trace::parse(given),
+            ..envelope()
+        };
+        assert_eq!(
+            Envelope::decode(&traced.encode()).unwrap().trace().as_str(),
+            given
+        );
     }
 
     #[test]
@@ -223,7 +281,9 @@ mod tests {
             (r#"{"v":1}"#, "not JSON"),
             (r#"{"v":-1}"#, "not JSON"),
         ] {
-            let error = Envelope::decode(message.as_bytes()).unwrap_err().to_string();
+            let error = Envelope::decode(message.as_bytes())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{message}: {error}");
         }
     }

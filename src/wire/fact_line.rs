@@ -35,11 +35,14 @@ pub enum BadLine {
 /// Says what is wrong with the line.
 pub fn parse<'p>(line: &str, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Result<Fact, BadLine> {
     let value: Value = serde_json::from_str(line).map_err(BadLine::NotJson)?;
-    let Value::Object(mut object) = value else { return Err(BadLine::NotAnObject) };
+    let Value::Object(mut object) = value else {
+        return Err(BadLine::NotAnObject);
+    };
     let at = text(&mut object, "at").ok_or(BadLine::Missing("at"))?;
     let at = instant::parse(&at).map_err(BadLine::BadInstant)?;
     let event = text(&mut object, "event").ok_or(BadLine::Missing("event"))?;
-    let kind = kind_of(&event).ok_or_else(|| BadLine::UnknownEvent(event.chars().take(40).collect()))?;
+    let kind =
+        kind_of(&event).ok_or_else(|| BadLine::UnknownEvent(event.chars().take(40).collect()))?;
     let site = match text(&mut object, "site") {
         None => Site::default(),
         Some(name) => Site::parse(&name).ok_or(BadLine::BadSite)?,
@@ -81,14 +84,33 @@ fn derived_id(fact: &Fact) -> EventId {
     digest.add(fact.site.as_str().as_bytes());
     digest.add(fact.kind.name().as_bytes());
     digest.add(fact.device.to_string().as_bytes());
-    digest.add(fact.local.as_ref().map_or("", |own| own.as_str()).as_bytes());
-    digest.add(fact.remote.as_ref().map_or("$", |number| number.raw()).as_bytes());
-    digest.add(fact.call_ref.as_ref().map_or("", |own| own.as_str()).as_bytes());
+    digest.add(
+        fact.local
+            .as_ref()
+            .map_or("", |own| own.as_str())
+            .as_bytes(),
+    );
+    digest.add(
+        fact.remote
+            .as_ref()
+            .map_or("$", |number| number.raw())
+            .as_bytes(),
+    );
+    digest.add(
+        fact.call_ref
+            .as_ref()
+            .map_or("", |own| own.as_str())
+            .as_bytes(),
+    );
     let millis = u64::try_from(fact.at.0.div_euclid(1_000)).unwrap_or(0);
     let random = digest.0.to_be_bytes();
     let mut tail = [0_u8; 10];
     tail.copy_from_slice(&random[..10]);
-    EventId(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().as_u128())
+    EventId(
+        uuid::Builder::from_unix_timestamp_millis(millis, &tail)
+            .into_uuid()
+            .as_u128(),
+    )
 }
 
 /// FNV-1a with 128 bits: stable for ever, which no hash of a library promises.
@@ -112,8 +134,7 @@ impl Digest {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        r#"{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045","call_id":"x"}"#;
+    const LINE: &str = r#"{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045","call_id":"x"}"#;
 
     fn read(line: &str) -> Result<Fact, BadLine> {
         let policy = Policy::default();
@@ -135,15 +156,36 @@ mod tests {
             ("{", "is not JSON"),
             ("[]", "is not a JSON object"),
             (r#"{"event":"incoming","mac":"a"}"#, "has no `at`"),
-            (r#"{"at":"soon","event":"incoming","mac":"a"}"#, "`at` is no instant"),
-            (r#"{"at":"2026-01-01T00:00:00Z","mac":"a"}"#, "has no `event`"),
-            (r#"{"at":"2026-01-01T00:00:00Z","event":"boom","mac":"a"}"#, "names no event"),
-            (r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","remote":"1"}"#, "names no device"),
-            (r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","mac":"a","event_id":"7"}"#, "no UUID"),
-            (r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","mac":"a","site":" "}"#, "no site name"),
+            (
+                r#"{"at":"soon","event":"incoming","mac":"a"}"#,
+                "`at` is no instant",
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z","mac":"a"}"#,
+                "has no `event`",
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z","event":"boom","mac":"a"}"#,
+                "names no event",
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","remote":"1"}"#,
+                "names no device",
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","mac":"a","event_id":"7"}"#,
+                "no UUID",
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","mac":"a","site":" "}"#,
+                "no site name",
+            ),
         ];
         for (line, expected) in wrong {
-            let message = read(line).err().map(|error| error.to_string()).unwrap_or_default();
+            let message = read(line)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
             assert!(message.contains(expected), "{line}: {message}");
         }
     }

@@ -9,14 +9,21 @@ use crate::domain::time::At;
 /// # Errors
 /// Says what is wrong with the text.
 pub fn parse(text: &str) -> Result<At, String> {
-    let timestamp: Timestamp = text.trim().parse().map_err(|error: jiff::Error| error.to_string())?;
+    let timestamp: Timestamp = text
+        .trim()
+        .parse()
+        .map_err(|error: jiff::Error| error.to_string())?;
     Ok(At(timestamp.as_microsecond()))
 }
 
 /// Writes an instant; one that no calendar has becomes the nearest that one has.
 #[must_use]
 pub fn text(at: At) -> String {
-    let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let nearest = if at.0 < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
     let timestamp = Timestamp::from_microsecond(at.0).unwrap_or(nearest);
     format!("{timestamp:.6}")
 }

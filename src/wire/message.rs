@@ -32,7 +32,9 @@ pub struct IngressId(pub u128);
 impl IngressId {
     #[must_use]
     pub fn parse(text: &str) -> Option<IngressId> {
-        uuid::Uuid::try_parse(text).ok().map(|id| IngressId(id.as_u128()))
+        uuid::Uuid::try_parse(text)
+            .ok()
+            .map(|id| IngressId(id.as_u128()))
     }
 }
 
@@ -45,7 +47,11 @@ impl fmt::Display for IngressId {
 /// The promise of the only ingress there is.
 impl From<At> for Tick {
     fn from(at: At) -> Tick {
-        Tick { at, ingress: IngressId::default(), leaving: false }
+        Tick {
+            at,
+            ingress: IngressId::default(),
+            leaving: false,
+        }
     }
 }
 
@@ -68,8 +74,17 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Message::Report(envelope) => envelope.encode(),
-            Message::Tick(Tick { at, ingress, leaving }) => {
-                let form = TickForm { v: 1, tick: at.0, ingress: uuid::Uuid::from_u128(ingress.0), leaving: *leaving };
+            Message::Tick(Tick {
+                at,
+                ingress,
+                leaving,
+            }) => {
+                let form = TickForm {
+                    v: 1,
+                    tick: at.0,
+                    ingress: uuid::Uuid::from_u128(ingress.0),
+                    leaving: *leaving,
+                };
                 // Numbers and an id: there is nothing that JSON cannot say.
                 serde_json::to_vec(&form).unwrap_or_default()
             }
@@ -83,9 +98,18 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Message, BadEnvelope> {
         // Nearly all are reports; whether it is a tick is cheaper to see than to try.
         if bytes.starts_with(TICK_BEGINS)
-            && let Ok(TickForm { v: 1, tick, ingress, leaving }) = serde_json::from_slice(bytes)
+            && let Ok(TickForm {
+                v: 1,
+                tick,
+                ingress,
+                leaving,
+            }) = serde_json::from_slice(bytes)
         {
-            return Ok(Message::Tick(Tick { at: At(tick), ingress: IngressId(ingress.as_u128()), leaving }));
+            return Ok(Message::Tick(Tick {
+                at: At(tick),
+                ingress: IngressId(ingress.as_u128()),
+                leaving,
+            }));
         }
         Envelope::decode(bytes).map(Message::Report)
     }
@@ -119,8 +143,15 @@ mod tests {
         assert_eq!(tick.encode(), br#"{"v":1,"tick":1767225600000000}"#);
         assert_eq!(Message::decode(&tick.encode()).unwrap(), tick);
         assert!(Message::decode(br#"{"v":2,"tick":1}"#).is_err());
-        let last = Message::Tick(Tick { at: At(7), ingress: IngressId(0x0190_0000_0000_7000_8000_0000_0000_0001), leaving: true });
-        assert_eq!(last.encode(), br#"{"v":1,"tick":7,"ingress":"01900000-0000-7000-8000-000000000001","leaving":true}"#);
+        let last = Message::Tick(Tick {
+            at: At(7),
+            ingress: IngressId(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            leaving: true,
+        });
+        assert_eq!(
+            last.encode(),
+            br#"{"v":1,"tick":7,"ingress":"01900000-0000-7000-8000-000000000001","leaving":true}"#
+        );
         assert_eq!(Message::decode(&last.encode()).unwrap(), last);
     }
 }

@@ -8,7 +8,9 @@ use crate::domain::fact::Site;
 #[must_use]
 pub fn partition_of(site: &Site, of: u32) -> u32 {
     let digest = Sha256::digest(site.as_str());
-    let [a, b, c, d, ..] = *digest.as_slice() else { return 0 };
+    let [a, b, c, d, ..] = *digest.as_slice() else {
+        return 0;
+    };
     u32::from_be_bytes([a, b, c, d]) % of.max(1)
 }
 
@@ -25,6 +27,9 @@ mod tests {
         for number in 0..1_600 {
             counts[partition_of(&site(&format!("site-{number}")), 16) as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (70..130).contains(count)),
+            "{counts:?}"
+        );
     }
 }

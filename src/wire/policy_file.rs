@@ -24,7 +24,12 @@ pub enum BadPolicy {
     #[error("{0}")]
     Syntax(String),
     #[error("`{key}` must be between {min} and {max} milliseconds, not {value}")]
-    OutOfRange { key: &'static str, min: u64, max: u64, value: u64 },
+    OutOfRange {
+        key: &'static str,
+        min: u64,
+        max: u64,
+        value: u64,
+    },
     #[error("`region` is no two-letter region such as \"FR\": {0:?}")]
     UnknownRegion(String),
     #[error("`site.{0}`: that is no site name (1 to 64 characters)")]
@@ -32,7 +37,10 @@ pub enum BadPolicy {
     #[error("{path}: cannot be read: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("{path}: {wrong}")]
-    In { path: PathBuf, wrong: Box<BadPolicy> },
+    In {
+        path: PathBuf,
+        wrong: Box<BadPolicy>,
+    },
 }
 
 /// The rules of every site.
@@ -53,8 +61,17 @@ impl Policies {
     #[must_use]
     pub fn memory(&self) -> (Span, Span) {
         let all = || self.sites.values().chain([&self.default]);
-        let links = all().map(|policy| policy.link_window).max().unwrap_or(Span::ZERO);
-        (links, all().map(|policy| policy.duration_max).max().unwrap_or(Span::ZERO))
+        let links = all()
+            .map(|policy| policy.link_window)
+            .max()
+            .unwrap_or(Span::ZERO);
+        (
+            links,
+            all()
+                .map(|policy| policy.duration_max)
+                .max()
+                .unwrap_or(Span::ZERO),
+        )
     }
 
     /// Reads a policy file.
@@ -62,8 +79,14 @@ impl Policies {
     /// # Errors
     /// Says why it cannot be read, or which key is wrong and what it may be.
     pub fn read(path: &Path) -> Result<Policies, BadPolicy> {
-        let text = fs::read_to_string(path).map_err(|source| BadPolicy::File { path: path.to_owned(), source })?;
-        Policies::parse(&text).map_err(|wrong| BadPolicy::In { path: path.to_owned(), wrong: Box::new(wrong) })
+        let text = fs::read_to_string(path).map_err(|source| BadPolicy::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Policies::parse(&text).map_err(|wrong| BadPolicy::In {
+            path: path.to_owned(),
+            wrong: Box::new(wrong),
+        })
     }
 
     /// Reads the text of a policy file.
@@ -82,11 +105,20 @@ impl Policies {
         let of_sites = file.remove("site");
         let default = rules(&Value::Object(file))?.over(&Policy::default())?;
         let mut sites = HashMap::new();
-        for (name, own) in of_sites.as_ref().and_then(Value::as_object).into_iter().flatten() {
-            let site = Site::parse(name).ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
+        for (name, own) in of_sites
+            .as_ref()
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let site = Site::parse(name)
+                .ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
             sites.insert(site, Arc::new(rules(own)?.over(&default)?));
         }
-        Ok(Policies { default: Arc::new(default), sites })
+        Ok(Policies {
+            default: Arc::new(default),
+            sites,
+        })
     }
 }
 
@@ -100,17 +132,31 @@ fn syntax(text: &str) -> Result<Map<String, Value>, BadPolicy> {
 fn rules(table: &Value) -> Result<Rules, BadPolicy> {
     serde_json::from_value(table.clone()).map_err(|error| {
         // The parser does not say which value it could not take: the one that cannot stand alone.
-        let alone =
-            |key: &String, value: &Value| serde_json::from_value::<Rules>(Value::Object(Map::from_iter([(key.clone(), value.clone())])));
-        let wrong = table.as_object().into_iter().flatten().find_map(|(key, value)| Some((key, alone(key, value).err()?)));
-        BadPolicy::Syntax(wrong.map_or_else(|| error.to_string(), |(key, error)| format!("`{key}`: {error}")))
+        let alone = |key: &String, value: &Value| {
+            serde_json::from_value::<Rules>(Value::Object(Map::from_iter([(
+                key.clone(),
+                value.clone(),
+            )])))
+        };
+        let wrong = table
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find_map(|(key, value)| Some((key, alone(key, value).err()?)));
+        BadPolicy::Syntax(wrong.map_or_else(
+            || error.to_string(),
+            |(key, error)| format!("`{key}`: {error}"),
+        ))
     })
 }
 
 /// The first and the last line of what the parser prints over several: where it is, and what is wrong there.
 fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
-    let told = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|'));
+    let told = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.contains('|'));
     told.collect::<Vec<_>>().join(": ")
 }
 
@@ -173,7 +219,10 @@ rules_of_a_site! {
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     match Option::<Value>::deserialize(deserializer)? {
         None => Ok(None),
-        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| D::Error::custom("expected a whole number of milliseconds")),
+        Some(Value::String(text)) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| D::Error::custom("expected a whole number of milliseconds")),
         Some(value) => u64::deserialize(value).map(Some).map_err(D::Error::custom),
     }
 }
@@ -185,11 +234,18 @@ fn replace<T: Clone>(slot: &mut T, value: Option<&T>) {
 }
 
 fn span(key: &'static str, value: u64, min: u64) -> Result<Span, BadPolicy> {
-    let out_of_range = BadPolicy::OutOfRange { key, min, max: DELAY_MS_MAX, value };
+    let out_of_range = BadPolicy::OutOfRange {
+        key,
+        min,
+        max: DELAY_MS_MAX,
+        value,
+    };
     if value < min || value > DELAY_MS_MAX {
         return Err(out_of_range);
     }
-    i64::try_from(value).map(Span::millis).map_err(|_| out_of_range)
+    i64::try_from(value)
+        .map(Span::millis)
+        .map_err(|_| out_of_range)
 }
 
 #[cfg(test)]
@@ -197,31 +253,52 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        Policies::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
+        Policies::parse(text)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
     fn a_site_overrides_what_all_sites_share() {
         let text = "region = \"FR\"\nmissed_delay_ms = 8000\n[site.berlin]\nregion = \"DE\"\nextensions = [\"2XX\"]\n";
         let policies = Policies::parse(text).unwrap_or_default();
-        let berlin = Site::parse("berlin").map(|site| policies.of(&site).clone()).unwrap_or_default();
+        let berlin = Site::parse("berlin")
+            .map(|site| policies.of(&site).clone())
+            .unwrap_or_default();
         let other = policies.of(&Site::default());
-        assert_eq!((berlin.region, berlin.missed_delay), (parse_region("DE"), Span::seconds(8)));
-        assert_eq!((other.region, other.extensions.len()), (parse_region("FR"), 0));
+        assert_eq!(
+            (berlin.region, berlin.missed_delay),
+            (parse_region("DE"), Span::seconds(8))
+        );
+        assert_eq!(
+            (other.region, other.extensions.len()),
+            (parse_region("FR"), 0)
+        );
     }
 
     #[test]
     fn json_is_understood_too() {
-        let policies = Policies::parse(r#"{"region": "FR", "site": {"a": {"ring_max_ms": 60000}}}"#).unwrap_or_default();
+        let policies =
+            Policies::parse(r#"{"region": "FR", "site": {"a": {"ring_max_ms": 60000}}}"#)
+                .unwrap_or_default();
         assert_eq!(policies.of(&Site::default()).region, parse_region("FR"));
     }
 
     #[test]
     fn mistakes_are_named() {
-        assert!(error("missed_dely_ms = 1").contains("missed_dely_ms"), "{}", error("missed_dely_ms = 1"));
+        assert!(
+            error("missed_dely_ms = 1").contains("missed_dely_ms"),
+            "{}",
+            error("missed_dely_ms = 1")
+        );
         assert!(error("region = \"Europe\"").contains("Europe"));
         assert!(error("ring_max_ms = 5").contains("ring_max_ms"));
-        assert!(error("ring_max_ms = \"long\"").contains("`ring_max_ms`: expected a whole number"), "{}", error("ring_max_ms = \"long\""));
+        assert!(
+            error("ring_max_ms = \"long\"").contains("`ring_max_ms`: expected a whole number"),
+            "{}",
+            error("ring_max_ms = \"long\"")
+        );
         assert!(error("[site.x]\nnope = 1").contains("nope"));
         assert!(error("region = ").contains("line 1"));
     }

@@ -18,7 +18,10 @@ const NEWS_AT_ONCE: u32 = 512;
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
         // Under a name of its own: the first message stands for the batch here, and for itself where it is tried alone.
-        let suspect = messages.first().filter(|first| first.suspect).map(|first| [b"batch of ", &*first.message].concat());
+        let suspect = messages
+            .first()
+            .filter(|first| first.suspect)
+            .map(|first| [b"batch of ", &*first.message].concat());
         // Restarts and lost connections bring messages back as well. Only where the same batch was begun several times and never done is each
         // of its messages tried alone.
         let attempts = match &suspect {
@@ -60,7 +63,9 @@ impl Worker {
 
     async fn write(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
         self.reconstruct(changes).await?;
-        let passed = changes.watermark.is_some_and(|_| self.watermark >= self.committed + UNWRITTEN_MAX);
+        let passed = changes
+            .watermark
+            .is_some_and(|_| self.watermark >= self.committed + UNWRITTEN_MAX);
         if changes.is_empty() && !passed {
             return Ok(());
         }
@@ -73,29 +78,41 @@ impl Worker {
         changes.ticks.clone_from(&self.promises.0);
         changes.relayed = self.fanout.relayed();
         let began = tokio::time::Instant::now();
-        self.insist("commit", || self.ledger.commit(changes)).await?;
+        self.insist("commit", || self.ledger.commit(changes))
+            .await?;
         self.committed = self.watermark;
-        metrics::histogram!("cordboard_worker_commit_seconds").record(began.elapsed().as_secs_f64());
+        metrics::histogram!("cordboard_worker_commit_seconds")
+            .record(began.elapsed().as_secs_f64());
         Ok(())
     }
 
     /// Everything there is to see, again.
     pub(super) async fn show_all(&self) {
-        let open: Vec<_> = self.sites.values().flat_map(Timeline::open_calls).filter(|call| !self.fragments.contains(&call.id)).collect();
+        let open: Vec<_> = self
+            .sites
+            .values()
+            .flat_map(Timeline::open_calls)
+            .filter(|call| !self.fragments.contains(&call.id))
+            .collect();
         self.live.restore(&open).await;
     }
 
     /// What could not be told, from the ledger, as far as there is room.
     pub(super) async fn tell_missing(&self) -> Result<(), WorkerError> {
         while let Some(after) = self.fanout.missing() {
-            let news = self.insist("news", || self.ledger.news_after(after, NEWS_AT_ONCE)).await?;
+            let news = self
+                .insist("news", || self.ledger.news_after(after, NEWS_AT_ONCE))
+                .await?;
             self.fanout.tell_missing(news, self.told);
         }
         Ok(())
     }
 
     fn tell(&self, news: Vec<News>) {
-        let retracted = news.iter().filter(|news| news.kind == NoticeKind::MissedRetracted).count();
+        let retracted = news
+            .iter()
+            .filter(|news| news.kind == NoticeKind::MissedRetracted)
+            .count();
         metrics::counter!("cordboard_worker_missed_retracted_total").increment(retracted as u64);
         let held: usize = self.sites.values().map(Timeline::calls_held).sum();
         metrics::gauge!("cordboard_worker_calls_held").set(u32::try_from(held).unwrap_or(u32::MAX));

@@ -115,7 +115,11 @@ impl Worker {
     }
 
     /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing overtakes it.
-    async fn insist<'a, T>(&self, what: &'static str, ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>) -> Result<T, WorkerError> {
+    async fn insist<'a, T>(
+        &self,
+        what: &'static str,
+        ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>,
+    ) -> Result<T, WorkerError> {
         let mut back_off = BackOff::from(BACK_OFF_MIN);
         loop {
             match ask().await {

@@ -19,7 +19,16 @@ pub(super) struct Parts(Vec<Vec<Part>>);
 
 impl Parts {
     pub(super) fn whole(messages: Vec<Handed>) -> Parts {
-        Parts(vec![messages.into_iter().map(|handed| Part { message: handed.message, read: handed.read, poison: None }).collect()])
+        Parts(vec![
+            messages
+                .into_iter()
+                .map(|handed| Part {
+                    message: handed.message,
+                    read: handed.read,
+                    poison: None,
+                })
+                .collect(),
+        ])
     }
 
     /// What there is, is not to be read.
@@ -48,14 +57,25 @@ impl Parts {
 
 impl Worker {
     /// After a failure: the same again in smaller parts, if it was poison.
-    pub(super) async fn divide(&mut self, parts: &mut Parts, part: Vec<Part>, error: WorkerError) -> Result<(), WorkerError> {
+    pub(super) async fn divide(
+        &mut self,
+        parts: &mut Parts,
+        part: Vec<Part>,
+        error: WorkerError,
+    ) -> Result<(), WorkerError> {
         let marked = part.iter().any(|part| part.poison.is_some());
-        let WorkerError::Poison(reason) = error else { return Err(error) };
+        let WorkerError::Poison(reason) = error else {
+            return Err(error);
+        };
         if marked || part.is_empty() {
             // Not even the message alone can be kept: that is no matter of what it says.
             return Err(WorkerError::Poison(reason));
         }
-        tracing::error!(reason, messages = part.len(), "something in a batch can be neither folded nor written; looking for it by halves");
+        tracing::error!(
+            reason,
+            messages = part.len(),
+            "something in a batch can be neither folded nor written; looking for it by halves"
+        );
         // What the batch had changed in memory is not what was committed.
         self.begin_again().await?;
         parts.put_back(part, reason);
@@ -75,7 +95,10 @@ impl Worker {
         let mut parts = Parts::whole(vec![one]);
         let attempts = self.attempt(&message).await?;
         if attempts > ATTEMPTS_MAX {
-            tracing::error!(attempts, "a message ended the process that handled it, several times; it is set aside as it came");
+            tracing::error!(
+                attempts,
+                "a message ended the process that handled it, several times; it is set aside as it came"
+            );
             parts.mark("whoever handled it ended before it was done, again and again");
         }
         self.work_off(parts).await?;
@@ -83,18 +106,21 @@ impl Worker {
     }
 
     pub(super) async fn attempt(&self, message: &[u8]) -> Result<u32, WorkerError> {
-        self.insist("attempts", || self.ledger.attempt(message)).await
+        self.insist("attempts", || self.ledger.attempt(message))
+            .await
     }
 
     pub(super) async fn acquit(&self, message: &[u8]) -> Result<(), WorkerError> {
-        self.insist("attempts", || self.ledger.acquit(message)).await
+        self.insist("attempts", || self.ledger.acquit(message))
+            .await
     }
 }
 
 /// Does what may panic on a message that nobody foresaw.
 pub(super) fn guarded<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
     // What a panic leaves half done is thrown away with all that is in memory.
-    catch_unwind(AssertUnwindSafe(what)).map_err(|_| WorkerError::Poison("folding it ends in a defect of this program".to_owned()))
+    catch_unwind(AssertUnwindSafe(what))
+        .map_err(|_| WorkerError::Poison("folding it ends in a defect of this program".to_owned()))
 }
 
 #[cfg(test)]
@@ -107,19 +133,29 @@ mod tests {
         let (mut written, mut aside) = (Vec::new(), Vec::new());
         while let Some(part) = parts.next() {
             let marked = part.iter().any(|part| part.poison.is_some());
-            if !marked && part.iter().any(|part| part.message == [7] || part.message == [0]) {
+            if !marked
+                && part
+                    .iter()
+                    .any(|part| part.message == [7] || part.message == [0])
+            {
                 parts.put_back(part, "bad".to_owned());
                 continue;
             }
             let to = if marked { &mut aside } else { &mut written };
             to.extend(part.into_iter().map(|part| part.message[0]));
         }
-        assert_eq!((written, aside), (vec![1, 2, 3, 4, 5, 6, 8, 9, 10], vec![0, 7]));
+        assert_eq!(
+            (written, aside),
+            (vec![1, 2, 3, 4, 5, 6, 8, 9, 10], vec![0, 7])
+        );
     }
 
     #[test]
     fn a_panic_is_poison() {
         assert_eq!(guarded(|| 7).ok(), Some(7));
-        assert!(matches!(guarded(|| panic!("at the worst moment")), Err(WorkerError::Poison(_))));
+        assert!(matches!(
+            guarded(|| panic!("at the worst moment")),
+            Err(WorkerError::Poison(_))
+        ));
     }
 }

@@ -25,7 +25,8 @@ impl Promises {
         let last = self.0.entry(tick.ingress).or_insert(tick.at);
         *last = tick.at.max(*last);
         let newest = self.newest();
-        self.0.retain(|_, at| newest.is_none_or(|newest| *at >= newest - SILENT));
+        self.0
+            .retain(|_, at| newest.is_none_or(|newest| *at >= newest - SILENT));
     }
 
     fn newest(&self) -> Option<At> {
@@ -42,7 +43,11 @@ mod tests {
     use super::*;
 
     fn tick(ingress: u128, second: i64) -> Tick {
-        Tick { at: At(second * 1_000_000), ingress: IngressId(ingress), leaving: false }
+        Tick {
+            at: At(second * 1_000_000),
+            ingress: IngressId(ingress),
+            leaving: false,
+        }
     }
 
     fn after(ticks: &[Tick]) -> Option<i64> {
@@ -60,15 +65,26 @@ mod tests {
         assert_eq!(after(&[tick(1, 5), tick(2, 3)]), Some(3));
         assert_eq!(after(&[tick(1, 5), tick(2, 3), tick(1, 9)]), Some(3));
         assert_eq!(after(&[tick(1, 5), tick(2, 3), tick(2, 7)]), Some(5));
-        assert_eq!(after(&[tick(1, 5), tick(1, 4)]), Some(5), "a promise is not taken back");
+        assert_eq!(
+            after(&[tick(1, 5), tick(1, 4)]),
+            Some(5),
+            "a promise is not taken back"
+        );
     }
 
     #[test]
     fn one_that_says_nothing_for_a_minute_or_leaves_is_not_waited_for() {
         assert_eq!(after(&[tick(1, 5), tick(2, 3), tick(1, 63)]), Some(3));
         assert_eq!(after(&[tick(1, 5), tick(2, 3), tick(1, 64)]), Some(64));
-        let leaving = Tick { leaving: true, ..tick(2, 4) };
+        let leaving = Tick {
+            leaving: true,
+            ..tick(2, 4)
+        };
         assert_eq!(after(&[tick(1, 5), tick(2, 3), leaving]), Some(5));
-        assert_eq!(after(&[tick(2, 3), leaving]), Some(4), "the last one there is");
+        assert_eq!(
+            after(&[tick(2, 3), leaving]),
+            Some(4),
+            "the last one there is"
+        );
     }
 }

@@ -13,10 +13,19 @@ impl Worker {
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
     pub(super) fn read(&mut self, messages: &mut [Part]) -> (Changes, Settled) {
         let (mut changes, mut settled) = (Changes::default(), Settled::default());
-        metrics::histogram!("cordboard_worker_batch_messages").record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
-        for Part { message, read, poison } in messages {
+        metrics::histogram!("cordboard_worker_batch_messages")
+            .record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
+        for Part {
+            message,
+            read,
+            poison,
+        } in messages
+        {
             if let Some(reason) = poison {
-                changes.dead.push(Dead { message: message.clone(), reason: reason.clone() });
+                changes.dead.push(Dead {
+                    message: message.clone(),
+                    reason: reason.clone(),
+                });
                 continue;
             }
             // Needed once: should it be read again, then from the message itself.
@@ -24,7 +33,9 @@ impl Worker {
             let read = decoded.and_then(|decoded| {
                 settled.up_to = settled.up_to.max(Some(decoded.at()));
                 match decoded {
-                    Message::Report(envelope) => envelope.fact(|site| self.policies.of(site)).map(Some),
+                    Message::Report(envelope) => {
+                        envelope.fact(|site| self.policies.of(site)).map(Some)
+                    }
                     Message::Tick(tick) => {
                         settled.ticks += 1;
                         self.promises.hear(&tick);
@@ -33,9 +44,15 @@ impl Worker {
                 }
             });
             match read {
-                Ok(Some(fact)) => changes.facts.push(Received { fact, message: message.clone() }),
+                Ok(Some(fact)) => changes.facts.push(Received {
+                    fact,
+                    message: message.clone(),
+                }),
                 Ok(None) => {}
-                Err(error) => changes.dead.push(Dead { message: message.clone(), reason: error.to_string() }),
+                Err(error) => changes.dead.push(Dead {
+                    message: message.clone(),
+                    reason: error.to_string(),
+                }),
             }
         }
         if settled.ticks > 0 {
@@ -44,7 +61,10 @@ impl Worker {
         }
         settled.dead = changes.dead.len() as u64;
         if settled.dead > 0 {
-            tracing::error!(messages = settled.dead, "messages hold no fact; they are kept as they came in the table `dead_events`");
+            tracing::error!(
+                messages = settled.dead,
+                "messages hold no fact; they are kept as they came in the table `dead_events`"
+            );
         }
         (changes, settled)
     }
@@ -52,10 +72,15 @@ impl Worker {
     /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.
     pub(super) async fn drop_known(&self, changes: &mut Changes) -> Result<u64, WorkerError> {
         let received = changes.facts.len();
-        let (mut facts, mut new): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut changes.facts).into_iter().partition(|received| !self.is_new(&received.fact));
+        let (mut facts, mut new): (Vec<_>, Vec<_>) = std::mem::take(&mut changes.facts)
+            .into_iter()
+            .partition(|received| !self.is_new(&received.fact));
         if !facts.is_empty() {
-            let mut unknown: HashSet<EventId> = self.insist("known facts", || self.ledger.unknown(&facts)).await?.into_iter().collect();
+            let mut unknown: HashSet<EventId> = self
+                .insist("known facts", || self.ledger.unknown(&facts))
+                .await?
+                .into_iter()
+                .collect();
             facts.retain(|received| unknown.remove(&received.fact.id));
         }
         let mut seen: HashSet<EventId> = facts.iter().map(|received| received.fact.id).collect();
@@ -68,6 +93,10 @@ impl Worker {
 
     /// Whether the ledger cannot have it, without being asked: nobody else wrote anything since we began, and what we wrote is folded.
     fn is_new(&self, fact: &Fact) -> bool {
-        fact.at > self.stored_until && self.sites.get(&fact.site).is_some_and(|timeline| timeline.lacks(fact.key()))
+        fact.at > self.stored_until
+            && self
+                .sites
+                .get(&fact.site)
+                .is_some_and(|timeline| timeline.lacks(fact.key()))
     }
 }

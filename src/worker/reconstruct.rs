@@ -16,14 +16,25 @@ impl Worker {
         changes.calls.append(&mut self.left_open);
         let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for received in &changes.facts {
-            by_site.entry(received.fact.site.clone()).or_default().push(received.fact.clone());
+            by_site
+                .entry(received.fact.site.clone())
+                .or_default()
+                .push(received.fact.clone());
         }
         self.watermark = self.watermark.max(changes.watermark.unwrap_or(At::START));
-        let quiet: Vec<Site> = self.sites.keys().filter(|site| !by_site.contains_key(site)).cloned().collect();
+        let quiet: Vec<Site> = self
+            .sites
+            .keys()
+            .filter(|site| !by_site.contains_key(site))
+            .cloned()
+            .collect();
         by_site.extend(quiet.into_iter().map(|site| (site, Vec::new())));
         for (site, facts) in by_site {
             let policy = self.policies.of(&site).clone();
-            let timeline = self.sites.entry(site.clone()).or_insert_with(|| Timeline::new(site.clone(), policy));
+            let timeline = self
+                .sites
+                .entry(site.clone())
+                .or_insert_with(|| Timeline::new(site.clone(), policy));
             let mut delta = poison::guarded(|| timeline.apply(facts, self.watermark))?;
             if !delta.late.is_empty() {
                 delta = self.refold(&site, delta, changes).await?;
@@ -34,15 +45,32 @@ impl Worker {
     }
 
     fn collect(&mut self, delta: Delta, changes: &mut Changes) {
-        let calls: Vec<CallNow> =
-            CallNow::all(delta.changed, delta.finished).filter(|call| !self.fragments.contains(&call.record.id)).collect();
-        let last: HashMap<CallId, &CallNow> = calls.iter().map(|call| (call.record.id, call)).collect();
-        for notice in delta.notices.into_iter().filter(|notice| !self.fragments.contains(&notice.call)) {
+        let calls: Vec<CallNow> = CallNow::all(delta.changed, delta.finished)
+            .filter(|call| !self.fragments.contains(&call.record.id))
+            .collect();
+        let last: HashMap<CallId, &CallNow> =
+            calls.iter().map(|call| (call.record.id, call)).collect();
+        for notice in delta
+            .notices
+            .into_iter()
+            .filter(|notice| !self.fragments.contains(&notice.call))
+        {
             self.told += 1;
-            let data = news::text(notice.call, last.get(&notice.call).map(|call| call.text())).into();
-            changes.news.push(News { number: self.told, kind: notice.kind, call: notice.call, data });
+            let data =
+                news::text(notice.call, last.get(&notice.call).map(|call| call.text())).into();
+            changes.news.push(News {
+                number: self.told,
+                kind: notice.kind,
+                call: notice.call,
+                data,
+            });
         }
         changes.calls.extend(calls);
-        changes.withdrawn.extend(delta.withdrawn.into_iter().filter(|call| !self.fragments.contains(call)));
+        changes.withdrawn.extend(
+            delta
+                .withdrawn
+                .into_iter()
+                .filter(|call| !self.fragments.contains(call)),
+        );
     }
 }

@@ -39,7 +39,9 @@ impl Worker {
         books: Arc<Books>,
     ) -> Result<Worker, WorkerError> {
         let standing = ledger.take_over(memory(&policies)).await?;
-        Ok(Worker::with(standing, inbox, ledger, fanout, policies, books))
+        Ok(Worker::with(
+            standing, inbox, ledger, fanout, policies, books,
+        ))
     }
 
     /// Goes on from where the ledger stands.
@@ -52,7 +54,12 @@ impl Worker {
         books: Arc<Books>,
     ) -> Worker {
         let watermark = standing.watermark.unwrap_or(At::START);
-        let (sites, fragments, told, promises) = (BTreeMap::new(), HashSet::new(), standing.told, Promises(standing.ticks.clone()));
+        let (sites, fragments, told, promises) = (
+            BTreeMap::new(),
+            HashSet::new(),
+            standing.told,
+            Promises(standing.ticks.clone()),
+        );
         let stop = CancellationToken::new();
         let mut worker = Worker {
             inbox,
@@ -90,7 +97,11 @@ impl Worker {
 
     /// Forgets everything and begins where the last commit left off.
     pub(super) async fn begin_again(&mut self) -> Result<(), WorkerError> {
-        let standing = self.insist("what was committed", || self.ledger.take_over(memory(&self.policies))).await?;
+        let standing = self
+            .insist("what was committed", || {
+                self.ledger.take_over(memory(&self.policies))
+            })
+            .await?;
         self.sites.clear();
         self.fragments.clear();
         self.left_open.clear();
@@ -105,26 +116,47 @@ impl Worker {
     fn restore(&mut self, standing: Standing) {
         self.stored_until = standing.stored_until.unwrap_or(At::START);
         let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
-        for fact in standing.messages.iter().filter_map(|message| Message::fact(message, &self.policies)) {
+        for fact in standing
+            .messages
+            .iter()
+            .filter_map(|message| Message::fact(message, &self.policies))
+        {
             facts.entry(fact.site.clone()).or_default().push(fact);
         }
         let mut extensions: BTreeMap<Site, Vec<(Extension, At)>> = BTreeMap::new();
         for (site, extension, first_report) in standing.extensions {
             facts.entry(site.clone()).or_default();
-            extensions.entry(site).or_default().push((extension, first_report));
+            extensions
+                .entry(site)
+                .or_default()
+                .push((extension, first_report));
         }
         let open: HashSet<CallId> = standing.open.into_iter().collect();
         for (site, facts) in facts {
             let known = extensions.remove(&site).unwrap_or_default();
-            let mut timeline = Timeline::with_extensions(site.clone(), self.policies.of(&site).clone(), &known);
+            let mut timeline =
+                Timeline::with_extensions(site.clone(), self.policies.of(&site).clone(), &known);
             // All of this was told before the stop.
             let delta = timeline.apply(facts, self.watermark);
-            self.left_open.extend(CallNow::all(Vec::new(), delta.finished).filter(|call| open.contains(&call.record.id)));
+            self.left_open.extend(
+                CallNow::all(Vec::new(), delta.finished)
+                    .filter(|call| open.contains(&call.record.id)),
+            );
             // Only what matters for the calls that are to come was read: what comes late may have to do with others.
             timeline.knows_all_since(self.watermark);
-            self.fragments.extend(timeline.open_calls().iter().map(|record| record.id).filter(|call| !open.contains(call)));
+            self.fragments.extend(
+                timeline
+                    .open_calls()
+                    .iter()
+                    .map(|record| record.id)
+                    .filter(|call| !open.contains(call)),
+            );
             self.sites.insert(site, timeline);
         }
-        tracing::info!(sites = self.sites.len(), open_calls = open.len(), "history folded");
+        tracing::info!(
+            sites = self.sites.len(),
+            open_calls = open.len(),
+            "history folded"
+        );
     }
 }

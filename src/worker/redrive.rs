@@ -16,15 +16,33 @@ impl Worker {
     pub(super) async fn read_again(&mut self) -> Result<(), WorkerError> {
         let mut after = i64::MIN;
         loop {
-            let letters = self.insist("dead letters", || self.ledger.letters(after, LETTERS_AT_ONCE)).await?;
-            let Some((last, _)) = letters.last() else { return Ok(()) };
+            let letters = self
+                .insist("dead letters", || {
+                    self.ledger.letters(after, LETTERS_AT_ONCE)
+                })
+                .await?;
+            let Some((last, _)) = letters.last() else {
+                return Ok(());
+            };
             after = *last;
-            for (_, letter) in letters.into_iter().filter(|(_, letter)| letter.reason.starts_with(UNKNOWN_VERSION)) {
-                let Ok(Message::Report(envelope)) = Message::decode(&letter.message) else { continue };
-                if Site::parse(&envelope.site).is_some_and(|site| self.ledger.is_responsible_for(&site)) {
-                    tracing::info!(digest = letter.digest, "a message that was set aside can be read now");
-                    self.work_off(Parts::whole(vec![Handed::from(letter.message)])).await?;
-                    self.insist("dead letters", || self.ledger.forget(&letter.digest)).await?;
+            for (_, letter) in letters
+                .into_iter()
+                .filter(|(_, letter)| letter.reason.starts_with(UNKNOWN_VERSION))
+            {
+                let Ok(Message::Report(envelope)) = Message::decode(&letter.message) else {
+                    continue;
+                };
+                if Site::parse(&envelope.site)
+                    .is_some_and(|site| self.ledger.is_responsible_for(&site))
+                {
+                    tracing::info!(
+                        digest = letter.digest,
+                        "a message that was set aside can be read now"
+                    );
+                    self.work_off(Parts::whole(vec![Handed::from(letter.message)]))
+                        .await?;
+                    self.insist("dead letters", || self.ledger.forget(&letter.digest))
+                        .await?;
                 }
             }
         }

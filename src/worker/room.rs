@@ -19,7 +19,10 @@ pub struct Room {
 
 impl Default for Room {
     fn default() -> Room {
-        Room { free: Semaphore::new(MESSAGES_MAX), patience: PATIENCE }
+        Room {
+            free: Semaphore::new(MESSAGES_MAX),
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -30,7 +33,10 @@ impl Room {
             return None;
         }
         let all = u32::try_from(messages.min(MESSAGES_MAX)).unwrap_or(u32::MAX);
-        tokio::time::timeout(self.patience, self.free.acquire_many(all)).await.ok()?.ok()
+        tokio::time::timeout(self.patience, self.free.acquire_many(all))
+            .await
+            .ok()?
+            .ok()
     }
 }
 
@@ -44,11 +50,27 @@ mod tests {
     async fn large_batches_wait_for_each_other_but_not_for_ever_and_small_ones_never() {
         let mut room = Room::default();
         let first = room.for_batch(MESSAGES_MAX - 1_000).await;
-        assert!(first.is_some() && room.for_batch(1_001).now_or_never().is_none(), "there is no room");
-        assert!(room.for_batch(SMALL_MESSAGES).now_or_never().is_some(), "it needs none");
-        assert!(room.for_batch(1_000).now_or_never().is_some_and(|room| room.is_some()), "there is just enough");
+        assert!(
+            first.is_some() && room.for_batch(1_001).now_or_never().is_none(),
+            "there is no room"
+        );
+        assert!(
+            room.for_batch(SMALL_MESSAGES).now_or_never().is_some(),
+            "it needs none"
+        );
+        assert!(
+            room.for_batch(1_000)
+                .now_or_never()
+                .is_some_and(|room| room.is_some()),
+            "there is just enough"
+        );
         drop(first);
-        assert!(room.for_batch(MESSAGES_MAX + 1).now_or_never().is_some_and(|room| room.is_some()), "one that is larger than all has all");
+        assert!(
+            room.for_batch(MESSAGES_MAX + 1)
+                .now_or_never()
+                .is_some_and(|room| room.is_some()),
+            "one that is larger than all has all"
+        );
         room.patience = Duration::ZERO;
         let _first = room.for_batch(MESSAGES_MAX).await;
         assert!(room.for_batch(1_001).await.is_none(), "it goes on without");

@@ -13,12 +13,26 @@ use cordboard::wire::message::Message;
 use super::overlay::EPOCH;
 
 /// As the default rules have it.
-pub const MEMORY: Memory = Memory { links: Span::seconds(120), calls: Span::seconds(14_400) };
+pub const MEMORY: Memory = Memory {
+    links: Span::seconds(120),
+    calls: Span::seconds(14_400),
+};
 
 pub fn received(number: u128, second: i64, target: &str) -> Received {
-    let envelope = Envelope::new(EventId(number), At(EPOCH + second * 1_000_000), &Site::default(), None, target, "", BodyForm::None);
+    let envelope = Envelope::new(
+        EventId(number),
+        At(EPOCH + second * 1_000_000),
+        &Site::default(),
+        None,
+        target,
+        "",
+        BodyForm::None,
+    );
     let policy = Policy::default();
-    Received { fact: envelope.fact(|_| &policy).unwrap(), message: envelope.encode() }
+    Received {
+        fact: envelope.fact(|_| &policy).unwrap(),
+        message: envelope.encode(),
+    }
 }
 
 /// A call that is answered, and one that nobody takes.
@@ -30,13 +44,22 @@ pub fn two_calls() -> Vec<Received> {
         (9, "missed?mac=000b82000002&local=202&remote=+4930222&c=b"),
         (30, "hangup?mac=000b82000001&local=201&remote=+4930111&c=a"),
     ];
-    lines.iter().enumerate().map(|(index, (second, line))| received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))).collect()
+    lines
+        .iter()
+        .enumerate()
+        .map(|(index, (second, line))| {
+            received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))
+        })
+        .collect()
 }
 
 /// The report that is in a message.
 pub fn of_message(message: &Message, policy: &Policy) -> Option<Received> {
     match message {
-        Message::Report(envelope) => Some(Received { fact: envelope.fact(|_| policy).unwrap(), message: envelope.encode() }),
+        Message::Report(envelope) => Some(Received {
+            fact: envelope.fact(|_| policy).unwrap(),
+            message: envelope.encode(),
+        }),
         Message::Tick(_) => None,
     }
 }

@@ -49,8 +49,16 @@ impl Cluster {
             ("POLICY__MISSED_DELAY_MS", "200"),
             ("POLICY__RERING_GAP_MS", "250"),
         ];
-        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        let cluster = Cluster { database, broker, urls: urls.clone(), settings, data: tempfile::tempdir().unwrap() };
+        let settings = settings
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec();
+        let cluster = Cluster {
+            database,
+            broker,
+            urls: urls.clone(),
+            settings,
+            data: tempfile::tempdir().unwrap(),
+        };
         cluster.told(&["migrate"]);
         cluster
     }
@@ -62,7 +70,10 @@ impl Cluster {
     }
 
     fn settings(&self) -> Vec<(&str, &str)> {
-        self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+        self.settings
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect()
     }
 
     /// Starts a process under a name; the same name has the same journal.
@@ -75,7 +86,11 @@ impl Cluster {
         let file = self.data.path().join(format!("{name}.toml"));
         std::fs::write(&file, more).unwrap();
         let arguments = ["serve", "--role", roles, "--config", file.to_str().unwrap()];
-        let mut service = Service::begin(command(&self.data.path().join(name), &arguments, &self.settings()));
+        let mut service = Service::begin(command(
+            &self.data.path().join(name),
+            &arguments,
+            &self.settings(),
+        ));
         service.wait_until_ready();
         service
     }
@@ -86,7 +101,9 @@ impl Cluster {
 
     /// A command on the machine of a process, beside it.
     pub fn run_beside(&self, name: &str, arguments: &[&str]) -> Output {
-        command(&self.data.path().join(name), arguments, &self.settings()).output().unwrap()
+        command(&self.data.path().join(name), arguments, &self.settings())
+            .output()
+            .unwrap()
     }
 
     /// What a command prints when all is well.
@@ -96,7 +113,12 @@ impl Cluster {
 
     pub fn told_beside(&self, name: &str, arguments: &[&str]) -> String {
         let output = self.run_beside(name, arguments);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -113,10 +135,15 @@ impl Cluster {
     /// Waits until every event that was accepted is stored, and every call decided; and sees that nothing is stored otherwise than its facts say.
     pub fn settled(&self, accepted: usize) {
         block_on(async {
-            let stored = || postgres::value::<i64>(&self.database, "SELECT count(*) FROM call_events");
+            let stored =
+                || postgres::value::<i64>(&self.database, "SELECT count(*) FROM call_events");
             while usize::try_from(stored().await).unwrap() < accepted {}
         });
-        assert_eq!(self.count("SELECT count(*) FROM call_events"), i64::try_from(accepted).unwrap(), "nothing is stored that nobody sent");
+        assert_eq!(
+            self.count("SELECT count(*) FROM call_events"),
+            i64::try_from(accepted).unwrap(),
+            "nothing is stored that nobody sent"
+        );
         assert_eq!(self.told(&["rebuild", "--diff"]), "");
     }
 }
@@ -127,12 +154,18 @@ impl Service {
         use std::io::{Read, Write};
         let mut socket = std::net::TcpStream::connect(self.people).unwrap();
         let body = body.to_string();
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         write!(socket, "{head}Connection: close\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default())
+        (
+            status,
+            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default(),
+        )
     }
 
     pub fn freeze(&self) {

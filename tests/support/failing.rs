@@ -28,7 +28,13 @@ impl Failing {
     /// One that never fails.
     pub fn on(ledger: &Arc<SqliteLedger>) -> Failing {
         let (ledger, dice) = (Arc::clone(ledger), Mutex::new(Dice::new(1)));
-        Failing { ledger, one_in: u64::MAX, dice, poison: "nothing", asked: Arc::default() }
+        Failing {
+            ledger,
+            one_in: u64::MAX,
+            dice,
+            poison: "nothing",
+            asked: Arc::default(),
+        }
     }
 
     fn roll(&self) -> u64 {
@@ -37,7 +43,11 @@ impl Failing {
 }
 
 impl Letters for Failing {
-    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
+    fn letters(
+        &self,
+        after: i64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
         self.ledger.letters(after, most)
     }
 
@@ -51,9 +61,14 @@ impl Ledger for Failing {
         self.ledger.take_over(memory)
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(
+        &'a self,
+        facts: &'a [Received],
+    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         if self.roll() == 0 {
-            return Box::pin(std::future::ready(Err(LedgerError::Unavailable("away".into()))));
+            return Box::pin(std::future::ready(Err(LedgerError::Unavailable(
+                "away".into(),
+            ))));
         }
         self.asked.fetch_add(facts.len(), Ordering::Relaxed);
         self.ledger.unknown(facts)
@@ -61,9 +76,13 @@ impl Ledger for Failing {
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let is_poison = |received: &Received| String::from_utf8_lossy(&received.message).contains(self.poison);
+            let is_poison = |received: &Received| {
+                String::from_utf8_lossy(&received.message).contains(self.poison)
+            };
             match self.roll() {
-                _ if changes.facts.iter().any(is_poison) => Err(LedgerError::Rejected("no such thing".into())),
+                _ if changes.facts.iter().any(is_poison) => {
+                    Err(LedgerError::Rejected("no such thing".into()))
+                }
                 0 => Err(LedgerError::Unavailable("away".into())),
                 1 => {
                     // It was written, and nobody heard of it.
@@ -75,7 +94,12 @@ impl Ledger for Failing {
         })
     }
 
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+    fn messages<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         self.ledger.messages(site, from, to)
     }
 
@@ -103,11 +127,19 @@ impl Ledger for Failing {
         self.ledger.facts_since()
     }
 
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+    fn records<'a>(
+        &'a self,
+        site: &'a Site,
+    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
         self.ledger.records(site)
     }
 
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+    fn calls_begun<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         self.ledger.calls_begun(site, from, to)
     }
 }
@@ -116,7 +148,11 @@ impl Ledger for Failing {
 pub struct Mortal(pub Failing);
 
 impl Letters for Mortal {
-    fn letters(&self, after: i64, most: u32) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
+    fn letters(
+        &self,
+        after: i64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
         self.0.letters(after, most)
     }
 
@@ -130,16 +166,30 @@ impl Ledger for Mortal {
         self.0.take_over(memory)
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(
+        &'a self,
+        facts: &'a [Received],
+    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         self.0.unknown(facts)
     }
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        assert!(!changes.facts.iter().any(|received| received.fact.id == EventId(7)), "the end");
+        assert!(
+            !changes
+                .facts
+                .iter()
+                .any(|received| received.fact.id == EventId(7)),
+            "the end"
+        );
         self.0.commit(changes)
     }
 
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+    fn messages<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         self.0.messages(site, from, to)
     }
 
@@ -167,11 +217,19 @@ impl Ledger for Mortal {
         self.0.facts_since()
     }
 
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+    fn records<'a>(
+        &'a self,
+        site: &'a Site,
+    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
         self.0.records(site)
     }
 
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+    fn calls_begun<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         self.0.calls_begun(site, from, to)
     }
 }

@@ -21,7 +21,15 @@ pub fn messages(fleet: &Fleet) -> Vec<Message> {
             tick += Duration::from_secs(1);
         }
         let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
-        messages.push(Message::Report(Envelope::new(EventId(id), after(report.at), &Site::default(), None, &target, "", BodyForm::None)));
+        messages.push(Message::Report(Envelope::new(
+            EventId(id),
+            after(report.at),
+            &Site::default(),
+            None,
+            &target,
+            "",
+            BodyForm::None,
+        )));
     }
     messages
 }

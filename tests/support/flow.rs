@@ -81,31 +81,67 @@ struct File {
 /// All flows of the folder `tests/flows`.
 pub fn all() -> Vec<Flow> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flows");
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
-    let read = |path| toml::from_str::<File>(&fs::read_to_string(path).unwrap()).unwrap().flow;
+    let read = |path| {
+        toml::from_str::<File>(&fs::read_to_string(path).unwrap())
+            .unwrap()
+            .flow
+    };
     paths.iter().flat_map(read).collect()
 }
 
 impl Flow {
     pub fn events(&self) -> Vec<Event> {
-        self.facts.lines().filter(|line| !line.trim().is_empty()).map(event).collect()
+        self.facts
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(event)
+            .collect()
     }
 }
 
 fn event(line: &str) -> Event {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [at, phone, event, remote, leg] = words[..] else { panic!("not a fact line: {line}") };
+    let [at, phone, event, remote, leg] = words[..] else {
+        panic!("not a fact line: {line}")
+    };
     let at = (at.parse::<f64>().unwrap() * 1000.0).round() as i64;
     let optional = event.starts_with('?');
-    Event { at, phone: phone.into(), name: event.trim_start_matches('?').into(), remote: remote.into(), leg: leg.into(), optional }
+    Event {
+        at,
+        phone: phone.into(),
+        name: event.trim_start_matches('?').into(),
+        remote: remote.into(),
+        leg: leg.into(),
+        optional,
+    }
 }
 
 /// The forms of each token.
 const FORMS: [(&str, &[&[&str]]); 4] = [
     ("answered", &[&["answered"], &["answered", "answered"]]),
-    ("noans", &[&["missed"], &["missed", "hangup"], &["hangup", "missed"], &["hangup"]]),
-    ("rej", &[&["rejected"], &["missed"], &["hangup"], &["rejected", "missed"]]),
+    (
+        "noans",
+        &[
+            &["missed"],
+            &["missed", "hangup"],
+            &["hangup", "missed"],
+            &["hangup"],
+        ],
+    ),
+    (
+        "rej",
+        &[
+            &["rejected"],
+            &["missed"],
+            &["hangup"],
+            &["rejected", "missed"],
+        ],
+    ),
     ("drop", &[&["missed"], &["hangup"], &[]]),
 ];
 
@@ -119,7 +155,11 @@ pub fn expand(events: &[Event], mut choose: impl FnMut(usize) -> usize) -> Vec<E
         };
         let form = forms[choose(forms.len()) % forms.len()];
         for (index, name) in form.iter().enumerate() {
-            expanded.push(Event { at: event.at + 30 * index as i64, name: (*name).into(), ..event.clone() });
+            expanded.push(Event {
+                at: event.at + 30 * index as i64,
+                name: (*name).into(),
+                ..event.clone()
+            });
         }
     }
     expanded.sort_by_key(|event| event.at);

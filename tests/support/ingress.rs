@@ -78,10 +78,22 @@ impl Running {
         let shelf = Arc::new(shelf);
         let clock: Arc<dyn Clock> = Arc::new(StandingClock);
         let stamp = Stamp::new(Arc::clone(&clock), At(0));
-        let ingress = Arc::new(Ingress::new(Site::default(), access, Arc::clone(&shelf) as Arc<dyn Intake>, clock, stamp, limits));
+        let ingress = Arc::new(Ingress::new(
+            Site::default(),
+            access,
+            Arc::clone(&shelf) as Arc<dyn Intake>,
+            clock,
+            stamp,
+            limits,
+        ));
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, ingress, stop.clone()));
-        Running { address, shelf, stop, server }
+        Running {
+            address,
+            shelf,
+            stop,
+            server,
+        }
     }
 
     pub async fn open() -> Running {
@@ -99,13 +111,30 @@ impl Running {
 
     /// The status of a request line sent as it stands.
     pub async fn status(&self, line: &[u8]) -> u16 {
-        let answer = self.talk(&[line, b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"].concat()).await;
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+        let answer = self
+            .talk(&[line, b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"].concat())
+            .await;
+        answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0)
     }
 
     pub fn facts(&self) -> Vec<Fact> {
         let policy = Policy::default();
-        self.shelf.kept.lock().unwrap().iter().map(|message| Envelope::decode(message).unwrap().fact(|_| &policy).unwrap()).collect()
+        self.shelf
+            .kept
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|message| {
+                Envelope::decode(message)
+                    .unwrap()
+                    .fact(|_| &policy)
+                    .unwrap()
+            })
+            .collect()
     }
 
     pub fn last(&self) -> Fact {

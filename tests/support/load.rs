@@ -73,12 +73,18 @@ struct Place {
 
 impl Place {
     fn is(at: SocketAddr) -> Place {
-        Place { at: Mutex::new(Some(at)), changed: Condvar::new() }
+        Place {
+            at: Mutex::new(Some(at)),
+            changed: Condvar::new(),
+        }
     }
 
     /// Waits until it lives.
     fn find(&self) -> SocketAddr {
-        let at = self.changed.wait_while(self.at.lock().unwrap(), |at| at.is_none()).unwrap();
+        let at = self
+            .changed
+            .wait_while(self.at.lock().unwrap(), |at| at.is_none())
+            .unwrap();
         at.unwrap()
     }
 }
@@ -101,7 +107,12 @@ impl Pace {
     /// Waits until something more may be sent. Returns whether to go on at all.
     fn may_send(&self) -> bool {
         let counts = self.counts.lock().unwrap();
-        let counts = self.changed.wait_while(counts, |counts| !counts.stop && counts.sent >= counts.allowed).unwrap();
+        let counts = self
+            .changed
+            .wait_while(counts, |counts| {
+                !counts.stop && counts.sent >= counts.allowed
+            })
+            .unwrap();
         !counts.stop
     }
 
@@ -125,19 +136,30 @@ impl Load {
     /// One phone for each address, each calling from numbers of its own.
     pub fn start(ingresses: &[SocketAddr]) -> Load {
         let pace = Arc::<Pace>::default();
-        let ingresses: Vec<_> = ingresses.iter().map(|at| Arc::new(Place::is(*at))).collect();
+        let ingresses: Vec<_> = ingresses
+            .iter()
+            .map(|at| Arc::new(Place::is(*at)))
+            .collect();
         let phones = ingresses.iter().enumerate().map(|(phone, ingress)| {
             let (pace, ingress) = (Arc::clone(&pace), Arc::clone(ingress));
             std::thread::spawn(move || play(phone, &ingress, &pace))
         });
-        Load { phones: phones.collect(), ingresses, pace }
+        Load {
+            phones: phones.collect(),
+            ingresses,
+            pace,
+        }
     }
 
     /// Lets so many more requests be sent, and waits until they are answered.
     pub fn more(&self, requests: usize) {
         let until = self.allow(requests);
         let counts = self.pace.counts.lock().unwrap();
-        let _counts = self.pace.changed.wait_while(counts, |counts| counts.sent < until).unwrap();
+        let _counts = self
+            .pace
+            .changed
+            .wait_while(counts, |counts| counts.sent < until)
+            .unwrap();
     }
 
     /// Lets so many more requests be sent. Returns how many will have been.
@@ -178,22 +200,37 @@ fn play(phone: usize, ingress: &Place, pace: &Pace) -> Sent {
     let mut calls = 0..;
     while pace.may_send() {
         let Some(call) = calls.next() else { break };
-        let events: &[&str] = if call % 3 == 0 { &["incoming", "missed"] } else { &["incoming", "answered", "hangup"] };
+        let events: &[&str] = if call % 3 == 0 {
+            &["incoming", "missed"]
+        } else {
+            &["incoming", "answered", "hangup"]
+        };
         for event in events {
             // One number for one call.
             let remote = format!("+49{phone}{call:07}");
-            let target = format!("/gs/cti/{event}?mac=000b8200{phone:02}{:02}&local=2{:02}&remote={remote}&c={call}", call % 20, call % 20);
+            let target = format!(
+                "/gs/cti/{event}?mac=000b8200{phone:02}{:02}&local=2{:02}&remote={remote}&c={call}",
+                call % 20,
+                call % 20
+            );
             let (status, body) = loop {
                 let address = ingress.find();
                 match Service::try_get(address, &target) {
                     Ok(answer) => break answer,
-                    Err(error) if *ingress.at.lock().unwrap() == Some(address) => panic!("{target}: {error}"),
+                    Err(error) if *ingress.at.lock().unwrap() == Some(address) => {
+                        panic!("{target}: {error}")
+                    }
                     Err(_) => all.unanswered.push((remote.clone(), (*event).to_owned())),
                 }
             };
             pace.sent();
             match status {
-                200 => all.accepted.push(serde_json::from_str::<Value>(&body).unwrap()["event_id"].as_str().unwrap().to_owned()),
+                200 => all.accepted.push(
+                    serde_json::from_str::<Value>(&body).unwrap()["event_id"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                ),
                 _ => all.refused += 1,
             }
         }
@@ -214,15 +251,24 @@ impl Cluster {
 
     /// Waits until everything accepted is stored and decided, and checks all of it.
     pub fn check(&self, sent: &Sent) {
-        assert_eq!(sent.refused, 0, "every request is answered with 200, whatever is away");
+        assert_eq!(
+            sent.refused, 0,
+            "every request is answered with 200, whatever is away"
+        );
         block_on(async {
             let mut connection = PgConnection::connect(&self.database).await.unwrap();
             let accepted: BTreeSet<&String> = sent.accepted.iter().collect();
             assert_eq!(accepted.len(), sent.accepted.len(), "an id is given once");
             let mut extra = loop {
                 let stored: Vec<(String, String, String)> =
-                    sqlx::query_as("SELECT event_id::text, remote, event FROM call_events").fetch_all(&mut connection).await.unwrap();
-                let ours = stored.iter().filter(|(id, ..)| accepted.contains(id)).count();
+                    sqlx::query_as("SELECT event_id::text, remote, event FROM call_events")
+                        .fetch_all(&mut connection)
+                        .await
+                        .unwrap();
+                let ours = stored
+                    .iter()
+                    .filter(|(id, ..)| accepted.contains(id))
+                    .count();
                 // What an ingress kept without having answered was sent before what it answered later: it is there by now.
                 if ours == accepted.len() {
                     break stored.into_iter().filter(|(id, ..)| !accepted.contains(id));
@@ -232,7 +278,9 @@ impl Cluster {
             let mut unanswered = sent.unanswered.clone();
             assert!(
                 extra.all(|(_, remote, event)| {
-                    let place = unanswered.iter().position(|known| *known == (remote.clone(), event.clone()));
+                    let place = unanswered
+                        .iter()
+                        .position(|known| *known == (remote.clone(), event.clone()));
                     place.map(|place| unanswered.swap_remove(place)).is_some()
                 }),
                 "something is stored that nobody sent"
@@ -242,9 +290,17 @@ impl Cluster {
         block_on(async {
             let mut connection = PgConnection::connect(&self.database).await.unwrap();
             for (what, sql) in WRONG {
-                let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+                let wrong: i64 = sqlx::query_scalar(sql)
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
                 let odd_ones = sqlx::query_scalar::<_, String>(ODD_ONES);
-                assert_eq!(wrong, 0, "{what}\n{}", odd_ones.fetch_one(&mut connection).await.unwrap());
+                assert_eq!(
+                    wrong,
+                    0,
+                    "{what}\n{}",
+                    odd_ones.fetch_one(&mut connection).await.unwrap()
+                );
             }
         });
         assert_eq!(self.told(&["rebuild", "--diff"]), "");

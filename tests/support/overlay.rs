@@ -31,7 +31,8 @@ pub enum CallId {
 pub fn facts(flow: &Flow, events: &[Event], spelling: Spelling, policies: &Policies) -> Vec<Fact> {
     let fact = |(index, event): (usize, &Event)| {
         let line = line(flow, event, index, spelling);
-        fact_line::parse(&line, |site| policies.of(site)).unwrap_or_else(|error| panic!("{line}: {error}"))
+        fact_line::parse(&line, |site| policies.of(site))
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
     };
     events.iter().enumerate().map(fact).collect()
 }
@@ -43,13 +44,27 @@ fn line(flow: &Flow, event: &Event, index: usize, spelling: Spelling) -> String 
     let mut put = |key: &str, value: String| object.insert(key.into(), value.into());
     put("at", instant::text(at));
     put("event", event.name.clone());
-    put("event_id", uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128).to_string());
+    put(
+        "event_id",
+        uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128)
+            .to_string(),
+    );
     put("mac", mac(phone, spelling.mac + phone));
     put("local", flow.phones[&event.phone].clone());
     if event.remote == "-" {
         put("remote", "anonymous".into());
     } else {
-        put("remote", number(&event.remote, if spelling.number == 0 { 0 } else { spelling.number + phone }));
+        put(
+            "remote",
+            number(
+                &event.remote,
+                if spelling.number == 0 {
+                    0
+                } else {
+                    spelling.number + phone
+                },
+            ),
+        );
     }
     match spelling.call_id {
         CallId::Sent => put("call_id", format!("{}.{}@h", event.phone, event.leg)),
@@ -62,13 +77,21 @@ fn line(flow: &Flow, event: &Event, index: usize, spelling: Spelling) -> String 
 /// The number of the device: accounts of one device share it.
 pub fn place(flow: &Flow, phone: &str) -> usize {
     let device = |name: &str| name.replace(".b", "");
-    flow.phones.keys().position(|name| device(name) == device(phone)).unwrap_or_else(|| panic!("{}: no phone {phone}", flow.name))
+    flow.phones
+        .keys()
+        .position(|name| device(name) == device(phone))
+        .unwrap_or_else(|| panic!("{}: no phone {phone}", flow.name))
 }
 
 pub fn mac(phone: usize, form: usize) -> String {
     let plain = format!("000b82{phone:06x}");
     let pairs = |separator: &str| {
-        plain.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect::<Vec<_>>().join(separator)
+        plain
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair).into_owned())
+            .collect::<Vec<_>>()
+            .join(separator)
     };
     match form % 4 {
         0 => plain.clone(),
@@ -80,7 +103,12 @@ pub fn mac(phone: usize, form: usize) -> String {
 
 /// Other spellings of a public number; short and special numbers have only one.
 fn number(remote: &str, form: usize) -> String {
-    let known = [("0612345678", "33", "612345678"), ("+4930111", "49", "30111"), ("+4930222", "49", "30222"), ("+49300", "49", "300")];
+    let known = [
+        ("0612345678", "33", "612345678"),
+        ("+4930111", "49", "30111"),
+        ("+4930222", "49", "30222"),
+        ("+49300", "49", "300"),
+    ];
     let national = known.iter().find(|(number, ..)| *number == remote);
     let (code, significant, trunk) = match national {
         Some((_, code, significant)) => (*code, *significant, true),
@@ -98,7 +126,10 @@ fn number(remote: &str, form: usize) -> String {
 /// Every request twice, up to ten seconds apart.
 pub fn duplicated(events: &[Event], dice: &mut Dice) -> Vec<Event> {
     let mut all = events.to_vec();
-    all.extend(events.iter().map(|event| Event { at: event.at + dice.roll(10_000) as i64, ..event.clone() }));
+    all.extend(events.iter().map(|event| Event {
+        at: event.at + dice.roll(10_000) as i64,
+        ..event.clone()
+    }));
     all.sort_by_key(|event| event.at);
     all
 }
@@ -113,9 +144,18 @@ pub fn swaps(events: &[Event]) -> Vec<(f64, Vec<Event>)> {
                 continue;
             }
             let mut swapped = events.to_vec();
-            swapped[earlier] = Event { at: events[earlier].at, ..events[later].clone() };
-            swapped[later] = Event { at: events[later].at, ..events[earlier].clone() };
-            all.push(((events[later].at - events[earlier].at) as f64 / 1000.0, swapped));
+            swapped[earlier] = Event {
+                at: events[earlier].at,
+                ..events[later].clone()
+            };
+            swapped[later] = Event {
+                at: events[later].at,
+                ..events[earlier].clone()
+            };
+            all.push((
+                (events[later].at - events[earlier].at) as f64 / 1000.0,
+                swapped,
+            ));
         }
     }
     all
@@ -129,7 +169,11 @@ pub fn twin(flow: &Flow, events: &[Event]) -> (Flow, Vec<Event>) {
         both.phones.insert(format!("{phone}'"), other(extension));
     }
     let mut all = events.to_vec();
-    all.extend(events.iter().map(|event| Event { phone: format!("{}'", event.phone), remote: other(&event.remote), ..event.clone() }));
+    all.extend(events.iter().map(|event| Event {
+        phone: format!("{}'", event.phone),
+        remote: other(&event.remote),
+        ..event.clone()
+    }));
     all.sort_by_key(|event| event.at);
     for call in &flow.call {
         let mut call = call.clone();
@@ -149,7 +193,11 @@ pub fn twin(flow: &Flow, events: &[Event]) -> (Flow, Vec<Event>) {
 
 fn other_number(flow: &Flow, number: &str) -> String {
     let ours = flow.phones.values().any(|extension| extension == number);
-    let code = flow.phones.values().find_map(|extension| number.strip_suffix(extension.as_str()).filter(|code| code.starts_with('*')));
+    let code = flow.phones.values().find_map(|extension| {
+        number
+            .strip_suffix(extension.as_str())
+            .filter(|code| code.starts_with('*'))
+    });
     match (ours, code) {
         (true, _) => format!("7{number}"),
         (false, Some(code)) => format!("{code}7{}", &number[code.len()..]),

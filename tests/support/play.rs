@@ -31,7 +31,13 @@ pub struct HandClock(File);
 impl HandClock {
     /// The clock that is shown in this file; a new one shows zero.
     pub fn at(path: &Path) -> HandClock {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .unwrap();
         file.set_len(size_of::<i64>() as u64).unwrap();
         HandClock(file)
     }
@@ -68,12 +74,19 @@ pub fn address(index: usize) -> IpAddr {
 
 /// Writes the settings of a service for these flows: each is a site of its own. What else it is told stands in `more`.
 pub fn write_settings(flows: &[Flow], data: &Path, more: &str) -> PathBuf {
-    let mut text =
-        format!("data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n", data.display());
+    let mut text = format!(
+        "data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n",
+        data.display()
+    );
     // The flows use the same phones: together they report more than one phone may.
     text += "[ingress]\nlisten = \"127.0.0.1:0\"\ntick_ms = 5\nper_device_per_second_max = 1000000\nper_device_burst_max = 1000000\n";
     for (index, flow) in flows.iter().enumerate() {
-        let _ = writeln!(text, "[ingress.sites.{}]\nnetworks = [\"{}/32\"]", site(index), address(index));
+        let _ = writeln!(
+            text,
+            "[ingress.sites.{}]\nnetworks = [\"{}/32\"]",
+            site(index),
+            address(index)
+        );
         let _ = writeln!(text, "[policy.site.{}]\n{}", site(index), flow.policy);
     }
     text += more;
@@ -96,33 +109,52 @@ impl Phones {
     pub async fn connect(from: IpAddr, to: SocketAddr, flow: Flow) -> Phones {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from, 0)).unwrap();
-        Phones { socket: BufReader::new(socket.connect(to).await.unwrap()), flow }
+        Phones {
+            socket: BufReader::new(socket.connect(to).await.unwrap()),
+            flow,
+        }
     }
 
     pub async fn report(&mut self, event: &Event) {
         let mac = mac(place(&self.flow, &event.phone), 2);
         let local = &self.flow.phones[&event.phone];
         // As a phone writes it: nothing is escaped but what would end the parameter.
-        let remote = if event.remote == "-" { "anonymous" } else { &event.remote };
-        let target = format!("/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John \"J\" Doe", event.name, event.phone, event.leg);
+        let remote = if event.remote == "-" {
+            "anonymous"
+        } else {
+            &event.remote
+        };
+        let target = format!(
+            "/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John \"J\" Doe",
+            event.name, event.phone, event.leg
+        );
         let (status, body) = ask(&mut self.socket, &target).await;
         assert_eq!(status, 200, "{}: {target}: {body}", self.flow.name);
     }
 }
 
 pub async fn ask(socket: &mut BufReader<TcpStream>, target: &str) -> (u16, String) {
-    socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.unwrap();
+    socket
+        .write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let (mut head, mut length) = (String::new(), 0);
     while !head.ends_with("\r\n\r\n") {
         let from = head.len();
-        assert!(socket.read_line(&mut head).await.unwrap() > 0, "the connection ended: {head}");
+        assert!(
+            socket.read_line(&mut head).await.unwrap() > 0,
+            "the connection ended: {head}"
+        );
         if let Some(value) = head[from..].to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
     }
     let mut body = vec![0; length];
     socket.read_exact(&mut body).await.unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        String::from_utf8(body).unwrap(),
+    )
 }
 
 /// Lets every flow happen: what is due at one instant is sent at that instant, all flows at once, each in its own order. The phones of a flow send to one of the ingresses.
@@ -135,7 +167,14 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
     }
     let mut phones = Vec::new();
     for (index, flow) in flows.iter().enumerate() {
-        phones.push(Phones::connect(address(index), ingresses[index % ingresses.len()], flow.clone()).await);
+        phones.push(
+            Phones::connect(
+                address(index),
+                ingresses[index % ingresses.len()],
+                flow.clone(),
+            )
+            .await,
+        );
     }
     for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
         clock.set(at * 1_000 + more);
@@ -143,7 +182,10 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         for (index, event) in events {
             of_flow.entry(index).or_default().push(event);
         }
-        let reporting = phones.iter_mut().enumerate().filter_map(|(index, phones)| Some((phones, of_flow.remove(&index)?)));
+        let reporting = phones
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, phones)| Some((phones, of_flow.remove(&index)?)));
         join_all(reporting.map(async |(phones, events)| {
             for event in &events {
                 phones.report(event).await;
@@ -156,9 +198,16 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
 
 pub async fn calls_of(gateway: SocketAddr, index: usize) -> Vec<Value> {
     let mut socket = BufReader::new(TcpStream::connect(gateway).await.unwrap());
-    let (status, body) = ask(&mut socket, &format!("/api/v1/calls?limit=200&site={}", site(index))).await;
+    let (status, body) = ask(
+        &mut socket,
+        &format!("/api/v1/calls?limit=200&site={}", site(index)),
+    )
+    .await;
     assert_eq!(status, 200, "{body}");
-    let mut calls = serde_json::from_str::<Value>(&body).unwrap()["calls"].as_array().unwrap().clone();
+    let mut calls = serde_json::from_str::<Value>(&body).unwrap()["calls"]
+        .as_array()
+        .unwrap()
+        .clone();
     calls.reverse();
     calls
 }

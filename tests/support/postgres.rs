@@ -6,7 +6,11 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::servers;
 
 /// The only partition there is.
-pub const WHOLE: Part = Part { generation: 1, number: 0, of: 1 };
+pub const WHOLE: Part = Part {
+    generation: 1,
+    number: 0,
+    of: 1,
+};
 
 /// What is counted and kept for finding calls that is not what their logs say, and what they say that is missing there.
 pub const WRONG_COPIES: &str = "WITH logged AS (
@@ -30,7 +34,10 @@ pub async fn database() -> String {
 pub async fn new_database(server: &str) -> String {
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(server).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
     let (server, _) = server.rsplit_once('/').unwrap();
     format!("{server}/{name}")
@@ -48,5 +55,8 @@ where
     T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
 }

@@ -27,8 +27,14 @@ impl Proxy {
         let shared = Arc::clone(&wire);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(server) else { continue };
-                shared.open.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                let Ok(server) = TcpStream::connect(server) else {
+                    continue;
+                };
+                shared
+                    .open
+                    .lock()
+                    .unwrap()
+                    .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
                 let ends = [client.try_clone().unwrap(), server.try_clone().unwrap()];
                 let wire = Arc::clone(&shared);
                 std::thread::spawn(move || pass(client, server, &wire.mute));
@@ -43,7 +49,10 @@ impl Proxy {
     pub fn url(&self, url: &str) -> String {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (authority, path) = rest.split_once('/').unwrap();
-        let user = authority.rsplit_once('@').map(|(user, _)| format!("{user}@")).unwrap_or_default();
+        let user = authority
+            .rsplit_once('@')
+            .map(|(user, _)| format!("{user}@"))
+            .unwrap_or_default();
         format!("{scheme}://{user}{}/{path}", self.address)
     }
 

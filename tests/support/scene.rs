@@ -39,20 +39,34 @@ impl Scene {
         let servers = Servers::start(kinds);
         let cluster = Cluster::on(&servers.urls);
         cluster.audit();
-        Scene { servers, cluster, ingresses: Vec::new(), load: None }
+        Scene {
+            servers,
+            cluster,
+            ingresses: Vec::new(),
+            load: None,
+        }
     }
 
     /// Two ingresses, and phones that report to both.
     pub fn report(&mut self) {
-        self.ingresses = INGRESSES.map(|name| self.cluster.start(name, "ingress")).into();
-        let phones: Vec<_> = self.ingresses.iter().map(|ingress| ingress.phones).collect();
+        self.ingresses = INGRESSES
+            .map(|name| self.cluster.start(name, "ingress"))
+            .into();
+        let phones: Vec<_> = self
+            .ingresses
+            .iter()
+            .map(|ingress| ingress.phones)
+            .collect();
         self.load = Some(Load::start(&phones));
     }
 
     /// Starts one of the ingresses again, on the journal it had; its phones find it.
     pub fn start_ingress(&mut self, index: usize) {
         let ingress = self.cluster.start(INGRESSES[index], "ingress");
-        self.load.as_ref().unwrap().moved(index, Some(ingress.phones));
+        self.load
+            .as_ref()
+            .unwrap()
+            .moved(index, Some(ingress.phones));
         self.ingresses.insert(index, ingress);
     }
 
@@ -66,8 +80,15 @@ impl Scene {
 
     /// Sends again what the ingresses still have of all they ever received. Returns how much that was.
     pub fn resend(&self) -> usize {
-        let resend = |name| self.cluster.told_beside(name, &["resend", "--since", "2000-01-01T00:00:00Z"]);
-        INGRESSES.map(resend).iter().map(|told| told.split(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+        let resend = |name| {
+            self.cluster
+                .told_beside(name, &["resend", "--since", "2000-01-01T00:00:00Z"])
+        };
+        INGRESSES
+            .map(resend)
+            .iter()
+            .map(|told| told.split(' ').next().unwrap().parse::<usize>().unwrap())
+            .sum()
     }
 
     /// Waits until everything sent so far is stored.
@@ -80,7 +101,12 @@ impl Scene {
     }
 
     pub fn execute(&self, sql: &'static str) {
-        block_on(async { sqlx::query(sql).execute(&mut PgConnection::connect(&self.cluster.database).await.unwrap()).await.unwrap() });
+        block_on(async {
+            sqlx::query(sql)
+                .execute(&mut PgConnection::connect(&self.cluster.database).await.unwrap())
+                .await
+                .unwrap()
+        });
     }
 
     /// The phones fall silent; everything they said is stored, and nothing else.

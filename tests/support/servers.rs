@@ -16,16 +16,28 @@ pub struct Urls {
     pub database: String,
 }
 
-const NAMES: [&str; 4] =
-    ["CORDBOARD_TEST_AMQP_URL", "CORDBOARD_TEST_AMQP_MANAGEMENT_URL", "CORDBOARD_TEST_REDIS_URL", "CORDBOARD_TEST_DATABASE_URL"];
+const NAMES: [&str; 4] = [
+    "CORDBOARD_TEST_AMQP_URL",
+    "CORDBOARD_TEST_AMQP_MANAGEMENT_URL",
+    "CORDBOARD_TEST_REDIS_URL",
+    "CORDBOARD_TEST_DATABASE_URL",
+];
 
 impl Urls {
     /// Reads `NAME=VALUE` lines.
     fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Urls {
         let mut urls = Urls::default();
         for (name, value) in lines.filter_map(|line| line.split_once('=')) {
-            let places = [&mut urls.amqp, &mut urls.management, &mut urls.redis, &mut urls.database];
-            let known = NAMES.into_iter().zip(places).find(|(known, _)| *known == name);
+            let places = [
+                &mut urls.amqp,
+                &mut urls.management,
+                &mut urls.redis,
+                &mut urls.database,
+            ];
+            let known = NAMES
+                .into_iter()
+                .zip(places)
+                .find(|(known, _)| *known == name);
             if let Some((_, place)) = known {
                 value.clone_into(place);
             }
@@ -42,17 +54,25 @@ fn script() -> Command {
 pub fn shared() -> &'static Urls {
     static SHARED: OnceLock<Urls> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let given: Vec<String> =
-            std::env::vars().filter(|(name, _)| NAMES.contains(&name.as_str())).map(|(n, v)| format!("{n}={v}")).collect();
+        let given: Vec<String> = std::env::vars()
+            .filter(|(name, _)| NAMES.contains(&name.as_str()))
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         if given.len() == NAMES.len() {
             return Urls::read(given.iter().map(String::as_str));
         }
-        assert!(given.is_empty(), "either all of {NAMES:?} are given, or none: {given:?}");
+        assert!(
+            given.is_empty(),
+            "either all of {NAMES:?} are given, or none: {given:?}"
+        );
         started_once()
     })
 }
 
-#[expect(clippy::zombie_processes, reason = "the servers outlive this program, and end with the run")]
+#[expect(
+    clippy::zombie_processes,
+    reason = "the servers outlive this program, and end with the run"
+)]
 /// Several test programs run one after the other, or at once: the first one starts the servers, for as long as `cargo test` lives.
 fn started_once() -> Urls {
     let run = run();
@@ -66,7 +86,10 @@ fn started_once() -> Urls {
     // Files of runs that are over.
     for entry in fs::read_dir(&folder).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let over = name.strip_prefix("servers-of-").and_then(|pid| pid.parse().ok()).is_some_and(|pid: u32| !is_alive(pid));
+        let over = name
+            .strip_prefix("servers-of-")
+            .and_then(|pid| pid.parse().ok())
+            .is_some_and(|pid: u32| !is_alive(pid));
         if over {
             let _gone_already = fs::remove_file(entry.path());
         }
@@ -86,17 +109,33 @@ fn started_once() -> Urls {
 
 /// A Python that knows AMQP, installed where it is missing.
 pub fn python() -> String {
-    let output = script().arg("pika").output().expect("tests/servers can be run");
+    let output = script()
+        .arg("pika")
+        .output()
+        .expect("tests/servers can be run");
     let lines = String::from_utf8_lossy(&output.stdout);
-    let python = lines.lines().find_map(|line| line.strip_prefix("CORDBOARD_TEST_PYTHON="));
-    python.unwrap_or_else(|| panic!("no Python with pika: {}", String::from_utf8_lossy(&output.stderr))).to_owned()
+    let python = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("CORDBOARD_TEST_PYTHON="));
+    python
+        .unwrap_or_else(|| {
+            panic!(
+                "no Python with pika: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+        .to_owned()
 }
 
 /// The process of the run: `cargo test` where it started this program, else this program.
 fn run() -> u32 {
     let parent = std::os::unix::process::parent_id();
     let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
-    if name.starts_with("cargo") { parent } else { std::process::id() }
+    if name.starts_with("cargo") {
+        parent
+    } else {
+        std::process::id()
+    }
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -107,7 +146,10 @@ fn until_ready(from: &mut impl BufRead) -> Vec<String> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(from.read_line(&mut line).unwrap() > 0, "the servers did not start; `tests/servers` says why: {lines:?}");
+        assert!(
+            from.read_line(&mut line).unwrap() > 0,
+            "the servers did not start; `tests/servers` says why: {lines:?}"
+        );
         if line.trim() == "READY" {
             return lines;
         }
@@ -125,11 +167,21 @@ pub struct Servers {
 
 impl Servers {
     pub fn start(kinds: &[&str]) -> Servers {
-        let mut child = script().args(kinds).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("tests/servers can be run");
+        let mut child = script()
+            .args(kinds)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/servers can be run");
         let orders = child.stdin.take();
         let mut answers = BufReader::new(child.stdout.take().unwrap());
         let lines = until_ready(&mut answers);
-        Servers { urls: Urls::read(lines.iter().map(String::as_str)), child, orders, answers }
+        Servers {
+            urls: Urls::read(lines.iter().map(String::as_str)),
+            child,
+            orders,
+            answers,
+        }
     }
 
     /// Does as `tests/servers` says, and waits until it is done.

@@ -9,7 +9,14 @@ use proptest::prelude::*;
 use super::overlay::EPOCH;
 
 const EXTENSIONS: [&str; 5] = ["201", "202", "203", "204", "2001"];
-const OUTSIDE: [&str; 6] = ["+15551230000", "+15559990000", "*8", "**202", "anonymous", "6300"];
+const OUTSIDE: [&str; 6] = [
+    "+15551230000",
+    "+15559990000",
+    "*8",
+    "**202",
+    "anonymous",
+    "6300",
+];
 
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
@@ -58,7 +65,8 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
     proptest::collection::vec(report(), 0..most).prop_map(|reports| {
         let mut at = EPOCH;
         let mut facts = Vec::with_capacity(reports.len());
-        for (index, (gap, phone, kind, remote, call_ref, named)) in reports.into_iter().enumerate() {
+        for (index, (gap, phone, kind, remote, call_ref, named)) in reports.into_iter().enumerate()
+        {
             at += gap * 1_000;
             facts.push(Fact {
                 id: EventId(index as u128 + 1),

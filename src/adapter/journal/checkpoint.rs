@@ -25,8 +25,15 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let (Some(number), true) = (number, path.extension().is_some_and(|suffix| suffix == SEGMENT_SUFFIX)) {
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .and_then(|stem| stem.parse().ok());
+        if let (Some(number), true) = (
+            number,
+            path.extension()
+                .is_some_and(|suffix| suffix == SEGMENT_SUFFIX),
+        ) {
             numbers.push(number);
         }
     }
@@ -37,19 +44,32 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
 /// Where reading begins: at the last released place. A checkpoint beyond the end belongs to another journal: then at the beginning.
 pub(super) fn start(folder: &Path, end: Position) -> io::Result<Position> {
     let released = load(folder)?;
-    Ok(if released <= end { released } else { Position::default() })
+    Ok(if released <= end {
+        released
+    } else {
+        Position::default()
+    })
 }
 
 /// The last released place. A checkpoint that is missing or cannot be read means the beginning: reading twice does no harm.
 fn load(folder: &Path) -> io::Result<Position> {
     let text = match fs::read_to_string(folder.join(NAME)) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => return Ok(Position::default()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            ) =>
+        {
+            return Ok(Position::default());
+        }
         Err(error) => return Err(error),
     };
     let mut numbers = text.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(Ok(segment)), Some(Ok(offset)), Some(Ok(sum))) if u64::from(checksum(segment, offset)) == sum => {
+        (Some(Ok(segment)), Some(Ok(offset)), Some(Ok(sum)))
+            if u64::from(checksum(segment, offset)) == sum =>
+        {
             Ok(Position { segment, offset })
         }
         _ => Ok(Position::default()),
@@ -58,13 +78,22 @@ fn load(folder: &Path) -> io::Result<Position> {
 
 /// A place that was never written down must not look like one.
 fn checksum(segment: u64, offset: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&segment.to_le_bytes()), &offset.to_le_bytes())
+    crc32c::crc32c_append(
+        crc32c::crc32c(&segment.to_le_bytes()),
+        &offset.to_le_bytes(),
+    )
 }
 
 pub(super) fn store(folder: &Path, position: Position) -> io::Result<()> {
     let fresh = folder.join("checkpoint.new");
     let mut file = File::create(&fresh)?;
-    writeln!(file, "{} {} {}", position.segment, position.offset, checksum(position.segment, position.offset))?;
+    writeln!(
+        file,
+        "{} {} {}",
+        position.segment,
+        position.offset,
+        checksum(position.segment, position.offset)
+    )?;
     file.sync_data()?;
     fs::rename(&fresh, folder.join(NAME))?;
     sync_folder(folder)

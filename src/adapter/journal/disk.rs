@@ -32,7 +32,11 @@ pub struct MachineDisk;
 
 impl Disk for MachineDisk {
     fn create(&self, path: &Path, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(path)?;
         if let Err(error) = reserve(&file, 0, reserve_bytes) {
             // Without room for a whole segment there is none.
             let _kept = fs::remove_file(path);

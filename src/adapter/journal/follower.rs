@@ -39,9 +39,21 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(folder: &Path, limits: Limits, durable: watch::Receiver<Position>) -> io::Result<Follower> {
+    pub(super) fn new(
+        folder: &Path,
+        limits: Limits,
+        durable: watch::Receiver<Position>,
+    ) -> io::Result<Follower> {
         let start = checkpoint::start(folder, *durable.borrow())?;
-        Ok(Follower { folder: folder.to_owned(), limits, durable, next: start, released: start, done: start, open: None })
+        Ok(Follower {
+            folder: folder.to_owned(),
+            limits,
+            durable,
+            next: start,
+            released: start,
+            done: start,
+            open: None,
+        })
     }
 
     /// Reads everything again that is still there.
@@ -57,7 +69,10 @@ impl Follower {
     /// Waits until there is something to read. Returns whether there will ever be.
     pub async fn wait(&mut self) -> bool {
         let next = self.next;
-        self.durable.wait_for(|durable| *durable > next).await.is_ok()
+        self.durable
+            .wait_for(|durable| *durable > next)
+            .await
+            .is_ok()
     }
 
     /// Bytes that are durable and not yet read, as far as the last segment tells.
@@ -71,7 +86,11 @@ impl Follower {
         let durable = *self.durable.borrow();
         let mut entries = Vec::new();
         while entries.is_empty() && self.next < durable {
-            let limit = if self.next.segment == durable.segment { Some(durable.offset) } else { None };
+            let limit = if self.next.segment == durable.segment {
+                Some(durable.offset)
+            } else {
+                None
+            };
             let Some(bytes) = self.read_bytes(limit)? else {
                 if !self.next_segment(durable)? {
                     break;
@@ -94,9 +113,15 @@ impl Follower {
                 Err(error) => return Err(error),
             }
         }
-        let Some((_, file)) = &mut self.open else { return Ok(None) };
+        let Some((_, file)) = &mut self.open else {
+            return Ok(None);
+        };
         file.seek(SeekFrom::Start(self.next.offset))?;
-        let most = limit.map_or(READ_BYTES as u64, |limit| limit.saturating_sub(self.next.offset).min(READ_BYTES as u64));
+        let most = limit.map_or(READ_BYTES as u64, |limit| {
+            limit
+                .saturating_sub(self.next.offset)
+                .min(READ_BYTES as u64)
+        });
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
         Ok((!bytes.is_empty()).then_some(bytes))
@@ -106,14 +131,27 @@ impl Follower {
         let mut place = 0;
         while place < bytes.len() && entries.len() < most {
             match record::decode(&bytes[place..]) {
-                Found::Record { sequence, payload, bytes: size } => {
+                Found::Record {
+                    sequence,
+                    payload,
+                    bytes: size,
+                } => {
                     place += size;
-                    let end = Position { segment: self.next.segment, offset: self.next.offset + place as u64 };
-                    entries.push(Entry { sequence, payload: payload.to_vec(), end });
+                    let end = Position {
+                        segment: self.next.segment,
+                        offset: self.next.offset + place as u64,
+                    };
+                    entries.push(Entry {
+                        sequence,
+                        payload: payload.to_vec(),
+                        end,
+                    });
                 }
                 // More of it may stand behind what was read; at the very end of a segment it is damage, and the rest of it.
                 Found::Incomplete if place > 0 => break,
-                Found::Incomplete | Found::Damaged => place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len()),
+                Found::Incomplete | Found::Damaged => {
+                    place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len())
+                }
             }
         }
         self.next.offset += place as u64;
@@ -121,9 +159,14 @@ impl Follower {
 
     /// Goes on to the next segment there is. Says whether there is one.
     fn next_segment(&mut self, durable: Position) -> io::Result<bool> {
-        let number = segments(&self.folder)?.into_iter().find(|number| *number > self.next.segment && *number <= durable.segment);
+        let number = segments(&self.folder)?
+            .into_iter()
+            .find(|number| *number > self.next.segment && *number <= durable.segment);
         if let Some(number) = number {
-            self.next = Position { segment: number, offset: 0 };
+            self.next = Position {
+                segment: number,
+                offset: 0,
+            };
             self.open = None;
         }
         Ok(number.is_some())
@@ -139,7 +182,8 @@ impl Follower {
     /// Whether nothing is written when everything up to `position` is done with.
     pub(super) fn is_near(&self, position: Position) -> bool {
         let done = self.done.max(position);
-        done.segment <= self.released.segment && done.offset < self.released.offset + CHECKPOINT_BYTES
+        done.segment <= self.released.segment
+            && done.offset < self.released.offset + CHECKPOINT_BYTES
     }
 
     /// Writes the checkpoint now, as before a stop.
@@ -163,7 +207,11 @@ impl Follower {
             }
         }
         if moved {
-            kept::tidy_up(&self.folder, self.limits.kept, self.limits.total_bytes.saturating_sub(left))?;
+            kept::tidy_up(
+                &self.folder,
+                self.limits.kept,
+                self.limits.total_bytes.saturating_sub(left),
+            )?;
             sync_folder(&self.folder)?;
         }
         Ok(())

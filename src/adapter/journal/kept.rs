@@ -18,7 +18,10 @@ fn folder(journal: &Path) -> PathBuf {
 /// Puts a segment that is done with among what is kept.
 pub(super) fn keep(journal: &Path, segment: u64) -> io::Result<()> {
     fs::create_dir_all(folder(journal))?;
-    fs::rename(segment_path(journal, segment), segment_path(&folder(journal), segment))
+    fs::rename(
+        segment_path(journal, segment),
+        segment_path(&folder(journal), segment),
+    )
 }
 
 /// Drops what was written too long before the newest that is kept, and the oldest of what is more than this.
@@ -37,12 +40,18 @@ pub(super) fn tidy_up(journal: &Path, age: Duration, bytes_max: u64) -> io::Resu
             dropped = true;
         }
     }
-    if dropped { sync_folder(&folder(journal)) } else { Ok(()) }
+    if dropped {
+        sync_folder(&folder(journal))
+    } else {
+        Ok(())
+    }
 }
 
 /// Drops the oldest of what is kept. Says whether there was any.
 pub(super) fn drop_oldest(journal: &Path) -> bool {
-    let oldest = numbers(journal).ok().and_then(|numbers| numbers.first().copied());
+    let oldest = numbers(journal)
+        .ok()
+        .and_then(|numbers| numbers.first().copied());
     oldest.is_some_and(|segment| fs::remove_file(segment_path(&folder(journal), segment)).is_ok())
 }
 
@@ -62,11 +71,16 @@ pub fn history(journal: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec
     all.sort_unstable();
     all.dedup();
     // What is written from now on is none of its history.
-    let sizes: Vec<(u64, u64)> = all.into_iter().map(|segment| (segment, size(&journal, segment))).collect();
+    let sizes: Vec<(u64, u64)> = all
+        .into_iter()
+        .map(|segment| (segment, size(&journal, segment)))
+        .collect();
     Ok(sizes.into_iter().map(move |(segment, size)| {
         // In neither place: it was dropped in between.
-        let read = read(&segment_path(&journal, segment))?
-            .map_or_else(|| read(&segment_path(&folder(&journal), segment)), |bytes| Ok(Some(bytes)));
+        let read = read(&segment_path(&journal, segment))?.map_or_else(
+            || read(&segment_path(&folder(&journal), segment)),
+            |bytes| Ok(Some(bytes)),
+        );
         let mut bytes = read?.unwrap_or_default();
         bytes.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         Ok(payloads(&bytes))
@@ -83,18 +97,25 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 fn size(journal: &Path, segment: u64) -> u64 {
     let live = segment_path(journal, segment).metadata();
-    live.or_else(|_| segment_path(&folder(journal), segment).metadata()).map_or(u64::MAX, |metadata| metadata.len())
+    live.or_else(|_| segment_path(&folder(journal), segment).metadata())
+        .map_or(u64::MAX, |metadata| metadata.len())
 }
 
 fn payloads(bytes: &[u8]) -> Vec<Vec<u8>> {
     let (mut found, mut place) = (Vec::new(), 0);
     while place < bytes.len() {
         match record::decode(&bytes[place..]) {
-            Found::Record { payload, bytes: size, .. } => {
+            Found::Record {
+                payload,
+                bytes: size,
+                ..
+            } => {
                 found.push(payload.to_vec());
                 place += size;
             }
-            Found::Incomplete | Found::Damaged => place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len()),
+            Found::Incomplete | Found::Damaged => {
+                place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len())
+            }
         }
     }
     found

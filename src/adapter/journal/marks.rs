@@ -17,13 +17,22 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new(written: u64, settled: u64, bytes: u64) -> Marks {
-        Marks { written: written.into(), settled: watch::Sender::new(settled), bytes: bytes.into(), trouble: Mutex::default() }
+        Marks {
+            written: written.into(),
+            settled: watch::Sender::new(settled),
+            bytes: bytes.into(),
+            trouble: Mutex::default(),
+        }
     }
 
     pub(super) fn wrote(&self, sequence: u64, bytes: u64) {
         self.written.store(sequence, Ordering::Release);
         self.bytes.store(bytes, Ordering::Relaxed);
-        let cured = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cured = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if cured.is_some() {
             tracing::info!("the journal takes events again");
         }
@@ -42,7 +51,9 @@ impl Marks {
     }
 
     pub(super) fn settled(&self, sequence: u64) {
-        self.settled.send_if_modified(|settled| sequence > std::mem::replace(settled, sequence.max(*settled)));
+        self.settled.send_if_modified(|settled| {
+            sequence > std::mem::replace(settled, sequence.max(*settled))
+        });
     }
 
     /// Waits until a record is done with.
@@ -54,7 +65,8 @@ impl Marks {
 
     /// So many records before the end are to be read again.
     pub(super) fn rewind(&self, records: u64) {
-        self.settled.send_replace(self.written.load(Ordering::Acquire).saturating_sub(records));
+        self.settled
+            .send_replace(self.written.load(Ordering::Acquire).saturating_sub(records));
     }
 
     /// Records that are durable and not done with.
@@ -68,6 +80,9 @@ impl Marks {
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -104,9 +104,14 @@ impl Journal {
 
     /// What opening would find; changes nothing.
     pub fn inspect(folder: &Path) -> Result<Opened, OpenError> {
-        let failed = |source| OpenError::Io { path: folder.to_owned(), source };
+        let failed = |source| OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        };
         match File::open(folder.join(LOCK_NAME)) {
-            Ok(lock) if lock.try_lock_shared().is_err() => Err(OpenError::InUse { path: folder.to_owned() }),
+            Ok(lock) if lock.try_lock_shared().is_err() => Err(OpenError::InUse {
+                path: folder.to_owned(),
+            }),
             Ok(_) => scan::look(folder).map(|(opened, _)| opened).map_err(failed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Opened::default()),
             Err(error) => Err(failed(error)),
@@ -114,24 +119,59 @@ impl Journal {
     }
 
     /// Opens the journal on a disk of the caller's.
-    pub fn open_on(disk: Box<dyn Disk>, folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
-        let failed = |source| OpenError::Io { path: folder.to_owned(), source };
+    pub fn open_on(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        limits: Limits,
+    ) -> Result<(Journal, Opened), OpenError> {
+        let failed = |source| OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        };
         fs::create_dir_all(folder).map_err(failed)?;
         let lock = File::create(folder.join(LOCK_NAME)).map_err(failed)?;
         if lock.try_lock().is_err() {
-            return Err(OpenError::InUse { path: folder.to_owned() });
+            return Err(OpenError::InUse {
+                path: folder.to_owned(),
+            });
         }
         let (opened, end) = scan::open(folder).map_err(failed)?;
         let (announce, durable) = watch::channel(end.position);
         let (queue, appends) = mpsc::channel(QUEUE_RECORDS_MAX);
         let last = end.next_sequence - 1;
-        let marks = Arc::new(Marks::new(last, last.saturating_sub(opened.waiting), end.total_bytes));
+        let marks = Arc::new(Marks::new(
+            last,
+            last.saturating_sub(opened.waiting),
+            end.total_bytes,
+        ));
         let books = Arc::new(Books::default());
         books.found(opened.waiting);
-        let writer = Writer::new(disk, folder, limits, end, announce, Arc::clone(&marks), Arc::clone(&books)).map_err(failed)?;
-        let spawned = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(appends));
+        let writer = Writer::new(
+            disk,
+            folder,
+            limits,
+            end,
+            announce,
+            Arc::clone(&marks),
+            Arc::clone(&books),
+        )
+        .map_err(failed)?;
+        let spawned = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(appends));
         spawned.map_err(failed)?;
-        Ok((Journal { queue, durable, folder: folder.to_owned(), limits, marks, books, _lock: Arc::new(lock) }, opened))
+        Ok((
+            Journal {
+                queue,
+                durable,
+                folder: folder.to_owned(),
+                limits,
+                marks,
+                books,
+                _lock: Arc::new(lock),
+            },
+            opened,
+        ))
     }
 
     /// Makes a record durable. Returns when it is, or says why it is not.

@@ -13,11 +13,21 @@ use crate::port::sign::Sign;
 
 impl Intake for Journal {
     fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move { self.write(message, false).await.map(|_| ()).map_err(not_durable) })
+        Box::pin(async move {
+            self.write(message, false)
+                .await
+                .map(|_| ())
+                .map_err(not_durable)
+        })
     }
 
     fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move { self.write(tick, true).await.map(|_| ()).map_err(not_durable) })
+        Box::pin(async move {
+            self.write(tick, true)
+                .await
+                .map(|_| ())
+                .map_err(not_durable)
+        })
     }
 }
 
@@ -51,10 +61,17 @@ const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 impl Intake for ConfirmedIntake {
     fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
         Box::pin(async move {
-            let sequence = self.journal.write(message, false).await.map_err(not_durable)?;
+            let sequence = self
+                .journal
+                .write(message, false)
+                .await
+                .map_err(not_durable)?;
             if self.sign.trouble().is_none() {
                 let arrived = self.journal.marks.wait_until_settled(sequence);
-                if tokio::time::timeout(CONFIRM_PATIENCE, arrived).await.is_err() {
+                if tokio::time::timeout(CONFIRM_PATIENCE, arrived)
+                    .await
+                    .is_err()
+                {
                     metrics::counter!("cordboard_ingress_unconfirmed_total").increment(1);
                 }
             }
@@ -108,7 +125,12 @@ impl JournalTail {
     /// When the checkpoint cannot be read.
     pub fn new(journal: &Journal) -> std::io::Result<JournalTail> {
         let (marks, books) = (Arc::clone(&journal.marks), journal.books());
-        Ok(JournalTail { follower: journal.follow()?, marks, books, checkpoint_fails: false })
+        Ok(JournalTail {
+            follower: journal.follow()?,
+            marks,
+            books,
+            checkpoint_fails: false,
+        })
     }
 
     /// Waits until there is something to read. Returns whether there will ever be.
@@ -147,13 +169,21 @@ impl JournalTail {
 /// Reads what so many records are behind. The last ones were written a moment ago and are still in memory: to make room for a wait, with a
 /// thread of its own, would take longer than to read them.
 fn near<T>(depth: u64, read: impl FnOnce() -> T) -> T {
-    if depth <= NEAR_RECORDS { read() } else { tokio::task::block_in_place(read) }
+    if depth <= NEAR_RECORDS {
+        read()
+    } else {
+        tokio::task::block_in_place(read)
+    }
 }
 
 /// A checkpoint only saves reading again what is known already: without it the work goes on.
 fn release(follower: &mut Follower, position: Position, failing: &mut bool) {
     let near = follower.is_near(position);
-    let released = if near { follower.release(position) } else { tokio::task::block_in_place(|| follower.release(position)) };
+    let released = if near {
+        follower.release(position)
+    } else {
+        tokio::task::block_in_place(|| follower.release(position))
+    };
     match released {
         Ok(()) => *failing = false,
         Err(error) if !std::mem::replace(failing, true) => {
@@ -210,10 +240,14 @@ impl Inbox for JournalInbox {
                 if !self.follower.wait().await {
                     return Ok(Vec::new());
                 }
-                let entries = near(self.marks.depth(), || self.follower.read(most)).map_err(|error| InboxError(error.to_string()))?;
+                let entries = near(self.marks.depth(), || self.follower.read(most))
+                    .map_err(|error| InboxError(error.to_string()))?;
                 if let Some(last) = entries.last() {
                     self.handed_out = (last.end, last.sequence);
-                    return Ok(entries.into_iter().map(|entry| entry.payload.into()).collect());
+                    return Ok(entries
+                        .into_iter()
+                        .map(|entry| entry.payload.into())
+                        .collect());
                 }
             }
         })

@@ -39,18 +39,31 @@ pub(super) fn decode(bytes: &[u8]) -> Found<'_> {
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
         return Found::Damaged;
     }
-    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Found::Incomplete };
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+        return Found::Incomplete;
+    };
     let length = u32::from_le_bytes([header[2], header[3], header[4], header[5]]);
     let crc = u32::from_le_bytes([header[6], header[7], header[8], header[9]]);
     let mut sequence = [0; 8];
     sequence.copy_from_slice(&header[10..18]);
     let sequence = u64::from_le_bytes(sequence);
-    let Some(size) = usize::try_from(length).ok().filter(|size| *size <= PAYLOAD_BYTES_MAX) else { return Found::Damaged };
-    let Some(payload) = bytes.get(HEADER_BYTES..HEADER_BYTES + size) else { return Found::Incomplete };
+    let Some(size) = usize::try_from(length)
+        .ok()
+        .filter(|size| *size <= PAYLOAD_BYTES_MAX)
+    else {
+        return Found::Damaged;
+    };
+    let Some(payload) = bytes.get(HEADER_BYTES..HEADER_BYTES + size) else {
+        return Found::Incomplete;
+    };
     if checksum(length, sequence, payload) != crc {
         return Found::Damaged;
     }
-    Found::Record { sequence, payload, bytes: HEADER_BYTES + size }
+    Found::Record {
+        sequence,
+        payload,
+        bytes: HEADER_BYTES + size,
+    }
 }
 
 /// The place of the next record that can be read at or after `from`.
@@ -66,14 +79,24 @@ mod tests {
     fn a_record_survives_the_round_trip_and_no_single_flipped_bit() {
         let mut bytes = Vec::new();
         encode(7, b"hello", &mut bytes);
-        assert_eq!(decode(&bytes), Found::Record { sequence: 7, payload: b"hello", bytes: bytes.len() });
+        assert_eq!(
+            decode(&bytes),
+            Found::Record {
+                sequence: 7,
+                payload: b"hello",
+                bytes: bytes.len()
+            }
+        );
         for cut in 1..bytes.len() {
             assert_eq!(decode(&bytes[..cut]), Found::Incomplete);
         }
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(decode(&flipped), Found::Record { .. }), "bit {bit}");
+            assert!(
+                !matches!(decode(&flipped), Found::Record { .. }),
+                "bit {bit}"
+            );
         }
     }
 }

@@ -31,7 +31,9 @@ pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
     // Before anything is cut.
     set_aside(folder, &opened.damages)?;
     if opened.torn_bytes > 0 {
-        let file = OpenOptions::new().write(true).open(segment_path(folder, end.position.segment))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(segment_path(folder, end.position.segment))?;
         file.set_len(end.position.offset)?;
         file.sync_all()?;
     }
@@ -41,15 +43,29 @@ pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
 /// Reads all segments and changes nothing.
 pub(super) fn look(folder: &Path) -> io::Result<(Opened, End)> {
     let numbers = segments(folder)?;
-    let last = Position { segment: numbers.last().copied().unwrap_or(0), offset: u64::MAX };
-    let mut scan = Scan { released: checkpoint::start(folder, last)?, next_sequence: 1, opened: Opened::default() };
-    let mut end = End { position: Position::default(), next_sequence: 1, total_bytes: 0 };
+    let last = Position {
+        segment: numbers.last().copied().unwrap_or(0),
+        offset: u64::MAX,
+    };
+    let mut scan = Scan {
+        released: checkpoint::start(folder, last)?,
+        next_sequence: 1,
+        opened: Opened::default(),
+    };
+    let mut end = End {
+        position: Position::default(),
+        next_sequence: 1,
+        total_bytes: 0,
+    };
     for number in &numbers {
         let path = segment_path(folder, *number);
         let bytes = fs::read(&path)?;
         let kept = scan.segment(&path, *number, &bytes, *number == last.segment);
         scan.opened.torn_bytes += (bytes.len() - kept) as u64;
-        end.position = Position { segment: *number, offset: kept as u64 };
+        end.position = Position {
+            segment: *number,
+            offset: kept as u64,
+        };
         end.total_bytes += kept as u64;
     }
     end.next_sequence = scan.next_sequence;
@@ -74,11 +90,22 @@ impl Scan {
         let mut place = 0;
         let mut kept = bytes.len();
         while place < bytes.len() {
-            if let Found::Record { sequence, payload, bytes: size } = record::decode(&bytes[place..]) {
+            if let Found::Record {
+                sequence,
+                payload,
+                bytes: size,
+            } = record::decode(&bytes[place..])
+            {
                 self.opened.records += 1;
-                if (Position { segment: number, offset: place as u64 }) >= self.released {
+                if (Position {
+                    segment: number,
+                    offset: place as u64,
+                }) >= self.released
+                {
                     self.opened.waiting += 1;
-                    self.opened.first_waiting.get_or_insert_with(|| payload.to_vec());
+                    self.opened
+                        .first_waiting
+                        .get_or_insert_with(|| payload.to_vec());
                 }
                 self.next_sequence = self.next_sequence.max(sequence + 1);
                 last = Some(payload);
@@ -90,13 +117,18 @@ impl Scan {
                 kept = place;
                 // What a crash tears off is a beginning, or blocks that were never filled: nobody was answered for it. A record that is all
                 // there and wrong may have been answered for.
-                let torn = record::decode(&bytes[place..]) == Found::Incomplete || bytes[place..].iter().all(|byte| *byte == 0);
+                let torn = record::decode(&bytes[place..]) == Found::Incomplete
+                    || bytes[place..].iter().all(|byte| *byte == 0);
                 if torn {
                     break;
                 }
             }
             let next = next.unwrap_or(bytes.len());
-            self.opened.damages.push(Damage { segment: path.to_owned(), offset: place as u64, bytes: (next - place) as u64 });
+            self.opened.damages.push(Damage {
+                segment: path.to_owned(),
+                offset: place as u64,
+                bytes: (next - place) as u64,
+            });
             place = next;
             if kept < bytes.len() {
                 break;

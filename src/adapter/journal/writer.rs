@@ -29,9 +29,19 @@ pub(super) struct Append {
 }
 
 impl Append {
-    pub(super) fn new(payload: Vec<u8>, is_tick: bool) -> (Append, oneshot::Receiver<Result<u64, Refused>>) {
+    pub(super) fn new(
+        payload: Vec<u8>,
+        is_tick: bool,
+    ) -> (Append, oneshot::Receiver<Result<u64, Refused>>) {
         let (done, wait) = oneshot::channel();
-        (Append { payload, is_tick, done }, wait)
+        (
+            Append {
+                payload,
+                is_tick,
+                done,
+            },
+            wait,
+        )
     }
 }
 
@@ -60,9 +70,23 @@ impl Writer {
     ) -> io::Result<Writer> {
         let mut segment = None;
         if end.position.segment > 0 {
-            segment = Some(disk.open(&segment_path(folder, end.position.segment), end.position.offset, limits.segment_bytes)?);
+            segment = Some(disk.open(
+                &segment_path(folder, end.position.segment),
+                end.position.offset,
+                limits.segment_bytes,
+            )?);
         }
-        Ok(Writer { disk, folder: folder.to_owned(), limits, segment, end, announce, marks, books, buffer: Vec::new() })
+        Ok(Writer {
+            disk,
+            folder: folder.to_owned(),
+            limits,
+            segment,
+            end,
+            announce,
+            marks,
+            books,
+            buffer: Vec::new(),
+        })
     }
 
     pub(super) fn run(mut self, mut appends: mpsc::Receiver<Append>) {
@@ -127,17 +151,29 @@ impl Writer {
 
     fn write_to_new_segment(&mut self) -> Result<(), Refused> {
         let number = self.end.position.segment + 1;
-        let mut segment = self.disk.create(&segment_path(&self.folder, number), self.limits.segment_bytes).map_err(refusal)?;
+        let mut segment = self
+            .disk
+            .create(
+                &segment_path(&self.folder, number),
+                self.limits.segment_bytes,
+            )
+            .map_err(refusal)?;
         match append(segment.as_mut(), &self.buffer, 0) {
             Ok(()) => {
-                self.end.position = Position { segment: number, offset: 0 };
+                self.end.position = Position {
+                    segment: number,
+                    offset: 0,
+                };
                 self.segment = Some(segment);
                 Ok(())
             }
             Err(Failed::NoRoom) => Err(Refused::Full),
             Err(Failed::GivenUp(error)) => {
                 // Its name is not used again either.
-                self.end.position = Position { segment: number, offset: 0 };
+                self.end.position = Position {
+                    segment: number,
+                    offset: 0,
+                };
                 Err(refusal(error))
             }
         }
@@ -149,21 +185,32 @@ impl Writer {
         self.end.total_bytes += self.buffer.len() as u64;
         let ticks = group.iter().filter(|append| append.is_tick).count();
         self.books.kept((group.len() - ticks) as u64, ticks as u64);
-        self.marks.wrote(self.end.next_sequence - 1, self.end.total_bytes);
+        self.marks
+            .wrote(self.end.next_sequence - 1, self.end.total_bytes);
         self.announce.send_replace(self.end.position);
     }
 
     /// Whether the group still fits. What followers released since is counted out only when it seems not to. A journal that was full takes
     /// something again when it has some room to spare, not whenever something small happens to fit.
     fn make_room(&mut self) -> Result<(), Refused> {
-        let spare = if self.marks.trouble().is_some() { self.limits.total_bytes / SPARE } else { 0 };
+        let spare = if self.marks.trouble().is_some() {
+            self.limits.total_bytes / SPARE
+        } else {
+            0
+        };
         let fits = |total: u64| total + self.buffer.len() as u64 + spare <= self.limits.total_bytes;
         if fits(self.end.total_bytes) {
             return Ok(());
         }
-        let held = self.held_bytes().map_err(|error| Refused::Unavailable(Arc::new(error)))?;
+        let held = self
+            .held_bytes()
+            .map_err(|error| Refused::Unavailable(Arc::new(error)))?;
         self.end.total_bytes = held;
-        if fits(held) { Ok(()) } else { Err(Refused::Full) }
+        if fits(held) {
+            Ok(())
+        } else {
+            Err(Refused::Full)
+        }
     }
 
     fn held_bytes(&self) -> io::Result<u64> {
@@ -203,9 +250,16 @@ fn append(segment: &mut dyn Segment, bytes: &[u8], from: u64) -> Result<(), Fail
 }
 
 fn is_no_room(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn refusal(error: io::Error) -> Refused {
-    if is_no_room(&error) { Refused::Full } else { Refused::Unavailable(Arc::new(error)) }
+    if is_no_room(&error) {
+        Refused::Full
+    } else {
+        Refused::Unavailable(Arc::new(error))
+    }
 }

@@ -16,26 +16,42 @@ pub struct Layout {
 
 /// Whether a partition may be taken over. The first worker ever lays the partitions out.
 pub(super) async fn check(transaction: &mut PgConnection, part: Part) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO partition_layout (generation, parts) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    sqlx::query(sql).bind(part.generation.cast_signed()).bind(part.of.cast_signed()).execute(&mut *transaction).await?;
+    let sql =
+        "INSERT INTO partition_layout (generation, parts) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    sqlx::query(sql)
+        .bind(part.generation.cast_signed())
+        .bind(part.of.cast_signed())
+        .execute(&mut *transaction)
+        .await?;
     match read(transaction).await? {
-        Some(Layout { generation, parts }) if (generation, parts) == (part.generation, part.of) => Ok(()),
-        Some(Layout { generation, .. }) if generation > part.generation => Err(LedgerError::LaidOut(format!(
-            "generation {generation} of the partitions is in force, and this process was told {}: give it the settings of the others",
-            part.generation
-        ))),
+        Some(Layout { generation, parts }) if (generation, parts) == (part.generation, part.of) => {
+            Ok(())
+        }
+        Some(Layout { generation, .. }) if generation > part.generation => {
+            Err(LedgerError::LaidOut(format!(
+                "generation {generation} of the partitions is in force, and this process was told {}: give it the settings of the others",
+                part.generation
+            )))
+        }
         Some(Layout { generation, parts }) => Err(LedgerError::LaidOut(format!(
             "generation {generation} of the partitions has {parts} of them, and this process was told generation {} with {}: another number needs a new generation",
             part.generation, part.of
         ))),
-        None => Err(LedgerError::Unavailable("the layout of the partitions was removed under way".to_owned())),
+        None => Err(LedgerError::Unavailable(
+            "the layout of the partitions was removed under way".to_owned(),
+        )),
     }
 }
 
 async fn read(transaction: &mut PgConnection) -> Result<Option<Layout>, LedgerError> {
     let found: Option<(i32, i32)> =
-        sqlx::query_as("SELECT generation, parts FROM partition_layout FOR SHARE").fetch_optional(&mut *transaction).await?;
-    Ok(found.map(|(generation, parts)| Layout { generation: generation.cast_unsigned(), parts: parts.cast_unsigned() }))
+        sqlx::query_as("SELECT generation, parts FROM partition_layout FOR SHARE")
+            .fetch_optional(&mut *transaction)
+            .await?;
+    Ok(found.map(|(generation, parts)| Layout {
+        generation: generation.cast_unsigned(),
+        parts: parts.cast_unsigned(),
+    }))
 }
 
 /// The layout in force; none before the first worker.
@@ -52,11 +68,13 @@ pub async fn adopt(address: &PostgresAddress, layout: Layout) -> Result<(), Ledg
     let mut connection = address.writing("cordboard layout").connect().await?;
     let mut transaction = connection.begin().await?;
     let (generation, parts) = (layout.generation.cast_signed(), layout.parts.cast_signed());
-    let moved = sqlx::query("UPDATE partition_layout SET generation = $1, parts = $2 WHERE generation < $1")
-        .bind(generation)
-        .bind(parts)
-        .execute(&mut *transaction)
-        .await?;
+    let moved = sqlx::query(
+        "UPDATE partition_layout SET generation = $1, parts = $2 WHERE generation < $1",
+    )
+    .bind(generation)
+    .bind(parts)
+    .execute(&mut *transaction)
+    .await?;
     if moved.rows_affected() == 1 {
         // Taken by nobody: every commit under way is waited for, and every later one is refused.
         sqlx::query("UPDATE partition_owner SET epoch = epoch + 1, owner = gen_random_uuid() WHERE generation < $1")

@@ -31,7 +31,10 @@ pub use layout::{Layout, adopt, layout};
 use writer::Writer;
 
 /// Tables of a later version are ours as well: it only adds to them as long as this version may run beside it.
-static MIGRATIONS: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/postgres") };
+static MIGRATIONS: Migrator = Migrator {
+    ignore_missing: true,
+    ..sqlx::migrate!("migrations/postgres")
+};
 
 const READERS_MAX: u32 = 8;
 /// To connect, and to be given a connection.
@@ -49,7 +52,12 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
 /// Whatever is asked has an index that leads to it. A plan that walks through a table because it was small once, or because nobody has counted
 /// its rows yet, costs more with every call there is. Such plans look dear to the planner where nothing else is allowed; compiling them, which
 /// it does then, takes a hundred times longer than they do.
-const BY_INDEX: [(&str, &str); 4] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+const BY_INDEX: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 
 /// What the server says when a value does not fit its column, or breaks a rule of the tables: no other time will help.
 const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
@@ -119,7 +127,9 @@ pub fn readers(address: &PostgresAddress) -> PgPool {
         ("plan_cache_mode", "force_custom_plan"),
         ("max_parallel_workers_per_gather", "0"),
     ]);
-    let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(CONNECT_PATIENCE);
+    let pool = PgPoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(CONNECT_PATIENCE);
     pool.connect_lazy_with(options)
 }
 
@@ -129,19 +139,37 @@ impl PostgresLedger {
     pub fn new(address: &PostgresAddress, readers: PgPool, part: Part) -> PostgresLedger {
         let name = format!("cordboard p{:02}", part.number);
         let writer = Writer::new(address.writing(&name));
-        PostgresLedger { part, writer, readers, patience: READ_PATIENCE, owner: Mutex::default() }
+        PostgresLedger {
+            part,
+            writer,
+            readers,
+            patience: READ_PATIENCE,
+            owner: Mutex::default(),
+        }
     }
 
     /// The whole database, to be read as it stands at one moment, whatever is written meanwhile.
-    pub async fn open_as_it_stands(address: &PostgresAddress, part: Part) -> Result<PostgresLedger, LedgerError> {
-        let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).acquire_timeout(CONNECT_PATIENCE);
+    pub async fn open_as_it_stands(
+        address: &PostgresAddress,
+        part: Part,
+    ) -> Result<PostgresLedger, LedgerError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(CONNECT_PATIENCE);
         let pool = pool.after_connect(|connection, _| {
             let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
             Box::pin(async move { sqlx::query(begin).execute(connection).await.map(|_| ()) })
         });
-        let readers = pool.connect_with(address.named("cordboard rebuild")).await?;
+        let readers = pool
+            .connect_with(address.named("cordboard rebuild"))
+            .await?;
         let ledger = PostgresLedger::new(address, readers, part);
-        Ok(PostgresLedger { patience: SNAPSHOT_PATIENCE, ..ledger })
+        Ok(PostgresLedger {
+            patience: SNAPSHOT_PATIENCE,
+            ..ledger
+        })
     }
 
     /// Lets its own connection go; those it shares stay.
@@ -162,7 +190,8 @@ impl PostgresLedger {
     /// for the answer to another question.
     async fn ask<T>(
         &self,
-        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+        + Send,
     ) -> Result<T, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         if let Ok(answer) = tokio::time::timeout(self.patience, question(&mut connection)).await {
@@ -175,13 +204,18 @@ impl PostgresLedger {
     /// A question that may take long, because it reads a history.
     async fn ask_long<T>(
         &self,
-        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+        + Send,
     ) -> Result<T, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         let asked = async {
-            sqlx::query("SET statement_timeout = '10min'").execute(&mut *connection).await?;
+            sqlx::query("SET statement_timeout = '10min'")
+                .execute(&mut *connection)
+                .await?;
             let answer = question(&mut connection).await?;
-            sqlx::query("SET statement_timeout = '2s'").execute(&mut *connection).await?;
+            sqlx::query("SET statement_timeout = '2s'")
+                .execute(&mut *connection)
+                .await?;
             Ok(answer)
         };
         let answered = writer::patiently(SNAPSHOT_PATIENCE, asked).await;
@@ -196,11 +230,18 @@ impl PostgresLedger {
 /// Brings the database up to date. Needs the owner of the tables.
 pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
     // A migration waits for no lock: whoever works goes on working, and the migration is tried again.
-    let mut connection = address.named("cordboard migrate").options([("lock_timeout", "2s")]).connect().await?;
-    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        other => LedgerError::Corrupt(other.to_string()),
-    })?;
+    let mut connection = address
+        .named("cordboard migrate")
+        .options([("lock_timeout", "2s")])
+        .connect()
+        .await?;
+    MIGRATIONS
+        .run(&mut connection)
+        .await
+        .map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            other => LedgerError::Corrupt(other.to_string()),
+        })?;
     connection.close().await?;
     Ok(())
 }
@@ -208,15 +249,23 @@ pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
 /// Which migrations there are, and which the database has.
 pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus>, LedgerError> {
     let mut connection = address.named("cordboard migrate").connect().await?;
-    let exists: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&mut connection).await?;
+    let exists: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text")
+        .fetch_one(&mut connection)
+        .await?;
     let applied: Vec<i64> = match exists {
         None => Vec::new(),
         Some(_) => {
-            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version").fetch_all(&mut connection).await?
+            sqlx::query_scalar(
+                "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
+            )
+            .fetch_all(&mut connection)
+            .await?
         }
     };
     connection.close().await?;
-    let up = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
+    let up = MIGRATIONS
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration());
     let status = up.map(|migration| MigrationStatus {
         version: migration.version,
         description: migration.description.to_string(),
@@ -228,11 +277,17 @@ pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus
 /// What the server says, named by what the caller does next. Statements and values are never told.
 pub(super) fn told(database: &PgDatabaseError) -> LedgerError {
     let code = database.code();
-    if NOT_FOR_THIS_TABLE.iter().any(|class| code.starts_with(class)) {
+    if NOT_FOR_THIS_TABLE
+        .iter()
+        .any(|class| code.starts_with(class))
+    {
         return LedgerError::Rejected(format!("{} ({code})", database.message()));
     }
     LedgerError::Unavailable(match code {
-        "42P01" | "42703" | "42883" => format!("{}; `cordboard migrate` brings its tables up to date", database.message()),
+        "42P01" | "42703" | "42883" => format!(
+            "{}; `cordboard migrate` brings its tables up to date",
+            database.message()
+        ),
         _ => format!("{} ({code})", database.message()),
     })
 }

@@ -15,7 +15,9 @@ use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::At;
 use crate::port::fanout::News;
 use crate::port::ledger::{CallNow, Dead, Received};
-use crate::wire::call_json::{direction_name, outcome_name, participant_outcome_name, role_name, status_name};
+use crate::wire::call_json::{
+    direction_name, outcome_name, participant_outcome_name, role_name, status_name,
+};
 
 const EVENTS: &str =
     "INSERT INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
@@ -46,7 +48,8 @@ const PARTICIPANTS: &str =
 const NO_PARTICIPANTS: &str = "DELETE FROM call_participants USING fence, {rows} AS t (id, participants) WHERE call_participants.call_id = t.id AND place >= participants";
 const OUTCOMES: &str = "INSERT INTO call_outcomes (outcome, started_at, call_id, site, ended_at) SELECT t.* FROM fence, {rows} AS t
  ON CONFLICT (outcome, started_at, call_id, site) DO UPDATE SET ended_at = excluded.ended_at";
-const NO_OUTCOMES: &str = "DELETE FROM call_outcomes AS known USING fence, {rows} AS t (outcome, started_at, call_id)
+const NO_OUTCOMES: &str =
+    "DELETE FROM call_outcomes AS known USING fence, {rows} AS t (outcome, started_at, call_id)
  WHERE known.outcome = t.outcome AND known.started_at = t.started_at AND known.call_id = t.call_id";
 const LINKS: &str = "INSERT INTO call_links (call_id, linked_call_id, kind, confidence, reason) SELECT t.* FROM fence, {rows} AS t
  ON CONFLICT (call_id, linked_call_id, kind) DO UPDATE SET confidence = excluded.confidence, reason = excluded.reason";
@@ -59,8 +62,7 @@ const MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_number, 
 /// A missed call whose call is written again without being missed was answered after all.
 const NOT_MISSED: &str = "UPDATE missed_call_logs SET retracted = true FROM fence, {rows} AS t (id) WHERE call_id = t.id AND NOT retracted";
 const NO_LOGS: &str = "DELETE FROM call_logs USING fence, {rows} AS t (id) WHERE call_id = t.id";
-const WITHDRAWN_STATES: &str =
-    "UPDATE call_states SET is_open = false FROM fence, {rows} AS t (id) WHERE call_id = t.id AND session_id IS NOT NULL";
+const WITHDRAWN_STATES: &str = "UPDATE call_states SET is_open = false FROM fence, {rows} AS t (id) WHERE call_id = t.id AND session_id IS NOT NULL";
 const NEWS: &str =
     "INSERT INTO notices (generation, part, number, kind, call_id, data) SELECT generation, fence.part, t.* FROM fence, {rows} AS t
  ON CONFLICT (generation, part, number) DO UPDATE SET kind = excluded.kind, call_id = excluded.call_id, data = excluded.data";
@@ -92,11 +94,21 @@ impl Everything {
                 .push_bind(column(facts, |received| received.fact.at.0))
                 .push_bind(column(facts, |received| received.fact.kind.name()))
                 .push_bind(column(facts, |received| received.fact.device.to_string()))
-                .push_bind(column(facts, |received| received.fact.local.as_ref().map(Extension::as_str)))
-                .push_bind(column(facts, |received| received.fact.remote.as_ref().map(Number::raw)))
-                .push_bind(column(facts, |received| received.fact.remote.as_ref().and_then(Number::e164)))
-                .push_bind(column(facts, |received| received.fact.call_ref.as_ref().map(CallRef::as_str)))
-                .push_bind(column(facts, |received| std::str::from_utf8(&received.message).unwrap_or_default()));
+                .push_bind(column(facts, |received| {
+                    received.fact.local.as_ref().map(Extension::as_str)
+                }))
+                .push_bind(column(facts, |received| {
+                    received.fact.remote.as_ref().map(Number::raw)
+                }))
+                .push_bind(column(facts, |received| {
+                    received.fact.remote.as_ref().and_then(Number::e164)
+                }))
+                .push_bind(column(facts, |received| {
+                    received.fact.call_ref.as_ref().map(CallRef::as_str)
+                }))
+                .push_bind(column(facts, |received| {
+                    std::str::from_utf8(&received.message).unwrap_or_default()
+                }));
         });
     }
 
@@ -111,15 +123,27 @@ impl Everything {
 
     pub(super) fn sites(&mut self, sites: &[(Site, At)]) {
         self.part("sites", SITES, |columns| {
-            columns.push_bind(column(sites, |(site, _)| site.as_str())).push_bind(column(sites, |(_, first)| first.0));
+            columns
+                .push_bind(column(sites, |(site, _)| site.as_str()))
+                .push_bind(column(sites, |(_, first)| first.0));
         });
     }
 
     pub(super) fn devices(&mut self, devices: &BTreeMap<(Site, Device), At>) {
         self.part("devices", DEVICES, |columns| {
             columns
-                .push_bind(devices.keys().map(|(site, _)| site.as_str()).collect::<Vec<_>>())
-                .push_bind(devices.keys().map(|(_, device)| device.to_string()).collect::<Vec<_>>())
+                .push_bind(
+                    devices
+                        .keys()
+                        .map(|(site, _)| site.as_str())
+                        .collect::<Vec<_>>(),
+                )
+                .push_bind(
+                    devices
+                        .keys()
+                        .map(|(_, device)| device.to_string())
+                        .collect::<Vec<_>>(),
+                )
                 .push_bind(devices.values().map(|last| last.0).collect::<Vec<_>>());
         });
     }
@@ -127,8 +151,18 @@ impl Everything {
     pub(super) fn extensions(&mut self, extensions: &BTreeMap<(Site, Extension), At>) {
         self.part("extensions", EXTENSIONS, |columns| {
             columns
-                .push_bind(extensions.keys().map(|(site, _)| site.as_str()).collect::<Vec<_>>())
-                .push_bind(extensions.keys().map(|(_, extension)| extension.as_str()).collect::<Vec<_>>())
+                .push_bind(
+                    extensions
+                        .keys()
+                        .map(|(site, _)| site.as_str())
+                        .collect::<Vec<_>>(),
+                )
+                .push_bind(
+                    extensions
+                        .keys()
+                        .map(|(_, extension)| extension.as_str())
+                        .collect::<Vec<_>>(),
+                )
                 .push_bind(extensions.values().map(|first| first.0).collect::<Vec<_>>());
         });
     }
@@ -157,11 +191,15 @@ impl Everything {
     }
 
     pub(super) fn open_states(&mut self, calls: &[&CallNow]) {
-        self.part("open_states", OPEN_STATES, |columns| state_columns(columns, calls));
+        self.part("open_states", OPEN_STATES, |columns| {
+            state_columns(columns, calls)
+        });
     }
 
     pub(super) fn final_states(&mut self, calls: &[&CallNow]) {
-        self.part("final_states", FINAL_STATES, |columns| state_columns(columns, calls));
+        self.part("final_states", FINAL_STATES, |columns| {
+            state_columns(columns, calls)
+        });
         self.part("no_states", NO_STATES, |columns| {
             columns.push_bind(column(calls, |call| call.record.id.to_string()));
         });
@@ -191,16 +229,22 @@ impl Everything {
         self.part("participants", PARTICIPANTS, |columns| {
             columns
                 .push_bind(column(participants, |(call, ..)| uuid(call.id)))
-                .push_bind(column(participants, |(_, place, _)| i32::try_from(*place).unwrap_or(i32::MAX)))
+                .push_bind(column(participants, |(_, place, _)| {
+                    i32::try_from(*place).unwrap_or(i32::MAX)
+                }))
                 .push_bind(column(participants, |(call, ..)| call.site.as_str()))
                 .push_bind(column(participants, |(call, ..)| call.started_at.0))
-                .push_bind(column(participants, |(.., who)| who.extension.as_ref().map(Extension::as_str)))
+                .push_bind(column(participants, |(.., who)| {
+                    who.extension.as_ref().map(Extension::as_str)
+                }))
                 .push_bind(column(participants, |(.., who)| who.device.to_string()))
                 .push_bind(column(participants, |(.., who)| role_name(who.role)))
                 .push_bind(column(participants, |(.., who)| micros(who.rang_at)))
                 .push_bind(column(participants, |(.., who)| micros(who.answered_at)))
                 .push_bind(column(participants, |(.., who)| micros(who.left_at)))
-                .push_bind(column(participants, |(.., who)| participant_outcome_name(who.outcome)));
+                .push_bind(column(participants, |(.., who)| {
+                    participant_outcome_name(who.outcome)
+                }));
         });
     }
 
@@ -209,7 +253,9 @@ impl Everything {
         self.part("no_participants", NO_PARTICIPANTS, |columns| {
             columns
                 .push_bind(column(of, |(call, _)| uuid(*call)))
-                .push_bind(column(of, |(_, participants)| i32::try_from(*participants).unwrap_or(i32::MAX)));
+                .push_bind(column(of, |(_, participants)| {
+                    i32::try_from(*participants).unwrap_or(i32::MAX)
+                }));
         });
     }
 
@@ -258,7 +304,10 @@ impl Everything {
         self.part("no_logs", NO_LOGS, |columns| {
             columns.push_bind(column(calls, |call| uuid(*call)));
         });
-        for (name, text) in [("withdrawn_no_states", NO_STATES), ("withdrawn_states", WITHDRAWN_STATES)] {
+        for (name, text) in [
+            ("withdrawn_no_states", NO_STATES),
+            ("withdrawn_states", WITHDRAWN_STATES),
+        ] {
             self.part(name, text, |columns| {
                 columns.push_bind(column(calls, ToString::to_string));
             });

@@ -7,7 +7,9 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use super::PostgresLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall};
+use crate::port::query::{
+    CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall,
+};
 
 /// Where a number can stand; each column has an index in the order of pages.
 const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_e164"];
@@ -15,16 +17,29 @@ const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_
 const OVER: [&str; 2] = ["completed", "failed"];
 
 impl Query for PostgresLedger {
-    fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
+    fn calls<'a>(
+        &'a self,
+        filter: &'a CallFilter,
+    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
         let mut query = select_calls(filter);
-        let stored = |row: PgRow| StoredCall { started_at: row.get(0), id: row.get(1), record: row.get(2) };
-        Box::pin(self.ask(move |connection| Box::pin(async move { query.build().map(stored).fetch_all(connection).await })))
+        let stored = |row: PgRow| StoredCall {
+            started_at: row.get(0),
+            id: row.get(1),
+            record: row.get(2),
+        };
+        Box::pin(self.ask(move |connection| {
+            Box::pin(async move { query.build().map(stored).fetch_all(connection).await })
+        }))
     }
 
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
-        let Ok(id) = uuid::Uuid::try_parse(id) else { return Box::pin(std::future::ready(Ok(None))) };
+        let Ok(id) = uuid::Uuid::try_parse(id) else {
+            return Box::pin(std::future::ready(Ok(None)));
+        };
         let sql = "SELECT record::text FROM call_logs WHERE call_id = $1";
-        Box::pin(self.ask(move |connection| Box::pin(sqlx::query_scalar(sql).bind(id).fetch_optional(connection))))
+        Box::pin(self.ask(move |connection| {
+            Box::pin(sqlx::query_scalar(sql).bind(id).fetch_optional(connection))
+        }))
     }
 
     fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>> {
@@ -41,7 +56,13 @@ impl Query for PostgresLedger {
             assigned_to: row.get(7),
         };
         Box::pin(self.ask(move |connection| {
-            Box::pin(async move { sqlx::query(sql).bind(i64::from(limit)).map(missed).fetch_all(connection).await })
+            Box::pin(async move {
+                sqlx::query(sql)
+                    .bind(i64::from(limit))
+                    .map(missed)
+                    .fetch_all(connection)
+                    .await
+            })
         }))
     }
 
@@ -59,17 +80,35 @@ impl Query for PostgresLedger {
             talk_us: row.get(7),
         };
         Box::pin(self.ask(move |connection| {
-            Box::pin(async move { sqlx::query(sql).bind(since).bind(until).bind(sql::HOUR_US).map(stats).fetch_all(connection).await })
+            Box::pin(async move {
+                sqlx::query(sql)
+                    .bind(since)
+                    .bind(until)
+                    .bind(sql::HOUR_US)
+                    .map(stats)
+                    .fetch_all(connection)
+                    .await
+            })
         }))
     }
 
-    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+    fn devices<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
         let sql = "SELECT device, last_seen FROM devices WHERE site = $1 ORDER BY last_seen DESC, device LIMIT 10000";
         let site = site.to_owned();
-        Box::pin(self.ask(move |connection| Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))))
+        Box::pin(
+            self.ask(move |connection| {
+                Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
+            }),
+        )
     }
 
-    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+    fn extensions<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
         let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
             LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
             WHERE extensions.site = $1 ORDER BY extensions.extension LIMIT 10000";
@@ -80,7 +119,15 @@ impl Query for PostgresLedger {
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
         let site = site.to_owned();
-        Box::pin(self.ask(move |connection| Box::pin(async move { sqlx::query(sql).bind(site).map(known).fetch_all(connection).await })))
+        Box::pin(self.ask(move |connection| {
+            Box::pin(async move {
+                sqlx::query(sql)
+                    .bind(site)
+                    .map(known)
+                    .fetch_all(connection)
+                    .await
+            })
+        }))
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
@@ -89,8 +136,14 @@ impl Query for PostgresLedger {
                 AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
             (SELECT count(*) FROM dead_events)";
         let few = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-        let counts = move |row: PgRow| Counts { live: few(row.get(0)), missed_pending: few(row.get(1)), dead: few(row.get(2)) };
-        Box::pin(self.ask(move |connection| Box::pin(async move { sqlx::query(sql).map(counts).fetch_one(connection).await })))
+        let counts = move |row: PgRow| Counts {
+            live: few(row.get(0)),
+            missed_pending: few(row.get(1)),
+            dead: few(row.get(2)),
+        };
+        Box::pin(self.ask(move |connection| {
+            Box::pin(async move { sqlx::query(sql).map(counts).fetch_one(connection).await })
+        }))
     }
 }
 
@@ -106,9 +159,15 @@ impl Lead {
     fn to(filter: &CallFilter) -> Lead {
         match filter {
             // The logs have an index for each place of a number.
-            CallFilter { number: Some(_), .. } => Lead::Logs,
-            CallFilter { extension: Some(_), .. } => Lead::Participants,
-            CallFilter { outcome: Some(_), .. } => Lead::Outcomes,
+            CallFilter {
+                number: Some(_), ..
+            } => Lead::Logs,
+            CallFilter {
+                extension: Some(_), ..
+            } => Lead::Participants,
+            CallFilter {
+                outcome: Some(_), ..
+            } => Lead::Outcomes,
             _ => Lead::Logs,
         }
     }
@@ -124,18 +183,30 @@ impl Lead {
 /// A page is read along an index that leads to it in its order, whatever is asked for, and ends with the page.
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Postgres> {
     let filter = &with_outcome(filter);
-    let mut query = QueryBuilder::new("SELECT found.started_at, found.call_id::text, found.record::text FROM (");
+    let mut query = QueryBuilder::new(
+        "SELECT found.started_at, found.call_id::text, found.record::text FROM (",
+    );
     if let Some(number) = &filter.number {
         for (place, column) in NUMBER_COLUMNS.into_iter().enumerate() {
             query.push(if place == 0 { "(" } else { " UNION ALL (" });
             select_along(&mut query, filter);
-            query.push(" AND logs.").push(column).push(" = ").push_bind(number.clone());
+            query
+                .push(" AND logs.")
+                .push(column)
+                .push(" = ")
+                .push_bind(number.clone());
             if let Some(party) = column.strip_suffix("e164") {
-                query.push(format_args!(" AND logs.{column} IS DISTINCT FROM logs.{party}number"));
+                query.push(format_args!(
+                    " AND logs.{column} IS DISTINCT FROM logs.{party}number"
+                ));
             }
             // A call between equal numbers is found once.
             for before in &NUMBER_COLUMNS[..place] {
-                query.push(" AND logs.").push(*before).push(" IS DISTINCT FROM ").push_bind(number.clone());
+                query
+                    .push(" AND logs.")
+                    .push(*before)
+                    .push(" IS DISTINCT FROM ")
+                    .push_bind(number.clone());
             }
             page(&mut query, filter, Lead::Logs.name());
             query.push(")");
@@ -181,16 +252,29 @@ fn select_along(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
             of_site_and_time(query, filter, lead);
         }
     }
-    for (column, wanted) in [("direction", &filter.direction), ("outcome", &filter.outcome), ("status", &filter.status)] {
+    for (column, wanted) in [
+        ("direction", &filter.direction),
+        ("outcome", &filter.outcome),
+        ("status", &filter.status),
+    ] {
         if let Some(wanted) = wanted {
-            query.push(" AND logs.").push(column).push(" = ").push_bind(wanted.clone());
+            query
+                .push(" AND logs.")
+                .push(column)
+                .push(" = ")
+                .push_bind(wanted.clone());
         }
     }
     if let (Some(extension), false) = (&filter.extension, lead == Lead::Participants) {
         query.push(" AND EXISTS (SELECT FROM call_participants AS party WHERE party.call_id = logs.call_id AND party.extension = ");
         query.push_bind(extension.clone()).push(")");
     }
-    if filter.live || filter.status.as_deref().is_some_and(|status| !OVER.contains(&status)) {
+    if filter.live
+        || filter
+            .status
+            .as_deref()
+            .is_some_and(|status| !OVER.contains(&status))
+    {
         query.push(
             " AND logs.ended_at IS NULL AND logs.call_id = ANY(ARRAY(SELECT our_call FROM call_states WHERE is_open AND ended_at IS NULL))",
         );
@@ -201,20 +285,35 @@ fn select_along(query: &mut QueryBuilder<Postgres>, filter: &CallFilter) {
 fn of_site_and_time(query: &mut QueryBuilder<Postgres>, filter: &CallFilter, lead: Lead) {
     let lead = lead.name();
     if let Some(site) = &filter.site {
-        query.push(format_args!(" AND {lead}.site = ")).push_bind(site.clone());
+        query
+            .push(format_args!(" AND {lead}.site = "))
+            .push_bind(site.clone());
     }
     if let Some(since) = filter.since {
-        query.push(format_args!(" AND {lead}.started_at >= ")).push_bind(since);
+        query
+            .push(format_args!(" AND {lead}.started_at >= "))
+            .push_bind(since);
     }
     if let Some(until) = filter.until {
-        query.push(format_args!(" AND {lead}.started_at < ")).push_bind(until);
+        query
+            .push(format_args!(" AND {lead}.started_at < "))
+            .push_bind(until);
     }
     if let Some((started_at, id)) = &filter.after {
         let id = uuid::Uuid::try_parse(id).unwrap_or_default();
-        query.push(format_args!(" AND ({lead}.started_at, {lead}.call_id) < (")).push_bind(*started_at).push(", ").push_bind(id).push(")");
+        query
+            .push(format_args!(" AND ({lead}.started_at, {lead}.call_id) < ("))
+            .push_bind(*started_at)
+            .push(", ")
+            .push_bind(id)
+            .push(")");
     }
 }
 
 fn page(query: &mut QueryBuilder<Postgres>, filter: &CallFilter, table: &str) {
-    query.push(format_args!(" ORDER BY {table}.started_at DESC, {table}.call_id DESC LIMIT ")).push_bind(i64::from(filter.limit));
+    query
+        .push(format_args!(
+            " ORDER BY {table}.started_at DESC, {table}.call_id DESC LIMIT "
+        ))
+        .push_bind(i64::from(filter.limit));
 }

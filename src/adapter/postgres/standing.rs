@@ -31,21 +31,40 @@ pub(super) async fn take_over(
     let mut transaction = writer.begin().await?;
     super::layout::check(&mut transaction, part).await?;
     let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
-    let taken: (i64, i64, i64, String, i64) =
-        sqlx::query_as(TAKE_OVER).bind(generation).bind(number).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
+    let taken: (i64, i64, i64, String, i64) = sqlx::query_as(TAKE_OVER)
+        .bind(generation)
+        .bind(number)
+        .bind(owner)
+        .bind(At::START.0)
+        .fetch_one(&mut *transaction)
+        .await?;
     let (epoch, commit_no, watermark, ticks, relayed) = taken;
     // Reading back may take longer than any write: what is open after a long outage is a lot.
-    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
-    let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites").fetch_all(&mut *transaction).await?;
-    let mine: Vec<String> = names.into_iter().filter(|name| Site::parse(name).is_some_and(|site| part.holds(&site))).collect();
-    let open: Vec<Uuid> = sqlx::query_scalar("SELECT our_call FROM call_states WHERE site = ANY($1) AND is_open")
-        .bind(&mine)
+    sqlx::query("SET LOCAL statement_timeout = 0")
+        .execute(&mut *transaction)
+        .await?;
+    let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites")
         .fetch_all(&mut *transaction)
         .await?;
-    let first: Vec<(String, Option<i64>)> =
-        sqlx::query_as(FIRST_THAT_MATTERS).bind(&mine).bind(watermark.max(0)).bind(memory.links.0).fetch_all(&mut *transaction).await?;
-    let (sites, froms): (Vec<String>, Vec<i64>) =
-        first.into_iter().filter_map(|(site, first)| Some((site, first? - sql::BEFORE_OPEN_CALLS_US))).unzip();
+    let mine: Vec<String> = names
+        .into_iter()
+        .filter(|name| Site::parse(name).is_some_and(|site| part.holds(&site)))
+        .collect();
+    let open: Vec<Uuid> =
+        sqlx::query_scalar("SELECT our_call FROM call_states WHERE site = ANY($1) AND is_open")
+            .bind(&mine)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let first: Vec<(String, Option<i64>)> = sqlx::query_as(FIRST_THAT_MATTERS)
+        .bind(&mine)
+        .bind(watermark.max(0))
+        .bind(memory.links.0)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let (sites, froms): (Vec<String>, Vec<i64>) = first
+        .into_iter()
+        .filter_map(|(site, first)| Some((site, first? - sql::BEFORE_OPEN_CALLS_US)))
+        .unzip();
     let messages: Vec<String> = sqlx::query_scalar(
         "SELECT envelope FROM unnest($1::text[], $2::bigint[]) AS t (site, since) JOIN call_events ON call_events.site = t.site AND received_at >= t.since
          ORDER BY received_at, event_id",
@@ -54,19 +73,30 @@ pub(super) async fn take_over(
     .bind(&froms)
     .fetch_all(&mut *transaction)
     .await?;
-    let stored_until: Option<i64> = sqlx::query_scalar(LAST_FACT).bind(&mine).fetch_one(&mut *transaction).await?;
+    let stored_until: Option<i64> = sqlx::query_scalar(LAST_FACT)
+        .bind(&mine)
+        .fetch_one(&mut *transaction)
+        .await?;
     let extensions: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT site, extension, first_report FROM extensions WHERE site = ANY($1) ORDER BY site, extension")
             .bind(&mine)
             .fetch_all(&mut *transaction)
             .await?;
-    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices WHERE generation = $1 AND part = $2")
-        .bind(generation)
-        .bind(number)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let told: i64 = sqlx::query_scalar(
+        "SELECT coalesce(max(number), 0) FROM notices WHERE generation = $1 AND part = $2",
+    )
+    .bind(generation)
+    .bind(number)
+    .fetch_one(&mut *transaction)
+    .await?;
     transaction.commit().await?;
-    let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
+    let known = |(site, extension, first): (String, String, i64)| {
+        Some((
+            Site::parse(&site)?,
+            Extension::parse(&extension)?,
+            At(first),
+        ))
+    };
     let standing = Standing {
         watermark: (watermark != At::START.0).then_some(At(watermark)),
         stored_until: stored_until.map(At),

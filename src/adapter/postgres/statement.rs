@@ -28,14 +28,24 @@ pub(super) type Columns<'c> = Separated<'c, Postgres, &'static str>;
 
 impl Everything {
     pub(super) fn behind(fence: Fence, changes: &Changes) -> Everything {
-        let mut query =
-            QueryBuilder::new("WITH fence AS (UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, ");
+        let mut query = QueryBuilder::new(
+            "WITH fence AS (UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, ",
+        );
         query.push_bind(changes.watermark.unwrap_or(At::START).0);
         let ticks = (!changes.ticks.is_empty()).then(|| sql::ticks_text(&changes.ticks));
-        query.push("), ticks = coalesce(").push_bind(ticks).push("::json, ticks)");
-        query.push(", relayed = greatest(relayed, ").push_bind(changes.relayed.cast_signed());
-        query.push(") WHERE generation = ").push_bind(fence.part.generation.cast_signed());
-        query.push(" AND part = ").push_bind(fence.part.number.cast_signed());
+        query
+            .push("), ticks = coalesce(")
+            .push_bind(ticks)
+            .push("::json, ticks)");
+        query
+            .push(", relayed = greatest(relayed, ")
+            .push_bind(changes.relayed.cast_signed());
+        query
+            .push(") WHERE generation = ")
+            .push_bind(fence.part.generation.cast_signed());
+        query
+            .push(" AND part = ")
+            .push_bind(fence.part.number.cast_signed());
         query.push(" AND epoch = ").push_bind(fence.epoch);
         query.push(" AND owner = ").push_bind(fence.owner);
         query.push(" AND commit_no = ").push_bind(fence.after);
@@ -44,7 +54,12 @@ impl Everything {
     }
 
     /// One more part. In its text `{rows}` stands for the rows whose columns are given, each of them an array.
-    pub(super) fn part(&mut self, name: &'static str, text: &'static str, columns: impl FnOnce(&mut Columns<'_>)) {
+    pub(super) fn part(
+        &mut self,
+        name: &'static str,
+        text: &'static str,
+        columns: impl FnOnce(&mut Columns<'_>),
+    ) {
         let Everything(query) = self;
         query.push(", ").push(name).push(" AS (");
         match text.split_once("{rows}") {
@@ -61,7 +76,10 @@ impl Everything {
     }
 
     /// The number of the statement; `None` when the fence was another's, and nothing was written.
-    pub(super) async fn run(self, connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    pub(super) async fn run(
+        self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<i64>, sqlx::Error> {
         let Everything(mut query) = self;
         query.push(" SELECT commit_no FROM fence");
         // All rows, though there is one: the server ends its answer only when it has committed.

@@ -15,8 +15,10 @@ const INSERT: &str = "INSERT INTO call_states (call_id, session_id, provider, si
 const UPDATE: &str = "UPDATE call_states SET status = $2, call_metadata = coalesce($3::json, call_metadata), updated_at = $4, ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
  WHERE call_id = $1 AND provider <> 'grandstream' AND ended_at IS NULL";
 const BY_ID: &str = "SELECT * FROM shown_states WHERE call_id = $1";
-const BY_SESSION: &str = "SELECT * FROM shown_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
-const ACTIVE: &str = "SELECT * FROM shown_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
+const BY_SESSION: &str =
+    "SELECT * FROM shown_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
+const ACTIVE: &str =
+    "SELECT * FROM shown_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
 const CLOSE: &str = "UPDATE call_states SET status = 'failed', updated_at = $2, ended_at = $2 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < $1";
 
 #[expect(clippy::needless_pass_by_value, reason = "as the driver hands it out")]
@@ -38,7 +40,10 @@ fn state(row: PgRow) -> CallState {
 }
 
 impl StateLedger for PostgresLedger {
-    fn register<'a>(&'a self, state: &'a CallState) -> BoxFuture<'a, Result<CallState, LedgerError>> {
+    fn register<'a>(
+        &'a self,
+        state: &'a CallState,
+    ) -> BoxFuture<'a, Result<CallState, LedgerError>> {
         Box::pin(writer::write(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query(INSERT)
@@ -55,13 +60,20 @@ impl StateLedger for PostgresLedger {
                 .bind(state.updated_at.0)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID).bind(&state.call_id).map(self::state).fetch_one(&mut *writer).await?;
+            let stored = sqlx::query(BY_ID)
+                .bind(&state.call_id)
+                .map(self::state)
+                .fetch_one(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(stored)
         }))
     }
 
-    fn update<'a>(&'a self, change: &'a StateChange) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
+    fn update<'a>(
+        &'a self,
+        change: &'a StateChange,
+    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
         Box::pin(writer::write(async move {
             let mut writer = self.writer.lease().await?;
             let changed = sqlx::query(UPDATE)
@@ -72,7 +84,11 @@ impl StateLedger for PostgresLedger {
                 .bind(change.ends)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID).bind(&change.call_id).map(state).fetch_optional(&mut *writer).await?;
+            let stored = sqlx::query(BY_ID)
+                .bind(&change.call_id)
+                .map(state)
+                .fetch_optional(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
         }))
@@ -81,29 +97,57 @@ impl StateLedger for PostgresLedger {
     fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>> {
         Box::pin(writer::write(async move {
             let mut writer = self.writer.lease().await?;
-            let closed = sqlx::query(CLOSE).bind(before.0).bind(now.0).execute(&mut *writer).await?;
+            let closed = sqlx::query(CLOSE)
+                .bind(before.0)
+                .bind(now.0)
+                .execute(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(closed.rows_affected())
         }))
     }
 
-    fn by_id<'a>(&'a self, call_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+    fn by_id<'a>(
+        &'a self,
+        call_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
         Box::pin(self.ask(move |connection| {
             let call_id = call_id.to_owned();
-            Box::pin(async move { sqlx::query(BY_ID).bind(call_id).map(state).fetch_optional(connection).await })
+            Box::pin(async move {
+                sqlx::query(BY_ID)
+                    .bind(call_id)
+                    .map(state)
+                    .fetch_optional(connection)
+                    .await
+            })
         }))
     }
 
-    fn by_session<'a>(&'a self, session_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+    fn by_session<'a>(
+        &'a self,
+        session_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
         Box::pin(self.ask(move |connection| {
             let session_id = session_id.to_owned();
-            Box::pin(async move { sqlx::query(BY_SESSION).bind(session_id).map(state).fetch_optional(connection).await })
+            Box::pin(async move {
+                sqlx::query(BY_SESSION)
+                    .bind(session_id)
+                    .map(state)
+                    .fetch_optional(connection)
+                    .await
+            })
         }))
     }
 
     fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
         Box::pin(self.ask(move |connection| {
-            Box::pin(async move { sqlx::query(ACTIVE).bind(i64::from(most)).map(state).fetch_all(connection).await })
+            Box::pin(async move {
+                sqlx::query(ACTIVE)
+                    .bind(i64::from(most))
+                    .map(state)
+                    .fetch_all(connection)
+                    .await
+            })
         }))
     }
 }

@@ -47,13 +47,40 @@ struct Sums {
 impl Share {
     pub(super) fn of(record: &CallRecord) -> Option<Share> {
         let site = record.site.as_str().to_owned();
-        Some(Share::new(site, record.started_at.0, record.direction, record.outcome?, record.ring.map(|span| span.0), record.talk.0))
+        Some(Share::new(
+            site,
+            record.started_at.0,
+            record.direction,
+            record.outcome?,
+            record.ring.map(|span| span.0),
+            record.talk.0,
+        ))
     }
 
-    pub(super) fn new(site: String, started_us: i64, direction: Direction, outcome: Outcome, ring_us: Option<i64>, talk_us: i64) -> Share {
-        let (answered, missed) = (i64::from(outcome == Outcome::Answered), i64::from(outcome == Outcome::Missed));
-        let sums = Sums { calls: 1, answered, missed, ring_us: ring_us.unwrap_or(0), talk_us };
-        Share { minute: (site, sql::minute_of(started_us)), direction, sums }
+    pub(super) fn new(
+        site: String,
+        started_us: i64,
+        direction: Direction,
+        outcome: Outcome,
+        ring_us: Option<i64>,
+        talk_us: i64,
+    ) -> Share {
+        let (answered, missed) = (
+            i64::from(outcome == Outcome::Answered),
+            i64::from(outcome == Outcome::Missed),
+        );
+        let sums = Sums {
+            calls: 1,
+            answered,
+            missed,
+            ring_us: ring_us.unwrap_or(0),
+            talk_us,
+        };
+        Share {
+            minute: (site, sql::minute_of(started_us)),
+            direction,
+            sums,
+        }
     }
 }
 
@@ -83,21 +110,45 @@ impl Known {
             self.0.clear();
         }
         changes.retain(|(before, now)| before != now);
-        let changed: BTreeSet<Minute> =
-            changes.iter().flat_map(|(before, now)| [before, now]).flatten().map(|share| share.minute.clone()).collect();
-        self.count(connection, changed.iter().filter(|minute| !self.0.contains_key(*minute)).cloned().collect()).await?;
-        for (share, sign) in changes.into_iter().flat_map(|(before, now)| [(before, -1), (now, 1)]) {
+        let changed: BTreeSet<Minute> = changes
+            .iter()
+            .flat_map(|(before, now)| [before, now])
+            .flatten()
+            .map(|share| share.minute.clone())
+            .collect();
+        self.count(
+            connection,
+            changed
+                .iter()
+                .filter(|minute| !self.0.contains_key(*minute))
+                .cloned()
+                .collect(),
+        )
+        .await?;
+        for (share, sign) in changes
+            .into_iter()
+            .flat_map(|(before, now)| [(before, -1), (now, 1)])
+        {
             if let Some(share) = share
                 && let Some(of_it) = self.0.get_mut(&share.minute)
             {
-                of_it.entry(share.direction).or_default().add(share.sums, sign);
+                of_it
+                    .entry(share.direction)
+                    .or_default()
+                    .add(share.sums, sign);
             }
         }
         let (mut rows, mut gone) = (Vec::new(), Vec::new());
         for minute in &changed {
-            let Some(of_it) = self.0.get_mut(minute) else { continue };
+            let Some(of_it) = self.0.get_mut(minute) else {
+                continue;
+            };
             for (direction, sums) in &*of_it {
-                if sums.calls == 0 { gone.push((minute, *direction)) } else { rows.push((minute, *direction, *sums)) }
+                if sums.calls == 0 {
+                    gone.push((minute, *direction))
+                } else {
+                    rows.push((minute, *direction, *sums))
+                }
             }
             of_it.retain(|_, sums| sums.calls != 0);
         }
@@ -106,20 +157,41 @@ impl Known {
     }
 
     /// Counts minutes from the logs. A direction of which there is nothing has nothing: whatever stands there of it goes.
-    async fn count(&mut self, connection: &mut PgConnection, minutes: Vec<Minute>) -> Result<(), sqlx::Error> {
+    async fn count(
+        &mut self,
+        connection: &mut PgConnection,
+        minutes: Vec<Minute>,
+    ) -> Result<(), sqlx::Error> {
         if minutes.is_empty() {
             return Ok(());
         }
         for minute in &minutes {
-            self.0.insert(minute.clone(), DIRECTIONS.into_iter().map(|direction| (direction, Sums::default())).collect());
+            self.0.insert(
+                minute.clone(),
+                DIRECTIONS
+                    .into_iter()
+                    .map(|direction| (direction, Sums::default()))
+                    .collect(),
+            );
         }
         let (sites, begins): (Vec<String>, Vec<i64>) = minutes.into_iter().unzip();
         let sums = |row: PgRow| {
-            let sums = Sums { calls: row.get(3), answered: row.get(4), missed: row.get(5), ring_us: row.get(6), talk_us: row.get(7) };
+            let sums = Sums {
+                calls: row.get(3),
+                answered: row.get(4),
+                missed: row.get(5),
+                ring_us: row.get(6),
+                talk_us: row.get(7),
+            };
             ((row.get(0), row.get(1)), direction_named(row.get(2)), sums)
         };
-        let counted: Vec<(Minute, Option<Direction>, Sums)> =
-            sqlx::query(COUNT).bind(sites).bind(begins).bind(sql::MINUTE_US).map(sums).fetch_all(connection).await?;
+        let counted: Vec<(Minute, Option<Direction>, Sums)> = sqlx::query(COUNT)
+            .bind(sites)
+            .bind(begins)
+            .bind(sql::MINUTE_US)
+            .map(sums)
+            .fetch_all(connection)
+            .await?;
         for (minute, direction, sums) in counted {
             if let (Some(of_it), Some(direction)) = (self.0.get_mut(&minute), direction) {
                 of_it.insert(direction, sums);
@@ -131,13 +203,26 @@ impl Known {
 
 impl Everything {
     fn stats(&mut self, rows: &[(&Minute, Direction, Sums)], gone: &[(&Minute, Direction)]) {
-        let sums = |sum: fn(&Sums) -> i64| rows.iter().map(|(.., sums)| sum(sums)).collect::<Vec<_>>();
+        let sums =
+            |sum: fn(&Sums) -> i64| rows.iter().map(|(.., sums)| sum(sums)).collect::<Vec<_>>();
         if !rows.is_empty() {
             self.part("stats", STATS, |columns| {
                 columns
-                    .push_bind(rows.iter().map(|((site, _), ..)| &**site).collect::<Vec<_>>())
-                    .push_bind(rows.iter().map(|((_, minute), ..)| *minute).collect::<Vec<_>>())
-                    .push_bind(rows.iter().map(|(_, direction, _)| direction_name(*direction)).collect::<Vec<_>>())
+                    .push_bind(
+                        rows.iter()
+                            .map(|((site, _), ..)| &**site)
+                            .collect::<Vec<_>>(),
+                    )
+                    .push_bind(
+                        rows.iter()
+                            .map(|((_, minute), ..)| *minute)
+                            .collect::<Vec<_>>(),
+                    )
+                    .push_bind(
+                        rows.iter()
+                            .map(|(_, direction, _)| direction_name(*direction))
+                            .collect::<Vec<_>>(),
+                    )
                     .push_bind(sums(|sums| sums.calls))
                     .push_bind(sums(|sums| sums.answered))
                     .push_bind(sums(|sums| sums.missed))
@@ -148,14 +233,28 @@ impl Everything {
         if !gone.is_empty() {
             self.part("no_stats", NO_STATS, |columns| {
                 columns
-                    .push_bind(gone.iter().map(|((site, _), _)| &**site).collect::<Vec<_>>())
-                    .push_bind(gone.iter().map(|((_, minute), _)| *minute).collect::<Vec<_>>())
-                    .push_bind(gone.iter().map(|(_, direction)| direction_name(*direction)).collect::<Vec<_>>());
+                    .push_bind(
+                        gone.iter()
+                            .map(|((site, _), _)| &**site)
+                            .collect::<Vec<_>>(),
+                    )
+                    .push_bind(
+                        gone.iter()
+                            .map(|((_, minute), _)| *minute)
+                            .collect::<Vec<_>>(),
+                    )
+                    .push_bind(
+                        gone.iter()
+                            .map(|(_, direction)| direction_name(*direction))
+                            .collect::<Vec<_>>(),
+                    );
             });
         }
     }
 }
 
 pub(super) fn direction_named(name: &str) -> Option<Direction> {
-    DIRECTIONS.into_iter().find(|direction| direction_name(*direction) == name)
+    DIRECTIONS
+        .into_iter()
+        .find(|direction| direction_name(*direction) == name)
 }

@@ -10,7 +10,11 @@ impl PostgresLedger {
     pub async fn keep_facts(&self, now: At, since: At) -> Result<(), LedgerError> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("SELECT keep_facts($1, $2)").bind(now.0).bind(since.0).execute(&mut *writer).await?;
+            sqlx::query("SELECT keep_facts($1, $2)")
+                .bind(now.0)
+                .bind(since.0)
+                .execute(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(())
         }))

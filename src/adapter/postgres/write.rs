@@ -29,15 +29,22 @@ impl Ledger for PostgresLedger {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
             writer.forget();
-            let (epoch, number, standing) = standing::take_over(&mut writer, self.part, owner, memory).await?;
-            *self.owner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
+            let (epoch, number, standing) =
+                standing::take_over(&mut writer, self.part, owner, memory).await?;
+            *self
+                .owner
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
             writer.both().1.number = Some(number);
             writer.give_back();
             Ok(standing)
         }))
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(
+        &'a self,
+        facts: &'a [Received],
+    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(writer::write(async {
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
@@ -46,14 +53,28 @@ impl Ledger for PostgresLedger {
             // What was given up may still come through, and what is asked before it does is answered too early. So the fence is read first.
             written.number = self.number(connection, written.number).await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
-                .bind(facts.iter().map(|received| received.fact.site.as_str()).collect::<Vec<_>>())
-                .bind(facts.iter().map(|received| received.fact.at.0).collect::<Vec<_>>())
+                .bind(
+                    facts
+                        .iter()
+                        .map(|received| received.fact.site.as_str())
+                        .collect::<Vec<_>>(),
+                )
+                .bind(
+                    facts
+                        .iter()
+                        .map(|received| received.fact.at.0)
+                        .collect::<Vec<_>>(),
+                )
                 .bind(parts::uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(connection)
                 .await?;
             let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
             writer.give_back();
-            Ok(facts.iter().map(|received| received.fact.id).filter(|id| !known.contains(&id.0)).collect())
+            Ok(facts
+                .iter()
+                .map(|received| received.fact.id)
+                .filter(|id| !known.contains(&id.0))
+                .collect())
         }))
     }
 
@@ -63,15 +84,28 @@ impl Ledger for PostgresLedger {
             let (connection, written) = writer.both();
             // Over another connection than the last commit: an attempt at this very batch may have been given up on that one.
             let new: HashSet<EventId> = match written.number {
-                Some(_) if changes.facts_are_new => changes.facts.iter().map(|received| received.fact.id).collect(),
+                Some(_) if changes.facts_are_new => changes
+                    .facts
+                    .iter()
+                    .map(|received| received.fact.id)
+                    .collect(),
                 _ => HashSet::new(),
             };
-            let Some(after) = self.number(connection, written.number).await? else { return Err(LedgerError::Fenced) };
+            let Some(after) = self.number(connection, written.number).await? else {
+                return Err(LedgerError::Fenced);
+            };
             let (epoch, owner) = self.owner();
-            let fence = Fence { part: self.part, epoch, owner, after };
+            let fence = Fence {
+                part: self.part,
+                epoch,
+                owner,
+                after,
+            };
             let number = batch::write(connection, written, fence, changes, &new).await?;
             if number.is_none() && self.number(connection, None).await?.is_some() {
-                return Err(LedgerError::Unavailable("a batch that was given up came through after all".to_owned()));
+                return Err(LedgerError::Unavailable(
+                    "a batch that was given up came through after all".to_owned(),
+                ));
             }
             written.number = Some(number.ok_or(LedgerError::Fenced)?);
             if changes.facts.len() >= LARGE_FACTS {
@@ -82,7 +116,12 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+    fn messages<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
         Box::pin(self.ask_long(move |connection| {
             Box::pin(async move {
@@ -94,12 +133,21 @@ impl Ledger for PostgresLedger {
     }
 
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        let (generation, part) = (self.part.generation.cast_signed(), self.part.number.cast_signed());
+        let (generation, part) = (
+            self.part.generation.cast_signed(),
+            self.part.number.cast_signed(),
+        );
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
             let stored: Vec<(i64, String, Uuid, String)> = self
                 .ask(move |connection| {
-                    Box::pin(sqlx::query_as(sql).bind(generation).bind(part).bind(i64::from(most)).fetch_all(connection))
+                    Box::pin(
+                        sqlx::query_as(sql)
+                            .bind(generation)
+                            .bind(part)
+                            .bind(i64::from(most))
+                            .fetch_all(connection),
+                    )
                 })
                 .await?;
             stored.into_iter().rev().map(news).collect()
@@ -107,12 +155,19 @@ impl Ledger for PostgresLedger {
     }
 
     fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        let (generation, part) = (self.part.generation.cast_signed(), self.part.number.cast_signed());
+        let (generation, part) = (
+            self.part.generation.cast_signed(),
+            self.part.number.cast_signed(),
+        );
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
             let stored: Vec<(i64, String, Uuid, String)> = self
                 .ask(move |connection| {
-                    let query = sqlx::query_as(sql).bind(generation).bind(part).bind(number.cast_signed()).bind(i64::from(most));
+                    let query = sqlx::query_as(sql)
+                        .bind(generation)
+                        .bind(part)
+                        .bind(number.cast_signed())
+                        .bind(i64::from(most));
                     Box::pin(query.fetch_all(connection))
                 })
                 .await?;
@@ -126,19 +181,39 @@ impl Ledger for PostgresLedger {
             let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
                 .ask(move |connection| {
                     Box::pin(async move {
-                        let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&mut *connection).await?;
-                        let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
-                        Ok((names, sqlx::query_as(sql).bind(generation.cast_signed()).fetch_all(connection).await?))
+                        let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+                            .fetch_all(&mut *connection)
+                            .await?;
+                        let sql =
+                            "SELECT part, watermark FROM partition_owner WHERE generation = $1";
+                        Ok((
+                            names,
+                            sqlx::query_as(sql)
+                                .bind(generation.cast_signed())
+                                .fetch_all(connection)
+                                .await?,
+                        ))
                     })
                 })
                 .await?;
             let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
-            let watermark = |site: &Site| watermarks.get(&partition_of(site, of).cast_signed()).map_or(At::START, |at| At(*at));
-            Ok(names.iter().filter_map(|name| Site::parse(name)).map(|site| (site.clone(), watermark(&site))).collect())
+            let watermark = |site: &Site| {
+                watermarks
+                    .get(&partition_of(site, of).cast_signed())
+                    .map_or(At::START, |at| At(*at))
+            };
+            Ok(names
+                .iter()
+                .filter_map(|name| Site::parse(name))
+                .map(|site| (site.clone(), watermark(&site)))
+                .collect())
         })
     }
 
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+    fn records<'a>(
+        &'a self,
+        site: &'a Site,
+    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
         let site = site.as_str().to_owned();
         Box::pin(self.ask_long(move |connection| {
             let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
@@ -146,7 +221,12 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+    fn calls_begun<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
         Box::pin(self.ask_long(move |connection| {
             Box::pin(async move {
@@ -162,7 +242,10 @@ impl Ledger for PostgresLedger {
             let sql = "INSERT INTO suspects AS known (digest, attempts) VALUES ($1, 1)
                 ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
             let mut writer = self.writer.lease().await?;
-            let attempts: i32 = sqlx::query_scalar(sql).bind(sql::digest(message)).fetch_one(&mut *writer).await?;
+            let attempts: i32 = sqlx::query_scalar(sql)
+                .bind(sql::digest(message))
+                .fetch_one(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(attempts.cast_unsigned())
         }))
@@ -171,7 +254,10 @@ impl Ledger for PostgresLedger {
     fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM suspects WHERE digest = $1").bind(sql::digest(message)).execute(&mut *writer).await?;
+            sqlx::query("DELETE FROM suspects WHERE digest = $1")
+                .bind(sql::digest(message))
+                .execute(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(())
         }))
@@ -179,7 +265,13 @@ impl Ledger for PostgresLedger {
 
     fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
         Box::pin(async {
-            let since = self.ask(|connection| Box::pin(sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection))).await?;
+            let since = self
+                .ask(|connection| {
+                    Box::pin(
+                        sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection),
+                    )
+                })
+                .await?;
             Ok(At(since))
         })
     }
@@ -192,8 +284,16 @@ impl PostgresLedger {
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
             WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
         let generation = self.part.generation.cast_signed();
-        let stored: Vec<(i32, i64, String, Uuid, String)> =
-            self.ask(move |connection| Box::pin(sqlx::query_as(sql).bind(generation).bind(i64::from(most)).fetch_all(connection))).await?;
+        let stored: Vec<(i32, i64, String, Uuid, String)> = self
+            .ask(move |connection| {
+                Box::pin(
+                    sqlx::query_as(sql)
+                        .bind(generation)
+                        .bind(i64::from(most))
+                        .fetch_all(connection),
+                )
+            })
+            .await?;
         let read = |(part, number, kind, call, data): (i32, i64, String, Uuid, String)| {
             Ok((part.cast_unsigned(), news((number, kind, call, data))?))
         };
@@ -202,7 +302,11 @@ impl PostgresLedger {
 
     /// The last statement that wrote to the partition, as far as it is known, or as the database says; `None` when somebody else owns it.
     /// Whatever is asked afterwards and was changed by then is found out by the fence, which wants this number.
-    async fn number(&self, connection: &mut PgConnection, known: Option<i64>) -> Result<Option<i64>, sqlx::Error> {
+    async fn number(
+        &self,
+        connection: &mut PgConnection,
+        known: Option<i64>,
+    ) -> Result<Option<i64>, sqlx::Error> {
         if known.is_some() {
             return Ok(known);
         }

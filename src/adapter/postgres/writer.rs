@@ -31,7 +31,10 @@ pub(super) struct Lease<'w> {
 
 impl Writer {
     pub(super) fn new(options: PgConnectOptions) -> Writer {
-        Writer { options, idle: Mutex::new(None) }
+        Writer {
+            options,
+            idle: Mutex::new(None),
+        }
     }
 
     pub(super) async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
@@ -39,8 +42,14 @@ impl Writer {
         let session = if let Some(session) = idle.take() {
             session
         } else {
-            let connection = patiently(CONNECT_PATIENCE, async { Ok(self.options.connect().await?) }).await?;
-            Session { connection, written: Written::default() }
+            let connection = patiently(CONNECT_PATIENCE, async {
+                Ok(self.options.connect().await?)
+            })
+            .await?;
+            Session {
+                connection,
+                written: Written::default(),
+            }
         };
         Ok(Lease { idle, session })
     }
@@ -54,12 +63,17 @@ impl Writer {
 }
 
 /// Does what needs the server, unless it takes longer than any statement may. What was under way is dropped with its connection.
-pub(super) async fn patiently<T>(patience: Duration, work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+pub(super) async fn patiently<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, LedgerError> {
     let late = |_| LedgerError::Unavailable("it does not answer".to_owned());
     tokio::time::timeout(patience, work).await.map_err(late)?
 }
 
-pub(super) async fn write<T>(work: impl Future<Output = Result<T, LedgerError>>) -> Result<T, LedgerError> {
+pub(super) async fn write<T>(
+    work: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, LedgerError> {
     patiently(WRITE_PATIENCE, work).await
 }
 

@@ -65,12 +65,18 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn of(record: &CallRecord) -> Option<Place> {
         let started_at = record.started_at;
-        Some(Place { outcome: record.outcome?, started_at, ended_at: record.ended_at.unwrap_or(started_at) })
+        Some(Place {
+            outcome: record.outcome?,
+            started_at,
+            ended_at: record.ended_at.unwrap_or(started_at),
+        })
     }
 
     /// Whether both are the same row.
     pub(super) fn is_where(&self, other: Option<Place>) -> bool {
-        other.is_some_and(|other| (other.outcome, other.started_at) == (self.outcome, self.started_at))
+        other.is_some_and(|other| {
+            (other.outcome, other.started_at) == (self.outcome, self.started_at)
+        })
     }
 }
 
@@ -103,7 +109,8 @@ impl Written {
 
     /// Whether the call stands as it is now.
     pub(super) fn is_written(&self, call: &CallNow) -> bool {
-        self.call(call.record.id).is_some_and(|before| before.digest == self.digests.hash_one(call.text()))
+        self.call(call.record.id)
+            .is_some_and(|before| before.digest == self.digests.hash_one(call.text()))
     }
 
     pub(super) fn wrote(&mut self, call: &CallNow) {
@@ -132,21 +139,37 @@ impl Written {
                 self.sites.insert(fact.site.clone(), Seen::default());
                 strangers.sites.push((fact.site.clone(), fact.at));
             }
-            let Some(seen) = self.sites.get_mut(&fact.site) else { continue };
+            let Some(seen) = self.sites.get_mut(&fact.site) else {
+                continue;
+            };
             if seen.devices.len() + seen.extensions.len() > REMEMBERED_MAX {
                 *seen = Seen::default();
             }
-            if seen.devices.get(&fact.device).is_none_or(|written| fact.at >= *written + SEEN_EVERY) {
+            if seen
+                .devices
+                .get(&fact.device)
+                .is_none_or(|written| fact.at >= *written + SEEN_EVERY)
+            {
                 seen.devices.insert(fact.device.clone(), fact.at);
-                strangers.devices.insert((fact.site.clone(), fact.device.clone()), fact.at);
-            } else if let Some(last) = strangers.devices.get_mut(&(fact.site.clone(), fact.device.clone())) {
+                strangers
+                    .devices
+                    .insert((fact.site.clone(), fact.device.clone()), fact.at);
+            } else if let Some(last) = strangers
+                .devices
+                .get_mut(&(fact.site.clone(), fact.device.clone()))
+            {
                 *last = fact.at.max(*last);
             }
             if let Some(extension) = &fact.local
-                && seen.extensions.get(extension).is_none_or(|written| fact.at < *written)
+                && seen
+                    .extensions
+                    .get(extension)
+                    .is_none_or(|written| fact.at < *written)
             {
                 seen.extensions.insert(extension.clone(), fact.at);
-                strangers.extensions.insert((fact.site.clone(), extension.clone()), fact.at);
+                strangers
+                    .extensions
+                    .insert((fact.site.clone(), extension.clone()), fact.at);
             }
         }
         strangers

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions, ConfirmSelectOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
 use super::names::{DEAD_QUEUE, Layout};
-use super::{BrokerAddress, BrokerError, close_channel, close_connection, foreign, patiently, publisher, topology};
+use super::{
+    BrokerAddress, BrokerError, close_channel, close_connection, foreign, patiently, publisher,
+    topology,
+};
 use crate::port::clock::Clock;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
@@ -34,32 +39,49 @@ pub struct Waiting {
 }
 
 /// Sends everything that lies in a queue to the partitions it belongs to. Returns how much that was.
-pub async fn forward(connection: &Connection, queue: &str, layout: Layout) -> Result<u32, BrokerError> {
+pub async fn forward(
+    connection: &Connection,
+    queue: &str,
+    layout: Layout,
+) -> Result<u32, BrokerError> {
     let channel = patiently(connection.create_channel()).await?;
     patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let mut sent = 0;
-    let waiting = topology::depth(connection, queue).await?.map_or(0, |depth| depth.messages);
+    let waiting = topology::depth(connection, queue)
+        .await?
+        .map_or(0, |depth| depth.messages);
     if waiting == 0 {
         close_channel(&channel).await;
         return Ok(0);
     }
     patiently(channel.basic_qos(FORWARDED_AT_ONCE, BasicQosOptions::default())).await?;
-    let consume = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
+    let consume = channel.basic_consume(
+        queue.into(),
+        "".into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
     let mut messages = patiently(consume).await?;
     // Those that are there now.
     for _ in 0..waiting {
         let next = tokio::time::timeout(super::PATIENCE, messages.next()).await;
         let Ok(Some(Ok(delivery))) = next else {
-            return Err(BrokerError::Unavailable(format!("queue `{queue}` does not hand out what it holds; does somebody else read it?")));
+            return Err(BrokerError::Unavailable(format!(
+                "queue `{queue}` does not hand out what it holds; does somebody else read it?"
+            )));
         };
         // Promises of the past say nothing any more; what cannot be read goes to whoever sets it aside.
         let (key, properties) = match Message::decode(&delivery.data) {
             Ok(Message::Report(envelope)) => publisher::address(layout, &envelope),
             Ok(Message::Tick(_)) => {
-                patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
+                patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()))
+                    .await?;
                 continue;
             }
-            Err(_) => (format!("call.unreadable.{}", layout.part_name(0)), publisher::properties("unreadable")),
+            Err(_) => (
+                format!("call.unreadable.{}", layout.part_name(0)),
+                publisher::properties("unreadable"),
+            ),
         };
         publisher::deliver(&channel, &key, properties, &delivery.data).await?;
         patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
@@ -70,27 +92,54 @@ pub async fn forward(connection: &Connection, queue: &str, layout: Layout) -> Re
 }
 
 impl DeadQueue {
-    pub async fn open(address: &BrokerAddress, layout: Layout, clock: Arc<dyn Clock>) -> Result<DeadQueue, BrokerError> {
+    pub async fn open(
+        address: &BrokerAddress,
+        layout: Layout,
+        clock: Arc<dyn Clock>,
+    ) -> Result<DeadQueue, BrokerError> {
         let connection = address.connect("cordboard dead letters").await?;
         topology::declare(&connection, layout).await?;
         let channel = patiently(connection.create_channel()).await?;
         patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        Ok(DeadQueue { connection, channel, layout, clock })
+        Ok(DeadQueue {
+            connection,
+            channel,
+            layout,
+            clock,
+        })
     }
 
     /// The next message, if there is one.
     pub async fn next(&self) -> Result<Option<Waiting>, BrokerError> {
-        let got = patiently(self.channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await?;
+        let got = patiently(
+            self.channel
+                .basic_get(DEAD_QUEUE.into(), BasicGetOptions::default()),
+        )
+        .await?;
         Ok(got.map(|BasicGetMessage { delivery, .. }| {
             let now = self.clock.now();
             let plain = match Message::decode(&delivery.data) {
                 Ok(_) => None,
-                Err(_) => foreign::envelope(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, now),
+                Err(_) => foreign::envelope(
+                    delivery.routing_key.as_str(),
+                    &delivery.properties,
+                    &delivery.data,
+                    now,
+                ),
             };
             let headers = delivery.properties.headers().as_ref();
-            let why = headers.and_then(|headers| headers.inner().get("x-first-death-reason")).and_then(AMQPValue::as_long_string);
-            let reason = format!("the broker gave it up: {}", why.map_or_else(|| "it does not say why".to_owned(), ToString::to_string));
-            Waiting { tag: delivery.delivery_tag, message: plain.map_or(delivery.data, |envelope| envelope.encode()), reason }
+            let why = headers
+                .and_then(|headers| headers.inner().get("x-first-death-reason"))
+                .and_then(AMQPValue::as_long_string);
+            let reason = format!(
+                "the broker gave it up: {}",
+                why.map_or_else(|| "it does not say why".to_owned(), ToString::to_string)
+            );
+            Waiting {
+                tag: delivery.delivery_tag,
+                message: plain.map_or(delivery.data, |envelope| envelope.encode()),
+                reason,
+            }
         }))
     }
 
@@ -102,11 +151,17 @@ impl DeadQueue {
 
     /// Takes a message out of the queue for good.
     pub async fn drop(&self, waiting: &Waiting) -> Result<(), BrokerError> {
-        patiently(self.channel.basic_ack(waiting.tag, BasicAckOptions::default())).await
+        patiently(
+            self.channel
+                .basic_ack(waiting.tag, BasicAckOptions::default()),
+        )
+        .await
     }
 
     pub async fn depth(&self) -> Result<u32, BrokerError> {
-        Ok(topology::depth(&self.connection, DEAD_QUEUE).await?.map_or(0, |depth| depth.messages))
+        Ok(topology::depth(&self.connection, DEAD_QUEUE)
+            .await?
+            .map_or(0, |depth| depth.messages))
     }
 
     pub async fn close(self) {

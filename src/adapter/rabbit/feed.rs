@@ -75,10 +75,18 @@ impl Feed {
         listened
     }
 
-    async fn listen_on(&self, connection: &Connection, known: &mut HashMap<u32, Known>) -> Result<(), BrokerError> {
+    async fn listen_on(
+        &self,
+        connection: &Connection,
+        known: &mut HashMap<u32, Known>,
+    ) -> Result<(), BrokerError> {
         // Listening begins before what was missed is read: nothing falls in between.
         let mut told = subscribe(connection).await?;
-        let missed = self.ledger.news_of_all(BACK_MAX).await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+        let missed = self
+            .ledger
+            .news_of_all(BACK_MAX)
+            .await
+            .map_err(|error| BrokerError::Unavailable(error.to_string()))?;
         for (part, news) in missed {
             self.tell(known, part, news);
         }
@@ -91,7 +99,11 @@ impl Feed {
                     }
                 }
                 Some(Err(error)) => return Err(error.into()),
-                None => return Err(BrokerError::Unavailable("the broker took the queue away".to_owned())),
+                None => {
+                    return Err(BrokerError::Unavailable(
+                        "the broker took the queue away".to_owned(),
+                    ));
+                }
             }
         }
     }
@@ -106,7 +118,10 @@ impl Feed {
         known.last = news.number;
         known.said.insert(news.number, said);
         known.said.remove(&news.number.saturating_sub(KNOWN_MAX));
-        self.to.tell(vec![News { number: news.number * PARTS_MAX + u64::from(part), ..news }]);
+        self.to.tell(vec![News {
+            number: news.number * PARTS_MAX + u64::from(part),
+            ..news
+        }]);
     }
 }
 
@@ -116,24 +131,51 @@ fn said(news: &News) -> u64 {
 
 async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
     let channel = patiently(connection.create_channel()).await?;
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let options = QueueDeclareOptions {
+        exclusive: true,
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
     let queue = patiently(channel.queue_declare("".into(), options, FieldTable::default())).await?;
     let name = queue.name().clone();
-    patiently(channel.queue_bind(name.clone(), CALLS.into(), "#".into(), QueueBindOptions::default(), FieldTable::default())).await?;
+    patiently(channel.queue_bind(
+        name.clone(),
+        CALLS.into(),
+        "#".into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    ))
+    .await?;
     // Whoever is slow here loses nothing but time: it is told from memory, and the database knows the rest.
-    let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        exclusive: true,
+        ..BasicConsumeOptions::default()
+    };
     patiently(channel.basic_consume(name, "".into(), options, FieldTable::default())).await
 }
 
 fn read(delivery: &Delivery, layout: Layout) -> Option<(u32, News)> {
     let headers = delivery.properties.headers().as_ref()?.inner();
-    let part = headers.get("x-cordboard-part").and_then(AMQPValue::as_long_string)?.to_string();
-    let part = (0..layout.parts).find(|number| format!("g{}.p{number:02}", layout.generation) == part)?;
+    let part = headers
+        .get("x-cordboard-part")
+        .and_then(AMQPValue::as_long_string)?
+        .to_string();
+    let part =
+        (0..layout.parts).find(|number| format!("g{}.p{number:02}", layout.generation) == part)?;
     let number = whole(headers.get("x-cordboard-number")?)?.cast_unsigned();
     let data = String::from_utf8(delivery.data.clone()).ok()?;
     let call = EventId::parse(&serde_json::from_str::<Told>(&data).ok()?.call_id)?;
     let kind = NoticeKind::named(delivery.routing_key.as_str())?;
-    Some((part, News { number, kind, call, data: data.into() }))
+    Some((
+        part,
+        News {
+            number,
+            kind,
+            call,
+            data: data.into(),
+        },
+    ))
 }
 
 #[derive(serde::Deserialize)]

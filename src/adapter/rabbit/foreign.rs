@@ -17,18 +17,48 @@ const SECONDS_MAX: i64 = 100_000_000_000;
 
 /// The envelope of a plain report; `None` when it is none. What has no id gets one of its content, so that the same message is the same
 /// event; what has no instant was received when it is read first.
-pub(super) fn envelope(key: &str, properties: &BasicProperties, body: &[u8], now: At) -> Option<Envelope> {
-    let Value::Object(report) = serde_json::from_slice(body).ok()? else { return None };
+pub(super) fn envelope(
+    key: &str,
+    properties: &BasicProperties,
+    body: &[u8],
+    now: At,
+) -> Option<Envelope> {
+    let Value::Object(report) = serde_json::from_slice(body).ok()? else {
+        return None;
+    };
     if report.contains_key("v") || report.contains_key("tick") {
         return None;
     }
     let event = event(key, properties, &report)?;
-    let at = report.get("timestamp").or_else(|| report.get("at")).and_then(instant_of);
-    let at = at.or_else(|| properties.timestamp().map(|seconds| At(seconds.cast_signed().saturating_mul(1_000_000)))).unwrap_or(now);
-    let site = report.get("site").and_then(Value::as_str).map_or_else(|| Some(Site::default()), Site::parse)?;
-    let given = properties.message_id().as_ref().and_then(|id| EventId::parse(id.as_str()));
+    let at = report
+        .get("timestamp")
+        .or_else(|| report.get("at"))
+        .and_then(instant_of);
+    let at = at
+        .or_else(|| {
+            properties
+                .timestamp()
+                .map(|seconds| At(seconds.cast_signed().saturating_mul(1_000_000)))
+        })
+        .unwrap_or(now);
+    let site = report
+        .get("site")
+        .and_then(Value::as_str)
+        .map_or_else(|| Some(Site::default()), Site::parse)?;
+    let given = properties
+        .message_id()
+        .as_ref()
+        .and_then(|id| EventId::parse(id.as_str()));
     let id = given.unwrap_or_else(|| id_of(key, body, at));
-    let mut envelope = Envelope::new(id, at, &site, None, &format!("/gs/cti/{event}"), &Value::Object(report).to_string(), BodyForm::Json);
+    let mut envelope = Envelope::new(
+        id,
+        at,
+        &site,
+        None,
+        &format!("/gs/cti/{event}"),
+        &Value::Object(report).to_string(),
+        BodyForm::Json,
+    );
     envelope.trace = trace(properties);
     Some(envelope)
 }
@@ -36,12 +66,22 @@ pub(super) fn envelope(key: &str, properties: &BasicProperties, body: &[u8], now
 /// The name of the event: in the key, or in the type, or in the report.
 fn event(key: &str, properties: &BasicProperties, report: &Map<String, Value>) -> Option<String> {
     let mut words = key.split('.');
-    let of_key = words.next().filter(|topic| TOPICS.contains(topic)).and_then(|_| words.next());
+    let of_key = words
+        .next()
+        .filter(|topic| TOPICS.contains(topic))
+        .and_then(|_| words.next());
     let of_type = || properties.kind().as_ref().map(ShortString::as_str);
-    let of_report = || ["event", "status"].iter().find_map(|name| report.get(*name)?.as_str());
+    let of_report = || {
+        ["event", "status"]
+            .iter()
+            .find_map(|name| report.get(*name)?.as_str())
+    };
     let name = of_key.or_else(of_type).or_else(of_report)?;
     // It becomes a path segment.
-    let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let is_plain = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     is_plain.then(|| name.to_owned())
 }
 
@@ -61,18 +101,31 @@ fn instant_of(value: &Value) -> Option<At> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be an instant of these centuries")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be an instant of these centuries"
+)]
 fn seconds(seconds: f64) -> Option<At> {
-    (0.0..1e11).contains(&seconds).then_some(At((seconds * 1e6) as i64))
+    (0.0..1e11)
+        .contains(&seconds)
+        .then_some(At((seconds * 1e6) as i64))
 }
 
 /// A version 7 id of the instant, its random part the digest of the message.
 fn id_of(key: &str, body: &[u8], at: At) -> EventId {
-    let digest = Sha256::new().chain_update(key).chain_update([0]).chain_update(body).finalize();
+    let digest = Sha256::new()
+        .chain_update(key)
+        .chain_update([0])
+        .chain_update(body)
+        .finalize();
     let mut random = [0; 10];
     random.copy_from_slice(&digest[..10]);
     let millis = u64::try_from(at.0.div_euclid(1_000)).unwrap_or(0);
-    EventId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().as_u128())
+    EventId(
+        uuid::Builder::from_unix_timestamp_millis(millis, &random)
+            .into_uuid()
+            .as_u128(),
+    )
 }
 
 fn trace(properties: &BasicProperties) -> Option<Trace> {
@@ -98,7 +151,11 @@ mod tests {
         let fact = first.fact(|_| &policy).unwrap();
         assert_eq!(
             (fact.kind.name(), fact.at, fact.device.to_string()),
-            ("incoming", At(1_767_225_600_000_000), "000b82000001".to_owned())
+            (
+                "incoming",
+                At(1_767_225_600_000_000),
+                "000b82000001".to_owned()
+            )
         );
         assert_eq!(fact.local.unwrap().as_str(), "203");
     }
@@ -107,9 +164,22 @@ mod tests {
     fn instants_are_read_in_every_form_and_what_is_no_report_is_none() {
         let at = |text: &str| {
             let body = format!("{{\"mac\":\"000b82000001\",\"timestamp\":{text}}}");
-            envelope("call.missed", &BasicProperties::default(), body.as_bytes(), At(7)).unwrap().at
+            envelope(
+                "call.missed",
+                &BasicProperties::default(),
+                body.as_bytes(),
+                At(7),
+            )
+            .unwrap()
+            .at
         };
-        for text in ["1767225600", "1767225600000", "1767225600000000", "1767225600.0", "\"2026-01-01T00:00:00Z\""] {
+        for text in [
+            "1767225600",
+            "1767225600000",
+            "1767225600000000",
+            "1767225600.0",
+            "\"2026-01-01T00:00:00Z\"",
+        ] {
             assert_eq!(at(text), 1_767_225_600_000_000, "{text}");
         }
         assert_eq!(at("\"soon\""), 7);

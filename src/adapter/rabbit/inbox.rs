@@ -85,12 +85,18 @@ impl Held {
     ) -> Result<Held, BrokerError> {
         let seat = async {
             let channel = patiently(connection.create_channel()).await?;
-            patiently(channel.basic_qos(prefetch(layout.parts), BasicQosOptions::default())).await?;
+            patiently(channel.basic_qos(prefetch(layout.parts), BasicQosOptions::default()))
+                .await?;
             // For what belongs elsewhere.
             patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
             let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
             let options = BasicConsumeOptions::default();
-            let consume = channel.basic_consume(layout.queue(part).into(), tag.into(), options, FieldTable::default());
+            let consume = channel.basic_consume(
+                layout.queue(part).into(),
+                tag.into(),
+                options,
+                FieldTable::default(),
+            );
             let consumer = patiently(consume).await?;
             Ok(Held {
                 inbox: BrokerInbox {
@@ -175,9 +181,13 @@ impl BrokerInbox {
 
     /// Takes what is done with out of the queue.
     async fn acknowledge(&mut self) -> Result<(), BrokerError> {
-        let Some(done) = self.done.take() else { return Ok(()) };
+        let Some(done) = self.done.take() else {
+            return Ok(());
+        };
         self.taken = 0;
-        let acknowledged = self.channel.basic_ack(done.last, BasicAckOptions { multiple: true });
+        let acknowledged = self
+            .channel
+            .basic_ack(done.last, BasicAckOptions { multiple: true });
         heeding(&self.hung, patiently(acknowledged).await)
     }
 
@@ -185,30 +195,59 @@ impl BrokerInbox {
     async fn read(&self, delivery: Delivery) -> Result<Option<Handed>, InboxError> {
         let suspect = is_suspect(&delivery);
         let envelope = match Message::decode(&delivery.data) {
-            Ok(tick @ Message::Tick(_)) => return Ok(Some(Handed { message: delivery.data, read: Some(tick), suspect })),
+            Ok(tick @ Message::Tick(_)) => {
+                return Ok(Some(Handed {
+                    message: delivery.data,
+                    read: Some(tick),
+                    suspect,
+                }));
+            }
             Ok(Message::Report(envelope)) => envelope,
-            Err(_) => match foreign::envelope(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, self.clock.now()) {
+            Err(_) => match foreign::envelope(
+                delivery.routing_key.as_str(),
+                &delivery.properties,
+                &delivery.data,
+                self.clock.now(),
+            ) {
                 Some(envelope) => {
                     metrics::counter!("cordboard_broker_foreign_total").increment(1);
                     return self.place(envelope, None, suspect).await;
                 }
                 // The worker sets it aside as it is.
-                None => return Ok(Some(Handed { message: delivery.data, read: None, suspect })),
+                None => {
+                    return Ok(Some(Handed {
+                        message: delivery.data,
+                        read: None,
+                        suspect,
+                    }));
+                }
             },
         };
         self.place(envelope, Some(delivery.data), suspect).await
     }
 
-    async fn place(&self, envelope: Envelope, message: Option<Vec<u8>>, suspect: bool) -> Result<Option<Handed>, InboxError> {
+    async fn place(
+        &self,
+        envelope: Envelope,
+        message: Option<Vec<u8>>,
+        suspect: bool,
+    ) -> Result<Option<Handed>, InboxError> {
         let part = Site::parse(&envelope.site).map_or(self.part, |site| self.layout.part_of(&site));
         let message = message.unwrap_or_else(|| envelope.encode());
         if part == self.part {
-            return Ok(Some(Handed { message, read: Some(Message::Report(envelope)), suspect }));
+            return Ok(Some(Handed {
+                message,
+                read: Some(Message::Report(envelope)),
+                suspect,
+            }));
         }
         // Confirmed there before it is settled here: it may arrive twice, and is known then. Who listens to events has heard this one.
         let (_, properties) = publisher::address(self.layout, &envelope);
         let key = self.layout.own_key(part);
-        heeding(&self.hung, publisher::deliver(&self.channel, &key, properties, &message).await)?;
+        heeding(
+            &self.hung,
+            publisher::deliver(&self.channel, &key, properties, &message).await,
+        )?;
         metrics::counter!("cordboard_broker_forwarded_total").increment(1);
         Ok(None)
     }
@@ -235,7 +274,9 @@ impl From<BrokerError> for InboxError {
 
 fn is_suspect(delivery: &Delivery) -> bool {
     let headers = delivery.properties.headers().as_ref();
-    let count = headers.and_then(|headers| headers.inner().get("x-delivery-count")).and_then(whole);
+    let count = headers
+        .and_then(|headers| headers.inner().get("x-delivery-count"))
+        .and_then(whole);
     count.is_some_and(|count| count >= SUSPECT_DELIVERIES)
 }
 
@@ -258,7 +299,10 @@ impl Inbox for BrokerInbox {
             loop {
                 let deliveries = self.gather(most).await?;
                 self.taken += deliveries.len();
-                self.handed_out = deliveries.last().map(|delivery| delivery.delivery_tag).or(self.handed_out);
+                self.handed_out = deliveries
+                    .last()
+                    .map(|delivery| delivery.delivery_tag)
+                    .or(self.handed_out);
                 let mut handed = Vec::with_capacity(deliveries.len());
                 for delivery in deliveries {
                     handed.extend(self.read(delivery).await?);
@@ -273,8 +317,12 @@ impl Inbox for BrokerInbox {
 
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
         Box::pin(async move {
-            let Some(last) = self.handed_out.take() else { return Ok(()) };
-            let due = self.done.map_or_else(|| Instant::now() + ACK_WITHIN, |done| done.due);
+            let Some(last) = self.handed_out.take() else {
+                return Ok(());
+            };
+            let due = self
+                .done
+                .map_or_else(|| Instant::now() + ACK_WITHIN, |done| done.due);
             self.done = Some(Done { last, due });
             if self.taken >= ACK_MESSAGES || due <= Instant::now() {
                 self.acknowledge().await?;

@@ -24,15 +24,23 @@ impl std::str::FromStr for Management {
 
 /// Sets our policies on a virtual host; those of others are left alone. Returns their names.
 pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static str>, BrokerError> {
-    let client = Client::builder().timeout(PATIENCE).build().map_err(|error| told(&error))?;
+    let client = Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|error| told(&error))?;
     let mut set = Vec::new();
     for policy in policies() {
         let mut url = management.0.clone();
-        let (user, password) = (url.username().to_owned(), url.password().map(ToOwned::to_owned));
+        let (user, password) = (
+            url.username().to_owned(),
+            url.password().map(ToOwned::to_owned),
+        );
         // Credentials go into the header, never into an address that somebody logs.
         let _plain = (url.set_username(""), url.set_password(None));
         url.path_segments_mut()
-            .map_err(|()| BrokerError::Mismatch("the management API has no such address".to_owned()))?
+            .map_err(|()| {
+                BrokerError::Mismatch("the management API has no such address".to_owned())
+            })?
             .pop_if_empty()
             .extend(["api", "policies", vhost, policy.name]);
         let body = json!({ "pattern": policy.pattern, "apply-to": policy.applies_to, "definition": policy.definition, "priority": 0 });
@@ -40,8 +48,17 @@ pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static 
         let answer = request.send().await.map_err(|error| told(&error))?;
         match answer.status() {
             status if status.is_success() => set.push(policy.name),
-            StatusCode::UNAUTHORIZED => return Err(BrokerError::Mismatch("the management API does not know this user".to_owned())),
-            status => return Err(BrokerError::Mismatch(format!("the management API answers {status} to policy `{}`", policy.name))),
+            StatusCode::UNAUTHORIZED => {
+                return Err(BrokerError::Mismatch(
+                    "the management API does not know this user".to_owned(),
+                ));
+            }
+            status => {
+                return Err(BrokerError::Mismatch(format!(
+                    "the management API answers {status} to policy `{}`",
+                    policy.name
+                )));
+            }
         }
     }
     Ok(set)
@@ -49,6 +66,10 @@ pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static 
 
 /// Without the address: it may hold a password.
 fn told(error: &reqwest::Error) -> BrokerError {
-    let kind = if error.is_timeout() { "does not answer" } else { "cannot be reached" };
+    let kind = if error.is_timeout() {
+        "does not answer"
+    } else {
+        "cannot be reached"
+    };
     BrokerError::Unavailable(format!("the management API {kind}"))
 }

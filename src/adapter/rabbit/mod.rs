@@ -73,7 +73,10 @@ impl std::str::FromStr for BrokerAddress {
     type Err = String;
 
     fn from_str(urls: &str) -> Result<BrokerAddress, String> {
-        let nodes = urls.split_whitespace().map(node).collect::<Result<Vec<_>, _>>()?;
+        let nodes = urls
+            .split_whitespace()
+            .map(node)
+            .collect::<Result<Vec<_>, _>>()?;
         match nodes.first() {
             None => return Err("there is no address".to_owned()),
             Some(first) if nodes.iter().any(|node| node.vhost != first.vhost) => {
@@ -81,7 +84,10 @@ impl std::str::FromStr for BrokerAddress {
             }
             Some(_) => {}
         }
-        Ok(BrokerAddress { nodes, next: Arc::default() })
+        Ok(BrokerAddress {
+            nodes,
+            next: Arc::default(),
+        })
     }
 }
 
@@ -91,7 +97,9 @@ fn node(url: &str) -> Result<AMQPUri, String> {
         return Err("the virtual host is empty; write `/%2f` for the default one".to_owned());
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-    uri.query.connection_timeout.get_or_insert(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
+    uri.query
+        .connection_timeout
+        .get_or_insert(u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX));
     Ok(uri)
 }
 
@@ -106,10 +114,17 @@ impl BrokerAddress {
         self.connect_with(name, Some(OWN_FRAME_BYTES)).await
     }
 
-    async fn connect_with(&self, name: &str, frame_bytes: Option<u32>) -> Result<Connection, BrokerError> {
+    async fn connect_with(
+        &self,
+        name: &str,
+        frame_bytes: Option<u32>,
+    ) -> Result<Connection, BrokerError> {
         let first = self.next.load(Ordering::Relaxed);
         let mut last = None;
-        for at in (first..).map(|at| at % self.nodes.len()).take(self.nodes.len()) {
+        for at in (first..)
+            .map(|at| at % self.nodes.len())
+            .take(self.nodes.len())
+        {
             let properties = ConnectionProperties::default().with_connection_name(name.into());
             let mut node = self.nodes[at].clone();
             node.query.frame_max = node.query.frame_max.or(frame_bytes);
@@ -137,7 +152,9 @@ impl BrokerAddress {
 }
 
 /// One step, unless it takes too long.
-async fn patiently<T>(step: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, BrokerError> {
+async fn patiently<T>(
+    step: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BrokerError> {
     match tokio::time::timeout(PATIENCE, step).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(BrokerError::Silent),

@@ -27,7 +27,11 @@ impl Layout {
     /// The name of a partition: `p03`, and `g2.p03` from the second generation on.
     #[must_use]
     pub fn part_name(self, part: u32) -> String {
-        if self.generation <= 1 { format!("p{part:02}") } else { format!("g{}.p{part:02}", self.generation) }
+        if self.generation <= 1 {
+            format!("p{part:02}")
+        } else {
+            format!("g{}.p{part:02}", self.generation)
+        }
     }
 
     #[must_use]
@@ -49,7 +53,11 @@ impl Layout {
     }
 
     pub(super) fn event_key(self, kind: Kind, part: u32) -> String {
-        let topic = if matches!(kind, Kind::Device(_)) { "device" } else { "call" };
+        let topic = if matches!(kind, Kind::Device(_)) {
+            "device"
+        } else {
+            "call"
+        };
         format!("{topic}.{}.{}", kind.name(), self.part_name(part))
     }
 
@@ -66,10 +74,28 @@ mod tests {
 
     #[test]
     fn names_are_those_that_others_bind_to() {
-        let first = Layout { generation: 1, parts: 16 };
-        assert_eq!((first.queue(3), first.event_key(Kind::Incoming, 3)), ("grandstream-queue.p03".into(), "call.incoming.p03".into()));
-        assert_eq!(first.event_key(Kind::Device(DeviceState::DndOn), 12), "device.dnd_on.p12");
-        let second = Layout { generation: 2, parts: 24 };
-        assert_eq!((second.queue(3), second.event_key(Kind::Missed, 3)), ("grandstream-queue.g2.p03".into(), "call.missed.g2.p03".into()));
+        let first = Layout {
+            generation: 1,
+            parts: 16,
+        };
+        assert_eq!(
+            (first.queue(3), first.event_key(Kind::Incoming, 3)),
+            ("grandstream-queue.p03".into(), "call.incoming.p03".into())
+        );
+        assert_eq!(
+            first.event_key(Kind::Device(DeviceState::DndOn), 12),
+            "device.dnd_on.p12"
+        );
+        let second = Layout {
+            generation: 2,
+            parts: 24,
+        };
+        assert_eq!(
+            (second.queue(3), second.event_key(Kind::Missed, 3)),
+            (
+                "grandstream-queue.g2.p03".into(),
+                "call.missed.g2.p03".into()
+            )
+        );
     }
 }

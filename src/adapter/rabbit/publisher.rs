@@ -58,7 +58,14 @@ struct Sent {
 impl Publisher {
     #[must_use]
     pub fn new(address: BrokerAddress, layout: Layout, tail: JournalTail, sign: Sign) -> Publisher {
-        Publisher { address, layout, tail, sign, astray: false, paced: None }
+        Publisher {
+            address,
+            layout,
+            tail,
+            sign,
+            astray: false,
+            paced: None,
+        }
     }
 
     /// Publishes until the stop, and what is left when it is asked to leave, as long as the broker takes it; what is not confirmed by then
@@ -114,7 +121,8 @@ impl Publisher {
         let mut ended = false;
         loop {
             let waiting = under_way.len();
-            let room = WINDOW_MESSAGES_MAX.saturating_sub(under_way.iter().map(|sent| sent.confirms.len()).sum());
+            let room = WINDOW_MESSAGES_MAX
+                .saturating_sub(under_way.iter().map(|sent| sent.confirms.len()).sum());
             if under_way.is_empty() && ended {
                 return Ok(());
             }
@@ -154,9 +162,16 @@ impl Publisher {
     }
 
     /// The first record under way is confirmed: it is done with, and all behind it that are confirmed by now.
-    fn release(&mut self, under_way: &mut VecDeque<Sent>, connection: &Connection) -> Result<(), BrokerError> {
+    fn release(
+        &mut self,
+        under_way: &mut VecDeque<Sent>,
+        connection: &Connection,
+    ) -> Result<(), BrokerError> {
         let (mut last, mut count) = (under_way.pop_front(), 1);
-        while let Some(confirmed) = under_way.front_mut().and_then(|next| confirmed(Some(next), connection).now_or_never()) {
+        while let Some(confirmed) = under_way
+            .front_mut()
+            .and_then(|next| confirmed(Some(next), connection).now_or_never())
+        {
             confirmed?;
             last = under_way.pop_front();
             count += 1;
@@ -168,16 +183,30 @@ impl Publisher {
     }
 
     /// Sends records in their order. Resolves when they are written to the socket.
-    async fn publish(&self, channel: &Channel, entries: Vec<Entry>) -> Result<Vec<Sent>, BrokerError> {
-        let addresses: Vec<_> = entries.iter().map(|entry| addresses(self.layout, &entry.payload)).collect();
+    async fn publish(
+        &self,
+        channel: &Channel,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Sent>, BrokerError> {
+        let addresses: Vec<_> = entries
+            .iter()
+            .map(|entry| addresses(self.layout, &entry.payload))
+            .collect();
         let counts: Vec<usize> = addresses.iter().map(Vec::len).collect();
-        let messages = entries.iter().zip(addresses).flat_map(|(entry, addresses)| addresses.into_iter().map(move |to| (entry, to)));
-        let sending = messages.map(|(entry, (key, properties))| send(channel, key, properties, &entry.payload));
+        let messages = entries
+            .iter()
+            .zip(addresses)
+            .flat_map(|(entry, addresses)| addresses.into_iter().map(move |to| (entry, to)));
+        let sending = messages
+            .map(|(entry, (key, properties))| send(channel, key, properties, &entry.payload));
         let mut confirms = one_after_the_other(sending).await?.into_iter();
         Ok(entries
             .into_iter()
             .zip(counts)
-            .map(|(entry, count)| Sent { entry, confirms: confirms.by_ref().take(count).collect() })
+            .map(|(entry, count)| Sent {
+                entry,
+                confirms: confirms.by_ref().take(count).collect(),
+            })
             .collect())
     }
 }
@@ -187,9 +216,14 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
     match Message::decode(payload) {
         Ok(Message::Report(envelope)) => vec![address(layout, &envelope)],
         // The promise stands before nothing less than everything: in every partition.
-        Ok(Message::Tick(tick)) => (0..layout.parts).map(|part| (layout.own_key(part), tick_properties(&tick))).collect(),
+        Ok(Message::Tick(tick)) => (0..layout.parts)
+            .map(|part| (layout.own_key(part), tick_properties(&tick)))
+            .collect(),
         // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
-        Err(_) => vec![(format!("call.unreadable.{}", layout.part_name(0)), properties("unreadable"))],
+        Err(_) => vec![(
+            format!("call.unreadable.{}", layout.part_name(0)),
+            properties("unreadable"),
+        )],
     }
 }
 
@@ -197,9 +231,15 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
 pub(super) fn address(layout: Layout, envelope: &Envelope) -> (String, BasicProperties) {
     let part = Site::parse(&envelope.site).map_or(0, |site| layout.part_of(&site));
     let kind = Request::event(&envelope.target);
-    let key = kind.map_or_else(|| format!("call.unreadable.{}", layout.part_name(part)), |kind| layout.event_key(kind, part));
+    let key = kind.map_or_else(
+        || format!("call.unreadable.{}", layout.part_name(part)),
+        |kind| layout.event_key(kind, part),
+    );
     let mut headers = FieldTable::default();
-    headers.insert("traceparent".into(), AMQPValue::LongString(envelope.trace().as_str().into()));
+    headers.insert(
+        "traceparent".into(),
+        AMQPValue::LongString(envelope.trace().as_str().into()),
+    );
     let seconds = u64::try_from(envelope.at.div_euclid(1_000_000)).unwrap_or(0);
     let properties = properties(kind.map_or("unreadable", crate::domain::fact::Kind::name))
         .with_message_id(EventId(envelope.id.as_u128()).to_string().into())
@@ -220,9 +260,19 @@ fn tick_properties(tick: &Tick) -> BasicProperties {
     properties("tick").with_timestamp(u64::try_from(tick.at.0.div_euclid(1_000_000)).unwrap_or(0))
 }
 
-async fn send(channel: &Channel, key: String, properties: BasicProperties, payload: &[u8]) -> Result<PublisherConfirm, lapin::Error> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish(EVENTS.into(), key.into(), options, payload, properties).await
+async fn send(
+    channel: &Channel,
+    key: String,
+    properties: BasicProperties,
+    payload: &[u8],
+) -> Result<PublisherConfirm, lapin::Error> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    channel
+        .basic_publish(EVENTS.into(), key.into(), options, payload, properties)
+        .await
 }
 
 /// Hands messages to the connection in their order, and only then waits until they are written to the socket: to wait for each one is a way to
@@ -244,18 +294,32 @@ pub(super) async fn one_after_the_other<T>(
 }
 
 /// Sends, and returns when the message is in its queue.
-pub(super) async fn deliver(channel: &Channel, key: &str, properties: BasicProperties, payload: &[u8]) -> Result<(), BrokerError> {
+pub(super) async fn deliver(
+    channel: &Channel,
+    key: &str,
+    properties: BasicProperties,
+    payload: &[u8],
+) -> Result<(), BrokerError> {
     let sent = send(channel, key.to_owned(), properties, payload).await?;
     settled(&patiently(sent).await?)
 }
 
 /// Sends messages in their order once more, and returns when all of them are in their queues.
-pub async fn send_again(connection: &Connection, layout: Layout, messages: &[Vec<u8>]) -> Result<(), BrokerError> {
+pub async fn send_again(
+    connection: &Connection,
+    layout: Layout,
+    messages: &[Vec<u8>],
+) -> Result<(), BrokerError> {
     let channel = patiently(connection.create_channel()).await?;
     patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     for group in messages.chunks(READ_RECORDS_MAX) {
-        let addressed = group.iter().flat_map(|message| addresses(layout, message).into_iter().map(move |to| (message, to)));
-        let sending = addressed.map(|(message, (key, properties))| send(&channel, key, properties, message));
+        let addressed = group.iter().flat_map(|message| {
+            addresses(layout, message)
+                .into_iter()
+                .map(move |to| (message, to))
+        });
+        let sending =
+            addressed.map(|(message, (key, properties))| send(&channel, key, properties, message));
         for confirm in one_after_the_other(sending).await? {
             settled(&patiently(confirm).await?)?;
         }
@@ -265,7 +329,11 @@ pub async fn send_again(connection: &Connection, layout: Layout, messages: &[Vec
 }
 
 /// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing until it is free again.
-async fn telling<T>(sending: impl Future<Output = T>, events: &mut (impl Stream<Item = Event> + Unpin), sign: &Sign) -> T {
+async fn telling<T>(
+    sending: impl Future<Output = T>,
+    events: &mut (impl Stream<Item = Event> + Unpin),
+    sign: &Sign,
+) -> T {
     let mut sending = std::pin::pin!(sending);
     loop {
         tokio::select! {
@@ -291,7 +359,9 @@ fn tell_blocked(event: &Event, sign: &Sign) {
 
 /// Waits until the first record under way is confirmed in full. Without one it waits for ever.
 async fn confirmed(sent: Option<&mut Sent>, connection: &Connection) -> Result<(), BrokerError> {
-    let Some(sent) = sent else { return std::future::pending().await };
+    let Some(sent) = sent else {
+        return std::future::pending().await;
+    };
     while let Some(confirm) = sent.confirms.first_mut() {
         loop {
             match tokio::time::timeout(CONFIRM_PATIENCE, &mut *confirm).await {
@@ -314,8 +384,12 @@ pub(super) fn settled(confirmation: &Confirmation) -> Result<(), BrokerError> {
     match confirmation {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(_)) => Err(BrokerError::Astray),
-        Confirmation::Nack(_) => Err(BrokerError::Unavailable("it refuses messages: a queue is full or has lost its leader".to_owned())),
-        Confirmation::NotRequested => Err(BrokerError::Unavailable("it does not confirm".to_owned())),
+        Confirmation::Nack(_) => Err(BrokerError::Unavailable(
+            "it refuses messages: a queue is full or has lost its leader".to_owned(),
+        )),
+        Confirmation::NotRequested => {
+            Err(BrokerError::Unavailable("it does not confirm".to_owned()))
+        }
     }
 }
 

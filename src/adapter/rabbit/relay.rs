@@ -48,9 +48,17 @@ pub struct Mouth(mpsc::Sender<Told>);
 impl Mouth {
     /// Opens it; it speaks until the stop.
     #[must_use]
-    pub fn open(address: BrokerAddress, layout: Layout, sign: Sign, stop: CancellationToken) -> (Mouth, tokio::task::JoinHandle<()>) {
+    pub fn open(
+        address: BrokerAddress,
+        layout: Layout,
+        sign: Sign,
+        stop: CancellationToken,
+    ) -> (Mouth, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        (Mouth(queue), tokio::spawn(speak(address, layout, sign, waiting, stop)))
+        (
+            Mouth(queue),
+            tokio::spawn(speak(address, layout, sign, waiting, stop)),
+        )
     }
 
     /// The voice of a partition, where news up to `told` were written and those up to `relayed` are known to be told.
@@ -74,7 +82,11 @@ impl Relay {
     fn hand_over(&self, news: Vec<News>) -> Option<u64> {
         for one in news {
             let before = one.number.saturating_sub(1);
-            let told = Told { part: self.part.clone(), news: one, relayed: Arc::clone(&self.relayed) };
+            let told = Told {
+                part: self.part.clone(),
+                news: one,
+                relayed: Arc::clone(&self.relayed),
+            };
             if self.queue.try_send(told).is_err() {
                 return Some(before);
             }
@@ -101,7 +113,8 @@ impl Fanout for Relay {
 
     fn missing(&self) -> Option<u64> {
         // Where nobody speaks any more, nothing is missed.
-        self.behind().filter(|_| self.queue.capacity() >= ROOM_MIN && !self.queue.is_closed())
+        self.behind()
+            .filter(|_| self.queue.capacity() >= ROOM_MIN && !self.queue.is_closed())
     }
 
     fn tell_missing(&self, news: Vec<News>, last: u64) {
@@ -112,7 +125,13 @@ impl Fanout for Relay {
     }
 }
 
-async fn speak(address: BrokerAddress, layout: Layout, sign: Sign, mut waiting: mpsc::Receiver<Told>, stop: CancellationToken) {
+async fn speak(
+    address: BrokerAddress,
+    layout: Layout,
+    sign: Sign,
+    mut waiting: mpsc::Receiver<Told>,
+    stop: CancellationToken,
+) {
     let mut group: Vec<Told> = Vec::new();
     loop {
         let spoke = tokio::select! {
@@ -159,7 +178,10 @@ async fn speak_through(
         if group.is_empty() && waiting.recv_many(group, GROUP_MAX).await == 0 {
             return Ok(());
         }
-        let confirms = patiently(publisher::one_after_the_other(group.iter().map(|told| send(&channel, told)))).await?;
+        let confirms = patiently(publisher::one_after_the_other(
+            group.iter().map(|told| send(&channel, told)),
+        ))
+        .await?;
         for (told, confirm) in group.iter().zip(confirms) {
             publisher::settled(&patiently(confirm).await?)?;
             told.relayed.store(told.news.number, Ordering::Release);
@@ -171,12 +193,30 @@ async fn speak_through(
 async fn send(channel: &Channel, told: &Told) -> Result<PublisherConfirm, lapin::Error> {
     let Told { part, news, .. } = told;
     let mut headers = FieldTable::default();
-    headers.insert("traceparent".into(), AMQPValue::LongString(Trace::of(news.call).as_str().into()));
-    headers.insert("x-cordboard-part".into(), AMQPValue::LongString(part.as_str().into()));
-    headers.insert("x-cordboard-number".into(), AMQPValue::LongLongInt(news.number.cast_signed()));
-    let properties =
-        publisher::properties(news.kind.name()).with_message_id(format!("{part}.{}", news.number).into()).with_headers(headers);
+    headers.insert(
+        "traceparent".into(),
+        AMQPValue::LongString(Trace::of(news.call).as_str().into()),
+    );
+    headers.insert(
+        "x-cordboard-part".into(),
+        AMQPValue::LongString(part.as_str().into()),
+    );
+    headers.insert(
+        "x-cordboard-number".into(),
+        AMQPValue::LongLongInt(news.number.cast_signed()),
+    );
+    let properties = publisher::properties(news.kind.name())
+        .with_message_id(format!("{part}.{}", news.number).into())
+        .with_headers(headers);
     // Nobody needs to listen.
     let options = BasicPublishOptions::default();
-    channel.basic_publish(CALLS.into(), news.kind.name().into(), options, news.data.as_bytes(), properties).await
+    channel
+        .basic_publish(
+            CALLS.into(),
+            news.kind.name().into(),
+            options,
+            news.data.as_bytes(),
+            properties,
+        )
+        .await
 }

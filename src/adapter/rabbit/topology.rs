@@ -2,7 +2,9 @@
 //!
 //! A queue's arguments can never be changed, so they hold only what no policy can say; everything else is policy.
 
-use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
@@ -30,7 +32,12 @@ pub fn policies() -> [Policy; 1] {
         "overflow": "reject-publish",
         "queue-leader-locator": "balanced",
     });
-    [Policy { name: "cordboard-events", pattern: r"^grandstream-queue\.(g[0-9]+\.)?p[0-9]+$", applies_to: "queues", definition: events }]
+    [Policy {
+        name: "cordboard-events",
+        pattern: r"^grandstream-queue\.(g[0-9]+\.)?p[0-9]+$",
+        applies_to: "queues",
+        definition: events,
+    }]
 }
 
 /// Sees that everything is there, and declares it where it is not: who may only use what others declared needs no right to declare.
@@ -39,49 +46,106 @@ pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), Broke
     for part in 0..layout.parts {
         missing = missing || depth(connection, &layout.queue(part)).await?.is_none();
     }
-    if missing { declare(connection, layout).await } else { Ok(()) }
+    if missing {
+        declare(connection, layout).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Declares everything. Each kind on a channel of its own: the broker closes the channel of whoever declares what exists otherwise.
 pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     for name in [EVENTS, DEAD_EXCHANGE, CALLS] {
-        let kind = if name == DEAD_EXCHANGE { ExchangeKind::Fanout } else { ExchangeKind::Topic };
+        let kind = if name == DEAD_EXCHANGE {
+            ExchangeKind::Fanout
+        } else {
+            ExchangeKind::Topic
+        };
         on_channel(connection, async |channel| {
-            let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-            patiently(channel.exchange_declare(name.into(), kind.clone(), options, FieldTable::default())).await
+            let options = ExchangeDeclareOptions {
+                durable: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            patiently(channel.exchange_declare(
+                name.into(),
+                kind.clone(),
+                options,
+                FieldTable::default(),
+            ))
+            .await
         })
         .await
-        .map_err(|error| told(error, &format!("exchange `{name}`"), "a durable exchange of another type or with other options"))?;
+        .map_err(|error| {
+            told(
+                error,
+                &format!("exchange `{name}`"),
+                "a durable exchange of another type or with other options",
+            )
+        })?;
     }
-    let mut queues: Vec<(String, FieldTable)> = (0..layout.parts).map(|part| (layout.queue(part), quorum(true))).collect();
+    let mut queues: Vec<(String, FieldTable)> = (0..layout.parts)
+        .map(|part| (layout.queue(part), quorum(true)))
+        .collect();
     queues.push((DEAD_QUEUE.to_owned(), quorum(false)));
     // Classic: a quorum queue that never held a message does not come back after a crash of RabbitMQ 3.10.
     queues.push((WORKERS.to_owned(), FieldTable::default()));
     for (name, arguments) in queues {
         on_channel(connection, async |channel| {
-            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-            patiently(channel.queue_declare(name.as_str().into(), options, arguments.clone())).await.map(|_| ())
+            let options = QueueDeclareOptions {
+                durable: true,
+                ..QueueDeclareOptions::default()
+            };
+            patiently(channel.queue_declare(name.as_str().into(), options, arguments.clone()))
+                .await
+                .map(|_| ())
         })
         .await
-        .map_err(|error| told(error, &format!("queue `{name}`"), "a queue of another type or with other arguments"))?;
+        .map_err(|error| {
+            told(
+                error,
+                &format!("queue `{name}`"),
+                "a queue of another type or with other arguments",
+            )
+        })?;
     }
     on_channel(connection, async |channel| {
         let mut bindings: Vec<(String, &str, String)> = Vec::new();
         for part in 0..layout.parts {
-            bindings.extend(layout.bindings(part).map(|key| (layout.queue(part), EVENTS, key)));
+            bindings.extend(
+                layout
+                    .bindings(part)
+                    .map(|key| (layout.queue(part), EVENTS, key)),
+            );
         }
         bindings.extend(FOREIGN_KEYS.map(|key| (layout.queue(0), EVENTS, key.to_owned())));
         bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
         // What other programs publish goes to the newest generation only.
         for generation in 1..layout.generation {
-            let former = Layout { generation, parts: 1 }.queue(0);
+            let former = Layout {
+                generation,
+                parts: 1,
+            }
+            .queue(0);
             for key in FOREIGN_KEYS {
-                patiently(channel.queue_unbind(former.as_str().into(), EVENTS.into(), key.into(), FieldTable::default())).await?;
+                patiently(channel.queue_unbind(
+                    former.as_str().into(),
+                    EVENTS.into(),
+                    key.into(),
+                    FieldTable::default(),
+                ))
+                .await?;
             }
         }
         for (queue, exchange, key) in bindings {
             let options = QueueBindOptions::default();
-            patiently(channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())).await?;
+            patiently(channel.queue_bind(
+                queue.into(),
+                exchange.into(),
+                key.into(),
+                options,
+                FieldTable::default(),
+            ))
+            .await?;
         }
         Ok(())
     })
@@ -90,7 +154,11 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
 
 fn quorum(single_active: bool) -> FieldTable {
     let kind = ("x-queue-type", AMQPValue::LongString("quorum".into()));
-    if single_active { table(&[kind, ("x-single-active-consumer", AMQPValue::Boolean(true))]) } else { table(&[kind]) }
+    if single_active {
+        table(&[kind, ("x-single-active-consumer", AMQPValue::Boolean(true))])
+    } else {
+        table(&[kind])
+    }
 }
 
 fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
@@ -102,7 +170,10 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
 }
 
 /// A channel that lives for one step.
-async fn on_channel<T>(connection: &Connection, step: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>) -> Result<T, BrokerError> {
+async fn on_channel<T>(
+    connection: &Connection,
+    step: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
     let channel = patiently(connection.create_channel()).await?;
     let done = step(&channel).await;
     close_channel(&channel).await;
@@ -110,7 +181,9 @@ async fn on_channel<T>(connection: &Connection, step: impl AsyncFnOnce(&Channel)
 }
 
 fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
-    let BrokerError::Unavailable(text) = &error else { return error };
+    let BrokerError::Unavailable(text) = &error else {
+        return error;
+    };
     if text.contains("PRECONDITION_FAILED") || text.contains("inequivalent") {
         return BrokerError::Mismatch(format!(
             "{what} exists already, as {otherwise}; nothing was changed. Use another virtual host, or remove it yourself if it is not needed"
@@ -124,7 +197,13 @@ fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
 pub async fn enlist(connection: &Connection) -> Option<Consumer> {
     let consume = async {
         let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.basic_consume(WORKERS.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())).await
+        patiently(channel.basic_consume(
+            WORKERS.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        ))
+        .await
     };
     match consume.await {
         Ok(consumer) => Some(consumer),
@@ -137,12 +216,16 @@ pub async fn enlist(connection: &Connection) -> Option<Consumer> {
 
 /// How many workers there are.
 pub async fn workers(connection: &Connection) -> Result<u32, BrokerError> {
-    Ok(depth(connection, WORKERS).await?.map_or(0, |depth| depth.consumers))
+    Ok(depth(connection, WORKERS)
+        .await?
+        .map_or(0, |depth| depth.consumers))
 }
 
 /// How many messages the broker has given up.
 pub async fn dead(connection: &Connection) -> Result<u32, BrokerError> {
-    Ok(depth(connection, DEAD_QUEUE).await?.map_or(0, |depth| depth.messages))
+    Ok(depth(connection, DEAD_QUEUE)
+        .await?
+        .map_or(0, |depth| depth.messages))
 }
 
 /// How much waits in a queue, and who reads it: of a partition's readers only the active one is counted.
@@ -153,7 +236,10 @@ pub struct Depth {
 }
 
 /// The queues of a layout as far as they exist.
-pub async fn depths(connection: &Connection, layout: Layout) -> Result<Vec<Option<Depth>>, BrokerError> {
+pub async fn depths(
+    connection: &Connection,
+    layout: Layout,
+) -> Result<Vec<Option<Depth>>, BrokerError> {
     let mut all = Vec::new();
     for part in 0..layout.parts {
         all.push(depth(connection, &layout.queue(part)).await?);
@@ -161,12 +247,26 @@ pub async fn depths(connection: &Connection, layout: Layout) -> Result<Vec<Optio
     Ok(all)
 }
 
-pub(super) async fn depth(connection: &Connection, queue: &str) -> Result<Option<Depth>, BrokerError> {
+pub(super) async fn depth(
+    connection: &Connection,
+    queue: &str,
+) -> Result<Option<Depth>, BrokerError> {
     let channel = patiently(connection.create_channel()).await?;
-    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-    let found = tokio::time::timeout(super::PATIENCE, channel.queue_declare(queue.into(), options, FieldTable::default())).await;
+    let options = QueueDeclareOptions {
+        passive: true,
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    let found = tokio::time::timeout(
+        super::PATIENCE,
+        channel.queue_declare(queue.into(), options, FieldTable::default()),
+    )
+    .await;
     let depth = match found {
-        Ok(Ok(queue)) => Ok(Some(Depth { messages: queue.message_count(), consumers: queue.consumer_count() })),
+        Ok(Ok(queue)) => Ok(Some(Depth {
+            messages: queue.message_count(),
+            consumers: queue.consumer_count(),
+        })),
         Ok(Err(error)) if is_not_found(&error) => return Ok(None),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(BrokerError::Silent),

@@ -52,7 +52,13 @@ impl Commands {
     }
 
     fn set_if_newer(&mut self, key: &str, version: i64, ttl: i64, fields: &[(&str, &str)]) {
-        let command = self.cmd("EVAL").arg(SET_IF_NEWER).arg(1).arg(key).arg(version).arg(ttl);
+        let command = self
+            .cmd("EVAL")
+            .arg(SET_IF_NEWER)
+            .arg(1)
+            .arg(key)
+            .arg(version)
+            .arg(ttl);
         for (name, value) in fields {
             command.arg(*name).arg(*value);
         }
@@ -88,9 +94,14 @@ impl Known {
     pub(super) fn forget(&mut self) {
         // How far a transfer had come is nothing that is shown: what is told of it is told once.
         for shown in self.0.values_mut() {
-            *shown = Shown { transfer: shown.transfer, unsure: shown.unsure || shown.pending.is_some(), ..Shown::default() };
+            *shown = Shown {
+                transfer: shown.transfer,
+                unsure: shown.unsure || shown.pending.is_some(),
+                ..Shown::default()
+            };
         }
-        self.0.retain(|_, shown| shown.transfer.is_some() || shown.unsure);
+        self.0
+            .retain(|_, shown| shown.transfer.is_some() || shown.unsure);
     }
 }
 
@@ -111,9 +122,15 @@ impl Writing<'_> {
         if !matches!(fact.kind, Kind::Incoming | Kind::Outgoing | Kind::Answered) {
             return;
         }
-        let remote = fact.remote.as_ref().map(|number| number.e164().unwrap_or(number.raw()));
+        let remote = fact
+            .remote
+            .as_ref()
+            .map(|number| number.e164().unwrap_or(number.raw()));
         if let Some(remote) = remote.filter(|remote| !remote.is_empty()) {
-            let key = self.keys.of(&fact.site).reported(&fact.device.to_string(), remote);
+            let key = self
+                .keys
+                .of(&fact.site)
+                .reported(&fact.device.to_string(), remote);
             self.commands.set(&key, "1", RING_SECONDS);
         }
     }
@@ -125,11 +142,20 @@ impl Writing<'_> {
         let now = self.now(record, was.as_ref());
         let is_live = now.live.is_some();
         let ttl = if is_live { CALL_SECONDS } else { OVER_SECONDS };
-        self.commands.set_if_newer(&self.keys.record(&id), self.version, ttl, &[("record", text)]);
+        self.commands.set_if_newer(
+            &self.keys.record(&id),
+            self.version,
+            ttl,
+            &[("record", text)],
+        );
         let live = self.keys.live(self.part);
         match now.live {
             Some(began) if was.as_ref().is_none_or(|was| was.live != now.live) => {
-                self.commands.cmd("ZADD").arg(live).arg(began.0 / 1_000_000).arg(&id);
+                self.commands
+                    .cmd("ZADD")
+                    .arg(live)
+                    .arg(began.0 / 1_000_000)
+                    .arg(&id);
             }
             None if was.as_ref().is_none_or(|was| was.live.is_some()) => {
                 self.commands.cmd("ZREM").arg(live).arg(&id);
@@ -137,26 +163,52 @@ impl Writing<'_> {
             _ => {}
         }
         // From here on only what is not shown as it is.
-        let differs = |one: fn(&Shown) -> Option<At>| was.as_ref().is_none_or(|was| one(was) != one(&now));
+        let differs =
+            |one: fn(&Shown) -> Option<At>| was.as_ref().is_none_or(|was| one(was) != one(&now));
         let said_anew = differs(|shown| shown.said_at);
-        if said_anew || was.as_ref().is_none_or(|was| was.direction != now.direction) {
-            self.commands.set(&keys.direction(&id), direction_word(record.direction), HOUR_SECONDS);
+        if said_anew
+            || was
+                .as_ref()
+                .is_none_or(|was| was.direction != now.direction)
+        {
+            self.commands.set(
+                &keys.direction(&id),
+                direction_word(record.direction),
+                HOUR_SECONDS,
+            );
         }
-        if let Some(parent) = now.parent.filter(|_| said_anew || was.as_ref().is_none_or(|was| was.parent != now.parent)) {
-            self.commands.set(&keys.parent(&id), &parent.to_string(), HOUR_SECONDS);
+        if let Some(parent) = now
+            .parent
+            .filter(|_| said_anew || was.as_ref().is_none_or(|was| was.parent != now.parent))
+        {
+            self.commands
+                .set(&keys.parent(&id), &parent.to_string(), HOUR_SECONDS);
         }
-        let rang = now.rang.filter(|_| is_live && differs(|shown| shown.rang)).map(seconds);
+        let rang = now
+            .rang
+            .filter(|_| is_live && differs(|shown| shown.rang))
+            .map(seconds);
         if let Some(rang) = &rang {
             self.commands.set(&keys.ring(&id), rang, RING_SECONDS);
         }
         for remote in outside(record) {
             let active = keys.active(remote);
             if is_live {
-                let answered = if record.answered_at.is_some() { "1" } else { "0" };
-                let fields = [("claimed_call_id", &*id), ("timestamp", &seconds(record.started_at)), ("answered", answered)];
-                self.commands.set_if_newer(&active, self.version, CALL_SECONDS, &fields);
+                let answered = if record.answered_at.is_some() {
+                    "1"
+                } else {
+                    "0"
+                };
+                let fields = [
+                    ("claimed_call_id", &*id),
+                    ("timestamp", &seconds(record.started_at)),
+                    ("answered", answered),
+                ];
+                self.commands
+                    .set_if_newer(&active, self.version, CALL_SECONDS, &fields);
                 if let Some(rang) = &rang {
-                    self.commands.set(&keys.ring_remote(remote), rang, RING_SECONDS);
+                    self.commands
+                        .set(&keys.ring_remote(remote), rang, RING_SECONDS);
                 }
             } else if was.as_ref().is_none_or(|was| was.live.is_some()) {
                 self.commands.release(&active, &id);
@@ -168,7 +220,12 @@ impl Writing<'_> {
         if unsure || was_pending != now.pending {
             self.pending(&keys, now.pending, &id, unsure || was_pending.is_some());
         }
-        self.transfer(&keys, record, &id, was.as_ref().and_then(|was| was.transfer));
+        self.transfer(
+            &keys,
+            record,
+            &id,
+            was.as_ref().and_then(|was| was.transfer),
+        );
         if !is_final {
             self.known.0.insert(record.id, now);
         }
@@ -176,14 +233,24 @@ impl Writing<'_> {
 
     fn now(&self, record: &CallRecord, was: Option<&Shown>) -> Shown {
         let now = At(self.version);
-        let said_at = was.and_then(|was| was.said_at).filter(|said| now - *said < AGAIN_AFTER);
+        let said_at = was
+            .and_then(|was| was.said_at)
+            .filter(|said| now - *said < AGAIN_AFTER);
         Shown {
             live: record.ended_at.is_none().then_some(record.started_at),
-            rang: record.participants.iter().filter_map(|participant| participant.rang_at).min(),
+            rang: record
+                .participants
+                .iter()
+                .filter_map(|participant| participant.rang_at)
+                .min(),
             direction: Some(record.direction),
             parent: record.links.first().map(|link| link.call),
             pending: record.missed_due,
-            transfer: record.transfer.as_ref().map(|transfer| transfer.state).filter(|state| state.is_under_way()),
+            transfer: record
+                .transfer
+                .as_ref()
+                .map(|transfer| transfer.state)
+                .filter(|state| state.is_under_way()),
             said_at: Some(said_at.unwrap_or(now)),
             unsure: false,
         }
@@ -191,12 +258,16 @@ impl Writing<'_> {
 
     /// A conversation that was held, handed over or just ended may go on elsewhere.
     fn fingerprint(&mut self, keys: &Keys, record: &CallRecord, remote: &str) {
-        let moving = record.answered_at.is_some() && (record.ended_at.is_some() || record.transfer.is_some());
+        let moving = record.answered_at.is_some()
+            && (record.ended_at.is_some() || record.transfer.is_some());
         if !moving {
             return;
         }
         let at = record.ended_at.unwrap_or(At(self.version));
-        let by = record.answered_by.as_ref().and_then(|owner| owner.extension.as_ref());
+        let by = record
+            .answered_by
+            .as_ref()
+            .and_then(|owner| owner.extension.as_ref());
         let print = json!({
             "call_id": record.id.to_string(),
             "remote": remote,
@@ -205,17 +276,29 @@ impl Writing<'_> {
         })
         .to_string();
         let all = keys.transfers();
-        self.commands.cmd("ZADD").arg(&all).arg(seconds(at)).arg(&print);
-        self.commands.cmd("ZREMRANGEBYSCORE").arg(&all).arg("-inf").arg(seconds(At(at.0 - TRANSFER_SECONDS * 1_000_000)));
+        self.commands
+            .cmd("ZADD")
+            .arg(&all)
+            .arg(seconds(at))
+            .arg(&print);
+        self.commands
+            .cmd("ZREMRANGEBYSCORE")
+            .arg(&all)
+            .arg("-inf")
+            .arg(seconds(At(at.0 - TRANSFER_SECONDS * 1_000_000)));
         self.commands.cmd("EXPIRE").arg(&all).arg(TRANSFER_SECONDS);
-        self.commands.set(&keys.transfer(remote), &print, TRANSFER_SECONDS);
+        self.commands
+            .set(&keys.transfer(remote), &print, TRANSFER_SECONDS);
     }
 
     pub(super) fn withdraw(&mut self, call: CallId) {
         self.known.0.remove(&call);
         let id = call.to_string();
         self.commands.cmd("DEL").arg(self.keys.record(&id));
-        self.commands.cmd("ZREM").arg(self.keys.live(self.part)).arg(id);
+        self.commands
+            .cmd("ZREM")
+            .arg(self.keys.live(self.part))
+            .arg(id);
     }
 
     /// A call of which it is not decided yet whether somebody missed it.
@@ -225,9 +308,17 @@ impl Writing<'_> {
             self.commands.cmd("LREM").arg(&queue).arg(0).arg(id);
         }
         if let Some(due) = due {
-            self.commands.cmd("ZADD").arg(&schedule).arg(seconds(due)).arg(id);
+            self.commands
+                .cmd("ZADD")
+                .arg(&schedule)
+                .arg(seconds(due))
+                .arg(id);
             self.commands.cmd("RPUSH").arg(&queue).arg(id);
-            self.commands.cmd("LTRIM").arg(&queue).arg(-PENDING_MAX).arg(-1);
+            self.commands
+                .cmd("LTRIM")
+                .arg(&queue)
+                .arg(-PENDING_MAX)
+                .arg(-1);
             self.commands.cmd("EXPIRE").arg(&schedule).arg(HOUR_SECONDS);
             self.commands.cmd("EXPIRE").arg(&queue).arg(HOUR_SECONDS);
         } else {
@@ -236,12 +327,21 @@ impl Writing<'_> {
     }
 
     /// What is known of a transfer while it is under way, and its end as an event. Both of its keys are written and cleared together.
-    fn transfer(&mut self, keys: &Keys, record: &CallRecord, call: &str, before: Option<TransferState>) {
-        let Some(transfer) = &record.transfer else { return };
+    fn transfer(
+        &mut self,
+        keys: &Keys,
+        record: &CallRecord,
+        call: &str,
+        before: Option<TransferState>,
+    ) {
+        let Some(transfer) = &record.transfer else {
+            return;
+        };
         let id = format!("{call}-t");
         let (context, by_call) = (keys.transfer_context(&id), keys.transfer_by_call(call));
         if transfer.state.is_under_way() {
-            let text = stream::transfer_context(&id, call, transfer.to.as_deref(), record.started_at);
+            let text =
+                stream::transfer_context(&id, call, transfer.to.as_deref(), record.started_at);
             self.commands.set(&context, &text, HOUR_SECONDS);
             self.commands.set(&by_call, &id, HOUR_SECONDS);
         } else if before.is_some() {
@@ -249,13 +349,23 @@ impl Writing<'_> {
             self.commands.cmd("DEL").arg(&by_call);
         }
         let kind = match (before, transfer.state) {
-            (before, TransferState::Answered) if before != Some(TransferState::Answered) => "destination_answered",
-            (Some(TransferState::Initiated | TransferState::Ringing), TransferState::Completed) => "destination_answered",
-            (Some(_), TransferState::Cancelled | TransferState::Failed | TransferState::Abandoned) => "transfer_failed",
+            (before, TransferState::Answered) if before != Some(TransferState::Answered) => {
+                "destination_answered"
+            }
+            (Some(TransferState::Initiated | TransferState::Ringing), TransferState::Completed) => {
+                "destination_answered"
+            }
+            (
+                Some(_),
+                TransferState::Cancelled | TransferState::Failed | TransferState::Abandoned,
+            ) => "transfer_failed",
             _ => return,
         };
         let event = stream::transfer_event(kind, &id, call, transfer, At(self.version));
-        self.commands.cmd("PUBLISH").arg(keys.transfer_events(&id)).arg(event);
+        self.commands
+            .cmd("PUBLISH")
+            .arg(keys.transfer_events(&id))
+            .arg(event);
     }
 }
 
@@ -270,14 +380,25 @@ fn direction_word(direction: Direction) -> &'static str {
 
 /// The parties that are none of ours, as other programs ask for them.
 fn outside(record: &CallRecord) -> impl Iterator<Item = &str> {
-    let ours =
-        |party: &str| record.participants.iter().any(|who: &Participant| who.extension.as_ref().is_some_and(|own| own.as_str() == party));
+    let ours = |party: &str| {
+        record.participants.iter().any(|who: &Participant| {
+            who.extension
+                .as_ref()
+                .is_some_and(|own| own.as_str() == party)
+        })
+    };
     let parties = [&record.from, &record.to];
-    let shown = parties.into_iter().filter_map(|party| party.e164.as_deref().or(party.number.as_deref()));
+    let shown = parties
+        .into_iter()
+        .filter_map(|party| party.e164.as_deref().or(party.number.as_deref()));
     shown.filter(move |party| !party.is_empty() && !ours(party))
 }
 
 /// Seconds since the epoch with milliseconds behind the point.
 fn seconds(at: At) -> String {
-    format!("{}.{:03}", at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000) / 1_000)
+    format!(
+        "{}.{:03}",
+        at.0.div_euclid(1_000_000),
+        at.0.rem_euclid(1_000_000) / 1_000
+    )
 }

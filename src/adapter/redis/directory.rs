@@ -23,8 +23,18 @@ pub struct RedisDirectory {
 
 impl RedisDirectory {
     #[must_use]
-    pub fn new(calls: Arc<Link>, cache: Arc<Link>, prefix: &str, parts: Vec<String>) -> RedisDirectory {
-        RedisDirectory { calls, cache, keys: Keys(prefix.to_owned()), parts }
+    pub fn new(
+        calls: Arc<Link>,
+        cache: Arc<Link>,
+        prefix: &str,
+        parts: Vec<String>,
+    ) -> RedisDirectory {
+        RedisDirectory {
+            calls,
+            cache,
+            keys: Keys(prefix.to_owned()),
+            parts,
+        }
     }
 }
 
@@ -41,10 +51,18 @@ impl Directory for RedisDirectory {
             }
             let mut pipeline = Pipeline::new();
             for part in &self.parts {
-                pipeline.cmd("ZREVRANGE").arg(self.keys.live(part)).arg(0).arg(CALLS_MAX);
+                pipeline
+                    .cmd("ZREVRANGE")
+                    .arg(self.keys.live(part))
+                    .arg(0)
+                    .arg(CALLS_MAX);
             }
             let of_parts = self.calls.run::<Vec<String>>(&mut pipeline).await?;
-            let ids = of_parts.into_iter().collect::<Result<Vec<_>, _>>().ok()?.concat();
+            let ids = of_parts
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
+                .ok()?
+                .concat();
             if ids.is_empty() {
                 return Some(Vec::new());
             }
@@ -54,7 +72,13 @@ impl Directory for RedisDirectory {
             }
             let records = self.calls.run::<Option<String>>(&mut pipeline).await?;
             // One that is gone by now is over.
-            Some(records.into_iter().filter_map(Result::ok).flatten().collect())
+            Some(
+                records
+                    .into_iter()
+                    .filter_map(Result::ok)
+                    .flatten()
+                    .collect(),
+            )
         })
     }
 
@@ -62,7 +86,11 @@ impl Directory for RedisDirectory {
         Box::pin(async move {
             let mut pipeline = Pipeline::new();
             pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
-            self.calls.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
+            self.calls
+                .run::<Option<String>>(&mut pipeline)
+                .await?
+                .pop()?
+                .ok()?
         })
     }
 
@@ -71,7 +99,12 @@ impl Directory for RedisDirectory {
     }
 
     fn show<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
-        Box::pin(put(&self.calls, format!("{}{key}", self.keys.0), value, seconds))
+        Box::pin(put(
+            &self.calls,
+            format!("{}{key}", self.keys.0),
+            value,
+            seconds,
+        ))
     }
 
     fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
@@ -79,18 +112,31 @@ impl Directory for RedisDirectory {
     }
 
     fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
-        Box::pin(put(&self.cache, format!("{}{key}", self.keys.0), value, seconds))
+        Box::pin(put(
+            &self.cache,
+            format!("{}{key}", self.keys.0),
+            value,
+            seconds,
+        ))
     }
 }
 
 async fn get(link: &Link, key: String) -> Option<String> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("GET").arg(key);
-    link.run::<Option<String>>(&mut pipeline).await?.pop()?.ok()?
+    link.run::<Option<String>>(&mut pipeline)
+        .await?
+        .pop()?
+        .ok()?
 }
 
 async fn put(link: &Link, key: String, value: &str, seconds: u32) {
     let mut pipeline = Pipeline::new();
-    pipeline.cmd("SET").arg(key).arg(value).arg("EX").arg(seconds);
+    pipeline
+        .cmd("SET")
+        .arg(key)
+        .arg(value)
+        .arg("EX")
+        .arg(seconds);
     let _kept = link.run::<()>(&mut pipeline).await;
 }

@@ -24,7 +24,11 @@ pub(super) struct Keys(pub String);
 impl Keys {
     /// The keys of a site: those of any but the default one carry its name.
     pub(super) fn of(&self, site: &Site) -> Keys {
-        if *site == Site::default() { self.clone() } else { Keys(format!("{}{}:", self.0, site.as_str())) }
+        if *site == Site::default() {
+            self.clone()
+        } else {
+            Keys(format!("{}{}:", self.0, site.as_str()))
+        }
     }
 
     fn key(&self, rest: &str) -> String {

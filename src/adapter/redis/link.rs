@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::redis::{AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult};
+use deadpool_redis::redis::{
+    AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult,
+};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
@@ -26,7 +28,8 @@ impl FromStr for RedisAddress {
     type Err = String;
 
     fn from_str(url: &str) -> Result<RedisAddress, String> {
-        url.into_connection_info().map_err(|error| error.to_string())?;
+        url.into_connection_info()
+            .map_err(|error| error.to_string())?;
         Ok(RedisAddress(url.to_owned()))
     }
 }
@@ -50,18 +53,40 @@ impl Link {
     /// # Errors
     /// When the address cannot be used.
     pub fn new(address: &RedisAddress, database: u32, sign: Sign) -> Result<Link, String> {
-        let info = address.0.as_str().into_connection_info().map_err(|error| error.to_string())?;
+        let info = address
+            .0
+            .as_str()
+            .into_connection_info()
+            .map_err(|error| error.to_string())?;
         let settings = info.redis_settings().clone().set_db(i64::from(database));
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(DEADLINE)).set_response_timeout(Some(DEADLINE));
-        let manager = Manager::new_with_config(info.set_redis_settings(settings), config).map_err(|error| error.to_string())?;
-        let timeouts = Timeouts { wait: Some(DEADLINE), create: Some(DEADLINE), recycle: Some(DEADLINE) };
-        let pool = Pool::builder(manager).max_size(CONNECTIONS_MAX).timeouts(timeouts).runtime(Runtime::Tokio1).build();
-        Ok(Link { pool: pool.map_err(|error| error.to_string())?, sign, breaker: Mutex::default() })
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(DEADLINE))
+            .set_response_timeout(Some(DEADLINE));
+        let manager = Manager::new_with_config(info.set_redis_settings(settings), config)
+            .map_err(|error| error.to_string())?;
+        let timeouts = Timeouts {
+            wait: Some(DEADLINE),
+            create: Some(DEADLINE),
+            recycle: Some(DEADLINE),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS_MAX)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build();
+        Ok(Link {
+            pool: pool.map_err(|error| error.to_string())?,
+            sign,
+            breaker: Mutex::default(),
+        })
     }
 
     /// Does all of it, or as much as the server allows: one command that fails fails alone. `None` when the server did not answer in time,
     /// or is left alone at the moment.
-    pub(super) async fn run<T: FromRedisValue>(&self, pipeline: &mut Pipeline) -> Option<Vec<RedisResult<T>>> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        pipeline: &mut Pipeline,
+    ) -> Option<Vec<RedisResult<T>>> {
         if self.rests() {
             return None;
         }
@@ -72,7 +97,8 @@ impl Link {
             Ok(Err(error)) => return self.went_wrong(&error.to_string()),
             Err(_) => return self.went_wrong("it cannot be reached in time"),
         };
-        let asked: Result<RedisResult<Vec<RedisResult<T>>>, _> = timeout_at(deadline, pipeline.query_async(&mut connection)).await;
+        let asked: Result<RedisResult<Vec<RedisResult<T>>>, _> =
+            timeout_at(deadline, pipeline.query_async(&mut connection)).await;
         let why = match asked {
             Ok(Ok(answers)) => {
                 self.went_well();
@@ -90,7 +116,9 @@ impl Link {
 
     fn rests(&self) -> bool {
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        breaker.rests_until.is_some_and(|until| Instant::now() < until)
+        breaker
+            .rests_until
+            .is_some_and(|until| Instant::now() < until)
     }
 
     fn went_well(&self) {

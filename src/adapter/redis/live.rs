@@ -53,7 +53,11 @@ impl RedisLive {
     }
 
     fn newest(&self, changes: &Changes) -> i64 {
-        let facts = changes.facts.iter().map(|received| received.fact.at.0).max();
+        let facts = changes
+            .facts
+            .iter()
+            .map(|received| received.fact.at.0)
+            .max();
         let now = facts.max(changes.watermark.map(|at| at.0)).unwrap_or(0);
         self.version.fetch_max(now, Ordering::AcqRel).max(now)
     }
@@ -72,8 +76,21 @@ impl RedisLive {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writing<'w>(&'w self, commands: &'w mut Commands, known: &'w mut Known, version: i64, again: bool) -> Writing<'w> {
-        Writing { keys: &self.keys, part: &self.part, version, commands, known, again }
+    fn writing<'w>(
+        &'w self,
+        commands: &'w mut Commands,
+        known: &'w mut Known,
+        version: i64,
+        again: bool,
+    ) -> Writing<'w> {
+        Writing {
+            keys: &self.keys,
+            part: &self.part,
+            version,
+            commands,
+            known,
+            again,
+        }
     }
 
     /// One round trip after the other, whatever is answered.
@@ -87,7 +104,14 @@ impl RedisLive {
     fn commands(&self, changes: &Changes) -> Commands {
         let mut commands = Commands::default();
         // Says that everything of this partition is still here; where that was not said, it is not said now. Answered with what was.
-        commands.cmd("SET").arg(self.keys.owner(&self.part)).arg(1).arg("XX").arg("EX").arg(OWNER_SECONDS).arg("GET");
+        commands
+            .cmd("SET")
+            .arg(self.keys.owner(&self.part))
+            .arg(1)
+            .arg("XX")
+            .arg("EX")
+            .arg(OWNER_SECONDS)
+            .arg("GET");
         let mut known = self.known();
         let mut writing = self.writing(&mut commands, &mut known, self.newest(changes), false);
         for received in &changes.facts {
@@ -119,7 +143,9 @@ impl LiveView for RedisLive {
                     self.known().forget();
                     return true;
                 };
-                was_there.get_or_insert(matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil));
+                was_there.get_or_insert(
+                    matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil),
+                );
             }
             was_there == Some(true) && !self.lost.load(Ordering::Acquire)
         })
@@ -135,7 +161,8 @@ impl LiveView for RedisLive {
             for some in calls.chunks(RESTORED_AT_ONCE) {
                 let mut commands = Commands::default();
                 for record in some {
-                    self.writing(&mut commands, &mut self.known(), version, true).call(record, &call_json::text(record), false);
+                    self.writing(&mut commands, &mut self.known(), version, true)
+                        .call(record, &call_json::text(record), false);
                 }
                 if self.run(commands).await.is_none() {
                     self.known().forget();
@@ -143,7 +170,12 @@ impl LiveView for RedisLive {
                 }
             }
             let mut pipeline = Pipeline::new();
-            pipeline.cmd("SET").arg(self.keys.owner(&self.part)).arg(1).arg("EX").arg(OWNER_SECONDS);
+            pipeline
+                .cmd("SET")
+                .arg(self.keys.owner(&self.part))
+                .arg(1)
+                .arg("EX")
+                .arg(OWNER_SECONDS);
             if self.link.run::<Value>(&mut pipeline).await.is_some() {
                 self.lost.store(false, Ordering::Release);
                 metrics::counter!("cordboard_live_restored_total").increment(1);
@@ -172,7 +204,12 @@ impl RedisLive {
         let live = self.keys.live(&self.part);
         let mut pipeline = Pipeline::new();
         pipeline.cmd("ZRANGE").arg(&live).arg(0).arg(-1);
-        let shown: Vec<String> = self.link.run(&mut pipeline).await?.pop()?.unwrap_or_default();
+        let shown: Vec<String> = self
+            .link
+            .run(&mut pipeline)
+            .await?
+            .pop()?
+            .unwrap_or_default();
         let open: HashSet<String> = open.iter().map(|record| record.id.to_string()).collect();
         let over: Vec<String> = shown.into_iter().filter(|id| !open.contains(id)).collect();
         for some in over.chunks(RESTORED_AT_ONCE) {
@@ -185,10 +222,20 @@ impl RedisLive {
             for (id, record) in some.iter().zip(records) {
                 commands.cmd("DEL").arg(self.keys.record(id));
                 commands.cmd("ZREM").arg(&live).arg(id);
-                let record = record.ok().flatten().and_then(|text| serde_json::from_str::<Shown>(&text).ok());
-                let Some(Shown { site, from, to }) = record else { continue };
-                let Some(keys) = Site::parse(&site).map(|site| self.keys.of(&site)) else { continue };
-                for remote in [from, to].into_iter().filter_map(|party| party.e164.or(party.number)) {
+                let record = record
+                    .ok()
+                    .flatten()
+                    .and_then(|text| serde_json::from_str::<Shown>(&text).ok());
+                let Some(Shown { site, from, to }) = record else {
+                    continue;
+                };
+                let Some(keys) = Site::parse(&site).map(|site| self.keys.of(&site)) else {
+                    continue;
+                };
+                for remote in [from, to]
+                    .into_iter()
+                    .filter_map(|party| party.e164.or(party.number))
+                {
                     commands.release(&keys.active(&remote), id);
                 }
             }

@@ -22,7 +22,11 @@ pub struct RedisPresence {
 impl RedisPresence {
     #[must_use]
     pub fn new(link: Arc<Link>, prefix: &str, node: &str) -> RedisPresence {
-        RedisPresence { link, keys: Keys(prefix.to_owned()), node: node.to_owned() }
+        RedisPresence {
+            link,
+            keys: Keys(prefix.to_owned()),
+            node: node.to_owned(),
+        }
     }
 }
 
@@ -48,7 +52,12 @@ impl Presence for RedisPresence {
     fn leave<'a>(&'a self, user: &'a str, socket: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let mut pipeline = Pipeline::new();
-            pipeline.cmd("EVAL").arg(LEAVE).arg(1).arg(self.keys.session(user)).arg(socket);
+            pipeline
+                .cmd("EVAL")
+                .arg(LEAVE)
+                .arg(1)
+                .arg(self.keys.session(user))
+                .arg(socket);
             let _gone = self.link.run::<()>(&mut pipeline).await;
         })
     }

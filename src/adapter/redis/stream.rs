@@ -25,7 +25,12 @@ fn event_type(kind: NoticeKind, record: &CallRecord) -> Option<&'static str> {
         NoticeKind::Answered => "call_answered",
         NoticeKind::Missed => "call_missed",
         NoticeKind::Ended => "call_ended",
-        NoticeKind::Transferred if record.transfer.as_ref().is_some_and(|transfer| transfer.state == TransferState::Completed) => {
+        NoticeKind::Transferred
+            if record
+                .transfer
+                .as_ref()
+                .is_some_and(|transfer| transfer.state == TransferState::Completed) =>
+        {
             "transfer_completed"
         }
         NoticeKind::Transferred => "transfer_initiated",
@@ -45,16 +50,33 @@ fn at(kind: NoticeKind, record: &CallRecord) -> At {
 
 /// Adds what is told of these calls to the logs of its days. One entry: type, call, provider, instant, data.
 pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News], calls: &[&CallNow]) {
-    let calls: HashMap<CallId, &CallNow> = calls.iter().map(|call| (call.record.id, *call)).collect();
+    let calls: HashMap<CallId, &CallNow> =
+        calls.iter().map(|call| (call.record.id, *call)).collect();
     let mut logs = HashSet::new();
     for one in news {
-        let Some(call) = calls.get(&one.call) else { continue };
-        let Some(kind) = event_type(one.kind, &call.record) else { continue };
+        let Some(call) = calls.get(&one.call) else {
+            continue;
+        };
+        let Some(kind) = event_type(one.kind, &call.record) else {
+            continue;
+        };
         let at = instant::text(at(one.kind, &call.record));
         let key = keys.stream(call.record.site.as_str(), &at[..DAY_CHARS]);
-        let command = commands.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(STREAM_ENTRIES).arg("*");
+        let command = commands
+            .cmd("XADD")
+            .arg(&key)
+            .arg("MAXLEN")
+            .arg("~")
+            .arg(STREAM_ENTRIES)
+            .arg("*");
         let id = one.call.to_string();
-        let fields = [("eventType", kind), ("callSid", &id), ("providerId", "grandstream"), ("timestamp", &at), ("data", call.text())];
+        let fields = [
+            ("eventType", kind),
+            ("callSid", &id),
+            ("providerId", "grandstream"),
+            ("timestamp", &at),
+            ("data", call.text()),
+        ];
         for (name, value) in fields {
             command.arg(name).arg(value);
         }
@@ -66,7 +88,12 @@ pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News], calls
 }
 
 /// What is known of a transfer while it is under way.
-pub(super) fn transfer_context(id: &str, call: &str, target: Option<&str>, initiated_at: At) -> String {
+pub(super) fn transfer_context(
+    id: &str,
+    call: &str,
+    target: Option<&str>,
+    initiated_at: At,
+) -> String {
     json!({
         "transfer_id": id,
         "call_sid": null,
@@ -82,8 +109,17 @@ pub(super) fn transfer_context(id: &str, call: &str, target: Option<&str>, initi
 }
 
 /// An event of a transfer.
-pub(super) fn transfer_event(kind: &str, id: &str, call: &str, transfer: &Transfer, at: At) -> String {
-    let failed = matches!(transfer.state, TransferState::Failed | TransferState::Cancelled | TransferState::Abandoned);
+pub(super) fn transfer_event(
+    kind: &str,
+    id: &str,
+    call: &str,
+    transfer: &Transfer,
+    at: At,
+) -> String {
+    let failed = matches!(
+        transfer.state,
+        TransferState::Failed | TransferState::Cancelled | TransferState::Abandoned
+    );
     json!({
         "type": kind,
         "transfer_id": id,

@@ -7,20 +7,32 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::SqliteLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall};
+use crate::port::query::{
+    CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall,
+};
 
 impl Query for SqliteLedger {
-    fn calls<'a>(&'a self, filter: &'a CallFilter) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
+    fn calls<'a>(
+        &'a self,
+        filter: &'a CallFilter,
+    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
         Box::pin(async move {
             let mut query = select_calls(filter);
-            let stored = |row: SqliteRow| StoredCall { started_at: row.get(0), id: row.get(1), record: row.get(2) };
+            let stored = |row: SqliteRow| StoredCall {
+                started_at: row.get(0),
+                id: row.get(1),
+                record: row.get(2),
+            };
             Ok(query.build().map(stored).fetch_all(&self.readers).await?)
         })
     }
 
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
         Box::pin(async move {
-            let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1").bind(id).fetch_optional(&self.readers).await;
+            let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1")
+                .bind(id)
+                .fetch_optional(&self.readers)
+                .await;
             Ok(found?)
         })
     }
@@ -39,7 +51,11 @@ impl Query for SqliteLedger {
                 desk_status: row.get(6),
                 assigned_to: row.get(7),
             };
-            Ok(sqlx::query(sql).bind(limit).map(missed).fetch_all(&self.readers).await?)
+            Ok(sqlx::query(sql)
+                .bind(limit)
+                .map(missed)
+                .fetch_all(&self.readers)
+                .await?)
         })
     }
 
@@ -58,16 +74,33 @@ impl Query for SqliteLedger {
                 ring_us: row.get(6),
                 talk_us: row.get(7),
             };
-            Ok(sqlx::query(sql).bind(since).bind(until).bind(sql::HOUR_US).map(stats).fetch_all(&self.readers).await?)
+            Ok(sqlx::query(sql)
+                .bind(since)
+                .bind(until)
+                .bind(sql::HOUR_US)
+                .map(stats)
+                .fetch_all(&self.readers)
+                .await?)
         })
     }
 
-    fn devices<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+    fn devices<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
         let sql = "SELECT device, last_seen FROM devices WHERE site = ?1 ORDER BY last_seen DESC, device LIMIT 10000";
-        Box::pin(async move { Ok(sqlx::query_as(sql).bind(site).fetch_all(&self.readers).await?) })
+        Box::pin(async move {
+            Ok(sqlx::query_as(sql)
+                .bind(site)
+                .fetch_all(&self.readers)
+                .await?)
+        })
     }
 
-    fn extensions<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+    fn extensions<'a>(
+        &'a self,
+        site: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
         let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
             LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
             WHERE extensions.site = ?1 ORDER BY extensions.extension LIMIT 10000";
@@ -77,7 +110,13 @@ impl Query for SqliteLedger {
             agent: row.get(2),
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
-        Box::pin(async move { Ok(sqlx::query(sql).bind(site).map(known).fetch_all(&self.readers).await?) })
+        Box::pin(async move {
+            Ok(sqlx::query(sql)
+                .bind(site)
+                .map(known)
+                .fetch_all(&self.readers)
+                .await?)
+        })
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
@@ -86,18 +125,35 @@ impl Query for SqliteLedger {
                 (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL AND answered_at IS NULL
                     AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
                 (SELECT count(*) FROM dead_events)";
-            let counts = |row: SqliteRow| Counts { live: row.get(0), missed_pending: row.get(1), dead: row.get(2) };
-            Ok(sqlx::query(sql).map(counts).fetch_one(&self.readers).await?)
+            let counts = |row: SqliteRow| Counts {
+                live: row.get(0),
+                missed_pending: row.get(1),
+                dead: row.get(2),
+            };
+            Ok(sqlx::query(sql)
+                .map(counts)
+                .fetch_one(&self.readers)
+                .await?)
         })
     }
 }
 
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT started_at, call_id, record FROM call_logs WHERE true");
-    let equal = [("site", &filter.site), ("direction", &filter.direction), ("outcome", &filter.outcome), ("status", &filter.status)];
+    let mut query =
+        QueryBuilder::new("SELECT started_at, call_id, record FROM call_logs WHERE true");
+    let equal = [
+        ("site", &filter.site),
+        ("direction", &filter.direction),
+        ("outcome", &filter.outcome),
+        ("status", &filter.status),
+    ];
     for (column, wanted) in equal {
         if let Some(wanted) = wanted {
-            query.push(" AND ").push(column).push(" = ").push_bind(wanted.clone());
+            query
+                .push(" AND ")
+                .push(column)
+                .push(" = ")
+                .push_bind(wanted.clone());
         }
     }
     if let Some(since) = filter.since {
@@ -107,17 +163,30 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
         query.push(" AND started_at < ").push_bind(until);
     }
     if let Some(number) = &filter.number {
-        query.push(" AND ").push_bind(number.clone()).push(" IN (from_number, from_e164, to_number, to_e164)");
+        query
+            .push(" AND ")
+            .push_bind(number.clone())
+            .push(" IN (from_number, from_e164, to_number, to_e164)");
     }
     if let Some(extension) = &filter.extension {
-        query.push(" AND call_id IN (SELECT call_id FROM call_participants WHERE extension = ").push_bind(extension.clone()).push(")");
+        query
+            .push(" AND call_id IN (SELECT call_id FROM call_participants WHERE extension = ")
+            .push_bind(extension.clone())
+            .push(")");
     }
     if filter.live {
         query.push(" AND is_final = 0 AND ended_at IS NULL");
     }
     if let Some((started_at, id)) = &filter.after {
-        query.push(" AND (started_at, call_id) < (").push_bind(*started_at).push(", ").push_bind(id.clone()).push(")");
+        query
+            .push(" AND (started_at, call_id) < (")
+            .push_bind(*started_at)
+            .push(", ")
+            .push_bind(id.clone())
+            .push(")");
     }
-    query.push(" ORDER BY started_at DESC, call_id DESC LIMIT ").push_bind(filter.limit);
+    query
+        .push(" ORDER BY started_at DESC, call_id DESC LIMIT ")
+        .push_bind(filter.limit);
     query
 }

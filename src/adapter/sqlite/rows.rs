@@ -7,7 +7,9 @@ use crate::domain::fact::CallId;
 use crate::domain::record::CallRecord;
 use crate::port::fanout::News;
 use crate::port::ledger::{CallNow, Dead, Received};
-use crate::wire::call_json::{direction_name, outcome_name, participant_outcome_name, role_name, status_name};
+use crate::wire::call_json::{
+    direction_name, outcome_name, participant_outcome_name, role_name, status_name,
+};
 
 pub(super) fn event(received: &Received) -> Value {
     let fact = &received.fact;

@@ -38,7 +38,10 @@ fn state(row: SqliteRow) -> CallState {
 }
 
 impl StateLedger for SqliteLedger {
-    fn register<'a>(&'a self, state: &'a CallState) -> BoxFuture<'a, Result<CallState, LedgerError>> {
+    fn register<'a>(
+        &'a self,
+        state: &'a CallState,
+    ) -> BoxFuture<'a, Result<CallState, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query(INSERT)
@@ -55,13 +58,20 @@ impl StateLedger for SqliteLedger {
                 .bind(state.updated_at.0)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID).bind(&state.call_id).map(self::state).fetch_one(&mut *writer).await?;
+            let stored = sqlx::query(BY_ID)
+                .bind(&state.call_id)
+                .map(self::state)
+                .fetch_one(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(stored)
         })
     }
 
-    fn update<'a>(&'a self, change: &'a StateChange) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
+    fn update<'a>(
+        &'a self,
+        change: &'a StateChange,
+    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
             let changed = sqlx::query(UPDATE)
@@ -72,7 +82,11 @@ impl StateLedger for SqliteLedger {
                 .bind(change.ends)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID).bind(&change.call_id).map(state).fetch_optional(&mut *writer).await?;
+            let stored = sqlx::query(BY_ID)
+                .bind(&change.call_id)
+                .map(state)
+                .fetch_optional(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
         })
@@ -81,21 +95,49 @@ impl StateLedger for SqliteLedger {
     fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
-            let closed = sqlx::query(CLOSE).bind(before.0).bind(now.0).execute(&mut *writer).await?;
+            let closed = sqlx::query(CLOSE)
+                .bind(before.0)
+                .bind(now.0)
+                .execute(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(closed.rows_affected())
         })
     }
 
-    fn by_id<'a>(&'a self, call_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(async move { Ok(sqlx::query(BY_ID).bind(call_id).map(state).fetch_optional(&self.readers).await?) })
+    fn by_id<'a>(
+        &'a self,
+        call_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+        Box::pin(async move {
+            Ok(sqlx::query(BY_ID)
+                .bind(call_id)
+                .map(state)
+                .fetch_optional(&self.readers)
+                .await?)
+        })
     }
 
-    fn by_session<'a>(&'a self, session_id: &'a str) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(async move { Ok(sqlx::query(BY_SESSION).bind(session_id).map(state).fetch_optional(&self.readers).await?) })
+    fn by_session<'a>(
+        &'a self,
+        session_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
+        Box::pin(async move {
+            Ok(sqlx::query(BY_SESSION)
+                .bind(session_id)
+                .map(state)
+                .fetch_optional(&self.readers)
+                .await?)
+        })
     }
 
     fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
-        Box::pin(async move { Ok(sqlx::query(ACTIVE).bind(most).map(state).fetch_all(&self.readers).await?) })
+        Box::pin(async move {
+            Ok(sqlx::query(ACTIVE)
+                .bind(most)
+                .map(state)
+                .fetch_all(&self.readers)
+                .await?)
+        })
     }
 }

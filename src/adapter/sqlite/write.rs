@@ -17,8 +17,7 @@ const PART: i64 = 0;
 
 const INSERT_EVENTS: &str = "INSERT OR IGNORE INTO call_events (event_id, site, received_at, event, device, extension, remote, remote_e164, call_ref, envelope)
  SELECT value->>'event_id', value->>'site', value->>'received_at', value->>'event', value->>'device', value->>'extension', value->>'remote', value->>'remote_e164', value->>'call_ref', value->>'envelope' FROM json_each(?1)";
-const INSERT_SITES: &str =
-    "INSERT OR IGNORE INTO sites (site, first_seen) SELECT value->>'site', min(value->>'received_at') FROM json_each(?1) GROUP BY 1";
+const INSERT_SITES: &str = "INSERT OR IGNORE INTO sites (site, first_seen) SELECT value->>'site', min(value->>'received_at') FROM json_each(?1) GROUP BY 1";
 const UPSERT_DEVICES: &str = "INSERT INTO devices (site, device, last_seen) SELECT value->>'site', value->>'device', max(value->>'received_at') FROM json_each(?1) WHERE true GROUP BY 1, 2
  ON CONFLICT DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)";
 const UPSERT_EXTENSIONS: &str = "INSERT INTO extensions (site, extension, first_report) SELECT value->>'site', value->>'extension', min(value->>'received_at') FROM json_each(?1) WHERE value->>'extension' IS NOT NULL GROUP BY 1, 2
@@ -59,7 +58,10 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn unknown<'a>(&'a self, facts: &'a [Received]) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    fn unknown<'a>(
+        &'a self,
+        facts: &'a [Received],
+    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(async move {
             let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
             let known: Vec<String> =
@@ -68,7 +70,10 @@ impl Ledger for SqliteLedger {
                     .fetch_all(&self.readers)
                     .await?;
             let known: std::collections::HashSet<String> = known.into_iter().collect();
-            Ok(ids.into_iter().filter(|id| !known.contains(&id.to_string())).collect())
+            Ok(ids
+                .into_iter()
+                .filter(|id| !known.contains(&id.to_string()))
+                .collect())
         })
     }
 
@@ -86,18 +91,32 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn messages<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+    fn messages<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT envelope FROM call_events WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3 ORDER BY received_at, event_id";
-            let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
+            let texts: Vec<String> = sqlx::query_scalar(sql)
+                .bind(site.as_str())
+                .bind(from.0)
+                .bind(to.0)
+                .fetch_all(&self.readers)
+                .await?;
             Ok(texts.into_iter().map(String::into_bytes).collect())
         })
     }
 
     fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
         Box::pin(async move {
-            let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
-            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql).bind(most).fetch_all(&self.readers).await?;
+            let sql =
+                "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
+            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
+                .bind(most)
+                .fetch_all(&self.readers)
+                .await?;
             stored.into_iter().rev().map(news).collect()
         })
     }
@@ -105,21 +124,30 @@ impl Ledger for SqliteLedger {
     fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2";
-            let stored: Vec<(i64, String, String, String)> =
-                sqlx::query_as(sql).bind(number.cast_signed()).bind(most).fetch_all(&self.readers).await?;
+            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
+                .bind(number.cast_signed())
+                .bind(most)
+                .fetch_all(&self.readers)
+                .await?;
             stored.into_iter().map(news).collect()
         })
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         Box::pin(async move {
-            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site").fetch_all(&self.readers).await?;
-            let watermark: Option<i64> = sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
-                .bind(PART)
-                .fetch_optional(&self.readers)
+            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+                .fetch_all(&self.readers)
                 .await?;
+            let watermark: Option<i64> =
+                sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
+                    .bind(PART)
+                    .fetch_optional(&self.readers)
+                    .await?;
             let watermark = At(watermark.unwrap_or(At::START.0));
-            Ok(names.iter().filter_map(|name| Some((Site::parse(name)?, watermark))).collect())
+            Ok(names
+                .iter()
+                .filter_map(|name| Some((Site::parse(name)?, watermark)))
+                .collect())
         })
     }
 
@@ -127,7 +155,10 @@ impl Ledger for SqliteLedger {
         Box::pin(async move {
             let sql = "INSERT INTO suspects (digest, attempts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts";
             let mut writer = self.writer.lease().await?;
-            let attempts: u32 = sqlx::query_scalar(sql).bind(sql::digest(message)).fetch_one(&mut *writer).await?;
+            let attempts: u32 = sqlx::query_scalar(sql)
+                .bind(sql::digest(message))
+                .fetch_one(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(attempts)
         })
@@ -136,7 +167,10 @@ impl Ledger for SqliteLedger {
     fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM suspects WHERE digest = ?1").bind(sql::digest(message)).execute(&mut *writer).await?;
+            sqlx::query("DELETE FROM suspects WHERE digest = ?1")
+                .bind(sql::digest(message))
+                .execute(&mut *writer)
+                .await?;
             writer.give_back();
             Ok(())
         })
@@ -146,7 +180,10 @@ impl Ledger for SqliteLedger {
         Box::pin(std::future::ready(Ok(At::START)))
     }
 
-    fn records<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+    fn records<'a>(
+        &'a self,
+        site: &'a Site,
+    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
             let stored = sqlx::query(sql)
@@ -158,52 +195,96 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn calls_begun<'a>(&'a self, site: &'a Site, from: At, to: At) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+    fn calls_begun<'a>(
+        &'a self,
+        site: &'a Site,
+        from: At,
+        to: At,
+    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
-            let texts: Vec<String> = sqlx::query_scalar(sql).bind(site.as_str()).bind(from.0).bind(to.0).fetch_all(&self.readers).await?;
+            let texts: Vec<String> = sqlx::query_scalar(sql)
+                .bind(site.as_str())
+                .bind(from.0)
+                .bind(to.0)
+                .fetch_all(&self.readers)
+                .await?;
             texts.iter().map(|text| sql::call_id(text)).collect()
         })
     }
 }
 
-async fn take_over(writer: &mut SqliteConnection, owner: &str, memory: Memory) -> Result<Standing, LedgerError> {
+async fn take_over(
+    writer: &mut SqliteConnection,
+    owner: &str,
+    memory: Memory,
+) -> Result<Standing, LedgerError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let sql = "INSERT INTO partition_owner (part, epoch, owner, watermark) VALUES (?1, 1, ?2, ?3)
         ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark, ticks";
-    let (watermark, ticks): (i64, String) =
-        sqlx::query_as(sql).bind(PART).bind(owner).bind(At::START.0).fetch_one(&mut *transaction).await?;
-    let open: Vec<(String, i64)> = sqlx::query("SELECT call_id, started_at FROM call_logs WHERE is_final = 0")
-        .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
-        .fetch_all(&mut *transaction)
+    let (watermark, ticks): (i64, String) = sqlx::query_as(sql)
+        .bind(PART)
+        .bind(owner)
+        .bind(At::START.0)
+        .fetch_one(&mut *transaction)
         .await?;
+    let open: Vec<(String, i64)> =
+        sqlx::query("SELECT call_id, started_at FROM call_logs WHERE is_final = 0")
+            .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+            .fetch_all(&mut *transaction)
+            .await?;
     // Whole calls only: of one that is read in part nobody could say which it is.
-    let base = open.iter().map(|(_, started)| *started).min().unwrap_or(i64::MAX).min(watermark.max(0)) - memory.links.0;
+    let base = open
+        .iter()
+        .map(|(_, started)| *started)
+        .min()
+        .unwrap_or(i64::MAX)
+        .min(watermark.max(0))
+        - memory.links.0;
     let sql = "SELECT min(started_at) FROM call_logs WHERE is_final = 0 OR (started_at >= ?1 AND ended_at >= ?2)";
-    let first: Option<i64> = sqlx::query_scalar(sql).bind(base - memory.calls.0).bind(base).fetch_one(&mut *transaction).await?;
+    let first: Option<i64> = sqlx::query_scalar(sql)
+        .bind(base - memory.calls.0)
+        .bind(base)
+        .fetch_one(&mut *transaction)
+        .await?;
     let since = first.map(|first| first - sql::BEFORE_OPEN_CALLS_US);
     let messages: Vec<String> = match since {
         None => Vec::new(),
         Some(since) => {
             let sql = "SELECT envelope FROM call_events WHERE received_at >= ?1 ORDER BY received_at, event_id";
-            sqlx::query_scalar(sql).bind(since).fetch_all(&mut *transaction).await?
+            sqlx::query_scalar(sql)
+                .bind(since)
+                .fetch_all(&mut *transaction)
+                .await?
         }
     };
-    let extensions: Vec<(String, String, i64)> = sqlx::query("SELECT site, extension, first_report FROM extensions")
-        .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1), row.get(2)))
-        .fetch_all(&mut *transaction)
+    let extensions: Vec<(String, String, i64)> =
+        sqlx::query("SELECT site, extension, first_report FROM extensions")
+            .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1), row.get(2)))
+            .fetch_all(&mut *transaction)
+            .await?;
+    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices")
+        .fetch_one(&mut *transaction)
         .await?;
-    let told: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM notices").fetch_one(&mut *transaction).await?;
     let sql = "SELECT max((SELECT max(received_at) FROM call_events WHERE call_events.site = sites.site)) FROM sites";
     let stored_until: Option<i64> = sqlx::query_scalar(sql).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
-    let known = |(site, extension, first): (String, String, i64)| Some((Site::parse(&site)?, Extension::parse(&extension)?, At(first)));
+    let known = |(site, extension, first): (String, String, i64)| {
+        Some((
+            Site::parse(&site)?,
+            Extension::parse(&extension)?,
+            At(first),
+        ))
+    };
     Ok(Standing {
         ticks: sql::ticks_of(&ticks)?,
         watermark: (watermark != At::START.0).then_some(At(watermark)),
         stored_until: stored_until.map(At),
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open.iter().filter_map(|(text, _)| sql::call_id(text).ok()).collect(),
+        open: open
+            .iter()
+            .filter_map(|(text, _)| sql::call_id(text).ok())
+            .collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
         told: told.cast_unsigned(),
         // Nobody outside this process listens.
@@ -212,17 +293,35 @@ async fn take_over(writer: &mut SqliteConnection, owner: &str, memory: Memory) -
 }
 
 /// The fence: only the last owner writes. Moves the watermark on the way.
-async fn owns(transaction: &mut SqliteConnection, owner: &str, changes: &Changes) -> Result<bool, sqlx::Error> {
+async fn owns(
+    transaction: &mut SqliteConnection,
+    owner: &str,
+    changes: &Changes,
+) -> Result<bool, sqlx::Error> {
     let sql = "UPDATE partition_owner SET watermark = max(watermark, ?3), ticks = CASE ?4 WHEN '{}' THEN ticks ELSE ?4 END WHERE part = ?1 AND owner = ?2";
-    let (watermark, ticks) = (changes.watermark.unwrap_or(At::START), sql::ticks_text(&changes.ticks));
-    let done = sqlx::query(sql).bind(PART).bind(owner).bind(watermark.0).bind(ticks).execute(transaction).await?;
+    let (watermark, ticks) = (
+        changes.watermark.unwrap_or(At::START),
+        sql::ticks_text(&changes.ticks),
+    );
+    let done = sqlx::query(sql)
+        .bind(PART)
+        .bind(owner)
+        .bind(watermark.0)
+        .bind(ticks)
+        .execute(transaction)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 
 async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
     if !changes.facts.is_empty() {
         let events = rows::array(&changes.facts.iter().map(rows::event).collect::<Vec<_>>());
-        for sql in [INSERT_EVENTS, INSERT_SITES, UPSERT_DEVICES, UPSERT_EXTENSIONS] {
+        for sql in [
+            INSERT_EVENTS,
+            INSERT_SITES,
+            UPSERT_DEVICES,
+            UPSERT_EXTENSIONS,
+        ] {
             run(transaction, sql, &events).await?;
         }
     }
@@ -234,9 +333,17 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
         write_calls(transaction, changes).await?;
     }
     if let Some(last) = changes.news.last() {
-        run(transaction, INSERT_NEWS, &rows::array(&changes.news.iter().map(rows::news).collect::<Vec<_>>())).await?;
+        run(
+            transaction,
+            INSERT_NEWS,
+            &rows::array(&changes.news.iter().map(rows::news).collect::<Vec<_>>()),
+        )
+        .await?;
         let forgotten = last.number.cast_signed() - sql::NEWS_KEPT;
-        sqlx::query("DELETE FROM notices WHERE number <= ?1").bind(forgotten).execute(transaction).await?;
+        sqlx::query("DELETE FROM notices WHERE number <= ?1")
+            .bind(forgotten)
+            .execute(transaction)
+            .await?;
     }
     Ok(())
 }
@@ -245,63 +352,129 @@ fn news((number, kind, call, data): (i64, String, String, String)) -> Result<New
     sql::news(number, &kind, sql::call_id(&call)?, &data)
 }
 
-async fn write_calls(transaction: &mut SqliteConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+async fn write_calls(
+    transaction: &mut SqliteConnection,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
     let last = sql::last_words(changes);
     let mut all: Vec<CallId> = last.iter().map(|call| call.record.id).collect();
     let mut minutes = touched_minutes(transaction, &changes.withdrawn, &all).await?;
     all.extend(&changes.withdrawn);
     let ids = rows::ids(&all);
-    run(transaction, "DELETE FROM call_participants WHERE call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
-    run(transaction, "DELETE FROM call_links WHERE by_hand = 0 AND call_id IN (SELECT value FROM json_each(?1))", &ids).await?;
+    run(
+        transaction,
+        "DELETE FROM call_participants WHERE call_id IN (SELECT value FROM json_each(?1))",
+        &ids,
+    )
+    .await?;
+    run(
+        transaction,
+        "DELETE FROM call_links WHERE by_hand = 0 AND call_id IN (SELECT value FROM json_each(?1))",
+        &ids,
+    )
+    .await?;
     // A call that another program has joined to a session of its own stays for it to be found.
-    let over: Vec<CallId> =
-        last.iter().filter(|call| call.is_final).map(|call| call.record.id).chain(changes.withdrawn.iter().copied()).collect();
+    let over: Vec<CallId> = last
+        .iter()
+        .filter(|call| call.is_final)
+        .map(|call| call.record.id)
+        .chain(changes.withdrawn.iter().copied())
+        .collect();
     run(
         transaction,
         "DELETE FROM call_states WHERE session_id IS NULL AND call_id IN (SELECT value FROM json_each(?1))",
         &rows::ids(&over),
     )
     .await?;
-    run(transaction, "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))", &rows::ids(&changes.withdrawn)).await?;
+    run(
+        transaction,
+        "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))",
+        &rows::ids(&changes.withdrawn),
+    )
+    .await?;
 
     let calls = rows::array(&last.iter().map(|call| rows::call(call)).collect::<Vec<_>>());
     run(transaction, UPSERT_CALLS, &calls).await?;
     let updated = changes.watermark.unwrap_or(At::START).0;
-    sqlx::query(UPSERT_STATES).bind(&calls).bind(updated).execute(&mut *transaction).await?;
-    let participants: Vec<Value> = last.iter().flat_map(|call| rows::participants(&call.record)).collect();
-    run(transaction, INSERT_PARTICIPANTS, &rows::array(&participants)).await?;
-    let links: Vec<Value> = last.iter().flat_map(|call| rows::links(&call.record)).collect();
+    sqlx::query(UPSERT_STATES)
+        .bind(&calls)
+        .bind(updated)
+        .execute(&mut *transaction)
+        .await?;
+    let participants: Vec<Value> = last
+        .iter()
+        .flat_map(|call| rows::participants(&call.record))
+        .collect();
+    run(
+        transaction,
+        INSERT_PARTICIPANTS,
+        &rows::array(&participants),
+    )
+    .await?;
+    let links: Vec<Value> = last
+        .iter()
+        .flat_map(|call| rows::links(&call.record))
+        .collect();
     if !links.is_empty() {
         run(transaction, INSERT_LINKS, &rows::array(&links)).await?;
     }
-    let missed: Vec<Value> = last.iter().filter_map(|call| rows::missed(&call.record)).collect();
+    let missed: Vec<Value> = last
+        .iter()
+        .filter_map(|call| rows::missed(&call.record))
+        .collect();
     if !missed.is_empty() {
         run(transaction, UPSERT_MISSED, &rows::array(&missed)).await?;
     }
     run(transaction, RETRACT_MISSED, &ids).await?;
 
-    minutes.extend(last.iter().map(|call| minute_of(call.record.site.as_str(), call.record.started_at.0)));
+    minutes.extend(
+        last.iter()
+            .map(|call| minute_of(call.record.site.as_str(), call.record.started_at.0)),
+    );
     minutes.sort_by_key(ToString::to_string);
     minutes.dedup();
     let minutes = rows::array(&minutes);
     run(transaction, DELETE_STATS, &minutes).await?;
-    sqlx::query(INSERT_STATS).bind(&minutes).bind(sql::MINUTE_US).execute(&mut *transaction).await?;
+    sqlx::query(INSERT_STATS)
+        .bind(&minutes)
+        .bind(sql::MINUTE_US)
+        .execute(&mut *transaction)
+        .await?;
     Ok(())
 }
 
 /// The minutes in which calls that are written again were counted before.
-async fn touched_minutes(transaction: &mut SqliteConnection, withdrawn: &[CallId], changed: &[CallId]) -> Result<Vec<Value>, sqlx::Error> {
+async fn touched_minutes(
+    transaction: &mut SqliteConnection,
+    withdrawn: &[CallId],
+    changed: &[CallId],
+) -> Result<Vec<Value>, sqlx::Error> {
     let both: Vec<CallId> = withdrawn.iter().chain(changed).copied().collect();
-    let sql = "SELECT site, started_at FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))";
-    let rows: Vec<(String, i64)> =
-        sqlx::query(sql).bind(rows::ids(&both)).map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1))).fetch_all(transaction).await?;
-    Ok(rows.iter().map(|(site, started)| minute_of(site, *started)).collect())
+    let sql =
+        "SELECT site, started_at FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))";
+    let rows: Vec<(String, i64)> = sqlx::query(sql)
+        .bind(rows::ids(&both))
+        .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+        .fetch_all(transaction)
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|(site, started)| minute_of(site, *started))
+        .collect())
 }
 
 fn minute_of(site: &str, started_us: i64) -> Value {
     serde_json::json!({ "site": site, "minute": sql::minute_of(started_us) })
 }
 
-async fn run(transaction: &mut SqliteConnection, sql: &'static str, rows: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).bind(rows).execute(transaction).await.map(|_| ())
+async fn run(
+    transaction: &mut SqliteConnection,
+    sql: &'static str,
+    rows: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sql)
+        .bind(rows)
+        .execute(transaction)
+        .await
+        .map(|_| ())
 }

@@ -21,7 +21,10 @@ pub(super) struct Lease<'w> {
 impl Writer {
     pub(super) async fn open(options: SqliteConnectOptions) -> Result<Writer, sqlx::Error> {
         let connection = options.connect().await?;
-        Ok(Writer { options, idle: Mutex::new(Some(connection)) })
+        Ok(Writer {
+            options,
+            idle: Mutex::new(Some(connection)),
+        })
     }
 
     pub(super) async fn lease(&self) -> Result<Lease<'_>, sqlx::Error> {
@@ -44,7 +47,10 @@ impl Writer {
 impl Lease<'_> {
     /// Everything went well: the connection serves again.
     pub(super) fn give_back(self) {
-        let Lease { mut idle, connection } = self;
+        let Lease {
+            mut idle,
+            connection,
+        } = self;
         *idle = Some(connection);
     }
 }

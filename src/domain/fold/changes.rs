@@ -15,7 +15,11 @@ impl Fold {
         let slot = self.new_leg(fact, side);
         let leg = &mut self.legs[slot];
         match fact.kind {
-            Kind::Answered | Kind::Hold | Kind::Resume | Kind::BlindTransfer | Kind::AttendedTransfer => leg.answered = Some(fact.at),
+            Kind::Answered
+            | Kind::Hold
+            | Kind::Resume
+            | Kind::BlindTransfer
+            | Kind::AttendedTransfer => leg.answered = Some(fact.at),
             Kind::Missed | Kind::Rejected | Kind::Hangup => close(leg, fact),
             Kind::Incoming | Kind::Outgoing | Kind::Device(_) => {}
         }
@@ -47,7 +51,14 @@ impl Fold {
     /// The ring of a leg whose answer came just before it.
     pub(super) fn begin_answered(&mut self, old: LegSlot, fact: &Fact) {
         let answered = self.legs[old].late_answer.take().unwrap_or(fact.at);
-        let slot = self.new_leg(fact, if fact.kind == Kind::Outgoing { Side::Outgoing } else { Side::Incoming });
+        let slot = self.new_leg(
+            fact,
+            if fact.kind == Kind::Outgoing {
+                Side::Outgoing
+            } else {
+                Side::Incoming
+            },
+        );
         let leg = &mut self.legs[slot];
         leg.started = answered;
         leg.rang = leg.rang.map(|_| answered);
@@ -60,8 +71,16 @@ impl Fold {
     /// A phone that says it is idle, or has just started, is in no call: ends that were never reported are made up for.
     pub(super) fn phone_is_idle(&mut self, fact: &Fact) {
         let open = |leg: &Leg| leg.is_open() && fact.at - leg.last.at >= self.policy.reorder;
-        let legs = self.phones.get(&fact.device).map(|phone| phone.legs.clone()).unwrap_or_default();
-        for slot in legs.into_iter().filter(|slot| open(&self.legs[*slot]) && !self.is_past(self.legs[*slot].call)).collect::<Vec<_>>() {
+        let legs = self
+            .phones
+            .get(&fact.device)
+            .map(|phone| phone.legs.clone())
+            .unwrap_or_default();
+        for slot in legs
+            .into_iter()
+            .filter(|slot| open(&self.legs[*slot]) && !self.is_past(self.legs[*slot].call))
+            .collect::<Vec<_>>()
+        {
             self.end(slot, fact);
         }
     }
@@ -75,7 +94,11 @@ impl Fold {
         let call = leg.call;
         self.touch(call);
         self.refresh(call);
-        let side = if fact.kind == Kind::Outgoing { Side::Outgoing } else { Side::Incoming };
+        let side = if fact.kind == Kind::Outgoing {
+            Side::Outgoing
+        } else {
+            Side::Incoming
+        };
         self.begin(fact, side, Rule::Superseded);
     }
 
@@ -101,7 +124,10 @@ impl Fold {
         if leg.is_pending() && fact.kind == Kind::Incoming && fact.call_ref.is_none() {
             leg.repeated.get_or_insert(fact.at);
         }
-        if leg.is_only_an_end() && matches!(fact.kind, Kind::Missed | Kind::Rejected) && leg.ended_by == EndedBy::Hangup {
+        if leg.is_only_an_end()
+            && matches!(fact.kind, Kind::Missed | Kind::Rejected)
+            && leg.ended_by == EndedBy::Hangup
+        {
             // Only now it is known what had ended.
             leg.ended_by = EndedBy::Missed;
             let call = leg.call;
@@ -109,9 +135,13 @@ impl Fold {
         }
         let leg = &mut self.legs[slot];
         let begins = matches!(fact.kind, Kind::Incoming | Kind::Outgoing | Kind::Answered);
-        let reported = leg.end_reported.filter(|reported| begins && fact.at > *reported && fact.at - *reported < reorder);
+        let reported = leg
+            .end_reported
+            .filter(|reported| begins && fact.at > *reported && fact.at - *reported < reorder);
         if let Some(reported) = reported {
-            leg.ended = leg.ended.max(Some(reported + Span((fact.at - reported).0 / 2)));
+            leg.ended = leg
+                .ended
+                .max(Some(reported + Span((fact.at - reported).0 / 2)));
             let call = leg.call;
             self.touch(call);
             self.refresh(call);
@@ -121,7 +151,11 @@ impl Fold {
 
     /// The beginning of a leg arrives after a later sign of it. Less than the reorder window apart, the two change places in time.
     pub(super) fn overtaken(&mut self, slot: LegSlot, fact: &Fact) {
-        let side = if fact.kind == Kind::Outgoing { Side::Outgoing } else { Side::Incoming };
+        let side = if fact.kind == Kind::Outgoing {
+            Side::Outgoing
+        } else {
+            Side::Incoming
+        };
         let swapped = fact.at - self.legs[slot].started < self.policy.reorder;
         let leg = &mut self.legs[slot];
         if side == Side::Incoming && swapped {
@@ -156,7 +190,11 @@ impl Fold {
         if leg.call_ref.is_none() {
             leg.call_ref.clone_from(&fact.call_ref);
         }
-        let rule = if first && leg.role == Role::Callee { Rule::AnsweredFirst } else { Rule::Answered };
+        let rule = if first && leg.role == Role::Callee {
+            Rule::AnsweredFirst
+        } else {
+            Rule::Answered
+        };
         self.news(slot, fact, rule);
         self.after_answer(slot, fact.at);
     }
@@ -175,7 +213,11 @@ impl Fold {
             return;
         }
         let call = self.legs[slot].call;
-        let talking = self.reading(call).legs().filter(|leg| leg.is_talking()).count();
+        let talking = self
+            .reading(call)
+            .legs()
+            .filter(|leg| leg.is_talking())
+            .count();
         if talking > 1 {
             self.schedule_review(call, at + self.policy.overlap);
         }
@@ -189,7 +231,15 @@ impl Fold {
         if leg.call_ref.is_none() {
             leg.call_ref.clone_from(&fact.call_ref);
         }
-        self.news(slot, fact, if unanswered { Rule::EndedUnanswered } else { Rule::Ended });
+        self.news(
+            slot,
+            fact,
+            if unanswered {
+                Rule::EndedUnanswered
+            } else {
+                Rule::Ended
+            },
+        );
         if unanswered {
             self.picked_up_in_silence(slot, fact.at);
             self.split_late_ring(slot, fact.at);
@@ -218,7 +268,9 @@ impl Fold {
     /// A conversation leg that ended while its phone consults somebody: whether the consultation goes on without it shows a little later.
     fn schedule_abandonment(&mut self, slot: LegSlot, at: At) {
         let call = self.legs[slot].call;
-        let consults = |attempt: &Attempt| attempt.by == Some(slot) && attempt.consult.is_some() && !attempt.is_settled();
+        let consults = |attempt: &Attempt| {
+            attempt.by == Some(slot) && attempt.consult.is_some() && !attempt.is_settled()
+        };
         if self.calls[call].attempts.iter().any(consults) {
             self.schedule_review(call, at + self.policy.together);
         }
@@ -232,7 +284,15 @@ impl Fold {
         }
         self.mark_kind(slot, fact);
         let transfer = matches!(fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer);
-        self.news(slot, fact, if transfer { Rule::TransferSaid } else { Rule::HeldOrResumed });
+        self.news(
+            slot,
+            fact,
+            if transfer {
+                Rule::TransferSaid
+            } else {
+                Rule::HeldOrResumed
+            },
+        );
     }
 
     fn mark_kind(&mut self, slot: LegSlot, fact: &Fact) {
@@ -242,7 +302,11 @@ impl Fold {
             Kind::BlindTransfer => self.note_blind_transfer(slot, fact.at),
             Kind::AttendedTransfer => {
                 let call = self.legs[slot].call;
-                if let Some(attempt) = self.calls[call].attempts.iter_mut().rev().find(|attempt| attempt.consult.is_some() && !attempt.void)
+                if let Some(attempt) = self.calls[call]
+                    .attempts
+                    .iter_mut()
+                    .rev()
+                    .find(|attempt| attempt.consult.is_some() && !attempt.void)
                 {
                     attempt.explicit = true;
                 }
@@ -256,9 +320,11 @@ impl Fold {
         let call = self.legs[slot].call;
         let rings = |index: usize| self.reading(call).targets(index).any(Leg::is_open);
         let attempts = &self.calls[call].attempts;
-        let meant = (0..attempts.len())
-            .rev()
-            .find(|index| attempts[*index].consult.is_none() && !attempts[*index].void && (attempts[*index].explicit || rings(*index)));
+        let meant = (0..attempts.len()).rev().find(|index| {
+            attempts[*index].consult.is_none()
+                && !attempts[*index].void
+                && (attempts[*index].explicit || rings(*index))
+        });
         match meant {
             Some(index) => self.calls[call].attempts[index].explicit = true,
             None if self.calls[call].attempts.len() < super::placing::ATTEMPTS_MAX => {

@@ -11,7 +11,10 @@ impl Fold {
     pub(super) fn index_leg(&mut self, slot: LegSlot) {
         let leg = &self.legs[slot];
         let call = leg.call;
-        let own = leg.extension.as_ref().map(|extension| PartyKey::of(extension.as_str()));
+        let own = leg
+            .extension
+            .as_ref()
+            .map(|extension| PartyKey::of(extension.as_str()));
         let remote = leg.remote.key();
         if remote.is_none() && !self.calls[call].in_withheld {
             self.calls[call].in_withheld = true;
@@ -50,7 +53,10 @@ impl Fold {
     }
 
     pub(super) fn calls_of_extension(&self, dial: &str) -> SmallVec<[CallSlot; 8]> {
-        let calls = self.parties.get(&PartyKey::of(dial)).map_or(&[][..], |calls| calls);
+        let calls = self
+            .parties
+            .get(&PartyKey::of(dial))
+            .map_or(&[][..], |calls| calls);
         calls.iter().rev().copied().collect()
     }
 }

@@ -21,24 +21,60 @@ impl Fold {
         if leg.remote.is_withheld() || self.extensions.reported_by(leg.remote.dial(), leg.last) {
             return;
         }
-        let Some(previous) = self.previous_call(call, &leg.remote, leg.started) else { return };
+        let Some(previous) = self.previous_call(call, &leg.remote, leg.started) else {
+            return;
+        };
         let by_us = leg.side == Side::Outgoing;
         let (kind, confidence, reason) = match (previous.by_us, by_us, previous.answered) {
-            (false, false, false) => (LinkKind::Repeat, Confidence::Medium, "the same caller calls again after an unanswered call"),
-            (false, false, true) => (LinkKind::Repeat, Confidence::Low, "the same caller calls again after a conversation"),
-            (false, true, false) => (LinkKind::Callback, Confidence::High, "a missed caller is called back"),
-            (false, true, true) => (LinkKind::Callback, Confidence::Medium, "an earlier caller is called back"),
-            (true, false, _) => (LinkKind::Callback, Confidence::Medium, "a party that was called calls back"),
-            (true, true, _) => (LinkKind::Repeat, Confidence::Medium, "the same number is dialled again"),
+            (false, false, false) => (
+                LinkKind::Repeat,
+                Confidence::Medium,
+                "the same caller calls again after an unanswered call",
+            ),
+            (false, false, true) => (
+                LinkKind::Repeat,
+                Confidence::Low,
+                "the same caller calls again after a conversation",
+            ),
+            (false, true, false) => (
+                LinkKind::Callback,
+                Confidence::High,
+                "a missed caller is called back",
+            ),
+            (false, true, true) => (
+                LinkKind::Callback,
+                Confidence::Medium,
+                "an earlier caller is called back",
+            ),
+            (true, false, _) => (
+                LinkKind::Callback,
+                Confidence::Medium,
+                "a party that was called calls back",
+            ),
+            (true, true, _) => (
+                LinkKind::Repeat,
+                Confidence::Medium,
+                "the same number is dialled again",
+            ),
         };
-        let link = Link { kind, call: self.calls[previous.call].id, confidence, reason };
+        let link = Link {
+            kind,
+            call: self.calls[previous.call].id,
+            confidence,
+            reason,
+        };
         self.calls[call].links.push(link);
     }
 
     fn previous_call(&self, call: CallSlot, party: &Number, at: At) -> Option<Previous> {
-        let others = self.calls_of(party).into_iter().filter(|other| *other != call);
+        let others = self
+            .calls_of(party)
+            .into_iter()
+            .filter(|other| *other != call);
         let known = others.filter_map(|other| self.as_previous(other, party));
-        let recent = known.filter(|previous| previous.ended <= at && self.now - previous.ended <= self.policy.link_window);
+        let recent = known.filter(|previous| {
+            previous.ended <= at && self.now - previous.ended <= self.policy.link_window
+        });
         recent.max_by_key(|previous| (previous.ended, self.calls[previous.call].first))
     }
 
@@ -53,8 +89,15 @@ impl Fold {
         }
         let reading = self.reading(call);
         let ended = reading.silent_since()?;
-        let caller = reading.caller().filter(|caller| caller.side == Side::Outgoing);
+        let caller = reading
+            .caller()
+            .filter(|caller| caller.side == Side::Outgoing);
         let leg = caller.or_else(|| reading.first_callee())?;
-        leg.remote.same_party(party).then(|| Previous { call, ended, by_us: caller.is_some(), answered: reading.has_conversation() })
+        leg.remote.same_party(party).then(|| Previous {
+            call,
+            ended,
+            by_us: caller.is_some(),
+            answered: reading.has_conversation(),
+        })
     }
 }

@@ -103,7 +103,13 @@ impl Fold {
     pub fn know(&mut self, extensions: &[(Extension, At)]) {
         let known = Arc::make_mut(&mut self.extensions);
         for (extension, first_report) in extensions {
-            known.learn(extension, FactKey { at: *first_report, id: EventId(0) });
+            known.learn(
+                extension,
+                FactKey {
+                    at: *first_report,
+                    id: EventId(0),
+                },
+            );
         }
     }
 
@@ -157,12 +163,24 @@ impl Fold {
             }
         } else {
             let account = if room { fact.local.clone() } else { None };
-            self.phones.insert(fact.device.clone(), Phone { legs: SmallVec::new(), account });
+            self.phones.insert(
+                fact.device.clone(),
+                Phone {
+                    legs: SmallVec::new(),
+                    account,
+                },
+            );
         }
     }
 
     fn reading(&self, call: CallSlot) -> Reading<'_> {
-        Reading { call: &self.calls[call], legs: &self.legs, policy: &self.policy, extensions: &self.extensions, site: &self.site }
+        Reading {
+            call: &self.calls[call],
+            legs: &self.legs,
+            policy: &self.policy,
+            extensions: &self.extensions,
+            site: &self.site,
+        }
     }
 
     /// Notes that a fact said something new about its call.
@@ -178,7 +196,12 @@ impl Fold {
         let call = self.legs[leg].call;
         self.legs[leg].last = fact.key();
         if self.keep_steps {
-            self.calls[call].trace(Step { key: fact.key(), leg, kind: fact.kind, rule });
+            self.calls[call].trace(Step {
+                key: fact.key(),
+                leg,
+                kind: fact.kind,
+                rule,
+            });
         }
     }
 

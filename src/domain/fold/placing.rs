@@ -54,7 +54,9 @@ impl Fold {
                 self.attach(slot, spot.call, Role::Target, attempt);
             }
             Seat::Pair => self.seat_pair(slot, spot),
-            Seat::Transfer if self.legs[slot].is_only_an_end() => self.attach(slot, spot.call, Role::Callee, None),
+            Seat::Transfer if self.legs[slot].is_only_an_end() => {
+                self.attach(slot, spot.call, Role::Callee, None)
+            }
             Seat::Transfer => self.seat_transfer(slot, spot),
         }
         self.legs[slot].joined = self.join_reason(spot);
@@ -63,23 +65,36 @@ impl Fold {
 
     /// What is told about a leg that continues a call.
     fn join_reason(&self, spot: Spot) -> Option<(JoinKind, Confidence, &'static str)> {
-        let announced = self.calls[spot.call].attempts.iter().any(|attempt| attempt.explicit && !attempt.void);
+        let announced = self.calls[spot.call]
+            .attempts
+            .iter()
+            .any(|attempt| attempt.explicit && !attempt.void);
         match spot.rule {
-            Rule::TransferRings if announced => {
-                Some((JoinKind::Transfer, Confidence::High, "a phone said that it transfers, and its party rings here"))
-            }
-            Rule::TransferRings => {
-                Some((JoinKind::Transfer, Confidence::Medium, "a party of the conversation rings here during it or moments after"))
-            }
-            Rule::JoinedCaller if spot.seat == Seat::SameAttempt => {
-                Some((JoinKind::Transfer, Confidence::High, "the phone that holds its party dialled this extension"))
-            }
-            Rule::Resumed => {
-                Some((JoinKind::Rering, Confidence::Medium, "the same party rings the same phone moments after the conversation"))
-            }
-            Rule::RangAgain => {
-                Some((JoinKind::Rering, Confidence::High, "the same caller rings again within the gap of a hunt or a queue"))
-            }
+            Rule::TransferRings if announced => Some((
+                JoinKind::Transfer,
+                Confidence::High,
+                "a phone said that it transfers, and its party rings here",
+            )),
+            Rule::TransferRings => Some((
+                JoinKind::Transfer,
+                Confidence::Medium,
+                "a party of the conversation rings here during it or moments after",
+            )),
+            Rule::JoinedCaller if spot.seat == Seat::SameAttempt => Some((
+                JoinKind::Transfer,
+                Confidence::High,
+                "the phone that holds its party dialled this extension",
+            )),
+            Rule::Resumed => Some((
+                JoinKind::Rering,
+                Confidence::Medium,
+                "the same party rings the same phone moments after the conversation",
+            )),
+            Rule::RangAgain => Some((
+                JoinKind::Rering,
+                Confidence::High,
+                "the same caller rings again within the gap of a hunt or a queue",
+            )),
             _ => None,
         }
     }
@@ -123,11 +138,27 @@ impl Fold {
             return None;
         }
         let mut best: Option<Spot> = None;
-        for (slot, other) in reading.call.legs.iter().map(|slot| (*slot, reading.leg(*slot))) {
-            let Some((strength, seat, rule)) = scene.reason(leg, other) else { continue };
+        for (slot, other) in reading
+            .call
+            .legs
+            .iter()
+            .map(|slot| (*slot, reading.leg(*slot)))
+        {
+            let Some((strength, seat, rule)) = scene.reason(leg, other) else {
+                continue;
+            };
             let because_started = (other.started, other.first);
-            if best.is_none_or(|best| (strength, because_started) > (best.strength, best.because_started)) {
-                best = Some(Spot { call, strength, because: slot, because_started, seat, rule });
+            if best.is_none_or(|best| {
+                (strength, because_started) > (best.strength, best.because_started)
+            }) {
+                best = Some(Spot {
+                    call,
+                    strength,
+                    because: slot,
+                    because_started,
+                    seat,
+                    rule,
+                });
             }
         }
         best
@@ -137,9 +168,16 @@ impl Fold {
     /// speak of it again, it was not, and these were two calls ([`Fold::unsupersede`]).
     fn supersede_stale(&mut self, slot: LegSlot, call: CallSlot) {
         let conversation = self.reading(call).has_conversation();
-        let stale =
-            |other: LegSlot| same_seat(&self.legs[other], &self.legs[slot]) && is_stale(&self.legs[other], &self.legs[slot], conversation);
-        let stale: SmallVec<[LegSlot; 2]> = self.calls[call].legs.iter().copied().filter(|other| *other != slot && stale(*other)).collect();
+        let stale = |other: LegSlot| {
+            same_seat(&self.legs[other], &self.legs[slot])
+                && is_stale(&self.legs[other], &self.legs[slot], conversation)
+        };
+        let stale: SmallVec<[LegSlot; 2]> = self.calls[call]
+            .legs
+            .iter()
+            .copied()
+            .filter(|other| *other != slot && stale(*other))
+            .collect();
         for other in stale {
             let leg = &mut self.legs[other];
             leg.ended = Some(leg.last.at);
@@ -157,21 +195,27 @@ impl Fold {
         }
         let since = leg.started - self.policy.ring_join;
         let mut along: SmallVec<[LegSlot; 4]> = SmallVec::new();
-        for other in self.calls_of(&leg.remote).into_iter().filter(|other| *other != call && !self.is_past(*other)) {
+        for other in self
+            .calls_of(&leg.remote)
+            .into_iter()
+            .filter(|other| *other != call && !self.is_past(*other))
+        {
             let reading = self.reading(other);
-            if !reading.legs().any(|mine| mine.is_talking() && mine.device == leg.device) {
+            if !reading
+                .legs()
+                .any(|mine| mine.is_talking() && mine.device == leg.device)
+            {
                 continue;
             }
-            let second =
-                |other: &Leg| other.role == Role::Target && other.is_pending() && other.started >= since && reading.is_unannounced(other);
-            along.extend(
-                reading
-                    .call
-                    .legs
-                    .iter()
-                    .copied()
-                    .filter(|slot| second(reading.leg(*slot)) && reading.leg(*slot).remote.same_party(&leg.remote)),
-            );
+            let second = |other: &Leg| {
+                other.role == Role::Target
+                    && other.is_pending()
+                    && other.started >= since
+                    && reading.is_unannounced(other)
+            };
+            along.extend(reading.call.legs.iter().copied().filter(|slot| {
+                second(reading.leg(*slot)) && reading.leg(*slot).remote.same_party(&leg.remote)
+            }));
         }
         for other in along {
             self.transplant(other, call, Role::Callee, None);
@@ -188,7 +232,8 @@ impl Fold {
             let extension = self.legs[spot.because].extension.clone();
             for other in self.calls[spot.call].legs.clone() {
                 let leg = &mut self.legs[other];
-                if other == spot.because || (leg.role == Role::Callee && leg.extension == extension) {
+                if other == spot.because || (leg.role == Role::Callee && leg.extension == extension)
+                {
                     leg.role = Role::Caller;
                 }
             }
@@ -225,12 +270,16 @@ impl Fold {
             let mut fresh = false;
             for target in targets {
                 nobody_took_it &= target.answered.is_none();
-                fresh |= target.ended.is_none_or(|ended| at - ended <= self.policy.rering_gap);
+                fresh |= target
+                    .ended
+                    .is_none_or(|ended| at - ended <= self.policy.rering_gap);
             }
             nobody_took_it && (announced || fresh)
         };
         let attempts = &reading.call.attempts;
-        (0..attempts.len()).rev().find(|index| attempts[*index].consult.is_none() && !attempts[*index].void && rings(*index))
+        (0..attempts.len()).rev().find(|index| {
+            attempts[*index].consult.is_none() && !attempts[*index].void && rings(*index)
+        })
     }
 
     fn place_outgoing(&mut self, slot: LegSlot) -> Rule {
@@ -242,11 +291,19 @@ impl Fold {
             let call = self.legs[first].call;
             let reading = self.reading(call);
             let own = self.legs[slot].extension.clone();
-            let all_face_me =
-                reading.legs().all(|leg| leg.role == Role::Callee && own.as_ref().is_some_and(|own| leg.remote.is_extension(own.as_str())));
+            let all_face_me = reading.legs().all(|leg| {
+                leg.role == Role::Callee
+                    && own
+                        .as_ref()
+                        .is_some_and(|own| leg.remote.is_extension(own.as_str()))
+            });
             if all_face_me {
                 self.attach(slot, call, Role::Caller, None);
-                for leg in overtaken.into_iter().filter(|leg| self.legs[*leg].call != call).collect::<SmallVec<[LegSlot; 4]>>() {
+                for leg in overtaken
+                    .into_iter()
+                    .filter(|leg| self.legs[*leg].call != call)
+                    .collect::<SmallVec<[LegSlot; 4]>>()
+                {
                     self.transplant(leg, call, Role::Callee, None);
                 }
                 return Rule::CallerFound;
@@ -266,24 +323,33 @@ impl Fold {
     fn conversation_of(&self, slot: LegSlot) -> Option<LegSlot> {
         let dialling = &self.legs[slot];
         let phone = self.phones.get(&dialling.device)?;
-        let talking = phone
-            .legs
-            .iter()
-            .copied()
-            .filter(|other| *other != slot && self.legs[*other].is_talking() && self.legs[*other].role != Role::Consult);
-        let alive = talking
-            .filter(|other| !self.is_past(self.legs[*other].call) && self.reading(self.legs[*other].call).stale_at() > dialling.started);
+        let talking = phone.legs.iter().copied().filter(|other| {
+            *other != slot
+                && self.legs[*other].is_talking()
+                && self.legs[*other].role != Role::Consult
+        });
+        let alive = talking.filter(|other| {
+            !self.is_past(self.legs[*other].call)
+                && self.reading(self.legs[*other].call).stale_at() > dialling.started
+        });
         alive.max_by_key(|other| (self.legs[*other].answered, self.legs[*other].first))
     }
 
     fn seat_consult(&mut self, slot: LegSlot, main: LegSlot, overtaken: &[LegSlot]) -> Rule {
         let call = self.legs[main].call;
-        if self.calls[call].attempts.len() >= ATTEMPTS_MAX || self.calls[call].legs.len() >= LEGS_MAX {
+        if self.calls[call].attempts.len() >= ATTEMPTS_MAX
+            || self.calls[call].legs.len() >= LEGS_MAX
+        {
             self.new_call(slot, Role::Caller);
             return Rule::Began;
         }
         let leg = &self.legs[slot];
-        let attempt = Attempt::new(leg.started, Some(main), Some(slot), Some(leg.remote.clone()));
+        let attempt = Attempt::new(
+            leg.started,
+            Some(main),
+            Some(slot),
+            Some(leg.remote.clone()),
+        );
         self.calls[call].attempts.push(attempt);
         let index = u8::try_from(self.calls[call].attempts.len() - 1).ok();
         self.attach(slot, call, Role::Consult, index);
@@ -296,7 +362,9 @@ impl Fold {
     /// Phones that show the caller who only now says that it dials: their requests overtook the caller's.
     fn rings_before_its_caller(&self, slot: LegSlot) -> SmallVec<[LegSlot; 4]> {
         let caller = &self.legs[slot];
-        let Some(own) = caller.extension.as_ref().map(Extension::as_str) else { return SmallVec::new() };
+        let Some(own) = caller.extension.as_ref().map(Extension::as_str) else {
+            return SmallVec::new();
+        };
         let since = caller.started - self.policy.reorder;
         let mut found = SmallVec::new();
         for call in self.calls_of_extension(own) {
@@ -306,9 +374,17 @@ impl Fold {
             let reading = self.reading(call);
             let without_caller = reading.caller().is_none();
             let began_just_now = reading.call.first.at > since;
-            for other in reading.call.legs.iter().copied().filter(|other| *other != slot) {
+            for other in reading
+                .call
+                .legs
+                .iter()
+                .copied()
+                .filter(|other| *other != slot)
+            {
                 let leg = reading.leg(other);
-                let shows_me = leg.side != Side::Outgoing && leg.remote.is_extension(own) && leg.started > since;
+                let shows_me = leg.side != Side::Outgoing
+                    && leg.remote.is_extension(own)
+                    && leg.started > since;
                 // A callee of a call that has its caller already is taken, unless it only seemed to continue that call.
                 let free = without_caller || leg.role != Role::Callee || leg.joined.is_some();
                 let exact = free && leg.belongs_to(&caller.remote);

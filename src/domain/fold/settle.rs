@@ -43,7 +43,11 @@ impl PartialOrd for Alarm {
 impl Fold {
     /// Looks at the call again when event time has passed `at`.
     pub(super) fn schedule_review(&mut self, call: CallSlot, at: At) {
-        self.reviews.push(Alarm { at, id: self.calls[call].id, call });
+        self.reviews.push(Alarm {
+            at,
+            id: self.calls[call].id,
+            call,
+        });
     }
 
     /// Brings what is kept about the call's end up to date, and makes sure the call is looked at when its next decision is due.
@@ -51,7 +55,10 @@ impl Fold {
         let reading = self.reading(call);
         let (final_at, due) = match reading.silent_since() {
             Some(_) => (reading.final_at(), reading.decide_at()),
-            None => (reading.lost_for_good_at(), reading.call.last.at + SLEEP_MAX.min(self.policy.ring_max)),
+            None => (
+                reading.lost_for_good_at(),
+                reading.call.last.at + SLEEP_MAX.min(self.policy.ring_max),
+            ),
         };
         self.calls[call].final_at = final_at;
         if due < self.calls[call].wake {
@@ -67,7 +74,11 @@ impl Fold {
 
     fn wake(&mut self, call: CallSlot, at: At) {
         self.calls[call].wake = at;
-        self.decisions.push(Alarm { at, id: self.calls[call].id, call });
+        self.decisions.push(Alarm {
+            at,
+            id: self.calls[call].id,
+            call,
+        });
     }
 
     /// Asks the reviews that event time has passed: those due before `until`, or at it too when nothing else can happen at that instant.
@@ -99,7 +110,9 @@ impl Fold {
     }
 
     fn is_current(&self, alarm: Alarm) -> bool {
-        self.calls.get(alarm.call).is_some_and(|call| call.id == alarm.id)
+        self.calls
+            .get(alarm.call)
+            .is_some_and(|call| call.id == alarm.id)
     }
 
     fn settle(&mut self, call: CallSlot, watermark: At) {
@@ -121,7 +134,11 @@ impl Fold {
         if watermark >= decide_at {
             self.touch(call);
         }
-        let due = if watermark >= decide_at { final_at } else { decide_at };
+        let due = if watermark >= decide_at {
+            final_at
+        } else {
+            decide_at
+        };
         self.wake(call, due.min(watermark + SLEEP_MAX));
     }
 
@@ -131,7 +148,9 @@ impl Fold {
         let record = CallRecord::of(&reading, watermark);
         let husk = Husk {
             party: outside_party(&reading),
-            by_us: reading.caller().is_some_and(|caller| caller.side == Side::Outgoing),
+            by_us: reading
+                .caller()
+                .is_some_and(|caller| caller.side == Side::Outgoing),
             answered: reading.has_conversation(),
             ended: reading.silent_since().unwrap_or(reading.call.last.at),
         };
@@ -149,7 +168,11 @@ impl Fold {
         kept.steps = Vec::new();
         kept.attempts = Vec::new();
         kept.touched = false;
-        if watermark >= until { self.forget(call) } else { self.wake(call, until) }
+        if watermark >= until {
+            self.forget(call)
+        } else {
+            self.wake(call, until)
+        }
     }
 
     fn forget(&mut self, call: CallSlot) {
@@ -172,7 +195,10 @@ impl Fold {
         let touched = std::mem::take(&mut self.touched);
         let mut changed = Vec::with_capacity(touched.len());
         for slot in touched {
-            let still = self.calls.get_mut(slot).is_some_and(|call| std::mem::take(&mut call.touched));
+            let still = self
+                .calls
+                .get_mut(slot)
+                .is_some_and(|call| std::mem::take(&mut call.touched));
             if still {
                 changed.push(CallRecord::of(&self.reading(slot), now));
             }
@@ -192,12 +218,20 @@ impl Fold {
 
     /// The records of all calls that are not final, as they stand at `now`.
     pub fn open_records(&self, now: At) -> Vec<CallRecord> {
-        self.calls.iter().filter(|(_, call)| call.husk.is_none()).map(|(slot, _)| CallRecord::of(&self.reading(slot), now)).collect()
+        self.calls
+            .iter()
+            .filter(|(_, call)| call.husk.is_none())
+            .map(|(slot, _)| CallRecord::of(&self.reading(slot), now))
+            .collect()
     }
 }
 
 /// The party whose next call will be linked to this one.
 fn outside_party(reading: &Reading<'_>) -> Number {
-    let caller = reading.caller().filter(|caller| caller.side == Side::Outgoing);
-    caller.or_else(|| reading.first_callee()).map_or_else(Number::withheld, |leg| leg.remote.clone())
+    let caller = reading
+        .caller()
+        .filter(|caller| caller.side == Side::Outgoing);
+    caller
+        .or_else(|| reading.first_callee())
+        .map_or_else(Number::withheld, |leg| leg.remote.clone())
 }

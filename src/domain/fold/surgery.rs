@@ -22,7 +22,13 @@ impl Fold {
         self.calls.insert(Call::new(id, first))
     }
 
-    pub(super) fn attach(&mut self, slot: LegSlot, call: CallSlot, role: Role, attempt: Option<u8>) {
+    pub(super) fn attach(
+        &mut self,
+        slot: LegSlot,
+        call: CallSlot,
+        role: Role,
+        attempt: Option<u8>,
+    ) {
         let leg = &mut self.legs[slot];
         leg.call = call;
         leg.role = role;
@@ -49,13 +55,17 @@ impl Fold {
                 attempt.void |= attempt.settled.is_none();
             }
         }
-        let (moved, kept): (Vec<Step>, Vec<Step>) = call.steps.iter().partition(|step| step.leg == slot);
+        let (moved, kept): (Vec<Step>, Vec<Step>) =
+            call.steps.iter().partition(|step| step.leg == slot);
         call.steps = kept;
         self.void_idle_attempts(call_slot);
         self.give_a_head(call_slot);
         if self.calls[call_slot].legs.is_empty() {
             let leg = &mut self.legs[slot];
-            let last_name = leg.names_given.checked_sub(1).map(|last| leg.first.id.derived(last));
+            let last_name = leg
+                .names_given
+                .checked_sub(1)
+                .map(|last| leg.first.id.derived(last));
             if last_name == Some(self.calls[call_slot].id) {
                 leg.names_given -= 1;
             }
@@ -88,7 +98,11 @@ impl Fold {
         }
         for slot in self.calls[call].legs.clone() {
             let leg = &mut self.legs[slot];
-            leg.role = if leg.role == Role::Consult { Role::Caller } else { Role::Callee };
+            leg.role = if leg.role == Role::Consult {
+                Role::Caller
+            } else {
+                Role::Callee
+            };
             leg.attempt = None;
             leg.joined = None;
         }
@@ -102,7 +116,13 @@ impl Fold {
     }
 
     /// Moves a leg into another call.
-    pub(super) fn transplant(&mut self, slot: LegSlot, call: CallSlot, role: Role, attempt: Option<u8>) {
+    pub(super) fn transplant(
+        &mut self,
+        slot: LegSlot,
+        call: CallSlot,
+        role: Role,
+        attempt: Option<u8>,
+    ) {
         let steps = self.detach(slot);
         self.attach(slot, call, role, attempt);
         self.receive(call, steps);
@@ -122,7 +142,12 @@ impl Fold {
             && let Some(kind) = self.calls[call].steps.last().map(|step| step.kind)
         {
             let key = self.calls[call].last;
-            self.calls[call].trace(Step { key, leg: first, kind, rule });
+            self.calls[call].trace(Step {
+                key,
+                leg: first,
+                kind,
+                rule,
+            });
         }
         if role != Role::Caller {
             self.link_to_previous(call, first);

@@ -7,11 +7,23 @@ use crate::domain::fact::{DeviceState, Kind};
 /// The kind an event name means; `None` for a name nobody knows.
 #[must_use]
 pub fn kind_of(event: &str) -> Option<Kind> {
-    let name: CompactString = event.trim().chars().map(|c| if c == '-' || c == ' ' { '_' } else { c.to_ascii_lowercase() }).collect();
+    let name: CompactString = event
+        .trim()
+        .chars()
+        .map(|c| {
+            if c == '-' || c == ' ' {
+                '_'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
+        .collect();
     Some(match name.as_str() {
         "incoming" | "incoming_call" => Kind::Incoming,
         "outgoing" | "outgoing_call" => Kind::Outgoing,
-        "answered" | "answered_call" | "established" | "established_call" | "connected" => Kind::Answered,
+        "answered" | "answered_call" | "established" | "established_call" | "connected" => {
+            Kind::Answered
+        }
         "hangup" | "terminated" | "terminated_call" | "disconnected" => Kind::Hangup,
         "rejected" | "rejected_call" => Kind::Rejected,
         "missed" | "missed_call" => Kind::Missed,
@@ -29,7 +41,9 @@ pub fn kind_of(event: &str) -> Option<Kind> {
         "on_hook" => Kind::Device(DeviceState::OnHook),
         "busy" => Kind::Device(DeviceState::Busy),
         "idle" => Kind::Device(DeviceState::Idle),
-        "boot" | "boot_completed" | "booting_completed" | "setup_completed" => Kind::Device(DeviceState::Boot),
+        "boot" | "boot_completed" | "booting_completed" | "setup_completed" => {
+            Kind::Device(DeviceState::Boot)
+        }
         _ => return None,
     })
 }

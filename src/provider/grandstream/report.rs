@@ -29,7 +29,12 @@ enum Field {
 }
 
 fn field_of(key: &str) -> Option<Field> {
-    let key: CompactString = key.trim().chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
+    let key: CompactString = key
+        .trim()
+        .chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
     Some(match key.as_str() {
         "mac" | "m" | "device" => Field::Device,
         "local" | "l" => Field::Local,
@@ -73,7 +78,11 @@ struct Oddities {
 impl Report {
     /// What was odd about it, each thing by its name.
     pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
-        let Oddities { duplicate_parameter, cut, characters_removed } = self.oddities;
+        let Oddities {
+            duplicate_parameter,
+            cut,
+            characters_removed,
+        } = self.oddities;
         let opaque_device = matches!(self.device(), Some(Device::Named(_)));
         let all = [
             ("duplicate_parameter", duplicate_parameter),
@@ -81,7 +90,8 @@ impl Report {
             ("characters_removed", characters_removed),
             ("opaque_device", opaque_device),
         ];
-        all.into_iter().filter_map(|(name, is_so)| is_so.then_some(name))
+        all.into_iter()
+            .filter_map(|(name, is_so)| is_so.then_some(name))
     }
 
     /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is left aside.
@@ -89,7 +99,10 @@ impl Report {
         self.note_length(value);
         let Some(field) = field_of(key) else {
             if self.extras.len() < EXTRAS_MAX {
-                self.extras.push((clean_text(key, EXTRA_CHARS_MAX), clean_text(value, EXTRA_CHARS_MAX).into()));
+                self.extras.push((
+                    clean_text(key, EXTRA_CHARS_MAX),
+                    clean_text(value, EXTRA_CHARS_MAX).into(),
+                ));
             }
             return;
         };
@@ -109,7 +122,8 @@ impl Report {
     }
 
     fn note_length(&mut self, value: &str) {
-        self.oddities.cut |= value.len() > EXTRA_CHARS_MAX && value.chars().count() > EXTRA_CHARS_MAX;
+        self.oddities.cut |=
+            value.len() > EXTRA_CHARS_MAX && value.chars().count() > EXTRA_CHARS_MAX;
         self.oddities.characters_removed |= !value.chars().all(is_shown);
     }
 
@@ -117,19 +131,40 @@ impl Report {
     #[must_use]
     pub fn device(&self) -> Option<Device> {
         let account = || self.local.as_ref().or(self.active_user.as_ref());
-        self.device.clone().or_else(|| account().and_then(|account| Device::parse(account.as_str())))
+        self.device
+            .clone()
+            .or_else(|| account().and_then(|account| Device::parse(account.as_str())))
     }
 
     /// The fact that the report states.
     ///
     /// # Errors
     /// [`NoDevice`] when nothing names the phone.
-    pub fn into_fact(self, id: EventId, at: At, site: Site, kind: Kind, region: Option<Region>) -> Result<Fact, NoDevice> {
+    pub fn into_fact(
+        self,
+        id: EventId,
+        at: At,
+        site: Site,
+        kind: Kind,
+        region: Option<Region>,
+    ) -> Result<Fact, NoDevice> {
         let device = self.device().ok_or(NoDevice)?;
         let local = self.local.or(self.active_user);
         let remote = self.remote.map(|text| Number::parse(&text, region));
         let (remote_name, local_name) = (self.remote_name, self.local_name);
-        Ok(Fact { id, at, site, device, local, kind, remote, call_ref: self.call_ref, remote_name, local_name, extras: self.extras })
+        Ok(Fact {
+            id,
+            at,
+            site,
+            device,
+            local,
+            kind,
+            remote,
+            call_ref: self.call_ref,
+            remote_name,
+            local_name,
+            extras: self.extras,
+        })
     }
 }
 
@@ -149,7 +184,12 @@ fn some_text(value: &str) -> Option<PrivateText> {
 
 /// Text for people: without control characters and direction overrides, and not endless.
 fn clean_text(value: &str, chars_max: usize) -> CompactString {
-    value.trim().chars().filter(|c| is_shown(*c)).take(chars_max).collect()
+    value
+        .trim()
+        .chars()
+        .filter(|c| is_shown(*c))
+        .take(chars_max)
+        .collect()
 }
 
 fn is_shown(c: char) -> bool {
@@ -172,7 +212,11 @@ mod tests {
     fn every_spelling_of_a_parameter_is_understood() {
         for key in ["callId", "call_id", "call-id", "CALLID", "c", "d"] {
             let fact = fact(&[("mac", "aa"), (key, "x@h")]);
-            assert_eq!(fact.map(|fact| fact.call_ref), Ok(CallRef::parse("x@h")), "{key}");
+            assert_eq!(
+                fact.map(|fact| fact.call_ref),
+                Ok(CallRef::parse("x@h")),
+                "{key}"
+            );
         }
     }
 
@@ -191,28 +235,70 @@ mod tests {
             }
             report.oddities().collect::<Vec<_>>()
         };
-        assert_eq!(odd(&[("mac", "000b82000001"), ("remote", "1"), ("c", "$call-id"), ("d", "1")]), [""; 0]);
-        assert_eq!(odd(&[("mac", "000b82000001"), ("mac", "000b82000002")]), ["duplicate_parameter"]);
-        assert_eq!(odd(&[("mac", "AA:BB"), ("n", "a\nb")]), ["characters_removed", "opaque_device"]);
-        assert_eq!(odd(&[("mac", "000b82000001"), ("n", &"n".repeat(300))]), ["cut"]);
+        assert_eq!(
+            odd(&[
+                ("mac", "000b82000001"),
+                ("remote", "1"),
+                ("c", "$call-id"),
+                ("d", "1")
+            ]),
+            [""; 0]
+        );
+        assert_eq!(
+            odd(&[("mac", "000b82000001"), ("mac", "000b82000002")]),
+            ["duplicate_parameter"]
+        );
+        assert_eq!(
+            odd(&[("mac", "AA:BB"), ("n", "a\nb")]),
+            ["characters_removed", "opaque_device"]
+        );
+        assert_eq!(
+            odd(&[("mac", "000b82000001"), ("n", &"n".repeat(300))]),
+            ["cut"]
+        );
     }
 
     #[test]
     fn the_first_occurrence_wins() {
-        let fact = fact(&[("mac", "000b82000001"), ("remote", "123"), ("n", "Bob"), ("mac", "000b82ffffff"), ("remote", "456")]);
-        let (device, remote) = fact.map(|fact| (fact.device.to_string(), fact.remote.map(|n| n.raw().to_owned()))).unwrap_or_default();
-        assert_eq!((device.as_str(), remote.as_deref()), ("000b82000001", Some("123")));
+        let fact = fact(&[
+            ("mac", "000b82000001"),
+            ("remote", "123"),
+            ("n", "Bob"),
+            ("mac", "000b82ffffff"),
+            ("remote", "456"),
+        ]);
+        let (device, remote) = fact
+            .map(|fact| {
+                (
+                    fact.device.to_string(),
+                    fact.remote.map(|n| n.raw().to_owned()),
+                )
+            })
+            .unwrap_or_default();
+        assert_eq!(
+            (device.as_str(), remote.as_deref()),
+            ("000b82000001", Some("123"))
+        );
     }
 
     #[test]
     fn a_phone_without_a_mac_goes_by_its_account() {
-        assert_eq!(fact(&[("mac", "$mac"), ("local", "203")]).map(|fact| fact.device.to_string()), Ok("203".to_owned()));
+        assert_eq!(
+            fact(&[("mac", "$mac"), ("local", "203")]).map(|fact| fact.device.to_string()),
+            Ok("203".to_owned())
+        );
         assert_eq!(fact(&[("remote", "123")]), Err(NoDevice));
     }
 
     #[test]
     fn an_absent_remote_is_not_a_withheld_one() {
-        assert_eq!(fact(&[("mac", "aa"), ("remote", "$remote")]).map(|fact| fact.remote), Ok(None));
-        assert_eq!(fact(&[("mac", "aa"), ("remote", "")]).map(|fact| fact.remote.map(|n| n.is_withheld())), Ok(Some(true)));
+        assert_eq!(
+            fact(&[("mac", "aa"), ("remote", "$remote")]).map(|fact| fact.remote),
+            Ok(None)
+        );
+        assert_eq!(
+            fact(&[("mac", "aa"), ("remote", "")]).map(|fact| fact.remote.map(|n| n.is_withheld())),
+            Ok(Some(true))
+        );
     }
 }

@@ -52,7 +52,10 @@ impl Request {
     /// Says why it is no event.
     pub fn read(target: &str, body: Body<'_>) -> Result<Request, Unreadable> {
         let path = EventPath::read(target)?;
-        let mut reader = Reader { report: Report::default(), taken: 0 };
+        let mut reader = Reader {
+            report: Report::default(),
+            taken: 0,
+        };
         reader.pairs(path.parameters.as_bytes())?;
         reader.pairs(path.query.as_bytes())?;
         match body {
@@ -60,7 +63,11 @@ impl Request {
             Body::Form(bytes) => reader.pairs(bytes)?,
             Body::Json(bytes) => reader.json(bytes)?,
         }
-        Ok(Request { kind: path.kind, token: path.token.map(str::to_owned), report: reader.report })
+        Ok(Request {
+            kind: path.kind,
+            token: path.token.map(str::to_owned),
+            report: reader.report,
+        })
     }
 
     /// Only the event of a target, whatever else it says.
@@ -81,21 +88,35 @@ struct EventPath<'a> {
 impl<'a> EventPath<'a> {
     fn read(target: &'a str) -> Result<EventPath<'a>, Unreadable> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let rest = path.strip_prefix(PREFIX).ok_or(Unreadable::NotAnEventPath)?;
+        let rest = path
+            .strip_prefix(PREFIX)
+            .ok_or(Unreadable::NotAnEventPath)?;
         let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
         if let Some(kind) = kind_of(first) {
-            return Ok(EventPath { kind, token: None, parameters: after_first, query });
+            return Ok(EventPath {
+                kind,
+                token: None,
+                parameters: after_first,
+                query,
+            });
         }
         let (event, parameters) = after_first.split_once('/').unwrap_or((after_first, ""));
         let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
-        Ok(EventPath { kind, token: Some(first), parameters, query })
+        Ok(EventPath {
+            kind,
+            token: Some(first),
+            parameters,
+            query,
+        })
     }
 }
 
 /// The target as it may be stored: what stands where a token stands is nobody's business after it was checked.
 #[must_use]
 pub fn without_token(target: &str) -> String {
-    let Some(rest) = target.strip_prefix(PREFIX) else { return target.to_owned() };
+    let Some(rest) = target.strip_prefix(PREFIX) else {
+        return target.to_owned();
+    };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     match rest[end..].strip_prefix('/') {
         Some(after) if kind_of(&rest[..end]).is_none() => format!("{PREFIX}{after}"),
@@ -112,7 +133,10 @@ impl Reader {
     /// `key=value&key=value`; a piece without `=` is the rest of a name that contained an `&`, and says nothing.
     fn pairs(&mut self, text: &[u8]) -> Result<(), Unreadable> {
         let trimmed = text.strip_suffix(b"/").unwrap_or(text);
-        for piece in trimmed.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()) {
+        for piece in trimmed
+            .split(|byte| *byte == b'&')
+            .filter(|piece| !piece.is_empty())
+        {
             let equals = piece.iter().position(|byte| *byte == b'=');
             let Some(equals) = equals else { continue };
             self.take(&unescape(&piece[..equals]), &unescape(&piece[equals + 1..]))?;
@@ -121,7 +145,8 @@ impl Reader {
     }
 
     fn json(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).map_err(|_| Unreadable::BadJson)?;
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(bytes).map_err(|_| Unreadable::BadJson)?;
         for (key, value) in &object {
             match value {
                 serde_json::Value::String(text) => self.take(key, text)?,
@@ -151,7 +176,11 @@ fn unescape(bytes: &[u8]) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
-        let escaped = if *first == b'%' { after.first_chunk::<2>().copied().and_then(hex_byte) } else { None };
+        let escaped = if *first == b'%' {
+            after.first_chunk::<2>().copied().and_then(hex_byte)
+        } else {
+            None
+        };
         if let Some(byte) = escaped {
             plain.push(byte);
             rest = &after[2..];
@@ -164,7 +193,11 @@ fn unescape(bytes: &[u8]) -> String {
 }
 
 fn hex_byte(digits: [u8; 2]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     Some(digit(digits[0])? << 4 | digit(digits[1])?)
 }
 
@@ -176,17 +209,32 @@ mod tests {
 
     fn fact(target: &str) -> Fact {
         let request = Request::read(target, Body::None).unwrap();
-        request.report.into_fact(EventId(1), At(0), Site::default(), request.kind, None).unwrap()
+        request
+            .report
+            .into_fact(EventId(1), At(0), Site::default(), request.kind, None)
+            .unwrap()
     }
 
     #[test]
     fn without_its_token_a_request_says_the_same() {
         for (target, stored) in [
-            ("/gs/cti/incoming?mac=1&n=/gs/", "/gs/cti/incoming?mac=1&n=/gs/"),
-            ("/gs/cti/secret/incoming?mac=1&n=/secret/", "/gs/cti/incoming?mac=1&n=/secret/"),
+            (
+                "/gs/cti/incoming?mac=1&n=/gs/",
+                "/gs/cti/incoming?mac=1&n=/gs/",
+            ),
+            (
+                "/gs/cti/secret/incoming?mac=1&n=/secret/",
+                "/gs/cti/incoming?mac=1&n=/secret/",
+            ),
             ("/gs/cti/gs/incoming?mac=1", "/gs/cti/incoming?mac=1"),
-            ("/gs/cti/cti/incoming/mac=1&local=2", "/gs/cti/incoming/mac=1&local=2"),
-            ("/gs/cti/incoming/mac=1&local=2", "/gs/cti/incoming/mac=1&local=2"),
+            (
+                "/gs/cti/cti/incoming/mac=1&local=2",
+                "/gs/cti/incoming/mac=1&local=2",
+            ),
+            (
+                "/gs/cti/incoming/mac=1&local=2",
+                "/gs/cti/incoming/mac=1&local=2",
+            ),
             ("/gs/cti/incoming/?mac=1", "/gs/cti/incoming/?mac=1"),
         ] {
             assert_eq!(without_token(target), stored);
@@ -195,69 +243,134 @@ mod tests {
     }
 
     fn remote(target: &str) -> String {
-        fact(target).remote.map_or_else(String::new, |number| number.raw().to_owned())
+        fact(target)
+            .remote
+            .map_or_else(String::new, |number| number.raw().to_owned())
     }
 
     #[test]
     fn the_example_of_the_guide_works_as_it_stands() {
         let fact = fact("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC");
-        assert_eq!((fact.kind, fact.device.to_string().as_str()), (Kind::Incoming, "aa:bb:cc"));
-        assert_eq!(fact.call_ref.as_ref().map(crate::domain::fact::CallRef::as_str), Some("12345"));
+        assert_eq!(
+            (fact.kind, fact.device.to_string().as_str()),
+            (Kind::Incoming, "aa:bb:cc")
+        );
+        assert_eq!(
+            fact.call_ref
+                .as_ref()
+                .map(crate::domain::fact::CallRef::as_str),
+            Some("12345")
+        );
     }
 
     #[test]
     fn parameters_may_stand_in_the_path_with_and_without_a_token() {
-        for target in
-            ["/gs/cti/incoming/mac=000b82000001&local=203&remote=123", "/gs/cti/TOKEN/incoming/mac=000b82000001&local=203&remote=123"]
-        {
-            assert_eq!((fact(target).device.to_string().as_str(), remote(target).as_str()), ("000b82000001", "123"), "{target}");
+        for target in [
+            "/gs/cti/incoming/mac=000b82000001&local=203&remote=123",
+            "/gs/cti/TOKEN/incoming/mac=000b82000001&local=203&remote=123",
+        ] {
+            assert_eq!(
+                (
+                    fact(target).device.to_string().as_str(),
+                    remote(target).as_str()
+                ),
+                ("000b82000001", "123"),
+                "{target}"
+            );
         }
         let request = Request::read("/gs/cti/TOKEN/missed_call?m=1", Body::None).unwrap();
-        assert_eq!((request.token.as_deref(), request.kind), (Some("TOKEN"), Kind::Missed));
+        assert_eq!(
+            (request.token.as_deref(), request.kind),
+            (Some("TOKEN"), Kind::Missed)
+        );
     }
 
     #[test]
     fn a_plus_is_a_plus_and_a_broken_escape_is_text() {
         assert_eq!(remote("/gs/cti/incoming?mac=a&remote=+4930"), "+4930");
         assert_eq!(remote("/gs/cti/incoming?mac=a&remote=%2B4930"), "+4930");
-        assert_eq!(fact("/gs/cti/incoming?mac=a&n=100%").remote_name.as_deref(), Some("100%"));
-        assert_eq!(fact("/gs/cti/incoming?mac=a&n=%zz").remote_name.as_deref(), Some("%zz"));
+        assert_eq!(
+            fact("/gs/cti/incoming?mac=a&n=100%").remote_name.as_deref(),
+            Some("100%")
+        );
+        assert_eq!(
+            fact("/gs/cti/incoming?mac=a&n=%zz").remote_name.as_deref(),
+            Some("%zz")
+        );
     }
 
     #[test]
     fn an_ampersand_in_a_name_costs_only_the_rest_of_the_name() {
-        let fact = fact("/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC&display_remote=Tom%20&%20Jerry");
+        let fact = fact(
+            "/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC&display_remote=Tom%20&%20Jerry",
+        );
         assert_eq!(
-            (fact.remote_name.as_deref(), fact.local.as_ref().map(crate::domain::device::Extension::as_str)),
+            (
+                fact.remote_name.as_deref(),
+                fact.local
+                    .as_ref()
+                    .map(crate::domain::device::Extension::as_str)
+            ),
             (Some("Tom"), Some("203"))
         );
     }
 
     #[test]
     fn a_name_cannot_replace_what_was_said_before_it() {
-        let fact = fact("/gs/cti/incoming?mac=000b82000001&remote=123&n=Bob&mac=000b82ffffff&callId=9&remote=456");
-        assert_eq!((fact.device.to_string().as_str(), fact.remote.map(|n| n.raw().to_owned()).as_deref()), ("000b82000001", Some("123")));
+        let fact = fact(
+            "/gs/cti/incoming?mac=000b82000001&remote=123&n=Bob&mac=000b82ffffff&callId=9&remote=456",
+        );
+        assert_eq!(
+            (
+                fact.device.to_string().as_str(),
+                fact.remote.map(|n| n.raw().to_owned()).as_deref()
+            ),
+            ("000b82000001", Some("123"))
+        );
     }
 
     #[test]
     fn what_is_no_event_is_named() {
         let wrong = |target: &str| Request::read(target, Body::None).err();
         assert_eq!(wrong("/"), Some(Unreadable::NotAnEventPath));
-        assert_eq!(wrong("/gs/cti/exploded?mac=1"), Some(Unreadable::UnknownEvent));
-        assert_eq!(wrong("/gs/cti/token/exploded?mac=1"), Some(Unreadable::UnknownEvent));
+        assert_eq!(
+            wrong("/gs/cti/exploded?mac=1"),
+            Some(Unreadable::UnknownEvent)
+        );
+        assert_eq!(
+            wrong("/gs/cti/token/exploded?mac=1"),
+            Some(Unreadable::UnknownEvent)
+        );
         assert_eq!(wrong("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
         let many = "p=1&".repeat(65);
-        assert_eq!(wrong(&format!("/gs/cti/incoming?{many}")), Some(Unreadable::TooManyParameters));
+        assert_eq!(
+            wrong(&format!("/gs/cti/incoming?{many}")),
+            Some(Unreadable::TooManyParameters)
+        );
     }
 
     #[test]
     fn forms_and_json_carry_parameters_too() {
         let read = |body| {
             let request = Request::read("/gs/cti/incoming", body).unwrap();
-            request.report.into_fact(EventId(1), At(0), Site::default(), request.kind, None).unwrap().device.to_string()
+            request
+                .report
+                .into_fact(EventId(1), At(0), Site::default(), request.kind, None)
+                .unwrap()
+                .device
+                .to_string()
         };
-        assert_eq!(read(Body::Form(b"mac=00-0b-82-00-00-01&remote=1")), "000b82000001");
-        assert_eq!(read(Body::Json(br#"{"mac":"00:0B:82:00:00:01","remote":1}"#)), "000b82000001");
-        assert_eq!(Request::read("/gs/cti/incoming", Body::Json(b"[]")).err(), Some(Unreadable::BadJson));
+        assert_eq!(
+            read(Body::Form(b"mac=00-0b-82-00-00-01&remote=1")),
+            "000b82000001"
+        );
+        assert_eq!(
+            read(Body::Json(br#"{"mac":"00:0B:82:00:00:01","remote":1}"#)),
+            "000b82000001"
+        );
+        assert_eq!(
+            Request::read("/gs/cti/incoming", Body::Json(b"[]")).err(),
+            Some(Unreadable::BadJson)
+        );
     }
 }
