@@ -63,7 +63,8 @@ fn incremental(bencher: Bencher<'_, '_>, open_calls: u64, batch: usize) {
         });
 }
 
-/// The incremental form with everything the worker asks of it: records of all changed calls, notices, snapshots.
+/// The incremental form with everything the worker asks of it: records of all changed calls,
+/// notices, snapshots.
 #[divan::bench(args = OPEN_CALLS, sample_count = 10, sample_size = 1)]
 fn timeline_in_batches_of_256(bencher: Bencher<'_, '_>, open_calls: u64) {
     incremental(bencher, open_calls, 256);
@@ -75,7 +76,8 @@ fn timeline_fact_by_fact(bencher: Bencher<'_, '_>, open_calls: u64) {
     incremental(bencher, open_calls, 1);
 }
 
-/// Two ingresses, one a fifth of a second behind the other: nearly every batch brings facts from before the one before it.
+/// Two ingresses, one a fifth of a second behind the other: nearly every batch brings facts from
+/// before the one before it.
 #[divan::bench(args = OPEN_CALLS, sample_count = 3, sample_size = 1)]
 fn timeline_with_two_ingresses(bencher: Bencher<'_, '_>, open_calls: u64) {
     let mut facts = support::traffic::facts(open_calls, FACTS / 5).to_vec();

@@ -1,5 +1,6 @@
-//! Whether a long history costs anything: pages of the call log over millions of stored calls, whatever they are filtered by, and the same
-//! kind of traffic stored beside few calls and beside many.
+//! Whether a long history costs anything: pages of the call log over millions of stored calls,
+//! whatever they are filtered by, and the same kind of traffic stored beside few calls and beside
+//! many.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,7 +1,9 @@
-//! The ingress with durable replies beside the least that axum can do, in one run on one machine: `cargo bench --bench ingress`.
+//! The ingress with durable replies beside the least that axum can do, in one run on one machine:
+//! `cargo bench --bench ingress`.
 //!
-//! Both are asked by the same client over the same number of connections, in turns. Compare the ratio, not the figures. With `-- --serve` it
-//! only says where both listen, for a client of your own such as wrk.
+//! Both are asked by the same client over the same number of connections, in turns. Compare the
+//! ratio, not the figures. With `-- --serve` it only says where both listen, for a client of your
+//! own such as wrk.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -56,7 +58,8 @@ async fn start_bare() -> SocketAddr {
     address
 }
 
-/// Our ingress in front of a journal on this disk, with every limit in force but those on one phone: here a few phones are very busy.
+/// Our ingress in front of a journal on this disk, with every limit in force but those on one
+/// phone: here a few phones are very busy.
 async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -159,7 +162,8 @@ async fn paced(to: SocketAddr) -> Vec<Duration> {
             let (mut socket, request, mut line) =
                 (connect(to).await, request(phone as usize), String::new());
             let mut latencies = Vec::new();
-            // What is late is caught up with: a slow answer makes the requests behind it late, too, as it would for phones.
+            // What is late is caught up with: a slow answer makes the requests behind it late, too,
+            // as it would for phones.
             let mut pace =
                 tokio::time::interval_at((began + gap * phone / PACED_CONNECTIONS).into(), gap);
             loop {

@@ -1,5 +1,6 @@
-//! How long it takes, at a steady rate, from a phone's request to the committed row and to the page of whoever watches; and whether the service
-//! keeps up. One process with all roles on real servers, phones and watchers, all of it on one machine.
+//! How long it takes, at a steady rate, from a phone's request to the committed row and to the page
+//! of whoever watches; and whether the service keeps up. One process with all roles on real
+//! servers, phones and watchers, all of it on one machine.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

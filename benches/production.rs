@@ -1,5 +1,5 @@
-//! How fast the service is on real servers, all of it on one machine: the publisher beside a bare confirm loop, and a full queue drained with
-//! all effects beside consumers that do less.
+//! How fast the service is on real servers, all of it on one machine: the publisher beside a bare
+//! confirm loop, and a full queue drained with all effects beside consumers that do less.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -59,7 +59,8 @@ async fn publish_to_one(broker: &str, queue: &str, messages: &[Vec<u8>]) -> Dura
     bare_publish(&channel, "", messages, |_| (queue.to_owned(), persistent())).await
 }
 
-/// The same messages to the same exchange and queues as ours, of another virtual host; with what ours say about themselves, or with nothing.
+/// The same messages to the same exchange and queues as ours, of another virtual host; with what
+/// ours say about themselves, or with nothing.
 async fn publish_to_all(
     urls: &Urls,
     layout: Layout,

@@ -1,5 +1,5 @@
-//! What it costs that many watch while nothing happens: sockets that stay open, the memory of the gateway that holds them, and whether it
-//! lets one go.
+//! What it costs that many watch while nothing happens: sockets that stay open, the memory of the
+//! gateway that holds them, and whether it lets one go.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

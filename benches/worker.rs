@@ -1,4 +1,5 @@
-//! The worker over SQLite with all its effects, draining a journal's worth of a busy site: `cargo bench --bench worker`.
+//! The worker over SQLite with all its effects, draining a journal's worth of a busy site: `cargo
+//! bench --bench worker`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,4 +1,5 @@
-//! What must hold for any bytes whatever. The fuzz targets call these with bytes they invent, `tests/seeds.rs` with those in `seeds/`.
+//! What must hold for any bytes whatever. The fuzz targets call these with bytes they invent,
+//! `tests/seeds.rs` with those in `seeds/`.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use cordboard::ingress::repair::LineRepair;
 use cordboard::provider::grandstream::{Body, Request};
 use cordboard::wire::message::Message;
 
-/// However the bytes of a connection are cut into pieces, the parser sees the same, and not much more than was sent.
+/// However the bytes of a connection are cut into pieces, the parser sees the same, and not much
+/// more than was sent.
 pub fn repair(bytes: &[u8]) {
     let whole = repaired(bytes, bytes.len().max(1));
     let size = bytes

@@ -1,4 +1,5 @@
-//! Logs and metrics: what is told about the work, never about the people. Names and help of all metrics stand here.
+//! Logs and metrics: what is told about the work, never about the people. Names and help of all
+//! metrics stand here.
 
 use std::io::IsTerminal;
 
@@ -96,7 +97,8 @@ const COUNTERS: [(&str, &str); 21] = [
     ),
 ];
 
-/// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the accept loop refuse.
+/// The reasons of refused requests: the codes of the answers, and what the HTTP parser and the
+/// accept loop refuse.
 const REFUSALS: [&str; 16] = [
     "method_not_allowed",
     "not_found",
@@ -208,7 +210,8 @@ const HISTOGRAMS: [(&str, &str, &[f64]); 2] = [
     ),
 ];
 
-/// Lines that wait to be written; beyond it they are dropped. A log that nobody reads must never keep a phone waiting.
+/// Lines that wait to be written; beyond it they are dropped. A log that nobody reads must never
+/// keep a phone waiting.
 const LINES_WAITING_MAX: usize = 16_384;
 
 /// Begins to log. Lines are written as long as what is returned lives.

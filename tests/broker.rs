@@ -1,4 +1,5 @@
-//! The broker as other programs and operations see it: foreign messages, derived events, dead letters, what exists already.
+//! The broker as other programs and operations see it: foreign messages, derived events, dead
+//! letters, what exists already.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -220,7 +221,8 @@ fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
         format!("call.{event} {report}\n")
     };
     let mut reports = python.stdin.take().unwrap();
-    // In whole seconds, as other programs do; nothing is decided about what is no longer than a moment ago.
+    // In whole seconds, as other programs do; nothing is decided about what is no longer than a
+    // moment ago.
     let now = SystemClock::default().now().0 / 1_000_000;
     reports
         .write_all((report("incoming", now - 9) + &report("hangup", now)).as_bytes())
@@ -694,7 +696,8 @@ fn calls_of_other_programs_are_registered_found_and_ended_over_rest() {
             "{wrong}"
         );
     }
-    // A call of phones is found by the session of another program, and its state is what the phones say.
+    // A call of phones is found by the session of another program, and its state is what the phones
+    // say.
     let id = service
         .send("/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999")
         .unwrap();

@@ -1,5 +1,5 @@
-//! What is rare and large: nodes of a cluster that are lost, hundreds of kills, an upgrade of the tables under load. Each test has servers of
-//! its own.
+//! What is rare and large: nodes of a cluster that are lost, hundreds of kills, an upgrade of the
+//! tables under load. Each test has servers of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -12,7 +12,8 @@ use support::rabbit;
 use support::scene::{Scene, alone, told, until_well};
 use support::service::Service;
 
-/// At least so many of the kills of a storm come one by one; at some moments everything is killed at once.
+/// At least so many of the kills of a storm come one by one; at some moments everything is killed
+/// at once.
 const KILLS: u64 = 200;
 const SEED: u64 = 20_261_121;
 const CLUSTER: [&str; 5] = ["rabbitmq", "rabbitmq2", "rabbitmq3", "redis", "postgres"];
@@ -24,7 +25,8 @@ fn a_cluster_that_loses_nodes_or_its_majority_or_is_parted_costs_nothing() {
     let workers = vec![scene.worker("a"), scene.worker("b")];
     scene.report();
     scene.more();
-    // Any one of three may be away, and the others go on; also the one that everybody is connected to.
+    // Any one of three may be away, and the others go on; also the one that everybody is connected
+    // to.
     for node in ["rabbitmq3", "rabbitmq"] {
         scene.servers.order(&format!("kill {node}"));
         scene.more();
@@ -47,7 +49,8 @@ fn a_cluster_that_loses_nodes_or_its_majority_or_is_parted_costs_nothing() {
     scene.more();
     scene.all_stored();
     scene.servers.order("thaw rabbitmq2");
-    // The network parts one from the others, whoever is connected to it: it steps back, until they meet again.
+    // The network parts one from the others, whoever is connected to it: it steps back, until they
+    // meet again.
     for node in ["rabbitmq", "rabbitmq2", "rabbitmq3"] {
         scene.servers.order(&format!("cut {node}"));
         scene.more();
@@ -106,8 +109,8 @@ fn kill_everything(scene: &mut Scene, workers: &mut Vec<Service>) {
         scene.servers.order(&format!("kill {server}"));
     }
     scene.servers.order("wipe redis");
-    // They are there before the servers are. A request that was kept and not answered is sent once more, and by the rules only what comes again soon
-    // is the same.
+    // They are there before the servers are. A request that was kept and not answered is sent once
+    // more, and by the rules only what comes again soon is the same.
     (0..2).for_each(|index| scene.start_ingress(index));
     for server in ["rabbitmq", "postgres", "redis"] {
         scene.servers.order(&format!("start {server}"));
@@ -186,7 +189,8 @@ fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
     scene.more();
     scene.all_stored();
     worker.stop();
-    // The database is lost, and what is left is a backup of some time ago. Nothing of what came since is in any queue.
+    // The database is lost, and what is left is a backup of some time ago. Nothing of what came
+    // since is in any queue.
     on_server(&scene, format!("DROP DATABASE {name}"));
     on_server(&scene, format!("ALTER DATABASE backup RENAME TO {name}"));
     let sent = scene.load.as_ref().unwrap().sent();
@@ -215,7 +219,8 @@ fn what_a_restored_backup_or_a_deleted_queue_lacks_is_sent_again() {
     scene.end(vec![worker]);
 }
 
-/// What the next version adds to the tables, one by one, each as soon as it gets its lock; and that it was there.
+/// What the next version adds to the tables, one by one, each as soon as it gets its lock; and that
+/// it was there.
 async fn grow(connection: &mut PgConnection) {
     sqlx::query("SET lock_timeout = '100ms'")
         .execute(&mut *connection)

@@ -1,5 +1,6 @@
-//! All call flows at once through the whole service: real requests, the journal, the worker, the database, the API. Only the clock is the
-//! test's, so that the flows take as long as they take without anybody waiting.
+//! All call flows at once through the whole service: real requests, the journal, the worker, the
+//! database, the API. Only the clock is the test's, so that the flows take as long as they take
+//! without anybody waiting.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;

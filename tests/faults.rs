@@ -1,5 +1,6 @@
-//! What goes wrong around the service: a database that is locked or damaged, a journal without room, settings that cannot be read, signals,
-//! a service manager. Phones are served as long as anything can be kept, and whoever operates it is told what to do.
+//! What goes wrong around the service: a database that is locked or damaged, a journal without
+//! room, settings that cannot be read, signals, a service manager. Phones are served as long as
+//! anything can be kept, and whoever operates it is told what to do.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -237,7 +238,8 @@ fn a_damaged_journal_costs_what_was_hit_and_can_be_made_to_refuse() {
         .filter(|path| path.extension().is_some_and(|it| it == "seg"));
     let segment = segment.max().unwrap();
     let mut bytes = fs::read(&segment).unwrap();
-    // Not the last one: what is broken at the very end is taken for an append that a crash interrupted.
+    // Not the last one: what is broken at the very end is taken for an append that a crash
+    // interrupted.
     let hit = bytes
         .windows(12)
         .position(|window| window == b"+49301110007")
@@ -614,7 +616,8 @@ fn a_log_that_cannot_be_written_ends_nothing() {
         mine.map(|columns| u16::from_str_radix(columns[1].rsplit(':').next().unwrap(), 16).unwrap())
             .collect()
     };
-    // One of them says when it is ready; until then who asks may be cut off, when those who only say that one has to wait make way.
+    // One of them says when it is ready; until then who asks may be cut off, when those who only
+    // say that one has to wait make way.
     let is_ready = |port: u16| {
         Service::try_get(([127, 0, 0, 1], port).into(), "/readyz")
             .is_ok_and(|(status, _)| status == 200)

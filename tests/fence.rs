@@ -39,7 +39,8 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
             facts_are_new: true,
             ..changes(&mut timeline, facts[1..4].to_vec(), At(EPOCH + 20_000_000))
         };
-        // What a worker that forgot its calls meanwhile makes of the same facts and one more, before it hears what became of the first.
+        // What a worker that forgot its calls meanwhile makes of the same facts and one more,
+        // before it hears what became of the first.
         let anew = Changes {
             facts_are_new: true,
             ..changes(&mut support::batches::timeline(), facts.clone(), At::END)

@@ -286,7 +286,8 @@ fn a_backlog_gives_the_same_record() {
             Timeline::new(overlay::site(), Arc::clone(policies.of(&overlay::site())));
         let mut finished = Vec::new();
         for batch in facts.chunks(3) {
-            // The watermark is half a minute behind: what is processed late must not look as if it had happened late.
+            // The watermark is half a minute behind: what is processed late must not look as if it
+            // had happened late.
             let delta = timeline.apply(batch.to_vec(), At(batch[0].at.0 - 30_000_000));
             finished.extend(delta.finished);
         }

@@ -1,4 +1,5 @@
-//! The ingress over raw sockets: what phones really send is accepted, with its fields right and its neighbours unharmed.
+//! The ingress over raw sockets: what phones really send is accepted, with its fields right and its
+//! neighbours unharmed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -10,7 +11,8 @@ use support::ingress::{LIMITS, Running, Shelf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Request lines as phones and vendor guides write them, with what must be read out of them: remote, local, device, name.
+/// Request lines as phones and vendor guides write them, with what must be read out of them:
+/// remote, local, device, name.
 const LINES: [(&[u8], &str, &str, &str, &str); 49] = [
     (b"GET /gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC", "03001234567", "203", "aa:bb:cc", ""),
     (b"GET /gs/cti/incoming?callId=5f0c1d2e-8a77-4b0c-9a56-1f0e2c3d4b5a&remote=123&local=203&mac=00:0B:82:AA:BB:CC", "123", "203", "000b82aabbcc", ""),

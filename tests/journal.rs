@@ -1,4 +1,5 @@
-//! The journal against a model: what was answered is delivered, in order, whatever happens to the process or to the last bytes.
+//! The journal against a model: what was answered is delivered, in order, whatever happens to the
+//! process or to the last bytes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::VecDeque;
@@ -503,7 +504,8 @@ proptest! {
                     if let (Act::TornWrite(bytes), Some(last)) = (&act, segments(folder.path()).last()) {
                         let mut record = fs::read(last).unwrap();
                         record.truncate(*bytes);
-                        // A record always misses its end here: whole ones are at least as long as their header.
+                        // A record always misses its end here: whole ones are at least as long as
+                        // their header.
                         record.truncate(17.min(record.len()));
                         OpenOptions::new().append(true).open(last).unwrap().write_all(&record).unwrap();
                     }

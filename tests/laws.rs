@@ -1,4 +1,5 @@
-//! Laws that hold for any facts whatever: order, repetition and batching change nothing, nothing panics, and records make sense.
+//! Laws that hold for any facts whatever: order, repetition and batching change nothing, nothing
+//! panics, and records make sense.
 
 mod support;
 

@@ -105,7 +105,8 @@ impl Store for Postgres {
     }
 }
 
-/// What every ledger must do. One of another kind joins with a store and a line at the end of this macro.
+/// What every ledger must do. One of another kind joins with a store and a line at the end of this
+/// macro.
 macro_rules! every_ledger {
     ($($law:ident)*) => {
         every_ledger! { @of sqlite Sqlite $($law)* }
@@ -481,7 +482,8 @@ async fn other_programs_register_calls_and_join_their_sessions_to_ours(store: &i
             .is_none()
     );
 
-    // One of ours: a session can be joined to it, and stays over every commit and its end; its state is what the phones say.
+    // One of ours: a session can be joined to it, and stays over every commit and its end; its
+    // state is what the phones say.
     let mut timeline = timeline();
     let mut facts = two_calls();
     let end = facts.pop().unwrap();
@@ -574,7 +576,8 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
         .iter()
         .filter_map(|message| support::batches::of_message(message, &policy))
         .collect();
-    // Where it is stopped, calls are ringing, answered, held and over; afterwards another one goes on.
+    // Where it is stopped, calls are ringing, answered, held and over; afterwards another one goes
+    // on.
     for seen in [all.len() / 3, all.len() / 2, all.len()] {
         let store = S::new();
         let (mut ledger, mut slow) = (store.open().await, timeline());

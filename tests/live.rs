@@ -1,4 +1,5 @@
-//! The live view on a real Redis: the documented keys during a call, never older than what is there, gone and back, and never in the way.
+//! The live view on a real Redis: the documented keys during a call, never older than what is
+//! there, gone and back, and never in the way.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! The service on real servers: RabbitMQ, PostgreSQL, Redis; several ingresses, workers and gateways, each a process of its own. Only the
-//! clock is the test's.
+//! The service on real servers: RabbitMQ, PostgreSQL, Redis; several ingresses, workers and
+//! gateways, each a process of its own. Only the clock is the test's.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(
     clippy::disallowed_methods,
@@ -33,7 +33,8 @@ const NONE: Roles = Roles {
     worker: false,
     gateway: false,
 };
-/// What this program is to be, where it is not the test itself: a role, the file of its settings, the file of the clock.
+/// What this program is to be, where it is not the test itself: a role, the file of its settings,
+/// the file of the clock.
 const ROLE: &str = "CORDBOARD_TEST_ROLE";
 const SETTINGS: &str = "CORDBOARD_TEST_SETTINGS";
 const CLOCK: &str = "CORDBOARD_TEST_CLOCK";

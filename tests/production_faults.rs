@@ -1,4 +1,5 @@
-//! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes no record.
+//! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes
+//! no record.
 
 mod support;
 
@@ -158,7 +159,8 @@ fn workers_that_are_killed_restarted_or_frozen_change_no_record() {
         scene.more();
         workers.push(scene.worker(&format!("next-{round}")));
     }
-    // Frozen while it owns partitions, until others have taken them over; then it goes on as if nothing had happened.
+    // Frozen while it owns partitions, until others have taken them over; then it goes on as if
+    // nothing had happened.
     let taken = "SELECT sum(epoch)::bigint FROM partition_owner";
     workers[0].freeze();
     workers[1].freeze();
@@ -196,8 +198,8 @@ fn workers_that_are_cut_off_from_the_broker_and_go_on_change_no_record() {
     };
     scene.report();
     scene.more();
-    // Nothing passes either way; then only one way, and only the other. The database is there for them all the time, and whoever is cut off may
-    // have a batch under way.
+    // Nothing passes either way; then only one way, and only the other. The database is there for
+    // them all the time, and whoever is cut off may have a batch under way.
     let taken = "SELECT sum(epoch)::bigint FROM partition_owner";
     for (cut_off, lose) in [
         (0, Proxy::silence as fn(&Proxy)),
@@ -210,7 +212,8 @@ fn workers_that_are_cut_off_from_the_broker_and_go_on_change_no_record() {
         lose(wire);
         scene.more();
         until_well(worker, "consumer", false);
-        // By whoever it was given to, also where that one was heard no more; and then the other one has its partitions.
+        // By whoever it was given to, also where that one was heard no more; and then the other one
+        // has its partitions.
         scene.all_stored();
         while scene.cluster.count(taken) < before + 2 {}
         wire.speak();
@@ -240,7 +243,8 @@ fn a_database_that_crashes_locks_or_ends_our_connections_changes_no_record() {
         until_well(&workers[0], "database", true);
         scene.more();
     }
-    // Its disk is full. It cannot write what it is about to do, and ends over it; nobody takes that for a fault of the messages.
+    // Its disk is full. It cannot write what it is about to do, and ends over it; nobody takes that
+    // for a fault of the messages.
     scene.servers.order("full postgres");
     scene.more();
     until_well(&workers[0], "database", false);

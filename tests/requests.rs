@@ -1,4 +1,5 @@
-//! Bad and odd requests over raw sockets, one case a line: what is answered, what is kept, and what it says.
+//! Bad and odd requests over raw sockets, one case a line: what is answered, what is kept, and what
+//! it says.
 
 mod support;
 
@@ -33,7 +34,8 @@ fn part(fact: &Fact, name: &str) -> String {
     told.unwrap_or_else(|| "-".to_owned())
 }
 
-/// The rest of a request line behind `GET /gs/cti/incoming?mac=000b82aabbcc&`, what is asked about the fact, and the answer to it.
+/// The rest of a request line behind `GET /gs/cti/incoming?mac=000b82aabbcc&`, what is asked about
+/// the fact, and the answer to it.
 const ACCEPTED: [(&[u8], &str, &str); 49] = [
     (b"remote=123&local=203&callId=1", "device", "000b82aabbcc"),
     (b"remote=%2B923001234567", "e164", "+923001234567"),
@@ -237,7 +239,8 @@ async fn an_event_has_many_names_and_ways_to_be_sent() {
     running.end().await;
 }
 
-/// Whole requests that are no HTTP a server must take. Each is refused or closed, keeps nothing, and harms nobody.
+/// Whole requests that are no HTTP a server must take. Each is refused or closed, keeps nothing,
+/// and harms nobody.
 const HOSTILE: [&[u8]; 14] = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -1,4 +1,5 @@
-//! What the fuzz targets check holds for their seeds: every request line that phones are known to send, and what fuzzing found.
+//! What the fuzz targets check holds for their seeds: every request line that phones are known to
+//! send, and what fuzzing found.
 
 #[path = "../fuzz/checks.rs"]
 mod checks;

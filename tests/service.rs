@@ -1,5 +1,5 @@
-//! The service as a process: what was answered with 200 is stored, once, whatever kills the process, and the records are what the facts
-//! make of them.
+//! The service as a process: what was answered with 200 is stored, once, whatever kills the
+//! process, and the records are what the facts make of them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -252,7 +252,8 @@ fn whatever_ends_the_process_no_accepted_event_is_lost_or_doubled() {
             })
             .collect();
         drop(answered);
-        // The moment of the end is a number of accepted events, different every time: no clock decides.
+        // The moment of the end is a number of accepted events, different every time: no clock
+        // decides.
         accepted.extend(answers.iter().take(1 + (end * 37) % 40));
         // Every fifth time it is asked to stop, and must say that all went well.
         if end % 5 == 4 {
@@ -300,7 +301,8 @@ fn load(
     let mut answers = BufReader::new(reading);
     for step in round * 1_000.. {
         sent.fetch_add(1, Ordering::Relaxed);
-        // In one piece: the rest of a request that comes in pieces waits for an acknowledgement of the first.
+        // In one piece: the rest of a request that comes in pieces waits for an acknowledgement of
+        // the first.
         let request = format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", report(phone, step));
         if socket.write_all(request.as_bytes()).is_err() {
             return;

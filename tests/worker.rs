@@ -1,5 +1,5 @@
-//! The worker over a real ledger: restarts at any batch, repeated and late messages, and messages that are none, end in the records that
-//! a fold from scratch gives.
+//! The worker over a real ledger: restarts at any batch, repeated and late messages, and messages
+//! that are none, end in the records that a fold from scratch gives.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod support;
@@ -272,7 +272,8 @@ fn a_fact_from_long_ago_corrects_the_records_it_belongs_to() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(open(&folder).await);
         let mut messages = traffic(0.5, Duration::from_mins(25));
-        // The answer of some call, more than a quarter of an hour before the end, was held back somewhere.
+        // The answer of some call, more than a quarter of an hour before the end, was held back
+        // somewhere.
         let held = messages.iter().position(|message| matches!(message, Message::Report(envelope) if envelope.target.contains("answered") && envelope.at > EPOCH + 300_000_000)).unwrap();
         let late = messages.remove(held);
         let mut batches: Vec<Vec<Vec<u8>>> = encoded(&messages)
@@ -327,7 +328,8 @@ fn a_fact_from_before_a_restart_corrects_the_records_it_belongs_to() {
             ))
         };
         let tick = |hours: i64| Message::Tick((At(EPOCH) + Span::seconds(hours * 3_600)).into());
-        // The end of the conversation is lost, and time passes as if nobody had anything more to say.
+        // The end of the conversation is lost, and time passes as if nobody had anything more to
+        // say.
         let early = [
             report(
                 1,
@@ -564,7 +566,8 @@ fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
             message: message.to_vec(),
             reason: reason.to_owned(),
         };
-        // An earlier program did not know the version of some of them; one nobody knows yet, and one is bad for another reason.
+        // An earlier program did not know the version of some of them; one nobody knows yet, and
+        // one is bad for another reason.
         let early = reports[3..40]
             .iter()
             .map(|message| letter(message, "unknown version 1"));

@@ -27,8 +27,8 @@ pub const LAYOUT: Layout = Layout {
     parts: 4,
 };
 
-/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress writes them into its journal. Runs are so
-/// far apart that nothing of one goes on in the next.
+/// Requests of many sites in the order of their receipt, with a promise every second, as an ingress
+/// writes them into its journal. Runs are so far apart that nothing of one goes on in the next.
 pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
     let span =
         Duration::from_secs_f64(60.0 + events as f64 / (SITES as f64 * CALLS_PER_SECOND * 5.0));
@@ -120,7 +120,8 @@ pub fn drain(cluster: &Cluster, events: usize) -> (Duration, i64) {
     let worker = cluster.start("worker", "worker");
     let mut stored = 0;
     while stored < events {
-        // Each look counts what is in the tables: about when it will be done, or the looks would be measured.
+        // Each look counts what is in the tables: about when it will be done, or the looks would be
+        // measured.
         let rest = began
             .elapsed()
             .mul_f64((events - stored) as f64 / stored.max(1) as f64);

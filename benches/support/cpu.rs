@@ -1,4 +1,5 @@
-//! The processor time of a benchmark's own processes, by the name of their program: what else the machine does is not in it.
+//! The processor time of a benchmark's own processes, by the name of their program: what else the
+//! machine does is not in it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Phones of many sites at work: every site has an address of its own, and its phones report over one connection.
+//! Phones of many sites at work: every site has an address of its own, and its phones report over
+//! one connection.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

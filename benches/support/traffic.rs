@@ -1,5 +1,6 @@
-//! A realistic mix of traffic for one site: ring groups of three phones; 60 % of the calls answered, 25 % missed, 5 % refused,
-//! 10 % outgoing; 5 % of all transferred. About 6.6 facts per call, in the order of their receipt.
+//! A realistic mix of traffic for one site: ring groups of three phones; 60 % of the calls
+//! answered, 25 % missed, 5 % refused, 10 % outgoing; 5 % of all transferred. About 6.6 facts per
+//! call, in the order of their receipt.
 
 use std::sync::Arc;
 
@@ -161,7 +162,8 @@ pub fn facts(open_calls: u64, count: usize) -> Arc<Vec<Fact>> {
     // The mean life of a call in this mix, found by counting the open calls of the result.
     let mean_millis = 46_000;
     let mut at = At(EPOCH);
-    // More than is asked for: the calls that are open when the facts are cut off must go on beyond the cut.
+    // More than is asked for: the calls that are open when the facts are cut off must go on beyond
+    // the cut.
     let margin = usize::try_from(open_calls * 20).unwrap_or(0) + 1_000;
     while writer.facts.len() < count + margin {
         writer.call(at);

@@ -1,6 +1,7 @@
-//! Consumers to compare with, in batches of 256: one pipeline, one transaction, one acknowledgement for each. `least` does the least one could: one
-//! claim and one row for each message. `trial` does what a first try at this service does: it reads each message, claims its call by a script,
-//! keeps every event, and keeps one row for each call up to date.
+//! Consumers to compare with, in batches of 256: one pipeline, one transaction, one acknowledgement
+//! for each. `least` does the least one could: one claim and one row for each message. `trial` does
+//! what a first try at this service does: it reads each message, claims its call by a script, keeps
+//! every event, and keeps one row for each call up to date.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

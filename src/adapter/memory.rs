@@ -1,4 +1,5 @@
-//! Fan-out within one process: numbered events, the last of them kept for whoever was away for a moment.
+//! Fan-out within one process: numbered events, the last of them kept for whoever was away for a
+//! moment.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::port::fanout::{Fanout, News};
 use crate::port::watch::{Seen, Watch};
 
-/// Events kept for watchers who come back; also how far behind a watcher may fall before it has to start over.
+/// Events kept for watchers who come back; also how far behind a watcher may fall before it has to
+/// start over.
 const KEPT_MAX: usize = 1_024;
 
 impl Watch for MemoryFanout {
@@ -120,7 +122,8 @@ impl MemoryFanout {
         }
     }
 
-    /// Told from several places, in an order that others may see a little otherwise: whoever comes back is told some of it again.
+    /// Told from several places, in an order that others may see a little otherwise: whoever comes
+    /// back is told some of it again.
     #[must_use]
     pub fn overlapping(self, overlap: usize) -> MemoryFanout {
         MemoryFanout { overlap, ..self }
@@ -128,7 +131,8 @@ impl MemoryFanout {
 }
 
 impl Kept {
-    /// The place of the first event that somebody who knows this one has not seen; none when that is not kept any more, or never was.
+    /// The place of the first event that somebody who knows this one has not seen; none when that
+    /// is not kept any more, or never was.
     fn after(&self, known: u64, overlap: usize) -> Option<usize> {
         if let Some(place) = self.events.iter().rposition(|event| event.number == known) {
             return Some((place + 1).saturating_sub(overlap));

@@ -1,4 +1,5 @@
-//! The outside world behind the ports: one file or folder each. Adapters never know the services that use them.
+//! The outside world behind the ports: one file or folder each. Adapters never know the services
+//! that use them.
 
 pub mod clock;
 pub mod journal;

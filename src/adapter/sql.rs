@@ -1,4 +1,5 @@
-//! What both databases keep in the same way: which records of a batch count, how statistics are cut, what rows mean when they are read.
+//! What both databases keep in the same way: which records of a batch count, how statistics are
+//! cut, what rows mean when they are read.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,4 +1,5 @@
-//! What operations do with the broker: declare what the service needs there, set its policies, see what waits.
+//! What operations do with the broker: declare what the service needs there, set its policies, see
+//! what waits.
 
 use super::Failed;
 use super::letters::needed;
@@ -47,9 +48,10 @@ fn commands(vhost: &str) -> Vec<String> {
     policies().into_iter().map(command).collect()
 }
 
-/// Puts the layout of the settings in force, instead of the older one. Refuses while the queues of the older one hold anything or are read:
-/// what is in them belongs before what the new ones hold. Where it is in force already, what came to the old queues since is sent on.
-/// Returns how much that was.
+/// Puts the layout of the settings in force, instead of the older one. Refuses while the queues of
+/// the older one hold anything or are read: what is in them belongs before what the new ones hold.
+/// Where it is in force already, what came to the old queues since is sent on. Returns how much
+/// that was.
 ///
 /// # Errors
 /// When the old queues are not done with, or a server cannot be reached.

@@ -1,4 +1,5 @@
-//! Looking at everything the service needs, without changing anything: what is well, what is not, and what to do about it.
+//! Looking at everything the service needs, without changing anything: what is well, what is not,
+//! and what to do about it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

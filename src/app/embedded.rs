@@ -1,4 +1,5 @@
-//! The service without servers: the worker reads the journal itself, the database is a file, everybody who watches is told in this process.
+//! The service without servers: the worker reads the journal itself, the database is a file,
+//! everybody who watches is told in this process.
 
 use std::sync::{Arc, OnceLock};
 
@@ -75,7 +76,8 @@ impl Embedded {
             stop.hard.clone(),
         ));
         let phones = phones::serve(settings, phones, opening, &clock, reread, None, &stop)?;
-        // Events are taken from here on. A service manager that waited for the database, too, would end what can do its work.
+        // Events are taken from here on. A service manager that waited for the database, too, would
+        // end what can do its work.
         ready();
 
         let door = Arc::new(Door::default());
@@ -154,7 +156,8 @@ impl Embedded {
                     worked = Some(result);
                     "the worker"
                 }
-                // None of these ends by itself: whoever serves phones must not fall silent unnoticed.
+                // None of these ends by itself: whoever serves phones must not fall silent
+                // unnoticed.
                 _ended = select_all(&mut phones.tasks) => "a part of the ingress",
             }
         });
@@ -164,14 +167,16 @@ impl Embedded {
         }
         stopping();
         stop.soft.cancel();
-        // With the last of them gone the journal ends, and the worker with it, when it has read everything.
+        // With the last of them gone the journal ends, and the worker with it, when it has read
+        // everything.
         phones.end(&stop).await;
         let worked = if let Some(worked) = worked {
             worked
         } else {
             tokio::select! {
                 worked = working => worked,
-                // A transaction that is cut off here is none, and is done again after the next start.
+                // A transaction that is cut off here is none, and is done again after the next
+                // start.
                 () = stop.grace_is_over() => return Ok(()),
             }
         };

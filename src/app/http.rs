@@ -1,4 +1,5 @@
-//! Serving people and operations: only so many connections at once, silent ones are closed, and after the stop nobody is waited for long.
+//! Serving people and operations: only so many connections at once, silent ones are closed, and
+//! after the stop nobody is waited for long.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::ingress::rest_after;
 
-/// Connections of one listener; those of phones are counted apart, and no page may take their place.
+/// Connections of one listener; those of phones are counted apart, and no page may take their
+/// place.
 const CONNECTIONS_MAX: usize = 2_048;
 /// To send a request's head, and between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,8 +77,8 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-/// Where people come before there is anything to show: they are told to wait. Once it is open, everybody is served, on connections that are open
-/// already as well.
+/// Where people come before there is anything to show: they are told to wait. Once it is open,
+/// everybody is served, on connections that are open already as well.
 #[derive(Default)]
 pub(super) struct Door(OnceLock<TowerToHyperService<Router>>);
 

@@ -1,5 +1,6 @@
-//! Dead letters, wherever they are: in the database, where workers set aside what they cannot read, and in the broker's queue of what it gave
-//! up. They can be looked at, sent again under the id they have, or dropped.
+//! Dead letters, wherever they are: in the database, where workers set aside what they cannot read,
+//! and in the broker's queue of what it gave up. They can be looked at, sent again under the id
+//! they have, or dropped.
 
 use super::open::{open_journal, open_ledger};
 use super::place::{Database, Servers};

@@ -27,8 +27,8 @@ impl Stop {
         self.soft.cancel();
     }
 
-    /// Waits for the end of what does not end by itself, or for the soft stop; `None` when it was asked to end, which it may have been in the very
-    /// moment in which it was looked at.
+    /// Waits for the end of what does not end by itself, or for the soft stop; `None` when it was
+    /// asked to end, which it may have been in the very moment in which it was looked at.
     pub(super) async fn unasked<T>(&self, ending: impl Future<Output = T>) -> Option<T> {
         let ended = tokio::select! {
             biased;
@@ -57,7 +57,8 @@ impl Stop {
     }
 }
 
-/// Waits for the end of a part. One that has ended may have been waited for already, which can be done only once.
+/// Waits for the end of a part. One that has ended may have been waited for already, which can be
+/// done only once.
 pub(super) async fn end_of(part: JoinHandle<()>) {
     if !part.is_finished() {
         let _ended = part.await;

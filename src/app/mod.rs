@@ -1,5 +1,6 @@
-//! The one place that joins the parts, in the order in which they start: ports are bound before anything works, phones are served
-//! before anything can keep them waiting, and everything that was started is stopped.
+//! The one place that joins the parts, in the order in which they start: ports are bound before
+//! anything works, phones are served before anything can keep them waiting, and everything that was
+//! started is stopped.
 
 mod broker;
 mod doctor;
@@ -139,7 +140,8 @@ struct Listeners {
 }
 
 impl Service {
-    /// Opens everything, in the order in which it depends on each other. `None` when the stop was asked for meanwhile.
+    /// Opens everything, in the order in which it depends on each other. `None` when the stop was
+    /// asked for meanwhile.
     ///
     /// # Errors
     /// Says what cannot be opened, and why.
@@ -169,7 +171,8 @@ impl Service {
         Ok(Some(Service { addresses, behind }))
     }
 
-    /// Works until the stop, then finishes what is under way: first no more requests, then the worker, then the rest.
+    /// Works until the stop, then finishes what is under way: first no more requests, then the
+    /// worker, then the rest.
     ///
     /// # Errors
     /// When a part failed that cannot go on.

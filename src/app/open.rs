@@ -104,7 +104,8 @@ pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Fai
     Ok(SqliteLedger::open(&database_path(settings)?).await?)
 }
 
-/// Does what needs the database, again and again while something else holds it or its disk is full. `None` when the stop came first.
+/// Does what needs the database, again and again while something else holds it or its disk is full.
+/// `None` when the stop came first.
 pub(super) async fn patiently<T>(
     stop: &CancellationToken,
     what: impl AsyncFn() -> Result<T, Failed>,

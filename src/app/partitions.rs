@@ -1,7 +1,9 @@
-//! The partitions of this worker: a seat at every queue, an actor for every one the broker gives us, and no more of them than our share.
+//! The partitions of this worker: a seat at every queue, an actor for every one the broker gives
+//! us, and no more of them than our share.
 //!
-//! Who owns a partition is decided by the broker, which has one active consumer for each queue, and by the database, which takes writes of
-//! the last owner only. Nothing here has to be right for the records to be; it only spreads the work.
+//! Who owns a partition is decided by the broker, which has one active consumer for each queue, and
+//! by the database, which takes writes of the last owner only. Nothing here has to be right for the
+//! records to be; it only spreads the work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -99,7 +101,8 @@ impl Partitions {
             ));
         }
         let watched = self.watch(&connection, &hung, stop).await;
-        // Whatever ended it: actors finish what they can on this connection, and the next one begins with all of them gone.
+        // Whatever ended it: actors finish what they can on this connection, and the next one
+        // begins with all of them gone.
         ending.cancel();
         while actors.join_next().await.is_some() {}
         let _closed = tokio::time::timeout(PATIENCE, connection.close(200, "done".into())).await;
@@ -132,8 +135,8 @@ impl Partitions {
         }
     }
 
-    /// With so many workers, nobody needs more than an even share. What is given up goes to the next in line; if that one has enough it gives
-    /// it up in turn.
+    /// With so many workers, nobody needs more than an even share. What is given up goes to the
+    /// next in line; if that one has enough it gives it up in turn.
     fn give_up_surplus(&self, workers: u32) {
         let share = self.layout.parts.div_ceil(workers) as usize;
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -63,7 +63,8 @@ impl Opening {
     }
 }
 
-/// Serves phones from here on. `broker` is the sign of the broker that the journal is taken to, where there is one.
+/// Serves phones from here on. `broker` is the sign of the broker that the journal is taken to,
+/// where there is one.
 pub(super) fn serve(
     settings: &Settings,
     (listener, address): (TcpListener, SocketAddr),
@@ -126,7 +127,8 @@ pub(super) fn serve(
 }
 
 impl Phones {
-    /// After the soft stop: waits for the requests under way, and takes leave. With the last of this the journal ends.
+    /// After the soft stop: waits for the requests under way, and takes leave. With the last of
+    /// this the journal ends.
     pub(super) async fn end(self, stop: &Stop) {
         for part in self.tasks {
             tokio::select! {

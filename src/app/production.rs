@@ -1,5 +1,6 @@
-//! The service with servers: any number of processes, each with the roles it was given. Nothing here waits for a server before it begins;
-//! what is away is asked again, said in health, and its work waits where it is safe.
+//! The service with servers: any number of processes, each with the roles it was given. Nothing
+//! here waits for a server before it begins; what is away is asked again, said in health, and its
+//! work waits where it is safe.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,11 +32,13 @@ use crate::port::sign::Sign;
 use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
 
-/// How often the service manager hears that the process works, where phones are not what it works for.
+/// How often the service manager hears that the process works, where phones are not what it works
+/// for.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// How often room is made for facts; there is enough for months.
 const ROOM_EVERY: Duration = Duration::from_hours(1);
-/// Gateways hear the news of several workers each in its own order; a watcher who comes to another one hears so many again.
+/// Gateways hear the news of several workers each in its own order; a watcher who comes to another
+/// one hears so many again.
 const OVERLAP: usize = 32;
 
 /// One process of several.
@@ -254,7 +257,8 @@ fn phones(
     ))
 }
 
-/// Sees that there is room for the facts of the coming months, and that those that are old enough go.
+/// Sees that there is room for the facts of the coming months, and that those that are old enough
+/// go.
 async fn keep_room(
     ledger: Arc<PostgresLedger>,
     kept_days: u32,
@@ -338,7 +342,8 @@ fn gateway(
     }
 }
 
-/// Waits until one of these has ended, which none of them does by itself; for ever where there are none.
+/// Waits until one of these has ended, which none of them does by itself; for ever where there are
+/// none.
 async fn ended(tasks: Option<&mut [JoinHandle<()>]>) {
     match tasks {
         Some(tasks) if !tasks.is_empty() => {

@@ -1,5 +1,5 @@
-//! Are the stored records what the facts make of them? They always are, unless rules were changed or somebody wrote into the database; this is
-//! how anybody can see for themselves, and mend it.
+//! Are the stored records what the facts make of them? They always are, unless rules were changed
+//! or somebody wrote into the database; this is how anybody can see for themselves, and mend it.
 
 use std::collections::BTreeMap;
 
@@ -84,8 +84,8 @@ fn part(layout: Layout, number: u32) -> Part {
     }
 }
 
-/// Stores what the facts say, a day of a site in one transaction. `progress` hears how many calls of how many are done. Returns how many
-/// were stored otherwise.
+/// Stores what the facts say, a day of a site in one transaction. `progress` hears how many calls
+/// of how many are done. Returns how many were stored otherwise.
 ///
 /// # Errors
 /// When the service is running, or the database cannot be read or written.

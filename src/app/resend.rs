@@ -1,5 +1,6 @@
-//! Sending again what a journal still holds, although it was taken to where it belongs: for when it was lost there, with a queue that somebody
-//! deleted or a database that was restored. Every event has the id and the instant it has; what is known already changes nothing.
+//! Sending again what a journal still holds, although it was taken to where it belongs: for when it
+//! was lost there, with a queue that somebody deleted or a database that was restored. Every event
+//! has the id and the instant it has; what is known already changes nothing.
 
 use super::open::open_journal;
 use super::{Failed, Roles, machine_clock, place};
@@ -23,10 +24,12 @@ impl Period {
     }
 }
 
-/// Sends again what this ingress received in a period, or only counts it. `each` hears how much that is by now.
+/// Sends again what this ingress received in a period, or only counts it. `each` hears how much
+/// that is by now.
 ///
 /// # Errors
-/// When the journal cannot be read, or what it holds cannot be sent. What was sent before stays sent.
+/// When the journal cannot be read, or what it holds cannot be sent. What was sent before stays
+/// sent.
 pub async fn resend(
     settings: &Settings,
     period: Period,

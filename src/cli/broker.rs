@@ -17,11 +17,13 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Declare exchanges and queues, and set the policies; without `broker.management_url`, print the commands that set them
+    /// Declare exchanges and queues, and set the policies; without `broker.management_url`, print
+    /// the commands that set them
     Apply(Settings),
     /// The queues: messages that wait, and whether somebody reads them
     Status(Settings),
-    /// Put the number of partitions and the generation of the settings in force; `deploy/RUNBOOK.md` says when
+    /// Put the number of partitions and the generation of the settings in force;
+    /// `deploy/RUNBOOK.md` says when
     Adopt(Settings),
 }
 

@@ -1,4 +1,5 @@
-//! `cordboard explain`: one call's time line, which fact did what, and which rule decided, in plain words.
+//! `cordboard explain`: one call's time line, which fact did what, and which rule decided, in plain
+//! words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,11 +23,12 @@ const LISTED_MAX: usize = 50;
 
 /// Say why a call record is as it is
 ///
-/// Reads the same facts as `reconstruct` and tells the story of one call: every fact that belongs to it, what it changed, and the rule
-/// that decided so. The facts may hold other calls too.
+/// Reads the same facts as `reconstruct` and tells the story of one call: every fact that belongs
+/// to it, what it changed, and the rule that decided so. The facts may hold other calls too.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The call: the beginning of its id, as `reconstruct` prints it. May be left out when the facts hold only one call
+    /// The call: the beginning of its id, as `reconstruct` prints it. May be left out when the
+    /// facts hold only one call
     call: Option<String>,
 
     #[command(flatten)]

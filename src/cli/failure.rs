@@ -1,4 +1,5 @@
-//! How a command fails: one clear line on standard error, and the exit code that says what kind of failure it was.
+//! How a command fails: one clear line on standard error, and the exit code that says what kind of
+//! failure it was.
 
 use std::io;
 use std::process::ExitCode;

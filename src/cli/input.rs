@@ -1,4 +1,5 @@
-//! Facts from standard input: one JSON object per line. A bad line is reported with its number and skipped; its neighbours are not harmed.
+//! Facts from standard input: one JSON object per line. A bad line is reported with its number and
+//! skipped; its neighbours are not harmed.
 
 use std::io::{self, BufRead};
 

@@ -15,7 +15,8 @@ const DIGEST_SHOWN: usize = 12;
 
 /// Look at messages that hold no fact, send them again, or drop them
 ///
-/// They lie in the database, where workers set aside what they cannot read, and in the broker's queue of what it gave up.
+/// They lie in the database, where workers set aside what they cannot read, and in the broker's
+/// queue of what it gave up.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]

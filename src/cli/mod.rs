@@ -81,7 +81,8 @@ struct InputArguments {
     #[arg(long, value_name = "FILE")]
     policy: Option<std::path::PathBuf>,
 
-    /// Stop the watermark here: later facts are left out, and calls that are not over by then are shown as they stand
+    /// Stop the watermark here: later facts are left out, and calls that are not over by then are
+    /// shown as they stand
     #[arg(long, value_name = "INSTANT")]
     at: Option<String>,
 }

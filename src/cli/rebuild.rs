@@ -12,8 +12,9 @@ use crate::wire::policy_file::Policies;
 
 /// Fold all stored facts from scratch and store the records they make
 ///
-/// For after the rules of a site were changed. The service must not run; every day of a site is one transaction. With --diff nothing is
-/// changed, and the service may run: every call that is stored otherwise is printed.
+/// For after the rules of a site were changed. The service must not run; every day of a site is one
+/// transaction. With --diff nothing is changed, and the service may run: every call that is stored
+/// otherwise is printed.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Only show what differs

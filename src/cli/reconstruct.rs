@@ -21,17 +21,19 @@ const FACTS_PER_LOOK: u32 = 256;
 ///
 /// Reads facts from standard input, one JSON object per line:
 ///
-///   {"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}
+/// {"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}
 ///
-/// and writes one call record per line. `at`, `event` and `mac` are needed; `site`, `local`, `remote`, `call_id`, `event_id` and any
-/// parameter a phone sends may follow. The order of the lines does not matter, and neither do repeated lines. A line that is no fact is
-/// reported with its number and skipped.
+/// and writes one call record per line. `at`, `event` and `mac` are needed; `site`, `local`,
+/// `remote`, `call_id`, `event_id` and any parameter a phone sends may follow. The order of the
+/// lines does not matter, and neither do repeated lines. A line that is no fact is reported with
+/// its number and skipped.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     input: InputArguments,
 
-    /// The input is in order: write each record as soon as nothing can change it, instead of sorting first. A line out of order is skipped
+    /// The input is in order: write each record as soon as nothing can change it, instead of
+    /// sorting first. A line out of order is skipped
     #[arg(long)]
     sorted: bool,
 }
@@ -59,7 +61,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Folds lines as they come. Facts of one instant may come in any order: they are put in theirs before they are folded.
+/// Folds lines as they come. Facts of one instant may come in any order: they are put in theirs
+/// before they are folded.
 fn follow<R: io::BufRead, W: Write>(
     lines: &mut Lines<R>,
     policies: &Policies,

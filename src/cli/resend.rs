@@ -11,9 +11,10 @@ use crate::wire::instant;
 
 /// Send again what this ingress received, as long as its journal keeps it
 ///
-/// For when it was lost after it had been delivered: with a queue that was deleted, or a database that was restored from a backup. Every event
-/// keeps its id and its time; what is stored already is not stored twice. Run it on the machine and with the settings of every ingress, which
-/// may go on working meanwhile; where everything is one process, stop that before.
+/// For when it was lost after it had been delivered: with a queue that was deleted, or a database
+/// that was restored from a backup. Every event keeps its id and its time; what is stored already
+/// is not stored twice. Run it on the machine and with the settings of every ingress, which may go
+/// on working meanwhile; where everything is one process, stop that before.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Events received at or after this instant, such as 2026-11-20T18:00:00Z

@@ -13,10 +13,12 @@ use crate::config::Settings;
 use crate::domain::device::Device;
 use crate::telemetry;
 
-/// Run the service: ingress, worker and gateway in one process, nothing else needed; or some of them, with servers
+/// Run the service: ingress, worker and gateway in one process, nothing else needed; or some of
+/// them, with servers
 #[derive(clap::Args)]
 pub(super) struct Serve {
-    /// Only these parts of the service; all of them where none is named. Needs a broker and a database server
+    /// Only these parts of the service; all of them where none is named. Needs a broker and a
+    /// database server
     #[arg(long, value_name = "ROLE", value_enum, value_delimiter = ',')]
     role: Vec<Role>,
 

@@ -14,8 +14,9 @@ use crate::simulate::{Chaos, Dice, Fleet, Outcome, mac, play};
 
 /// Let a fleet of phones play realistic calls against an ingress
 ///
-/// Ring groups of three phones; 60 % of the calls answered, 25 % missed, 5 % refused, 10 % outgoing, some transferred. The same seed
-/// plays the same calls. Ends when the last call of the fleet has ended.
+/// Ring groups of three phones; 60 % of the calls answered, 25 % missed, 5 % refused, 10 %
+/// outgoing, some transferred. The same seed plays the same calls. Ends when the last call of the
+/// fleet has ended.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Where the ingress listens
@@ -36,7 +37,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// Play this many times as fast: everything in a call happens closer together too, so the rules of the site should be scaled as well
+    /// Play this many times as fast: everything in a call happens closer together too, so the rules
+    /// of the site should be scaled as well
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     speed: f64,
 

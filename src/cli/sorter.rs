@@ -1,5 +1,5 @@
-//! Facts in any order into facts in their order, each once, with bounded memory: runs of a fixed number of facts are sorted, written to
-//! an unnamed temporary file, and merged.
+//! Facts in any order into facts in their order, each once, with bounded memory: runs of a fixed
+//! number of facts are sorted, written to an unnamed temporary file, and merged.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,5 @@
-//! Settings: an embedded commented default, files, the environment; unknown keys are refused, everything is checked at the start.
+//! Settings: an embedded commented default, files, the environment; unknown keys are refused,
+//! everything is checked at the start.
 
 mod ingress;
 mod secret;
@@ -84,7 +85,8 @@ impl Settings {
     ) -> Result<Settings, BadConfig> {
         let mut ours: HashMap<String, String> = HashMap::new();
         for (key, value) in environment {
-            // What other programs on the machine call the same servers counts where nothing of ours is said.
+            // What other programs on the machine call the same servers counts where nothing of ours
+            // is said.
             if let Some((_, key)) = CUSTOMARY.iter().find(|(name, _)| *name == key) {
                 ours.entry((*key).to_owned()).or_insert(value);
             } else if let Some(key) = key.strip_prefix(ENVIRONMENT_PREFIX) {

@@ -1,4 +1,5 @@
-//! The settings of the servers: broker, database, live view. Without them the service runs embedded.
+//! The settings of the servers: broker, database, live view. Without them the service runs
+//! embedded.
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! A call: the legs that belong to one conversation, the transfer attempts made in it, and the trace of what each fact did.
+//! A call: the legs that belong to one conversation, the transfer attempts made in it, and the
+//! trace of what each fact did.
 
 use smallvec::SmallVec;
 

@@ -8,7 +8,8 @@ use super::number::clean_address;
 
 const NAME_CHARS_MAX: usize = 64;
 
-/// A phone. Any spelling of one MAC address is one device; anything else is taken as an opaque device name.
+/// A phone. Any spelling of one MAC address is one device; anything else is taken as an opaque
+/// device name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {
     Mac(u64),

@@ -1,4 +1,5 @@
-//! Why a record is as it is: every fact of the call with the rule that decided what it means, in plain words.
+//! Why a record is as it is: every fact of the call with the rule that decided what it means, in
+//! plain words.
 
 use super::call::Rule;
 use super::device::{Device, Extension};

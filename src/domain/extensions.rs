@@ -1,4 +1,5 @@
-//! The extensions a site is known to have, because a device reported one as its own, and since when.
+//! The extensions a site is known to have, because a device reported one as its own, and since
+//! when.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,8 @@ use super::device::Extension;
 use super::fact::FactKey;
 use super::time::At;
 
-/// Extensions remembered per site; a site that reports more is misconfigured, and the surplus stays unknown.
+/// Extensions remembered per site; a site that reports more is misconfigured, and the surplus stays
+/// unknown.
 const EXTENSIONS_MAX: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
@@ -41,7 +43,8 @@ impl Extensions {
         all
     }
 
-    /// Whether a device had reported this extension by then. What is learned later never changes an earlier call.
+    /// Whether a device had reported this extension by then. What is learned later never changes an
+    /// earlier call.
     pub fn reported_by(&self, dial: &str, then: FactKey) -> bool {
         self.first_report
             .get(dial)

@@ -28,7 +28,8 @@ impl EventId {
             .map(|id| EventId(id.as_u128()))
     }
 
-    /// The `n`th name that can be made of this id; the first is the id itself. All are version 7 UUIDs of the same millisecond.
+    /// The `n`th name that can be made of this id; the first is the id itself. All are version 7
+    /// UUIDs of the same millisecond.
     #[must_use]
     pub(super) fn derived(self, n: u8) -> EventId {
         const SPREAD: u128 = 0x1e37_79b9_7f4a_7c15;
@@ -82,7 +83,8 @@ impl Default for Site {
 pub struct CallRef(CompactString);
 
 impl CallRef {
-    /// Reads a reference; an unexpanded variable (`$call-id`) or what a phone leaves of one (`-id`, `_id`) is none.
+    /// Reads a reference; an unexpanded variable (`$call-id`) or what a phone leaves of one (`-id`,
+    /// `_id`) is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<CallRef> {
         let text = text.trim();
@@ -108,7 +110,8 @@ impl CallRef {
 pub enum Kind {
     Incoming,
     Outgoing,
-    /// The leg is connected: the phone answered, or what it called answered (a person or an announcement).
+    /// The leg is connected: the phone answered, or what it called answered (a person or an
+    /// announcement).
     Answered,
     Hangup,
     Rejected,
@@ -201,7 +204,8 @@ pub struct Fact {
     /// The account of the device that took part, as the device names it.
     pub local: Option<Extension>,
     pub kind: Kind,
-    /// The other party. `None` when the phone named none, which is not the same as a caller who withholds the number.
+    /// The other party. `None` when the phone named none, which is not the same as a caller who
+    /// withholds the number.
     pub remote: Option<Number>,
     pub call_ref: Option<CallRef>,
     /// The other party's name as the phone showed it.

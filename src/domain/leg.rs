@@ -77,9 +77,11 @@ pub(super) struct Leg {
     pub aliases: Vec<Number>,
     /// An answer that came too late for this leg, and may be that of the next one.
     pub late_answer: Option<At>,
-    /// The leg of the same phone whose ring shows that this one is over, although its end never came.
+    /// The leg of the same phone whose ring shows that this one is over, although its end never
+    /// came.
     pub superseded_by: Option<LegSlot>,
-    /// A second ring without reference while the first was on: a duplicate, unless somebody answers it.
+    /// A second ring without reference while the first was on: a duplicate, unless somebody answers
+    /// it.
     pub repeated: Option<At>,
 }
 
@@ -179,7 +181,8 @@ impl Leg {
         }
     }
 
-    /// Whether this leg lost the race for the answer to `other`: both rang at once, this one hardly talked, the other went on.
+    /// Whether this leg lost the race for the answer to `other`: both rang at once, this one hardly
+    /// talked, the other went on.
     pub fn lost_race_to(&self, other: &Leg, claim_race: Span) -> bool {
         let (Some(answered), Some(ended), Some(_)) = (self.answered, self.ended, other.answered)
         else {

@@ -1,6 +1,8 @@
-//! What a call is. Facts in, calls out: no clock, no IO, no async, no randomness; time enters as data.
+//! What a call is. Facts in, calls out: no clock, no IO, no async, no randomness; time enters as
+//! data.
 //!
-//! Start with [`fact`] (what a phone reports), then `leg` and `call` (what facts become), then `fold` (how).
+//! Start with [`fact`] (what a phone reports), then `leg` and `call` (what facts become), then
+//! `fold` (how).
 
 mod call;
 pub mod device;

@@ -1,4 +1,5 @@
-//! The number of the other party: what the phone showed, and the form in which two phones' numbers are compared.
+//! The number of the other party: what the phone showed, and the form in which two phones' numbers
+//! are compared.
 
 use std::fmt;
 
@@ -6,7 +7,8 @@ use compact_str::CompactString;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 
 const RAW_CHARS_MAX: usize = 64;
-/// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public network.
+/// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public
+/// network.
 const PUBLIC_DIGITS_MIN: usize = 7;
 /// The longest number E.164 allows, with some room for prefixes.
 const PUBLIC_DIGITS_MAX: usize = 20;
@@ -34,7 +36,8 @@ const WITHHELD: [&str; 14] = [
     "nonumber",
 ];
 
-/// Prefixes that show or hide the caller's own number for one call; the number that follows is the one called.
+/// Prefixes that show or hide the caller's own number for one call; the number that follows is the
+/// one called.
 const CALLER_ID_PREFIXES: [&str; 4] = ["*31#", "#31#", "*30#", "#30#"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,8 @@ pub struct Number {
     form: Form,
 }
 
-/// Who debugs sees whether two numbers are the same, and no number: a few bits of it, and its last two characters.
+/// Who debugs sees whether two numbers are the same, and no number: a few bits of it, and its last
+/// two characters.
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seen = self.dial.bytes().fold(0_u16, |seen, byte| {
@@ -77,7 +81,8 @@ impl fmt::Debug for Number {
 }
 
 impl Number {
-    /// Reads a number as a phone shows it. Never fails: what cannot be understood is kept as a name.
+    /// Reads a number as a phone shows it. Never fails: what cannot be understood is kept as a
+    /// name.
     #[must_use]
     pub fn parse(text: &str, region: Option<Region>) -> Number {
         let raw: CompactString = text
@@ -218,7 +223,8 @@ impl Number {
     }
 }
 
-/// Where a party stands in the index of live calls: equal for all spellings of one party, rarely equal for two parties.
+/// Where a party stands in the index of live calls: equal for all spellings of one party, rarely
+/// equal for two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartyKey(u64);
 
@@ -234,9 +240,11 @@ impl PartyKey {
     }
 }
 
-/// Strips what wraps an address on its way through SIP and HTTP: URI scheme, host, display name, separators, invisible marks, foreign digits.
+/// Strips what wraps an address on its way through SIP and HTTP: URI scheme, host, display name,
+/// separators, invisible marks, foreign digits.
 pub(super) fn clean_address(text: &str) -> CompactString {
-    // A form decoder turns the `+` of `+49..` into a blank; no number starts with a blank of its own.
+    // A form decoder turns the `+` of `+49..` into a blank; no number starts with a blank of its
+    // own.
     let plus_eaten = text.starts_with(' ')
         && text.trim().bytes().filter(u8::is_ascii_digit).count() >= PUBLIC_DIGITS_MIN
         && text.trim().starts_with(|c: char| c.is_ascii_digit());
@@ -295,7 +303,8 @@ fn plain_char(c: char) -> Option<char> {
     }
 }
 
-/// The E.164 form, as far as the digits and the site's region prove it. Without a region only international numbers have one.
+/// The E.164 form, as far as the digits and the site's region prove it. Without a region only
+/// international numbers have one.
 fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<CompactString> {
     let with_plus = || {
         let mut text = CompactString::from("+");
@@ -329,7 +338,8 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
     )
 }
 
-/// Whether `full` is the international form of the national number `national`: the same tail behind a country calling code.
+/// Whether `full` is the international form of the national number `national`: the same tail behind
+/// a country calling code.
 fn national_matches(national: &str, full: &str) -> bool {
     let (significant, digits_min) = match national.strip_prefix('0') {
         Some(rest) => (rest, NATIONAL_DIGITS_MIN),

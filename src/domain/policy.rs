@@ -1,4 +1,5 @@
-//! What a site may decide for itself: delays, windows, caps, feature codes and which numbers are its own. Plain data with defaults.
+//! What a site may decide for itself: delays, windows, caps, feature codes and which numbers are
+//! its own. Plain data with defaults.
 
 use rlibphonenumber::Region;
 
@@ -13,9 +14,11 @@ pub struct Policy {
 
     /// How long after the last phone fell silent an unanswered call is decided to be missed.
     pub missed_delay: Span,
-    /// How long nobody may ring between two rounds of one unanswered call. A decision waits at least this long.
+    /// How long nobody may ring between two rounds of one unanswered call. A decision waits at
+    /// least this long.
     pub rering_gap: Span,
-    /// How soon after a conversation the same party must ring again to be the same call (parked, put in a queue, sent on).
+    /// How soon after a conversation the same party must ring again to be the same call (parked,
+    /// put in a queue, sent on).
     pub resume_gap: Span,
     /// How close together phones must begin to ring to share a caller who withholds the number.
     pub ring_join: Span,
@@ -32,15 +35,18 @@ pub struct Policy {
     /// How late the same request may come again.
     pub duplicate: Span,
 
-    /// A conversation no longer than this, begun while another phone rang too, is a lost race for the answer.
+    /// A conversation no longer than this, begun while another phone rang too, is a lost race for
+    /// the answer.
     pub claim_race: Span,
     /// Two phones that both talk longer than this are two calls.
     pub overlap: Span,
-    /// A phone that goes on ringing longer than this after the answer elsewhere rang for another call.
+    /// A phone that goes on ringing longer than this after the answer elsewhere rang for another
+    /// call.
     pub drop_late: Span,
     /// How close to a pickup the picked-up phone must fall silent to prove which one it was.
     pub pickup_evidence: Span,
-    /// How long an announcement may talk to a caller in place of an extension that never reported anything.
+    /// How long an announcement may talk to a caller in place of an extension that never reported
+    /// anything.
     pub announcement_max: Span,
 
     /// A leg that rings longer without another sign has lost its end.
@@ -48,12 +54,14 @@ pub struct Policy {
     /// A conversation that lasts longer without another sign has lost its end.
     pub duration_max: Span,
 
-    /// A conversation without a sign for so long, of which nothing is ever heard again, was over: who rang in its name by then rang anew.
+    /// A conversation without a sign for so long, of which nothing is ever heard again, was over:
+    /// who rang in its name by then rang anew.
     pub doubt_after: Span,
 
     /// Feature codes that pick up a ringing call: alone, or followed by the ringing extension.
     pub pickup_codes: Vec<String>,
-    /// Extensions known without any report, as dial patterns (`X` is any digit): the directory and the numbering plan.
+    /// Extensions known without any report, as dial patterns (`X` is any digit): the directory and
+    /// the numbering plan.
     pub extensions: Vec<String>,
     /// Extensions whose phones report nothing, as dial patterns: their caller's word is enough.
     pub silent_extensions: Vec<String>,
@@ -120,8 +128,8 @@ impl Policy {
             .any(|pattern| matches(pattern, dial))
     }
 
-    /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as the own extension has. A guess, for
-    /// sites that do not state their numbering plan.
+    /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as
+    /// the own extension has. A guess, for sites that do not state their numbering plan.
     pub(super) fn looks_like_extension(&self, dialled: &Number, own: &str) -> bool {
         self.extensions.is_empty()
             && dialled.form() == Form::Digits

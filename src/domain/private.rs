@@ -1,11 +1,13 @@
-//! What belongs to people: their names and numbers. It is kept and shown to those who work with it, and never printed for those who debug.
+//! What belongs to people: their names and numbers. It is kept and shown to those who work with it,
+//! and never printed for those who debug.
 
 use std::fmt;
 use std::ops::Deref;
 
 use compact_str::CompactString;
 
-/// A name or a number of a person. Its debug form, and with it every log line made of one, says nothing.
+/// A name or a number of a person. Its debug form, and with it every log line made of one, says
+/// nothing.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrivateText(CompactString);
 

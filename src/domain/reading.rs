@@ -1,4 +1,5 @@
-//! Reading a call: the questions about a call and its legs that rules and records ask. Pure, and without memory of its own.
+//! Reading a call: the questions about a call and its legs that rules and records ask. Pure, and
+//! without memory of its own.
 
 use smallvec::SmallVec;
 
@@ -93,7 +94,8 @@ impl<'a> Reading<'a> {
 
 /// The conversation.
 impl<'a> Reading<'a> {
-    /// The callee legs that hold a conversation, the owner of the answer first. A lost race for the answer is no conversation.
+    /// The callee legs that hold a conversation, the owner of the answer first. A lost race for the
+    /// answer is no conversation.
     pub fn answerers(&self) -> SmallVec<[&'a Leg; 4]> {
         let mut answered: SmallVec<[&Leg; 4]> = self
             .role(Role::Callee)
@@ -111,13 +113,15 @@ impl<'a> Reading<'a> {
         answered
     }
 
-    /// When the conversation began: the owner's answer, or, where none of our phones was called, the word of the caller's phone.
+    /// When the conversation began: the owner's answer, or, where none of our phones was called,
+    /// the word of the caller's phone.
     pub fn answered_at(&self) -> Option<At> {
         let Some(owner) = self.answerers().first().copied() else {
             return self.caller_connected();
         };
         let answered = owner.answered?;
-        // Two ends of one answer may overtake each other on the way here: the earlier of the two is the answer.
+        // Two ends of one answer may overtake each other on the way here: the earlier of the two is
+        // the answer.
         let caller_said = self
             .caller()
             .filter(|caller| caller.side == Side::Outgoing)
@@ -140,8 +144,9 @@ impl<'a> Reading<'a> {
             || self.caller_connected().is_some()
     }
 
-    /// When the caller's phone was connected, if its word is enough. To a colleague it is not: the PBX answers it with an announcement,
-    /// a queue or a forward, and only the colleague's phone says that a person took the call.
+    /// When the caller's phone was connected, if its word is enough. To a colleague it is not: the
+    /// PBX answers it with an announcement, a queue or a forward, and only the colleague's phone
+    /// says that a person took the call.
     fn caller_connected(&self) -> Option<At> {
         let caller = self.caller()?;
         let answered = caller.answered?;
@@ -158,7 +163,8 @@ impl<'a> Reading<'a> {
         (never_reported && outlasts_announcement).then_some(answered)
     }
 
-    /// Whether the caller dialled an extension of its own site: reported, listed, or built like its own.
+    /// Whether the caller dialled an extension of its own site: reported, listed, or built like its
+    /// own.
     pub fn dials_colleague(&self, caller: &Leg) -> bool {
         let own = caller.extension.as_ref().map_or("", |own| own.as_str());
         self.is_our_extension(caller.remote.dial())
@@ -181,14 +187,16 @@ impl<'a> Reading<'a> {
 
 /// Life and end.
 impl Reading<'_> {
-    /// Whether a leg keeps the call alive: it talks, or it rings for a call (or a transfer) that nobody has taken yet.
+    /// Whether a leg keeps the call alive: it talks, or it rings for a call (or a transfer) that
+    /// nobody has taken yet.
     fn keeps_alive(&self, leg: &Leg, conversation: bool) -> bool {
         if !leg.is_open() {
             return false;
         }
         match leg.role {
             Role::Callee => leg.answered.is_some() || !conversation,
-            // A phone of the caller that was called back and did not take it is out, as soon as another one did.
+            // A phone of the caller that was called back and did not take it is out, as soon as
+            // another one did.
             Role::Caller => {
                 leg.side == Side::Outgoing
                     || leg.answered.is_some()
@@ -203,7 +211,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether the target of an attempt may still hold the call: a consultation does not outlive its second leg, unless it was handed over.
+    /// Whether the target of an attempt may still hold the call: a consultation does not outlive
+    /// its second leg, unless it was handed over.
     fn reaches_target(&self, attempt: &Attempt) -> bool {
         let Some(consult) = attempt.consult.map(|slot| self.leg(slot)) else {
             return true;
@@ -225,7 +234,8 @@ impl Reading<'_> {
         (!alive).then(|| self.last_end(conversation))
     }
 
-    /// The end of what was said or rung. A phone that stops ringing because another answered does not prolong the call.
+    /// The end of what was said or rung. A phone that stops ringing because another answered does
+    /// not prolong the call.
     fn last_end(&self, conversation: bool) -> At {
         let counts =
             |leg: &&Leg| !(conversation && leg.role == Role::Callee && leg.answered.is_none());
@@ -236,7 +246,8 @@ impl Reading<'_> {
             .unwrap_or(self.call.last.at)
     }
 
-    /// When a call that goes on has been without a sign for so long that its end must have been lost.
+    /// When a call that goes on has been without a sign for so long that its end must have been
+    /// lost.
     pub fn stale_at(&self) -> At {
         let talking = self.legs().any(Leg::is_talking);
         self.call.last.at
@@ -247,7 +258,8 @@ impl Reading<'_> {
             }
     }
 
-    /// When the call ended, seen at `now`: `Some((end, lost))` once it did. A lost end is taken to be the last sign of the call.
+    /// When the call ended, seen at `now`: `Some((end, lost))` once it did. A lost end is taken to
+    /// be the last sign of the call.
     pub fn end_at(&self, now: At) -> Option<(At, bool)> {
         match self.silent_since() {
             Some(silent) => Some((silent, false)),
@@ -267,7 +279,8 @@ impl Reading<'_> {
         self.call.attempts.iter().enumerate().any(waits)
     }
 
-    /// When an unanswered call becomes missed and an answered one is over: from here on no ring continues it.
+    /// When an unanswered call becomes missed and an answered one is over: from here on no ring
+    /// continues it.
     pub fn decide_at(&self) -> At {
         let Some(silent) = self.silent_since() else {
             return self.stale_at();
@@ -299,7 +312,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether some phone has not said yet that it stopped talking, although the call is over without it.
+    /// Whether some phone has not said yet that it stopped talking, although the call is over
+    /// without it.
     pub fn awaits_an_end(&self) -> bool {
         self.legs().any(Leg::is_talking)
     }

@@ -1,4 +1,5 @@
-//! The record of a call: what the log shows. Data only; how it is read from the legs stands at the end.
+//! The record of a call: what the log shows. Data only; how it is read from the legs stands at the
+//! end.
 
 use super::call::Step;
 use super::device::{Device, Extension};
@@ -45,7 +46,8 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     Hangup,
-    /// No end was ever reported: the call was closed by its maximum duration, its end is the last sign of it.
+    /// No end was ever reported: the call was closed by its maximum duration, its end is the last
+    /// sign of it.
     LostHangup,
 }
 
@@ -128,7 +130,8 @@ pub struct CallRecord {
     /// Why the confidence is not high.
     pub reason: Option<&'static str>,
     pub late_facts: u32,
-    /// When it will be decided whether somebody missed the call; while all its phones are silent and it is not.
+    /// When it will be decided whether somebody missed the call; while all its phones are silent
+    /// and it is not.
     pub missed_due: Option<At>,
     /// What each fact did, for `explain`; empty unless asked for.
     pub trace: Vec<Line>,
@@ -374,8 +377,8 @@ fn to(
     }
 }
 
-/// Whom the caller asked for: the number dialled inside the site, else the phone that rang first. Where several began to ring
-/// together, all were asked, and the one who answered stands for them.
+/// Whom the caller asked for: the number dialled inside the site, else the phone that rang first.
+/// Where several began to ring together, all were asked, and the one who answered stands for them.
 fn requested(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
     if let Some(caller) = caller {
         return their_party(&caller.remote, caller.remote_name.as_ref());
@@ -461,7 +464,8 @@ fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Partic
     }
 }
 
-/// Another leg of a known participant: the conversation speaks for it, else the last thing that happened to it.
+/// Another leg of a known participant: the conversation speaks for it, else the last thing that
+/// happened to it.
 fn merge(known: &mut Participant, other: &Participant) {
     let had_answered = known.answered_at.is_some();
     if other.answered_at.is_some() && !had_answered {

@@ -1,5 +1,6 @@
-//! Numbered places for legs and calls. A copy shares everything with the original; what either of them changes from then on is copied when it
-//! is changed. So a snapshot costs a pointer for what stays as it is.
+//! Numbered places for legs and calls. A copy shares everything with the original; what either of
+//! them changes from then on is copied when it is changed. So a snapshot costs a pointer for what
+//! stays as it is.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Instants and spans of event time, in microseconds. The core never asks a clock: every instant arrives with a fact or a watermark.
+//! Instants and spans of event time, in microseconds. The core never asks a clock: every instant
+//! arrives with a fact or a watermark.
 
 use std::ops::{Add, Sub};
 

@@ -1,8 +1,11 @@
-//! The incremental form of the reconstruction: batches of facts in any order of arrival, a watermark, and what changed.
+//! The incremental form of the reconstruction: batches of facts in any order of arrival, a
+//! watermark, and what changed.
 //!
-//! The fold wants facts in their order. A fact that arrives after later ones were folded takes the fold back to a snapshot before it,
-//! and everything since is folded again; so the state is always what a fold from scratch would give. Facts and snapshots are kept only
-//! for a recent stretch of time; what comes from before it is handed back, for the owner of the history to fold again from there.
+//! The fold wants facts in their order. A fact that arrives after later ones were folded takes the
+//! fold back to a snapshot before it, and everything since is folded again; so the state is always
+//! what a fold from scratch would give. Facts and snapshots are kept only for a recent stretch of
+//! time; what comes from before it is handed back, for the owner of the history to fold again from
+//! there.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,7 +20,8 @@ use super::policy::Policy;
 use super::record::CallRecord;
 use super::time::{At, Span};
 
-/// A snapshot is taken after at least this many facts, and after twice as many as there are calls to share.
+/// A snapshot is taken after at least this many facts, and after twice as many as there are calls
+/// to share.
 const FACTS_PER_SNAPSHOT_MIN: usize = 512;
 const FACTS_PER_SNAPSHOT_PER_CALL: usize = 2;
 /// How far behind the watermark a late fact is still folded in without help.
@@ -98,7 +102,8 @@ impl Timeline {
         timeline
     }
 
-    /// What was received up to an instant is known here only in part: facts from before it are handed back as late.
+    /// What was received up to an instant is known here only in part: facts from before it are
+    /// handed back as late.
     pub fn knows_all_since(&mut self, at: At) {
         if let Some(oldest) = self.snapshots.front_mut() {
             oldest.watermark = oldest.watermark.max(at);
@@ -119,7 +124,8 @@ impl Timeline {
         !self.is_late(key) && (is_last || self.tail.binary_search_by_key(&key, Fact::key).is_err())
     }
 
-    /// Folds a batch of facts and moves the watermark: every fact up to and including it has arrived.
+    /// Folds a batch of facts and moves the watermark: every fact up to and including it has
+    /// arrived.
     pub fn apply(&mut self, mut facts: Vec<Fact>, watermark: At) -> Delta {
         facts.sort_by_key(Fact::key);
         let mut delta = Delta::default();
@@ -156,7 +162,8 @@ impl Timeline {
         delta
     }
 
-    /// A tail is most of what a site takes: it grows by what comes until the next snapshot, not by as much again.
+    /// A tail is most of what a site takes: it grows by what comes until the next snapshot, not by
+    /// as much again.
     fn keep(&mut self, fact: Fact) {
         if self.tail.len() == self.tail.capacity() {
             self.tail.reserve_exact(FACTS_PER_SNAPSHOT_MIN);
@@ -321,8 +328,8 @@ impl Timeline {
     }
 }
 
-/// Folds facts that come in their order, handing out each record when nothing can change it any more. Memory does not grow with the
-/// number of facts.
+/// Folds facts that come in their order, handing out each record when nothing can change it any
+/// more. Memory does not grow with the number of facts.
 pub struct Replay {
     fold: Fold,
 }
@@ -348,7 +355,8 @@ impl Replay {
         self.fold.step(fact);
     }
 
-    /// Every fact up to and including this instant has been folded; hands out the records that became final.
+    /// Every fact up to and including this instant has been folded; hands out the records that
+    /// became final.
     pub fn advance(&mut self, watermark: At) -> Vec<CallRecord> {
         self.fold.advance(watermark);
         self.fold.forget_changes();

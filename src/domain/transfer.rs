@@ -197,7 +197,8 @@ impl Reading<'_> {
                 None => (SemiAttended, TransferState::Failed, None),
             };
         }
-        // Somebody outside the site was asked: none of our phones can say that they stayed, only that both legs ended as one.
+        // Somebody outside the site was asked: none of our phones can say that they stayed, only
+        // that both legs ended as one.
         let outside = self.targets(index).next().is_none();
         match (outside && talked, main_ended < consult_ended) {
             (true, _) => (Attended, TransferState::Completed, Some(handed_over)),

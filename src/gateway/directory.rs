@@ -1,4 +1,5 @@
-//! What changes rarely and is asked for often: devices and extensions. Read through a small cache, where there is one.
+//! What changes rarely and is asked for often: devices and extensions. Read through a small cache,
+//! where there is one.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as Parameters, State};
@@ -110,7 +111,8 @@ fn shown(known: &KnownExtension) -> Value {
     })
 }
 
-/// From the cache, or from the ledger into the cache. What there is not, is not remembered: it may come at any moment.
+/// From the cache, or from the ledger into the cache. What there is not, is not remembered: it may
+/// come at any moment.
 async fn through(
     gateway: &Gateway,
     key: &str,

@@ -1,4 +1,5 @@
-//! What people and programs see: the API, the event stream, the page, and the signs of life for operations.
+//! What people and programs see: the API, the event stream, the page, and the signs of life for
+//! operations.
 
 mod api;
 mod directory;

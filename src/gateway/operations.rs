@@ -1,4 +1,5 @@
-//! Signs of life for whoever operates the service: is it alive, can it take events, what does it do.
+//! Signs of life for whoever operates the service: is it alive, can it take events, what does it
+//! do.
 
 use std::sync::{Arc, OnceLock};
 
@@ -40,8 +41,8 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// Ready is who can do what it is there for. Who serves phones can, as long as the journal takes events: whatever else is away, they wait in
-/// it. That is degraded, and still ready.
+/// Ready is who can do what it is there for. Who serves phones can, as long as the journal takes
+/// events: whatever else is away, they wait in it. That is degraded, and still ready.
 async fn ready(State(health): State<Health>) -> Response {
     let mut told = serde_json::Map::new();
     let mut troubled = false;

@@ -8,7 +8,8 @@ use crate::wire::instant;
 const PAGE_CALLS: u32 = 50;
 const PAGE_CALLS_MAX: u32 = 200;
 
-/// The words of a call. What no call can be is a mistake, and not a question for which the whole history would have to be read.
+/// The words of a call. What no call can be is a mistake, and not a question for which the whole
+/// history would have to be read.
 pub(super) const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
 pub(super) const STATUSES: [&str; 7] = [
     "initiated",

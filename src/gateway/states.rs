@@ -1,5 +1,6 @@
-//! The states of calls for other programs: they register calls of their own, join their sessions to ours, and find one from the other. Over
-//! REST, and for code of this program as methods of the same names.
+//! The states of calls for other programs: they register calls of their own, join their sessions to
+//! ours, and find one from the other. Over REST, and for code of this program as methods of the
+//! same names.
 
 use std::sync::Arc;
 
@@ -156,7 +157,8 @@ impl CallStates {
         Ok(self.ledger.active(ACTIVE_MAX).await?)
     }
 
-    /// Closes what was never ended, and returns what goes on: for a program that was restarted. Calls of phones are recovered by their worker.
+    /// Closes what was never ended, and returns what goes on: for a program that was restarted.
+    /// Calls of phones are recovered by their worker.
     pub async fn recover_active_calls(&self) -> Result<(u64, Vec<CallState>), StateError> {
         let now = self.clock.now();
         let closed = self.ledger.close_older(now - LONGEST, now).await?;
@@ -167,7 +169,8 @@ impl CallStates {
         serde_json::from_str(&self.directory.as_ref()?.shown(key).await?).ok()
     }
 
-    /// After it is stored. States of phones' calls change without us: they are looked up where they are.
+    /// After it is stored. States of phones' calls change without us: they are looked up where they
+    /// are.
     async fn show(&self, state: &CallState) {
         let Some(directory) = &self.directory else {
             return;

@@ -1,4 +1,5 @@
-//! What happens, as it happens: numbered events over SSE and WebSocket. A watcher who comes back names the last number it saw.
+//! What happens, as it happens: numbered events over SSE and WebSocket. A watcher who comes back
+//! names the last number it saw.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -87,7 +88,8 @@ pub(super) async fn socket(
             );
         }
     };
-    // Thousands watch, and say next to nothing: with room for what they might say each of them would hold 128 KiB.
+    // Thousands watch, and say next to nothing: with room for what they might say each of them
+    // would hold 128 KiB.
     let upgrade = upgrade
         .max_message_size(CLIENT_BYTES_MAX)
         .read_buffer_size(CLIENT_BYTES_MAX)
@@ -145,7 +147,8 @@ async fn watch(socket: &mut WebSocket, gateway: &Gateway, known: Option<u64>) {
             seen = events.next() => {
                 let Some(seen) = seen else { return };
                 let number = seen.number.map_or_else(|| "null".to_owned(), |number| number.to_string());
-                // The data is JSON as it is; to read it again for every watcher would only cost time.
+                // The data is JSON as it is; to read it again for every watcher would only cost
+                // time.
                 Message::text(format!(r#"{{"number":{number},"type":"{}","data":{}}}"#, seen.name, seen.data))
             }
             () = tokio::time::sleep(KEEP_ALIVE) => Message::Ping(bytes::Bytes::new()),

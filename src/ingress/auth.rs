@@ -1,5 +1,6 @@
-//! Who may report for which phone. A phone cannot sign anything, so a token in the path, bound to its MAC, and the network it comes from
-//! must do. The token stands in the path because a caller's name can add query parameters, but never a path segment.
+//! Who may report for which phone. A phone cannot sign anything, so a token in the path, bound to
+//! its MAC, and the network it comes from must do. The token stands in the path because a caller's
+//! name can add query parameters, but never a path segment.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,8 @@ use crate::domain::fact::Site;
 const TOKEN_CHARS: usize = 26;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// A secret that tokens are made with. Two of them may live at once while phones are given new tokens.
+/// A secret that tokens are made with. Two of them may live at once while phones are given new
+/// tokens.
 #[derive(Clone)]
 pub struct Key {
     id: char,
@@ -37,7 +39,8 @@ impl Key {
         (!secret.is_empty()).then_some(Key { id, secret: keyed })
     }
 
-    /// The token of one device: the name of the key, and what only its secret can make of the device.
+    /// The token of one device: the name of the key, and what only its secret can make of the
+    /// device.
     #[must_use]
     pub fn token(&self, device: &Device) -> String {
         let mut mac = self.secret.clone();
@@ -76,8 +79,9 @@ impl Access {
         !self.keys.is_empty() || !self.networks.is_empty()
     }
 
-    /// Where a request came from: the peer, or whom the nearest proxy that is not ours names. `forwarded` is what the proxies wrote, the
-    /// nearest last; what stands before an address that is no proxy of ours anybody can have written.
+    /// Where a request came from: the peer, or whom the nearest proxy that is not ours names.
+    /// `forwarded` is what the proxies wrote, the nearest last; what stands before an address that
+    /// is no proxy of ours anybody can have written.
     #[must_use]
     pub fn origin(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
         let mut origin = peer.to_canonical();
@@ -132,7 +136,8 @@ impl Access {
             return true;
         }
         let Some(token) = token else { return false };
-        // Every key is tried, so that the time taken says nothing about which one it might have been.
+        // Every key is tried, so that the time taken says nothing about which one it might have
+        // been.
         self.keys
             .iter()
             .fold(subtle::Choice::from(0), |found, key| {

@@ -1,4 +1,5 @@
-//! One connection: its bytes pass through the repair of request lines on their way to the HTTP parser.
+//! One connection: its bytes pass through the repair of request lines on their way to the HTTP
+//! parser.
 
 use std::io;
 use std::pin::Pin;

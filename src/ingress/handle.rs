@@ -41,7 +41,8 @@ pub struct Ingress {
     told: Mutex<RateLimit<&'static str>>,
 }
 
-/// Why a request is answered with anything but 200. The name is the code of the answer and the label of the count.
+/// Why a request is answered with anything but 200. The name is the code of the answer and the
+/// label of the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Method,
@@ -66,7 +67,8 @@ impl Refusal {
                 "method_not_allowed",
                 "send events with GET or POST",
             ),
-            // One answer for a wrong path, a wrong token and a wrong network: a stranger learns nothing.
+            // One answer for a wrong path, a wrong token and a wrong network: a stranger learns
+            // nothing.
             Refusal::NotFound | Refusal::Stranger(_) => (
                 StatusCode::NOT_FOUND,
                 "not_found",
@@ -151,7 +153,8 @@ impl Ingress {
         }
     }
 
-    /// Answers one request. Every refusal is counted and told once; numbers and tokens never appear in what is told.
+    /// Answers one request. Every refusal is counted and told once; numbers and tokens never appear
+    /// in what is told.
     pub(super) async fn answer(
         self: Arc<Self>,
         peer: IpAddr,

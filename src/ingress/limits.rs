@@ -5,7 +5,8 @@ use std::hash::Hash;
 
 use crate::domain::time::{At, Span};
 
-/// Names whose rate is remembered at once. When there are more, those that have been quiet are forgotten.
+/// Names whose rate is remembered at once. When there are more, those that have been quiet are
+/// forgotten.
 const NAMES_MAX: usize = 20_000;
 
 /// A rate for each name: so many at once, so many per second after that.

@@ -1,9 +1,10 @@
 //! Request lines as phones send them, made such that an HTTP parser accepts them.
 //!
-//! Phones put callers' names into the request line as they are: blanks, quotes, angle brackets, `#`, bytes that are no UTF-8. A parser
-//! answers 400 before any handler runs, and the event is gone. So the request line is repaired on the socket: what may not stand in a
-//! target becomes a percent escape, everything else passes untouched. To find the next request line on a kept-alive connection, the
-//! headers and bodies in between are followed, and passed on byte by byte.
+//! Phones put callers' names into the request line as they are: blanks, quotes, angle brackets,
+//! `#`, bytes that are no UTF-8. A parser answers 400 before any handler runs, and the event is
+//! gone. So the request line is repaired on the socket: what may not stand in a target becomes a
+//! percent escape, everything else passes untouched. To find the next request line on a kept-alive
+//! connection, the headers and bodies in between are followed, and passed on byte by byte.
 
 /// A longer request line is passed on as it is; the HTTP parser refuses it.
 const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -167,7 +168,8 @@ impl LineRepair {
             let length = str::from_utf8(value)
                 .ok()
                 .and_then(|digits| digits.parse().ok());
-            // A length nobody can read is refused by the parser; nothing after it is a request line.
+            // A length nobody can read is refused by the parser; nothing after it is a request
+            // line.
             self.body = BodyLength::Known(length.unwrap_or(u64::MAX));
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding")
@@ -202,7 +204,8 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Repairs one request line, its end included. A line that has no method, target and version is passed on as it is.
+/// Repairs one request line, its end included. A line that has no method, target and version is
+/// passed on as it is.
 fn repair_line(line: &[u8], output: &mut Vec<u8>) {
     let version = line
         .windows(8)
@@ -245,7 +248,8 @@ fn repair_target(target: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Some firmware writes `host/path` without a scheme; the host says nothing that the connection does not.
+/// Some firmware writes `host/path` without a scheme; the host says nothing that the connection
+/// does not.
 fn without_host(target: &[u8]) -> &[u8] {
     let relative = target.starts_with(b"/") || target.starts_with(b"*");
     let absolute = target.windows(3).any(|window| window == b"://") && target.starts_with(b"http");

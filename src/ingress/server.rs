@@ -1,4 +1,5 @@
-//! The accept loop: our own, because only here refusals of the HTTP parser can be seen, and silent connections be closed.
+//! The accept loop: our own, because only here refusals of the HTTP parser can be seen, and silent
+//! connections be closed.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -153,7 +154,8 @@ impl Gate {
         }
     }
 
-    /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as there are.
+    /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as
+    /// there are.
     fn admit(&self, from: IpAddr, shared: bool) -> Option<Seat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
         let mut per_address = self

@@ -1,4 +1,5 @@
-//! Receipt: every accepted request gets an instant and an id, once. Instants of one ingress never go back, whatever the clock does.
+//! Receipt: every accepted request gets an instant and an id, once. Instants of one ingress never
+//! go back, whatever the clock does.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,8 +86,9 @@ impl Stamp {
     }
 }
 
-/// The next instant: what the clock shows. A clock behind the last instant was set back: then time goes on from there, a little slower than
-/// it passes, so that spans stay what they are and the clock catches up.
+/// The next instant: what the clock shows. A clock behind the last instant was set back: then time
+/// goes on from there, a little slower than it passes, so that spans stay what they are and the
+/// clock catches up.
 fn next(given: &mut Given, clock: &dyn Clock) -> At {
     let (now, steady) = (clock.now(), clock.steady());
     let passed = (steady.0 - given.last_steady.0).max(0);

@@ -1,4 +1,5 @@
-//! Time passing: every so often the ingress promises that everything received so far stands in the journal. Decisions wait for it.
+//! Time passing: every so often the ingress promises that everything received so far stands in the
+//! journal. Decisions wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::wire::message::{Message, Tick};
 /// A clock that is further off than this from one moment to the next was set.
 const JUMP_MIN: Span = Span::seconds(1);
 
-/// Promises until the stop is asked for. `alive` hears of every promise that was answered, kept or not.
+/// Promises until the stop is asked for. `alive` hears of every promise that was answered, kept or
+/// not.
 pub async fn tick(
     ingress: Arc<Ingress>,
     every: Duration,
@@ -50,7 +52,8 @@ pub async fn tick(
     }
 }
 
-/// The last promise: nothing more comes until the ingress is there again, and nobody need wait for it.
+/// The last promise: nothing more comes until the ingress is there again, and nobody need wait for
+/// it.
 pub async fn leave(ingress: &Ingress) {
     let tick = Tick {
         at: ingress.stamp.promise(),

@@ -47,7 +47,8 @@ pub struct Account {
     pub dead: u64,
     pub settled_up_to: Option<At>,
     pub watermark: Option<At>,
-    /// Everything that came in, less what is done with and what still waits. Not zero for long: something was lost, or counted twice.
+    /// Everything that came in, less what is done with and what still waits. Not zero for long:
+    /// something was lost, or counted twice.
     pub surplus: i64,
 }
 

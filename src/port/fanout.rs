@@ -9,7 +9,8 @@ use crate::domain::notice::NoticeKind;
 /// What was committed, for whoever watches.
 #[derive(Clone, PartialEq, Eq)]
 pub struct News {
-    /// One more than the news before it, also over restarts: a watcher who comes back names the last one it saw.
+    /// One more than the news before it, also over restarts: a watcher who comes back names the
+    /// last one it saw.
     pub number: u64,
     pub kind: NoticeKind,
     pub call: CallId,
@@ -31,11 +32,13 @@ impl fmt::Debug for News {
 pub trait Fanout: Send + Sync {
     fn tell(&self, news: Vec<News>);
 
-    /// News up to this number have been passed on for good; those after it are told again after a crash.
+    /// News up to this number have been passed on for good; those after it are told again after a
+    /// crash.
     fn relayed(&self) -> u64;
 
-    /// After which number news are to be told that could not be: they found no room, or it is not known that they were told before this
-    /// process began. They are in the ledger; whoever tells them does it now, as there is room.
+    /// After which number news are to be told that could not be: they found no room, or it is not
+    /// known that they were told before this process began. They are in the ledger; whoever tells
+    /// them does it now, as there is room.
     fn missing(&self) -> Option<u64> {
         None
     }

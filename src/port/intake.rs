@@ -4,7 +4,8 @@ use futures_util::future::BoxFuture;
 
 use crate::wire::message::Message;
 
-/// Why a message could not be made durable. The phone is told to try again; it will not, so somebody else must be told too.
+/// Why a message could not be made durable. The phone is told to try again; it will not, so
+/// somebody else must be told too.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDurable {
     #[error("there is no room left")]

@@ -48,7 +48,8 @@ pub struct Dead {
     pub reason: String,
 }
 
-/// A call as it stands now, with its text as everybody shows it: made once, wherever it is written and told.
+/// A call as it stands now, with its text as everybody shows it: made once, wherever it is written
+/// and told.
 #[derive(Clone)]
 pub struct CallNow {
     pub record: CallRecord,
@@ -93,7 +94,8 @@ impl CallNow {
 #[derive(Clone, Default)]
 pub struct Changes {
     pub facts: Vec<Received>,
-    /// None of the facts is in the ledger, as somebody knows who has seen the end of every commit before this one.
+    /// None of the facts is in the ledger, as somebody knows who has seen the end of every commit
+    /// before this one.
     pub facts_are_new: bool,
     pub dead: Vec<Dead>,
     pub calls: Vec<CallNow>,
@@ -126,8 +128,8 @@ pub struct Standing {
     pub stored_until: Option<At>,
     /// The last promise of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
-    /// The messages of the facts from which the calls that are not final, and those that the next ones may be linked to, can be folded
-    /// again, in their order.
+    /// The messages of the facts from which the calls that are not final, and those that the next
+    /// ones may be linked to, can be folded again, in their order.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
     pub open: Vec<CallId>,
@@ -184,7 +186,8 @@ pub trait Ledger: Letters {
     /// The sites there are, and up to where time has passed for each.
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;
 
-    /// Writes down that a message is about to be handled, because it may end whoever does. Returns how often that has been written.
+    /// Writes down that a message is about to be handled, because it may end whoever does. Returns
+    /// how often that has been written.
     fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>>;
 
     /// It was handled, and nothing ended.

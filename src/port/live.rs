@@ -1,5 +1,6 @@
-//! The live view: what is going on right now, where other programs read it quickly. It is written after the ledger and may be lost at any
-//! time; nothing is wrong then, only colder. None of it ever fails or takes long: what cannot be shown is not shown.
+//! The live view: what is going on right now, where other programs read it quickly. It is written
+//! after the ledger and may be lost at any time; nothing is wrong then, only colder. None of it
+//! ever fails or takes long: what cannot be shown is not shown.
 
 use futures_util::future::BoxFuture;
 
@@ -9,7 +10,8 @@ use crate::domain::time::At;
 
 /// What a worker shows of its partition.
 pub trait LiveView: Send + Sync {
-    /// Shows what was committed. Returns whether what was shown before is still there; if not, it is to be shown again.
+    /// Shows what was committed. Returns whether what was shown before is still there; if not, it
+    /// is to be shown again.
     fn show<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool>;
 
     /// Shows all calls that are open.

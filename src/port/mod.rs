@@ -1,5 +1,6 @@
-//! What the services need from the outside world: a handful of coarse traits, each with its errors named by what the caller does next.
-//! Types that carry what phones said have no debug form: nobody can log them by accident.
+//! What the services need from the outside world: a handful of coarse traits, each with its errors
+//! named by what the caller does next. Types that carry what phones said have no debug form: nobody
+//! can log them by accident.
 
 pub mod books;
 pub mod clock;

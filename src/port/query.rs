@@ -1,4 +1,5 @@
-//! Questions the interfaces ask of the truth. Records come back as the JSON text that was stored: nothing is read and written again.
+//! Questions the interfaces ask of the truth. Records come back as the JSON text that was stored:
+//! nothing is read and written again.
 
 use futures_util::future::BoxFuture;
 
@@ -40,7 +41,8 @@ pub struct StoredCall {
 pub struct Counts {
     /// Calls that are not over.
     pub live: u32,
-    /// Unanswered calls whose phones are silent, and of which it is not decided yet whether somebody missed them.
+    /// Unanswered calls whose phones are silent, and of which it is not decided yet whether
+    /// somebody missed them.
     pub missed_pending: u32,
     /// Messages that hold no fact, kept as they came.
     pub dead: u32,

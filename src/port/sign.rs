@@ -1,4 +1,5 @@
-//! Signs of life of what the service depends on: well, or why not. Said once when it changes, shown in health for as long as it lasts.
+//! Signs of life of what the service depends on: well, or why not. Said once when it changes, shown
+//! in health for as long as it lasts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

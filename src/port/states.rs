@@ -1,4 +1,5 @@
-//! The states of calls as other programs know them: those that phones reported, and those that other programs registered themselves.
+//! The states of calls as other programs know them: those that phones reported, and those that
+//! other programs registered themselves.
 
 use futures_util::future::BoxFuture;
 
@@ -43,14 +44,15 @@ pub enum StateError {
 
 /// The states as they are stored.
 pub trait StateLedger: Send + Sync {
-    /// Writes a new state. A call that is known already keeps what it has; only its session is joined to it, where one is given.
+    /// Writes a new state. A call that is known already keeps what it has; only its session is
+    /// joined to it, where one is given.
     fn register<'a>(
         &'a self,
         state: &'a CallState,
     ) -> BoxFuture<'a, Result<CallState, LedgerError>>;
 
-    /// Changes the state of a call that is going on and not ours. Returns it as it is then, and whether it was changed; `None` when there is no
-    /// such call.
+    /// Changes the state of a call that is going on and not ours. Returns it as it is then, and
+    /// whether it was changed; `None` when there is no such call.
     fn update<'a>(
         &'a self,
         change: &'a StateChange,
@@ -70,7 +72,8 @@ pub trait StateLedger: Send + Sync {
     /// Calls that are going on, the oldest first, at most so many.
     fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>>;
 
-    /// Closes calls of other programs that began before an instant and were never ended. Returns how many there were.
+    /// Closes calls of other programs that began before an instant and were never ended. Returns
+    /// how many there were.
     fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>>;
 }
 

@@ -27,7 +27,8 @@ pub enum Chaos {
     MacForms,
     /// The same number in national and international form.
     NumberForms,
-    /// Callers' names as phones send them: with blanks, quotes, brackets, other alphabets, and parameters of their own.
+    /// Callers' names as phones send them: with blanks, quotes, brackets, other alphabets, and
+    /// parameters of their own.
     RawNames,
 }
 

@@ -1,4 +1,5 @@
-//! A small generator with a seed: the same seed rolls the same numbers everywhere, so that a run can be repeated.
+//! A small generator with a seed: the same seed rolls the same numbers everywhere, so that a run
+//! can be repeated.
 
 /// Rolls numbers (xorshift). Not for secrets.
 pub struct Dice(u64);

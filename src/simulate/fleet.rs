@@ -1,5 +1,5 @@
-//! What the phones of a site report: ring groups of three, 60 % of the calls answered, 25 % missed, 5 % refused, 10 % outgoing, and some
-//! transferred.
+//! What the phones of a site report: ring groups of three, 60 % of the calls answered, 25 % missed,
+//! 5 % refused, 10 % outgoing, and some transferred.
 
 use std::time::Duration;
 

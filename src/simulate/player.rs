@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::fleet::Report;
 
-/// Connections that the phones share; a phone always uses the same one, so that its reports stay in order.
+/// Connections that the phones share; a phone always uses the same one, so that its reports stay in
+/// order.
 const CONNECTIONS: u64 = 16;
 /// A phone that gets no answer for so long gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +50,8 @@ impl Outcome {
     }
 }
 
-/// Plays the reports, `speed` times as fast as they were meant. `token` names the token of a phone, `progress` hears of every answer.
+/// Plays the reports, `speed` times as fast as they were meant. `token` names the token of a phone,
+/// `progress` hears of every answer.
 #[must_use]
 pub fn play(
     to: SocketAddr,
@@ -147,7 +149,8 @@ fn wait_until(instant: Instant) {
     std::thread::sleep(instant.saturating_duration_since(now()));
 }
 
-/// Sends a request and reads the status, on the open connection or, where the server closed it meanwhile, on a new one.
+/// Sends a request and reads the status, on the open connection or, where the server closed it
+/// meanwhile, on a new one.
 fn ask(
     to: SocketAddr,
     connection: &mut Option<BufReader<TcpStream>>,

@@ -1,4 +1,5 @@
-//! A call record as JSON: the form that `reconstruct` prints and that every interface of the product shows.
+//! A call record as JSON: the form that `reconstruct` prints and that every interface of the
+//! product shows.
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ use crate::domain::record::{
 };
 use crate::domain::time::{At, Span};
 
-/// A call as other programs read it. Names and meaning of the fields are stable; new ones may be added.
+/// A call as other programs read it. Names and meaning of the fields are stable; new ones may be
+/// added.
 #[derive(Serialize)]
 pub struct CallJson<'a> {
     id: String,

@@ -1,5 +1,5 @@
-//! The envelope in which a phone's request travels from the ingress to the worker: JSON with a version, the raw request inside, so that
-//! it can be read again when we understand more.
+//! The envelope in which a phone's request travels from the ingress to the worker: JSON with a
+//! version, the raw request inside, so that it can be read again when we understand more.
 
 use std::fmt;
 use std::net::IpAddr;

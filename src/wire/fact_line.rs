@@ -1,5 +1,6 @@
 //! A fact as one line of JSON, the input of `reconstruct` and `explain`:
-//! `{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}` and any further parameter.
+//! `{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}`
+//! and any further parameter.
 
 use serde_json::{Map, Value};
 
@@ -76,8 +77,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The id of a fact that came without one: a version 7 UUID whose random part is a digest of the content, so that the same line is the
-/// same fact wherever and whenever it is read.
+/// The id of a fact that came without one: a version 7 UUID whose random part is a digest of the
+/// content, so that the same line is the same fact wherever and whenever it is read.
 fn derived_id(fact: &Fact) -> EventId {
     let mut digest = Digest::new();
     digest.add(&fact.at.0.to_be_bytes());

@@ -1,4 +1,5 @@
-//! What travels from the ingress to the worker: a phone's request, or the promise that everything up to an instant has been sent.
+//! What travels from the ingress to the worker: a phone's request, or the promise that everything
+//! up to an instant has been sent.
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ pub enum Message {
     Tick(Tick),
 }
 
-/// Every request that this ingress received up to and including this instant stands before this message.
+/// Every request that this ingress received up to and including this instant stands before this
+/// message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
     pub at: At,
@@ -25,7 +27,8 @@ pub struct Tick {
     pub leaving: bool,
 }
 
-/// One ingress, over all its lives: its journal. Without a broker there is only one, and it has none.
+/// One ingress, over all its lives: its journal. Without a broker there is only one, and it has
+/// none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IngressId(pub u128);
 

@@ -1,4 +1,5 @@
-//! What watchers are told of a call: `{"call_id":..,"call":{..}}`, without a call when it turned out to be none.
+//! What watchers are told of a call: `{"call_id":..,"call":{..}}`, without a call when it turned
+//! out to be none.
 
 use crate::domain::fact::CallId;
 

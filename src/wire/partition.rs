@@ -1,4 +1,5 @@
-//! Into which partition a site belongs. Publishers and workers must agree, also over versions: this never changes.
+//! Into which partition a site belongs. Publishers and workers must agree, also over versions: this
+//! never changes.
 
 use sha2::{Digest, Sha256};
 

@@ -1,4 +1,5 @@
-//! The policy file: the rules of all sites, and of single ones, as TOML or JSON. What it does not name keeps its default.
+//! The policy file: the rules of all sites, and of single ones, as TOML or JSON. What it does not
+//! name keeps its default.
 
 use std::collections::HashMap;
 use std::fs;
@@ -57,7 +58,8 @@ impl Policies {
         self.sites.get(site).unwrap_or(&self.default)
     }
 
-    /// The longest that any site has to remember: calls that are over, for those that follow; and calls that go on.
+    /// The longest that any site has to remember: calls that are over, for those that follow; and
+    /// calls that go on.
     #[must_use]
     pub fn memory(&self) -> (Span, Span) {
         let all = || self.sites.values().chain([&self.default]);
@@ -150,7 +152,8 @@ fn rules(table: &Value) -> Result<Rules, BadPolicy> {
     })
 }
 
-/// The first and the last line of what the parser prints over several: where it is, and what is wrong there.
+/// The first and the last line of what the parser prints over several: where it is, and what is
+/// wrong there.
 fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let told = text

@@ -1,4 +1,5 @@
-//! Waiting before something that is away is asked again: a little longer every time, and never once the stop was asked for.
+//! Waiting before something that is away is asked again: a little longer every time, and never once
+//! the stop was asked for.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! One batch: read -> reconstruct -> commit -> show -> tell -> settle. Nothing else sequences effects; a batch with poison in it goes this way in
-//! parts.
+//! One batch: read -> reconstruct -> commit -> show -> tell -> settle. Nothing else sequences
+//! effects; a batch with poison in it goes this way in parts.
 
 use super::poison::{BATCH_ATTEMPTS_MAX, Parts};
 use super::{Worker, WorkerError};
@@ -10,20 +10,22 @@ use crate::port::fanout::News;
 use crate::port::intake::Handed;
 use crate::port::ledger::Changes;
 
-/// Time that passes and changes nothing is written down this often: what is lost of it at a crash passes again.
+/// Time that passes and changes nothing is written down this often: what is lost of it at a crash
+/// passes again.
 const UNWRITTEN_MAX: Span = Span::seconds(10);
 /// News read again at once.
 const NEWS_AT_ONCE: u32 = 512;
 
 impl Worker {
     pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
-        // Under a name of its own: the first message stands for the batch here, and for itself where it is tried alone.
+        // Under a name of its own: the first message stands for the batch here, and for itself
+        // where it is tried alone.
         let suspect = messages
             .first()
             .filter(|first| first.suspect)
             .map(|first| [b"batch of ", &*first.message].concat());
-        // Restarts and lost connections bring messages back as well. Only where the same batch was begun several times and never done is each
-        // of its messages tried alone.
+        // Restarts and lost connections bring messages back as well. Only where the same batch was
+        // begun several times and never done is each of its messages tried alone.
         let attempts = match &suspect {
             Some(batch) => self.attempt(batch).await?,
             None => 0,

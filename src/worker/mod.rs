@@ -1,5 +1,5 @@
-//! The worker: messages in, calls out. One actor per partition; everything it decides is decided by the pure core, everything it does
-//! is done in `handle`.
+//! The worker: messages in, calls out. One actor per partition; everything it decides is decided by
+//! the pure core, everything it does is done in `handle`.
 
 mod back_off;
 mod handle;
@@ -64,11 +64,14 @@ pub struct Worker {
     promises: Promises,
     /// The watermark of the last commit.
     committed: At,
-    /// When the last fact was received that somebody else may have stored: what came later, and was not folded here, is new.
+    /// When the last fact was received that somebody else may have stored: what came later, and was
+    /// not folded here, is new.
     stored_until: At,
-    /// Fragments of calls that were over before the history that was read at the start: they are no calls of their own.
+    /// Fragments of calls that were over before the history that was read at the start: they are no
+    /// calls of their own.
     fragments: HashSet<CallId>,
-    /// Calls that were over before, and stand as if they were not: they are written with the next batch.
+    /// Calls that were over before, and stand as if they were not: they are written with the next
+    /// batch.
     left_open: Vec<CallNow>,
     /// The number of the last news.
     told: u64,
@@ -114,7 +117,8 @@ impl Worker {
         }
     }
 
-    /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing overtakes it.
+    /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing
+    /// overtakes it.
     async fn insist<'a, T>(
         &self,
         what: &'static str,

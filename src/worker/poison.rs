@@ -1,5 +1,5 @@
-//! A message that can be neither folded nor written must not hold up its neighbours: the batch is halved until it stands alone, and it is
-//! kept as it came.
+//! A message that can be neither folded nor written must not hold up its neighbours: the batch is
+//! halved until it stands alone, and it is kept as it came.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,7 +42,8 @@ impl Parts {
         self.0.pop()
     }
 
-    /// Puts back a part in which `reason` is somewhere: in two halves, or marked when it is one message.
+    /// Puts back a part in which `reason` is somewhere: in two halves, or marked when it is one
+    /// message.
     fn put_back(&mut self, mut part: Vec<Part>, reason: String) {
         if let [only] = &mut part[..] {
             only.poison = Some(reason);
@@ -89,7 +90,8 @@ pub(super) const BATCH_ATTEMPTS_MAX: u32 = 2;
 const ATTEMPTS_MAX: u32 = 5;
 
 impl Worker {
-    /// Handles a message that may end whoever does: each attempt is written down first, and after some of them it is set aside unread.
+    /// Handles a message that may end whoever does: each attempt is written down first, and after
+    /// some of them it is set aside unread.
     pub(super) async fn handle_alone(&mut self, one: Handed) -> Result<(), WorkerError> {
         let message = one.message.clone();
         let mut parts = Parts::whole(vec![one]);

@@ -1,5 +1,6 @@
-//! How far time has passed for a partition: as far as every ingress has promised. One that says nothing for long is left out; what it brings
-//! later is late, and corrects what was decided without it.
+//! How far time has passed for a partition: as far as every ingress has promised. One that says
+//! nothing for long is left out; what it brings later is late, and corrects what was decided
+//! without it.
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,8 @@ impl Worker {
         (changes, settled)
     }
 
-    /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many there were.
+    /// Lets go of facts that an earlier batch brought already, or this one twice, and says how many
+    /// there were.
     pub(super) async fn drop_known(&self, changes: &mut Changes) -> Result<u64, WorkerError> {
         let received = changes.facts.len();
         let (mut facts, mut new): (Vec<_>, Vec<_>) = std::mem::take(&mut changes.facts)
@@ -91,7 +92,8 @@ impl Worker {
         Ok((received - changes.facts.len()) as u64)
     }
 
-    /// Whether the ledger cannot have it, without being asked: nobody else wrote anything since we began, and what we wrote is folded.
+    /// Whether the ledger cannot have it, without being asked: nobody else wrote anything since we
+    /// began, and what we wrote is folded.
     fn is_new(&self, fact: &Fact) -> bool {
         fact.at > self.stored_until
             && self

@@ -142,7 +142,8 @@ impl Worker {
                 CallNow::all(Vec::new(), delta.finished)
                     .filter(|call| open.contains(&call.record.id)),
             );
-            // Only what matters for the calls that are to come was read: what comes late may have to do with others.
+            // Only what matters for the calls that are to come was read: what comes late may have
+            // to do with others.
             timeline.knows_all_since(self.watermark);
             self.fragments.extend(
                 timeline

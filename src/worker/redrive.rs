@@ -1,4 +1,5 @@
-//! Messages that were set aside because a later version had written them: a program that knows the version reads them at its start.
+//! Messages that were set aside because a later version had written them: a program that knows the
+//! version reads them at its start.
 
 use super::poison::Parts;
 use super::{Worker, WorkerError};
@@ -11,8 +12,8 @@ use crate::wire::message::Message;
 const LETTERS_AT_ONCE: u32 = 500;
 
 impl Worker {
-    /// Handles those of this partition's that can be read now. One that was handled twice, because the end came before it was forgotten, is
-    /// known by then.
+    /// Handles those of this partition's that can be read now. One that was handled twice, because
+    /// the end came before it was forgotten, is known by then.
     pub(super) async fn read_again(&mut self) -> Result<(), WorkerError> {
         let mut after = i64::MIN;
         loop {

@@ -1,4 +1,5 @@
-//! Facts from before what is kept in memory: the history around them is folded again, and the records it had made are corrected.
+//! Facts from before what is kept in memory: the history around them is folded again, and the
+//! records it had made are corrected.
 
 use std::collections::HashSet;
 
@@ -10,7 +11,8 @@ use crate::port::ledger::Changes;
 use crate::wire::message::Message;
 
 impl Worker {
-    /// Folds the site's history again with the late facts in it. The delta then holds every call of that stretch as it is now.
+    /// Folds the site's history again with the late facts in it. The delta then holds every call of
+    /// that stretch as it is now.
     pub(super) async fn refold(
         &mut self,
         site: &Site,

@@ -1,5 +1,6 @@
-//! What the partitions of one process may have in hand together. A batch of a backlog takes some ten kilobytes for each message until it is
-//! written; with a few of them under way both ends have enough to do, and more would only take memory.
+//! What the partitions of one process may have in hand together. A batch of a backlog takes some
+//! ten kilobytes for each message until it is written; with a few of them under way both ends have
+//! enough to do, and more would only take memory.
 
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Messages in hand: two of the largest batches.
 const MESSAGES_MAX: usize = 2 * super::BATCH_MESSAGES_MAX;
-/// Batches of so many take next to nothing, and need no leave: what is reported now does not wait for a backlog.
+/// Batches of so many take next to nothing, and need no leave: what is reported now does not wait
+/// for a backlog.
 const SMALL_MESSAGES: usize = 256;
-/// Nobody waits longer than this: whoever is in front may be held up by something that holds up nobody else.
+/// Nobody waits longer than this: whoever is in front may be held up by something that holds up
+/// nobody else.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Room {

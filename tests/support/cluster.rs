@@ -1,4 +1,5 @@
-//! A service of several processes on real servers: everything of its own but the servers, which may be shared.
+//! A service of several processes on real servers: everything of its own but the servers, which may
+//! be shared.
 
 use std::process::Output;
 
@@ -132,7 +133,8 @@ impl Cluster {
         block_on(async { while postgres::value::<i64>(&self.database, sql).await != expected {} });
     }
 
-    /// Waits until every event that was accepted is stored, and every call decided; and sees that nothing is stored otherwise than its facts say.
+    /// Waits until every event that was accepted is stored, and every call decided; and sees that
+    /// nothing is stored otherwise than its facts say.
     pub fn settled(&self, accepted: usize) {
         block_on(async {
             let stored =

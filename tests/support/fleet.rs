@@ -1,4 +1,5 @@
-//! What a fleet reports, as the ingress would have written it into the journal, with a tick every second.
+//! What a fleet reports, as the ingress would have written it into the journal, with a tick every
+//! second.
 
 use std::time::Duration;
 

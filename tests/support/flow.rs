@@ -1,8 +1,9 @@
 //! Call flows: what the phones report, and the records that must come out.
 //!
-//! A fact line reads `seconds phone event remote leg`. An event with a leading `?` is one that a phone may not be configured to send.
-//! Some events are tokens, because firmware differs: `answered` may come twice; `noans` is the end of an unanswered ring, `rej` of a
-//! refused one, `drop` of one that another phone took. Every form of a token must give the same record.
+//! A fact line reads `seconds phone event remote leg`. An event with a leading `?` is one that a
+//! phone may not be configured to send. Some events are tokens, because firmware differs:
+//! `answered` may come twice; `noans` is the end of an unanswered ring, `rej` of a refused one,
+//! `drop` of one that another phone took. Every form of a token must give the same record.
 
 use std::collections::BTreeMap;
 use std::fs;

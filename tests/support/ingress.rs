@@ -100,7 +100,8 @@ impl Running {
         Running::start(Access::default(), LIMITS, Shelf::default()).await
     }
 
-    /// Sends bytes on one connection and returns everything that is answered until the server closes it.
+    /// Sends bytes on one connection and returns everything that is answered until the server
+    /// closes it.
     pub async fn talk(&self, bytes: &[u8]) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(bytes).await.unwrap();

@@ -1,5 +1,6 @@
-//! Phones that report as much as they are told to, and keep books of their own: what was accepted, and what each call must have become. The
-//! check of the database is plain SQL, and knows nothing of how the program decides.
+//! Phones that report as much as they are told to, and keep books of their own: what was accepted,
+//! and what each call must have become. The check of the database is plain SQL, and knows nothing
+//! of how the program decides.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -128,7 +129,8 @@ pub struct Sent {
     pub accepted: Vec<String>,
     /// Requests that were answered with anything but 200.
     pub refused: usize,
-    /// Number and event of requests that an ingress did not live to answer, which were sent once more: it may have kept them, or not.
+    /// Number and event of requests that an ingress did not live to answer, which were sent once
+    /// more: it may have kept them, or not.
     pub unanswered: Vec<(String, String)>,
 }
 
@@ -269,7 +271,8 @@ impl Cluster {
                     .iter()
                     .filter(|(id, ..)| accepted.contains(id))
                     .count();
-                // What an ingress kept without having answered was sent before what it answered later: it is there by now.
+                // What an ingress kept without having answered was sent before what it answered
+                // later: it is there by now.
                 if ours == accepted.len() {
                     break stored.into_iter().filter(|(id, ..)| !accepted.contains(id));
                 }

@@ -1,4 +1,5 @@
-//! What the tests share: call flows, what phones make of them, arbitrary traffic, and the comparison of records.
+//! What the tests share: call flows, what phones make of them, arbitrary traffic, and the
+//! comparison of records.
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![allow(

@@ -27,7 +27,8 @@ pub enum CallId {
     Placeholder,
 }
 
-/// The facts of some events, read through the same line format as everything else. Facts of equal time keep their order.
+/// The facts of some events, read through the same line format as everything else. Facts of equal
+/// time keep their order.
 pub fn facts(flow: &Flow, events: &[Event], spelling: Spelling, policies: &Policies) -> Vec<Fact> {
     let fact = |(index, event): (usize, &Event)| {
         let line = line(flow, event, index, spelling);
@@ -134,8 +135,8 @@ pub fn duplicated(events: &[Event], dice: &mut Dice) -> Vec<Event> {
     all
 }
 
-/// All ways to let one request overtake another one less than a second before it: the two change places in time. Each with the
-/// seconds they are apart.
+/// All ways to let one request overtake another one less than a second before it: the two change
+/// places in time. Each with the seconds they are apart.
 pub fn swaps(events: &[Event]) -> Vec<(f64, Vec<Event>)> {
     let mut all = Vec::new();
     for later in 1..events.len() {

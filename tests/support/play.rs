@@ -1,5 +1,5 @@
-//! Call flows played against a running service: real requests, and a clock that is the test's, so that flows take as long as they take
-//! without anybody waiting.
+//! Call flows played against a running service: real requests, and a clock that is the test's, so
+//! that flows take as long as they take without anybody waiting.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,11 +21,13 @@ use super::overlay::{EPOCH, mac, place};
 
 /// Longer than any rule waits, in microseconds.
 const AFTER_ALL: i64 = 24 * 3_600 * 1_000_000;
-/// Requests of one instant are received microseconds apart, and some flows wait exactly as long as a rule does. From each instant to the
-/// next a little more time passes than the flow says, so that the microseconds do not decide.
+/// Requests of one instant are received microseconds apart, and some flows wait exactly as long as
+/// a rule does. From each instant to the next a little more time passes than the flow says, so that
+/// the microseconds do not decide.
 const MORE: i64 = 500;
 
-/// A clock that shows what the test says, in microseconds since the flows began: to everybody who opened its file, in whatever process.
+/// A clock that shows what the test says, in microseconds since the flows began: to everybody who
+/// opened its file, in whatever process.
 pub struct HandClock(File);
 
 impl HandClock {
@@ -72,7 +74,8 @@ pub fn address(index: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 1 + (index / 250) as u8, 1 + (index % 250) as u8).into()
 }
 
-/// Writes the settings of a service for these flows: each is a site of its own. What else it is told stands in `more`.
+/// Writes the settings of a service for these flows: each is a site of its own. What else it is
+/// told stands in `more`.
 pub fn write_settings(flows: &[Flow], data: &Path, more: &str) -> PathBuf {
     let mut text = format!(
         "data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n",
@@ -157,7 +160,8 @@ pub async fn ask(socket: &mut BufReader<TcpStream>, target: &str) -> (u16, Strin
     )
 }
 
-/// Lets every flow happen: what is due at one instant is sent at that instant, all flows at once, each in its own order. The phones of a flow send to one of the ingresses.
+/// Lets every flow happen: what is due at one instant is sent at that instant, all flows at once,
+/// each in its own order. The phones of a flow send to one of the ingresses.
 pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, form: usize) {
     let mut due: BTreeMap<i64, Vec<(usize, Event)>> = BTreeMap::new();
     for (index, flow) in flows.iter().enumerate() {

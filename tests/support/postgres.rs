@@ -12,7 +12,8 @@ pub const WHOLE: Part = Part {
     of: 1,
 };
 
-/// What is counted and kept for finding calls that is not what their logs say, and what they say that is missing there.
+/// What is counted and kept for finding calls that is not what their logs say, and what they say
+/// that is missing there.
 pub const WRONG_COPIES: &str = "WITH logged AS (
         SELECT site, started_at - started_at % 60000000 AS minute, direction, count(*) AS calls, count(*) FILTER (WHERE outcome = 'answered') AS answered,
             count(*) FILTER (WHERE outcome = 'missed') AS missed, coalesce(sum(ring_us), 0)::bigint AS ring_us, coalesce(sum(talk_us), 0)::bigint AS talk_us

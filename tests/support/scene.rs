@@ -1,5 +1,5 @@
-//! A service of several processes on servers of its own, under load, to which something happens. The phones keep their own books, and the
-//! tables are checked with plain SQL.
+//! A service of several processes on servers of its own, under load, to which something happens.
+//! The phones keep their own books, and the tables are checked with plain SQL.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -78,7 +78,8 @@ impl Scene {
         self.load.as_ref().unwrap().more(SOME);
     }
 
-    /// Sends again what the ingresses still have of all they ever received. Returns how much that was.
+    /// Sends again what the ingresses still have of all they ever received. Returns how much that
+    /// was.
     pub fn resend(&self) -> usize {
         let resend = |name| {
             self.cluster

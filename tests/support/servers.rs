@@ -1,4 +1,5 @@
-//! Real servers: those of the run, shared by all tests, and private ones to break. `tests/servers` starts and stops them.
+//! Real servers: those of the run, shared by all tests, and private ones to break. `tests/servers`
+//! starts and stops them.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -50,7 +51,8 @@ fn script() -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers"))
 }
 
-/// The servers of this run: those named in the environment, or private ones that live as long as the run does.
+/// The servers of this run: those named in the environment, or private ones that live as long as
+/// the run does.
 pub fn shared() -> &'static Urls {
     static SHARED: OnceLock<Urls> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -73,7 +75,8 @@ pub fn shared() -> &'static Urls {
     clippy::zombie_processes,
     reason = "the servers outlive this program, and end with the run"
 )]
-/// Several test programs run one after the other, or at once: the first one starts the servers, for as long as `cargo test` lives.
+/// Several test programs run one after the other, or at once: the first one starts the servers, for
+/// as long as `cargo test` lives.
 fn started_once() -> Urls {
     let run = run();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -94,7 +97,8 @@ fn started_once() -> Urls {
             let _gone_already = fs::remove_file(entry.path());
         }
     }
-    // In a group of its own: an interrupt at the terminal ends the run, and the end of the run ends the servers.
+    // In a group of its own: an interrupt at the terminal ends the run, and the end of the run ends
+    // the servers.
     let mut child = script()
         .args(["--while", &run.to_string()])
         .stdin(Stdio::null())

@@ -1,4 +1,5 @@
-//! The service as a process: started with settings of the test's, asked as phones and people ask it, stopped or killed.
+//! The service as a process: started with settings of the test's, asked as phones and people ask
+//! it, stopped or killed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -47,7 +48,8 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines() {
-            // Read to the end even when nobody listens, or the process would wait for room in the pipe.
+            // Read to the end even when nobody listens, or the process would wait for room in the
+            // pipe.
             let _unheard = sender.send(line.unwrap_or_default());
         }
     });

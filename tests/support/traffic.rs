@@ -1,4 +1,5 @@
-//! Arbitrary traffic: facts that make sense and facts that make none, from few enough phones and parties to collide all the time.
+//! Arbitrary traffic: facts that make sense and facts that make none, from few enough phones and
+//! parties to collide all the time.
 
 use cordboard::domain::device::{Device, Extension};
 use cordboard::domain::fact::{CallRef, DeviceState, EventId, Fact, Kind, Site};
@@ -42,7 +43,8 @@ fn remote() -> impl Strategy<Value = Option<&'static str>> {
     ]
 }
 
-/// How long after the fact before it a fact is received: together, within the windows of the rules, or long after.
+/// How long after the fact before it a fact is received: together, within the windows of the rules,
+/// or long after.
 fn gap_ms() -> impl Strategy<Value = i64> {
     prop_oneof![3 => 0..5_i64, 4 => 5..1_500_i64, 3 => 1_500..7_000_i64, 1 => 7_000..150_000_i64, 1 => Just(20_000_000_i64)]
 }

@@ -12,7 +12,8 @@ const TOLERANCE_SECONDS: f64 = 0.5;
 /// What is left out of the comparison.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leniency {
-    /// The end was taken away: durations say nothing, and a record that is still live in the flow is not over either.
+    /// The end was taken away: durations say nothing, and a record that is still live in the flow
+    /// is not over either.
     pub durations: bool,
     /// Seconds by which a request was displaced: no duration can be known better than that.
     pub displaced: f64,

@@ -41,7 +41,8 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Where reading begins: at the last released place. A checkpoint beyond the end belongs to another journal: then at the beginning.
+/// Where reading begins: at the last released place. A checkpoint beyond the end belongs to another
+/// journal: then at the beginning.
 pub(super) fn start(folder: &Path, end: Position) -> io::Result<Position> {
     let released = load(folder)?;
     Ok(if released <= end {
@@ -51,7 +52,8 @@ pub(super) fn start(folder: &Path, end: Position) -> io::Result<Position> {
     })
 }
 
-/// The last released place. A checkpoint that is missing or cannot be read means the beginning: reading twice does no harm.
+/// The last released place. A checkpoint that is missing or cannot be read means the beginning:
+/// reading twice does no harm.
 fn load(folder: &Path) -> io::Result<Position> {
     let text = match fs::read_to_string(folder.join(NAME)) {
         Ok(text) => text,

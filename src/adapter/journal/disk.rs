@@ -1,4 +1,5 @@
-//! What the journal asks of the disk, and the disk itself. The seam exists so that tests can let it fail the way disks do.
+//! What the journal asks of the disk, and the disk itself. The seam exists so that tests can let it
+//! fail the way disks do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -51,13 +52,15 @@ impl Disk for MachineDisk {
     fn open(&self, path: &Path, offset: u64, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
         let mut file = OpenOptions::new().write(true).open(path)?;
         file.seek(SeekFrom::Start(offset))?;
-        // What the segment holds must be readable even when there is no room to go on in it: then the first append says so.
+        // What the segment holds must be readable even when there is no room to go on in it: then
+        // the first append says so.
         let _no_room = reserve(&file, offset, reserve_bytes.saturating_sub(offset));
         Ok(Box::new(file))
     }
 }
 
-/// Takes blocks of the disk beyond the end of the file, so that appends cannot run out of room. The length of the file stays.
+/// Takes blocks of the disk beyond the end of the file, so that appends cannot run out of room. The
+/// length of the file stays.
 fn reserve(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());

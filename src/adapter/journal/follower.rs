@@ -13,7 +13,8 @@ use super::record::{self, Found, HEADER_BYTES, PAYLOAD_BYTES_MAX};
 
 /// Bytes read at once; a whole record always fits.
 const READ_BYTES: usize = 4 * (HEADER_BYTES + PAYLOAD_BYTES_MAX);
-/// The checkpoint is written anew after this much progress; what is read twice after a crash is known already.
+/// The checkpoint is written anew after this much progress; what is read twice after a crash is
+/// known already.
 const CHECKPOINT_BYTES: u64 = 256 * 1024;
 
 /// A record, and the place behind it.
@@ -147,7 +148,8 @@ impl Follower {
                         end,
                     });
                 }
-                // More of it may stand behind what was read; at the very end of a segment it is damage, and the rest of it.
+                // More of it may stand behind what was read; at the very end of a segment it is
+                // damage, and the rest of it.
                 Found::Incomplete if place > 0 => break,
                 Found::Incomplete | Found::Damaged => {
                     place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len())
@@ -172,7 +174,8 @@ impl Follower {
         Ok(number.is_some())
     }
 
-    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before it are kept for a while, or deleted.
+    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before
+    /// it are kept for a while, or deleted.
     pub fn release(&mut self, position: Position) -> io::Result<()> {
         let near = self.is_near(position);
         self.done = self.done.max(position);

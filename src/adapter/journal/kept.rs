@@ -1,5 +1,6 @@
-//! What is done with and kept for a while: should what it was taken to be lost, it can be sent again. Nothing here is needed for the journal
-//! itself, and none of it ever costs an event: it goes first when there is no room.
+//! What is done with and kept for a while: should what it was taken to be lost, it can be sent
+//! again. Nothing here is needed for the journal itself, and none of it ever costs an event: it
+//! goes first when there is no room.
 
 use std::fs;
 use std::io;
@@ -24,7 +25,8 @@ pub(super) fn keep(journal: &Path, segment: u64) -> io::Result<()> {
     )
 }
 
-/// Drops what was written too long before the newest that is kept, and the oldest of what is more than this.
+/// Drops what was written too long before the newest that is kept, and the oldest of what is more
+/// than this.
 pub(super) fn tidy_up(journal: &Path, age: Duration, bytes_max: u64) -> io::Result<()> {
     let mut newest: Option<SystemTime> = None;
     let mut bytes = 0;
@@ -62,7 +64,8 @@ fn numbers(journal: &Path) -> io::Result<Vec<u64>> {
     }
 }
 
-/// Everything a journal still holds, done with or not, segment by segment in its order; damaged stretches are left out. It may be in use.
+/// Everything a journal still holds, done with or not, segment by segment in its order; damaged
+/// stretches are left out. It may be in use.
 pub fn history(journal: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<Vec<u8>>>>> {
     let journal = journal.to_owned();
     // What is in use may be put among what is kept at any moment: it is looked for in both places.

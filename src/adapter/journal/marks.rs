@@ -1,4 +1,5 @@
-//! How far the journal has been written and settled, and whether it takes anything: what its writer and its reader tell the others.
+//! How far the journal has been written and settled, and whether it takes anything: what its writer
+//! and its reader tell the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

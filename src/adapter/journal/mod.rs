@@ -1,7 +1,9 @@
 //! The journal: what was answered with 200 is in it, whatever dies next.
 //!
-//! Appends are grouped: whoever waits is answered after one `fdatasync` for all. A torn tail is cut, a damaged stretch is set aside and
-//! skipped, a full disk refuses until there is room again. Followers read what is durable, in order; what they release is kept for a while and then deleted.
+//! Appends are grouped: whoever waits is answered after one `fdatasync` for all. A torn tail is
+//! cut, a damaged stretch is set aside and skipped, a full disk refuses until there is room again.
+//! Followers read what is durable, in order; what they release is kept for a while and then
+//! deleted.
 
 mod checkpoint;
 mod disk;

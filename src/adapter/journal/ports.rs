@@ -38,7 +38,8 @@ fn not_durable(refused: Refused) -> NotDurable {
     }
 }
 
-/// An intake that answers when a message has also arrived where the journal is taken to; while that is away, the journal is enough.
+/// An intake that answers when a message has also arrived where the journal is taken to; while that
+/// is away, the journal is enough.
 #[derive(Debug)]
 pub struct ConfirmedIntake {
     journal: Journal,
@@ -166,8 +167,8 @@ impl JournalTail {
     }
 }
 
-/// Reads what so many records are behind. The last ones were written a moment ago and are still in memory: to make room for a wait, with a
-/// thread of its own, would take longer than to read them.
+/// Reads what so many records are behind. The last ones were written a moment ago and are still in
+/// memory: to make room for a wait, with a thread of its own, would take longer than to read them.
 fn near<T>(depth: u64, read: impl FnOnce() -> T) -> T {
     if depth <= NEAR_RECORDS {
         read()
@@ -225,7 +226,8 @@ impl JournalInbox {
 }
 
 impl JournalInbox {
-    /// Begins at the very beginning of what there is: for a database that is not the one it was read into.
+    /// Begins at the very beginning of what there is: for a database that is not the one it was
+    /// read into.
     pub fn rewind(&mut self, journal: &Opened, books: &Books) {
         self.follower.rewind();
         self.marks.rewind(journal.records);

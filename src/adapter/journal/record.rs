@@ -1,5 +1,6 @@
-//! One record on disk: `magic u16 | length u32 | crc32c u32 | sequence u64 | payload`, little-endian. The checksum covers everything
-//! behind it; the magic lets a reader find the next record after a damaged stretch.
+//! One record on disk: `magic u16 | length u32 | crc32c u32 | sequence u64 | payload`,
+//! little-endian. The checksum covers everything behind it; the magic lets a reader find the next
+//! record after a damaged stretch.
 
 const MAGIC: [u8; 2] = [0xC0, 0xDB];
 pub(super) const HEADER_BYTES: usize = 18;

@@ -25,7 +25,8 @@ pub(super) struct End {
     pub total_bytes: u64,
 }
 
-/// Reads all segments and cuts the torn tail of the last one; damaged stretches are copied aside and left for readers to skip.
+/// Reads all segments and cuts the torn tail of the last one; damaged stretches are copied aside
+/// and left for readers to skip.
 pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
     let (opened, end) = look(folder)?;
     // Before anything is cut.
@@ -115,8 +116,9 @@ impl Scan {
             let next = record::next_readable(bytes, place + 1);
             if next.is_none() && is_last {
                 kept = place;
-                // What a crash tears off is a beginning, or blocks that were never filled: nobody was answered for it. A record that is all
-                // there and wrong may have been answered for.
+                // What a crash tears off is a beginning, or blocks that were never filled: nobody
+                // was answered for it. A record that is all there and wrong may have been answered
+                // for.
                 let torn = record::decode(&bytes[place..]) == Found::Incomplete
                     || bytes[place..].iter().all(|byte| *byte == 0);
                 if torn {

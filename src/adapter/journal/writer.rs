@@ -1,4 +1,5 @@
-//! The one thread that writes: it takes whatever waits, appends it with one write, syncs once, and answers all.
+//! The one thread that writes: it takes whatever waits, appends it with one write, syncs once, and
+//! answers all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,8 @@ impl Writer {
                 Err(refused) => self.marks.refused(&refused.to_string()),
             }
             for (sequence, append) in (first..).zip(group.drain(..)) {
-                // Whoever no longer waits has lost the connection; the record is there all the same.
+                // Whoever no longer waits has lost the connection; the record is there all the
+                // same.
                 let _gone = append.done.send(written.clone().map(|()| sequence));
             }
         }
@@ -190,8 +192,9 @@ impl Writer {
         self.announce.send_replace(self.end.position);
     }
 
-    /// Whether the group still fits. What followers released since is counted out only when it seems not to. A journal that was full takes
-    /// something again when it has some room to spare, not whenever something small happens to fit.
+    /// Whether the group still fits. What followers released since is counted out only when it
+    /// seems not to. A journal that was full takes something again when it has some room to spare,
+    /// not whenever something small happens to fit.
     fn make_room(&mut self) -> Result<(), Refused> {
         let spare = if self.marks.trouble().is_some() {
             self.limits.total_bytes / SPARE
@@ -234,7 +237,8 @@ enum Failed {
     GivenUp(io::Error),
 }
 
-/// Appends and syncs. What fails half way is undone, so that the next append begins at a record's boundary.
+/// Appends and syncs. What fails half way is undone, so that the next append begins at a record's
+/// boundary.
 fn append(segment: &mut dyn Segment, bytes: &[u8], from: u64) -> Result<(), Failed> {
     if let Err(error) = segment.append(bytes) {
         return Err(match (segment.cut(from), is_no_room(&error)) {
@@ -243,7 +247,8 @@ fn append(segment: &mut dyn Segment, bytes: &[u8], from: u64) -> Result<(), Fail
         });
     }
     segment.sync().map_err(|error| {
-        // Nobody was answered for these bytes. If they stay they are known by their ids when they are read.
+        // Nobody was answered for these bytes. If they stay they are known by their ids when they
+        // are read.
         let _kept = segment.cut(from);
         Failed::GivenUp(error)
     })

@@ -26,8 +26,9 @@ const OUTCOMES: [Outcome; 4] = [
     Outcome::Lost,
 ];
 
-/// Writes what a batch changes. `None` when the partition is not this owner's, or something was written to it since the fence was read: then
-/// what is asked here was no longer true either, and nothing is written. `new` are facts that are not in the database.
+/// Writes what a batch changes. `None` when the partition is not this owner's, or something was
+/// written to it since the fence was read: then what is asked here was no longer true either, and
+/// nothing is written. `new` are facts that are not in the database.
 pub(super) async fn write(
     connection: &mut PgConnection,
     written: &mut Written,
@@ -269,7 +270,8 @@ fn write_news(all: &mut Everything, written: &mut Written, relayed: u64, news: &
     let (Some(first), Some(last)) = (news.first(), news.last()) else {
         return;
     };
-    // In steps, so that not every batch has something to delete. What was not told yet stays until it is; and so does what is written again here.
+    // In steps, so that not every batch has something to delete. What was not told yet stays until
+    // it is; and so does what is written again here.
     let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT)
         .min(relayed.cast_signed())
         .min(first.number.cast_signed() - 1);

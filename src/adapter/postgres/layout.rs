@@ -1,5 +1,5 @@
-//! Into how many partitions sites are spread. All workers agree on it here: of an older generation nobody can take a partition over, so a
-//! worker that was told otherwise writes nothing.
+//! Into how many partitions sites are spread. All workers agree on it here: of an older generation
+//! nobody can take a partition over, so a worker that was told otherwise writes nothing.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
@@ -62,8 +62,8 @@ pub async fn layout(address: &PostgresAddress) -> Result<Option<Layout>, LedgerE
     Ok(found)
 }
 
-/// Puts a newer layout in force. Whoever owns a partition of the older one writes nothing any more; time goes on from where the last of
-/// them stood.
+/// Puts a newer layout in force. Whoever owns a partition of the older one writes nothing any more;
+/// time goes on from where the last of them stood.
 pub async fn adopt(address: &PostgresAddress, layout: Layout) -> Result<(), LedgerError> {
     let mut connection = address.writing("cordboard layout").connect().await?;
     let mut transaction = connection.begin().await?;

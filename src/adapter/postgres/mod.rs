@@ -1,4 +1,5 @@
-//! The ledger on PostgreSQL: many workers, each with the partitions it owns and one connection for each of them.
+//! The ledger on PostgreSQL: many workers, each with the partitions it owns and one connection for
+//! each of them.
 
 mod batch;
 mod layout;
@@ -30,7 +31,8 @@ use crate::wire::partition::partition_of;
 pub use layout::{Layout, adopt, layout};
 use writer::Writer;
 
-/// Tables of a later version are ours as well: it only adds to them as long as this version may run beside it.
+/// Tables of a later version are ours as well: it only adds to them as long as this version may run
+/// beside it.
 static MIGRATIONS: Migrator = Migrator {
     ignore_missing: true,
     ..sqlx::migrate!("migrations/postgres")
@@ -44,14 +46,16 @@ const READ_TIMEOUT: &str = "2s";
 /// The server ends what it can; a server that says nothing at all is given up after this long.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
-/// A statement is a whole batch: where the disk is slow, it may take what ten small ones would. Ended sooner it would never be done.
+/// A statement is a whole batch: where the disk is slow, it may take what ten small ones would.
+/// Ended sooner it would never be done.
 const BATCH_TIMEOUT: &str = "12s";
 /// A whole history may be read at once when records are compared.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
 
-/// Whatever is asked has an index that leads to it. A plan that walks through a table because it was small once, or because nobody has counted
-/// its rows yet, costs more with every call there is. Such plans look dear to the planner where nothing else is allowed; compiling them, which
-/// it does then, takes a hundred times longer than they do.
+/// Whatever is asked has an index that leads to it. A plan that walks through a table because it
+/// was small once, or because nobody has counted its rows yet, costs more with every call there is.
+/// Such plans look dear to the planner where nothing else is allowed; compiling them, which it does
+/// then, takes a hundred times longer than they do.
 const BY_INDEX: [(&str, &str); 4] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -59,7 +63,8 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
-/// What the server says when a value does not fit its column, or breaks a rule of the tables: no other time will help.
+/// What the server says when a value does not fit its column, or breaks a rule of the tables: no
+/// other time will help.
 const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
 
 /// One of the partitions into which sites are spread, in one way of spreading them.
@@ -83,7 +88,8 @@ pub struct PostgresLedger {
     writer: Writer,
     readers: PgPool,
     patience: Duration,
-    /// Who took the partition over last, as far as this ledger knows: the epoch, and an id that nobody else ever has.
+    /// Who took the partition over last, as far as this ledger knows: the epoch, and an id that
+    /// nobody else ever has.
     owner: Mutex<(i64, uuid::Uuid)>,
 }
 
@@ -116,11 +122,13 @@ impl PostgresAddress {
     }
 }
 
-/// Connections for questions, shared by everything in this process that asks; opened when they are needed.
+/// Connections for questions, shared by everything in this process that asks; opened when they are
+/// needed.
 #[must_use]
 pub fn readers(address: &PostgresAddress) -> PgPool {
     let options = address.named("cordboard read").options(BY_INDEX);
-    // What leads to the fewest rows depends on what is asked for; and a page is no work for several processes.
+    // What leads to the fewest rows depends on what is asked for; and a page is no work for several
+    // processes.
     let options = options.options([
         ("statement_timeout", READ_TIMEOUT),
         ("default_transaction_read_only", "on"),
@@ -186,8 +194,8 @@ impl PostgresLedger {
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a question. A connection on which the answer was not waited for to its end is closed: what comes on it later would be taken
-    /// for the answer to another question.
+    /// Asks a question. A connection on which the answer was not waited for to its end is closed:
+    /// what comes on it later would be taken for the answer to another question.
     async fn ask<T>(
         &self,
         question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
@@ -229,7 +237,8 @@ impl PostgresLedger {
 
 /// Brings the database up to date. Needs the owner of the tables.
 pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
-    // A migration waits for no lock: whoever works goes on working, and the migration is tried again.
+    // A migration waits for no lock: whoever works goes on working, and the migration is tried
+    // again.
     let mut connection = address
         .named("cordboard migrate")
         .options([("lock_timeout", "2s")])

@@ -1,4 +1,5 @@
-//! What is written to each table, as one array for each column: a whole batch is one part of one statement.
+//! What is written to each table, as one array for each column: a whole batch is one part of one
+//! statement.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +38,9 @@ const OPEN_STATES: &str = "INSERT INTO call_states (call_id, our_call, is_open, 
  SELECT call_id::text, call_id, true, 'grandstream', site, direction, status, from_number, to_number, '{}', started_at, watermark, ended_at
  FROM fence, {rows} AS t (call_id, site, direction, status, from_number, to_number, started_at, ended_at)
  ON CONFLICT (call_id) DO UPDATE SET direction = excluded.direction, status = excluded.status, from_number = excluded.from_number, to_number = excluded.to_number, updated_at = excluded.updated_at, ended_at = excluded.ended_at, our_call = excluded.our_call, is_open = excluded.is_open";
-/// A call that another program has joined to a session of its own stays for it to be found; of others that are over nothing does. One that is
-/// joined in this very moment stays as it was, ended, until the next owner of the partition goes through what is open.
+/// A call that another program has joined to a session of its own stays for it to be found; of
+/// others that are over nothing does. One that is joined in this very moment stays as it was,
+/// ended, until the next owner of the partition goes through what is open.
 const FINAL_STATES: &str = "UPDATE call_states SET direction = t.direction, status = t.status, from_number = t.from_number, to_number = t.to_number, updated_at = watermark, ended_at = t.ended_at, our_call = t.call_id, is_open = false
  FROM fence, {rows} AS t (call_id, site, direction, status, from_number, to_number, started_at, ended_at) WHERE call_states.call_id = t.call_id::text AND session_id IS NOT NULL";
 const NO_STATES: &str = "DELETE FROM call_states USING fence, {rows} AS t (id) WHERE call_states.call_id = t.id AND session_id IS NULL";
@@ -299,7 +301,8 @@ impl Everything {
         });
     }
 
-    /// Calls that turned out to be none. Their participants, links and missed calls are other parts.
+    /// Calls that turned out to be none. Their participants, links and missed calls are other
+    /// parts.
     pub(super) fn withdrawn(&mut self, calls: &[CallId]) {
         self.part("no_logs", NO_LOGS, |columns| {
             columns.push_bind(column(calls, |call| uuid(*call)));

@@ -147,7 +147,8 @@ impl Query for PostgresLedger {
     }
 }
 
-/// What leads to calls, newest first: the table that is read in this order, and its name in the question.
+/// What leads to calls, newest first: the table that is read in this order, and its name in the
+/// question.
 #[derive(Clone, Copy, PartialEq)]
 enum Lead {
     Logs,
@@ -180,7 +181,8 @@ impl Lead {
     }
 }
 
-/// A page is read along an index that leads to it in its order, whatever is asked for, and ends with the page.
+/// A page is read along an index that leads to it in its order, whatever is asked for, and ends
+/// with the page.
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Postgres> {
     let filter = &with_outcome(filter);
     let mut query = QueryBuilder::new(

@@ -11,8 +11,8 @@ use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, Memory, Standing};
 
-/// When the first call of each site began that is not final, or that the next ones may be linked to. Whole calls only: of one that is read in
-/// part nobody could say which it is.
+/// When the first call of each site began that is not final, or that the next ones may be linked
+/// to. Whole calls only: of one that is read in part nobody could say which it is.
 const FIRST_THAT_MATTERS: &str = "SELECT site, least(first_open, (SELECT min(started_at) FROM call_outcomes AS over WHERE over.site = mine.site AND ended_at >= least(first_open, $2) - $3)) AS first
  FROM (SELECT site, (SELECT min(open.started_at) FROM call_states JOIN call_logs AS open ON open.call_id = our_call WHERE call_states.site = t.site AND is_open) AS first_open
     FROM unnest($1::text[]) AS t (site)) AS mine";

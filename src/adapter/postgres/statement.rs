@@ -1,4 +1,5 @@
-//! Everything that a batch writes as one statement: one question and one answer, all of it or nothing.
+//! Everything that a batch writes as one statement: one question and one answer, all of it or
+//! nothing.
 
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::query_builder::Separated;
@@ -10,18 +11,20 @@ use crate::adapter::sql;
 use crate::domain::time::At;
 use crate::port::ledger::Changes;
 
-/// By whom a statement is written, and after which one: whoever sees another owner here, or another number, writes nothing.
+/// By whom a statement is written, and after which one: whoever sees another owner here, or another
+/// number, writes nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Fence {
     pub part: Part,
     pub epoch: i64,
     pub owner: Uuid,
-    /// The last statement that this owner knows of. One that was given up, and comes through after all, finds a later one here.
+    /// The last statement that this owner knows of. One that was given up, and comes through after
+    /// all, finds a later one here.
     pub after: i64,
 }
 
-/// Parts take their rows from the fence as well, so there are none where the fence is another's. They see the tables as they were before
-/// the statement: no two of them may touch the same row.
+/// Parts take their rows from the fence as well, so there are none where the fence is another's.
+/// They see the tables as they were before the statement: no two of them may touch the same row.
 pub(super) struct Everything(QueryBuilder<Postgres>);
 
 pub(super) type Columns<'c> = Separated<'c, Postgres, &'static str>;
@@ -53,7 +56,8 @@ impl Everything {
         Everything(query)
     }
 
-    /// One more part. In its text `{rows}` stands for the rows whose columns are given, each of them an array.
+    /// One more part. In its text `{rows}` stands for the rows whose columns are given, each of
+    /// them an array.
     pub(super) fn part(
         &mut self,
         name: &'static str,

@@ -1,5 +1,6 @@
-//! Statistics of a minute are what its logs say. They are counted from the logs once for as long as this owner's connection lives, and from then on
-//! follow what the owner writes, since nobody else does; written are always whole numbers of a minute, never differences.
+//! Statistics of a minute are what its logs say. They are counted from the logs once for as long as
+//! this owner's connection lives, and from then on follow what the owner writes, since nobody else
+//! does; written are always whole numbers of a minute, never differences.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -99,7 +100,8 @@ impl Sums {
 pub(super) struct Known(HashMap<Minute, HashMap<Direction, Sums>>);
 
 impl Known {
-    /// Writes what the logs will say of the minutes that change: from what calls added before, and what they add now.
+    /// Writes what the logs will say of the minutes that change: from what calls added before, and
+    /// what they add now.
     pub(super) async fn write(
         &mut self,
         connection: &mut PgConnection,
@@ -156,7 +158,8 @@ impl Known {
         Ok(())
     }
 
-    /// Counts minutes from the logs. A direction of which there is nothing has nothing: whatever stands there of it goes.
+    /// Counts minutes from the logs. A direction of which there is nothing has nothing: whatever
+    /// stands there of it goes.
     async fn count(
         &mut self,
         connection: &mut PgConnection,

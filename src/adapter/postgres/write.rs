@@ -16,7 +16,8 @@ use crate::port::fanout::News;
 use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
 use crate::wire::partition::partition_of;
 
-/// A statement for so many facts takes megabytes, which its connection does not keep: there is one for each partition.
+/// A statement for so many facts takes megabytes, which its connection does not keep: there is one
+/// for each partition.
 const LARGE_FACTS: usize = 512;
 
 impl Ledger for PostgresLedger {
@@ -50,7 +51,8 @@ impl Ledger for PostgresLedger {
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
-            // What was given up may still come through, and what is asked before it does is answered too early. So the fence is read first.
+            // What was given up may still come through, and what is asked before it does is
+            // answered too early. So the fence is read first.
             written.number = self.number(connection, written.number).await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
                 .bind(
@@ -82,7 +84,8 @@ impl Ledger for PostgresLedger {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.both();
-            // Over another connection than the last commit: an attempt at this very batch may have been given up on that one.
+            // Over another connection than the last commit: an attempt at this very batch may have
+            // been given up on that one.
             let new: HashSet<EventId> = match written.number {
                 Some(_) if changes.facts_are_new => changes
                     .facts
@@ -278,7 +281,8 @@ impl Ledger for PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// The last news of all partitions, with the partition, roughly in the order in which they were written.
+    /// The last news of all partitions, with the partition, roughly in the order in which they were
+    /// written.
     pub async fn news_of_all(&self, most: u32) -> Result<Vec<(u32, News)>, LedgerError> {
         let sql = "SELECT owners.part, number, kind, call_id, data FROM partition_owner AS owners
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
@@ -300,8 +304,9 @@ impl PostgresLedger {
         stored.into_iter().rev().map(read).collect()
     }
 
-    /// The last statement that wrote to the partition, as far as it is known, or as the database says; `None` when somebody else owns it.
-    /// Whatever is asked afterwards and was changed by then is found out by the fence, which wants this number.
+    /// The last statement that wrote to the partition, as far as it is known, or as the database
+    /// says; `None` when somebody else owns it. Whatever is asked afterwards and was changed by
+    /// then is found out by the fence, which wants this number.
     async fn number(
         &self,
         connection: &mut PgConnection,

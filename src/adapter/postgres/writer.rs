@@ -1,5 +1,5 @@
-//! The connection of one partition. It is opened when it is needed, serves as long as nothing fails on it, and is closed when something did:
-//! what is left of its transaction only the server knows.
+//! The connection of one partition. It is opened when it is needed, serves as long as nothing fails
+//! on it, and is closed when something did: what is left of its transaction only the server knows.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -62,7 +62,8 @@ impl Writer {
     }
 }
 
-/// Does what needs the server, unless it takes longer than any statement may. What was under way is dropped with its connection.
+/// Does what needs the server, unless it takes longer than any statement may. What was under way is
+/// dropped with its connection.
 pub(super) async fn patiently<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, LedgerError>>,

@@ -1,6 +1,7 @@
-//! What stands in the database already, as far as this owner wrote it over this connection: a row that would be written as it is, is not.
-//! Nobody else writes these rows while the partition is ours. It is kept with the connection and lost with it, so that nothing is
-//! believed of a transaction whose end was not seen.
+//! What stands in the database already, as far as this owner wrote it over this connection: a row
+//! that would be written as it is, is not. Nobody else writes these rows while the partition is
+//! ours. It is kept with the connection and lost with it, so that nothing is believed of a
+//! transaction whose end was not seen.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
@@ -18,7 +19,8 @@ use crate::port::ledger::{CallNow, Received};
 
 /// A device that goes on reporting is written down this often.
 const SEEN_EVERY: Span = Span::seconds(60);
-/// Devices and extensions of a site that are remembered; where somebody makes more of them up, they are written more often than they need be.
+/// Devices and extensions of a site that are remembered; where somebody makes more of them up, they
+/// are written more often than they need be.
 const REMEMBERED_MAX: usize = 20_000;
 
 #[derive(Default)]

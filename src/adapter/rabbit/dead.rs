@@ -1,4 +1,5 @@
-//! The queue of what the broker gave up: looked at without taking anything away, and sent again or dropped one by one.
+//! The queue of what the broker gave up: looked at without taking anything away, and sent again or
+//! dropped one by one.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ use crate::wire::message::Message;
 
 const FORWARDED_AT_ONCE: u16 = 100;
 
-/// The queue, with everything taken from it still in hand. What is not settled goes back in its order when it is closed.
+/// The queue, with everything taken from it still in hand. What is not settled goes back in its
+/// order when it is closed.
 pub struct DeadQueue {
     connection: Connection,
     channel: Channel,
@@ -38,7 +40,8 @@ pub struct Waiting {
     pub reason: String,
 }
 
-/// Sends everything that lies in a queue to the partitions it belongs to. Returns how much that was.
+/// Sends everything that lies in a queue to the partitions it belongs to. Returns how much that
+/// was.
 pub async fn forward(
     connection: &Connection,
     queue: &str,
@@ -70,7 +73,8 @@ pub async fn forward(
                 "queue `{queue}` does not hand out what it holds; does somebody else read it?"
             )));
         };
-        // Promises of the past say nothing any more; what cannot be read goes to whoever sets it aside.
+        // Promises of the past say nothing any more; what cannot be read goes to whoever sets it
+        // aside.
         let (key, properties) = match Message::decode(&delivery.data) {
             Ok(Message::Report(envelope)) => publisher::address(layout, &envelope),
             Ok(Message::Tick(_)) => {

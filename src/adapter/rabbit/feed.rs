@@ -1,5 +1,6 @@
-//! What became of calls, for a gateway: a queue of its own on the exchange where it is told, and the database for what it missed while it was
-//! away. What is told twice after a crash is told on once.
+//! What became of calls, for a gateway: a queue of its own on the exchange where it is told, and
+//! the database for what it missed while it was away. What is told twice after a crash is told on
+//! once.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -108,7 +109,8 @@ impl Feed {
         }
     }
 
-    /// Tells on what is new. A number that comes again with other news is new: the database was put back to an earlier state.
+    /// Tells on what is new. A number that comes again with other news is new: the database was put
+    /// back to an earlier state.
     fn tell(&self, known: &mut HashMap<u32, Known>, part: u32, news: News) {
         let known = known.entry(part).or_default();
         let said = said(&news);
@@ -146,7 +148,8 @@ async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
         FieldTable::default(),
     ))
     .await?;
-    // Whoever is slow here loses nothing but time: it is told from memory, and the database knows the rest.
+    // Whoever is slow here loses nothing but time: it is told from memory, and the database knows
+    // the rest.
     let options = BasicConsumeOptions {
         no_ack: true,
         exclusive: true,

@@ -1,4 +1,5 @@
-//! What other programs publish: a plain report without an envelope. It gets one here, so that behind this place there is only one form.
+//! What other programs publish: a plain report without an envelope. It gets one here, so that
+//! behind this place there is only one form.
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
@@ -15,8 +16,9 @@ const TOPICS: [&str; 2] = ["call", "device"];
 /// Beyond it an instant is given in milliseconds, or else in microseconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
 
-/// The envelope of a plain report; `None` when it is none. What has no id gets one of its content, so that the same message is the same
-/// event; what has no instant was received when it is read first.
+/// The envelope of a plain report; `None` when it is none. What has no id gets one of its content,
+/// so that the same message is the same event; what has no instant was received when it is read
+/// first.
 pub(super) fn envelope(
     key: &str,
     properties: &BasicProperties,

@@ -1,5 +1,5 @@
-//! One partition's queue: messages in their order until they are settled. Settled means acknowledged, all up to the last one at once, after
-//! everything they caused is stored.
+//! One partition's queue: messages in their order until they are settled. Settled means
+//! acknowledged, all up to the last one at once, after everything they caused is stored.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,26 +22,27 @@ use crate::port::intake::{Handed, Inbox, InboxError};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 
-/// Messages the broker hands out before any of them is settled: two batches, and less where there are so many partitions that one worker would be given
-/// too much with all of them.
+/// Messages the broker hands out before any of them is settled: two batches, and less where there
+/// are so many partitions that one worker would be given too much with all of them.
 const PREFETCH_MESSAGES_MAX: u32 = 8_192;
 const PREFETCH_MESSAGES_MIN: u32 = 1_024;
 const PREFETCH_MESSAGES_OF_ALL: u32 = 65_536;
-/// Under load batches begin no sooner after each other than this: each of them costs every server something, whatever is in it.
+/// Under load batches begin no sooner after each other than this: each of them costs every server
+/// something, whatever is in it.
 const PACE: Duration = Duration::from_millis(10);
 /// A batch of so many is load.
 const BUSY_MESSAGES: usize = 16;
 /// So many are worth a batch at once.
 const WORTHWHILE_MESSAGES: usize = 256;
-/// What is done with is acknowledged at the latest when it is so much, or so long ago: each acknowledgement is written to disks as well, and what
-/// comes back for want of one is known.
+/// What is done with is acknowledged at the latest when it is so much, or so long ago: each
+/// acknowledgement is written to disks as well, and what comes back for want of one is known.
 const ACK_MESSAGES: usize = 256;
 const ACK_WITHIN: Duration = Duration::from_millis(100);
 /// A message that came back so often may be what ended those who had it.
 const SUSPECT_DELIVERIES: i64 = 2;
 
-/// A partition as one worker sees it. The consumer must never be dropped before its channel is closed: dropped alone, it would let the next
-/// one begin while we still hold messages.
+/// A partition as one worker sees it. The consumer must never be dropped before its channel is
+/// closed: dropped alone, it would let the next one begin while we still hold messages.
 pub struct BrokerInbox {
     channel: Channel,
     consumer: Consumer,
@@ -74,8 +75,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes a seat. Where the broker leaves something unanswered it may be done later: a seat that nobody knows of, and messages for it. `hung`
-    /// is cancelled then, and whoever has the connection gives it up.
+    /// Takes a seat. Where the broker leaves something unanswered it may be done later: a seat that
+    /// nobody knows of, and messages for it. `hung` is cancelled then, and whoever has the
+    /// connection gives it up.
     pub async fn subscribe(
         connection: &Connection,
         layout: Layout,
@@ -241,7 +243,8 @@ impl BrokerInbox {
                 suspect,
             }));
         }
-        // Confirmed there before it is settled here: it may arrive twice, and is known then. Who listens to events has heard this one.
+        // Confirmed there before it is settled here: it may arrive twice, and is known then. Who
+        // listens to events has heard this one.
         let (_, properties) = publisher::address(self.layout, &envelope);
         let key = self.layout.own_key(part);
         heeding(

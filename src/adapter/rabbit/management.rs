@@ -1,4 +1,5 @@
-//! Policies are set through the management API; where there is none, the same is printed as commands.
+//! Policies are set through the management API; where there is none, the same is printed as
+//! commands.
 
 use reqwest::{Client, StatusCode, Url};
 use serde_json::json;

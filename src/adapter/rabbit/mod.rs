@@ -1,7 +1,9 @@
-//! RabbitMQ: events from the ingresses to the workers in order, and what became of them to whoever listens.
+//! RabbitMQ: events from the ingresses to the workers in order, and what became of them to whoever
+//! listens.
 //!
-//! Publishing and consuming have connections of their own, since a broker short of memory stops reading from those that publish. Whatever
-//! goes wrong on a connection or channel, it is given up and made anew by us; what was under way is sent or delivered again.
+//! Publishing and consuming have connections of their own, since a broker short of memory stops
+//! reading from those that publish. Whatever goes wrong on a connection or channel, it is given up
+//! and made anew by us; what was under way is sent or delivered again.
 
 mod dead;
 mod feed;
@@ -33,8 +35,10 @@ pub use topology::{Depth, Policy, dead, declare, depths, enlist, ensure, policie
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon a peer that says nothing is given up, where the address does not say.
 const HEARTBEAT_SECONDS: u16 = 5;
-/// The largest frame of a connection that only sends what we made, where the address does not say: twice the longest event. For every connection there
-/// is room for 32 frames each way from the beginning. What others made comes back with headers of any size, in frames as large as the broker allows.
+/// The largest frame of a connection that only sends what we made, where the address does not say:
+/// twice the longest event. For every connection there is room for 32 frames each way from the
+/// beginning. What others made comes back with headers of any size, in frames as large as the
+/// broker allows.
 const OWN_FRAME_BYTES: u32 = 32 * 1024;
 const CLOSED: u16 = 200;
 
@@ -44,7 +48,8 @@ pub enum BrokerError {
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
-    /// It may do later what was asked: whoever goes on without having heard must give up the connection.
+    /// It may do later what was asked: whoever goes on without having heard must give up the
+    /// connection.
     #[error("it does not answer")]
     Silent,
     /// What exists is not what we need, and we destroy nothing.
@@ -65,7 +70,8 @@ impl From<lapin::Error> for BrokerError {
 #[derive(Clone)]
 pub struct BrokerAddress {
     nodes: Vec<AMQPUri>,
-    /// The node that answered last, or the one to be asked next. Clones share it: what one connection learns the others need not.
+    /// The node that answered last, or the one to be asked next. Clones share it: what one
+    /// connection learns the others need not.
     next: Arc<AtomicUsize>,
 }
 

@@ -16,7 +16,8 @@ pub(super) const FOREIGN_KEYS: [&str; 2] = ["call.*", "device.*"];
 pub(super) const WORKERS: &str = "cordboard.workers";
 pub(super) const APP_ID: &str = "cordboard";
 
-/// How sites are spread over queues. Another number of partitions is another generation, with queues of its own.
+/// How sites are spread over queues. Another number of partitions is another generation, with
+/// queues of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub generation: u32,
@@ -61,7 +62,8 @@ impl Layout {
         format!("{topic}.{}.{}", kind.name(), self.part_name(part))
     }
 
-    /// Of what concerns one partition and nobody else: promises, and what was published where it does not belong, and has been heard there.
+    /// Of what concerns one partition and nobody else: promises, and what was published where it
+    /// does not belong, and has been heard there.
     pub(super) fn own_key(self, part: u32) -> String {
         format!("tick.{}", self.part_name(part))
     }

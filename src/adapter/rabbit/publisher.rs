@@ -1,5 +1,6 @@
-//! The publisher follows the journal in its order: what the broker has confirmed and routed is released, everything else is sent again after
-//! any doubt, from the lowest message that is not confirmed. While the broker is away or blocks, the journal grows and phones notice nothing.
+//! The publisher follows the journal in its order: what the broker has confirmed and routed is
+//! released, everything else is sent again after any doubt, from the lowest message that is not
+//! confirmed. While the broker is away or blocks, the journal grows and phones notice nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,9 +24,11 @@ use crate::wire::message::{Message, Tick};
 
 /// Messages sent and not confirmed.
 const WINDOW_MESSAGES_MAX: usize = 1_024;
-/// Records read at once, and the room there must be for them: a full window is filled up in steps, not one by one.
+/// Records read at once, and the room there must be for them: a full window is filled up in steps,
+/// not one by one.
 const READ_RECORDS_MAX: usize = 256;
-/// Under load groups begin no sooner after each other than this: the broker stores, confirms and hands out each of them by itself.
+/// Under load groups begin no sooner after each other than this: the broker stores, confirms and
+/// hands out each of them by itself.
 const PACE: Duration = Duration::from_millis(5);
 /// A group of so many is load.
 const BUSY_RECORDS: usize = 8;
@@ -68,8 +71,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes until the stop, and what is left when it is asked to leave, as long as the broker takes it; what is not confirmed by then
-    /// follows after the next start.
+    /// Publishes until the stop, and what is left when it is asked to leave, as long as the broker
+    /// takes it; what is not confirmed by then follows after the next start.
     pub async fn run(mut self, leaving: CancellationToken, stop: CancellationToken) {
         let mut again = AGAIN_MIN;
         loop {
@@ -98,7 +101,8 @@ impl Publisher {
         self.tail.store();
     }
 
-    /// One connection's life. Ends well only when the journal does, and everything in it is confirmed.
+    /// One connection's life. Ends well only when the journal does, and everything in it is
+    /// confirmed.
     async fn follow(&mut self) -> Result<(), BrokerError> {
         let connection = self.address.connect_to_send("cordboard publish").await?;
         let followed = self.follow_on(&connection).await;
@@ -107,7 +111,8 @@ impl Publisher {
     }
 
     async fn follow_on(&mut self, connection: &Connection) -> Result<(), BrokerError> {
-        // Whoever took a queue or a binding away left messages without a way: everything is declared again then.
+        // Whoever took a queue or a binding away left messages without a way: everything is
+        // declared again then.
         if std::mem::take(&mut self.astray) {
             topology::declare(connection, self.layout).await?;
         } else {
@@ -133,7 +138,8 @@ impl Publisher {
                     confirmed?;
                     self.release(&mut under_way, connection)?;
                 }
-                // Short of memory or disk it reads nothing from us, and we give it nothing that would wait in between.
+                // Short of memory or disk it reads nothing from us, and we give it nothing that
+                // would wait in between.
                 Some(event) = events.next() => tell_blocked(&event, &self.sign),
                 more = self.more(waiting), if room >= READ_RECORDS_MAX && !ended && self.is_worth_sending(waiting) && !connection.status().blocked() => {
                     ended = !more;
@@ -145,8 +151,9 @@ impl Publisher {
         }
     }
 
-    /// What waits for its confirmation holds up what comes after it, unless that is a group by itself: what is sent one by one is stored,
-    /// confirmed and handed out one by one, and everybody has more to do.
+    /// What waits for its confirmation holds up what comes after it, unless that is a group by
+    /// itself: what is sent one by one is stored, confirmed and handed out one by one, and
+    /// everybody has more to do.
     fn is_worth_sending(&self, under_way: usize) -> bool {
         under_way == 0 || self.tail.depth() >= (under_way + GROUP_RECORDS) as u64
     }
@@ -161,7 +168,8 @@ impl Publisher {
         self.tail.wait().await
     }
 
-    /// The first record under way is confirmed: it is done with, and all behind it that are confirmed by now.
+    /// The first record under way is confirmed: it is done with, and all behind it that are
+    /// confirmed by now.
     fn release(
         &mut self,
         under_way: &mut VecDeque<Sent>,
@@ -275,8 +283,8 @@ async fn send(
         .await
 }
 
-/// Hands messages to the connection in their order, and only then waits until they are written to the socket: to wait for each one is a way to
-/// the connection's thread and back for each.
+/// Hands messages to the connection in their order, and only then waits until they are written to
+/// the socket: to wait for each one is a way to the connection's thread and back for each.
 pub(super) async fn one_after_the_other<T>(
     sending: impl Iterator<Item = impl Future<Output = Result<T, lapin::Error>>>,
 ) -> Result<Vec<T>, lapin::Error> {
@@ -328,7 +336,8 @@ pub async fn send_again(
     Ok(())
 }
 
-/// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing until it is free again.
+/// Sends, and says meanwhile whether the broker takes anything: a blocked connection takes nothing
+/// until it is free again.
 async fn telling<T>(
     sending: impl Future<Output = T>,
     events: &mut (impl Stream<Item = Event> + Unpin),
@@ -369,7 +378,8 @@ async fn confirmed(sent: Option<&mut Sent>, connection: &Connection) -> Result<(
                     settled(&confirmation?)?;
                     break;
                 }
-                // It says that it is short of memory or disk: what was sent is confirmed when it has some again.
+                // It says that it is short of memory or disk: what was sent is confirmed when it
+                // has some again.
                 Err(_) if connection.status().blocked() => {}
                 Err(_) => return Err(BrokerError::Unavailable("it confirms nothing".to_owned())),
             }

@@ -1,5 +1,5 @@
-//! What became of calls, told to other programs: published in order, confirmed, and remembered as told only then. A crash in between tells
-//! some of it twice, under the same id.
+//! What became of calls, told to other programs: published in order, confirmed, and remembered as
+//! told only then. A crash in between tells some of it twice, under the same id.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ pub struct Relay {
     part: String,
     queue: mpsc::Sender<Told>,
     relayed: Arc<AtomicU64>,
-    /// The last one handed over, where those after it wait in the database: what comes now waits as well, or it would overtake them.
+    /// The last one handed over, where those after it wait in the database: what comes now waits as
+    /// well, or it would overtake them.
     behind: Mutex<Option<u64>>,
 }
 
@@ -61,7 +62,8 @@ impl Mouth {
         )
     }
 
-    /// The voice of a partition, where news up to `told` were written and those up to `relayed` are known to be told.
+    /// The voice of a partition, where news up to `told` were written and those up to `relayed` are
+    /// known to be told.
     #[must_use]
     pub fn of(&self, layout: Layout, part: u32, told: u64, relayed: u64) -> Relay {
         Relay {

@@ -1,6 +1,8 @@
-//! Exchanges, queues, bindings: declared as they must be, which changes nothing that exists. What exists otherwise is told and left alone.
+//! Exchanges, queues, bindings: declared as they must be, which changes nothing that exists. What
+//! exists otherwise is told and left alone.
 //!
-//! A queue's arguments can never be changed, so they hold only what no policy can say; everything else is policy.
+//! A queue's arguments can never be changed, so they hold only what no policy can say; everything
+//! else is policy.
 
 use lapin::options::{
     BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -24,7 +26,8 @@ pub struct Policy {
 #[must_use]
 pub fn policies() -> [Policy; 1] {
     let events = json!({
-        // High: redeliveries after restarts must never add up to a lost event. What ends workers is set aside by them.
+        // High: redeliveries after restarts must never add up to a lost event. What ends workers is
+        // set aside by them.
         "delivery-limit": 100,
         "dead-letter-exchange": DEAD_EXCHANGE,
         // Nothing is lost between a queue and the queue of what was given up.
@@ -40,7 +43,8 @@ pub fn policies() -> [Policy; 1] {
     }]
 }
 
-/// Sees that everything is there, and declares it where it is not: who may only use what others declared needs no right to declare.
+/// Sees that everything is there, and declares it where it is not: who may only use what others
+/// declared needs no right to declare.
 pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     let mut missing = depth(connection, DEAD_QUEUE).await?.is_none();
     for part in 0..layout.parts {
@@ -53,7 +57,8 @@ pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), Broke
     }
 }
 
-/// Declares everything. Each kind on a channel of its own: the broker closes the channel of whoever declares what exists otherwise.
+/// Declares everything. Each kind on a channel of its own: the broker closes the channel of whoever
+/// declares what exists otherwise.
 pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     for name in [EVENTS, DEAD_EXCHANGE, CALLS] {
         let kind = if name == DEAD_EXCHANGE {
@@ -87,7 +92,8 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
         .map(|part| (layout.queue(part), quorum(true)))
         .collect();
     queues.push((DEAD_QUEUE.to_owned(), quorum(false)));
-    // Classic: a quorum queue that never held a message does not come back after a crash of RabbitMQ 3.10.
+    // Classic: a quorum queue that never held a message does not come back after a crash of
+    // RabbitMQ 3.10.
     queues.push((WORKERS.to_owned(), FieldTable::default()));
     for (name, arguments) in queues {
         on_channel(connection, async |channel| {
@@ -192,8 +198,8 @@ fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
     BrokerError::Unavailable(format!("{what}: {text}"))
 }
 
-/// Counts this worker among those there are, as long as its connection lasts. Where that cannot be done, workers only do not know of each
-/// other, and give nothing up.
+/// Counts this worker among those there are, as long as its connection lasts. Where that cannot be
+/// done, workers only do not know of each other, and give nothing up.
 pub async fn enlist(connection: &Connection) -> Option<Consumer> {
     let consume = async {
         let channel = patiently(connection.create_channel()).await?;
@@ -228,7 +234,8 @@ pub async fn dead(connection: &Connection) -> Result<u32, BrokerError> {
         .map_or(0, |depth| depth.messages))
 }
 
-/// How much waits in a queue, and who reads it: of a partition's readers only the active one is counted.
+/// How much waits in a queue, and who reads it: of a partition's readers only the active one is
+/// counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub messages: u32,

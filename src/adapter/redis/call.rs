@@ -326,7 +326,8 @@ impl Writing<'_> {
         }
     }
 
-    /// What is known of a transfer while it is under way, and its end as an event. Both of its keys are written and cleared together.
+    /// What is known of a transfer while it is under way, and its end as an event. Both of its keys
+    /// are written and cleared together.
     fn transfer(
         &mut self,
         keys: &Keys,

@@ -1,5 +1,5 @@
-//! Looking things up: live calls from Redis first, as long as everything there is to see is shown there; and a small cache for what changes
-//! rarely.
+//! Looking things up: live calls from Redis first, as long as everything there is to see is shown
+//! there; and a small cache for what changes rarely.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Talking to Redis: one deadline for everything, connections that were not waited for to the end are closed, and after some failures in a row
-//! nobody asks for a moment.
+//! Talking to Redis: one deadline for everything, connections that were not waited for to the end
+//! are closed, and after some failures in a row nobody asks for a moment.
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -81,8 +81,8 @@ impl Link {
         })
     }
 
-    /// Does all of it, or as much as the server allows: one command that fails fails alone. `None` when the server did not answer in time,
-    /// or is left alone at the moment.
+    /// Does all of it, or as much as the server allows: one command that fails fails alone. `None`
+    /// when the server did not answer in time, or is left alone at the moment.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         pipeline: &mut Pipeline,

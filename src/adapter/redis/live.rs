@@ -1,4 +1,5 @@
-//! What a worker shows of its partition: written after every commit, a thousand commands at once, never over something newer.
+//! What a worker shows of its partition: written after every commit, a thousand commands at once,
+//! never over something newer.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -103,7 +104,8 @@ impl RedisLive {
 
     fn commands(&self, changes: &Changes) -> Commands {
         let mut commands = Commands::default();
-        // Says that everything of this partition is still here; where that was not said, it is not said now. Answered with what was.
+        // Says that everything of this partition is still here; where that was not said, it is not
+        // said now. Answered with what was.
         commands
             .cmd("SET")
             .arg(self.keys.owner(&self.part))
@@ -199,7 +201,8 @@ struct Numbers {
 }
 
 impl RedisLive {
-    /// Takes away what is shown as going on and is over: its end was told while nobody could write it.
+    /// Takes away what is shown as going on and is over: its end was told while nobody could write
+    /// it.
     async fn clear(&self, open: &[CallRecord]) -> Option<()> {
         let live = self.keys.live(&self.part);
         let mut pipeline = Pipeline::new();

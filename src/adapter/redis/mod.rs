@@ -1,5 +1,6 @@
-//! The live view in Redis: what is going on right now, for other programs and for quick answers. It is written after the database and may
-//! be lost at any time; every call has a deadline, and a server that fails is left alone for a while.
+//! The live view in Redis: what is going on right now, for other programs and for quick answers. It
+//! is written after the database and may be lost at any time; every call has a deadline, and a
+//! server that fails is left alone for a while.
 
 mod call;
 mod directory;

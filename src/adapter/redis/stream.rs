@@ -48,7 +48,8 @@ fn at(kind: NoticeKind, record: &CallRecord) -> At {
     at.unwrap_or(record.started_at)
 }
 
-/// Adds what is told of these calls to the logs of its days. One entry: type, call, provider, instant, data.
+/// Adds what is told of these calls to the logs of its days. One entry: type, call, provider,
+/// instant, data.
 pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News], calls: &[&CallNow]) {
     let calls: HashMap<CallId, &CallNow> =
         calls.iter().map(|call| (call.record.id, *call)).collect();

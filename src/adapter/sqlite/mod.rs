@@ -28,7 +28,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 
-/// What `SQLite` answers when the file is damaged, or is no database at all; and when a value is none that may stand there.
+/// What `SQLite` answers when the file is damaged, or is no database at all; and when a value is
+/// none that may stand there.
 const DAMAGED: [i32; 2] = [11, 26];
 const NOT_FOR_THIS_TABLE: [i32; 4] = [18, 19, 20, 25];
 
@@ -40,7 +41,8 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens the database at a path, making the file if there is none. Migrations are the caller's decision.
+    /// Opens the database at a path, making the file if there is none. Migrations are the caller's
+    /// decision.
     pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -62,14 +64,16 @@ impl SqliteLedger {
         })
     }
 
-    /// Opens a database that exists, to be read as it stands at one moment, whatever is written meanwhile.
+    /// Opens a database that exists, to be read as it stands at one moment, whatever is written
+    /// meanwhile.
     pub async fn open_as_it_stands(path: &Path) -> Result<SqliteLedger, LedgerError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let writer = Writer::open(options.clone()).await?;
-        // One connection, in one transaction that never ends: everything is read from the same moment.
+        // One connection, in one transaction that never ends: everything is read from the same
+        // moment.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -177,7 +181,8 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
 }
 
-/// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what cannot be read, or does not take a value.
+/// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what
+/// cannot be read, or does not take a value.
 pub(super) fn told(error: &SqliteError) -> LedgerError {
     match error
         .code()

@@ -1,4 +1,5 @@
-//! What is written, as rows of JSON: `SQLite` takes a whole batch as one parameter and one statement.
+//! What is written, as rows of JSON: `SQLite` takes a whole batch as one parameter and one
+//! statement.
 
 use serde_json::{Value, json};
 

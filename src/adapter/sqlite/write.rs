@@ -41,7 +41,8 @@ const UPSERT_MISSED: &str = "INSERT INTO missed_call_logs (call_id, site, from_n
 /// A missed call whose call is written again without being missed was answered after all.
 const RETRACT_MISSED: &str = "UPDATE missed_call_logs SET retracted = 1
  WHERE call_id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS (SELECT 1 FROM call_logs WHERE call_logs.call_id = missed_call_logs.call_id AND outcome = 'missed')";
-/// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of those it touched.
+/// Statistics of a minute are what its logs say. A minute, because every commit counts the calls of
+/// those it touched.
 const DELETE_STATS: &str = "DELETE FROM call_stats WHERE (site, minute) IN (SELECT value->>'site', value->>'minute' FROM json_each(?1))";
 const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, calls, answered, missed, ring_us, talk_us)
  SELECT touched.value->>'site', touched.value->>'minute', direction, count(*), count(*) FILTER (WHERE outcome = 'answered'), count(*) FILTER (WHERE outcome = 'missed'), coalesce(sum(ring_us), 0), sum(talk_us)

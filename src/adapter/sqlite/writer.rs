@@ -1,5 +1,6 @@
-//! The one connection that writes. Statements of two tasks never mix in a transaction, and a connection that failed is never used again:
-//! what is left of its transaction only `SQLite` knows, and the driver's idea of it may be another.
+//! The one connection that writes. Statements of two tasks never mix in a transaction, and a
+//! connection that failed is never used again: what is left of its transaction only `SQLite` knows,
+//! and the driver's idea of it may be another.
 
 use std::ops::{Deref, DerefMut};
 

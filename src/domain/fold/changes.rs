@@ -68,7 +68,8 @@ impl Fold {
         self.after_answer(slot, fact.at);
     }
 
-    /// A phone that says it is idle, or has just started, is in no call: ends that were never reported are made up for.
+    /// A phone that says it is idle, or has just started, is in no call: ends that were never
+    /// reported are made up for.
     pub(super) fn phone_is_idle(&mut self, fact: &Fact) {
         let open = |leg: &Leg| leg.is_open() && fact.at - leg.last.at >= self.policy.reorder;
         let legs = self
@@ -85,7 +86,8 @@ impl Fold {
         }
     }
 
-    /// The phone rings or dials anew although the end of this leg never came: it ended some time after its last sign.
+    /// The phone rings or dials anew although the end of this leg never came: it ended some time
+    /// after its last sign.
     pub(super) fn supersede(&mut self, old: LegSlot, fact: &Fact) {
         let leg = &mut self.legs[old];
         leg.ended = Some(leg.last.at);
@@ -102,7 +104,8 @@ impl Fold {
         self.begin(fact, side, Rule::Superseded);
     }
 
-    /// Somebody answers the second ring of a phone without references; the first one is over already.
+    /// Somebody answers the second ring of a phone without references; the first one is over
+    /// already.
     pub(super) fn revive(&mut self, old: LegSlot, fact: &Fact) {
         let rang = self.legs[old].repeated.take();
         let slot = self.new_leg(fact, Side::Incoming);
@@ -113,8 +116,9 @@ impl Fold {
         self.answer(slot, fact);
     }
 
-    /// Nothing new. But a phone does not ring or answer after its end: if it seems to, less than the reorder window later, either this is
-    /// a late copy or the end overtook it, and half way between is never far from the truth.
+    /// Nothing new. But a phone does not ring or answer after its end: if it seems to, less than
+    /// the reorder window later, either this is a late copy or the end overtook it, and half way
+    /// between is never far from the truth.
     pub(super) fn repeat(&mut self, slot: LegSlot, fact: &Fact) {
         let reorder = self.policy.reorder;
         let leg = &mut self.legs[slot];
@@ -149,7 +153,8 @@ impl Fold {
         self.trace(slot, fact, Rule::Duplicate);
     }
 
-    /// The beginning of a leg arrives after a later sign of it. Less than the reorder window apart, the two change places in time.
+    /// The beginning of a leg arrives after a later sign of it. Less than the reorder window apart,
+    /// the two change places in time.
     pub(super) fn overtaken(&mut self, slot: LegSlot, fact: &Fact) {
         let side = if fact.kind == Kind::Outgoing {
             Side::Outgoing
@@ -199,7 +204,8 @@ impl Fold {
         self.after_answer(slot, fact.at);
     }
 
-    /// The answer arrives less than the reorder window after the end: the two change places in time.
+    /// The answer arrives less than the reorder window after the end: the two change places in
+    /// time.
     pub(super) fn answer_ended(&mut self, slot: LegSlot, fact: &Fact) {
         let leg = &mut self.legs[slot];
         leg.answered = leg.end_reported;
@@ -265,7 +271,8 @@ impl Fold {
         }
     }
 
-    /// A conversation leg that ended while its phone consults somebody: whether the consultation goes on without it shows a little later.
+    /// A conversation leg that ended while its phone consults somebody: whether the consultation
+    /// goes on without it shows a little later.
     fn schedule_abandonment(&mut self, slot: LegSlot, at: At) {
         let call = self.legs[slot].call;
         let consults = |attempt: &Attempt| {
@@ -315,7 +322,8 @@ impl Fold {
         }
     }
 
-    /// The phone says that it sends its party on. If somebody rings for it already, that attempt is meant.
+    /// The phone says that it sends its party on. If somebody rings for it already, that attempt is
+    /// meant.
     fn note_blind_transfer(&mut self, slot: LegSlot, at: At) {
         let call = self.legs[slot].call;
         let rings = |index: usize| self.reading(call).targets(index).any(Leg::is_open);

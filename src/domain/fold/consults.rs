@@ -1,5 +1,5 @@
-//! Consultations: the second leg of a phone whose party waits. Which conversation it belongs to, and whether it is a call of its own,
-//! shows only by how the legs end.
+//! Consultations: the second leg of a phone whose party waits. Which conversation it belongs to,
+//! and whether it is a call of its own, shows only by how the legs end.
 
 use smallvec::SmallVec;
 
@@ -32,7 +32,8 @@ impl Fold {
             if !self.legs[consult].is_open() {
                 continue;
             }
-            // Dialled in the moment of the hangup: nobody waited, the two requests overtook each other.
+            // Dialled in the moment of the hangup: nobody waited, the two requests overtook each
+            // other.
             if left - self.legs[consult].started < self.policy.reorder {
                 self.calls[call].attempts[index].void = true;
                 self.split(
@@ -90,7 +91,8 @@ impl Fold {
         group
     }
 
-    /// Somebody outside was asked, talked, and was not handed the party: that was a call, and whoever pays for it looks for it.
+    /// Somebody outside was asked, talked, and was not handed the party: that was a call, and
+    /// whoever pays for it looks for it.
     pub(super) fn review_outside_consult(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
@@ -123,7 +125,8 @@ impl Fold {
         }
     }
 
-    /// A phone with several parties on hold hands over the one whose leg ends together with the consultation, whichever it was.
+    /// A phone with several parties on hold hands over the one whose leg ends together with the
+    /// consultation, whichever it was.
     pub(super) fn rehome_consult(&mut self, slot: LegSlot, at: At) {
         let Some(phone) = self.phones.get(&self.legs[slot].device) else {
             return;
@@ -186,7 +189,8 @@ impl Fold {
         self.transplant(consult, to, Role::Consult, new_index);
     }
 
-    /// A conversation whose end never came does not swallow the answered calls that its phone made later.
+    /// A conversation whose end never came does not swallow the answered calls that its phone made
+    /// later.
     pub(super) fn review_lost_main(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
@@ -223,7 +227,8 @@ impl Fold {
         }
     }
 
-    /// A conversation whose end never came does not hide that its party called again, long after its last sign, and nobody answered.
+    /// A conversation whose end never came does not hide that its party called again, long after
+    /// its last sign, and nobody answered.
     pub(super) fn review_lost_transfer(&mut self, call: CallSlot, at: At) {
         let due = self.calls[call].last.at + self.policy.duration_max;
         for index in 0..self.calls[call].attempts.len() {
@@ -250,7 +255,8 @@ impl Fold {
         }
     }
 
-    /// Whether this attempt began long after the last sign of a conversation that has not ended, no phone announced it, and nobody took it.
+    /// Whether this attempt began long after the last sign of a conversation that has not ended, no
+    /// phone announced it, and nobody took it.
     fn rang_after_a_lost_end(&self, call: CallSlot, index: usize) -> bool {
         let reading = self.reading(call);
         let attempt = &reading.call.attempts[index];

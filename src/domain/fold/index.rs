@@ -1,4 +1,5 @@
-//! The index from parties to the calls they take part in. A call is found by every number and extension that any of its legs shows.
+//! The index from parties to the calls they take part in. A call is found by every number and
+//! extension that any of its legs shows.
 
 use smallvec::SmallVec;
 
@@ -43,7 +44,8 @@ impl Fold {
         }
     }
 
-    /// The calls a party may take part in, the newest first. Those of another party with a similar number may be among them.
+    /// The calls a party may take part in, the newest first. Those of another party with a similar
+    /// number may be among them.
     pub(super) fn calls_of(&self, party: &Number) -> SmallVec<[CallSlot; 8]> {
         let list = match party.key() {
             Some(key) => self.parties.get(&key).map_or(&[][..], |calls| calls),

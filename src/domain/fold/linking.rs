@@ -15,7 +15,8 @@ struct Previous {
 }
 
 impl Fold {
-    /// Links a call that just began with `slot` to the last finished call of the same outside party.
+    /// Links a call that just began with `slot` to the last finished call of the same outside
+    /// party.
     pub(super) fn link_to_previous(&mut self, call: CallSlot, slot: LegSlot) {
         let leg = &self.legs[slot];
         if leg.remote.is_withheld() || self.extensions.reported_by(leg.remote.dial(), leg.last) {

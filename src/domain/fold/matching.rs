@@ -1,5 +1,5 @@
-//! Which leg of its device a fact speaks of. A reference is trusted within its device; without one, the other party, the account,
-//! the state of the open legs and the time decide.
+//! Which leg of its device a fact speaks of. A reference is trusted within its device; without one,
+//! the other party, the account, the state of the open legs and the time decide.
 
 use smallvec::SmallVec;
 
@@ -14,7 +14,8 @@ pub(super) enum Meaning {
     Begins(Side),
     /// The ring of a leg whose answer overtook it, and seemed too late for this one.
     BeginsAnswered(LegSlot),
-    /// The first sign of a new leg, which shows that this one is over although its end was never reported.
+    /// The first sign of a new leg, which shows that this one is over although its end was never
+    /// reported.
     Supersedes(LegSlot),
     /// The answer to a second ring that looked like a duplicate of this leg's.
     Revives(LegSlot),
@@ -85,7 +86,8 @@ impl Candidates<'_> {
             .find(|slot| self.leg(*slot).call_ref == self.fact.call_ref)
     }
 
-    /// Legs of the same account that no different reference keeps apart from the fact, the newest first.
+    /// Legs of the same account that no different reference keeps apart from the fact, the newest
+    /// first.
     fn possible(&self) -> impl Iterator<Item = (LegSlot, &Leg)> {
         let open_to = |leg: &Leg| {
             leg.same_account(self.fact) && (leg.call_ref.is_none() || self.fact.call_ref.is_none())
@@ -103,7 +105,8 @@ impl Candidates<'_> {
             .filter(|(_, leg)| self.fact.remote.is_none() || leg.same_remote(self.fact))
     }
 
-    /// The only possible leg that fits, where no leg of the device has the party the fact names: the PBX updated the number on the way.
+    /// The only possible leg that fits, where no leg of the device has the party the fact names:
+    /// the PBX updated the number on the way.
     fn only(&self, fits: impl Fn(&Leg) -> bool) -> Option<LegSlot> {
         if self
             .slots
@@ -142,7 +145,8 @@ impl Candidates<'_> {
             .is_some_and(|reported| self.may_have_overtaken(reported))
     }
 
-    /// A ring or a dialling: new, unless the leg is known already or its later sign overtook this one.
+    /// A ring or a dialling: new, unless the leg is known already or its later sign overtook this
+    /// one.
     fn of_beginning(&self, side: Side, opposite: Side) -> Meaning {
         if let Some(slot) = self.referred() {
             let leg = self.leg(slot);
@@ -228,7 +232,8 @@ impl Candidates<'_> {
         {
             return Meaning::Repeats(slot);
         }
-        // A phone that names nobody can only mean its one ringing leg; one that names somebody else means another.
+        // A phone that names nobody can only mean its one ringing leg; one that names somebody else
+        // means another.
         let unnamed = self.fact.remote.is_none();
         self.only(|leg| unnamed && leg.is_pending() && leg.side == Side::Incoming)
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
@@ -242,7 +247,8 @@ impl Candidates<'_> {
                 Meaning::Repeats(slot)
             };
         }
-        // The newest leg, unless it has only just begun to ring: then the hangup was overtaken by that ring.
+        // The newest leg, unless it has only just begun to ring: then the hangup was overtaken by
+        // that ring.
         let just_rang = |leg: &Leg| leg.is_pending() && self.may_have_overtaken(leg.started);
         let open = || self.likely().filter(|(_, leg)| leg.is_open());
         if let Some((slot, _)) = open()
@@ -276,7 +282,8 @@ impl Candidates<'_> {
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Marks)
     }
 
-    /// A transfer may be said just after the leg that it ended; anything else about a closed leg is old news.
+    /// A transfer may be said just after the leg that it ended; anything else about a closed leg is
+    /// old news.
     fn mark_or_repeat(&self, slot: LegSlot) -> Meaning {
         let leg = self.leg(slot);
         if leg.is_open() || self.end_may_have_overtaken(leg) {

@@ -1,8 +1,10 @@
-//! The fold: facts of one site, in their order, become legs and calls. Everything it knows is in this value, so a clone is a snapshot.
+//! The fold: facts of one site, in their order, become legs and calls. Everything it knows is in
+//! this value, so a clone is a snapshot.
 //!
-//! A fact passes through three questions: which leg of its device it speaks of ([`matching`]), what it changes there ([`changes`]), and,
-//! for a new leg, which call that leg belongs to ([`placing`], [`pickup`]). What only the passing of event time can show is asked again
-//! later ([`review`]); what only the watermark may settle is settled by it ([`settle`]).
+//! A fact passes through three questions: which leg of its device it speaks of ([`matching`]), what
+//! it changes there ([`changes`]), and, for a new leg, which call that leg belongs to ([`placing`],
+//! [`pickup`]). What only the passing of event time can show is asked again later ([`review`]);
+//! what only the watermark may settle is settled by it ([`settle`]).
 
 mod changes;
 mod consults;

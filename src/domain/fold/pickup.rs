@@ -1,5 +1,5 @@
-//! Pickup by feature code: the phone that takes the call never rang for it, it dialled a code. Which call it took is told by the code
-//! itself, or by the phone that falls silent at that moment.
+//! Pickup by feature code: the phone that takes the call never rang for it, it dialled a code.
+//! Which call it took is told by the code itself, or by the phone that falls silent at that moment.
 
 use super::Fold;
 use crate::domain::call::Rule;
@@ -30,7 +30,8 @@ enum Evidence {
 }
 
 impl Fold {
-    /// If this answered leg dialled a pickup code, it may be the answer of another call. Says whether it already became one.
+    /// If this answered leg dialled a pickup code, it may be the answer of another call. Says
+    /// whether it already became one.
     pub(super) fn try_pickup(&mut self, slot: LegSlot, at: At) -> bool {
         let leg = &self.legs[slot];
         if leg.pickup
@@ -110,7 +111,8 @@ impl Fold {
         true
     }
 
-    /// Phones that report no answer: one that dialled the code of this extension took the call when it fell silent.
+    /// Phones that report no answer: one that dialled the code of this extension took the call when
+    /// it fell silent.
     pub(super) fn picked_up_in_silence(&mut self, slot: LegSlot, at: At) {
         let Some(extension) = self.legs[slot].extension.clone() else {
             return;

@@ -1,5 +1,6 @@
-//! Which call a new leg belongs to. The leg is held against every call that its parties take part in; the strongest reason wins, and
-//! among equals the most recent. Without a reason the leg begins a call of its own.
+//! Which call a new leg belongs to. The leg is held against every call that its parties take part
+//! in; the strongest reason wins, and among equals the most recent. Without a reason the leg begins
+//! a call of its own.
 
 use smallvec::SmallVec;
 
@@ -12,7 +13,8 @@ use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::number::Form;
 use crate::domain::time::At;
 
-/// Calls of one party a new leg is held against. Only a site that shows one number for all its callers reaches it.
+/// Calls of one party a new leg is held against. Only a site that shows one number for all its
+/// callers reaches it.
 const CALLS_CONSIDERED_MAX: usize = 64;
 /// Transfer attempts kept per call.
 pub(super) const ATTEMPTS_MAX: usize = 64;
@@ -101,7 +103,8 @@ impl Fold {
 
     fn best_spot(&self, slot: LegSlot) -> Option<Spot> {
         let leg = &self.legs[slot];
-        // A feature code is nobody: two phones that dial the same one have nothing to do with each other.
+        // A feature code is nobody: two phones that dial the same one have nothing to do with each
+        // other.
         if leg.remote.form() == Form::Code {
             return None;
         }
@@ -164,8 +167,9 @@ impl Fold {
         best
     }
 
-    /// The phone rings anew in a call that it rings for already: that ring must be over, although its end never came. Should the phone
-    /// speak of it again, it was not, and these were two calls ([`Fold::unsupersede`]).
+    /// The phone rings anew in a call that it rings for already: that ring must be over, although
+    /// its end never came. Should the phone speak of it again, it was not, and these were two calls
+    /// ([`Fold::unsupersede`]).
     fn supersede_stale(&mut self, slot: LegSlot, call: CallSlot) {
         let conversation = self.reading(call).has_conversation();
         let stale = |other: LegSlot| {
@@ -186,8 +190,8 @@ impl Fold {
         }
     }
 
-    /// A second call of a number rings on phones that talk to its first one, and on phones that do not: what those took for a transfer
-    /// a moment ago belongs to the second call.
+    /// A second call of a number rings on phones that talk to its first one, and on phones that do
+    /// not: what those took for a transfer a moment ago belongs to the second call.
     fn take_along_second_ring(&mut self, slot: LegSlot, call: CallSlot) {
         let leg = &self.legs[slot];
         if leg.remote.is_withheld() || leg.side != Side::Incoming {
@@ -222,7 +226,8 @@ impl Fold {
         }
     }
 
-    /// Two phones that show each other, and neither said that it dials: whoever rang first was called back to place the call.
+    /// Two phones that show each other, and neither said that it dials: whoever rang first was
+    /// called back to place the call.
     fn seat_pair(&mut self, slot: LegSlot, spot: Spot) {
         let new_one_calls = self.legs[slot].rang.is_none();
         if new_one_calls {
@@ -260,7 +265,8 @@ impl Fold {
         self.schedule_review(spot.call, at + self.policy.duration_max);
     }
 
-    /// A blind transfer under way that one more phone may ring for: nobody has taken it, and somebody rings or rang a moment ago.
+    /// A blind transfer under way that one more phone may ring for: nobody has taken it, and
+    /// somebody rings or rang a moment ago.
     fn open_blind_attempt(&self, call: CallSlot, at: At) -> Option<usize> {
         let reading = self.reading(call);
         let rings = |index: usize| {
@@ -319,7 +325,8 @@ impl Fold {
         Rule::Began
     }
 
-    /// The leg on which the same phone talks already: to dial now is to ask somebody while that party waits.
+    /// The leg on which the same phone talks already: to dial now is to ask somebody while that
+    /// party waits.
     fn conversation_of(&self, slot: LegSlot) -> Option<LegSlot> {
         let dialling = &self.legs[slot];
         let phone = self.phones.get(&dialling.device)?;
@@ -359,7 +366,8 @@ impl Fold {
         Rule::ConsultBegan
     }
 
-    /// Phones that show the caller who only now says that it dials: their requests overtook the caller's.
+    /// Phones that show the caller who only now says that it dials: their requests overtook the
+    /// caller's.
     fn rings_before_its_caller(&self, slot: LegSlot) -> SmallVec<[LegSlot; 4]> {
         let caller = &self.legs[slot];
         let Some(own) = caller.extension.as_ref().map(Extension::as_str) else {
@@ -385,7 +393,8 @@ impl Fold {
                 let shows_me = leg.side != Side::Outgoing
                     && leg.remote.is_extension(own)
                     && leg.started > since;
-                // A callee of a call that has its caller already is taken, unless it only seemed to continue that call.
+                // A callee of a call that has its caller already is taken, unless it only seemed to
+                // continue that call.
                 let free = without_caller || leg.role != Role::Callee || leg.joined.is_some();
                 let exact = free && leg.belongs_to(&caller.remote);
                 let forwarded = without_caller && began_just_now && leg.role == Role::Callee;

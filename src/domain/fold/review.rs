@@ -1,5 +1,6 @@
-//! What only the passing of event time shows: a consultation that outlives its call, two phones that both go on talking, a phone that
-//! rings on although the call was answered, a phone whose earlier conversation never got an end.
+//! What only the passing of event time shows: a consultation that outlives its call, two phones
+//! that both go on talking, a phone that rings on although the call was answered, a phone whose
+//! earlier conversation never got an end.
 
 use smallvec::SmallVec;
 
@@ -24,7 +25,8 @@ impl Fold {
         self.review_lost_transfer(call, at);
     }
 
-    /// Two phones that both go on talking do not share one outside party: the later answer is another call of the same number.
+    /// Two phones that both go on talking do not share one outside party: the later answer is
+    /// another call of the same number.
     fn review_overlap(&mut self, call: CallSlot, at: At) {
         let Some(later) = self.overlapping(call, at) else {
             return;
@@ -47,7 +49,8 @@ impl Fold {
     fn overlapping(&self, call: CallSlot, at: At) -> Option<LegSlot> {
         let reading = self.reading(call);
         let outbound = reading.caller().is_some() && reading.role(Role::Callee).next().is_none();
-        // Whoever was called holds the conversation; the caller does, where that is somebody outside.
+        // Whoever was called holds the conversation; the caller does, where that is somebody
+        // outside.
         let holds = |leg: &Leg| match leg.role {
             Role::Callee => true,
             Role::Target => reading.is_unannounced(leg) || reading.was_handed_over(leg),
@@ -81,7 +84,8 @@ impl Fold {
         (may_split && talking().any(apart)).then_some(later)
     }
 
-    /// Whether a phone speaks of a leg that a newer ring of the same caller had seemed to end: then both are alive, and are two calls.
+    /// Whether a phone speaks of a leg that a newer ring of the same caller had seemed to end: then
+    /// both are alive, and are two calls.
     pub(super) fn was_not_over(&self, slot: LegSlot, fact: &Fact) -> bool {
         let leg = &self.legs[slot];
         let Some(newer) = leg.superseded_by.and_then(|newer| self.legs.get(newer)) else {
@@ -95,7 +99,8 @@ impl Fold {
         says_more && both_ring && fact.at - newer.started >= self.policy.reorder
     }
 
-    /// The leg goes on, and everything that began with the newer ring, or after it, is a call of its own.
+    /// The leg goes on, and everything that began with the newer ring, or after it, is a call of
+    /// its own.
     pub(super) fn unsupersede(&mut self, slot: LegSlot) {
         let Some(newer) = self.legs[slot].superseded_by else {
             return;
@@ -142,7 +147,8 @@ impl Fold {
         self.refresh(call);
     }
 
-    /// A phone that rang on well after the answer elsewhere rang for another call of the same number, which nobody took.
+    /// A phone that rang on well after the answer elsewhere rang for another call of the same
+    /// number, which nobody took.
     pub(super) fn split_late_ring(&mut self, slot: LegSlot, at: At) {
         let leg = &self.legs[slot];
         let reading = self.reading(leg.call);

@@ -1,4 +1,5 @@
-//! A call at the instant a new leg begins: is there a reason for the leg to be part of it, and how strong is that reason?
+//! A call at the instant a new leg begins: is there a reason for the leg to be part of it, and how
+//! strong is that reason?
 
 use std::cell::OnceCell;
 
@@ -47,7 +48,8 @@ pub(super) struct Scene<'a> {
     may_ring_again: bool,
     /// Nobody talks, but so recently, or so explicitly, that a ring continues the conversation.
     may_resume: bool,
-    /// Answers about the new leg that do not depend on which leg of the call they are asked for: a call may have hundreds of legs.
+    /// Answers about the new leg that do not depend on which leg of the call they are asked for: a
+    /// call may have hundreds of legs.
     ours: OnceCell<bool>,
     continues: OnceCell<(Strength, Seat, Rule)>,
 }
@@ -88,7 +90,8 @@ impl<'a> Scene<'a> {
         if !ours {
             return self.shows_same_party(leg, other);
         }
-        // Handed over while it rang, and nobody took it there: it rings on elsewhere, still in the name of who handed it over.
+        // Handed over while it rang, and nobody took it there: it rings on elsewhere, still in the
+        // name of who handed it over.
         let rings_on = other
             .ended
             .is_some_and(|ended| self.at - ended <= self.reading.policy.rering_gap);
@@ -124,7 +127,8 @@ impl<'a> Scene<'a> {
         {
             return Some((Strength::Mutual, Seat::Pair, Rule::ClickToCall));
         }
-        // One of us who has hung up is gone: only a transfer that rings at the same moment may still show that number.
+        // One of us who has hung up is gone: only a transfer that rings at the same moment may
+        // still show that number.
         let there = other
             .ended
             .is_none_or(|ended| self.at - ended < self.reading.policy.reorder);
@@ -132,8 +136,9 @@ impl<'a> Scene<'a> {
         (in_conversation && self.conversation && self.may_resume).then(|| self.continues(leg))
     }
 
-    /// Whether the PBX called this phone back to place a call for it: it shows its own number, or it took a call of what looks like a
-    /// colleague or a group of ours only a moment ago, and already others ring in its name.
+    /// Whether the PBX called this phone back to place a call for it: it shows its own number, or
+    /// it took a call of what looks like a colleague or a group of ours only a moment ago, and
+    /// already others ring in its name.
     fn was_called_back(&self, phone: &Leg) -> bool {
         let just_answered = phone
             .answered
@@ -144,7 +149,8 @@ impl<'a> Scene<'a> {
                 && self.reading.dials_colleague(phone))
     }
 
-    /// Whether nobody has answered what `caller` dials, or only just now, so that the answer overtook this ring.
+    /// Whether nobody has answered what `caller` dials, or only just now, so that the answer
+    /// overtook this ring.
     fn nobody_took(&self, caller: &Leg) -> bool {
         let free = |leg: &Leg| {
             leg.answered
@@ -184,7 +190,8 @@ impl<'a> Scene<'a> {
         Some(self.continues(leg))
     }
 
-    /// A party of the conversation rings at `leg`: it comes back to a phone that had it, or it is sent on to another.
+    /// A party of the conversation rings at `leg`: it comes back to a phone that had it, or it is
+    /// sent on to another.
     fn continues(&self, leg: &Leg) -> (Strength, Seat, Rule) {
         *self.continues.get_or_init(|| self.where_to_continue(leg))
     }
@@ -214,7 +221,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether nobody took the last transfer, so that the party may come back to whoever sent it on.
+    /// Whether nobody took the last transfer, so that the party may come back to whoever sent it
+    /// on.
     fn sent_on_in_vain(&self) -> bool {
         let Some((index, attempt)) = self
             .reading
@@ -246,7 +254,8 @@ impl<'a> Scene<'a> {
         known.then(|| self.continues(leg))
     }
 
-    /// Callers who withhold the number are told apart by time: phones of one call begin to ring together, or take turns.
+    /// Callers who withhold the number are told apart by time: phones of one call begin to ring
+    /// together, or take turns.
     fn joins_withheld(&self, leg: &Leg) -> bool {
         let last_ring = self
             .reading
@@ -263,7 +272,8 @@ pub(super) fn same_seat(other: &Leg, leg: &Leg) -> bool {
     other.is_open() && other.device == leg.device && other.extension == leg.extension
 }
 
-/// Whether that leg may be one whose end was never reported: it still rings for the same caller, or for a call that others talk in.
+/// Whether that leg may be one whose end was never reported: it still rings for the same caller, or
+/// for a call that others talk in.
 pub(super) fn is_stale(other: &Leg, leg: &Leg, conversation: bool) -> bool {
     let same_caller = other.remote.same_party(&leg.remote)
         || (other.remote.is_withheld() && leg.remote.is_withheld());

@@ -1,4 +1,5 @@
-//! What only the watermark may settle: that a call is over or missed, that its record is final, that it can be forgotten.
+//! What only the watermark may settle: that a call is over or missed, that its record is final,
+//! that it can be forgotten.
 
 use std::cmp::Ordering;
 
@@ -11,10 +12,12 @@ use crate::domain::reading::Reading;
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 
-/// A call sleeps at most this long in the queue, so that entries which outlived their reason do not pile up.
+/// A call sleeps at most this long in the queue, so that entries which outlived their reason do not
+/// pile up.
 const SLEEP_MAX: Span = Span::seconds(600);
 
-/// A call to look at when an instant has passed. The earliest is the greatest, as the heap wants it.
+/// A call to look at when an instant has passed. The earliest is the greatest, as the heap wants
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alarm {
     at: At,
@@ -50,7 +53,8 @@ impl Fold {
         });
     }
 
-    /// Brings what is kept about the call's end up to date, and makes sure the call is looked at when its next decision is due.
+    /// Brings what is kept about the call's end up to date, and makes sure the call is looked at
+    /// when its next decision is due.
     pub(super) fn refresh(&mut self, call: CallSlot) {
         let reading = self.reading(call);
         let (final_at, due) = match reading.silent_since() {
@@ -66,7 +70,8 @@ impl Fold {
         }
     }
 
-    /// Whether nothing that happens from now on may still concern the call. Letting go of such a call can never be noticed.
+    /// Whether nothing that happens from now on may still concern the call. Letting go of such a
+    /// call can never be noticed.
     pub(super) fn is_past(&self, call: CallSlot) -> bool {
         let call = &self.calls[call];
         call.husk.is_some() || self.now > call.final_at
@@ -81,7 +86,8 @@ impl Fold {
         });
     }
 
-    /// Asks the reviews that event time has passed: those due before `until`, or at it too when nothing else can happen at that instant.
+    /// Asks the reviews that event time has passed: those due before `until`, or at it too when
+    /// nothing else can happen at that instant.
     pub(super) fn review_until(&mut self, until: At, inclusive: bool) {
         while let Some(alarm) = self.reviews.peek().copied() {
             if alarm.at > until || (alarm.at == until && !inclusive) {

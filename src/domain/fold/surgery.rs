@@ -1,4 +1,5 @@
-//! Moving legs between calls: every other rule says *which* legs belong together, this file keeps the books while they move.
+//! Moving legs between calls: every other rule says *which* legs belong together, this file keeps
+//! the books while they move.
 
 use super::Fold;
 use crate::domain::call::{Call, Rule, Step};
@@ -12,8 +13,8 @@ impl Fold {
         call
     }
 
-    /// A call is named after the fact that began it. When the leg of that fact leaves for another call, the name stays, and the other
-    /// call is named after the same fact in another way.
+    /// A call is named after the fact that began it. When the leg of that fact leaves for another
+    /// call, the name stays, and the other call is named after the same fact in another way.
     fn name_call(&mut self, slot: LegSlot) -> CallSlot {
         let leg = &mut self.legs[slot];
         let id = leg.first.id.derived(leg.names_given);
@@ -91,7 +92,8 @@ impl Fold {
         }
     }
 
-    /// What is left of a call without its conversation is a call of its own: who consulted calls, who was a target is called.
+    /// What is left of a call without its conversation is a call of its own: who consulted calls,
+    /// who was a target is called.
     fn give_a_head(&mut self, call: CallSlot) {
         if self.reading(call).main_legs().next().is_some() {
             return;
@@ -129,7 +131,8 @@ impl Fold {
         self.refresh(call);
     }
 
-    /// Makes a call of its own out of legs that turned out to be one; the first of them decides when it began.
+    /// Makes a call of its own out of legs that turned out to be one; the first of them decides
+    /// when it began.
     pub(super) fn split(&mut self, legs: &[(LegSlot, Role)], rule: Rule) -> Option<CallSlot> {
         let (first, role) = *legs.iter().min_by_key(|(slot, _)| self.legs[*slot].first)?;
         let call = self.name_call(first);

@@ -1,7 +1,7 @@
 //! The parameters of one report: all their spellings, and how they become a fact.
 //!
-//! Unexpanded variables arrive as literal text; the first occurrence of a parameter wins, because a caller's name can smuggle further
-//! ones into the request.
+//! Unexpanded variables arrive as literal text; the first occurrence of a parameter wins, because a
+//! caller's name can smuggle further ones into the request.
 
 use compact_str::CompactString;
 use rlibphonenumber::Region;
@@ -94,7 +94,8 @@ impl Report {
             .filter_map(|(name, is_so)| is_so.then_some(name))
     }
 
-    /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is left aside.
+    /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is
+    /// left aside.
     pub fn take(&mut self, key: &str, value: &str) {
         self.note_length(value);
         let Some(field) = field_of(key) else {

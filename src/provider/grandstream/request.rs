@@ -1,7 +1,8 @@
 //! The request of a phone: which event, whose token, which parameters, wherever the admin put them.
 //!
-//! Variables stand in the query, in the path (`/gs/cti/incoming/mac=..&local=..`), in a form or in JSON. Phones substitute them raw, so a
-//! `+` is a plus and never a blank, and a broken escape is text.
+//! Variables stand in the query, in the path (`/gs/cti/incoming/mac=..&local=..`), in a form or in
+//! JSON. Phones substitute them raw, so a `+` is a plus and never a blank, and a broken escape is
+//! text.
 
 use super::names::kind_of;
 use super::report::Report;
@@ -45,8 +46,9 @@ pub enum Body<'a> {
 }
 
 impl Request {
-    /// Reads the target of a request (path and query as they stand in the request line) and its body. Parameters of the path come
-    /// first, then those of the query, then those of the body; the first occurrence wins.
+    /// Reads the target of a request (path and query as they stand in the request line) and its
+    /// body. Parameters of the path come first, then those of the query, then those of the body;
+    /// the first occurrence wins.
     ///
     /// # Errors
     /// Says why it is no event.
@@ -111,7 +113,8 @@ impl<'a> EventPath<'a> {
     }
 }
 
-/// The target as it may be stored: what stands where a token stands is nobody's business after it was checked.
+/// The target as it may be stored: what stands where a token stands is nobody's business after it
+/// was checked.
 #[must_use]
 pub fn without_token(target: &str) -> String {
     let Some(rest) = target.strip_prefix(PREFIX) else {
@@ -130,7 +133,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// `key=value&key=value`; a piece without `=` is the rest of a name that contained an `&`, and says nothing.
+    /// `key=value&key=value`; a piece without `=` is the rest of a name that contained an `&`, and
+    /// says nothing.
     fn pairs(&mut self, text: &[u8]) -> Result<(), Unreadable> {
         let trimmed = text.strip_suffix(b"/").unwrap_or(text);
         for piece in trimmed
@@ -171,7 +175,8 @@ impl Reader {
     }
 }
 
-/// Undoes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8 become replacement characters.
+/// Undoes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8
+/// become replacement characters.
 fn unescape(bytes: &[u8]) -> String {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
