@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use futures_util::StreamExt;
-use lapin::message::Delivery;
+use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, Consumer};
@@ -158,7 +158,7 @@ async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
     patiently(channel.basic_consume(name, "".into(), options, FieldTable::default())).await
 }
 
-fn read(delivery: &Delivery, layout: Layout) -> Option<(u32, News)> {
+fn read(delivery: &AmqpDelivery, layout: Layout) -> Option<(u32, News)> {
     let headers = delivery.properties.headers().as_ref()?.inner();
     let part = headers
         .get("x-cordboard-part")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use lapin::message::Delivery;
+use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
@@ -50,7 +50,7 @@ pub struct BrokerInbox {
     layout: Layout,
     clock: Arc<dyn Clock>,
     hung: CancellationToken,
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<AmqpDelivery>,
     /// The last message that was handed out.
     handed_out: Option<u64>,
     /// What is done with and not acknowledged.
@@ -141,7 +141,7 @@ impl Held {
 }
 
 impl BrokerInbox {
-    async fn take(&mut self) -> Result<Delivery, InboxError> {
+    async fn take(&mut self) -> Result<AmqpDelivery, InboxError> {
         match self.consumer.next().await {
             Some(Ok(delivery)) => Ok(delivery),
             Some(Err(error)) => Err(InboxError(error.to_string())),
@@ -150,7 +150,7 @@ impl BrokerInbox {
     }
 
     /// What has arrived already, in its order.
-    async fn gather(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+    async fn gather(&mut self, most: usize) -> Result<Vec<AmqpDelivery>, InboxError> {
         while self.waiting.is_empty() {
             let due = self.done.map(|done| done.due);
             tokio::select! {
@@ -194,7 +194,7 @@ impl BrokerInbox {
     }
 
     /// A message in our form. `None` when it belongs to another partition, and is there now.
-    async fn read(&self, delivery: Delivery) -> Result<Option<Handed>, InboxError> {
+    async fn read(&self, delivery: AmqpDelivery) -> Result<Option<Handed>, InboxError> {
         let suspect = is_suspect(&delivery);
         let envelope = match Message::decode(&delivery.data) {
             Ok(tick @ Message::Tick(_)) => {
@@ -275,7 +275,7 @@ impl From<BrokerError> for InboxError {
     }
 }
 
-fn is_suspect(delivery: &Delivery) -> bool {
+fn is_suspect(delivery: &AmqpDelivery) -> bool {
     let headers = delivery.properties.headers().as_ref();
     let count = headers
         .and_then(|headers| headers.inner().get("x-delivery-count"))
