@@ -76,7 +76,7 @@ async fn publish_to_all(
         .unwrap();
     declare(&connection, layout).await.unwrap();
     let address = |number: usize| {
-        let key = format!("call.incoming.p{:02}", number % layout.parts as usize);
+        let key = format!("call.incoming.p{:02}", number % layout.partitions as usize);
         (
             key,
             if headers {
@@ -149,14 +149,14 @@ fn main() {
         |name: &str| std::env::args().find_map(|word| word.strip_prefix(name)?.parse().ok());
     let events = argument("events=").unwrap_or(200_000);
     let layout = Layout {
-        parts: argument("parts=")
+        partitions: argument("parts=")
             .and_then(|parts| u32::try_from(parts).ok())
-            .unwrap_or(LAYOUT.parts),
+            .unwrap_or(LAYOUT.partitions),
         ..LAYOUT
     };
     let servers = Servers::start(&[]);
     let mut cluster = Cluster::bare(&servers.urls);
-    cluster.set("BROKER__PARTITIONS", &layout.parts.to_string());
+    cluster.set("BROKER__PARTITIONS", &layout.partitions.to_string());
     cluster.told(&["broker", "apply"]);
     let (warm_up, messages) = (traffic(0, WARM_UP_EVENTS), traffic(1, events));
     let rate = |took: Duration| events as f64 / took.as_secs_f64();

@@ -14,11 +14,11 @@ mod fleet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cordboard::adapter::memory::MemoryFanout;
+use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::adapter::sqlite::SqliteLedger;
-use cordboard::port::fanout::Fanout;
-use cordboard::port::intake::{Handed, Inbox, InboxError};
+use cordboard::port::intake::{Delivery, Inbox, InboxError};
 use cordboard::port::ledger::Ledger;
+use cordboard::port::outbox::Outbox;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
@@ -41,7 +41,7 @@ struct Backlog {
 }
 
 impl Inbox for Backlog {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
         Box::pin(std::future::ready(Ok(self
             .messages
             .by_ref()
@@ -69,7 +69,7 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
     ledger.migrate().await.unwrap();
     let (ledger, fanout) = (
         ledger as Arc<dyn Ledger>,
-        Arc::new(MemoryFanout::default()) as Arc<dyn Fanout>,
+        Arc::new(MemoryOutbox::default()) as Arc<dyn Outbox>,
     );
     let inbox = Box::new(Backlog {
         messages: messages.into_iter(),

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod health;
 pub mod ingress;
 pub mod port;
 pub mod provider;

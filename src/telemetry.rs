@@ -218,7 +218,7 @@ const LINES_WAITING_MAX: usize = 16_384;
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn log(settings: &LogSettings) -> Result<WorkerGuard, String> {
+pub fn init_logging(settings: &LogSettings) -> Result<WorkerGuard, String> {
     let filter =
         EnvFilter::try_new(&settings.filter).map_err(|error| format!("`log.filter`: {error}"))?;
     let human = match settings.format {
@@ -249,7 +249,7 @@ pub fn log(settings: &LogSettings) -> Result<WorkerGuard, String> {
 ///
 /// # Errors
 /// When somebody else counts already.
-pub fn count() -> Result<PrometheusHandle, BuildError> {
+pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
     let mut builder = PrometheusBuilder::new();
     for (name, _, buckets) in HISTOGRAMS {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
@@ -283,7 +283,7 @@ pub fn count() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// A panic is told by its place alone: its message may quote what a phone sent.
-pub fn tell_panics() {
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()

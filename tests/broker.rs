@@ -12,10 +12,10 @@ use cordboard::adapter::clock::SystemClock;
 use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, Mouth, declare};
 use cordboard::domain::fact::{EventId, Site};
 use cordboard::domain::notice::NoticeKind;
+use cordboard::health::HealthCheck;
 use cordboard::port::clock::Clock;
-use cordboard::port::fanout::{Fanout, News};
 use cordboard::port::intake::Inbox;
-use cordboard::port::sign::Sign;
+use cordboard::port::outbox::{Notification, Outbox};
 use futures_util::StreamExt;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
@@ -133,9 +133,9 @@ fn other_programs_publish_plain_messages_and_hear_what_became_of_them() {
         assert_ne!(
             Layout {
                 generation: 1,
-                parts: 4
+                partitions: 4
             }
-            .part_of(&Site::parse("berlin").unwrap()),
+            .partition_of(&Site::parse("berlin").unwrap()),
             0
         );
         foreigner
@@ -271,13 +271,13 @@ fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
 fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
     const LAYOUT: Layout = Layout {
         generation: 1,
-        parts: 4,
+        partitions: 4,
     };
     const ALL: u64 = 30_000;
     let cluster = Cluster::new();
-    let news = |numbers: std::ops::RangeInclusive<u64>| -> Vec<News> {
+    let news = |numbers: std::ops::RangeInclusive<u64>| -> Vec<Notification> {
         numbers
-            .map(|number| News {
+            .map(|number| Notification {
                 number,
                 kind: NoticeKind::Started,
                 call: EventId(7),
@@ -297,7 +297,7 @@ fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
         let (mouth, speaking) = Mouth::open(
             address,
             LAYOUT,
-            Sign::waiting("news"),
+            HealthCheck::pending("news"),
             CancellationToken::new(),
         );
         // The last owner wrote nine, and knew of four that they were told.
@@ -306,12 +306,12 @@ fn news_for_which_there_is_no_room_are_told_later_in_their_order_and_once() {
         let mut written = 9;
         let mut heard = 4;
         while heard < ALL {
-            while let Some(after) = relay.missing() {
-                relay.tell_missing(news(after + 1..=written.min(after + 512)), written);
+            while let Some(after) = relay.resume_after() {
+                relay.enqueue_backlog(news(after + 1..=written.min(after + 512)), written);
             }
             if written < ALL {
                 let more = ALL.min(written + 10_000);
-                relay.tell(news(written + 1..=more));
+                relay.enqueue(news(written + 1..=more));
                 written = more;
             }
             heard += 1;
@@ -500,7 +500,7 @@ fn messages_that_came_back_too_often_are_suspects_and_keep_their_order() {
         let address: BrokerAddress = url.parse().unwrap();
         let layout = Layout {
             generation: 1,
-            parts: 1,
+            partitions: 1,
         };
         let connection = address.connect("test").await.unwrap();
         declare(&connection, layout).await.unwrap();
@@ -532,11 +532,11 @@ fn messages_that_came_back_too_often_are_suspects_and_keep_their_order() {
             while handed.len() < 5 {
                 handed.extend(
                     inbox
-                        .next(10)
+                        .next_batch(10)
                         .await
                         .unwrap()
                         .into_iter()
-                        .map(|handed| (handed.message, handed.suspect)),
+                        .map(|handed| (handed.message, handed.redelivered_often)),
                 );
             }
             let in_order = handed

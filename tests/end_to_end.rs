@@ -8,7 +8,7 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cordboard::app::{self, Roles, Scope, Service, Stop, Surroundings};
+use cordboard::app::{self, Context, Roles, Scope, Service, Stop};
 use cordboard::port::clock::Clock;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -53,7 +53,7 @@ fn every_flow_gives_its_records_through_the_whole_service() {
                 Stop::default(),
             );
             let reread = Arc::new(|| panic!("nobody asked for it"));
-            let surroundings = Surroundings {
+            let surroundings = Context {
                 roles: Roles::ALL,
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 metrics: metrics.clone(),

@@ -351,9 +351,9 @@ fn a_file_whose_sync_failed_is_left_alone_and_what_waited_goes_to_a_new_one() {
         matches!(refused, Err(Refused::Unavailable(_))),
         "{refused:?}"
     );
-    assert!(JournalBacklog::new(&journal).trouble().is_some());
+    assert!(JournalBacklog::new(&journal).refusal_reason().is_some());
     append(&journal, b"again");
-    assert_eq!(JournalBacklog::new(&journal).trouble(), None);
+    assert_eq!(JournalBacklog::new(&journal).refusal_reason(), None);
     assert!(!disk.0.lock().unwrap().trusted_again);
     close(journal);
     let read = read_all(&mut open(folder.path()).follow().unwrap());

@@ -12,10 +12,10 @@ use cordboard::domain::fact::EventId;
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
-use cordboard::port::fanout::News;
-use cordboard::port::ledger::{Changes, Dead, Ledger, LedgerError, Received};
-use cordboard::port::letters::Letters;
-use cordboard::port::query::{CallFilter, Counts, Query};
+use cordboard::port::dead_letters::DeadLetters;
+use cordboard::port::ledger::{Changes, Ledger, LedgerError, ReceivedFact, RejectedMessage};
+use cordboard::port::outbox::Notification;
+use cordboard::port::query::{CallFilter, OperationCounts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::IngressId;
@@ -26,7 +26,7 @@ use support::postgres as server;
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
-    type Ledger: Ledger + Query + StateLedger + Letters;
+    type Ledger: Ledger + Query + StateLedger + DeadLetters;
 
     fn new() -> Self;
     async fn open(&self) -> Self::Ledger;
@@ -182,38 +182,50 @@ async fn a_batch_written_twice_is_written_once(store: &impl Store) {
 
 async fn news_are_kept_for_those_who_are_away_and_numbered_on(store: &impl Store) {
     let ledger = store.open().await;
-    assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 0);
-    let news = |number: u64, kind| News {
+    assert_eq!(ledger.take_over(MEMORY).await.unwrap().last_notification, 0);
+    let news = |number: u64, kind| Notification {
         number,
         kind,
         call: EventId(7),
         data: format!("{{\"n\":{number}}}").into(),
     };
     let first = Changes {
-        news: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)],
+        notifications: vec![news(1, NoticeKind::Started), news(2, NoticeKind::Answered)],
         ..Changes::default()
     };
     let far = Changes {
-        news: vec![news(20_000, NoticeKind::Ended)],
-        relayed: 20_000,
+        notifications: vec![news(20_000, NoticeKind::Ended)],
+        published_up_to: 20_000,
         ..Changes::default()
     };
     ledger.commit(&first).await.unwrap();
     ledger.commit(&first).await.unwrap();
     assert_eq!(
         (
-            ledger.last_news(1).await.unwrap(),
-            ledger.last_news(9).await.unwrap()
+            ledger.recent_notifications(1).await.unwrap(),
+            ledger.recent_notifications(9).await.unwrap()
         ),
-        (first.news[1..].to_vec(), first.news.clone())
+        (
+            first.notifications[1..].to_vec(),
+            first.notifications.clone()
+        )
     );
-    assert_eq!(ledger.news_after(1, 9).await.unwrap(), first.news[1..]);
-    assert_eq!(ledger.news_after(0, 1).await.unwrap(), first.news[..1]);
-    ledger.commit(&far).await.unwrap();
-    assert_eq!(ledger.take_over(MEMORY).await.unwrap().told, 20_000);
     assert_eq!(
-        ledger.last_news(9).await.unwrap(),
-        far.news,
+        ledger.notifications_after(1, 9).await.unwrap(),
+        first.notifications[1..]
+    );
+    assert_eq!(
+        ledger.notifications_after(0, 1).await.unwrap(),
+        first.notifications[..1]
+    );
+    ledger.commit(&far).await.unwrap();
+    assert_eq!(
+        ledger.take_over(MEMORY).await.unwrap().last_notification,
+        20_000
+    );
+    assert_eq!(
+        ledger.recent_notifications(9).await.unwrap(),
+        far.notifications,
         "news of long ago are let go"
     );
 }
@@ -226,14 +238,14 @@ async fn it_counts_what_operations_watch(store: &impl Store) {
     let mut facts = two_calls();
     let end = facts.pop().unwrap();
     let mut some = changes(&mut timeline, facts, At(EPOCH + 10_000_000));
-    some.dead.push(Dead {
+    some.rejected.push(RejectedMessage {
         message: b"?".to_vec(),
         reason: "no".into(),
     });
     ledger.commit(&some).await.unwrap();
     assert_eq!(
         ledger.counts().await.unwrap(),
-        Counts {
+        OperationCounts {
             live: 2,
             missed_pending: 1,
             dead: 1
@@ -245,7 +257,7 @@ async fn it_counts_what_operations_watch(store: &impl Store) {
         .unwrap();
     assert_eq!(
         ledger.counts().await.unwrap(),
-        Counts {
+        OperationCounts {
             live: 0,
             missed_pending: 0,
             dead: 1
@@ -268,7 +280,10 @@ async fn it_knows_which_facts_it_has(store: &impl Store) {
             "/gs/cti/incoming?mac=000b82000001&local=201&remote=1",
         ),
     ];
-    assert_eq!(ledger.unknown(&asked).await.unwrap(), vec![EventId(77)]);
+    assert_eq!(
+        ledger.unknown_facts(&asked).await.unwrap(),
+        vec![EventId(77)]
+    );
 }
 
 async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
@@ -285,7 +300,7 @@ async fn whoever_was_replaced_writes_nothing_any_more(store: &impl Store) {
 async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store) {
     let ledger = store.open().await;
     let standing = ledger.take_over(MEMORY).await.unwrap();
-    assert!(standing.messages.is_empty() && standing.stored_until.is_none());
+    assert!(standing.messages.is_empty() && standing.last_fact_at.is_none());
     let mut facts = two_calls();
     facts.pop();
     let last = facts.iter().map(|received| received.fact.at).max();
@@ -298,12 +313,12 @@ async fn the_next_owner_is_told_what_the_open_calls_come_from(store: &impl Store
     assert_eq!(
         (
             standing.watermark,
-            standing.open.len(),
+            standing.open_calls.len(),
             standing.messages.len()
         ),
         (Some(watermark), 1, 4)
     );
-    assert_eq!(standing.stored_until, last);
+    assert_eq!(standing.last_fact_at, last);
     let known: Vec<&str> = standing
         .extensions
         .iter()
@@ -332,7 +347,7 @@ async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer
     let ids = all.calls.iter().map(|call| call.record.id).collect();
     ledger
         .commit(&Changes {
-            withdrawn: ids,
+            withdrawn_calls: ids,
             ..Changes::default()
         })
         .await
@@ -346,24 +361,29 @@ async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer
 async fn what_holds_no_fact_is_kept_once_as_it_came(store: &impl Store) {
     let ledger = store.open().await;
     ledger.take_over(MEMORY).await.unwrap();
-    let dead = Dead {
+    let dead = RejectedMessage {
         message: vec![0, 255, 7],
         reason: "not JSON".into(),
     };
     let changes = Changes {
-        dead: vec![dead.clone(), dead],
+        rejected: vec![dead.clone(), dead],
         ..Changes::default()
     };
     ledger.commit(&changes).await.unwrap();
     ledger.commit(&changes).await.unwrap();
     assert_eq!(store.dead_messages().await, vec![vec![0, 255, 7]]);
-    let (id, letter) = ledger.letters(i64::MIN, 10).await.unwrap().pop().unwrap();
+    let (id, letter) = ledger
+        .dead_letters(i64::MIN, 10)
+        .await
+        .unwrap()
+        .pop()
+        .unwrap();
     assert_eq!(
         (&*letter.message, &*letter.reason),
         (&[0, 255, 7][..], "not JSON")
     );
-    assert!(ledger.letters(id, 10).await.unwrap().is_empty());
-    ledger.forget(&letter.digest).await.unwrap();
+    assert!(ledger.dead_letters(id, 10).await.unwrap().is_empty());
+    ledger.remove_dead_letter(&letter.digest).await.unwrap();
     assert_eq!(ledger.counts().await.unwrap().dead, 0);
 }
 
@@ -381,7 +401,7 @@ async fn the_next_owner_is_told_of_calls_that_the_next_ones_may_be_linked_to(sto
         .await
         .unwrap();
     let standing = ledger.take_over(MEMORY).await.unwrap();
-    assert_eq!((standing.open.len(), standing.messages.len()), (0, 5));
+    assert_eq!((standing.open_calls.len(), standing.messages.len()), (0, 5));
     ledger
         .commit(&Changes {
             watermark: Some(At(EPOCH + 151_000_000)),
@@ -406,9 +426,9 @@ async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
     // Nothing was promised in between, and nothing is forgotten for it.
     ledger.commit(&Changes::default()).await.unwrap();
     let attempts = (
-        ledger.attempt(b"m").await.unwrap(),
-        ledger.attempt(b"m").await.unwrap(),
-        ledger.attempt(b"n").await.unwrap(),
+        ledger.record_attempt(b"m").await.unwrap(),
+        ledger.record_attempt(b"m").await.unwrap(),
+        ledger.record_attempt(b"n").await.unwrap(),
     );
     assert_eq!(attempts, (1, 2, 1));
     let next = store.open().await;
@@ -417,10 +437,10 @@ async fn promises_and_attempts_survive_whoever_wrote_them(store: &impl Store) {
         (standing.ticks, standing.watermark),
         (ticks, Some(At(EPOCH)))
     );
-    assert_eq!(next.attempt(b"m").await.unwrap(), 3);
-    next.acquit(b"m").await.unwrap();
-    assert_eq!(next.attempt(b"m").await.unwrap(), 1);
-    assert_eq!(next.facts_since().await.unwrap(), At::START);
+    assert_eq!(next.record_attempt(b"m").await.unwrap(), 3);
+    next.clear_attempts(b"m").await.unwrap();
+    assert_eq!(next.record_attempt(b"m").await.unwrap(), 1);
+    assert_eq!(next.facts_kept_since().await.unwrap(), At::START);
     assert_eq!(next.sites().await.unwrap(), []);
 }
 
@@ -572,7 +592,7 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
         duration: Duration::from_mins(4),
     };
     let policy = Policy::default();
-    let all: Vec<Received> = support::fleet::messages(&fleet)
+    let all: Vec<ReceivedFact> = support::fleet::messages(&fleet)
         .iter()
         .filter_map(|message| support::batches::of_message(message, &policy))
         .collect();
@@ -590,7 +610,7 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
             }
             decided = At(some.last().unwrap().fact.at.0 - 1);
             // As a worker does; what it does not say has to be found out.
-            assert_eq!(ledger.unknown(some).await.unwrap().len(), some.len());
+            assert_eq!(ledger.unknown_facts(some).await.unwrap().len(), some.len());
             let batch = Changes {
                 facts_are_new: number % 2 == 0,
                 ..changes(&mut slow, some.to_vec(), decided)
@@ -746,7 +766,7 @@ async fn whatever_is_asked_for_is_found_page_by_page(store: &impl Store) {
         duration: Duration::from_mins(5),
     };
     let policy = Policy::default();
-    let mut all: Vec<Received> = support::fleet::messages(&fleet)
+    let mut all: Vec<ReceivedFact> = support::fleet::messages(&fleet)
         .iter()
         .filter_map(|message| support::batches::of_message(message, &policy))
         .collect();

@@ -11,12 +11,12 @@ use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
-use cordboard::port::fanout::News;
-use cordboard::port::ledger::{CallNow, Changes, Received};
-use cordboard::port::live::{Directory, LiveView, Presence};
-use cordboard::port::sign::Sign;
+use cordboard::health::HealthCheck;
+use cordboard::port::ledger::{CallUpdate, Changes, ReceivedFact};
+use cordboard::port::live::{LiveDirectory, LiveView, Presence};
+use cordboard::port::outbox::Notification;
 use cordboard::wire::envelope::{BodyForm, Envelope};
-use cordboard::wire::news;
+use cordboard::wire::notification;
 use deadpool_redis::redis::{self, FromRedisValue};
 use support::ledger::block_on;
 use support::overlay::EPOCH;
@@ -39,8 +39,9 @@ struct View {
 impl View {
     fn on(url: &str) -> View {
         let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
-        let link =
-            Arc::new(Link::new(&url.parse().unwrap(), 0, Sign::optional("live view")).unwrap());
+        let link = Arc::new(
+            Link::new(&url.parse().unwrap(), 0, HealthCheck::optional("live view")).unwrap(),
+        );
         let live = RedisLive::new(Arc::clone(&link), &prefix, "p00");
         let timeline = Timeline::new(Site::default(), Arc::new(Policy::default()));
         View {
@@ -57,7 +58,7 @@ impl View {
     /// A phone reports, time passes, and what was committed is shown.
     async fn report(&mut self, second: i64, event: &str) -> bool {
         let changes = self.committed(second, event);
-        self.live.show(&changes).await
+        self.live.publish(&changes).await
     }
 
     fn committed(&mut self, second: i64, event: &str) -> Changes {
@@ -75,13 +76,13 @@ impl View {
         );
         let fact = envelope.fact(|_| &POLICY).unwrap();
         let delta = self.timeline.apply(vec![fact.clone()], at);
-        let calls = CallNow::all(delta.changed, Vec::new()).collect();
+        let calls = CallUpdate::from_delta(delta.changed, Vec::new()).collect();
         let mut changes = Changes {
             calls,
             watermark: Some(at),
             ..Changes::default()
         };
-        changes.facts.push(Received {
+        changes.facts.push(ReceivedFact {
             fact,
             message: envelope.encode(),
         });
@@ -91,12 +92,12 @@ impl View {
                 .calls
                 .iter()
                 .find(|call| call.record.id == notice.call)
-                .map(CallNow::text);
-            changes.news.push(News {
+                .map(CallUpdate::json);
+            changes.notifications.push(Notification {
                 number: self.told,
                 kind: notice.kind,
                 call: notice.call,
-                data: news::text(notice.call, record).into(),
+                data: notification::json(notice.call, record).into(),
             });
         }
         changes
@@ -141,7 +142,7 @@ fn the_documented_keys_are_there_during_a_call_and_its_claim_is_gone_after_it() 
             !view.report(0, "incoming").await,
             "nothing of this partition was shown before"
         );
-        view.live.restore(&view.timeline.open_calls()).await;
+        view.live.republish(&view.timeline.open_calls()).await;
         let id = EventId(1).to_string();
         let active = format!("calls:active:{CALLER}");
         assert_eq!(
@@ -226,9 +227,9 @@ fn a_missed_call_is_pending_until_it_is_decided() {
         let queue: Vec<String> = view.ask("LRANGE", "calls:missed:queue", &["0", "-1"]).await;
         assert_eq!(queue, [EventId(1).to_string()]);
         let delta = view.timeline.apply(Vec::new(), At(EPOCH + 60_000_000));
-        let calls = CallNow::all(delta.changed, delta.finished).collect();
+        let calls = CallUpdate::from_delta(delta.changed, delta.finished).collect();
         view.live
-            .show(&Changes {
+            .publish(&Changes {
                 calls,
                 watermark: Some(At(EPOCH + 60_000_000)),
                 ..Changes::default()
@@ -247,11 +248,11 @@ fn nothing_is_written_over_something_newer() {
     block_on(async {
         let mut view = View::on(&servers::shared().redis);
         let ringing = view.committed(0, "incoming");
-        view.live.show(&ringing).await;
+        view.live.publish(&ringing).await;
         view.report(4, "answered").await;
         // A worker that was frozen goes on and shows what it knew.
         let zombie = RedisLive::new(Arc::clone(&view.link), &view.prefix, "p00");
-        zombie.show(&ringing).await;
+        zombie.publish(&ringing).await;
         assert_eq!(
             view.field(&format!("calls:active:{CALLER}"), "answered")
                 .await
@@ -274,20 +275,20 @@ fn after_a_flush_everything_is_shown_again_and_until_then_nobody_believes_it_is_
         let mut servers = Servers::start(&["redis"]);
         let mut view = View::on(&servers.urls.redis);
         view.report(0, "incoming").await;
-        view.live.restore(&view.timeline.open_calls()).await;
+        view.live.republish(&view.timeline.open_calls()).await;
         let directory = view.directory();
-        assert_eq!(directory.live().await.unwrap().len(), 1);
+        assert_eq!(directory.open_calls().await.unwrap().len(), 1);
         servers.order("kill redis");
         servers.order("wipe redis");
         servers.order("start redis");
         // What failed in a row is left alone for a moment; then it is asked again.
-        while directory.live().await.is_none() {
+        while directory.open_calls().await.is_none() {
             if !view.report(1, "incoming").await {
-                assert_eq!(directory.live().await, None);
-                view.live.restore(&view.timeline.open_calls()).await;
+                assert_eq!(directory.open_calls().await, None);
+                view.live.republish(&view.timeline.open_calls()).await;
             }
         }
-        assert_eq!(directory.live().await.unwrap().len(), 1);
+        assert_eq!(directory.open_calls().await.unwrap().len(), 1);
         assert!(
             view.field(&format!("calls:active:{CALLER}"), "claimed_call_id")
                 .await

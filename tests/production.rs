@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use cordboard::app::{self, Roles, Scope, Stop, Surroundings};
+use cordboard::app::{self, Context, Roles, Scope, Stop};
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
@@ -58,7 +58,7 @@ fn serve(role: &str) {
         },
     };
     let stop = Stop::default();
-    let surroundings = Surroundings {
+    let surroundings = Context {
         roles,
         clock: Arc::new(HandClock::at(Path::new(&path(CLOCK)))),
         metrics: PrometheusBuilder::new().install_recorder().unwrap(),

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 900;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
+    ("health", &["domain"]),
     ("port", &["domain", "wire"]),
-    ("worker", &["domain", "provider", "wire", "port"]),
-    ("ingress", &["domain", "provider", "wire", "port"]),
-    ("gateway", &["domain", "wire", "port"]),
+    ("worker", &["domain", "provider", "wire", "port", "health"]),
+    ("ingress", &["domain", "provider", "wire", "port", "health"]),
+    ("gateway", &["domain", "wire", "port", "health"]),
     ("config", &["domain", "wire", "ingress"]),
     ("telemetry", &["config"]),
     ("simulate", &[]),
@@ -25,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "domain",
             "wire",
             "port",
+            "health",
             "adapter",
             "ingress",
             "worker",
@@ -33,7 +35,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "telemetry",
         ],
     ),
-    ("adapter", &["domain", "provider", "wire", "port"]),
+    ("adapter", &["domain", "provider", "wire", "port", "health"]),
     (
         "cli",
         &[

@@ -15,18 +15,18 @@ use cordboard::domain::fact::{EventId, Fact, Site};
 use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
-use cordboard::port::books::Books;
-use cordboard::port::fanout::{Fanout, News};
-use cordboard::port::intake::{Handed, Inbox, InboxError};
-use cordboard::port::ledger::{Changes, Dead, Ledger};
-use cordboard::port::letters::Letters;
+use cordboard::health::FlowCounters;
+use cordboard::port::dead_letters::DeadLetters;
+use cordboard::port::intake::{Delivery, Inbox, InboxError};
+use cordboard::port::ledger::{Changes, Ledger, RejectedMessage};
+use cordboard::port::outbox::{Notification, Outbox};
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};
 use cordboard::wire::call_json::CallJson;
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::{Worker, memory};
+use cordboard::worker::{Worker, lookback};
 use futures_util::future::BoxFuture;
 use support::failing::{Failing, Mortal};
 use support::fleet::messages;
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 struct Prepared(VecDeque<Vec<Vec<u8>>>);
 
 impl Inbox for Prepared {
-    fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+    fn next_batch(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
         Box::pin(std::future::ready(Ok(self
             .0
             .pop_front()
@@ -59,14 +59,14 @@ impl Inbox for Prepared {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<News>>);
+struct Heard(Mutex<Vec<Notification>>);
 
-impl Fanout for Heard {
-    fn relayed(&self) -> u64 {
+impl Outbox for Heard {
+    fn published_up_to(&self) -> u64 {
         0
     }
 
-    fn tell(&self, news: Vec<News>) {
+    fn enqueue(&self, news: Vec<Notification>) {
         self.0.lock().unwrap().extend(news);
     }
 }
@@ -92,7 +92,7 @@ async fn work(ledger: &Arc<SqliteLedger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Hea
 async fn work_on(ledger: Arc<dyn Ledger>, batches: Vec<Vec<Vec<u8>>>) -> Arc<Heard> {
     let heard = Arc::new(Heard::default());
     let inbox = Box::new(Prepared(batches.into()));
-    let fanout = Arc::clone(&heard) as Arc<dyn Fanout>;
+    let fanout = Arc::clone(&heard) as Arc<dyn Outbox>;
     let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default())
         .await
         .unwrap();
@@ -130,7 +130,7 @@ fn expected_by(messages: &[Message], policy: &Policy) -> BTreeMap<String, String
 
 async fn assert_stored(ledger: &SqliteLedger, messages: &[Message]) {
     let stored: BTreeMap<String, String> = ledger
-        .records(&Site::default())
+        .stored_records(&Site::default())
         .await
         .unwrap()
         .into_iter()
@@ -244,7 +244,7 @@ fn a_restart_before_any_request_of_a_flow_changes_nothing() {
                 work_by(&ledger, &policies, &all[..cut]).await;
                 work_by(&ledger, &policies, &all[cut..]).await;
                 let stored: BTreeMap<String, String> = ledger
-                    .records(&Site::default())
+                    .stored_records(&Site::default())
                     .await
                     .unwrap()
                     .into_iter()
@@ -359,7 +359,7 @@ fn a_fact_from_before_a_restart_corrects_the_records_it_belongs_to() {
         work(&ledger, vec![encoded(&early)]).await;
         work(&ledger, vec![encoded(&late)]).await;
         let stored: BTreeMap<String, String> = ledger
-            .records(&Site::default())
+            .stored_records(&Site::default())
             .await
             .unwrap()
             .into_iter()
@@ -503,8 +503,8 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
             // The first of what comes back is always the same: it was never settled.
             let batch = all
                 .iter()
-                .map(|message| Handed {
-                    suspect: true,
+                .map(|message| Delivery {
+                    redelivered_often: true,
                     ..message.clone().into()
                 })
                 .collect();
@@ -533,10 +533,10 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
 }
 
 /// Everything at once.
-struct Suspects(Option<Vec<Handed>>);
+struct Suspects(Option<Vec<Delivery>>);
 
 impl Inbox for Suspects {
-    fn next(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+    fn next_batch(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
         Box::pin(std::future::ready(Ok(self.0.take().unwrap_or_default())))
     }
 
@@ -562,7 +562,7 @@ fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
             .filter(|(_, message)| matches!(message, Message::Report(_)))
             .map(|it| it.0)
             .collect();
-        let letter = |message: &[u8], reason: &str| Dead {
+        let letter = |message: &[u8], reason: &str| RejectedMessage {
             message: message.to_vec(),
             reason: reason.to_owned(),
         };
@@ -578,12 +578,12 @@ fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
             ])
             .collect();
         ledger
-            .take_over(memory(&Policies::default()))
+            .take_over(lookback(&Policies::default()))
             .await
             .unwrap();
         ledger
             .commit(&Changes {
-                dead,
+                rejected: dead,
                 ..Changes::default()
             })
             .await
@@ -596,7 +596,7 @@ fn what_a_later_version_wrote_is_read_by_a_program_that_knows_it() {
         work(&ledger, vec![rest]).await;
         assert_stored(&ledger, &messages).await;
         let left: Vec<String> = ledger
-            .letters(i64::MIN, 99)
+            .dead_letters(i64::MIN, 99)
             .await
             .unwrap()
             .into_iter()
@@ -623,7 +623,7 @@ fn everything_that_is_told_was_committed_before() {
         )
         .await;
         let stored: BTreeMap<String, String> = ledger
-            .records(&Site::default())
+            .stored_records(&Site::default())
             .await
             .unwrap()
             .into_iter()
@@ -707,8 +707,8 @@ fn what_the_database_does_not_take_is_set_aside_and_its_neighbours_are_written()
             poison: "+666",
             ..Failing::on(&ledger)
         };
-        let books = Arc::new(Books::default());
-        books.found(messages.len() as u64);
+        let books = Arc::new(FlowCounters::default());
+        books.add_recovered(messages.len() as u64);
         let inbox = Box::new(Prepared(
             encoded(&messages)
                 .chunks(64)
@@ -727,7 +727,10 @@ fn what_the_database_does_not_take_is_set_aside_and_its_neighbours_are_written()
         .unwrap();
         worker.run(CancellationToken::new()).await.unwrap();
         assert_stored(&ledger, &good).await;
-        assert_eq!((books.account(0).dead, books.account(0).surplus), (3, 0));
+        assert_eq!(
+            (books.snapshot(0).dead, books.snapshot(0).imbalance),
+            (3, 0)
+        );
         assert_eq!(ledger.counts().await.unwrap().dead, 3);
     });
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
 use cordboard::adapter::rabbit::{Layout, Publisher};
 use cordboard::domain::time::Span;
+use cordboard::health::HealthCheck;
 use cordboard::port::intake::Backlog;
-use cordboard::port::sign::Sign;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use futures_util::future::join_all;
@@ -24,7 +24,7 @@ const CALLS_PER_SECOND: f64 = 1.5;
 /// As a cluster of the tests has it.
 pub const LAYOUT: Layout = Layout {
     generation: 1,
-    parts: 4,
+    partitions: 4,
 };
 
 /// Requests of many sites in the order of their receipt, with a promise every second, as an ingress
@@ -98,7 +98,7 @@ pub async fn publish(broker: &str, layout: Layout, messages: &[Vec<u8>]) -> Dura
         broker.parse().unwrap(),
         layout,
         JournalTail::new(&journal).unwrap(),
-        Sign::waiting("publisher"),
+        HealthCheck::pending("publisher"),
     );
     let stop = CancellationToken::new();
     let began = Instant::now();

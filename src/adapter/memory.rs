@@ -8,15 +8,15 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::port::fanout::{Fanout, News};
-use crate::port::watch::{Seen, Watch};
+use crate::port::outbox::{Notification, Outbox};
+use crate::port::watch::{Watch, WatchEvent};
 
 /// Events kept for watchers who come back; also how far behind a watcher may fall before it has to
 /// start over.
 const KEPT_MAX: usize = 1_024;
 
-impl Watch for MemoryFanout {
-    fn watch(&self, known: Option<u64>) -> BoxStream<'static, Seen> {
+impl Watch for MemoryOutbox {
+    fn watch(&self, known: Option<u64>) -> BoxStream<'static, WatchEvent> {
         let Subscription {
             missed,
             complete,
@@ -25,12 +25,12 @@ impl Watch for MemoryFanout {
         let first = if complete {
             missed.into_iter().map(seen).collect()
         } else {
-            vec![Seen::resync()]
+            vec![WatchEvent::resync()]
         };
         let rest = stream::unfold(events, |mut events| async {
             match events.recv().await {
                 Ok(news) => Some((seen(news), events)),
-                Err(RecvError::Lagged(_)) => Some((Seen::resync(), events)),
+                Err(RecvError::Lagged(_)) => Some((WatchEvent::resync(), events)),
                 Err(RecvError::Closed) => None,
             }
         });
@@ -38,8 +38,8 @@ impl Watch for MemoryFanout {
     }
 }
 
-fn seen(news: News) -> Seen {
-    Seen {
+fn seen(news: Notification) -> WatchEvent {
+    WatchEvent {
         number: Some(news.number),
         name: news.kind.name(),
         data: news.data,
@@ -48,32 +48,32 @@ fn seen(news: News) -> Seen {
 
 /// Where the worker tells and the gateway listens.
 #[derive(Debug)]
-pub struct MemoryFanout {
+pub struct MemoryOutbox {
     /// Events before the known one that are told again.
     overlap: usize,
-    sender: broadcast::Sender<News>,
+    sender: broadcast::Sender<Notification>,
     kept: Mutex<Kept>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     last: u64,
-    events: VecDeque<News>,
+    events: VecDeque<Notification>,
 }
 
 /// What a watcher gets at first, and what follows.
 #[derive(Debug)]
 pub struct Subscription {
     /// Events since the number the watcher knew.
-    pub missed: Vec<News>,
+    pub missed: Vec<Notification>,
     /// False when more was missed than is kept: the watcher must look at everything again.
     pub complete: bool,
-    pub events: broadcast::Receiver<News>,
+    pub events: broadcast::Receiver<Notification>,
 }
 
-impl Default for MemoryFanout {
+impl Default for MemoryOutbox {
     fn default() -> Self {
-        MemoryFanout {
+        MemoryOutbox {
             overlap: 0,
             sender: broadcast::Sender::new(KEPT_MAX),
             kept: Mutex::default(),
@@ -81,15 +81,15 @@ impl Default for MemoryFanout {
     }
 }
 
-impl MemoryFanout {
+impl MemoryOutbox {
     /// Goes on after the news of an earlier life.
     #[must_use]
-    pub fn after(told: u64, news: Vec<News>) -> MemoryFanout {
+    pub fn after(told: u64, news: Vec<Notification>) -> MemoryOutbox {
         let kept = Kept {
             last: told,
             events: news.into(),
         };
-        MemoryFanout {
+        MemoryOutbox {
             overlap: 0,
             sender: broadcast::Sender::new(KEPT_MAX),
             kept: Mutex::new(kept),
@@ -125,8 +125,8 @@ impl MemoryFanout {
     /// Told from several places, in an order that others may see a little otherwise: whoever comes
     /// back is told some of it again.
     #[must_use]
-    pub fn overlapping(self, overlap: usize) -> MemoryFanout {
-        MemoryFanout { overlap, ..self }
+    pub fn overlapping(self, overlap: usize) -> MemoryOutbox {
+        MemoryOutbox { overlap, ..self }
     }
 }
 
@@ -145,8 +145,8 @@ impl Kept {
     }
 }
 
-impl Fanout for MemoryFanout {
-    fn relayed(&self) -> u64 {
+impl Outbox for MemoryOutbox {
+    fn published_up_to(&self) -> u64 {
         // Nobody outside this process listens.
         self.kept
             .lock()
@@ -154,7 +154,7 @@ impl Fanout for MemoryFanout {
             .last
     }
 
-    fn tell(&self, news: Vec<News>) {
+    fn enqueue(&self, news: Vec<Notification>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for one in news {
             kept.last = one.number;
@@ -174,9 +174,9 @@ mod tests {
     use crate::domain::fact::EventId;
     use crate::domain::notice::NoticeKind;
 
-    fn news(numbers: std::ops::RangeInclusive<u64>) -> Vec<News> {
+    fn news(numbers: std::ops::RangeInclusive<u64>) -> Vec<Notification> {
         numbers
-            .map(|number| News {
+            .map(|number| Notification {
                 number,
                 kind: NoticeKind::Withdrawn,
                 call: EventId(1),
@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn a_watcher_who_was_away_gets_what_it_missed_without_a_gap() {
-        let fanout = MemoryFanout::default();
-        fanout.tell(news(1..=5));
+        let fanout = MemoryOutbox::default();
+        fanout.enqueue(news(1..=5));
         let back = fanout.subscribe(Some(2));
         assert_eq!(
             (
@@ -200,7 +200,7 @@ mod tests {
             ),
             (true, vec![3, 4, 5])
         );
-        fanout.tell(news(6..=5 + KEPT_MAX as u64));
+        fanout.enqueue(news(6..=5 + KEPT_MAX as u64));
         assert!(
             !fanout.subscribe(Some(2)).complete,
             "more was missed than is kept"
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn after_a_restart_the_numbers_go_on() {
-        let fanout = MemoryFanout::after(5, news(4..=5));
+        let fanout = MemoryOutbox::after(5, news(4..=5));
         let numbers = |known| {
             fanout
                 .subscribe(Some(known))
@@ -225,7 +225,7 @@ mod tests {
         };
         assert_eq!((numbers(3), numbers(5)), (vec![4, 5], vec![]));
         assert!(!fanout.subscribe(Some(2)).complete && fanout.subscribe(Some(3)).complete);
-        fanout.tell(news(6..=6));
+        fanout.enqueue(news(6..=6));
         assert_eq!(numbers(4), [5, 6]);
     }
 }

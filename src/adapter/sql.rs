@@ -9,8 +9,8 @@ use crate::domain::fact::{CallId, EventId};
 use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
 use crate::domain::time::At;
-use crate::port::fanout::News;
-use crate::port::ledger::{CallNow, Changes, LedgerError};
+use crate::port::ledger::{CallUpdate, Changes, LedgerError};
+use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
 /// Statistics are kept by the minute of the call's beginning, and shown by the hour.
@@ -27,10 +27,10 @@ impl From<sqlx::Error> for LedgerError {
         use sqlx::Error::{ColumnDecode, ColumnNotFound, Decode};
         if let Some(database) = error.as_database_error() {
             if let Some(error) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                return super::postgres::told(error);
+                return super::postgres::classify(error);
             }
             if let Some(error) = database.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
-                return super::sqlite::told(error);
+                return super::sqlite::classify(error);
             }
         }
         match error {
@@ -51,7 +51,7 @@ pub struct MigrationStatus {
 }
 
 /// A call may have changed and finished within the batch: the last word counts.
-pub(super) fn last_words(changes: &Changes) -> Vec<&CallNow> {
+pub(super) fn latest_per_call(changes: &Changes) -> Vec<&CallUpdate> {
     let mut seen = HashSet::new();
     changes
         .calls
@@ -99,9 +99,14 @@ pub(super) fn call_id(text: &str) -> Result<CallId, LedgerError> {
     EventId::parse(text).ok_or_else(|| LedgerError::Corrupt(format!("{text:?} is no call id")))
 }
 
-pub(super) fn news(number: i64, kind: &str, call: CallId, data: &str) -> Result<News, LedgerError> {
+pub(super) fn notification(
+    number: i64,
+    kind: &str,
+    call: CallId,
+    data: &str,
+) -> Result<Notification, LedgerError> {
     let unknown = || LedgerError::Corrupt(format!("{kind:?} is no kind of news"));
-    Ok(News {
+    Ok(Notification {
         number: number.cast_unsigned(),
         kind: NoticeKind::named(kind).ok_or_else(unknown)?,
         call,
@@ -118,7 +123,7 @@ pub(super) fn ticks_text(ticks: &BTreeMap<IngressId, At>) -> String {
     serde_json::to_string(&plain).unwrap_or_default()
 }
 
-pub(super) fn ticks_of(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerError> {
+pub(super) fn parse_ticks(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerError> {
     let plain: BTreeMap<String, i64> =
         serde_json::from_str(text).map_err(|error| LedgerError::Corrupt(error.to_string()))?;
     Ok(plain

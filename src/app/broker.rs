@@ -1,8 +1,8 @@
 //! What operations do with the broker: declare what the service needs there, set its policies, see
 //! what waits.
 
-use super::Failed;
-use super::letters::needed;
+use super::ServiceError;
+use super::dead_letters::needed;
 use crate::adapter::postgres;
 use crate::adapter::rabbit::{
     Depth, Layout, Management, apply, declare, depths, ensure, forward, policies, workers,
@@ -21,7 +21,7 @@ pub enum Applied {
 ///
 /// # Errors
 /// When the broker cannot be reached, or holds something else under one of the names.
-pub async fn apply_broker(settings: &Settings) -> Result<Applied, Failed> {
+pub async fn apply_broker(settings: &Settings) -> Result<Applied, ServiceError> {
     let servers = needed(settings)?;
     let connection = servers.broker.connect("cordboard broker apply").await?;
     declare(&connection, servers.layout).await?;
@@ -55,24 +55,28 @@ fn commands(vhost: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When the old queues are not done with, or a server cannot be reached.
-pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
+pub async fn adopt_layout(settings: &Settings) -> Result<u32, ServiceError> {
     let servers = needed(settings)?;
     let Some(database) = servers.database else {
         return Ok(0);
     };
     let wanted = postgres::Layout {
         generation: servers.layout.generation,
-        parts: servers.layout.parts,
+        partitions: servers.layout.partitions,
     };
     let former = postgres::layout(&database).await?;
     let connection = servers.broker.connect("cordboard broker adopt").await?;
     ensure(&connection, servers.layout).await?;
     let done = match former {
-        Some(former) if former.generation > wanted.generation => Err(Failed::Halves(
-            "a newer generation of the partitions is in force already; the settings are old",
-        )),
-        Some(former) if former.generation == wanted.generation && former.parts != wanted.parts => {
-            Err(Failed::Halves(
+        Some(former) if former.generation > wanted.generation => {
+            Err(ServiceError::IncompleteServerSettings(
+                "a newer generation of the partitions is in force already; the settings are old",
+            ))
+        }
+        Some(former)
+            if former.generation == wanted.generation && former.partitions != wanted.partitions =>
+        {
+            Err(ServiceError::IncompleteServerSettings(
                 "this generation is in force with another number of partitions; another number needs the next generation",
             ))
         }
@@ -82,7 +86,7 @@ pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
         Some(former) => {
             let former = Layout {
                 generation: former.generation,
-                parts: former.parts,
+                partitions: former.partitions,
             };
             let left = depths(&connection, former).await?;
             if left
@@ -90,7 +94,7 @@ pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
                 .flatten()
                 .any(|depth| depth.messages > 0 || depth.consumers > 0)
             {
-                Err(Failed::Halves(
+                Err(ServiceError::IncompleteServerSettings(
                     "the queues of the generation in force hold messages, or workers read them: let the workers finish, then stop them; ingresses must have the new settings already",
                 ))
             } else {
@@ -105,14 +109,14 @@ pub async fn adopt_layout(settings: &Settings) -> Result<u32, Failed> {
 }
 
 /// Sends on what lies in the queues of older generations, however many partitions they had.
-async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u32, Failed> {
+async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u32, ServiceError> {
     let mut sent = 0;
     for generation in 1..layout.generation {
         let mut part = 0;
         loop {
             let of = Layout {
                 generation,
-                parts: part + 1,
+                partitions: part + 1,
             };
             if depths(connection, of)
                 .await?
@@ -136,7 +140,7 @@ async fn forward_all(connection: &lapin::Connection, layout: Layout) -> Result<u
 /// When the broker cannot be reached.
 pub async fn broker_status(
     settings: &Settings,
-) -> Result<(Vec<(String, Option<Depth>)>, u32), Failed> {
+) -> Result<(Vec<(String, Option<Depth>)>, u32), ServiceError> {
     let servers = needed(settings)?;
     let connection = servers.broker.connect("cordboard broker status").await?;
     let depths = depths(&connection, servers.layout).await?;

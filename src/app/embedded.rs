@@ -8,18 +8,18 @@ use tokio::task::JoinHandle;
 
 use super::http::Door;
 use super::lifecycle::{ready, stopping};
-use super::open::{open_ledger, patiently};
+use super::open::{open_ledger, retry_until_available};
 use super::phones::{self, Opening, Phones};
-use super::{Failed, Listeners, Stop, Surroundings, http};
-use crate::adapter::memory::MemoryFanout;
+use super::{Context, Listeners, ServiceError, Stop, http};
+use crate::adapter::memory::MemoryOutbox;
 use crate::config::Settings;
 use crate::gateway::{self, CallStates, Gateway, Health};
-use crate::port::fanout::Fanout;
 use crate::port::ledger::Ledger;
+use crate::port::outbox::Outbox;
 use crate::port::query::Query;
 use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
-use crate::worker::{Worker, memory};
+use crate::worker::{Worker, lookback};
 
 /// News that those who come back may have missed.
 const NEWS_KEPT: u32 = 1_024;
@@ -37,10 +37,10 @@ pub(super) struct Embedded {
 impl Embedded {
     pub(super) async fn start(
         settings: &Settings,
-        surroundings: Surroundings,
+        surroundings: Context,
         listeners: Listeners,
-    ) -> Result<Option<Embedded>, Failed> {
-        let Surroundings {
+    ) -> Result<Option<Embedded>, ServiceError> {
+        let Context {
             clock,
             metrics,
             reread,
@@ -48,12 +48,12 @@ impl Embedded {
             ..
         } = surroundings;
         let Listeners {
-            phones,
-            people,
-            signs,
+            ingress: phones,
+            gateway: people,
+            operations: signs,
         } = listeners;
         let Some(phones) = phones else {
-            return Err(Failed::Ended("a part of the ingress"));
+            return Err(ServiceError::Ended("a part of the ingress"));
         };
         let mut opening = Opening::new(settings, &*clock)?;
         let mut inbox = Box::new(opening.inbox()?);
@@ -89,13 +89,13 @@ impl Embedded {
             ))
         });
         let policies = settings.policies()?;
-        let recall = memory(&policies);
-        let opened = patiently(&stop.soft, async || {
+        let recall = lookback(&policies);
+        let opened = retry_until_available(&stop.soft, async || {
             let ledger = open_ledger(settings).await?;
             ledger.migrate().await?;
             let (standing, news) = (
                 ledger.take_over(recall).await?,
-                ledger.last_news(NEWS_KEPT).await?,
+                ledger.recent_notifications(NEWS_KEPT).await?,
             );
             Ok((ledger, standing, news))
         });
@@ -110,13 +110,13 @@ impl Embedded {
         }
         let (ledger, fanout) = (
             Arc::new(ledger),
-            Arc::new(MemoryFanout::after(standing.told, news)),
+            Arc::new(MemoryOutbox::after(standing.last_notification, news)),
         );
         let worker = Worker::with(
             standing,
             inbox,
             Arc::clone(&ledger) as Arc<dyn Ledger>,
-            Arc::clone(&fanout) as Arc<dyn Fanout>,
+            Arc::clone(&fanout) as Arc<dyn Outbox>,
             policies,
             books,
         );
@@ -144,13 +144,13 @@ impl Embedded {
         }))
     }
 
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> Result<(), ServiceError> {
         let stop = self.stop;
         let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
-        let patience = tokio::spawn(stop.clone().lose_patience());
+        let patience = tokio::spawn(stop.clone().drain_deadline());
         let mut phones = self.phones;
         let mut worked = None;
-        let unasked = stop.unasked(async {
+        let unasked = stop.run_until_stopped(async {
             tokio::select! {
                 result = &mut working => {
                     worked = Some(result);
@@ -163,7 +163,7 @@ impl Embedded {
         });
         let unasked = unasked.await;
         if let (Some(ended), None) = (unasked, &worked) {
-            return Err(Failed::Ended(ended));
+            return Err(ServiceError::Ended(ended));
         }
         stopping();
         stop.soft.cancel();
@@ -177,7 +177,7 @@ impl Embedded {
                 worked = working => worked,
                 // A transaction that is cut off here is none, and is done again after the next
                 // start.
-                () = stop.grace_is_over() => return Ok(()),
+                () = stop.hard_stop_grace() => return Ok(()),
             }
         };
         patience.abort();
@@ -188,7 +188,7 @@ impl Embedded {
         let _ended = self.operations.await;
         match worked {
             Ok(Ok(())) if unasked.is_none() => Ok(()),
-            Ok(Ok(())) | Err(_) => Err(Failed::Ended("the worker")),
+            Ok(Ok(())) | Err(_) => Err(ServiceError::Ended("the worker")),
             Ok(Err(error)) => Err(error.into()),
         }
     }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ingress::rest_after;
+use crate::ingress::back_off_after_accept_error;
 
 /// Connections of one listener; those of phones are counted apart, and no page may take their
 /// place.
@@ -49,7 +49,7 @@ pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: Canc
                     connection(socket, router, stop).await;
                 });
             }
-            Err(error) => rest_after(&error).await,
+            Err(error) => back_off_after_accept_error(&error).await,
         }
     }
     connections.close();

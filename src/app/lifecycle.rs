@@ -29,7 +29,7 @@ impl Stop {
 
     /// Waits for the end of what does not end by itself, or for the soft stop; `None` when it was
     /// asked to end, which it may have been in the very moment in which it was looked at.
-    pub(super) async fn unasked<T>(&self, ending: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn run_until_stopped<T>(&self, ending: impl Future<Output = T>) -> Option<T> {
         let ended = tokio::select! {
             biased;
             () = self.soft.cancelled() => None,
@@ -39,13 +39,13 @@ impl Stop {
     }
 
     /// A moment after the hard stop.
-    pub(super) async fn grace_is_over(&self) {
+    pub(super) async fn hard_stop_grace(&self) {
         self.hard.cancelled().await;
         tokio::time::sleep(GRACE).await;
     }
 
     /// After the soft stop: waits for so long, then stops hard.
-    pub(super) async fn lose_patience(self) {
+    pub(super) async fn drain_deadline(self) {
         self.soft.cancelled().await;
         tokio::select! {
             () = tokio::time::sleep(DRAIN) => {
@@ -92,15 +92,21 @@ mod tests {
     async fn what_ends_because_of_the_stop_was_asked_to() {
         let stop = Stop::default();
         assert_eq!(
-            stop.unasked(async { "the worker" }).await,
+            stop.run_until_stopped(async { "the worker" }).await,
             Some("the worker")
         );
         let asked_while_it_was_looked_at = async {
             stop.ask();
             "the worker"
         };
-        assert_eq!(stop.unasked(asked_while_it_was_looked_at).await, None);
-        assert_eq!(stop.unasked(std::future::pending::<()>()).await, None);
+        assert_eq!(
+            stop.run_until_stopped(asked_while_it_was_looked_at).await,
+            None
+        );
+        assert_eq!(
+            stop.run_until_stopped(std::future::pending::<()>()).await,
+            None
+        );
     }
 
     #[tokio::test]

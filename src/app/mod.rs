@@ -3,10 +3,10 @@
 //! started is stopped.
 
 mod broker;
+mod dead_letters;
 mod doctor;
 mod embedded;
 mod http;
-mod letters;
 mod lifecycle;
 mod open;
 mod partitions;
@@ -35,9 +35,11 @@ use crate::port::ledger::LedgerError;
 use crate::worker::WorkerError;
 
 pub use broker::{Applied, adopt_layout, apply_broker, broker_status};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore, dead_letters,
+};
 pub use doctor::{Finding, Grade, examine};
 use embedded::Embedded;
-pub use letters::{Deed, Done, Shelf, Which, letters};
 pub use lifecycle::Stop;
 use open::bind;
 pub use open::migrate;
@@ -48,7 +50,7 @@ pub use resend::{Period, resend};
 
 /// Why the service could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
-pub enum Failed {
+pub enum ServiceError {
     #[error(transparent)]
     Config(#[from] BadConfig),
     #[error(
@@ -78,7 +80,7 @@ pub enum Failed {
     #[error("`live.url`: {0}")]
     Live(String),
     #[error("{0}")]
-    Halves(&'static str),
+    IncompleteServerSettings(&'static str),
     #[error("{path}: there is no database yet; the first start of the service makes it")]
     NoDatabase { path: PathBuf },
     #[error("{0}: stop the service first, it holds calls in memory")]
@@ -112,7 +114,7 @@ impl Roles {
 }
 
 /// What the service is given by whoever starts it.
-pub struct Surroundings {
+pub struct Context {
     pub roles: Roles,
     pub clock: Arc<dyn Clock>,
     pub metrics: PrometheusHandle,
@@ -123,20 +125,20 @@ pub struct Surroundings {
 /// One process of the service: phones are served, and what stands behind them is ready to run.
 pub struct Service {
     pub addresses: Addresses,
-    behind: Behind,
+    backend: Backend,
 }
 
 /// What stands behind the phones.
-enum Behind {
+enum Backend {
     Embedded(Box<Embedded>),
     Production(Box<Production>),
 }
 
 /// The listeners of a process, bound before anything works.
 struct Listeners {
-    phones: Option<(TcpListener, SocketAddr)>,
-    people: Option<Arc<TcpListener>>,
-    signs: TcpListener,
+    ingress: Option<(TcpListener, SocketAddr)>,
+    gateway: Option<Arc<TcpListener>>,
+    operations: TcpListener,
 }
 
 impl Service {
@@ -147,28 +149,31 @@ impl Service {
     /// Says what cannot be opened, and why.
     pub async fn start(
         settings: &Settings,
-        surroundings: Surroundings,
-    ) -> Result<Option<Service>, Failed> {
+        surroundings: Context,
+    ) -> Result<Option<Service>, ServiceError> {
         let servers = place::servers(settings, surroundings.roles)?;
         if servers.is_none() && surroundings.roles != Roles::ALL {
-            return Err(Failed::Halves(
+            return Err(ServiceError::IncompleteServerSettings(
                 "a process with only some of the roles needs `broker.url` and `database.url`: without them, all of the service is one process",
             ));
         }
         let (listeners, addresses) = listen(settings, surroundings.roles).await?;
         let behind = match servers {
-            Some(servers) => Behind::Production(Box::new(Production::start(
+            Some(servers) => Backend::Production(Box::new(Production::start(
                 settings,
                 servers,
                 surroundings,
                 listeners,
             )?)),
             None => match Embedded::start(settings, surroundings, listeners).await? {
-                Some(embedded) => Behind::Embedded(Box::new(embedded)),
+                Some(embedded) => Backend::Embedded(Box::new(embedded)),
                 None => return Ok(None),
             },
         };
-        Ok(Some(Service { addresses, behind }))
+        Ok(Some(Service {
+            addresses,
+            backend: behind,
+        }))
     }
 
     /// Works until the stop, then finishes what is under way: first no more requests, then the
@@ -176,15 +181,15 @@ impl Service {
     ///
     /// # Errors
     /// When a part failed that cannot go on.
-    pub async fn run(self) -> Result<(), Failed> {
-        match self.behind {
-            Behind::Embedded(embedded) => embedded.run().await,
-            Behind::Production(production) => production.run().await,
+    pub async fn run(self) -> Result<(), ServiceError> {
+        match self.backend {
+            Backend::Embedded(embedded) => embedded.run().await,
+            Backend::Production(production) => production.run().await,
         }
     }
 }
 
-async fn listen(settings: &Settings, roles: Roles) -> Result<(Listeners, Addresses), Failed> {
+async fn listen(settings: &Settings, roles: Roles) -> Result<(Listeners, Addresses), ServiceError> {
     let mut phones = None;
     if roles.ingress {
         phones = Some(bind("the ingress", settings.ingress.listen).await?);
@@ -206,9 +211,9 @@ async fn listen(settings: &Settings, roles: Roles) -> Result<(Listeners, Address
     tracing::info!(ingress, gateway, operations = %addresses.operations, "listening");
     Ok((
         Listeners {
-            phones,
-            people: people.map(|(listener, _)| Arc::new(listener)),
-            signs,
+            ingress: phones,
+            gateway: people.map(|(listener, _)| Arc::new(listener)),
+            operations: signs,
         },
         addresses,
     ))

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::place::Database;
-use super::{Failed, place};
+use super::{ServiceError, place};
 use crate::adapter::journal::{self, Journal, Opened};
 use crate::adapter::postgres;
 use crate::adapter::sql::MigrationStatus;
@@ -31,8 +31,8 @@ const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
 pub(super) async fn bind(
     what: &'static str,
     address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), Failed> {
-    let failed = |source| Failed::Bind {
+) -> Result<(TcpListener, SocketAddr), ServiceError> {
+    let failed = |source| ServiceError::Bind {
         what,
         address,
         source,
@@ -43,8 +43,11 @@ pub(super) async fn bind(
 }
 
 /// The journal, what was found in it, and the last instant that was given to anything in it.
-pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Opened, At), Failed> {
-    make_folder(settings)?;
+pub(super) fn open_journal(
+    settings: &Settings,
+    now: At,
+) -> Result<(Journal, Opened, At), ServiceError> {
+    create_data_folder(settings)?;
     let limits = journal::Limits {
         segment_bytes: settings.journal.segment_bytes,
         total_bytes: settings.journal.total_bytes_max,
@@ -56,7 +59,7 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Ope
         metrics::counter!("cordboard_journal_damaged_bytes_total").increment(damage.bytes);
     }
     if settings.journal.refuse_damaged && !opened.damages.is_empty() {
-        return Err(Failed::Damaged {
+        return Err(ServiceError::Damaged {
             stretches: opened.damages.len(),
         });
     }
@@ -69,7 +72,7 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Ope
     let instant = |message: &Option<Vec<u8>>| Some(Message::decode(message.as_deref()?).ok()?.at());
     journal
         .books()
-        .waits_since(instant(&opened.first_waiting).unwrap_or(now));
+        .set_oldest_waiting(instant(&opened.first_waiting).unwrap_or(now));
     let last = instant(&opened.last).unwrap_or(At(0));
     if last > now + CLOCK_AHEAD_MAX {
         let seconds = (last - now).0 / 1_000_000;
@@ -82,41 +85,45 @@ pub(super) fn open_journal(settings: &Settings, now: At) -> Result<(Journal, Ope
 }
 
 /// The file of the database, where it is one.
-pub(super) fn database_path(settings: &Settings) -> Result<PathBuf, Failed> {
+pub(super) fn database_path(settings: &Settings) -> Result<PathBuf, ServiceError> {
     match place::database(settings)? {
         Database::File(path) => Ok(path),
-        Database::Server(_) => Err(Failed::Halves("the database is PostgreSQL, not a file")),
+        Database::Server(_) => Err(ServiceError::IncompleteServerSettings(
+            "the database is PostgreSQL, not a file",
+        )),
     }
 }
 
 /// The folder of all data; nobody else may look into it.
-fn make_folder(settings: &Settings) -> Result<(), Failed> {
+fn create_data_folder(settings: &Settings) -> Result<(), ServiceError> {
     let path = &settings.data_dir;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Failed::Folder {
+    made.map_err(|source| ServiceError::Folder {
         path: path.clone(),
         source,
     })
 }
 
-pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, Failed> {
-    make_folder(settings)?;
+pub(crate) async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, ServiceError> {
+    create_data_folder(settings)?;
     Ok(SqliteLedger::open(&database_path(settings)?).await?)
 }
 
 /// Does what needs the database, again and again while something else holds it or its disk is full.
 /// `None` when the stop came first.
-pub(super) async fn patiently<T>(
+pub(super) async fn retry_until_available<T>(
     stop: &CancellationToken,
-    what: impl AsyncFn() -> Result<T, Failed>,
-) -> Result<Option<T>, Failed> {
+    what: impl AsyncFn() -> Result<T, ServiceError>,
+) -> Result<Option<T>, ServiceError> {
     let mut back_off = BackOff::from(DATABASE_AGAIN);
     loop {
         match what().await {
             Ok(done) => return Ok(Some(done)),
-            Err(Failed::Ledger(LedgerError::Fenced)) => return Err(LedgerError::Fenced.into()),
+            Err(ServiceError::Ledger(LedgerError::Fenced)) => {
+                return Err(LedgerError::Fenced.into());
+            }
             // Ending would help nobody: phones can be served without it.
-            Err(Failed::Ledger(error)) => {
+            Err(ServiceError::Ledger(error)) => {
                 tracing::error!(%error, retry_in_ms = back_off.next.as_millis(), "waiting for the database; events are taken and kept in the journal meanwhile. `cordboard doctor` says more");
             }
             Err(error) => return Err(error),
@@ -134,7 +141,7 @@ pub(super) async fn patiently<T>(
 pub async fn migrate(
     settings: &Settings,
     only_status: bool,
-) -> Result<Vec<MigrationStatus>, Failed> {
+) -> Result<Vec<MigrationStatus>, ServiceError> {
     let path = match place::database(settings)? {
         Database::File(path) => path,
         Database::Server(address) => {

@@ -14,18 +14,18 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapter::postgres::{Part, PostgresAddress, PostgresLedger};
+use crate::adapter::postgres::{Partition, PostgresAddress, PostgresLedger};
 use crate::adapter::rabbit::{
     BrokerAddress, BrokerError, Depth, Held, Layout, Mouth, dead, depths, enlist, ensure, workers,
 };
 use crate::adapter::redis::{Link, RedisLive};
-use crate::port::books::Books;
+use crate::health::FlowCounters;
+use crate::health::HealthCheck;
 use crate::port::clock::Clock;
-use crate::port::ledger::{Ledger, LedgerError, Standing};
-use crate::port::live::{LiveView, NoView};
-use crate::port::sign::Sign;
+use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
+use crate::port::live::{LiveView, NoLiveView};
 use crate::wire::policy_file::Policies;
-use crate::worker::{BackOff, Room, Worker, WorkerError, memory};
+use crate::worker::{BackOff, InFlightLimit, Worker, WorkerError, lookback};
 
 const AGAIN_MIN: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,12 +43,12 @@ pub(super) struct Partitions {
     pub live: Option<Arc<Link>>,
     pub prefix: String,
     /// One for each partition; they last as long as the process, whoever has the partition.
-    pub books: Arc<Vec<Arc<Books>>>,
+    pub books: Arc<Vec<Arc<FlowCounters>>>,
     pub clock: Arc<dyn Clock>,
-    pub sign: Sign,
+    pub sign: HealthCheck,
     pub balance: Duration,
     /// What all partitions have in hand together.
-    pub room: Arc<Room>,
+    pub room: Arc<InFlightLimit>,
     /// The partitions we own, and how to give them up.
     pub owned: Arc<Mutex<BTreeMap<u32, CancellationToken>>>,
 }
@@ -70,7 +70,7 @@ impl Partitions {
                 Ok(()) if stop.is_cancelled() => return,
                 Ok(()) => back_off = BackOff::from(AGAIN_MIN),
                 Err(error) => {
-                    self.sign.ill(&error.to_string());
+                    self.sign.set_down(&error.to_string());
                     self.broker.avoid();
                 }
             }
@@ -89,10 +89,10 @@ impl Partitions {
         });
         ensure(&connection, self.layout).await?;
         let _counted = enlist(&connection).await;
-        self.sign.well();
+        self.sign.set_up();
         let (ending, hung) = (stop.child_token(), CancellationToken::new());
         let mut actors = JoinSet::new();
-        for part in 0..self.layout.parts {
+        for part in 0..self.layout.partitions {
             actors.spawn(self.clone().keep(
                 part,
                 Arc::clone(&connection),
@@ -138,7 +138,7 @@ impl Partitions {
     /// With so many workers, nobody needs more than an even share. What is given up goes to the
     /// next in line; if that one has enough it gives it up in turn.
     fn give_up_surplus(&self, workers: u32) {
-        let share = self.layout.parts.div_ceil(workers) as usize;
+        let share = self.layout.partitions.div_ceil(workers) as usize;
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::gauge!("cordboard_worker_partitions")
             .set(f64::from(u32::try_from(owned.len()).unwrap_or(u32::MAX)));
@@ -216,17 +216,17 @@ impl Partitions {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&part);
         if let Some(books) = self.books.get(part as usize) {
-            books.gave_up();
+            books.release();
         }
         ended
     }
 
     /// Works on a partition as long as it is ours.
     async fn own(&self, part: u32, held: Held, give_up: CancellationToken) -> Ended {
-        let place = Part {
+        let place = Partition {
             generation: self.layout.generation,
             number: part,
-            of: self.layout.parts,
+            count: self.layout.partitions,
         };
         let ledger = Arc::new(PostgresLedger::new(
             &self.database,
@@ -245,10 +245,12 @@ impl Partitions {
                 return Ended::Lost(error.to_string());
             }
         };
-        let relay = Arc::new(
-            self.mouth
-                .of(self.layout, part, standing.told, standing.relayed),
-        );
+        let relay = Arc::new(self.mouth.of(
+            self.layout,
+            part,
+            standing.last_notification,
+            standing.published_up_to,
+        ));
         let inbox = Box::new(held.into_inbox());
         let worker = Worker::with(
             standing,
@@ -270,7 +272,7 @@ impl Partitions {
             }
         };
         if let Some(ledger) = Arc::into_inner(ledger) {
-            ledger.let_go().await;
+            ledger.release().await;
         }
         ended
     }
@@ -280,9 +282,9 @@ impl Partitions {
             Some(link) => Arc::new(RedisLive::new(
                 Arc::clone(link),
                 &self.prefix,
-                &self.layout.part_name(part),
+                &self.layout.partition_name(part),
             )),
-            None => Arc::new(NoView),
+            None => Arc::new(NoLiveView),
         }
     }
 
@@ -290,22 +292,22 @@ impl Partitions {
     async fn take_over(
         &self,
         ledger: &PostgresLedger,
-        books: &Books,
+        books: &FlowCounters,
         stop: &CancellationToken,
-    ) -> Result<Option<Standing>, LedgerError> {
+    ) -> Result<Option<RecoveredState>, LedgerError> {
         let mut back_off = BackOff::from(AGAIN_MIN);
         loop {
-            match ledger.take_over(memory(&self.policies)).await {
+            match ledger.take_over(lookback(&self.policies)).await {
                 Ok(standing) => {
-                    books.stuck(None);
+                    books.set_blocked(None);
                     return Ok(Some(standing));
                 }
                 Err(error @ LedgerError::Unavailable(_)) => {
-                    books.stuck(Some(error.to_string()));
+                    books.set_blocked(Some(error.to_string()));
                     tracing::error!(%error, retry_in_ms = back_off.next.as_millis(), "a partition waits for the database");
                 }
                 Err(error) => {
-                    books.stuck(Some(error.to_string()));
+                    books.set_blocked(Some(error.to_string()));
                     return Err(error);
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::Failed;
+use super::ServiceError;
 use super::lifecycle::{Stop, end_of, watchdog};
 use super::open::open_journal;
 use super::reload::{Reread, reload};
@@ -14,12 +14,12 @@ use crate::adapter::journal::{
     ConfirmedIntake, Journal, JournalBacklog, JournalInbox, JournalTail, Opened,
 };
 use crate::config::{Durability, Settings};
+use crate::health::FlowCounters;
+use crate::health::HealthCheck;
 use crate::ingress::stamp::Stamp;
 use crate::ingress::{self, Ingress};
-use crate::port::books::Books;
 use crate::port::clock::Clock;
 use crate::port::intake::{Backlog, Intake};
-use crate::port::sign::Sign;
 use crate::wire::message::IngressId;
 
 /// What serves phones. None of it ends by itself.
@@ -35,12 +35,12 @@ pub(super) struct Opening {
     journal: Journal,
     pub found: Opened,
     last_instant: crate::domain::time::At,
-    pub books: Arc<Books>,
+    pub books: Arc<FlowCounters>,
     pub backlog: Arc<dyn Backlog>,
 }
 
 impl Opening {
-    pub(super) fn new(settings: &Settings, clock: &dyn Clock) -> Result<Opening, Failed> {
+    pub(super) fn new(settings: &Settings, clock: &dyn Clock) -> Result<Opening, ServiceError> {
         let (journal, found, last_instant) = open_journal(settings, clock.now())?;
         let (books, backlog): (_, Arc<dyn Backlog>) =
             (journal.books(), Arc::new(JournalBacklog::new(&journal)));
@@ -54,12 +54,12 @@ impl Opening {
     }
 
     /// Without a broker the worker reads the journal itself.
-    pub(super) fn inbox(&self) -> Result<JournalInbox, Failed> {
-        JournalInbox::new(&self.journal).map_err(Failed::Inbox)
+    pub(super) fn inbox(&self) -> Result<JournalInbox, ServiceError> {
+        JournalInbox::new(&self.journal).map_err(ServiceError::Inbox)
     }
 
-    pub(super) fn tail(&self) -> Result<JournalTail, Failed> {
-        JournalTail::new(&self.journal).map_err(Failed::Inbox)
+    pub(super) fn tail(&self) -> Result<JournalTail, ServiceError> {
+        JournalTail::new(&self.journal).map_err(ServiceError::Inbox)
     }
 }
 
@@ -71,12 +71,12 @@ pub(super) fn serve(
     opening: Opening,
     clock: &Arc<dyn Clock>,
     reread: Reread,
-    broker: Option<&Sign>,
+    broker: Option<&HealthCheck>,
     stop: &Stop,
-) -> Result<Phones, Failed> {
+) -> Result<Phones, ServiceError> {
     let is_one_of_many = broker.is_some();
     let id = if is_one_of_many {
-        IngressId(opening.journal.id().map_err(Failed::Inbox)?.as_u128())
+        IngressId(opening.journal.id().map_err(ServiceError::Inbox)?.as_u128())
     } else {
         IngressId::default()
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Failed, Roles};
+use super::{Roles, ServiceError};
 use crate::adapter::postgres::PostgresAddress;
 use crate::adapter::rabbit::{BrokerAddress, Layout};
 use crate::config::{BadConfig, Settings};
@@ -50,12 +50,12 @@ pub(super) fn database(settings: &Settings) -> Result<Database, BadConfig> {
 pub(super) fn layout(settings: &Settings) -> Layout {
     Layout {
         generation: settings.broker.generation,
-        parts: settings.broker.partitions,
+        partitions: settings.broker.partitions,
     }
 }
 
 /// The servers, or none where the service runs embedded. One without the other is no way to run.
-pub(super) fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, Failed> {
+pub(super) fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, ServiceError> {
     let broker: Option<BrokerAddress> = settings.broker.address()?;
     match (broker, database(settings)?) {
         (Some(broker), Database::Server(database)) => Ok(Some(Servers {
@@ -71,10 +71,10 @@ pub(super) fn servers(settings: &Settings, roles: Roles) -> Result<Option<Server
                 database: None,
             }))
         }
-        (Some(_), Database::File(_)) => Err(Failed::Halves(
+        (Some(_), Database::File(_)) => Err(ServiceError::IncompleteServerSettings(
             "`broker.url` is set and `database.url` names no PostgreSQL: workers on several machines need a database they all reach. Set both, or neither to run embedded",
         )),
-        (None, Database::Server(_)) => Err(Failed::Halves(
+        (None, Database::Server(_)) => Err(ServiceError::IncompleteServerSettings(
             "`database.url` names PostgreSQL and `broker.url` is not set: events reach its workers over RabbitMQ. Set both, or neither to run embedded",
         )),
     }

@@ -16,19 +16,19 @@ use super::lifecycle::{end_of, ready, stopping, watchdog};
 use super::partitions::Partitions;
 use super::phones::{self, Opening, Phones};
 use super::place::Servers;
-use super::{Failed, Listeners, Reread, Roles, Stop, Surroundings, http, place};
-use crate::adapter::memory::MemoryFanout;
-use crate::adapter::postgres::{Part, PostgresLedger, readers};
+use super::{Context, Listeners, Reread, Roles, ServiceError, Stop, http, place};
+use crate::adapter::memory::MemoryOutbox;
+use crate::adapter::postgres::{Partition, PostgresLedger, readers};
 use crate::adapter::rabbit::{BrokerAddress, Feed, Layout, Mouth, Publisher};
 use crate::adapter::redis::{Link, RedisAddress, RedisDirectory, RedisPresence};
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
 use crate::gateway::{CallStates, Gateway, Health};
-use crate::port::books::Books;
+use crate::health::FlowCounters;
+use crate::health::HealthCheck;
 use crate::port::clock::Clock;
-use crate::port::live::{Directory, Presence};
+use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
-use crate::port::sign::Sign;
 use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
 
@@ -57,10 +57,10 @@ impl Production {
     pub(super) fn start(
         settings: &Settings,
         servers: Servers,
-        surroundings: Surroundings,
+        surroundings: Context,
         listeners: Listeners,
-    ) -> Result<Production, Failed> {
-        let Surroundings {
+    ) -> Result<Production, ServiceError> {
+        let Context {
             roles,
             clock,
             metrics,
@@ -68,19 +68,19 @@ impl Production {
             stop,
         } = surroundings;
         let Listeners {
-            phones: door,
-            people,
-            signs,
+            ingress: door,
+            gateway: people,
+            operations: signs,
         } = listeners;
         let Servers {
             broker,
             layout,
             database,
         } = servers;
-        let part = Part {
+        let part = Partition {
             generation: layout.generation,
             number: 0,
-            of: layout.parts,
+            count: layout.partitions,
         };
         let reading = database.map(|database| {
             let pool = readers(&database);
@@ -121,11 +121,14 @@ impl Production {
         };
         let mut workers = Vec::new();
         if let (true, Some((reading, database, pool))) = (roles.worker, &reading) {
-            let (sign, telling) = (Sign::waiting("consumer"), Sign::waiting("news"));
+            let (sign, telling) = (
+                HealthCheck::pending("consumer"),
+                HealthCheck::pending("news"),
+            );
             health.signs.extend([sign.clone(), telling.clone()]);
             health.workers = Arc::new(
-                (0..layout.parts)
-                    .map(|_| Arc::new(Books::default()))
+                (0..layout.partitions)
+                    .map(|_| Arc::new(FlowCounters::default()))
                     .collect(),
             );
             // It ends when all partitions have, and everything they had to tell is told.
@@ -156,9 +159,9 @@ impl Production {
         }
         let mut serving = None;
         if let (Some(people), Some((reading, ..))) = (people, reading) {
-            let sign = Sign::waiting("feed");
+            let sign = HealthCheck::pending("feed");
             health.signs.push(sign.clone());
-            let fanout = Arc::new(MemoryFanout::default().overlapping(OVERLAP));
+            let fanout = Arc::new(MemoryOutbox::default().overlapping(OVERLAP));
             let feed = Feed {
                 address: broker,
                 layout,
@@ -185,7 +188,7 @@ impl Production {
         })
     }
 
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> Result<(), ServiceError> {
         let stop = self.stop;
         let serving = self.people.map(|(people, gateway)| {
             tokio::spawn(http::serve(
@@ -194,11 +197,11 @@ impl Production {
                 stop.hard.clone(),
             ))
         });
-        let patience = tokio::spawn(stop.clone().lose_patience());
+        let patience = tokio::spawn(stop.clone().drain_deadline());
         let (mut phones, mut publisher) = (self.phones, self.publisher);
         let alone = phones.is_none();
         let mut workers = self.workers;
-        let unasked = stop.unasked(async {
+        let unasked = stop.run_until_stopped(async {
             tokio::select! {
                 () = ended(phones.as_mut().map(|phones| &mut phones.tasks[..])) => "a part of the ingress",
                 () = ended(publisher.as_mut().map(std::slice::from_mut)) => "the publisher",
@@ -210,7 +213,7 @@ impl Production {
         stopping();
         stop.soft.cancel();
         if let Some(ended) = unasked {
-            return Err(Failed::Ended(ended));
+            return Err(ServiceError::Ended(ended));
         }
         if let Some(phones) = phones {
             phones.end(&stop).await;
@@ -223,7 +226,7 @@ impl Production {
         tokio::select! {
             () = finishing => {}
             // What is not passed on or not settled by now is, after the next start.
-            () = stop.grace_is_over() => {}
+            () = stop.hard_stop_grace() => {}
         }
         patience.abort();
         stop.hard.cancel();
@@ -244,8 +247,8 @@ fn phones(
     reread: Reread,
     health: &mut Health,
     stop: &Stop,
-) -> Result<(Phones, JoinHandle<()>), Failed> {
-    let sign = Sign::waiting("publisher");
+) -> Result<(Phones, JoinHandle<()>), ServiceError> {
+    let sign = HealthCheck::pending("publisher");
     health.signs.push(sign.clone());
     let opening = Opening::new(settings, &**clock)?;
     health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
@@ -272,7 +275,7 @@ async fn keep_room(
         } else {
             now - Span::seconds(i64::from(kept_days) * 86_400)
         };
-        if let Err(error) = ledger.keep_facts(now, since).await {
+        if let Err(error) = ledger.maintain_fact_partitions(now, since).await {
             tracing::warn!(%error, "the tables of the coming months could not be made; facts go to the common one until they can");
         }
         tokio::select! {
@@ -285,18 +288,25 @@ async fn keep_room(
 /// The two databases of the live view, where there is one.
 type Live = Option<(Arc<Link>, Arc<Link>)>;
 
-fn live(settings: &Settings, roles: Roles, signs: &mut Vec<Sign>) -> Result<Live, Failed> {
+fn live(
+    settings: &Settings,
+    roles: Roles,
+    signs: &mut Vec<HealthCheck>,
+) -> Result<Live, ServiceError> {
     let address: Option<RedisAddress> = settings.live.address()?;
     let Some(address) = address.filter(|_| roles.worker || roles.gateway) else {
         return Ok(None);
     };
     // It is nothing that anything waits for.
-    let (calls, cache) = (Sign::optional("live view"), Sign::optional("cache"));
+    let (calls, cache) = (
+        HealthCheck::optional("live view"),
+        HealthCheck::optional("cache"),
+    );
     signs.extend([calls.clone(), cache.clone()]);
     let open = |database, sign| {
         Link::new(&address, database, sign)
             .map(Arc::new)
-            .map_err(Failed::Live)
+            .map_err(ServiceError::Live)
     };
     Ok(Some((
         open(settings.live.calls_database, calls)?,
@@ -308,12 +318,12 @@ fn gateway(
     settings: &Settings,
     ledger: Arc<PostgresLedger>,
     live: Live,
-    fanout: Arc<MemoryFanout>,
+    fanout: Arc<MemoryOutbox>,
     clock: Arc<dyn Clock>,
 ) -> Gateway {
     let (layout, prefix) = (place::layout(settings), &settings.live.prefix);
-    let parts = (0..layout.parts)
-        .map(|part| layout.part_name(part))
+    let parts = (0..layout.partitions)
+        .map(|part| layout.partition_name(part))
         .collect();
     let shown = live.map(|(calls, cache)| {
         let presence = Arc::new(RedisPresence::new(
@@ -322,7 +332,7 @@ fn gateway(
             &uuid::Uuid::now_v7().to_string(),
         )) as Arc<dyn Presence>;
         (
-            Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn Directory>,
+            Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn LiveDirectory>,
             presence,
         )
     });

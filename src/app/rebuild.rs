@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 
 use super::open::open_ledger;
 use super::place::Database;
-use super::{Failed, place};
+use super::{ServiceError, place};
 use crate::adapter::journal::{Journal, OpenError};
-use crate::adapter::postgres::{Part, PostgresLedger, readers};
+use crate::adapter::postgres::{Partition, PostgresLedger, readers};
 use crate::adapter::rabbit::Layout;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{CallNow, Changes, Ledger, LedgerError};
+use crate::port::ledger::{CallUpdate, Changes, Ledger, LedgerError};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
-use crate::worker::memory;
+use crate::worker::lookback;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -42,7 +42,7 @@ pub struct Scope {
 struct Wrong {
     difference: Difference,
     /// The record as it should be, and whether it is final; none if there should be none.
-    right: Option<CallNow>,
+    right: Option<CallUpdate>,
     began: At,
 }
 
@@ -50,20 +50,22 @@ struct Wrong {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Difference>, Failed> {
+pub async fn differences(
+    settings: &Settings,
+    scope: &Scope,
+) -> Result<Vec<Difference>, ServiceError> {
     // The service may be writing: everything is read as it stands at one moment.
     let wrong = match place::database(settings)? {
-        Database::File(path) if !path.exists() => return Err(Failed::NoDatabase { path }),
+        Database::File(path) if !path.exists() => return Err(ServiceError::NoDatabase { path }),
         Database::File(path) => {
-            let ledger = SqliteLedger::open_as_it_stands(&path).await?;
+            let ledger = SqliteLedger::open_snapshot(&path).await?;
             let wrong = all_wrong(&ledger, settings, scope, |_| true).await?;
             ledger.close().await;
             wrong
         }
         Database::Server(address) => {
             let ledger =
-                PostgresLedger::open_as_it_stands(&address, part(place::layout(settings), 0))
-                    .await?;
+                PostgresLedger::open_snapshot(&address, part(place::layout(settings), 0)).await?;
             let wrong = all_wrong(&ledger, settings, scope, |_| true).await?;
             ledger.close().await;
             wrong
@@ -76,11 +78,11 @@ pub async fn differences(settings: &Settings, scope: &Scope) -> Result<Vec<Diffe
         .collect())
 }
 
-fn part(layout: Layout, number: u32) -> Part {
-    Part {
+fn part(layout: Layout, number: u32) -> Partition {
+    Partition {
         generation: layout.generation,
         number,
-        of: layout.parts,
+        count: layout.partitions,
     }
 }
 
@@ -93,13 +95,13 @@ pub async fn rebuild(
     settings: &Settings,
     scope: &Scope,
     progress: impl Fn(u64, u64),
-) -> Result<u64, Failed> {
+) -> Result<u64, ServiceError> {
     match place::database(settings)? {
         Database::File(_) => {
             if let Err(error @ OpenError::InUse { .. }) =
                 Journal::inspect(&settings.data_dir.join("journal"))
             {
-                return Err(Failed::Running(error));
+                return Err(ServiceError::Running(error));
             }
             let ledger = open_ledger(settings).await?;
             ledger.migrate().await?;
@@ -111,20 +113,20 @@ pub async fn rebuild(
             let layout = place::layout(settings);
             refuse_beside_workers(settings).await?;
             let (pool, mut corrected) = (readers(&address), 0);
-            for number in 0..layout.parts {
+            for number in 0..layout.partitions {
                 let ledger = PostgresLedger::new(&address, pool.clone(), part(layout, number));
-                let mine = |site: &Site| layout.part_of(site) == number;
+                let mine = |site: &Site| layout.partition_of(site) == number;
                 corrected += match correct(&ledger, settings, scope, mine, corrected, &progress)
                     .await
                 {
-                    Err(Failed::Ledger(LedgerError::Fenced)) => {
-                        return Err(Failed::Halves(
+                    Err(ServiceError::Ledger(LedgerError::Fenced)) => {
+                        return Err(ServiceError::IncompleteServerSettings(
                             "a worker took a partition back: stop all workers first, they hold calls in memory. Ingresses may go on",
                         ));
                     }
                     corrected => corrected?,
                 };
-                ledger.let_go().await;
+                ledger.release().await;
             }
             Ok(corrected)
         }
@@ -132,11 +134,11 @@ pub async fn rebuild(
 }
 
 /// Workers hold calls in memory, and would write over what is corrected.
-async fn refuse_beside_workers(settings: &Settings) -> Result<(), Failed> {
+async fn refuse_beside_workers(settings: &Settings) -> Result<(), ServiceError> {
     match super::broker::broker_status(settings).await {
         // Without a broker no worker works.
-        Ok((_, 0)) | Err(Failed::Broker(_)) => Ok(()),
-        Ok(_) => Err(Failed::Halves(
+        Ok((_, 0)) | Err(ServiceError::Broker(_)) => Ok(()),
+        Ok(_) => Err(ServiceError::IncompleteServerSettings(
             "workers are running: stop all of them first, they hold calls in memory. Ingresses may go on",
         )),
         Err(error) => Err(error),
@@ -151,8 +153,8 @@ async fn correct<L: Ledger>(
     mine: impl Fn(&Site) -> bool,
     before: u64,
     progress: &impl Fn(u64, u64),
-) -> Result<u64, Failed> {
-    let _standing = ledger.take_over(memory(&settings.policies()?)).await?;
+) -> Result<u64, ServiceError> {
+    let _standing = ledger.take_over(lookback(&settings.policies()?)).await?;
     let wrong = all_wrong(ledger, settings, scope, mine).await?;
     let all: u64 = wrong.iter().map(|(_, wrong)| wrong.len() as u64).sum();
     let mut done = 0;
@@ -178,7 +180,7 @@ fn corrections(day: Vec<Wrong>) -> Changes {
         match wrong.right {
             Some(right) => changes.calls.push(right),
             None => changes
-                .withdrawn
+                .withdrawn_calls
                 .extend(EventId::parse(&wrong.difference.call_id)),
         }
     }
@@ -190,12 +192,12 @@ async fn all_wrong<L: Ledger>(
     settings: &Settings,
     scope: &Scope,
     mine: impl Fn(&Site) -> bool,
-) -> Result<Vec<(Site, Vec<Wrong>)>, Failed> {
+) -> Result<Vec<(Site, Vec<Wrong>)>, ServiceError> {
     let policies = match &scope.policies {
         Some(policies) => policies.clone(),
         None => settings.policies()?,
     };
-    let kept_since = ledger.facts_since().await?;
+    let kept_since = ledger.facts_kept_since().await?;
     // Calls from before have lost some of their facts, and those around it perhaps some of theirs.
     let since = scope
         .since
@@ -224,22 +226,22 @@ async fn wrong_of(
     policies: &Policies,
     site: &Site,
     watermark: At,
-) -> Result<Vec<Wrong>, Failed> {
-    let messages = ledger.messages(site, At::START, At::END).await?;
+) -> Result<Vec<Wrong>, ServiceError> {
+    let messages = ledger.fact_messages(site, At::START, At::END).await?;
     let facts: Vec<Fact> = messages
         .iter()
         .filter_map(|message| Message::fact(message, policies))
         .collect();
     let began: BTreeMap<EventId, At> = facts.iter().map(|fact| (fact.id, fact.at)).collect();
     let folded = Timeline::new(site.clone(), policies.of(site).clone()).apply(facts, watermark);
-    let calls = CallNow::all(folded.changed, folded.finished);
-    let mut rebuilt: BTreeMap<String, CallNow> = calls
+    let calls = CallUpdate::from_delta(folded.changed, folded.finished);
+    let mut rebuilt: BTreeMap<String, CallUpdate> = calls
         .map(|right| (right.record.id.to_string(), right))
         .collect();
     let mut all = Vec::new();
-    for (call_id, stored) in ledger.records(site).await? {
+    for (call_id, stored) in ledger.stored_records(site).await? {
         let right = rebuilt.remove(&call_id);
-        let text = right.as_ref().map(CallNow::text);
+        let text = right.as_ref().map(CallUpdate::json);
         if text != Some(&*stored) {
             let began = right
                 .as_ref()
@@ -261,7 +263,7 @@ async fn wrong_of(
         let difference = Difference {
             call_id,
             stored: None,
-            rebuilt: Some(right.text().to_owned()),
+            rebuilt: Some(right.json().to_owned()),
         };
         Wrong {
             difference,

@@ -3,7 +3,7 @@
 //! has the id and the instant it has; what is known already changes nothing.
 
 use super::open::open_journal;
-use super::{Failed, Roles, machine_clock, place};
+use super::{Roles, ServiceError, machine_clock, place};
 use crate::adapter::journal;
 use crate::adapter::rabbit::send_again;
 use crate::config::Settings;
@@ -35,11 +35,11 @@ pub async fn resend(
     period: Period,
     dry_run: bool,
     mut each: impl FnMut(u64),
-) -> Result<u64, Failed> {
+) -> Result<u64, ServiceError> {
     let folder = settings.data_dir.join("journal");
     let history = journal::history(&folder).map_err(|error| {
         let what = "run it on the machine and with the settings of an ingress";
-        Failed::Inbox(std::io::Error::new(
+        ServiceError::Inbox(std::io::Error::new(
             error.kind(),
             format!("{}: {error}; {what}", folder.display()),
         ))
@@ -48,7 +48,7 @@ pub async fn resend(
     let mut sent = 0;
     if dry_run {
         for segment in held {
-            sent += segment.map_err(Failed::Inbox)?.len() as u64;
+            sent += segment.map_err(ServiceError::Inbox)?.len() as u64;
             each(sent);
         }
         return Ok(sent);
@@ -61,7 +61,7 @@ pub async fn resend(
     if let Some(servers) = place::servers(settings, only_ingress)? {
         let connection = servers.broker.connect("cordboard resend").await?;
         for segment in held {
-            let events = segment.map_err(Failed::Inbox)?;
+            let events = segment.map_err(ServiceError::Inbox)?;
             sent += events.len() as u64;
             send_again(&connection, servers.layout, &events).await?;
             each(sent);
@@ -72,11 +72,11 @@ pub async fn resend(
     // The journal is the queue: they are received once more.
     let (journal, ..) = open_journal(settings, machine_clock().now())?;
     for segment in held {
-        for event in segment.map_err(Failed::Inbox)? {
+        for event in segment.map_err(ServiceError::Inbox)? {
             journal
                 .append(event)
                 .await
-                .map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
+                .map_err(|refused| ServiceError::Inbox(std::io::Error::other(refused)))?;
             sent += 1;
         }
         each(sent);

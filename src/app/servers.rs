@@ -40,14 +40,14 @@ pub(super) async fn database(address: &PostgresAddress, settings: &Settings) -> 
     let told = place::layout(settings);
     findings.push(match postgres::layout(address).await {
         Err(error) => finding("partitions", Grade::Bad, error.to_string()),
-        Ok(None) => finding("partitions", Grade::Good, format!("{}, laid out by the first worker", told.parts)),
-        Ok(Some(layout)) if (layout.generation, layout.parts) == (told.generation, told.parts) => {
-            finding("partitions", Grade::Good, format!("{} in generation {}", layout.parts, layout.generation))
+        Ok(None) => finding("partitions", Grade::Good, format!("{}, laid out by the first worker", told.partitions)),
+        Ok(Some(layout)) if (layout.generation, layout.partitions) == (told.generation, told.partitions) => {
+            finding("partitions", Grade::Good, format!("{} in generation {}", layout.partitions, layout.generation))
         }
         Ok(Some(layout)) => {
             let told = format!(
                 "{} in generation {} are in force, the settings say {} in generation {}; see `Changing the number of partitions` in the runbook",
-                layout.parts, layout.generation, told.parts, told.generation
+                layout.partitions, layout.generation, told.partitions, told.generation
             );
             finding("partitions", Grade::Bad, told)
         }

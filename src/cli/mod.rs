@@ -1,11 +1,11 @@
 //! The command line: words into calls, results into text and exit codes.
 
 mod broker;
+mod dead_letters;
 mod doctor;
 mod explain;
 mod failure;
 mod input;
-mod letters;
 mod progress;
 mod rebuild;
 mod reconstruct;
@@ -38,7 +38,7 @@ enum Command {
     Migrate(serve::Migrate),
     Rebuild(rebuild::Arguments),
     Doctor(doctor::Arguments),
-    DeadLetters(letters::Arguments),
+    DeadLetters(dead_letters::Arguments),
     Broker(broker::Arguments),
     Resend(resend::Arguments),
     Config(serve::Config),
@@ -62,7 +62,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => serve::migrate(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::DeadLetters(arguments) => letters::run(arguments),
+        Command::DeadLetters(arguments) => dead_letters::run(arguments),
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Resend(arguments) => resend::run(&arguments),
         Command::Config(arguments) => serve::config(&arguments),

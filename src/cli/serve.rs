@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use crate::app::{self, Failed, Reread, Roles, Service, Stop, Surroundings};
+use crate::app::{self, Context, Reread, Roles, Service, ServiceError, Stop};
 use crate::config::Settings;
 use crate::domain::device::Device;
 use crate::telemetry;
@@ -99,11 +99,11 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
-impl From<Failed> for Failure {
-    fn from(failed: Failed) -> Failure {
+impl From<ServiceError> for Failure {
+    fn from(failed: ServiceError) -> Failure {
         match failed {
-            Failed::Config(error) => Failure::Config(error.to_string()),
-            Failed::Halves(error) => Failure::Config(error.to_owned()),
+            ServiceError::Config(error) => Failure::Config(error.to_string()),
+            ServiceError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
             other => Failure::Service(other.to_string()),
         }
     }
@@ -118,16 +118,16 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
 
 pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let _written = telemetry::log(&settings.log).map_err(Failure::Config)?;
-    telemetry::tell_panics();
-    let metrics = telemetry::count().map_err(|error| Failure::Service(error.to_string()))?;
+    let _written = telemetry::init_logging(&settings.log).map_err(Failure::Config)?;
+    telemetry::log_panics();
+    let metrics = telemetry::init_metrics().map_err(|error| Failure::Service(error.to_string()))?;
     let file = arguments.settings.config.clone();
     let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()));
     allow_many_connections();
     let stop = Stop::default();
     block_on(async {
         tokio::spawn(listen_to_signals(stop.clone()));
-        let surroundings = Surroundings {
+        let surroundings = Context {
             roles: arguments.roles(),
             clock: app::machine_clock(),
             metrics,

@@ -114,7 +114,7 @@ pub(super) struct Call {
     pub keys: SmallVec<[PartyKey; 4]>,
     pub in_withheld: bool,
     /// The parties of a call whose legs are already let go.
-    pub husk: Option<Box<Husk>>,
+    pub husk: Option<Box<ClosedCall>>,
     /// From here on nothing can change the call.
     pub final_at: At,
     /// The earliest entry of this call in the decision queue.
@@ -125,7 +125,7 @@ pub(super) struct Call {
 
 /// What is remembered of a finished call to link the next one to it.
 #[derive(Clone, Debug)]
-pub(super) struct Husk {
+pub(super) struct ClosedCall {
     pub party: Number,
     pub by_us: bool,
     pub answered: bool,

@@ -1,17 +1,17 @@
 //! A leg: one device's part of one call, from its first sign to its end.
 
+use super::cow_slab::{NOWHERE, SlotIndex};
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
 use super::link::{Confidence, JoinKind};
 use super::number::Number;
 use super::private::PrivateText;
-use super::shelf::{NOWHERE, Place};
 use super::time::{At, Span};
 
 /// Where a leg stands in the fold.
-pub(super) type LegSlot = Place;
+pub(super) type LegSlot = SlotIndex;
 /// Where a call stands in the fold.
-pub(super) type CallSlot = Place;
+pub(super) type CallSlot = SlotIndex;
 
 /// Which way the leg was set up. A late join may never tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

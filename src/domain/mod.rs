@@ -5,6 +5,7 @@
 //! `fold` (how).
 
 mod call;
+mod cow_slab;
 pub mod device;
 pub mod explain;
 mod extensions;
@@ -18,7 +19,6 @@ pub mod policy;
 pub mod private;
 mod reading;
 pub mod record;
-mod shelf;
 pub mod time;
 pub mod timeline;
 pub mod transfer;

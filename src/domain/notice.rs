@@ -71,9 +71,9 @@ pub struct Notice {
 /// What must be said so that somebody who knows the records `before` knows those `after`.
 #[must_use]
 pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
-    let known: HashMap<CallId, Told, FixedState> = before
+    let known: HashMap<CallId, NoticeState, FixedState> = before
         .iter()
-        .map(|record| (record.id, Told::of(record)))
+        .map(|record| (record.id, NoticeState::of(record)))
         .collect();
     let present: HashSet<CallId, FixedState> = after.iter().map(|record| record.id).collect();
     let gone = before.iter().filter(|record| !present.contains(&record.id));
@@ -84,14 +84,14 @@ pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
         })
         .collect();
     for record in after {
-        Told::of(record).since(known.get(&record.id), record.id, &mut say);
+        NoticeState::of(record).since(known.get(&record.id), record.id, &mut say);
     }
     say
 }
 
 /// What was last said about a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct NoticeState {
     owner: Option<Owner>,
     answered: bool,
     held: bool,
@@ -100,9 +100,9 @@ pub(super) struct Told {
     missed: bool,
 }
 
-impl Told {
-    pub fn of(record: &CallRecord) -> Told {
-        Told {
+impl NoticeState {
+    pub fn of(record: &CallRecord) -> NoticeState {
+        NoticeState {
             owner: record.answered_by.clone(),
             answered: record.answered_at.is_some(),
             held: record.status == Status::OnHold,
@@ -116,39 +116,40 @@ impl Told {
     }
 
     /// What must be said so that somebody who knows `before` knows `self`.
-    pub fn since(&self, before: Option<&Told>, call: CallId, say: &mut Vec<Notice>) {
+    pub fn since(&self, before: Option<&NoticeState>, call: CallId, say: &mut Vec<Notice>) {
         let mut tell = |kind: NoticeKind| say.push(Notice { call, kind });
         let new = before.is_none();
-        let was = |fact: fn(&Told) -> bool| before.is_some_and(fact);
+        let was = |fact: fn(&NoticeState) -> bool| before.is_some_and(fact);
         if new {
             tell(NoticeKind::Started);
         }
-        if was(|told| told.missed) && !self.missed {
+        if was(|before| before.missed) && !self.missed {
             tell(NoticeKind::MissedRetracted);
         }
-        if was(|told| told.ended) && !self.ended {
+        if was(|before| before.ended) && !self.ended {
             tell(NoticeKind::Reopened);
         }
         if self.answered
-            && (!was(|told| told.answered) || before.is_some_and(|told| told.owner != self.owner))
+            && (!was(|before| before.answered)
+                || before.is_some_and(|before| before.owner != self.owner))
         {
             tell(NoticeKind::Answered);
         }
-        if self.held && !was(|told| told.held) {
+        if self.held && !was(|before| before.held) {
             tell(NoticeKind::Held);
         }
-        if !self.held && !self.ended && was(|told| told.held) {
+        if !self.held && !self.ended && was(|before| before.held) {
             tell(NoticeKind::Resumed);
         }
         if self.transferred.is_some()
-            && before.is_none_or(|told| told.transferred != self.transferred)
+            && before.is_none_or(|before| before.transferred != self.transferred)
         {
             tell(NoticeKind::Transferred);
         }
-        if self.ended && !was(|told| told.ended) {
+        if self.ended && !was(|before| before.ended) {
             tell(NoticeKind::Ended);
         }
-        if self.missed && !was(|told| told.missed) {
+        if self.missed && !was(|before| before.missed) {
             tell(NoticeKind::Missed);
         }
     }

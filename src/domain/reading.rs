@@ -4,18 +4,18 @@
 use smallvec::SmallVec;
 
 use super::call::{Attempt, Call};
+use super::cow_slab::CowSlab;
 use super::extensions::Extensions;
 use super::fact::Site;
 use super::leg::{Leg, LegSlot, Role, Side};
 use super::policy::Policy;
-use super::shelf::Shelf;
 use super::time::{At, Span};
 
 /// A call together with its legs and what the site knows.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub call: &'a Call,
-    pub legs: &'a Shelf<Leg>,
+    pub legs: &'a CowSlab<Leg>,
     pub policy: &'a Policy,
     pub extensions: &'a Extensions,
     pub site: &'a Site,

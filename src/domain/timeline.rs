@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use super::device::Extension;
 use super::fact::{CallId, Fact, FactKey, Site};
 use super::fold::Fold;
-use super::notice::{Notice, NoticeKind, Told};
+use super::notice::{Notice, NoticeKind, NoticeState};
 use super::policy::Policy;
 use super::record::CallRecord;
 use super::time::{At, Span};
@@ -54,7 +54,7 @@ struct Snapshot {
 
 /// What was said about a call, and when it became final.
 struct Announced {
-    told: Told,
+    state: NoticeState,
     final_at: Option<At>,
 }
 
@@ -200,15 +200,15 @@ impl Timeline {
                 .iter()
                 .map(|record| (record, Some(self.watermark))),
         ) {
-            let told = Told::of(record);
+            let state = NoticeState::of(record);
             let before = self.announced.get(&record.id);
-            told.since(
-                before.map(|announced| &announced.told),
+            state.since(
+                before.map(|announced| &announced.state),
                 record.id,
                 &mut delta.notices,
             );
             self.announced
-                .insert(record.id, Announced { told, final_at });
+                .insert(record.id, Announced { state, final_at });
         }
     }
 

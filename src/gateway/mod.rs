@@ -17,7 +17,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::port::clock::Clock;
-use crate::port::live::{Directory, Presence};
+use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
 use crate::port::watch::Watch;
 
@@ -33,7 +33,7 @@ pub struct Gateway {
     pub watch: Arc<dyn Watch>,
     pub states: CallStates,
     /// Where live calls are looked up first, if anywhere.
-    pub directory: Option<Arc<dyn Directory>>,
+    pub directory: Option<Arc<dyn LiveDirectory>>,
     /// Where it is shown who is there, if anywhere.
     pub presence: Option<Arc<dyn Presence>>,
     pub clock: Arc<dyn Clock>,
@@ -42,7 +42,7 @@ pub struct Gateway {
 impl Gateway {
     /// Live calls as they are shown, if all of them are.
     async fn live(&self) -> Option<Vec<String>> {
-        self.directory.as_ref()?.live().await
+        self.directory.as_ref()?.open_calls().await
     }
 }
 

@@ -12,11 +12,11 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::domain::time::At;
-use crate::port::books::{Account, Books};
+use crate::health::HealthCheck;
+use crate::health::{FlowCounters, FlowSnapshot};
 use crate::port::clock::Clock;
 use crate::port::intake::Backlog;
-use crate::port::query::{Counts, Query};
-use crate::port::sign::Sign;
+use crate::port::query::{OperationCounts, Query};
 
 /// What tells whether the service can do its work.
 #[derive(Clone)]
@@ -24,11 +24,11 @@ pub struct Health {
     /// Empty until the database is open, and where none is needed.
     pub query: Arc<OnceLock<Arc<dyn Query>>>,
     /// Where phones are served.
-    pub journal: Option<(Arc<dyn Backlog>, Arc<Books>)>,
+    pub journal: Option<(Arc<dyn Backlog>, Arc<FlowCounters>)>,
     /// The books of the partitions this process may work on.
-    pub workers: Arc<Vec<Arc<Books>>>,
+    pub workers: Arc<Vec<Arc<FlowCounters>>>,
     /// What else it depends on.
-    pub signs: Vec<Sign>,
+    pub signs: Vec<HealthCheck>,
     pub clock: Arc<dyn Clock>,
     pub metrics: PrometheusHandle,
 }
@@ -56,21 +56,22 @@ async fn ready(State(health): State<Health>) -> Response {
     if !health.workers.is_empty() || health.query.get().is_some() {
         tell(
             "database",
-            health
-                .counts()
-                .await
-                .err()
-                .or_else(|| health.workers.iter().find_map(|books| books.trouble())),
+            health.counts().await.err().or_else(|| {
+                health
+                    .workers
+                    .iter()
+                    .find_map(|books| books.blocked_reason())
+            }),
             false,
         );
     }
     for sign in &health.signs {
-        tell(sign.name, sign.trouble(), sign.optional);
+        tell(sign.name, sign.last_error(), sign.optional);
     }
     let journal = health
         .journal
         .as_ref()
-        .map(|(backlog, _)| backlog.trouble());
+        .map(|(backlog, _)| backlog.refusal_reason());
     let refusing = matches!(journal, Some(Some(_)));
     if let Some(trouble) = journal {
         tell("journal", trouble, false);
@@ -101,7 +102,7 @@ async fn metrics(State(health): State<Health>) -> String {
 }
 
 impl Health {
-    async fn counts(&self) -> Result<Counts, String> {
+    async fn counts(&self) -> Result<OperationCounts, String> {
         let Some(query) = self.query.get() else {
             return Err("waiting for it to open".to_owned());
         };
@@ -113,34 +114,43 @@ impl Health {
         let now = self.clock.now();
         if let Some((backlog, books)) = &self.journal {
             let waiting = backlog.depth();
-            let account = books.account(waiting);
+            let account = books.snapshot(waiting);
             metrics::counter!("cordboard_ingress_accepted_total").absolute(account.accepted);
-            metrics::gauge!("cordboard_conservation").set(gauge(account.surplus));
+            metrics::gauge!("cordboard_conservation").set(gauge(account.imbalance));
             metrics::gauge!("cordboard_journal_depth_records").set(gauge(waiting.cast_signed()));
             metrics::gauge!("cordboard_journal_bytes").set(gauge(backlog.bytes().cast_signed()));
-            metrics::gauge!("cordboard_journal_refusing").set(if backlog.trouble().is_some() {
-                1.0
-            } else {
-                0.0
-            });
-            let oldest = account.settled_up_to.filter(|_| waiting > 0);
+            metrics::gauge!("cordboard_journal_refusing").set(
+                if backlog.refusal_reason().is_some() {
+                    1.0
+                } else {
+                    0.0
+                },
+            );
+            let oldest = account.settled_until.filter(|_| waiting > 0);
             metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
         }
-        let worked: Vec<Account> = self.workers.iter().map(|books| books.account(0)).collect();
-        let sum = |count: fn(&Account) -> u64| worked.iter().map(count).sum::<u64>();
+        let worked: Vec<FlowSnapshot> =
+            self.workers.iter().map(|books| books.snapshot(0)).collect();
+        let sum = |count: fn(&FlowSnapshot) -> u64| worked.iter().map(count).sum::<u64>();
         metrics::counter!("cordboard_worker_stored_total").absolute(sum(|account| account.stored));
-        metrics::counter!("cordboard_worker_known_total").absolute(sum(|account| account.known));
+        metrics::counter!("cordboard_worker_known_total")
+            .absolute(sum(|account| account.duplicates));
         metrics::counter!("cordboard_worker_dead_total").absolute(sum(|account| account.dead));
         // The one furthest behind; a partition that somebody else works on is none of ours.
         let only = worked.len() == 1;
         let behind = worked
             .iter()
-            .filter_map(|account| account.watermark.or(account.settled_up_to.filter(|_| only)))
+            .filter_map(|account| account.watermark.or(account.settled_until.filter(|_| only)))
             .min();
         metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(behind, now));
         for sign in &self.signs {
-            metrics::gauge!("cordboard_server_up", "server" => sign.name)
-                .set(if sign.trouble().is_some() { 0.0 } else { 1.0 });
+            metrics::gauge!("cordboard_server_up", "server" => sign.name).set(
+                if sign.last_error().is_some() {
+                    0.0
+                } else {
+                    1.0
+                },
+            );
         }
     }
 }

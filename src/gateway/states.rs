@@ -18,8 +18,8 @@ use super::query_text::{DIRECTIONS, STATUSES};
 use crate::domain::fact::Site;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
-use crate::port::live::Directory;
-use crate::port::states::{CallState, OURS, StateChange, StateError, StateLedger};
+use crate::port::live::LiveDirectory;
+use crate::port::states::{CallState, PHONE_PROVIDER, StateChange, StateError, StateLedger};
 use crate::wire::instant;
 
 const NAME_BYTES_MAX: usize = 128;
@@ -34,7 +34,7 @@ const LONGEST: Span = Span::seconds(4 * 3_600);
 #[derive(Clone)]
 pub struct CallStates {
     pub ledger: Arc<dyn StateLedger>,
-    pub directory: Option<Arc<dyn Directory>>,
+    pub directory: Option<Arc<dyn LiveDirectory>>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -113,15 +113,17 @@ impl CallStates {
             ends,
         };
         match self.ledger.update(&change).await? {
-            None => Err(StateError::Unknown),
+            None => Err(StateError::NotFound),
             Some((state, true)) => {
                 self.show(&state).await;
                 Ok(state)
             }
-            Some((state, false)) if state.provider == OURS => Err(StateError::NotYours),
+            Some((state, false)) if state.provider == PHONE_PROVIDER => {
+                Err(StateError::OwnedByPhones)
+            }
             // Ending twice is ending once.
             Some((state, false)) if ends && state.ended_at.is_some() => Ok(state),
-            Some(_) => Err(StateError::Over),
+            Some(_) => Err(StateError::Ended),
         }
     }
 
@@ -175,7 +177,7 @@ impl CallStates {
         let Some(directory) = &self.directory else {
             return;
         };
-        if state.provider != OURS {
+        if state.provider != PHONE_PROVIDER {
             directory
                 .show(
                     &format!("call:state:{}", state.call_id),
@@ -235,7 +237,7 @@ impl Registration {
         ] {
             text.as_deref().map_or(Ok(()), |text| name(what, text))?;
         }
-        if self.provider == OURS {
+        if self.provider == PHONE_PROVIDER {
             return Err(
                 "calls of phones are made from their events; register calls of other providers"
                     .to_owned(),
@@ -411,7 +413,7 @@ fn told(status: StatusCode, done: Result<CallState, StateError>) -> Response {
 fn found(found: Result<Option<Value>, StateError>) -> Response {
     match found {
         Ok(Some(found)) => text(StatusCode::OK, found.to_string()),
-        Ok(None) => refused(&StateError::Unknown),
+        Ok(None) => refused(&StateError::NotFound),
         Err(error) => refused(&error),
     }
 }
@@ -419,8 +421,8 @@ fn found(found: Result<Option<Value>, StateError>) -> Response {
 fn refused(error: &StateError) -> Response {
     match error {
         StateError::Ledger(error) => unavailable(error),
-        StateError::Unknown => problem(StatusCode::NOT_FOUND, "not_found", &error.to_string()),
-        StateError::NotYours => problem(StatusCode::CONFLICT, "not_yours", &error.to_string()),
-        StateError::Over => problem(StatusCode::CONFLICT, "over", &error.to_string()),
+        StateError::NotFound => problem(StatusCode::NOT_FOUND, "not_found", &error.to_string()),
+        StateError::OwnedByPhones => problem(StatusCode::CONFLICT, "not_yours", &error.to_string()),
+        StateError::Ended => problem(StatusCode::CONFLICT, "over", &error.to_string()),
     }
 }

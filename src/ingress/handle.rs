@@ -360,7 +360,7 @@ impl Ingress {
         envelope.trace = trace;
         // Why it is not, the journal says once for all.
         self.intake
-            .keep(envelope.encode())
+            .accept(envelope.encode())
             .await
             .map(|()| receipt.id)
             .map_err(|_| Refusal::NotDurable)

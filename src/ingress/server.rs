@@ -40,7 +40,7 @@ pub struct Limits {
 
 /// Accepts connections until the stop is asked for; then finishes the requests under way.
 pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: CancellationToken) {
-    let gate = Gate::new(ingress.limits);
+    let gate = ConnectionLimit::new(ingress.limits);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -60,10 +60,10 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
                     ));
                 } else {
                     metrics::counter!("cordboard_ingress_refused_total", "reason" => "too_many_connections").increment(1);
-                    turn_away(socket);
+                    reject_busy(socket);
                 }
             }
-            Err(error) => rest_after(&error).await,
+            Err(error) => back_off_after_accept_error(&error).await,
         }
     }
     connections.close();
@@ -71,14 +71,14 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
 }
 
 /// Without file descriptors to spare, accepting again at once would only burn the processor.
-pub async fn rest_after(error: &io::Error) {
+pub async fn back_off_after_accept_error(error: &io::Error) {
     const REST: Duration = Duration::from_millis(50);
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(REST).await;
 }
 
 /// Says that there is no seat, if that can be said at once, and closes.
-fn turn_away(socket: TcpStream) {
+fn reject_busy(socket: TcpStream) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     if let Ok(mut socket) = socket.into_std() {
         // Who cannot even take that is closed all the same.
@@ -89,7 +89,7 @@ fn turn_away(socket: TcpStream) {
 async fn connection(
     socket: TcpStream,
     from: SocketAddr,
-    seat: Seat,
+    seat: ConnectionPermit,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
 ) {
@@ -133,21 +133,21 @@ async fn connection(
 }
 
 /// How many connections there may be, and how many of one address.
-struct Gate {
+struct ConnectionLimit {
     seats: Arc<Semaphore>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     per_address_max: usize,
 }
 
-struct Seat {
+struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     from: IpAddr,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-impl Gate {
-    fn new(limits: Limits) -> Gate {
-        Gate {
+impl ConnectionLimit {
+    fn new(limits: Limits) -> ConnectionLimit {
+        ConnectionLimit {
             seats: Arc::new(Semaphore::new(limits.connections)),
             per_address: Arc::default(),
             per_address_max: limits.connections_per_address,
@@ -156,7 +156,7 @@ impl Gate {
 
     /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as
     /// there are.
-    fn admit(&self, from: IpAddr, shared: bool) -> Option<Seat> {
+    fn admit(&self, from: IpAddr, shared: bool) -> Option<ConnectionPermit> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
         let mut per_address = self
             .per_address
@@ -168,7 +168,7 @@ impl Gate {
         }
         *count += 1;
         drop(per_address);
-        Some(Seat {
+        Some(ConnectionPermit {
             _permit: seat,
             from,
             per_address: Arc::clone(&self.per_address),
@@ -176,7 +176,7 @@ impl Gate {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut per_address = self
             .per_address

@@ -47,7 +47,10 @@ pub async fn tick(
             ingress: ingress.stamp.ingress,
             leaving: false,
         };
-        let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
+        let _kept = ingress
+            .intake
+            .accept_tick(Message::Tick(tick).encode())
+            .await;
         alive();
     }
 }
@@ -61,7 +64,10 @@ pub async fn leave(ingress: &Ingress) {
         leaving: true,
     };
     // A promise that is not kept costs others a minute of waiting, and nobody a call.
-    let _kept = ingress.intake.keep_tick(Message::Tick(tick).encode()).await;
+    let _kept = ingress
+        .intake
+        .accept_tick(Message::Tick(tick).encode())
+        .await;
 }
 
 /// The clock on the wall beside one that only ever runs on.

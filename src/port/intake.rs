@@ -17,10 +17,10 @@ pub enum NotDurable {
 /// Keeps messages in the order of their arrival.
 pub trait Intake: Send + Sync {
     /// Returns when the message is durable.
-    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
 
     /// The same for the promise that everything up to an instant stands before it.
-    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
 }
 
 /// What is kept and not done with.
@@ -29,7 +29,7 @@ pub trait Backlog: Send + Sync {
     /// Room that everything kept takes.
     fn bytes(&self) -> u64;
     /// Why nothing is taken at the moment.
-    fn trouble(&self) -> Option<String>;
+    fn refusal_reason(&self) -> Option<String>;
 }
 
 /// Reading what was kept went wrong.
@@ -38,20 +38,20 @@ pub trait Backlog: Send + Sync {
 pub struct InboxError(pub String);
 
 /// A message that somebody has to handle.
-pub struct Handed {
+pub struct Delivery {
     pub message: Vec<u8>,
     /// What it says, where that had to be read on the way.
-    pub read: Option<Message>,
+    pub decoded: Option<Message>,
     /// Whoever had it before did not settle it, several times: it may be what ended them.
-    pub suspect: bool,
+    pub redelivered_often: bool,
 }
 
-impl From<Vec<u8>> for Handed {
-    fn from(message: Vec<u8>) -> Handed {
-        Handed {
+impl From<Vec<u8>> for Delivery {
+    fn from(message: Vec<u8>) -> Delivery {
+        Delivery {
             message,
-            read: None,
-            suspect: false,
+            decoded: None,
+            redelivered_often: false,
         }
     }
 }
@@ -59,7 +59,7 @@ impl From<Vec<u8>> for Handed {
 /// Messages in their order, until they are settled.
 pub trait Inbox: Send + Sync {
     /// The next messages, at most `most`; waits for one. Empty when there will never be another.
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>>;
+    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>>;
 
     /// Everything handed out so far is done with.
     fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;

@@ -9,8 +9,8 @@ use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
-use crate::port::fanout::News;
-use crate::port::letters::Letters;
+use crate::port::dead_letters::DeadLetters;
+use crate::port::outbox::Notification;
 use crate::wire::call_json;
 use crate::wire::message::IngressId;
 
@@ -25,7 +25,7 @@ pub enum LedgerError {
     Fenced,
     /// Sites are spread over the partitions in another way than this process was told.
     #[error("{0}")]
-    LaidOut(String),
+    LayoutMismatch(String),
     /// Trying again will not help.
     #[error("the database holds what cannot be read: {0}")]
     Corrupt(String),
@@ -36,14 +36,14 @@ pub enum LedgerError {
 
 /// A fact with the message it came in.
 #[derive(Clone)]
-pub struct Received {
+pub struct ReceivedFact {
     pub fact: Fact,
     pub message: Vec<u8>,
 }
 
 /// A message that holds no fact.
 #[derive(Clone)]
-pub struct Dead {
+pub struct RejectedMessage {
     pub message: Vec<u8>,
     pub reason: String,
 }
@@ -51,41 +51,41 @@ pub struct Dead {
 /// A call as it stands now, with its text as everybody shows it: made once, wherever it is written
 /// and told.
 #[derive(Clone)]
-pub struct CallNow {
+pub struct CallUpdate {
     pub record: CallRecord,
     /// Nothing can change it any more.
     pub is_final: bool,
-    text: OnceLock<Arc<str>>,
+    json: OnceLock<Arc<str>>,
 }
 
-impl CallNow {
+impl CallUpdate {
     #[must_use]
-    pub fn new(record: CallRecord, is_final: bool) -> CallNow {
-        CallNow {
+    pub fn new(record: CallRecord, is_final: bool) -> CallUpdate {
+        CallUpdate {
             record,
             is_final,
-            text: OnceLock::new(),
+            json: OnceLock::new(),
         }
     }
 
     /// The calls of a delta, each time it occurs.
-    pub fn all(
+    pub fn from_delta(
         changed: Vec<CallRecord>,
         finished: Vec<CallRecord>,
-    ) -> impl Iterator<Item = CallNow> {
+    ) -> impl Iterator<Item = CallUpdate> {
         let changed = changed
             .into_iter()
-            .map(|record| CallNow::new(record, false));
+            .map(|record| CallUpdate::new(record, false));
         changed.chain(
             finished
                 .into_iter()
-                .map(|record| CallNow::new(record, true)),
+                .map(|record| CallUpdate::new(record, true)),
         )
     }
 
     /// The record as JSON.
-    pub fn text(&self) -> &str {
-        self.text
+    pub fn json(&self) -> &str {
+        self.json
             .get_or_init(|| call_json::text(&self.record).into())
     }
 }
@@ -93,57 +93,57 @@ impl CallNow {
 /// What one batch changes; all of it, or nothing.
 #[derive(Clone, Default)]
 pub struct Changes {
-    pub facts: Vec<Received>,
+    pub facts: Vec<ReceivedFact>,
     /// None of the facts is in the ledger, as somebody knows who has seen the end of every commit
     /// before this one.
     pub facts_are_new: bool,
-    pub dead: Vec<Dead>,
-    pub calls: Vec<CallNow>,
+    pub rejected: Vec<RejectedMessage>,
+    pub calls: Vec<CallUpdate>,
     /// Calls that turned out to be none.
-    pub withdrawn: Vec<CallId>,
+    pub withdrawn_calls: Vec<CallId>,
     /// What watchers will be told when this is committed; kept for those who are away.
-    pub news: Vec<News>,
+    pub notifications: Vec<Notification>,
     pub watermark: Option<At>,
     /// The last promise of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
     /// News up to this number have reached every program that listens.
-    pub relayed: u64,
+    pub published_up_to: u64,
 }
 
 impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
-            && self.dead.is_empty()
+            && self.rejected.is_empty()
             && self.calls.is_empty()
-            && self.withdrawn.is_empty()
+            && self.withdrawn_calls.is_empty()
     }
 }
 
 /// Where the worker left off.
 #[derive(Clone, Default)]
-pub struct Standing {
+pub struct RecoveredState {
     pub watermark: Option<At>,
     /// When the last fact that is stored was received.
-    pub stored_until: Option<At>,
+    pub last_fact_at: Option<At>,
     /// The last promise of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
     /// The messages of the facts from which the calls that are not final, and those that the next
     /// ones may be linked to, can be folded again, in their order.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
-    pub open: Vec<CallId>,
+    pub open_calls: Vec<CallId>,
     /// The extensions devices have reported, and when first.
     pub extensions: Vec<(Site, Extension, At)>,
     /// The number of the last news.
-    pub told: u64,
+    pub last_notification: u64,
     /// News up to this number have reached every program that listens.
-    pub relayed: u64,
+    pub published_up_to: u64,
 }
 
 /// How far back what is over still matters.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub struct Lookback {
     /// Calls that ended less than this before a call may have to do with it.
     pub links: Span,
     /// No call is longer.
@@ -151,26 +151,26 @@ pub struct Memory {
 }
 
 /// The writing side; one owner at a time.
-pub trait Ledger: Letters {
+pub trait Ledger: DeadLetters {
     /// Whether a site belongs to the partition.
-    fn is_responsible_for(&self, _site: &Site) -> bool {
+    fn owns_site(&self, _site: &Site) -> bool {
         true
     }
 
     /// Takes the partition over and tells where the last owner left off.
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>>;
+    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>>;
 
     /// Which of these facts are not in the ledger yet.
-    fn unknown<'a>(
+    fn unknown_facts<'a>(
         &'a self,
-        facts: &'a [Received],
+        facts: &'a [ReceivedFact],
     ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
 
     /// Writes a batch. Doing it twice is doing it once.
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;
 
     /// The messages of a site's facts received in a stretch of time, in their order.
-    fn messages<'a>(
+    fn fact_messages<'a>(
         &'a self,
         site: &'a Site,
         from: At,
@@ -178,32 +178,39 @@ pub trait Ledger: Letters {
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
 
     /// The last news, at most so many, in their order.
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
+    fn recent_notifications(
+        &self,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>>;
 
     /// The news after a number, at most so many, in their order.
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>>;
+    fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>>;
 
     /// The sites there are, and up to where time has passed for each.
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;
 
     /// Writes down that a message is about to be handled, because it may end whoever does. Returns
     /// how often that has been written.
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>>;
+    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>>;
 
     /// It was handled, and nothing ended.
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
+    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
 
     /// From this instant on all facts are kept.
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
+    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
 
     /// The records of a site as they are stored, in the order of their ids.
-    fn records<'a>(
+    fn stored_records<'a>(
         &'a self,
         site: &'a Site,
     ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;
 
     /// The ids of a site's calls that began in a stretch of time.
-    fn calls_begun<'a>(
+    fn calls_started<'a>(
         &'a self,
         site: &'a Site,
         from: At,

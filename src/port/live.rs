@@ -12,16 +12,16 @@ use crate::domain::time::At;
 pub trait LiveView: Send + Sync {
     /// Shows what was committed. Returns whether what was shown before is still there; if not, it
     /// is to be shown again.
-    fn show<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool>;
+    fn publish<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool>;
 
     /// Shows all calls that are open.
-    fn restore<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()>;
+    fn republish<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()>;
 }
 
 /// What can be looked up there. `None` is no answer: ask the ledger.
-pub trait Directory: Send + Sync {
+pub trait LiveDirectory: Send + Sync {
     /// The records of all calls that are not over.
-    fn live(&self) -> BoxFuture<'_, Option<Vec<String>>>;
+    fn open_calls(&self) -> BoxFuture<'_, Option<Vec<String>>>;
 
     /// The record of a call that is going on, or was a moment ago.
     fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>>;
@@ -46,14 +46,14 @@ pub trait Presence: Send + Sync {
 
 /// Nobody looks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoView;
+pub struct NoLiveView;
 
-impl LiveView for NoView {
-    fn show<'a>(&'a self, _: &'a Changes) -> BoxFuture<'a, bool> {
+impl LiveView for NoLiveView {
+    fn publish<'a>(&'a self, _: &'a Changes) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }
 
-    fn restore<'a>(&'a self, _: &'a [CallRecord]) -> BoxFuture<'a, ()> {
+    fn republish<'a>(&'a self, _: &'a [CallRecord]) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 }

@@ -2,14 +2,12 @@
 //! named by what the caller does next. Types that carry what phones said have no debug form: nobody
 //! can log them by accident.
 
-pub mod books;
 pub mod clock;
-pub mod fanout;
+pub mod dead_letters;
 pub mod intake;
 pub mod ledger;
-pub mod letters;
 pub mod live;
+pub mod outbox;
 pub mod query;
-pub mod sign;
 pub mod states;
 pub mod watch;

@@ -38,7 +38,7 @@ pub struct StoredCall {
 
 /// How much there is of what operations watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct OperationCounts {
     /// Calls that are not over.
     pub live: u32,
     /// Unanswered calls whose phones are silent, and of which it is not decided yet whether
@@ -106,5 +106,5 @@ pub trait Query: Send + Sync {
         &'a self,
         site: &'a str,
     ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>>;
-    fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>>;
+    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>>;
 }

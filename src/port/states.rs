@@ -8,7 +8,7 @@ use crate::domain::private::PrivateText;
 use crate::domain::time::At;
 
 /// Who tells of a call. Calls of phones are made from facts: nobody else changes their state.
-pub const OURS: &str = "grandstream";
+pub const PHONE_PROVIDER: &str = "grandstream";
 
 /// One row of `call_states`.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,11 +35,11 @@ pub enum StateError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("there is no such call")]
-    Unknown,
+    NotFound,
     #[error("the phones tell the state of this call")]
-    NotYours,
+    OwnedByPhones,
     #[error("the call is over")]
-    Over,
+    Ended,
 }
 
 /// The states as they are stored.

@@ -6,7 +6,7 @@ use futures_util::stream::BoxStream;
 
 /// One event for watchers.
 #[derive(Clone)]
-pub struct Seen {
+pub struct WatchEvent {
     /// `None` says that events were missed: look at everything again.
     pub number: Option<u64>,
     pub name: &'static str,
@@ -16,14 +16,14 @@ pub struct Seen {
 /// Where events come from.
 pub trait Watch: Send + Sync {
     /// Events from now on, or from after the one with this number.
-    fn watch(&self, known: Option<u64>) -> BoxStream<'static, Seen>;
+    fn watch(&self, known: Option<u64>) -> BoxStream<'static, WatchEvent>;
 }
 
-impl Seen {
+impl WatchEvent {
     /// What a watcher gets when it missed more than is kept.
     #[must_use]
-    pub fn resync() -> Seen {
-        Seen {
+    pub fn resync() -> WatchEvent {
+        WatchEvent {
             number: None,
             name: "resync",
             data: "{}".into(),

@@ -5,6 +5,6 @@ pub mod envelope;
 pub mod fact_line;
 pub mod instant;
 pub mod message;
-pub mod news;
+pub mod notification;
 pub mod partition;
 pub mod policy_file;

@@ -1,14 +1,14 @@
 //! One batch: read -> reconstruct -> commit -> show -> tell -> settle. Nothing else sequences
 //! effects; a batch with poison in it goes this way in parts.
 
-use super::poison::{BATCH_ATTEMPTS_MAX, Parts};
+use super::bisect::{BATCH_ATTEMPTS_MAX, Bisection};
 use super::{Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::notice::NoticeKind;
 use crate::domain::time::{At, Span};
-use crate::port::fanout::News;
-use crate::port::intake::Handed;
+use crate::port::intake::Delivery;
 use crate::port::ledger::Changes;
+use crate::port::outbox::Notification;
 
 /// Time that passes and changes nothing is written down this often: what is lost of it at a crash
 /// passes again.
@@ -17,12 +17,12 @@ const UNWRITTEN_MAX: Span = Span::seconds(10);
 const NEWS_AT_ONCE: u32 = 512;
 
 impl Worker {
-    pub(super) async fn handle(&mut self, messages: Vec<Handed>) -> Result<(), WorkerError> {
+    pub(super) async fn handle(&mut self, messages: Vec<Delivery>) -> Result<(), WorkerError> {
         // Under a name of its own: the first message stands for the batch here, and for itself
         // where it is tried alone.
         let suspect = messages
             .first()
-            .filter(|first| first.suspect)
+            .filter(|first| first.redelivered_often)
             .map(|first| [b"batch of ", &*first.message].concat());
         // Restarts and lost connections bring messages back as well. Only where the same batch was
         // begun several times and never done is each of its messages tried alone.
@@ -35,7 +35,7 @@ impl Worker {
                 self.handle_alone(one).await?;
             }
         } else {
-            self.work_off(Parts::whole(messages)).await?;
+            self.work_off(Bisection::whole(messages)).await?;
         }
         self.inbox.settle().await?;
         self.tell_missing().await?;
@@ -45,20 +45,20 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) async fn work_off(&mut self, mut parts: Parts) -> Result<(), WorkerError> {
+    pub(super) async fn work_off(&mut self, mut parts: Bisection) -> Result<(), WorkerError> {
         while let Some(mut part) = parts.next() {
             let (mut changes, mut settled) = self.read(&mut part);
-            settled.known = self.drop_known(&mut changes).await?;
+            settled.duplicates = self.drop_known(&mut changes).await?;
             if let Err(error) = self.write(&mut changes).await {
-                self.divide(&mut parts, part, error).await?;
+                self.split_after_failure(&mut parts, part, error).await?;
                 continue;
             }
             settled.stored = changes.facts.len() as u64;
-            if !self.live.show(&changes).await {
+            if !self.live.publish(&changes).await {
                 self.show_all().await;
             }
-            self.tell(changes.news);
-            self.books.settled(&settled);
+            self.tell(changes.notifications);
+            self.books.add_batch(&settled);
         }
         Ok(())
     }
@@ -78,9 +78,9 @@ impl Worker {
         // What is decided with this commit was decided by this watermark.
         changes.watermark = Some(self.watermark).filter(|at| *at != At::START);
         changes.ticks.clone_from(&self.promises.0);
-        changes.relayed = self.fanout.relayed();
+        changes.published_up_to = self.fanout.published_up_to();
         let began = tokio::time::Instant::now();
-        self.insist("commit", || self.ledger.commit(changes))
+        self.retry_while_unavailable("commit", || self.ledger.commit(changes))
             .await?;
         self.committed = self.watermark;
         metrics::histogram!("cordboard_worker_commit_seconds")
@@ -96,21 +96,23 @@ impl Worker {
             .flat_map(Timeline::open_calls)
             .filter(|call| !self.fragments.contains(&call.id))
             .collect();
-        self.live.restore(&open).await;
+        self.live.republish(&open).await;
     }
 
     /// What could not be told, from the ledger, as far as there is room.
     pub(super) async fn tell_missing(&self) -> Result<(), WorkerError> {
-        while let Some(after) = self.fanout.missing() {
+        while let Some(after) = self.fanout.resume_after() {
             let news = self
-                .insist("news", || self.ledger.news_after(after, NEWS_AT_ONCE))
+                .retry_while_unavailable("news", || {
+                    self.ledger.notifications_after(after, NEWS_AT_ONCE)
+                })
                 .await?;
-            self.fanout.tell_missing(news, self.told);
+            self.fanout.enqueue_backlog(news, self.told);
         }
         Ok(())
     }
 
-    fn tell(&self, news: Vec<News>) {
+    fn tell(&self, news: Vec<Notification>) {
         let retracted = news
             .iter()
             .filter(|news| news.kind == NoticeKind::MissedRetracted)
@@ -118,7 +120,7 @@ impl Worker {
         metrics::counter!("cordboard_worker_missed_retracted_total").increment(retracted as u64);
         let held: usize = self.sites.values().map(Timeline::calls_held).sum();
         metrics::gauge!("cordboard_worker_calls_held").set(u32::try_from(held).unwrap_or(u32::MAX));
-        self.books.watermark(self.watermark);
-        self.fanout.tell(news);
+        self.books.advance_watermark(self.watermark);
+        self.fanout.enqueue(news);
     }
 }

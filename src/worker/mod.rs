@@ -2,15 +2,15 @@
 //! the pure core, everything it does is done in `handle`.
 
 mod back_off;
+mod bisect;
 mod handle;
-mod poison;
-mod promises;
+mod in_flight;
 mod read;
 mod reconstruct;
 mod recover;
 mod redrive;
 mod refold;
-mod room;
+mod watermark;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::Timeline;
 use crate::domain::fact::{CallId, Site};
 use crate::domain::time::At;
-use crate::port::books::Books;
-use crate::port::fanout::Fanout;
+use crate::health::FlowCounters;
 use crate::port::intake::{Inbox, InboxError};
-use crate::port::ledger::{CallNow, Ledger, LedgerError};
+use crate::port::ledger::{CallUpdate, Ledger, LedgerError};
 use crate::port::live::LiveView;
+use crate::port::outbox::Outbox;
 use crate::wire::policy_file::Policies;
 
 pub use back_off::BackOff;
-use promises::Promises;
-pub use recover::memory;
-pub use room::Room;
+pub use in_flight::InFlightLimit;
+pub use recover::lookback;
+use watermark::WatermarkTracker;
 
 /// Messages handled in one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 4_096;
@@ -57,11 +57,11 @@ pub enum WorkerError {
 pub struct Worker {
     inbox: Box<dyn Inbox>,
     ledger: Arc<dyn Ledger>,
-    fanout: Arc<dyn Fanout>,
+    fanout: Arc<dyn Outbox>,
     policies: Policies,
     sites: BTreeMap<Site, Timeline>,
     watermark: At,
-    promises: Promises,
+    promises: WatermarkTracker,
     /// The watermark of the last commit.
     committed: At,
     /// When the last fact was received that somebody else may have stored: what came later, and was
@@ -72,12 +72,12 @@ pub struct Worker {
     fragments: HashSet<CallId>,
     /// Calls that were over before, and stand as if they were not: they are written with the next
     /// batch.
-    left_open: Vec<CallNow>,
+    left_open: Vec<CallUpdate>,
     /// The number of the last news.
     told: u64,
     live: Arc<dyn LiveView>,
-    books: Arc<Books>,
-    room: Arc<Room>,
+    books: Arc<FlowCounters>,
+    room: Arc<InFlightLimit>,
     stop: CancellationToken,
 }
 
@@ -95,18 +95,18 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), WorkerError> {
-        self.read_again().await?;
+        self.retry_unknown_versions().await?;
         self.tell_missing().await?;
         loop {
             let messages = tokio::select! {
-                messages = self.inbox.next(BATCH_MESSAGES_MAX) => messages?,
+                messages = self.inbox.next_batch(BATCH_MESSAGES_MAX) => messages?,
                 () = self.stop.cancelled() => return Ok(()),
             };
             if messages.is_empty() {
                 return Ok(());
             }
             let room = Arc::clone(&self.room);
-            let _in_hand = room.for_batch(messages.len()).await;
+            let _in_hand = room.acquire(messages.len()).await;
             match self.handle(messages).await {
                 Err(WorkerError::Stopped) => return Ok(()),
                 handled => handled?,
@@ -119,7 +119,7 @@ impl Worker {
 
     /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing
     /// overtakes it.
-    async fn insist<'a, T>(
+    async fn retry_while_unavailable<'a, T>(
         &self,
         what: &'static str,
         ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>,
@@ -129,13 +129,13 @@ impl Worker {
             match ask().await {
                 Ok(done) => {
                     if back_off.next > BACK_OFF_MIN {
-                        self.books.stuck(None);
+                        self.books.set_blocked(None);
                         tracing::info!(what, "the database answers again");
                     }
                     return Ok(done);
                 }
                 Err(error @ LedgerError::Unavailable(_)) => {
-                    self.books.stuck(Some(error.to_string()));
+                    self.books.set_blocked(Some(error.to_string()));
                     tracing::error!(%error, what, retry_in_ms = back_off.next.as_millis(), "a batch waits for the database; check its disk and who else has it open");
                     metrics::counter!("cordboard_worker_retries_total").increment(1);
                 }

@@ -2,27 +2,27 @@
 
 use std::collections::HashSet;
 
-use super::poison::Part;
+use super::bisect::BatchItem;
 use super::{Worker, WorkerError};
 use crate::domain::fact::{EventId, Fact};
-use crate::port::books::Settled;
-use crate::port::ledger::{Changes, Dead, Received};
+use crate::health::BatchCounts;
+use crate::port::ledger::{Changes, ReceivedFact, RejectedMessage};
 use crate::wire::message::Message;
 
 impl Worker {
     /// Messages become facts, ticks move the watermark, what is neither is kept as it came.
-    pub(super) fn read(&mut self, messages: &mut [Part]) -> (Changes, Settled) {
-        let (mut changes, mut settled) = (Changes::default(), Settled::default());
+    pub(super) fn read(&mut self, messages: &mut [BatchItem]) -> (Changes, BatchCounts) {
+        let (mut changes, mut settled) = (Changes::default(), BatchCounts::default());
         metrics::histogram!("cordboard_worker_batch_messages")
             .record(f64::from(u32::try_from(messages.len()).unwrap_or(u32::MAX)));
-        for Part {
+        for BatchItem {
             message,
             read,
             poison,
         } in messages
         {
             if let Some(reason) = poison {
-                changes.dead.push(Dead {
+                changes.rejected.push(RejectedMessage {
                     message: message.clone(),
                     reason: reason.clone(),
                 });
@@ -31,25 +31,25 @@ impl Worker {
             // Needed once: should it be read again, then from the message itself.
             let decoded = read.take().map_or_else(|| Message::decode(message), Ok);
             let read = decoded.and_then(|decoded| {
-                settled.up_to = settled.up_to.max(Some(decoded.at()));
+                settled.latest = settled.latest.max(Some(decoded.at()));
                 match decoded {
                     Message::Report(envelope) => {
                         envelope.fact(|site| self.policies.of(site)).map(Some)
                     }
                     Message::Tick(tick) => {
                         settled.ticks += 1;
-                        self.promises.hear(&tick);
+                        self.promises.observe(&tick);
                         Ok(None)
                     }
                 }
             });
             match read {
-                Ok(Some(fact)) => changes.facts.push(Received {
+                Ok(Some(fact)) => changes.facts.push(ReceivedFact {
                     fact,
                     message: message.clone(),
                 }),
                 Ok(None) => {}
-                Err(error) => changes.dead.push(Dead {
+                Err(error) => changes.rejected.push(RejectedMessage {
                     message: message.clone(),
                     reason: error.to_string(),
                 }),
@@ -59,7 +59,7 @@ impl Worker {
             changes.watermark = self.promises.watermark();
             changes.ticks.clone_from(&self.promises.0);
         }
-        settled.dead = changes.dead.len() as u64;
+        settled.dead = changes.rejected.len() as u64;
         if settled.dead > 0 {
             tracing::error!(
                 messages = settled.dead,
@@ -78,7 +78,7 @@ impl Worker {
             .partition(|received| !self.is_new(&received.fact));
         if !facts.is_empty() {
             let mut unknown: HashSet<EventId> = self
-                .insist("known facts", || self.ledger.unknown(&facts))
+                .retry_while_unavailable("known facts", || self.ledger.unknown_facts(&facts))
                 .await?
                 .into_iter()
                 .collect();

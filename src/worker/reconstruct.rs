@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Worker, WorkerError, poison};
+use super::{Worker, WorkerError, bisect};
 use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::time::At;
 use crate::domain::{Delta, Timeline};
-use crate::port::fanout::News;
-use crate::port::ledger::{CallNow, Changes};
-use crate::wire::news;
+use crate::port::ledger::{CallUpdate, Changes};
+use crate::port::outbox::Notification;
+use crate::wire::notification;
 
 impl Worker {
     /// The pure part: what these facts and the watermark make of the calls.
@@ -35,7 +35,7 @@ impl Worker {
                 .sites
                 .entry(site.clone())
                 .or_insert_with(|| Timeline::new(site.clone(), policy));
-            let mut delta = poison::guarded(|| timeline.apply(facts, self.watermark))?;
+            let mut delta = bisect::catch_panic(|| timeline.apply(facts, self.watermark))?;
             if !delta.late.is_empty() {
                 delta = self.refold(&site, delta, changes).await?;
             }
@@ -45,10 +45,10 @@ impl Worker {
     }
 
     fn collect(&mut self, delta: Delta, changes: &mut Changes) {
-        let calls: Vec<CallNow> = CallNow::all(delta.changed, delta.finished)
+        let calls: Vec<CallUpdate> = CallUpdate::from_delta(delta.changed, delta.finished)
             .filter(|call| !self.fragments.contains(&call.record.id))
             .collect();
-        let last: HashMap<CallId, &CallNow> =
+        let last: HashMap<CallId, &CallUpdate> =
             calls.iter().map(|call| (call.record.id, call)).collect();
         for notice in delta
             .notices
@@ -57,8 +57,9 @@ impl Worker {
         {
             self.told += 1;
             let data =
-                news::text(notice.call, last.get(&notice.call).map(|call| call.text())).into();
-            changes.news.push(News {
+                notification::json(notice.call, last.get(&notice.call).map(|call| call.json()))
+                    .into();
+            changes.notifications.push(Notification {
                 number: self.told,
                 kind: notice.kind,
                 call: notice.call,
@@ -66,7 +67,7 @@ impl Worker {
             });
         }
         changes.calls.extend(calls);
-        changes.withdrawn.extend(
+        changes.withdrawn_calls.extend(
             delta
                 .withdrawn
                 .into_iter()

@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::promises::Promises;
-use super::{Room, Worker, WorkerError};
+use super::watermark::WatermarkTracker;
+use super::{InFlightLimit, Worker, WorkerError};
 use crate::domain::Timeline;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::time::At;
-use crate::port::books::Books;
-use crate::port::fanout::Fanout;
+use crate::health::FlowCounters;
 use crate::port::intake::Inbox;
-use crate::port::ledger::{CallNow, Ledger, Memory, Standing};
-use crate::port::live::{LiveView, NoView};
+use crate::port::ledger::{CallUpdate, Ledger, Lookback, RecoveredState};
+use crate::port::live::{LiveView, NoLiveView};
+use crate::port::outbox::Outbox;
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 
 /// How far back these rules look.
 #[must_use]
-pub fn memory(policies: &Policies) -> Memory {
+pub fn lookback(policies: &Policies) -> Lookback {
     let (links, calls) = policies.memory();
-    Memory { links, calls }
+    Lookback { links, calls }
 }
 
 impl Worker {
@@ -34,11 +34,11 @@ impl Worker {
     pub async fn start(
         inbox: Box<dyn Inbox>,
         ledger: Arc<dyn Ledger>,
-        fanout: Arc<dyn Fanout>,
+        fanout: Arc<dyn Outbox>,
         policies: Policies,
-        books: Arc<Books>,
+        books: Arc<FlowCounters>,
     ) -> Result<Worker, WorkerError> {
-        let standing = ledger.take_over(memory(&policies)).await?;
+        let standing = ledger.take_over(lookback(&policies)).await?;
         Ok(Worker::with(
             standing, inbox, ledger, fanout, policies, books,
         ))
@@ -46,19 +46,19 @@ impl Worker {
 
     /// Goes on from where the ledger stands.
     pub fn with(
-        standing: Standing,
+        standing: RecoveredState,
         inbox: Box<dyn Inbox>,
         ledger: Arc<dyn Ledger>,
-        fanout: Arc<dyn Fanout>,
+        fanout: Arc<dyn Outbox>,
         policies: Policies,
-        books: Arc<Books>,
+        books: Arc<FlowCounters>,
     ) -> Worker {
         let watermark = standing.watermark.unwrap_or(At::START);
         let (sites, fragments, told, promises) = (
             BTreeMap::new(),
             HashSet::new(),
-            standing.told,
-            Promises(standing.ticks.clone()),
+            standing.last_notification,
+            WatermarkTracker(standing.ticks.clone()),
         );
         let stop = CancellationToken::new();
         let mut worker = Worker {
@@ -74,7 +74,7 @@ impl Worker {
             fragments,
             left_open: Vec::new(),
             told,
-            live: Arc::new(NoView),
+            live: Arc::new(NoLiveView),
             books,
             room: Arc::default(),
             stop,
@@ -85,7 +85,7 @@ impl Worker {
 
     /// Shares the room for what is in hand with other partitions.
     #[must_use]
-    pub fn sharing(self, room: Arc<Room>) -> Worker {
+    pub fn sharing(self, room: Arc<InFlightLimit>) -> Worker {
         Worker { room, ..self }
     }
 
@@ -98,23 +98,23 @@ impl Worker {
     /// Forgets everything and begins where the last commit left off.
     pub(super) async fn begin_again(&mut self) -> Result<(), WorkerError> {
         let standing = self
-            .insist("what was committed", || {
-                self.ledger.take_over(memory(&self.policies))
+            .retry_while_unavailable("what was committed", || {
+                self.ledger.take_over(lookback(&self.policies))
             })
             .await?;
         self.sites.clear();
         self.fragments.clear();
         self.left_open.clear();
         self.watermark = standing.watermark.unwrap_or(At::START);
-        self.promises = Promises(standing.ticks.clone());
+        self.promises = WatermarkTracker(standing.ticks.clone());
         self.committed = self.watermark;
-        self.told = standing.told;
+        self.told = standing.last_notification;
         self.restore(standing);
         Ok(())
     }
 
-    fn restore(&mut self, standing: Standing) {
-        self.stored_until = standing.stored_until.unwrap_or(At::START);
+    fn restore(&mut self, standing: RecoveredState) {
+        self.stored_until = standing.last_fact_at.unwrap_or(At::START);
         let mut facts: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for fact in standing
             .messages
@@ -131,7 +131,7 @@ impl Worker {
                 .or_default()
                 .push((extension, first_report));
         }
-        let open: HashSet<CallId> = standing.open.into_iter().collect();
+        let open: HashSet<CallId> = standing.open_calls.into_iter().collect();
         for (site, facts) in facts {
             let known = extensions.remove(&site).unwrap_or_default();
             let mut timeline =
@@ -139,7 +139,7 @@ impl Worker {
             // All of this was told before the stop.
             let delta = timeline.apply(facts, self.watermark);
             self.left_open.extend(
-                CallNow::all(Vec::new(), delta.finished)
+                CallUpdate::from_delta(Vec::new(), delta.finished)
                     .filter(|call| open.contains(&call.record.id)),
             );
             // Only what matters for the calls that are to come was read: what comes late may have

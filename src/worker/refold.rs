@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Worker, WorkerError, poison};
+use super::{Worker, WorkerError, bisect};
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::time::{At, Span};
 use crate::domain::{Delta, Timeline, notice};
@@ -47,7 +47,7 @@ impl Worker {
             .unwrap_or_default();
         let fold = |facts: Vec<Fact>| {
             let mut timeline = Timeline::with_extensions(site.clone(), policy.clone(), &known);
-            let mut folded = poison::guarded(|| timeline.apply(facts, self.watermark))?;
+            let mut folded = bisect::catch_panic(|| timeline.apply(facts, self.watermark))?;
             timeline.knows_all_since(trusted);
             folded.changed.retain(|record| record.started_at >= trusted);
             folded
@@ -82,8 +82,8 @@ impl Worker {
             &[changed.clone(), finished.clone()].concat(),
         ));
         let stored = self
-            .insist("stored calls", || {
-                self.ledger.calls_begun(site, trusted, At::END)
+            .retry_while_unavailable("stored calls", || {
+                self.ledger.calls_started(site, trusted, At::END)
             })
             .await?;
         let withdrawn = stored
@@ -103,7 +103,7 @@ impl Worker {
 
     async fn history(&self, site: &Site, from: At) -> Result<Vec<Fact>, WorkerError> {
         let messages = self
-            .insist("history", || self.ledger.messages(site, from, At::END))
+            .retry_while_unavailable("history", || self.ledger.fact_messages(site, from, At::END))
             .await?;
         Ok(messages
             .iter()

@@ -6,19 +6,19 @@ use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
-use cordboard::port::ledger::{CallNow, Changes, Memory, Received};
+use cordboard::port::ledger::{CallUpdate, Changes, Lookback, ReceivedFact};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 
 use super::overlay::EPOCH;
 
 /// As the default rules have it.
-pub const MEMORY: Memory = Memory {
+pub const MEMORY: Lookback = Lookback {
     links: Span::seconds(120),
     calls: Span::seconds(14_400),
 };
 
-pub fn received(number: u128, second: i64, target: &str) -> Received {
+pub fn received(number: u128, second: i64, target: &str) -> ReceivedFact {
     let envelope = Envelope::new(
         EventId(number),
         At(EPOCH + second * 1_000_000),
@@ -29,14 +29,14 @@ pub fn received(number: u128, second: i64, target: &str) -> Received {
         BodyForm::None,
     );
     let policy = Policy::default();
-    Received {
+    ReceivedFact {
         fact: envelope.fact(|_| &policy).unwrap(),
         message: envelope.encode(),
     }
 }
 
 /// A call that is answered, and one that nobody takes.
-pub fn two_calls() -> Vec<Received> {
+pub fn two_calls() -> Vec<ReceivedFact> {
     let lines = [
         (0, "incoming?mac=000b82000001&local=201&remote=+4930111&c=a"),
         (3, "answered?mac=000b82000001&local=201&remote=+4930111&c=a"),
@@ -54,9 +54,9 @@ pub fn two_calls() -> Vec<Received> {
 }
 
 /// The report that is in a message.
-pub fn of_message(message: &Message, policy: &Policy) -> Option<Received> {
+pub fn of_message(message: &Message, policy: &Policy) -> Option<ReceivedFact> {
     match message {
-        Message::Report(envelope) => Some(Received {
+        Message::Report(envelope) => Some(ReceivedFact {
             fact: envelope.fact(|_| policy).unwrap(),
             message: envelope.encode(),
         }),
@@ -65,12 +65,12 @@ pub fn of_message(message: &Message, policy: &Policy) -> Option<Received> {
 }
 
 /// What a worker would write for these facts.
-pub fn changes(timeline: &mut Timeline, facts: Vec<Received>, watermark: At) -> Changes {
+pub fn changes(timeline: &mut Timeline, facts: Vec<ReceivedFact>, watermark: At) -> Changes {
     let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
     let delta = timeline.apply(bare, watermark);
     Changes {
-        calls: CallNow::all(delta.changed, delta.finished).collect(),
-        withdrawn: delta.withdrawn,
+        calls: CallUpdate::from_delta(delta.changed, delta.finished).collect(),
+        withdrawn_calls: delta.withdrawn,
         facts,
         watermark: Some(watermark),
         ..Changes::default()

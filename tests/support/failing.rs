@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::fact::{CallId, EventId, Site};
 use cordboard::domain::time::At;
-use cordboard::port::fanout::News;
-use cordboard::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
-use cordboard::port::letters::{Letter, Letters};
+use cordboard::port::dead_letters::{DeadLetter, DeadLetters};
+use cordboard::port::ledger::{
+    Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+};
+use cordboard::port::outbox::Notification;
 use cordboard::simulate::Dice;
 use futures_util::future::BoxFuture;
 
@@ -42,28 +44,28 @@ impl Failing {
     }
 }
 
-impl Letters for Failing {
-    fn letters(
+impl DeadLetters for Failing {
+    fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
-        self.ledger.letters(after, most)
+    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
+        self.ledger.dead_letters(after, most)
     }
 
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.forget(digest)
+    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.ledger.remove_dead_letter(digest)
     }
 }
 
 impl Ledger for Failing {
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
         self.ledger.take_over(memory)
     }
 
-    fn unknown<'a>(
+    fn unknown_facts<'a>(
         &'a self,
-        facts: &'a [Received],
+        facts: &'a [ReceivedFact],
     ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         if self.roll() == 0 {
             return Box::pin(std::future::ready(Err(LedgerError::Unavailable(
@@ -71,12 +73,12 @@ impl Ledger for Failing {
             ))));
         }
         self.asked.fetch_add(facts.len(), Ordering::Relaxed);
-        self.ledger.unknown(facts)
+        self.ledger.unknown_facts(facts)
     }
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let is_poison = |received: &Received| {
+            let is_poison = |received: &ReceivedFact| {
                 String::from_utf8_lossy(&received.message).contains(self.poison)
             };
             match self.roll() {
@@ -94,83 +96,90 @@ impl Ledger for Failing {
         })
     }
 
-    fn messages<'a>(
+    fn fact_messages<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.ledger.messages(site, from, to)
+        self.ledger.fact_messages(site, from, to)
     }
 
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.ledger.last_news(most)
+    fn recent_notifications(
+        &self,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+        self.ledger.recent_notifications(most)
     }
 
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.ledger.news_after(number, most)
+    fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+        self.ledger.notifications_after(number, most)
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         self.ledger.sites()
     }
 
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.ledger.attempt(message)
+    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        self.ledger.record_attempt(message)
     }
 
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.acquit(message)
+    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.ledger.clear_attempts(message)
     }
 
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.ledger.facts_since()
+    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        self.ledger.facts_kept_since()
     }
 
-    fn records<'a>(
+    fn stored_records<'a>(
         &'a self,
         site: &'a Site,
     ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.ledger.records(site)
+        self.ledger.stored_records(site)
     }
 
-    fn calls_begun<'a>(
+    fn calls_started<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.ledger.calls_begun(site, from, to)
+        self.ledger.calls_started(site, from, to)
     }
 }
 
 /// Ends its process, here a task, when a certain fact is to be committed.
 pub struct Mortal(pub Failing);
 
-impl Letters for Mortal {
-    fn letters(
+impl DeadLetters for Mortal {
+    fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
-        self.0.letters(after, most)
+    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
+        self.0.dead_letters(after, most)
     }
 
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.forget(digest)
+    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.0.remove_dead_letter(digest)
     }
 }
 
 impl Ledger for Mortal {
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
         self.0.take_over(memory)
     }
 
-    fn unknown<'a>(
+    fn unknown_facts<'a>(
         &'a self,
-        facts: &'a [Received],
+        facts: &'a [ReceivedFact],
     ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        self.0.unknown(facts)
+        self.0.unknown_facts(facts)
     }
 
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
@@ -184,52 +193,59 @@ impl Ledger for Mortal {
         self.0.commit(changes)
     }
 
-    fn messages<'a>(
+    fn fact_messages<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.0.messages(site, from, to)
+        self.0.fact_messages(site, from, to)
     }
 
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.0.last_news(most)
+    fn recent_notifications(
+        &self,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+        self.0.recent_notifications(most)
     }
 
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
-        self.0.news_after(number, most)
+    fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+        self.0.notifications_after(number, most)
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
         self.0.sites()
     }
 
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.0.attempt(message)
+    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+        self.0.record_attempt(message)
     }
 
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.acquit(message)
+    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.0.clear_attempts(message)
     }
 
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.0.facts_since()
+    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+        self.0.facts_kept_since()
     }
 
-    fn records<'a>(
+    fn stored_records<'a>(
         &'a self,
         site: &'a Site,
     ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.0.records(site)
+        self.0.stored_records(site)
     }
 
-    fn calls_begun<'a>(
+    fn calls_started<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.0.calls_begun(site, from, to)
+        self.0.calls_started(site, from, to)
     }
 }

@@ -49,7 +49,7 @@ pub struct Shelf {
 }
 
 impl Intake for Shelf {
-    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
         let kept = if self.full {
             Err(NotDurable::Full)
         } else {
@@ -59,8 +59,8 @@ impl Intake for Shelf {
         Box::pin(std::future::ready(kept))
     }
 
-    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        self.keep(tick)
+    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        self.accept(tick)
     }
 }
 

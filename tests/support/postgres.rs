@@ -1,15 +1,15 @@
 //! A database of one's own on the PostgreSQL of the run.
 
-use cordboard::adapter::postgres::{self, Part, PostgresAddress, PostgresLedger};
+use cordboard::adapter::postgres::{self, Partition, PostgresAddress, PostgresLedger};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::servers;
 
 /// The only partition there is.
-pub const WHOLE: Part = Part {
+pub const WHOLE: Partition = Partition {
     generation: 1,
     number: 0,
-    of: 1,
+    count: 1,
 };
 
 /// What is counted and kept for finding calls that is not what their logs say, and what they say
@@ -44,7 +44,7 @@ pub async fn new_database(server: &str) -> String {
     format!("{server}/{name}")
 }
 
-pub fn ledger(url: &str, part: Part) -> PostgresLedger {
+pub fn ledger(url: &str, part: Partition) -> PostgresLedger {
     let address: PostgresAddress = url.parse().unwrap();
     let readers = postgres::readers(&address);
     PostgresLedger::new(&address, readers, part)

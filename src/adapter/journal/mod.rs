@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::port::books::Books;
+use crate::health::FlowCounters;
 pub use checkpoint::Position;
 pub use disk::{Disk, MachineDisk, Segment};
 pub use follower::{Entry, Follower};
@@ -94,7 +94,7 @@ pub struct Journal {
     folder: PathBuf,
     limits: Limits,
     marks: Arc<Marks>,
-    books: Arc<Books>,
+    books: Arc<FlowCounters>,
     _lock: Arc<File>,
 }
 
@@ -146,8 +146,8 @@ impl Journal {
             last.saturating_sub(opened.waiting),
             end.total_bytes,
         ));
-        let books = Arc::new(Books::default());
-        books.found(opened.waiting);
+        let books = Arc::new(FlowCounters::default());
+        books.add_recovered(opened.waiting);
         let writer = Writer::new(
             disk,
             folder,
@@ -183,7 +183,7 @@ impl Journal {
 
     /// Counts what comes in and what becomes of it.
     #[must_use]
-    pub fn books(&self) -> Arc<Books> {
+    pub fn books(&self) -> Arc<FlowCounters> {
         Arc::clone(&self.books)
     }
 

@@ -7,12 +7,12 @@ use futures_util::future::BoxFuture;
 
 use super::marks::Marks;
 use super::{Entry, Follower, Journal, Opened, Position, Refused};
-use crate::port::books::Books;
-use crate::port::intake::{Backlog, Handed, Inbox, InboxError, Intake, NotDurable};
-use crate::port::sign::Sign;
+use crate::health::FlowCounters;
+use crate::health::HealthCheck;
+use crate::port::intake::{Backlog, Delivery, Inbox, InboxError, Intake, NotDurable};
 
 impl Intake for Journal {
-    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
         Box::pin(async move {
             self.write(message, false)
                 .await
@@ -21,7 +21,7 @@ impl Intake for Journal {
         })
     }
 
-    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
         Box::pin(async move {
             self.write(tick, true)
                 .await
@@ -44,12 +44,12 @@ fn not_durable(refused: Refused) -> NotDurable {
 pub struct ConfirmedIntake {
     journal: Journal,
     /// Whether anything arrives there at the moment.
-    sign: Sign,
+    sign: HealthCheck,
 }
 
 impl ConfirmedIntake {
     #[must_use]
-    pub fn new(journal: Journal, sign: Sign) -> ConfirmedIntake {
+    pub fn new(journal: Journal, sign: HealthCheck) -> ConfirmedIntake {
         ConfirmedIntake { journal, sign }
     }
 }
@@ -60,14 +60,14 @@ const NEAR_RECORDS: u64 = 1_024;
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Intake for ConfirmedIntake {
-    fn keep(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
         Box::pin(async move {
             let sequence = self
                 .journal
                 .write(message, false)
                 .await
                 .map_err(not_durable)?;
-            if self.sign.trouble().is_none() {
+            if self.sign.last_error().is_none() {
                 let arrived = self.journal.marks.wait_until_settled(sequence);
                 if tokio::time::timeout(CONFIRM_PATIENCE, arrived)
                     .await
@@ -80,8 +80,8 @@ impl Intake for ConfirmedIntake {
         })
     }
 
-    fn keep_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        self.journal.keep_tick(tick)
+    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+        self.journal.accept_tick(tick)
     }
 }
 
@@ -105,7 +105,7 @@ impl Backlog for JournalBacklog {
         self.0.bytes()
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn refusal_reason(&self) -> Option<String> {
         self.0.trouble()
     }
 }
@@ -115,7 +115,7 @@ impl Backlog for JournalBacklog {
 pub struct JournalTail {
     follower: Follower,
     marks: Arc<Marks>,
-    books: Arc<Books>,
+    books: Arc<FlowCounters>,
     checkpoint_fails: bool,
 }
 
@@ -152,7 +152,7 @@ impl JournalTail {
     /// So many records, this one the last of them, have arrived where they were taken.
     pub fn release(&mut self, last: &Entry, count: u64) {
         self.marks.settled(last.sequence);
-        self.books.passed(count);
+        self.books.add_handed_over(count);
         release(&mut self.follower, last.end, &mut self.checkpoint_fails);
     }
 
@@ -228,15 +228,15 @@ impl JournalInbox {
 impl JournalInbox {
     /// Begins at the very beginning of what there is: for a database that is not the one it was
     /// read into.
-    pub fn rewind(&mut self, journal: &Opened, books: &Books) {
+    pub fn rewind(&mut self, journal: &Opened, books: &FlowCounters) {
         self.follower.rewind();
         self.marks.rewind(journal.records);
-        books.found(journal.records - journal.waiting);
+        books.add_recovered(journal.records - journal.waiting);
     }
 }
 
 impl Inbox for JournalInbox {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
         Box::pin(async move {
             loop {
                 if !self.follower.wait().await {

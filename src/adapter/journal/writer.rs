@@ -13,7 +13,7 @@ use super::kept;
 use super::marks::Marks;
 use super::scan::End;
 use super::{Limits, Refused, record};
-use crate::port::books::Books;
+use crate::health::FlowCounters;
 
 /// Records answered by one sync.
 const GROUP_RECORDS_MAX: usize = 1_024;
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     end: End,
     announce: watch::Sender<Position>,
     marks: Arc<Marks>,
-    books: Arc<Books>,
+    books: Arc<FlowCounters>,
     buffer: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ impl Writer {
         end: End,
         announce: watch::Sender<Position>,
         marks: Arc<Marks>,
-        books: Arc<Books>,
+        books: Arc<FlowCounters>,
     ) -> io::Result<Writer> {
         let mut segment = None;
         if end.position.segment > 0 {
@@ -186,7 +186,8 @@ impl Writer {
         self.end.position.offset += self.buffer.len() as u64;
         self.end.total_bytes += self.buffer.len() as u64;
         let ticks = group.iter().filter(|append| append.is_tick).count();
-        self.books.kept((group.len() - ticks) as u64, ticks as u64);
+        self.books
+            .add_accepted((group.len() - ticks) as u64, ticks as u64);
         self.marks
             .wrote(self.end.next_sequence - 1, self.end.total_bytes);
         self.announce.send_replace(self.end.position);

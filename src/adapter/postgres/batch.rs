@@ -6,17 +6,17 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
-use super::parts;
-use super::statement::{Everything, Fence};
-use super::stats::{Share, direction_named};
-use super::written::{Call, Place, Strangers, Written};
+use super::statement::{BatchStatement, Fence};
+use super::stats::{CallShare, direction_named};
+use super::tables;
+use super::written_rows::{NewEntities, OutcomeRow, WrittenCall, WrittenRows};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId};
 use crate::domain::link::Link;
 use crate::domain::record::{CallRecord, Outcome, Participant};
 use crate::domain::time::At;
-use crate::port::fanout::News;
-use crate::port::ledger::{CallNow, Changes};
+use crate::port::ledger::{CallUpdate, Changes};
+use crate::port::outbox::Notification;
 use crate::wire::call_json::outcome_name;
 
 const OUTCOMES: [Outcome; 4] = [
@@ -31,20 +31,20 @@ const OUTCOMES: [Outcome; 4] = [
 /// nothing is written. `new` are facts that are not in the database.
 pub(super) async fn write(
     connection: &mut PgConnection,
-    written: &mut Written,
+    written: &mut WrittenRows,
     fence: Fence,
     changes: &Changes,
     new: &HashSet<EventId>,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let last = sql::last_words(changes);
+    let last = sql::latest_per_call(changes);
     let rewritten: HashSet<CallId> = last.iter().map(|call| call.record.id).collect();
     let withdrawn: Vec<CallId> = changes
-        .withdrawn
+        .withdrawn_calls
         .iter()
         .copied()
         .filter(|call| !rewritten.contains(call))
         .collect();
-    for call in &changes.withdrawn {
+    for call in &changes.withdrawn_calls {
         written.forget(*call);
     }
     // A call has the id of its first fact: where that is new, so is the call.
@@ -58,25 +58,30 @@ pub(super) async fn write(
     )
     .await?;
 
-    let mut all = Everything::behind(fence, changes);
+    let mut all = BatchStatement::fenced(fence, changes);
     if !changes.facts.is_empty() {
         all.events(&changes.facts);
-        write_down(&mut all, &written.strangers(&changes.facts));
+        write_entities(&mut all, &written.take_new_entities(&changes.facts));
     }
-    if !changes.dead.is_empty() {
-        all.dead(&changes.dead);
+    if !changes.rejected.is_empty() {
+        all.dead(&changes.rejected);
     }
     if !last.is_empty() || !withdrawn.is_empty() {
         write_calls(connection, &mut all, written, &stored, &last, withdrawn).await?;
     }
-    if !changes.news.is_empty() {
-        write_news(&mut all, written, changes.relayed, &changes.news);
+    if !changes.notifications.is_empty() {
+        write_notifications(
+            &mut all,
+            written,
+            changes.published_up_to,
+            &changes.notifications,
+        );
     }
     all.run(connection).await
 }
 
 /// Who there is.
-fn write_down(all: &mut Everything, strangers: &Strangers) {
+fn write_entities(all: &mut BatchStatement, strangers: &NewEntities) {
     if !strangers.sites.is_empty() {
         all.sites(&strangers.sites);
     }
@@ -90,22 +95,22 @@ fn write_down(all: &mut Everything, strangers: &Strangers) {
 
 async fn write_calls(
     connection: &mut PgConnection,
-    all: &mut Everything,
-    written: &mut Written,
-    stored: &HashMap<CallId, Stored>,
-    last: &[&CallNow],
+    all: &mut BatchStatement,
+    written: &mut WrittenRows,
+    stored: &HashMap<CallId, StoredCall>,
+    last: &[&CallUpdate],
     withdrawn: Vec<CallId>,
 ) -> Result<(), sqlx::Error> {
     // That nothing can change it any more says nothing new of a call.
-    let new: Vec<&CallNow> = last
+    let new: Vec<&CallUpdate> = last
         .iter()
         .copied()
         .filter(|call| !written.is_written(call))
         .collect();
-    let (over, going_on): (Vec<&CallNow>, Vec<&CallNow>) =
+    let (over, going_on): (Vec<&CallUpdate>, Vec<&CallUpdate>) =
         last.iter().copied().partition(|call| call.is_final);
     let records: Vec<&CallRecord> = new.iter().map(|call| &call.record).collect();
-    let open: Vec<&CallNow> = new.iter().copied().filter(|call| !call.is_final).collect();
+    let open: Vec<&CallUpdate> = new.iter().copied().filter(|call| !call.is_final).collect();
     if !new.is_empty() {
         all.logs(&new);
     }
@@ -125,13 +130,13 @@ async fn write_calls(
         Some(call) => call.share.clone(),
         None => stored.get(&id)?.share.clone(),
     };
-    let mut shares: Vec<(Option<Share>, Option<Share>)> = records
+    let mut shares: Vec<(Option<CallShare>, Option<CallShare>)> = records
         .iter()
-        .map(|record| (before(record.id), Share::of(record)))
+        .map(|record| (before(record.id), CallShare::of(record)))
         .collect();
     shares.extend(withdrawn.iter().map(|call| (before(*call), None)));
     for call in going_on {
-        written.wrote(call);
+        written.remember(call);
     }
     for call in over {
         written.forget(call.record.id);
@@ -141,36 +146,36 @@ async fn write_calls(
 
 /// What became of calls.
 fn write_outcomes(
-    all: &mut Everything,
-    written: &Written,
-    stored: &HashMap<CallId, Stored>,
+    all: &mut BatchStatement,
+    written: &WrittenRows,
+    stored: &HashMap<CallId, StoredCall>,
     records: &[&CallRecord],
     withdrawn: &[CallId],
 ) {
     let before = |id: CallId| match written.call(id) {
-        Some(call) => call.place,
+        Some(call) => call.outcome_row,
         None => stored.get(&id)?.place,
     };
     let moved: Vec<&CallRecord> = records
         .iter()
         .copied()
-        .filter(|record| before(record.id) != Place::of(record))
+        .filter(|record| before(record.id) != OutcomeRow::of(record))
         .collect();
-    let now: Vec<(&CallRecord, Place)> = moved
+    let now: Vec<(&CallRecord, OutcomeRow)> = moved
         .iter()
-        .filter_map(|record| Some((*record, Place::of(record)?)))
+        .filter_map(|record| Some((*record, OutcomeRow::of(record)?)))
         .collect();
     if !now.is_empty() {
         all.outcomes(&now);
     }
     let no_more = moved
         .iter()
-        .map(|record| (record.id, Place::of(record)))
+        .map(|record| (record.id, OutcomeRow::of(record)))
         .chain(withdrawn.iter().map(|call| (*call, None)));
     let no_more = no_more.filter_map(|(call, now)| {
-        Some((call, before(call).filter(|before| !before.is_where(now))?))
+        Some((call, before(call).filter(|before| !before.has_key_of(now))?))
     });
-    let no_more: Vec<(CallId, Place)> = no_more.collect();
+    let no_more: Vec<(CallId, OutcomeRow)> = no_more.collect();
     if !no_more.is_empty() {
         all.no_more_outcomes(&no_more);
     }
@@ -178,14 +183,14 @@ fn write_outcomes(
 
 /// Who took part in calls, what they are linked to, who missed them.
 fn write_parties(
-    all: &mut Everything,
-    written: &Written,
-    stored: &HashMap<CallId, Stored>,
+    all: &mut BatchStatement,
+    written: &WrittenRows,
+    stored: &HashMap<CallId, StoredCall>,
     records: &[&CallRecord],
     withdrawn: &[CallId],
 ) {
     // Of what is unknown here and stands there nobody knows how.
-    let differs = |record: &&&CallRecord, differs: fn(&Call, &CallRecord) -> bool| {
+    let differs = |record: &&&CallRecord, differs: fn(&WrittenCall, &CallRecord) -> bool| {
         written.call(record.id).map_or_else(
             || stored.contains_key(&record.id),
             |before| differs(before, record),
@@ -212,7 +217,7 @@ fn write_parties(
     }
     let shrunk = records
         .iter()
-        .filter(|record| differs(record, Call::has_more_participants));
+        .filter(|record| differs(record, WrittenCall::has_more_participants));
     let shrunk = shrunk
         .map(|record| (record.id, record.participants.len()))
         .chain(withdrawn.iter().map(|call| (*call, 0)));
@@ -230,7 +235,7 @@ fn write_parties(
     }
     let linked_otherwise: Vec<&CallRecord> = records
         .iter()
-        .filter(|record| differs(record, Call::has_other_links))
+        .filter(|record| differs(record, WrittenCall::has_other_links))
         .copied()
         .collect();
     let kept = linked_otherwise
@@ -253,9 +258,9 @@ fn write_parties(
     if !missed.is_empty() {
         all.missed(&missed);
     }
-    let not_missed = records
-        .iter()
-        .filter(|record| !sql::is_missed(record) && differs(record, Call::is_missed_no_more));
+    let not_missed = records.iter().filter(|record| {
+        !sql::is_missed(record) && differs(record, WrittenCall::is_missed_no_more)
+    });
     let not_missed: Vec<CallId> = not_missed
         .map(|record| record.id)
         .chain(withdrawn.iter().copied())
@@ -265,7 +270,12 @@ fn write_parties(
     }
 }
 
-fn write_news(all: &mut Everything, written: &mut Written, relayed: u64, news: &[News]) {
+fn write_notifications(
+    all: &mut BatchStatement,
+    written: &mut WrittenRows,
+    relayed: u64,
+    news: &[Notification],
+) {
     all.news(news);
     let (Some(first), Some(last)) = (news.first(), news.last()) else {
         return;
@@ -276,23 +286,23 @@ fn write_news(all: &mut Everything, written: &mut Written, relayed: u64, news: &
         .min(relayed.cast_signed())
         .min(first.number.cast_signed() - 1);
     let forgotten = forgotten.div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
-    if written.forgotten != Some(forgotten) {
-        written.forgotten = Some(forgotten);
+    if written.deleted_up_to != Some(forgotten) {
+        written.deleted_up_to = Some(forgotten);
         all.no_news_up_to(forgotten);
     }
 }
 
 /// What the logs say of a call that is not known from having been written.
-struct Stored {
-    share: Option<Share>,
-    place: Option<Place>,
+struct StoredCall {
+    share: Option<CallShare>,
+    place: Option<OutcomeRow>,
 }
 
 /// Those of these calls that are in the logs.
 async fn stored(
     connection: &mut PgConnection,
     calls: Vec<CallId>,
-) -> Result<HashMap<CallId, Stored>, sqlx::Error> {
+) -> Result<HashMap<CallId, StoredCall>, sqlx::Error> {
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
@@ -304,7 +314,7 @@ async fn stored(
                 .find(|outcome| outcome_name(*outcome) == name)
         });
         let share = |outcome| {
-            Some(Share::new(
+            Some(CallShare::new(
                 row.get(1),
                 started_at.0,
                 direction_named(row.get(3))?,
@@ -313,9 +323,9 @@ async fn stored(
                 row.get(6),
             ))
         };
-        let stored = Stored {
+        let stored = StoredCall {
             share: outcome.and_then(share),
-            place: outcome.map(|outcome| Place {
+            place: outcome.map(|outcome| OutcomeRow {
                 outcome,
                 started_at,
                 ended_at: row.get::<Option<i64>, _>(7).map_or(started_at, At),
@@ -325,7 +335,7 @@ async fn stored(
     };
     let sql = "SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us, ended_at FROM call_logs WHERE call_id = ANY($1)";
     let found = sqlx::query(sql)
-        .bind(parts::uuids(calls))
+        .bind(tables::uuids(calls))
         .map(stored)
         .fetch_all(connection)
         .await?;

@@ -4,38 +4,45 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 
-use super::{Part, PostgresAddress};
+use super::{Partition, PostgresAddress};
 use crate::port::ledger::LedgerError;
 
 /// A way of spreading sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub generation: u32,
-    pub parts: u32,
+    pub partitions: u32,
 }
 
 /// Whether a partition may be taken over. The first worker ever lays the partitions out.
-pub(super) async fn check(transaction: &mut PgConnection, part: Part) -> Result<(), LedgerError> {
+pub(super) async fn check(
+    transaction: &mut PgConnection,
+    part: Partition,
+) -> Result<(), LedgerError> {
     let sql =
         "INSERT INTO partition_layout (generation, parts) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     sqlx::query(sql)
         .bind(part.generation.cast_signed())
-        .bind(part.of.cast_signed())
+        .bind(part.count.cast_signed())
         .execute(&mut *transaction)
         .await?;
     match read(transaction).await? {
-        Some(Layout { generation, parts }) if (generation, parts) == (part.generation, part.of) => {
-            Ok(())
-        }
+        Some(Layout {
+            generation,
+            partitions: parts,
+        }) if (generation, parts) == (part.generation, part.count) => Ok(()),
         Some(Layout { generation, .. }) if generation > part.generation => {
-            Err(LedgerError::LaidOut(format!(
+            Err(LedgerError::LayoutMismatch(format!(
                 "generation {generation} of the partitions is in force, and this process was told {}: give it the settings of the others",
                 part.generation
             )))
         }
-        Some(Layout { generation, parts }) => Err(LedgerError::LaidOut(format!(
+        Some(Layout {
+            generation,
+            partitions: parts,
+        }) => Err(LedgerError::LayoutMismatch(format!(
             "generation {generation} of the partitions has {parts} of them, and this process was told generation {} with {}: another number needs a new generation",
-            part.generation, part.of
+            part.generation, part.count
         ))),
         None => Err(LedgerError::Unavailable(
             "the layout of the partitions was removed under way".to_owned(),
@@ -50,7 +57,7 @@ async fn read(transaction: &mut PgConnection) -> Result<Option<Layout>, LedgerEr
             .await?;
     Ok(found.map(|(generation, parts)| Layout {
         generation: generation.cast_unsigned(),
-        parts: parts.cast_unsigned(),
+        partitions: parts.cast_unsigned(),
     }))
 }
 
@@ -67,7 +74,10 @@ pub async fn layout(address: &PostgresAddress) -> Result<Option<Layout>, LedgerE
 pub async fn adopt(address: &PostgresAddress, layout: Layout) -> Result<(), LedgerError> {
     let mut connection = address.writing("cordboard layout").connect().await?;
     let mut transaction = connection.begin().await?;
-    let (generation, parts) = (layout.generation.cast_signed(), layout.parts.cast_signed());
+    let (generation, parts) = (
+        layout.generation.cast_signed(),
+        layout.partitions.cast_signed(),
+    );
     let moved = sqlx::query(
         "UPDATE partition_layout SET generation = $1, parts = $2 WHERE generation < $1",
     )

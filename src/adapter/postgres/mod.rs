@@ -2,18 +2,18 @@
 //! each of them.
 
 mod batch;
+mod dead_letters;
 mod layout;
-mod letters;
-mod parts;
 mod read;
-mod standing;
+mod recovery;
 mod statement;
 mod states;
 mod stats;
+mod tables;
 mod upkeep;
 mod write;
 mod writer;
-mod written;
+mod written_rows;
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -69,22 +69,22 @@ const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
 
 /// One of the partitions into which sites are spread, in one way of spreading them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct Partition {
     pub generation: u32,
     pub number: u32,
-    pub of: u32,
+    pub count: u32,
 }
 
-impl Part {
+impl Partition {
     /// Whether a site belongs to it.
-    fn holds(self, site: &Site) -> bool {
-        partition_of(site, self.of) == self.number
+    fn contains(self, site: &Site) -> bool {
+        partition_of(site, self.count) == self.number
     }
 }
 
 /// One partition of the database.
 pub struct PostgresLedger {
-    part: Part,
+    partition: Partition,
     writer: Writer,
     readers: PgPool,
     patience: Duration,
@@ -144,11 +144,11 @@ pub fn readers(address: &PostgresAddress) -> PgPool {
 impl PostgresLedger {
     /// One partition; its connection is opened when it is needed first.
     #[must_use]
-    pub fn new(address: &PostgresAddress, readers: PgPool, part: Part) -> PostgresLedger {
-        let name = format!("cordboard p{:02}", part.number);
+    pub fn new(address: &PostgresAddress, readers: PgPool, partition: Partition) -> PostgresLedger {
+        let name = format!("cordboard p{:02}", partition.number);
         let writer = Writer::new(address.writing(&name));
         PostgresLedger {
-            part,
+            partition,
             writer,
             readers,
             patience: READ_PATIENCE,
@@ -157,9 +157,9 @@ impl PostgresLedger {
     }
 
     /// The whole database, to be read as it stands at one moment, whatever is written meanwhile.
-    pub async fn open_as_it_stands(
+    pub async fn open_snapshot(
         address: &PostgresAddress,
-        part: Part,
+        part: Partition,
     ) -> Result<PostgresLedger, LedgerError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -181,7 +181,7 @@ impl PostgresLedger {
     }
 
     /// Lets its own connection go; those it shares stay.
-    pub async fn let_go(self) {
+    pub async fn release(self) {
         self.writer.close().await;
     }
 
@@ -196,7 +196,7 @@ impl PostgresLedger {
 
     /// Asks a question. A connection on which the answer was not waited for to its end is closed:
     /// what comes on it later would be taken for the answer to another question.
-    async fn ask<T>(
+    async fn read<T>(
         &self,
         question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
         + Send,
@@ -210,7 +210,7 @@ impl PostgresLedger {
     }
 
     /// A question that may take long, because it reads a history.
-    async fn ask_long<T>(
+    async fn read_slowly<T>(
         &self,
         question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
         + Send,
@@ -226,7 +226,7 @@ impl PostgresLedger {
                 .await?;
             Ok(answer)
         };
-        let answered = writer::patiently(SNAPSHOT_PATIENCE, asked).await;
+        let answered = writer::with_timeout(SNAPSHOT_PATIENCE, asked).await;
         if answered.is_err() {
             // Whatever its settings are now: it is closed.
             drop(connection.detach());
@@ -284,7 +284,7 @@ pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus
 }
 
 /// What the server says, named by what the caller does next. Statements and values are never told.
-pub(super) fn told(database: &PgDatabaseError) -> LedgerError {
+pub(super) fn classify(database: &PgDatabaseError) -> LedgerError {
     let code = database.code();
     if NOT_FOR_THIS_TABLE
         .iter()

@@ -8,7 +8,7 @@ use super::PostgresLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall,
+    CallFilter, HourStats, KnownExtension, MissedCall, OperationCounts, Query, StoredCall,
 };
 
 /// Where a number can stand; each column has an index in the order of pages.
@@ -27,7 +27,7 @@ impl Query for PostgresLedger {
             id: row.get(1),
             record: row.get(2),
         };
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move { query.build().map(stored).fetch_all(connection).await })
         }))
     }
@@ -37,7 +37,7 @@ impl Query for PostgresLedger {
             return Box::pin(std::future::ready(Ok(None)));
         };
         let sql = "SELECT record::text FROM call_logs WHERE call_id = $1";
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(sqlx::query_scalar(sql).bind(id).fetch_optional(connection))
         }))
     }
@@ -55,7 +55,7 @@ impl Query for PostgresLedger {
             desk_status: row.get(6),
             assigned_to: row.get(7),
         };
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(i64::from(limit))
@@ -79,7 +79,7 @@ impl Query for PostgresLedger {
             ring_us: row.get(6),
             talk_us: row.get(7),
         };
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(since)
@@ -99,7 +99,7 @@ impl Query for PostgresLedger {
         let sql = "SELECT device, last_seen FROM devices WHERE site = $1 ORDER BY last_seen DESC, device LIMIT 10000";
         let site = site.to_owned();
         Box::pin(
-            self.ask(move |connection| {
+            self.read(move |connection| {
                 Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
             }),
         )
@@ -119,7 +119,7 @@ impl Query for PostgresLedger {
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
         let site = site.to_owned();
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(site)
@@ -130,18 +130,18 @@ impl Query for PostgresLedger {
         }))
     }
 
-    fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
+    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>> {
         let sql = "SELECT (SELECT count(*) FROM call_states WHERE is_open AND ended_at IS NULL),
             (SELECT count(*) FROM call_states JOIN call_logs ON call_logs.call_id = our_call WHERE is_open AND call_states.ended_at IS NULL AND answered_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
             (SELECT count(*) FROM dead_events)";
         let few = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-        let counts = move |row: PgRow| Counts {
+        let counts = move |row: PgRow| OperationCounts {
             live: few(row.get(0)),
             missed_pending: few(row.get(1)),
             dead: few(row.get(2)),
         };
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move { sqlx::query(sql).map(counts).fetch_one(connection).await })
         }))
     }

@@ -6,7 +6,7 @@ use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Part;
+use super::Partition;
 use crate::adapter::sql;
 use crate::domain::time::At;
 use crate::port::ledger::Changes;
@@ -15,7 +15,7 @@ use crate::port::ledger::Changes;
 /// number, writes nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Fence {
-    pub part: Part,
+    pub part: Partition,
     pub epoch: i64,
     pub owner: Uuid,
     /// The last statement that this owner knows of. One that was given up, and comes through after
@@ -25,12 +25,12 @@ pub(super) struct Fence {
 
 /// Parts take their rows from the fence as well, so there are none where the fence is another's.
 /// They see the tables as they were before the statement: no two of them may touch the same row.
-pub(super) struct Everything(QueryBuilder<Postgres>);
+pub(super) struct BatchStatement(QueryBuilder<Postgres>);
 
 pub(super) type Columns<'c> = Separated<'c, Postgres, &'static str>;
 
-impl Everything {
-    pub(super) fn behind(fence: Fence, changes: &Changes) -> Everything {
+impl BatchStatement {
+    pub(super) fn fenced(fence: Fence, changes: &Changes) -> BatchStatement {
         let mut query = QueryBuilder::new(
             "WITH fence AS (UPDATE partition_owner SET commit_no = commit_no + 1, watermark = greatest(watermark, ",
         );
@@ -42,7 +42,7 @@ impl Everything {
             .push("::json, ticks)");
         query
             .push(", relayed = greatest(relayed, ")
-            .push_bind(changes.relayed.cast_signed());
+            .push_bind(changes.published_up_to.cast_signed());
         query
             .push(") WHERE generation = ")
             .push_bind(fence.part.generation.cast_signed());
@@ -53,18 +53,18 @@ impl Everything {
         query.push(" AND owner = ").push_bind(fence.owner);
         query.push(" AND commit_no = ").push_bind(fence.after);
         query.push(" RETURNING generation, part, watermark, commit_no)");
-        Everything(query)
+        BatchStatement(query)
     }
 
     /// One more part. In its text `{rows}` stands for the rows whose columns are given, each of
     /// them an array.
-    pub(super) fn part(
+    pub(super) fn add(
         &mut self,
         name: &'static str,
         text: &'static str,
         columns: impl FnOnce(&mut Columns<'_>),
     ) {
-        let Everything(query) = self;
+        let BatchStatement(query) = self;
         query.push(", ").push(name).push(" AS (");
         match text.split_once("{rows}") {
             Some((before, after)) => {
@@ -84,7 +84,7 @@ impl Everything {
         self,
         connection: &mut PgConnection,
     ) -> Result<Option<i64>, sqlx::Error> {
-        let Everything(mut query) = self;
+        let BatchStatement(mut query) = self;
         query.push(" SELECT commit_no FROM fence");
         // All rows, though there is one: the server ends its answer only when it has committed.
         let rows = query.build().fetch_all(connection).await?;

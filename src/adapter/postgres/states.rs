@@ -111,7 +111,7 @@ impl StateLedger for PostgresLedger {
         &'a self,
         call_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             let call_id = call_id.to_owned();
             Box::pin(async move {
                 sqlx::query(BY_ID)
@@ -127,7 +127,7 @@ impl StateLedger for PostgresLedger {
         &'a self,
         session_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             let session_id = session_id.to_owned();
             Box::pin(async move {
                 sqlx::query(BY_SESSION)
@@ -140,7 +140,7 @@ impl StateLedger for PostgresLedger {
     }
 
     fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
-        Box::pin(self.ask(move |connection| {
+        Box::pin(self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(ACTIVE)
                     .bind(i64::from(most))

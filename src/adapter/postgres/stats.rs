@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::statement::Everything;
+use super::statement::BatchStatement;
 use crate::adapter::sql;
 use crate::domain::record::{CallRecord, Direction, Outcome};
 use crate::wire::call_json::direction_name;
@@ -30,7 +30,7 @@ type Minute = (String, i64);
 
 /// What a call adds to its minute, once it is known what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct CallShare {
     minute: Minute,
     direction: Direction,
     sums: Sums,
@@ -45,10 +45,10 @@ struct Sums {
     talk_us: i64,
 }
 
-impl Share {
-    pub(super) fn of(record: &CallRecord) -> Option<Share> {
+impl CallShare {
+    pub(super) fn of(record: &CallRecord) -> Option<CallShare> {
         let site = record.site.as_str().to_owned();
-        Some(Share::new(
+        Some(CallShare::new(
             site,
             record.started_at.0,
             record.direction,
@@ -65,7 +65,7 @@ impl Share {
         outcome: Outcome,
         ring_us: Option<i64>,
         talk_us: i64,
-    ) -> Share {
+    ) -> CallShare {
         let (answered, missed) = (
             i64::from(outcome == Outcome::Answered),
             i64::from(outcome == Outcome::Missed),
@@ -77,7 +77,7 @@ impl Share {
             ring_us: ring_us.unwrap_or(0),
             talk_us,
         };
-        Share {
+        CallShare {
             minute: (site, sql::minute_of(started_us)),
             direction,
             sums,
@@ -97,16 +97,16 @@ impl Sums {
 
 /// The minutes that are known, by direction.
 #[derive(Default)]
-pub(super) struct Known(HashMap<Minute, HashMap<Direction, Sums>>);
+pub(super) struct MinuteSums(HashMap<Minute, HashMap<Direction, Sums>>);
 
-impl Known {
+impl MinuteSums {
     /// Writes what the logs will say of the minutes that change: from what calls added before, and
     /// what they add now.
     pub(super) async fn write(
         &mut self,
         connection: &mut PgConnection,
-        all: &mut Everything,
-        mut changes: Vec<(Option<Share>, Option<Share>)>,
+        all: &mut BatchStatement,
+        mut changes: Vec<(Option<CallShare>, Option<CallShare>)>,
     ) -> Result<(), sqlx::Error> {
         if self.0.len() > REMEMBERED_MAX {
             self.0.clear();
@@ -204,12 +204,12 @@ impl Known {
     }
 }
 
-impl Everything {
+impl BatchStatement {
     fn stats(&mut self, rows: &[(&Minute, Direction, Sums)], gone: &[(&Minute, Direction)]) {
         let sums =
             |sum: fn(&Sums) -> i64| rows.iter().map(|(.., sums)| sum(sums)).collect::<Vec<_>>();
         if !rows.is_empty() {
-            self.part("stats", STATS, |columns| {
+            self.add("stats", STATS, |columns| {
                 columns
                     .push_bind(
                         rows.iter()
@@ -234,7 +234,7 @@ impl Everything {
             });
         }
         if !gone.is_empty() {
-            self.part("no_stats", NO_STATS, |columns| {
+            self.add("no_stats", NO_STATS, |columns| {
                 columns
                     .push_bind(
                         gone.iter()

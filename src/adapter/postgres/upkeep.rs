@@ -7,7 +7,7 @@ use crate::port::ledger::LedgerError;
 impl PostgresLedger {
     /// Makes the partitions of the coming months, and lets go of facts that lie wholly before an
     /// instant. Safe to call at any time, by anybody, as often as wanted.
-    pub async fn keep_facts(&self, now: At, since: At) -> Result<(), LedgerError> {
+    pub async fn maintain_fact_partitions(&self, now: At, since: At) -> Result<(), LedgerError> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
             sqlx::query("SELECT keep_facts($1, $2)")

@@ -8,12 +8,12 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::statement::Fence;
-use super::{Part, PostgresLedger, batch, parts, standing, writer};
+use super::{Partition, PostgresLedger, batch, recovery, tables, writer};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::outbox::Notification;
 use crate::wire::partition::partition_of;
 
 /// A statement for so many facts takes megabytes, which its connection does not keep: there is one
@@ -21,39 +21,39 @@ use crate::wire::partition::partition_of;
 const LARGE_FACTS: usize = 512;
 
 impl Ledger for PostgresLedger {
-    fn is_responsible_for(&self, site: &Site) -> bool {
-        self.part.holds(site)
+    fn owns_site(&self, site: &Site) -> bool {
+        self.partition.contains(site)
     }
 
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
-        Box::pin(writer::patiently(super::SNAPSHOT_PATIENCE, async move {
+    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
+        Box::pin(writer::with_timeout(super::SNAPSHOT_PATIENCE, async move {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
-            writer.forget();
+            writer.forget_rows();
             let (epoch, number, standing) =
-                standing::take_over(&mut writer, self.part, owner, memory).await?;
+                recovery::take_over(&mut writer, self.partition, owner, memory).await?;
             *self
                 .owner
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
-            writer.both().1.number = Some(number);
+            writer.parts_mut().1.commit_no = Some(number);
             writer.give_back();
             Ok(standing)
         }))
     }
 
-    fn unknown<'a>(
+    fn unknown_facts<'a>(
         &'a self,
-        facts: &'a [Received],
+        facts: &'a [ReceivedFact],
     ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(writer::write(async {
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
-            let (connection, written) = writer.both();
+            let (connection, written) = writer.parts_mut();
             // What was given up may still come through, and what is asked before it does is
             // answered too early. So the fence is read first.
-            written.number = self.number(connection, written.number).await?;
+            written.commit_no = self.last_commit_no(connection, written.commit_no).await?;
             let known: Vec<Uuid> = sqlx::query_scalar(sql)
                 .bind(
                     facts
@@ -67,7 +67,7 @@ impl Ledger for PostgresLedger {
                         .map(|received| received.fact.at.0)
                         .collect::<Vec<_>>(),
                 )
-                .bind(parts::uuids(facts.iter().map(|received| received.fact.id)))
+                .bind(tables::uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(connection)
                 .await?;
             let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
@@ -83,10 +83,10 @@ impl Ledger for PostgresLedger {
     fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
-            let (connection, written) = writer.both();
+            let (connection, written) = writer.parts_mut();
             // Over another connection than the last commit: an attempt at this very batch may have
             // been given up on that one.
-            let new: HashSet<EventId> = match written.number {
+            let new: HashSet<EventId> = match written.commit_no {
                 Some(_) if changes.facts_are_new => changes
                     .facts
                     .iter()
@@ -94,23 +94,23 @@ impl Ledger for PostgresLedger {
                     .collect(),
                 _ => HashSet::new(),
             };
-            let Some(after) = self.number(connection, written.number).await? else {
+            let Some(after) = self.last_commit_no(connection, written.commit_no).await? else {
                 return Err(LedgerError::Fenced);
             };
             let (epoch, owner) = self.owner();
             let fence = Fence {
-                part: self.part,
+                part: self.partition,
                 epoch,
                 owner,
                 after,
             };
             let number = batch::write(connection, written, fence, changes, &new).await?;
-            if number.is_none() && self.number(connection, None).await?.is_some() {
+            if number.is_none() && self.last_commit_no(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable(
                     "a batch that was given up came through after all".to_owned(),
                 ));
             }
-            written.number = Some(number.ok_or(LedgerError::Fenced)?);
+            written.commit_no = Some(number.ok_or(LedgerError::Fenced)?);
             if changes.facts.len() >= LARGE_FACTS {
                 connection.shrink_buffers();
             }
@@ -119,14 +119,14 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn messages<'a>(
+    fn fact_messages<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        Box::pin(self.ask_long(move |connection| {
+        Box::pin(self.read_slowly(move |connection| {
             Box::pin(async move {
                 let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
                 let texts: Vec<String> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
@@ -135,15 +135,18 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+    fn recent_notifications(
+        &self,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
         let (generation, part) = (
-            self.part.generation.cast_signed(),
-            self.part.number.cast_signed(),
+            self.partition.generation.cast_signed(),
+            self.partition.number.cast_signed(),
         );
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
             let stored: Vec<(i64, String, Uuid, String)> = self
-                .ask(move |connection| {
+                .read(move |connection| {
                     Box::pin(
                         sqlx::query_as(sql)
                             .bind(generation)
@@ -157,15 +160,19 @@ impl Ledger for PostgresLedger {
         })
     }
 
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+    fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
         let (generation, part) = (
-            self.part.generation.cast_signed(),
-            self.part.number.cast_signed(),
+            self.partition.generation.cast_signed(),
+            self.partition.number.cast_signed(),
         );
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
             let stored: Vec<(i64, String, Uuid, String)> = self
-                .ask(move |connection| {
+                .read(move |connection| {
                     let query = sqlx::query_as(sql)
                         .bind(generation)
                         .bind(part)
@@ -179,10 +186,14 @@ impl Ledger for PostgresLedger {
     }
 
     fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        let Part { generation, of, .. } = self.part;
+        let Partition {
+            generation,
+            count: of,
+            ..
+        } = self.partition;
         Box::pin(async move {
             let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
-                .ask(move |connection| {
+                .read(move |connection| {
                     Box::pin(async move {
                         let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
                             .fetch_all(&mut *connection)
@@ -213,25 +224,25 @@ impl Ledger for PostgresLedger {
         })
     }
 
-    fn records<'a>(
+    fn stored_records<'a>(
         &'a self,
         site: &'a Site,
     ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
         let site = site.as_str().to_owned();
-        Box::pin(self.ask_long(move |connection| {
+        Box::pin(self.read_slowly(move |connection| {
             let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
             Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
         }))
     }
 
-    fn calls_begun<'a>(
+    fn calls_started<'a>(
         &'a self,
         site: &'a Site,
         from: At,
         to: At,
     ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        Box::pin(self.ask_long(move |connection| {
+        Box::pin(self.read_slowly(move |connection| {
             Box::pin(async move {
                 let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
                 let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
@@ -240,7 +251,7 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
         Box::pin(writer::write(async {
             let sql = "INSERT INTO suspects AS known (digest, attempts) VALUES ($1, 1)
                 ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
@@ -254,7 +265,7 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(writer::write(async {
             let mut writer = self.writer.lease().await?;
             sqlx::query("DELETE FROM suspects WHERE digest = $1")
@@ -266,10 +277,10 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
         Box::pin(async {
             let since = self
-                .ask(|connection| {
+                .read(|connection| {
                     Box::pin(
                         sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection),
                     )
@@ -283,13 +294,16 @@ impl Ledger for PostgresLedger {
 impl PostgresLedger {
     /// The last news of all partitions, with the partition, roughly in the order in which they were
     /// written.
-    pub async fn news_of_all(&self, most: u32) -> Result<Vec<(u32, News)>, LedgerError> {
+    pub async fn recent_of_all_partitions(
+        &self,
+        most: u32,
+    ) -> Result<Vec<(u32, Notification)>, LedgerError> {
         let sql = "SELECT owners.part, number, kind, call_id, data FROM partition_owner AS owners
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
             WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
-        let generation = self.part.generation.cast_signed();
+        let generation = self.partition.generation.cast_signed();
         let stored: Vec<(i32, i64, String, Uuid, String)> = self
-            .ask(move |connection| {
+            .read(move |connection| {
                 Box::pin(
                     sqlx::query_as(sql)
                         .bind(generation)
@@ -307,7 +321,7 @@ impl PostgresLedger {
     /// The last statement that wrote to the partition, as far as it is known, or as the database
     /// says; `None` when somebody else owns it. Whatever is asked afterwards and was changed by
     /// then is found out by the fence, which wants this number.
-    async fn number(
+    async fn last_commit_no(
         &self,
         connection: &mut PgConnection,
         known: Option<i64>,
@@ -317,8 +331,8 @@ impl PostgresLedger {
         }
         let (epoch, owner) = self.owner();
         sqlx::query_scalar("SELECT commit_no FROM partition_owner WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4")
-            .bind(self.part.generation.cast_signed())
-            .bind(self.part.number.cast_signed())
+            .bind(self.partition.generation.cast_signed())
+            .bind(self.partition.number.cast_signed())
             .bind(epoch)
             .bind(owner)
             .fetch_optional(connection)
@@ -326,6 +340,8 @@ impl PostgresLedger {
     }
 }
 
-fn news((number, kind, call, data): (i64, String, Uuid, String)) -> Result<News, LedgerError> {
-    sql::news(number, &kind, EventId(call.as_u128()), &data)
+fn news(
+    (number, kind, call, data): (i64, String, Uuid, String),
+) -> Result<Notification, LedgerError> {
+    sql::notification(number, &kind, EventId(call.as_u128()), &data)
 }

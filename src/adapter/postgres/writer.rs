@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::written::Written;
+use super::written_rows::WrittenRows;
 use super::{CONNECT_PATIENCE, WRITE_PATIENCE};
 use crate::port::ledger::LedgerError;
 
@@ -20,7 +20,7 @@ pub(super) struct Writer {
 /// A connection, and what was written over it.
 struct Session {
     connection: PgConnection,
-    written: Written,
+    written: WrittenRows,
 }
 
 /// The connection, for a while. It goes back only by [`Lease::give_back`]; otherwise it is closed.
@@ -42,13 +42,13 @@ impl Writer {
         let session = if let Some(session) = idle.take() {
             session
         } else {
-            let connection = patiently(CONNECT_PATIENCE, async {
+            let connection = with_timeout(CONNECT_PATIENCE, async {
                 Ok(self.options.connect().await?)
             })
             .await?;
             Session {
                 connection,
-                written: Written::default(),
+                written: WrittenRows::default(),
             }
         };
         Ok(Lease { idle, session })
@@ -64,7 +64,7 @@ impl Writer {
 
 /// Does what needs the server, unless it takes longer than any statement may. What was under way is
 /// dropped with its connection.
-pub(super) async fn patiently<T>(
+pub(super) async fn with_timeout<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
@@ -75,7 +75,7 @@ pub(super) async fn patiently<T>(
 pub(super) async fn write<T>(
     work: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
-    patiently(WRITE_PATIENCE, work).await
+    with_timeout(WRITE_PATIENCE, work).await
 }
 
 impl Lease<'_> {
@@ -86,13 +86,13 @@ impl Lease<'_> {
     }
 
     /// The connection, and what was written over it.
-    pub(super) fn both(&mut self) -> (&mut PgConnection, &mut Written) {
+    pub(super) fn parts_mut(&mut self) -> (&mut PgConnection, &mut WrittenRows) {
         (&mut self.session.connection, &mut self.session.written)
     }
 
     /// Somebody else may have written since.
-    pub(super) fn forget(&mut self) {
-        self.session.written = Written::default();
+    pub(super) fn forget_rows(&mut self) {
+        self.session.written = WrittenRows::default();
     }
 }
 

@@ -13,8 +13,8 @@ use lapin::{Channel, Connection};
 
 use super::names::{DEAD_QUEUE, Layout};
 use super::{
-    BrokerAddress, BrokerError, close_channel, close_connection, foreign, patiently, publisher,
-    topology,
+    BrokerAddress, BrokerError, close_channel, close_connection, foreign, publisher, topology,
+    with_timeout,
 };
 use crate::port::clock::Clock;
 use crate::wire::envelope::Envelope;
@@ -47,8 +47,8 @@ pub async fn forward(
     queue: &str,
     layout: Layout,
 ) -> Result<u32, BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
-    patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let channel = with_timeout(connection.create_channel()).await?;
+    with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let mut sent = 0;
     let waiting = topology::depth(connection, queue)
         .await?
@@ -57,14 +57,14 @@ pub async fn forward(
         close_channel(&channel).await;
         return Ok(0);
     }
-    patiently(channel.basic_qos(FORWARDED_AT_ONCE, BasicQosOptions::default())).await?;
+    with_timeout(channel.basic_qos(FORWARDED_AT_ONCE, BasicQosOptions::default())).await?;
     let consume = channel.basic_consume(
         queue.into(),
         "".into(),
         BasicConsumeOptions::default(),
         FieldTable::default(),
     );
-    let mut messages = patiently(consume).await?;
+    let mut messages = with_timeout(consume).await?;
     // Those that are there now.
     for _ in 0..waiting {
         let next = tokio::time::timeout(super::PATIENCE, messages.next()).await;
@@ -78,17 +78,17 @@ pub async fn forward(
         let (key, properties) = match Message::decode(&delivery.data) {
             Ok(Message::Report(envelope)) => publisher::address(layout, &envelope),
             Ok(Message::Tick(_)) => {
-                patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()))
+                with_timeout(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()))
                     .await?;
                 continue;
             }
             Err(_) => (
-                format!("call.unreadable.{}", layout.part_name(0)),
+                format!("call.unreadable.{}", layout.partition_name(0)),
                 publisher::properties("unreadable"),
             ),
         };
         publisher::deliver(&channel, &key, properties, &delivery.data).await?;
-        patiently(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
+        with_timeout(channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default())).await?;
         sent += 1;
     }
     close_channel(&channel).await;
@@ -103,8 +103,8 @@ impl DeadQueue {
     ) -> Result<DeadQueue, BrokerError> {
         let connection = address.connect("cordboard dead letters").await?;
         topology::declare(&connection, layout).await?;
-        let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        let channel = with_timeout(connection.create_channel()).await?;
+        with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(DeadQueue {
             connection,
             channel,
@@ -115,7 +115,7 @@ impl DeadQueue {
 
     /// The next message, if there is one.
     pub async fn next(&self) -> Result<Option<Waiting>, BrokerError> {
-        let got = patiently(
+        let got = with_timeout(
             self.channel
                 .basic_get(DEAD_QUEUE.into(), BasicGetOptions::default()),
         )
@@ -155,7 +155,7 @@ impl DeadQueue {
 
     /// Takes a message out of the queue for good.
     pub async fn drop(&self, waiting: &Waiting) -> Result<(), BrokerError> {
-        patiently(
+        with_timeout(
             self.channel
                 .basic_ack(waiting.tag, BasicAckOptions::default()),
         )

@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::inbox::whole;
 use super::names::{CALLS, Layout};
-use super::{BrokerAddress, BrokerError, close_connection, patiently};
-use crate::adapter::memory::MemoryFanout;
+use super::{BrokerAddress, BrokerError, close_connection, with_timeout};
+use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::postgres::PostgresLedger;
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
-use crate::port::fanout::{Fanout, News};
-use crate::port::sign::Sign;
+use crate::health::HealthCheck;
+use crate::port::outbox::{Notification, Outbox};
 
 /// What a gateway reads back when it starts, for those who were away.
 const BACK_MAX: u32 = 1_000;
@@ -38,8 +38,8 @@ pub struct Feed {
     pub address: BrokerAddress,
     pub layout: Layout,
     pub ledger: Arc<PostgresLedger>,
-    pub to: Arc<MemoryFanout>,
-    pub sign: Sign,
+    pub to: Arc<MemoryOutbox>,
+    pub sign: HealthCheck,
 }
 
 /// What has been told on of a partition: the last number, and what the last of them said.
@@ -59,7 +59,7 @@ impl Feed {
                 () = stop.cancelled() => return,
             };
             if let Err(error) = ended {
-                self.sign.ill(&error.to_string());
+                self.sign.set_down(&error.to_string());
                 self.address.avoid();
             }
             tokio::select! {
@@ -85,13 +85,13 @@ impl Feed {
         let mut told = subscribe(connection).await?;
         let missed = self
             .ledger
-            .news_of_all(BACK_MAX)
+            .recent_of_all_partitions(BACK_MAX)
             .await
             .map_err(|error| BrokerError::Unavailable(error.to_string()))?;
         for (part, news) in missed {
             self.tell(known, part, news);
         }
-        self.sign.well();
+        self.sign.set_up();
         loop {
             match told.next().await {
                 Some(Ok(delivery)) => {
@@ -111,7 +111,7 @@ impl Feed {
 
     /// Tells on what is new. A number that comes again with other news is new: the database was put
     /// back to an earlier state.
-    fn tell(&self, known: &mut HashMap<u32, Known>, part: u32, news: News) {
+    fn tell(&self, known: &mut HashMap<u32, Known>, part: u32, news: Notification) {
         let known = known.entry(part).or_default();
         let said = said(&news);
         if news.number <= known.last && known.said.get(&news.number) == Some(&said) {
@@ -120,27 +120,28 @@ impl Feed {
         known.last = news.number;
         known.said.insert(news.number, said);
         known.said.remove(&news.number.saturating_sub(KNOWN_MAX));
-        self.to.tell(vec![News {
+        self.to.enqueue(vec![Notification {
             number: news.number * PARTS_MAX + u64::from(part),
             ..news
         }]);
     }
 }
 
-fn said(news: &News) -> u64 {
+fn said(news: &Notification) -> u64 {
     FixedState::default().hash_one((news.call.0, news.kind, &*news.data))
 }
 
 async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
+    let channel = with_timeout(connection.create_channel()).await?;
     let options = QueueDeclareOptions {
         exclusive: true,
         auto_delete: true,
         ..QueueDeclareOptions::default()
     };
-    let queue = patiently(channel.queue_declare("".into(), options, FieldTable::default())).await?;
+    let queue =
+        with_timeout(channel.queue_declare("".into(), options, FieldTable::default())).await?;
     let name = queue.name().clone();
-    patiently(channel.queue_bind(
+    with_timeout(channel.queue_bind(
         name.clone(),
         CALLS.into(),
         "#".into(),
@@ -155,24 +156,24 @@ async fn subscribe(connection: &Connection) -> Result<Consumer, BrokerError> {
         exclusive: true,
         ..BasicConsumeOptions::default()
     };
-    patiently(channel.basic_consume(name, "".into(), options, FieldTable::default())).await
+    with_timeout(channel.basic_consume(name, "".into(), options, FieldTable::default())).await
 }
 
-fn read(delivery: &AmqpDelivery, layout: Layout) -> Option<(u32, News)> {
+fn read(delivery: &AmqpDelivery, layout: Layout) -> Option<(u32, Notification)> {
     let headers = delivery.properties.headers().as_ref()?.inner();
     let part = headers
         .get("x-cordboard-part")
         .and_then(AMQPValue::as_long_string)?
         .to_string();
-    let part =
-        (0..layout.parts).find(|number| format!("g{}.p{number:02}", layout.generation) == part)?;
+    let part = (0..layout.partitions)
+        .find(|number| format!("g{}.p{number:02}", layout.generation) == part)?;
     let number = whole(headers.get("x-cordboard-number")?)?.cast_unsigned();
     let data = String::from_utf8(delivery.data.clone()).ok()?;
     let call = EventId::parse(&serde_json::from_str::<Told>(&data).ok()?.call_id)?;
     let kind = NoticeKind::named(delivery.routing_key.as_str())?;
     Some((
         part,
-        News {
+        Notification {
             number,
             kind,
             call,

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::names::Layout;
-use super::{BrokerError, foreign, hang_up, patiently, publisher};
+use super::{BrokerError, foreign, hang_up, publisher, with_timeout};
 use crate::domain::fact::Site;
 use crate::port::clock::Clock;
-use crate::port::intake::{Handed, Inbox, InboxError};
+use crate::port::intake::{Delivery, Inbox, InboxError};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 
@@ -86,11 +86,13 @@ impl Held {
         hung: CancellationToken,
     ) -> Result<Held, BrokerError> {
         let seat = async {
-            let channel = patiently(connection.create_channel()).await?;
-            patiently(channel.basic_qos(prefetch(layout.parts), BasicQosOptions::default()))
-                .await?;
+            let channel = with_timeout(connection.create_channel()).await?;
+            with_timeout(
+                channel.basic_qos(prefetch(layout.partitions), BasicQosOptions::default()),
+            )
+            .await?;
             // For what belongs elsewhere.
-            patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+            with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
             let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
             let options = BasicConsumeOptions::default();
             let consume = channel.basic_consume(
@@ -99,7 +101,7 @@ impl Held {
                 options,
                 FieldTable::default(),
             );
-            let consumer = patiently(consume).await?;
+            let consumer = with_timeout(consume).await?;
             Ok(Held {
                 inbox: BrokerInbox {
                     channel,
@@ -190,18 +192,18 @@ impl BrokerInbox {
         let acknowledged = self
             .channel
             .basic_ack(done.last, BasicAckOptions { multiple: true });
-        heeding(&self.hung, patiently(acknowledged).await)
+        heeding(&self.hung, with_timeout(acknowledged).await)
     }
 
     /// A message in our form. `None` when it belongs to another partition, and is there now.
-    async fn read(&self, delivery: AmqpDelivery) -> Result<Option<Handed>, InboxError> {
+    async fn read(&self, delivery: AmqpDelivery) -> Result<Option<Delivery>, InboxError> {
         let suspect = is_suspect(&delivery);
         let envelope = match Message::decode(&delivery.data) {
             Ok(tick @ Message::Tick(_)) => {
-                return Ok(Some(Handed {
+                return Ok(Some(Delivery {
                     message: delivery.data,
-                    read: Some(tick),
-                    suspect,
+                    decoded: Some(tick),
+                    redelivered_often: suspect,
                 }));
             }
             Ok(Message::Report(envelope)) => envelope,
@@ -217,10 +219,10 @@ impl BrokerInbox {
                 }
                 // The worker sets it aside as it is.
                 None => {
-                    return Ok(Some(Handed {
+                    return Ok(Some(Delivery {
                         message: delivery.data,
-                        read: None,
-                        suspect,
+                        decoded: None,
+                        redelivered_often: suspect,
                     }));
                 }
             },
@@ -233,14 +235,15 @@ impl BrokerInbox {
         envelope: Envelope,
         message: Option<Vec<u8>>,
         suspect: bool,
-    ) -> Result<Option<Handed>, InboxError> {
-        let part = Site::parse(&envelope.site).map_or(self.part, |site| self.layout.part_of(&site));
+    ) -> Result<Option<Delivery>, InboxError> {
+        let part =
+            Site::parse(&envelope.site).map_or(self.part, |site| self.layout.partition_of(&site));
         let message = message.unwrap_or_else(|| envelope.encode());
         if part == self.part {
-            return Ok(Some(Handed {
+            return Ok(Some(Delivery {
                 message,
-                read: Some(Message::Report(envelope)),
-                suspect,
+                decoded: Some(Message::Report(envelope)),
+                redelivered_often: suspect,
             }));
         }
         // Confirmed there before it is settled here: it may arrive twice, and is known then. Who
@@ -297,7 +300,7 @@ pub(super) fn whole(value: &AMQPValue) -> Option<i64> {
 }
 
 impl Inbox for BrokerInbox {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Handed>, InboxError>> {
+    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
         Box::pin(async move {
             loop {
                 let deliveries = self.gather(most).await?;

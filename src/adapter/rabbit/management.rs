@@ -28,7 +28,7 @@ pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static 
     let client = Client::builder()
         .timeout(PATIENCE)
         .build()
-        .map_err(|error| told(&error))?;
+        .map_err(|error| classify(&error))?;
     let mut set = Vec::new();
     for policy in policies() {
         let mut url = management.0.clone();
@@ -46,7 +46,7 @@ pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static 
             .extend(["api", "policies", vhost, policy.name]);
         let body = json!({ "pattern": policy.pattern, "apply-to": policy.applies_to, "definition": policy.definition, "priority": 0 });
         let request = client.put(url).basic_auth(user, password).json(&body);
-        let answer = request.send().await.map_err(|error| told(&error))?;
+        let answer = request.send().await.map_err(|error| classify(&error))?;
         match answer.status() {
             status if status.is_success() => set.push(policy.name),
             StatusCode::UNAUTHORIZED => {
@@ -66,7 +66,7 @@ pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static 
 }
 
 /// Without the address: it may hold a password.
-fn told(error: &reqwest::Error) -> BrokerError {
+fn classify(error: &reqwest::Error) -> BrokerError {
     let kind = if error.is_timeout() {
         "does not answer"
     } else {

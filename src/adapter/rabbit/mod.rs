@@ -134,7 +134,7 @@ impl BrokerAddress {
             let properties = ConnectionProperties::default().with_connection_name(name.into());
             let mut node = self.nodes[at].clone();
             node.query.frame_max = node.query.frame_max.or(frame_bytes);
-            match patiently(Connection::connect_uri(node, properties)).await {
+            match with_timeout(Connection::connect_uri(node, properties)).await {
                 Ok(connection) => {
                     self.next.store(at, Ordering::Relaxed);
                     return Ok(connection);
@@ -158,7 +158,7 @@ impl BrokerAddress {
 }
 
 /// One step, unless it takes too long.
-async fn patiently<T>(
+async fn with_timeout<T>(
     step: impl Future<Output = Result<T, lapin::Error>>,
 ) -> Result<T, BrokerError> {
     match tokio::time::timeout(PATIENCE, step).await {
@@ -173,9 +173,9 @@ async fn close_channel(channel: &Channel) {
 }
 
 async fn hang_up(channel: &Channel) -> Result<(), BrokerError> {
-    patiently(channel.close(CLOSED, "done".into())).await
+    with_timeout(channel.close(CLOSED, "done".into())).await
 }
 
 async fn close_connection(connection: &Connection) {
-    let _closed = patiently(connection.close(CLOSED, "done".into())).await;
+    let _closed = with_timeout(connection.close(CLOSED, "done".into())).await;
 }

@@ -21,13 +21,13 @@ pub(super) const APP_ID: &str = "cordboard";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub generation: u32,
-    pub parts: u32,
+    pub partitions: u32,
 }
 
 impl Layout {
     /// The name of a partition: `p03`, and `g2.p03` from the second generation on.
     #[must_use]
-    pub fn part_name(self, part: u32) -> String {
+    pub fn partition_name(self, part: u32) -> String {
         if self.generation <= 1 {
             format!("p{part:02}")
         } else {
@@ -37,19 +37,19 @@ impl Layout {
 
     #[must_use]
     pub fn queue(self, part: u32) -> String {
-        format!("grandstream-queue.{}", self.part_name(part))
+        format!("grandstream-queue.{}", self.partition_name(part))
     }
 
     #[must_use]
-    pub fn part_of(self, site: &Site) -> u32 {
-        partition_of(site, self.parts)
+    pub fn partition_of(self, site: &Site) -> u32 {
+        partition_of(site, self.partitions)
     }
 
     /// The keys of everything a partition holds.
     pub(super) fn bindings(self, part: u32) -> [String; 3] {
         ["call", "device", "tick"].map(|topic| match topic {
-            "tick" => format!("tick.{}", self.part_name(part)),
-            _ => format!("{topic}.*.{}", self.part_name(part)),
+            "tick" => format!("tick.{}", self.partition_name(part)),
+            _ => format!("{topic}.*.{}", self.partition_name(part)),
         })
     }
 
@@ -59,13 +59,13 @@ impl Layout {
         } else {
             "call"
         };
-        format!("{topic}.{}.{}", kind.name(), self.part_name(part))
+        format!("{topic}.{}.{}", kind.name(), self.partition_name(part))
     }
 
     /// Of what concerns one partition and nobody else: promises, and what was published where it
     /// does not belong, and has been heard there.
     pub(super) fn own_key(self, part: u32) -> String {
-        format!("tick.{}", self.part_name(part))
+        format!("tick.{}", self.partition_name(part))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn names_are_those_that_others_bind_to() {
         let first = Layout {
             generation: 1,
-            parts: 16,
+            partitions: 16,
         };
         assert_eq!(
             (first.queue(3), first.event_key(Kind::Incoming, 3)),
@@ -90,7 +90,7 @@ mod tests {
         );
         let second = Layout {
             generation: 2,
-            parts: 24,
+            partitions: 24,
         };
         assert_eq!(
             (second.queue(3), second.event_key(Kind::Missed, 3)),

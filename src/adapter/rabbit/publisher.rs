@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::names::{APP_ID, EVENTS, Layout};
-use super::{BrokerAddress, BrokerError, close_channel, close_connection, patiently, topology};
+use super::{BrokerAddress, BrokerError, close_channel, close_connection, topology, with_timeout};
 use crate::adapter::journal::{Entry, JournalTail};
 use crate::domain::fact::{EventId, Site};
-use crate::port::sign::Sign;
+use crate::health::HealthCheck;
 use crate::provider::grandstream::Request;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Message, Tick};
@@ -45,7 +45,7 @@ pub struct Publisher {
     address: BrokerAddress,
     layout: Layout,
     tail: JournalTail,
-    sign: Sign,
+    sign: HealthCheck,
     /// A message found no queue.
     astray: bool,
     /// The earliest moment for the next group, where there is load.
@@ -60,7 +60,12 @@ struct Sent {
 
 impl Publisher {
     #[must_use]
-    pub fn new(address: BrokerAddress, layout: Layout, tail: JournalTail, sign: Sign) -> Publisher {
+    pub fn new(
+        address: BrokerAddress,
+        layout: Layout,
+        tail: JournalTail,
+        sign: HealthCheck,
+    ) -> Publisher {
         Publisher {
             address,
             layout,
@@ -82,7 +87,7 @@ impl Publisher {
                 () = stop.cancelled() => break,
             };
             let Err(error) = ended else { break };
-            self.sign.ill(&error.to_string());
+            self.sign.set_down(&error.to_string());
             self.astray = matches!(error, BrokerError::Astray);
             self.address.avoid();
             metrics::counter!("cordboard_broker_reconnects_total").increment(1);
@@ -118,9 +123,9 @@ impl Publisher {
         } else {
             topology::ensure(connection, self.layout).await?;
         }
-        let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        self.sign.well();
+        let channel = with_timeout(connection.create_channel()).await?;
+        with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        self.sign.set_up();
         let mut events = std::pin::pin!(connection.events_listener());
         let mut under_way: VecDeque<Sent> = VecDeque::new();
         let mut ended = false;
@@ -224,12 +229,12 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
     match Message::decode(payload) {
         Ok(Message::Report(envelope)) => vec![address(layout, &envelope)],
         // The promise stands before nothing less than everything: in every partition.
-        Ok(Message::Tick(tick)) => (0..layout.parts)
+        Ok(Message::Tick(tick)) => (0..layout.partitions)
             .map(|part| (layout.own_key(part), tick_properties(&tick)))
             .collect(),
         // Our own ingress writes no such thing; if it ever did, the worker sets it aside as it is.
         Err(_) => vec![(
-            format!("call.unreadable.{}", layout.part_name(0)),
+            format!("call.unreadable.{}", layout.partition_name(0)),
             properties("unreadable"),
         )],
     }
@@ -237,10 +242,10 @@ fn addresses(layout: Layout, payload: &[u8]) -> Vec<(String, BasicProperties)> {
 
 /// Where an envelope goes, and what the broker is told about it.
 pub(super) fn address(layout: Layout, envelope: &Envelope) -> (String, BasicProperties) {
-    let part = Site::parse(&envelope.site).map_or(0, |site| layout.part_of(&site));
+    let part = Site::parse(&envelope.site).map_or(0, |site| layout.partition_of(&site));
     let kind = Request::event(&envelope.target);
     let key = kind.map_or_else(
-        || format!("call.unreadable.{}", layout.part_name(part)),
+        || format!("call.unreadable.{}", layout.partition_name(part)),
         |kind| layout.event_key(kind, part),
     );
     let mut headers = FieldTable::default();
@@ -309,7 +314,7 @@ pub(super) async fn deliver(
     payload: &[u8],
 ) -> Result<(), BrokerError> {
     let sent = send(channel, key.to_owned(), properties, payload).await?;
-    settled(&patiently(sent).await?)
+    settled(&with_timeout(sent).await?)
 }
 
 /// Sends messages in their order once more, and returns when all of them are in their queues.
@@ -318,8 +323,8 @@ pub async fn send_again(
     layout: Layout,
     messages: &[Vec<u8>],
 ) -> Result<(), BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
-    patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let channel = with_timeout(connection.create_channel()).await?;
+    with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
     for group in messages.chunks(READ_RECORDS_MAX) {
         let addressed = group.iter().flat_map(|message| {
             addresses(layout, message)
@@ -329,7 +334,7 @@ pub async fn send_again(
         let sending =
             addressed.map(|(message, (key, properties))| send(&channel, key, properties, message));
         for confirm in one_after_the_other(sending).await? {
-            settled(&patiently(confirm).await?)?;
+            settled(&with_timeout(confirm).await?)?;
         }
     }
     close_channel(&channel).await;
@@ -341,7 +346,7 @@ pub async fn send_again(
 async fn telling<T>(
     sending: impl Future<Output = T>,
     events: &mut (impl Stream<Item = Event> + Unpin),
-    sign: &Sign,
+    sign: &HealthCheck,
 ) -> T {
     let mut sending = std::pin::pin!(sending);
     loop {
@@ -352,16 +357,16 @@ async fn telling<T>(
     }
 }
 
-fn tell_blocked(event: &Event, sign: &Sign) {
+fn tell_blocked(event: &Event, sign: &HealthCheck) {
     let blocked = match event {
         Event::ConnectionBlocked(_) => true,
         Event::ConnectionUnblocked => false,
         _ => return,
     };
     if blocked {
-        sign.ill("it is short of memory or disk, and takes no messages");
+        sign.set_down("it is short of memory or disk, and takes no messages");
     } else {
-        sign.well();
+        sign.set_up();
     }
     metrics::gauge!("cordboard_broker_blocked").set(if blocked { 1.0 } else { 0.0 });
 }

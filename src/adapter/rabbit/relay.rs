@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::names::{CALLS, Layout};
-use super::{BrokerAddress, BrokerError, close_connection, patiently, publisher, topology};
-use crate::port::fanout::{Fanout, News};
-use crate::port::sign::Sign;
+use super::{BrokerAddress, BrokerError, close_connection, publisher, topology, with_timeout};
+use crate::health::HealthCheck;
+use crate::port::outbox::{Notification, Outbox};
 use crate::wire::envelope::Trace;
 
 /// News of a process waiting to be sent; those beyond wait in the database until there is room.
@@ -38,7 +38,7 @@ pub struct Relay {
 
 struct Told {
     part: String,
-    news: News,
+    news: Notification,
     relayed: Arc<AtomicU64>,
 }
 
@@ -52,7 +52,7 @@ impl Mouth {
     pub fn open(
         address: BrokerAddress,
         layout: Layout,
-        sign: Sign,
+        sign: HealthCheck,
         stop: CancellationToken,
     ) -> (Mouth, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
@@ -81,7 +81,7 @@ impl Relay {
     }
 
     /// Hands over what finds room. Returns the number before the first one that found none, if any.
-    fn hand_over(&self, news: Vec<News>) -> Option<u64> {
+    fn hand_over(&self, news: Vec<Notification>) -> Option<u64> {
         for one in news {
             let before = one.number.saturating_sub(1);
             let told = Told {
@@ -97,8 +97,8 @@ impl Relay {
     }
 }
 
-impl Fanout for Relay {
-    fn tell(&self, news: Vec<News>) {
+impl Outbox for Relay {
+    fn enqueue(&self, news: Vec<Notification>) {
         let mut behind = self.behind();
         let late = news.len();
         if behind.is_none() {
@@ -109,17 +109,17 @@ impl Fanout for Relay {
         }
     }
 
-    fn relayed(&self) -> u64 {
+    fn published_up_to(&self) -> u64 {
         self.relayed.load(Ordering::Acquire)
     }
 
-    fn missing(&self) -> Option<u64> {
+    fn resume_after(&self) -> Option<u64> {
         // Where nobody speaks any more, nothing is missed.
         self.behind()
             .filter(|_| self.queue.capacity() >= ROOM_MIN && !self.queue.is_closed())
     }
 
-    fn tell_missing(&self, news: Vec<News>, last: u64) {
+    fn enqueue_backlog(&self, news: Vec<Notification>, last: u64) {
         let mut behind = self.behind();
         // What the ledger does not keep any more cannot be told any more.
         let reached = news.last().map_or(last, |news| news.number);
@@ -130,7 +130,7 @@ impl Fanout for Relay {
 async fn speak(
     address: BrokerAddress,
     layout: Layout,
-    sign: Sign,
+    sign: HealthCheck,
     mut waiting: mpsc::Receiver<Told>,
     stop: CancellationToken,
 ) {
@@ -142,7 +142,7 @@ async fn speak(
         };
         match spoke {
             Ok(()) => return,
-            Err(error) => sign.ill(&error.to_string()),
+            Err(error) => sign.set_down(&error.to_string()),
         }
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
@@ -155,7 +155,7 @@ async fn speak(
 async fn speak_on(
     address: &BrokerAddress,
     layout: Layout,
-    sign: &Sign,
+    sign: &HealthCheck,
     waiting: &mut mpsc::Receiver<Told>,
     group: &mut Vec<Told>,
 ) -> Result<(), BrokerError> {
@@ -168,24 +168,24 @@ async fn speak_on(
 async fn speak_through(
     connection: &Connection,
     layout: Layout,
-    sign: &Sign,
+    sign: &HealthCheck,
     waiting: &mut mpsc::Receiver<Told>,
     group: &mut Vec<Told>,
 ) -> Result<(), BrokerError> {
     topology::ensure(connection, layout).await?;
-    let channel = patiently(connection.create_channel()).await?;
-    patiently(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-    sign.well();
+    let channel = with_timeout(connection.create_channel()).await?;
+    with_timeout(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    sign.set_up();
     loop {
         if group.is_empty() && waiting.recv_many(group, GROUP_MAX).await == 0 {
             return Ok(());
         }
-        let confirms = patiently(publisher::one_after_the_other(
+        let confirms = with_timeout(publisher::one_after_the_other(
             group.iter().map(|told| send(&channel, told)),
         ))
         .await?;
         for (told, confirm) in group.iter().zip(confirms) {
-            publisher::settled(&patiently(confirm).await?)?;
+            publisher::settled(&with_timeout(confirm).await?)?;
             told.relayed.store(told.news.number, Ordering::Release);
         }
         group.clear();

@@ -12,7 +12,7 @@ use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
 
 use super::names::{CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, Layout, WORKERS};
-use super::{BrokerError, close_channel, patiently};
+use super::{BrokerError, close_channel, with_timeout};
 
 /// What a policy of ours is called, what it applies to, and what it says.
 pub struct Policy {
@@ -47,7 +47,7 @@ pub fn policies() -> [Policy; 1] {
 /// declared needs no right to declare.
 pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     let mut missing = depth(connection, DEAD_QUEUE).await?.is_none();
-    for part in 0..layout.parts {
+    for part in 0..layout.partitions {
         missing = missing || depth(connection, &layout.queue(part)).await?.is_none();
     }
     if missing {
@@ -71,7 +71,7 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
                 durable: true,
                 ..ExchangeDeclareOptions::default()
             };
-            patiently(channel.exchange_declare(
+            with_timeout(channel.exchange_declare(
                 name.into(),
                 kind.clone(),
                 options,
@@ -81,14 +81,14 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
         })
         .await
         .map_err(|error| {
-            told(
+            classify(
                 error,
                 &format!("exchange `{name}`"),
                 "a durable exchange of another type or with other options",
             )
         })?;
     }
-    let mut queues: Vec<(String, FieldTable)> = (0..layout.parts)
+    let mut queues: Vec<(String, FieldTable)> = (0..layout.partitions)
         .map(|part| (layout.queue(part), quorum(true)))
         .collect();
     queues.push((DEAD_QUEUE.to_owned(), quorum(false)));
@@ -101,13 +101,13 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
                 durable: true,
                 ..QueueDeclareOptions::default()
             };
-            patiently(channel.queue_declare(name.as_str().into(), options, arguments.clone()))
+            with_timeout(channel.queue_declare(name.as_str().into(), options, arguments.clone()))
                 .await
                 .map(|_| ())
         })
         .await
         .map_err(|error| {
-            told(
+            classify(
                 error,
                 &format!("queue `{name}`"),
                 "a queue of another type or with other arguments",
@@ -116,7 +116,7 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
     }
     on_channel(connection, async |channel| {
         let mut bindings: Vec<(String, &str, String)> = Vec::new();
-        for part in 0..layout.parts {
+        for part in 0..layout.partitions {
             bindings.extend(
                 layout
                     .bindings(part)
@@ -129,11 +129,11 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
         for generation in 1..layout.generation {
             let former = Layout {
                 generation,
-                parts: 1,
+                partitions: 1,
             }
             .queue(0);
             for key in FOREIGN_KEYS {
-                patiently(channel.queue_unbind(
+                with_timeout(channel.queue_unbind(
                     former.as_str().into(),
                     EVENTS.into(),
                     key.into(),
@@ -144,7 +144,7 @@ pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), Brok
         }
         for (queue, exchange, key) in bindings {
             let options = QueueBindOptions::default();
-            patiently(channel.queue_bind(
+            with_timeout(channel.queue_bind(
                 queue.into(),
                 exchange.into(),
                 key.into(),
@@ -180,13 +180,13 @@ async fn on_channel<T>(
     connection: &Connection,
     step: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>,
 ) -> Result<T, BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
+    let channel = with_timeout(connection.create_channel()).await?;
     let done = step(&channel).await;
     close_channel(&channel).await;
     done
 }
 
-fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
+fn classify(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
     let BrokerError::Unavailable(text) = &error else {
         return error;
     };
@@ -202,8 +202,8 @@ fn told(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
 /// done, workers only do not know of each other, and give nothing up.
 pub async fn enlist(connection: &Connection) -> Option<Consumer> {
     let consume = async {
-        let channel = patiently(connection.create_channel()).await?;
-        patiently(channel.basic_consume(
+        let channel = with_timeout(connection.create_channel()).await?;
+        with_timeout(channel.basic_consume(
             WORKERS.into(),
             "".into(),
             BasicConsumeOptions::default(),
@@ -248,7 +248,7 @@ pub async fn depths(
     layout: Layout,
 ) -> Result<Vec<Option<Depth>>, BrokerError> {
     let mut all = Vec::new();
-    for part in 0..layout.parts {
+    for part in 0..layout.partitions {
         all.push(depth(connection, &layout.queue(part)).await?);
     }
     Ok(all)
@@ -258,7 +258,7 @@ pub(super) async fn depth(
     connection: &Connection,
     queue: &str,
 ) -> Result<Option<Depth>, BrokerError> {
-    let channel = patiently(connection.create_channel()).await?;
+    let channel = with_timeout(connection.create_channel()).await?;
     let options = QueueDeclareOptions {
         passive: true,
         durable: true,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::keys::Keys;
 use super::link::Link;
-use crate::port::live::Directory;
+use crate::port::live::LiveDirectory;
 
 /// Live calls read at once; more than any site has.
 const CALLS_MAX: usize = 10_000;
@@ -38,8 +38,8 @@ impl RedisDirectory {
     }
 }
 
-impl Directory for RedisDirectory {
-    fn live(&self) -> BoxFuture<'_, Option<Vec<String>>> {
+impl LiveDirectory for RedisDirectory {
+    fn open_calls(&self) -> BoxFuture<'_, Option<Vec<String>>> {
         Box::pin(async {
             let mut pipeline = Pipeline::new();
             for part in &self.parts {

@@ -11,7 +11,7 @@ use deadpool_redis::redis::{
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
-use crate::port::sign::Sign;
+use crate::health::HealthCheck;
 
 /// For everything that is asked at once, connecting included.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ impl FromStr for RedisAddress {
 /// One database of a server.
 pub struct Link {
     pool: Pool,
-    sign: Sign,
+    sign: HealthCheck,
     breaker: Mutex<Breaker>,
 }
 
@@ -52,7 +52,7 @@ impl Link {
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub fn new(address: &RedisAddress, database: u32, sign: Sign) -> Result<Link, String> {
+    pub fn new(address: &RedisAddress, database: u32, sign: HealthCheck) -> Result<Link, String> {
         let info = address
             .0
             .as_str()
@@ -123,7 +123,7 @@ impl Link {
 
     fn went_well(&self) {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = Breaker::default();
-        self.sign.well();
+        self.sign.set_up();
     }
 
     fn went_wrong<T>(&self, why: &str) -> Option<T> {
@@ -133,7 +133,7 @@ impl Link {
         if breaker.failures >= FAILURES_MAX {
             breaker.rests_until = Some(Instant::now() + REST);
             drop(breaker);
-            self.sign.ill(why);
+            self.sign.set_down(why);
         }
         None
     }

@@ -119,20 +119,20 @@ impl RedisLive {
         for received in &changes.facts {
             writing.fact(&received.fact);
         }
-        let calls = sql::last_words(changes);
+        let calls = sql::latest_per_call(changes);
         for call in &calls {
-            writing.call(&call.record, call.text(), call.is_final);
+            writing.call(&call.record, call.json(), call.is_final);
         }
-        for call in &changes.withdrawn {
+        for call in &changes.withdrawn_calls {
             writing.withdraw(*call);
         }
-        stream::entries(&mut commands, &self.keys, &changes.news, &calls);
+        stream::entries(&mut commands, &self.keys, &changes.notifications, &calls);
         commands
     }
 }
 
 impl LiveView for RedisLive {
-    fn show<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool> {
+    fn publish<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             if changes.is_empty() && !self.is_due() {
                 return true;
@@ -153,7 +153,7 @@ impl LiveView for RedisLive {
         })
     }
 
-    fn restore<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()> {
+    fn republish<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let version = self.version.load(Ordering::Acquire);
             self.known().forget();

@@ -11,8 +11,8 @@ use crate::domain::notice::NoticeKind;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::domain::transfer::{Transfer, TransferState};
-use crate::port::fanout::News;
-use crate::port::ledger::CallNow;
+use crate::port::ledger::CallUpdate;
+use crate::port::outbox::Notification;
 use crate::wire::instant;
 
 /// The day of an instant as text, by UTC.
@@ -50,8 +50,13 @@ fn at(kind: NoticeKind, record: &CallRecord) -> At {
 
 /// Adds what is told of these calls to the logs of its days. One entry: type, call, provider,
 /// instant, data.
-pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News], calls: &[&CallNow]) {
-    let calls: HashMap<CallId, &CallNow> =
+pub(super) fn entries(
+    commands: &mut Commands,
+    keys: &Keys,
+    news: &[Notification],
+    calls: &[&CallUpdate],
+) {
+    let calls: HashMap<CallId, &CallUpdate> =
         calls.iter().map(|call| (call.record.id, *call)).collect();
     let mut logs = HashSet::new();
     for one in news {
@@ -76,7 +81,7 @@ pub(super) fn entries(commands: &mut Commands, keys: &Keys, news: &[News], calls
             ("callSid", &id),
             ("providerId", "grandstream"),
             ("timestamp", &at),
-            ("data", call.text()),
+            ("data", call.json()),
         ];
         for (name, value) in fields {
             command.arg(name).arg(value);

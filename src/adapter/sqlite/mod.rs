@@ -1,6 +1,6 @@
 //! The ledger on `SQLite`: one file, one writer, nothing to install.
 
-mod letters;
+mod dead_letters;
 mod read;
 mod rows;
 mod states;
@@ -66,7 +66,7 @@ impl SqliteLedger {
 
     /// Opens a database that exists, to be read as it stands at one moment, whatever is written
     /// meanwhile.
-    pub async fn open_as_it_stands(path: &Path) -> Result<SqliteLedger, LedgerError> {
+    pub async fn open_snapshot(path: &Path) -> Result<SqliteLedger, LedgerError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
@@ -183,7 +183,7 @@ fn is_missing_table(error: &sqlx::Error) -> bool {
 
 /// Everything `SQLite` says is about the file or the disk, and may pass; except that it holds what
 /// cannot be read, or does not take a value.
-pub(super) fn told(error: &SqliteError) -> LedgerError {
+pub(super) fn classify(error: &SqliteError) -> LedgerError {
     match error
         .code()
         .and_then(|code| code.parse::<i32>().ok())

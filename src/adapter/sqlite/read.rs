@@ -8,7 +8,7 @@ use super::SqliteLedger;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, Counts, HourStats, KnownExtension, MissedCall, Query, StoredCall,
+    CallFilter, HourStats, KnownExtension, MissedCall, OperationCounts, Query, StoredCall,
 };
 
 impl Query for SqliteLedger {
@@ -119,13 +119,13 @@ impl Query for SqliteLedger {
         })
     }
 
-    fn counts(&self) -> BoxFuture<'_, Result<Counts, LedgerError>> {
+    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL),
                 (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL AND answered_at IS NULL
                     AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
                 (SELECT count(*) FROM dead_events)";
-            let counts = |row: SqliteRow| Counts {
+            let counts = |row: SqliteRow| OperationCounts {
                 live: row.get(0),
                 missed_pending: row.get(1),
                 dead: row.get(2),

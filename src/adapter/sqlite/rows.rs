@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::adapter::sql;
 use crate::domain::fact::CallId;
 use crate::domain::record::CallRecord;
-use crate::port::fanout::News;
-use crate::port::ledger::{CallNow, Dead, Received};
+use crate::port::ledger::{CallUpdate, ReceivedFact, RejectedMessage};
+use crate::port::outbox::Notification;
 use crate::wire::call_json::{
     direction_name, outcome_name, participant_outcome_name, role_name, status_name,
 };
 
-pub(super) fn event(received: &Received) -> Value {
+pub(super) fn event(received: &ReceivedFact) -> Value {
     let fact = &received.fact;
     json!({
         "event_id": fact.id.to_string(),
@@ -28,11 +28,11 @@ pub(super) fn event(received: &Received) -> Value {
     })
 }
 
-pub(super) fn dead(dead: &Dead) -> Value {
+pub(super) fn dead(dead: &RejectedMessage) -> Value {
     json!({ "digest": sql::digest(&dead.message), "reason": dead.reason, "message": sql::hex(&dead.message) })
 }
 
-pub(super) fn call(call: &CallNow) -> Value {
+pub(super) fn call(call: &CallUpdate) -> Value {
     let record = &call.record;
     json!({
         "call_id": record.id.to_string(),
@@ -52,7 +52,7 @@ pub(super) fn call(call: &CallNow) -> Value {
         "talk_us": record.talk.0,
         "total_us": record.total.map(|span| span.0),
         "is_final": i64::from(call.is_final),
-        "record": call.text(),
+        "record": call.json(),
     })
 }
 
@@ -99,7 +99,7 @@ pub(super) fn missed(record: &CallRecord) -> Option<Value> {
     })
 }
 
-pub(super) fn news(news: &News) -> Value {
+pub(super) fn news(news: &Notification) -> Value {
     json!({ "number": news.number, "kind": news.kind.name(), "call_id": news.call.to_string(), "data": news.data })
 }
 

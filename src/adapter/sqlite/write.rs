@@ -9,8 +9,8 @@ use crate::adapter::sql;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::fanout::News;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Memory, Received, Standing};
+use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::outbox::Notification;
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
@@ -50,7 +50,7 @@ const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, cal
  WHERE outcome IS NOT NULL GROUP BY 1, 2, 3";
 
 impl Ledger for SqliteLedger {
-    fn take_over(&self, memory: Memory) -> BoxFuture<'_, Result<Standing, LedgerError>> {
+    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
             let standing = take_over(&mut writer, &self.owner, memory).await?;
@@ -59,9 +59,9 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn unknown<'a>(
+    fn unknown_facts<'a>(
         &'a self,
-        facts: &'a [Received],
+        facts: &'a [ReceivedFact],
     ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
         Box::pin(async move {
             let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
@@ -92,7 +92,7 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn messages<'a>(
+    fn fact_messages<'a>(
         &'a self,
         site: &'a Site,
         from: At,
@@ -110,7 +110,10 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn last_news(&self, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+    fn recent_notifications(
+        &self,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
         Box::pin(async move {
             let sql =
                 "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
@@ -122,7 +125,11 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn news_after(&self, number: u64, most: u32) -> BoxFuture<'_, Result<Vec<News>, LedgerError>> {
+    fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
         Box::pin(async move {
             let sql = "SELECT number, kind, call_id, data FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2";
             let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
@@ -152,7 +159,7 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
+    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
         Box::pin(async move {
             let sql = "INSERT INTO suspects (digest, attempts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts";
             let mut writer = self.writer.lease().await?;
@@ -165,7 +172,7 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn acquit<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
+    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query("DELETE FROM suspects WHERE digest = ?1")
@@ -177,11 +184,11 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn facts_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
+    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
         Box::pin(std::future::ready(Ok(At::START)))
     }
 
-    fn records<'a>(
+    fn stored_records<'a>(
         &'a self,
         site: &'a Site,
     ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
@@ -196,7 +203,7 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn calls_begun<'a>(
+    fn calls_started<'a>(
         &'a self,
         site: &'a Site,
         from: At,
@@ -218,8 +225,8 @@ impl Ledger for SqliteLedger {
 async fn take_over(
     writer: &mut SqliteConnection,
     owner: &str,
-    memory: Memory,
-) -> Result<Standing, LedgerError> {
+    memory: Lookback,
+) -> Result<RecoveredState, LedgerError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let sql = "INSERT INTO partition_owner (part, epoch, owner, watermark) VALUES (?1, 1, ?2, ?3)
         ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING watermark, ticks";
@@ -277,19 +284,19 @@ async fn take_over(
             At(first),
         ))
     };
-    Ok(Standing {
-        ticks: sql::ticks_of(&ticks)?,
+    Ok(RecoveredState {
+        ticks: sql::parse_ticks(&ticks)?,
         watermark: (watermark != At::START.0).then_some(At(watermark)),
-        stored_until: stored_until.map(At),
+        last_fact_at: stored_until.map(At),
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open
+        open_calls: open
             .iter()
             .filter_map(|(text, _)| sql::call_id(text).ok())
             .collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
-        told: told.cast_unsigned(),
+        last_notification: told.cast_unsigned(),
         // Nobody outside this process listens.
-        relayed: told.cast_unsigned(),
+        published_up_to: told.cast_unsigned(),
     })
 }
 
@@ -326,18 +333,24 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
             run(transaction, sql, &events).await?;
         }
     }
-    if !changes.dead.is_empty() {
-        let dead = rows::array(&changes.dead.iter().map(rows::dead).collect::<Vec<_>>());
+    if !changes.rejected.is_empty() {
+        let dead = rows::array(&changes.rejected.iter().map(rows::dead).collect::<Vec<_>>());
         run(transaction, INSERT_DEAD, &dead).await?;
     }
-    if !changes.calls.is_empty() || !changes.withdrawn.is_empty() {
+    if !changes.calls.is_empty() || !changes.withdrawn_calls.is_empty() {
         write_calls(transaction, changes).await?;
     }
-    if let Some(last) = changes.news.last() {
+    if let Some(last) = changes.notifications.last() {
         run(
             transaction,
             INSERT_NEWS,
-            &rows::array(&changes.news.iter().map(rows::news).collect::<Vec<_>>()),
+            &rows::array(
+                &changes
+                    .notifications
+                    .iter()
+                    .map(rows::news)
+                    .collect::<Vec<_>>(),
+            ),
         )
         .await?;
         let forgotten = last.number.cast_signed() - sql::NEWS_KEPT;
@@ -349,18 +362,20 @@ async fn write(transaction: &mut SqliteConnection, changes: &Changes) -> Result<
     Ok(())
 }
 
-fn news((number, kind, call, data): (i64, String, String, String)) -> Result<News, LedgerError> {
-    sql::news(number, &kind, sql::call_id(&call)?, &data)
+fn news(
+    (number, kind, call, data): (i64, String, String, String),
+) -> Result<Notification, LedgerError> {
+    sql::notification(number, &kind, sql::call_id(&call)?, &data)
 }
 
 async fn write_calls(
     transaction: &mut SqliteConnection,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
-    let last = sql::last_words(changes);
+    let last = sql::latest_per_call(changes);
     let mut all: Vec<CallId> = last.iter().map(|call| call.record.id).collect();
-    let mut minutes = touched_minutes(transaction, &changes.withdrawn, &all).await?;
-    all.extend(&changes.withdrawn);
+    let mut minutes = touched_minutes(transaction, &changes.withdrawn_calls, &all).await?;
+    all.extend(&changes.withdrawn_calls);
     let ids = rows::ids(&all);
     run(
         transaction,
@@ -379,7 +394,7 @@ async fn write_calls(
         .iter()
         .filter(|call| call.is_final)
         .map(|call| call.record.id)
-        .chain(changes.withdrawn.iter().copied())
+        .chain(changes.withdrawn_calls.iter().copied())
         .collect();
     run(
         transaction,
@@ -390,7 +405,7 @@ async fn write_calls(
     run(
         transaction,
         "DELETE FROM call_logs WHERE call_id IN (SELECT value FROM json_each(?1))",
-        &rows::ids(&changes.withdrawn),
+        &rows::ids(&changes.withdrawn_calls),
     )
     .await?;
 

@@ -184,9 +184,9 @@ impl Fold {
         self.calls[to].attempts.push(attempt);
         let new_index = u8::try_from(self.calls[to].attempts.len() - 1).ok();
         for target in targets {
-            self.transplant(target, to, Role::Target, new_index);
+            self.move_leg(target, to, Role::Target, new_index);
         }
-        self.transplant(consult, to, Role::Consult, new_index);
+        self.move_leg(consult, to, Role::Consult, new_index);
     }
 
     /// A conversation whose end never came does not swallow the answered calls that its phone made

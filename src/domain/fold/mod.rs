@@ -13,10 +13,10 @@ mod linking;
 mod matching;
 mod pickup;
 mod placing;
+mod restructure;
 mod review;
 mod scene;
 mod settle;
-mod surgery;
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::call::{Call, Rule, Step};
+use super::cow_slab::CowSlab;
 use super::device::{Device, Extension};
 use super::extensions::Extensions;
 use super::fact::{CallId, DeviceState, EventId, Fact, FactKey, Kind, Site};
@@ -33,7 +34,6 @@ use super::number::PartyKey;
 use super::policy::Policy;
 use super::reading::Reading;
 use super::record::CallRecord;
-use super::shelf::Shelf;
 use super::time::At;
 use matching::Meaning;
 use settle::Alarm;
@@ -55,8 +55,8 @@ struct Phone {
 pub(super) struct Fold {
     site: Site,
     policy: Arc<Policy>,
-    legs: Shelf<Leg>,
-    calls: Shelf<Call>,
+    legs: CowSlab<Leg>,
+    calls: CowSlab<Call>,
     phones: HashMap<Device, Phone, FixedState>,
     /// Which calls a party takes part in, or recently took part in.
     parties: HashMap<PartyKey, SmallVec<[CallSlot; 4]>, FixedState>,
@@ -80,8 +80,8 @@ impl Fold {
         Fold {
             site,
             policy,
-            legs: Shelf::default(),
-            calls: Shelf::default(),
+            legs: CowSlab::default(),
+            calls: CowSlab::default(),
             phones: HashMap::default(),
             parties: HashMap::default(),
             withheld: Vec::new(),

@@ -236,7 +236,7 @@ impl Fold {
         );
         self.legs[slot].pickup = true;
         self.legs[slot].joined = Some((JoinKind::Pickup, confidence, reason));
-        self.transplant(slot, call, role, attempt);
+        self.move_leg(slot, call, role, attempt);
         self.retell(slot, Rule::PickedUp);
     }
 

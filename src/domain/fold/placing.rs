@@ -222,7 +222,7 @@ impl Fold {
             }));
         }
         for other in along {
-            self.transplant(other, call, Role::Callee, None);
+            self.move_leg(other, call, Role::Callee, None);
         }
     }
 
@@ -310,13 +310,13 @@ impl Fold {
                     .filter(|leg| self.legs[*leg].call != call)
                     .collect::<SmallVec<[LegSlot; 4]>>()
                 {
-                    self.transplant(leg, call, Role::Callee, None);
+                    self.move_leg(leg, call, Role::Callee, None);
                 }
                 return Rule::CallerFound;
             }
             let call = self.new_call(slot, Role::Caller);
             for leg in overtaken {
-                self.transplant(leg, call, Role::Callee, None);
+                self.move_leg(leg, call, Role::Callee, None);
             }
             return Rule::CallerFound;
         }
@@ -361,7 +361,7 @@ impl Fold {
         let index = u8::try_from(self.calls[call].attempts.len() - 1).ok();
         self.attach(slot, call, Role::Consult, index);
         for target in overtaken {
-            self.transplant(*target, call, Role::Target, index);
+            self.move_leg(*target, call, Role::Target, index);
         }
         Rule::ConsultBegan
     }

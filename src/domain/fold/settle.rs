@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::Fold;
-use crate::domain::call::Husk;
+use crate::domain::call::ClosedCall;
 use crate::domain::fact::CallId;
 use crate::domain::leg::{CallSlot, Side};
 use crate::domain::number::Number;
@@ -152,7 +152,7 @@ impl Fold {
     fn finish(&mut self, call: CallSlot, watermark: At) {
         let reading = self.reading(call);
         let record = CallRecord::of(&reading, watermark);
-        let husk = Husk {
+        let husk = ClosedCall {
             party: outside_party(&reading),
             by_us: reading
                 .caller()

@@ -7,141 +7,146 @@ use crate::domain::time::At;
 
 /// Counts since the start of the process.
 #[derive(Debug)]
-pub struct Books {
+pub struct FlowCounters {
     /// Messages that waited already when the process started.
-    found: AtomicU64,
+    recovered: AtomicU64,
     events: AtomicU64,
     ticks: AtomicU64,
     stored: AtomicU64,
-    known: AtomicU64,
+    duplicates: AtomicU64,
     dead: AtomicU64,
-    passed: AtomicU64,
+    handed_over: AtomicU64,
     ticks_read: AtomicU64,
     /// The instant of the last message that is done with, or before which none waits.
-    settled_up_to: AtomicI64,
+    settled_until: AtomicI64,
     watermark: AtomicI64,
     /// Why the worker cannot go on at the moment.
-    stuck: Mutex<Option<String>>,
+    blocked_reason: Mutex<Option<String>>,
 }
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Settled {
+pub struct BatchCounts {
     /// Events that were new.
     pub stored: u64,
     /// Events that the ledger had already.
-    pub known: u64,
+    pub duplicates: u64,
     /// Messages that hold no fact.
     pub dead: u64,
     pub ticks: u64,
     /// The instant of the latest message.
-    pub up_to: Option<At>,
+    pub latest: Option<At>,
 }
 
 /// The books at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct FlowSnapshot {
     pub accepted: u64,
     pub stored: u64,
-    pub known: u64,
+    pub duplicates: u64,
     pub dead: u64,
-    pub settled_up_to: Option<At>,
+    pub settled_until: Option<At>,
     pub watermark: Option<At>,
     /// Everything that came in, less what is done with and what still waits. Not zero for long:
     /// something was lost, or counted twice.
-    pub surplus: i64,
+    pub imbalance: i64,
 }
 
-impl Default for Books {
+impl Default for FlowCounters {
     fn default() -> Self {
         let never = || AtomicI64::new(At::START.0);
         let (found, events, ticks, stored, known, dead, passed, ticks_read) = Default::default();
-        Books {
-            found,
+        FlowCounters {
+            recovered: found,
             events,
             ticks,
             stored,
-            known,
+            duplicates: known,
             dead,
-            passed,
+            handed_over: passed,
             ticks_read,
-            settled_up_to: never(),
+            settled_until: never(),
             watermark: never(),
-            stuck: Mutex::default(),
+            blocked_reason: Mutex::default(),
         }
     }
 }
 
-impl Books {
-    pub fn found(&self, messages: u64) {
-        self.found.fetch_add(messages, Ordering::Relaxed);
+impl FlowCounters {
+    pub fn add_recovered(&self, messages: u64) {
+        self.recovered.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Nothing that waits is older than this.
-    pub fn waits_since(&self, at: At) {
-        self.settled_up_to.fetch_max(at.0, Ordering::Relaxed);
+    pub fn set_oldest_waiting(&self, at: At) {
+        self.settled_until.fetch_max(at.0, Ordering::Relaxed);
     }
 
     /// Why the worker cannot go on, or that it can.
-    pub fn stuck(&self, why: Option<String>) {
-        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    pub fn set_blocked(&self, why: Option<String>) {
+        *self
+            .blocked_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    pub fn trouble(&self) -> Option<String> {
-        self.stuck
+    pub fn blocked_reason(&self) -> Option<String> {
+        self.blocked_reason
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
     /// These became durable.
-    pub fn kept(&self, events: u64, ticks: u64) {
+    pub fn add_accepted(&self, events: u64, ticks: u64) {
         self.events.fetch_add(events, Ordering::Relaxed);
         self.ticks.fetch_add(ticks, Ordering::Relaxed);
     }
 
-    pub fn settled(&self, settled: &Settled) {
+    pub fn add_batch(&self, settled: &BatchCounts) {
         self.stored.fetch_add(settled.stored, Ordering::Relaxed);
-        self.known.fetch_add(settled.known, Ordering::Relaxed);
+        self.duplicates
+            .fetch_add(settled.duplicates, Ordering::Relaxed);
         self.dead.fetch_add(settled.dead, Ordering::Relaxed);
         self.ticks_read.fetch_add(settled.ticks, Ordering::Relaxed);
-        if let Some(at) = settled.up_to {
-            self.settled_up_to.fetch_max(at.0, Ordering::Relaxed);
+        if let Some(at) = settled.latest {
+            self.settled_until.fetch_max(at.0, Ordering::Relaxed);
         }
     }
 
     /// So many messages are in other hands now.
-    pub fn passed(&self, messages: u64) {
-        self.passed.fetch_add(messages, Ordering::Relaxed);
+    pub fn add_handed_over(&self, messages: u64) {
+        self.handed_over.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Somebody else looks after it now.
-    pub fn gave_up(&self) {
+    pub fn release(&self) {
         self.watermark.store(At::START.0, Ordering::Relaxed);
-        self.stuck(None);
+        self.set_blocked(None);
     }
 
-    pub fn watermark(&self, at: At) {
+    pub fn advance_watermark(&self, at: At) {
         self.watermark.fetch_max(at.0, Ordering::Relaxed);
     }
 
     /// The books, with so many messages waiting.
     #[must_use]
-    pub fn account(&self, waiting: u64) -> Account {
+    pub fn snapshot(&self, waiting: u64) -> FlowSnapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let instant =
             |at: &AtomicI64| Some(At(at.load(Ordering::Relaxed))).filter(|at| *at != At::START);
-        let (stored, known, dead) = (read(&self.stored), read(&self.known), read(&self.dead));
-        let came = read(&self.found) + read(&self.events) + read(&self.ticks);
-        let went = stored + known + dead + read(&self.passed) + read(&self.ticks_read) + waiting;
-        Account {
+        let (stored, known, dead) = (read(&self.stored), read(&self.duplicates), read(&self.dead));
+        let came = read(&self.recovered) + read(&self.events) + read(&self.ticks);
+        let went =
+            stored + known + dead + read(&self.handed_over) + read(&self.ticks_read) + waiting;
+        FlowSnapshot {
             accepted: read(&self.events),
             stored,
-            known,
+            duplicates: known,
             dead,
-            settled_up_to: instant(&self.settled_up_to),
+            settled_until: instant(&self.settled_until),
             watermark: instant(&self.watermark),
-            surplus: came.cast_signed() - went.cast_signed(),
+            imbalance: came.cast_signed() - went.cast_signed(),
         }
     }
 }
@@ -152,28 +157,28 @@ mod tests {
 
     #[test]
     fn the_books_balance_until_something_is_missing() {
-        let books = Books::default();
-        books.found(3);
-        books.kept(5, 2);
-        assert_eq!(books.account(10).surplus, 0);
-        books.settled(&Settled {
+        let books = FlowCounters::default();
+        books.add_recovered(3);
+        books.add_accepted(5, 2);
+        assert_eq!(books.snapshot(10).imbalance, 0);
+        books.add_batch(&BatchCounts {
             stored: 4,
-            known: 1,
+            duplicates: 1,
             dead: 1,
             ticks: 2,
-            up_to: Some(At(7)),
+            latest: Some(At(7)),
         });
-        assert_eq!(books.account(2).surplus, 0);
+        assert_eq!(books.snapshot(2).imbalance, 0);
         assert_eq!(
-            books.account(1).surplus,
+            books.snapshot(1).imbalance,
             1,
             "one event is neither stored nor waiting"
         );
         assert_eq!(
             (
-                books.account(2).accepted,
-                books.account(2).settled_up_to,
-                books.account(2).watermark
+                books.snapshot(2).accepted,
+                books.snapshot(2).settled_until,
+                books.snapshot(2).watermark
             ),
             (5, Some(At(7)), None)
         );

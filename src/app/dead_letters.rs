@@ -4,12 +4,12 @@
 
 use super::open::{open_journal, open_ledger};
 use super::place::{Database, Servers};
-use super::{Failed, Roles, machine_clock, place};
-use crate::adapter::postgres::{Part, PostgresLedger, readers};
+use super::{Roles, ServiceError, machine_clock, place};
+use crate::adapter::postgres::{Partition, PostgresLedger, readers};
 use crate::adapter::rabbit::{DeadQueue, Waiting};
 use crate::adapter::sql::digest;
 use crate::config::Settings;
-use crate::port::letters::{Letter, Letters};
+use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::wire::envelope::Envelope;
 
 /// Letters read from the database at once.
@@ -17,39 +17,39 @@ const PAGE: u32 = 500;
 
 /// Where a letter lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shelf {
+pub enum DeadLetterStore {
     Database,
     Broker,
 }
 
 /// Which letters are meant; every part that is set must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Which {
+pub struct DeadLetterFilter {
     /// The beginnings of their digests; all when empty.
     pub digests: Vec<String>,
     /// A part of the reason.
     pub reason: Option<String>,
-    pub shelf: Option<Shelf>,
+    pub shelf: Option<DeadLetterStore>,
 }
 
 /// What is to be done with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum DeadLetterAction {
     Show,
     Retry,
     Drop,
 }
 
 /// What was done with one.
-pub struct Done {
-    pub shelf: Shelf,
-    pub letter: Letter,
+pub struct DeadLetterResult {
+    pub shelf: DeadLetterStore,
+    pub letter: DeadLetter,
     /// Whether it could be: a letter that is still unreadable cannot be sent again.
     pub possible: bool,
 }
 
-impl Which {
-    fn means(&self, shelf: Shelf, letter: &Letter) -> bool {
+impl DeadLetterFilter {
+    fn means(&self, shelf: DeadLetterStore, letter: &DeadLetter) -> bool {
         self.shelf.is_none_or(|wanted| wanted == shelf)
             && self
                 .reason
@@ -67,15 +67,15 @@ impl Which {
 ///
 /// # Errors
 /// When they cannot be reached. What was done before stays done.
-pub async fn letters(
+pub async fn dead_letters(
     settings: &Settings,
-    which: &Which,
-    deed: Deed,
+    which: &DeadLetterFilter,
+    deed: DeadLetterAction,
     dry_run: bool,
-    mut each: impl FnMut(&Done),
-) -> Result<(), Failed> {
-    let deed = if dry_run && deed == Deed::Drop {
-        Deed::Show
+    mut each: impl FnMut(&DeadLetterResult),
+) -> Result<(), ServiceError> {
+    let deed = if dry_run && deed == DeadLetterAction::Drop {
+        DeadLetterAction::Show
     } else {
         deed
     };
@@ -85,10 +85,10 @@ pub async fn letters(
     ) else {
         return in_files(settings, which, deed, dry_run, &mut each).await;
     };
-    let part = Part {
+    let part = Partition {
         generation: servers.layout.generation,
         number: 0,
-        of: servers.layout.parts,
+        count: servers.layout.partitions,
     };
     let ledger = PostgresLedger::new(&address, readers(&address), part);
     let queue = DeadQueue::open(&servers.broker, servers.layout, machine_clock()).await?;
@@ -100,31 +100,33 @@ pub async fn letters(
 
 async fn in_files(
     settings: &Settings,
-    which: &Which,
-    deed: Deed,
+    which: &DeadLetterFilter,
+    deed: DeadLetterAction,
     dry_run: bool,
-    each: &mut impl FnMut(&Done),
-) -> Result<(), Failed> {
+    each: &mut impl FnMut(&DeadLetterResult),
+) -> Result<(), ServiceError> {
     let ledger = open_ledger(settings).await?;
     ledger.migrate().await?;
     // Sent again means: into the journal, as if it had just been received.
     let journal = match deed {
-        Deed::Retry if !dry_run => Some(open_journal(settings, machine_clock().now())?.0),
+        DeadLetterAction::Retry if !dry_run => {
+            Some(open_journal(settings, machine_clock().now())?.0)
+        }
         _ => None,
     };
     for (_, letter) in all(&ledger, which).await? {
-        let possible = deed != Deed::Retry || readable(&letter.message).is_some();
+        let possible = deed != DeadLetterAction::Retry || readable(&letter.message).is_some();
         if let (Some(journal), true) = (&journal, possible) {
             journal
                 .append(letter.message.clone())
                 .await
-                .map_err(|refused| Failed::Inbox(std::io::Error::other(refused)))?;
+                .map_err(|refused| ServiceError::Inbox(std::io::Error::other(refused)))?;
         }
-        if possible && !dry_run && deed != Deed::Show {
-            ledger.forget(&letter.digest).await?;
+        if possible && !dry_run && deed != DeadLetterAction::Show {
+            ledger.remove_dead_letter(&letter.digest).await?;
         }
-        each(&Done {
-            shelf: Shelf::Database,
+        each(&DeadLetterResult {
+            shelf: DeadLetterStore::Database,
             letter,
             possible,
         });
@@ -136,18 +138,18 @@ async fn in_files(
 async fn on_servers(
     ledger: &PostgresLedger,
     queue: &DeadQueue,
-    which: &Which,
-    deed: Deed,
+    which: &DeadLetterFilter,
+    deed: DeadLetterAction,
     dry_run: bool,
-    each: &mut impl FnMut(&Done),
-) -> Result<(), Failed> {
+    each: &mut impl FnMut(&DeadLetterResult),
+) -> Result<(), ServiceError> {
     for (_, letter) in all(ledger, which).await? {
         let possible = send(queue, &letter.message, deed, dry_run).await?;
-        if possible && !dry_run && deed != Deed::Show {
-            ledger.forget(&letter.digest).await?;
+        if possible && !dry_run && deed != DeadLetterAction::Show {
+            ledger.remove_dead_letter(&letter.digest).await?;
         }
-        each(&Done {
-            shelf: Shelf::Database,
+        each(&DeadLetterResult {
+            shelf: DeadLetterStore::Database,
             letter,
             possible,
         });
@@ -158,15 +160,15 @@ async fn on_servers(
             break;
         };
         let letter = letter_of(&waiting);
-        if !which.means(Shelf::Broker, &letter) {
+        if !which.means(DeadLetterStore::Broker, &letter) {
             continue;
         }
         let possible = send(queue, &letter.message, deed, dry_run).await?;
-        if possible && !dry_run && deed != Deed::Show {
+        if possible && !dry_run && deed != DeadLetterAction::Show {
             queue.drop(&waiting).await?;
         }
-        each(&Done {
-            shelf: Shelf::Broker,
+        each(&DeadLetterResult {
+            shelf: DeadLetterStore::Broker,
             letter,
             possible,
         });
@@ -178,10 +180,10 @@ async fn on_servers(
 async fn send(
     queue: &DeadQueue,
     message: &[u8],
-    deed: Deed,
+    deed: DeadLetterAction,
     dry_run: bool,
-) -> Result<bool, Failed> {
-    if deed != Deed::Retry {
+) -> Result<bool, ServiceError> {
+    if deed != DeadLetterAction::Retry {
         return Ok(true);
     }
     let Some(envelope) = readable(message) else {
@@ -193,8 +195,8 @@ async fn send(
     Ok(true)
 }
 
-fn letter_of(waiting: &Waiting) -> Letter {
-    Letter {
+fn letter_of(waiting: &Waiting) -> DeadLetter {
+    DeadLetter {
         digest: digest(&waiting.message),
         reason: waiting.reason.clone(),
         message: waiting.message.clone(),
@@ -205,23 +207,26 @@ fn readable(message: &[u8]) -> Option<Envelope> {
     Envelope::decode(message).ok()
 }
 
-async fn all(ledger: &impl Letters, which: &Which) -> Result<Vec<(i64, Letter)>, Failed> {
+async fn all(
+    ledger: &impl DeadLetters,
+    which: &DeadLetterFilter,
+) -> Result<Vec<(i64, DeadLetter)>, ServiceError> {
     let (mut found, mut after) = (Vec::new(), i64::MIN);
     loop {
-        let page = ledger.letters(after, PAGE).await?;
+        let page = ledger.dead_letters(after, PAGE).await?;
         let Some((last, _)) = page.last() else {
             return Ok(found);
         };
         after = *last;
         found.extend(
             page.into_iter()
-                .filter(|(_, letter)| which.means(Shelf::Database, letter)),
+                .filter(|(_, letter)| which.means(DeadLetterStore::Database, letter)),
         );
     }
 }
 
 /// The servers that a command of the broker needs.
-pub(super) fn needed(settings: &Settings) -> Result<Servers, Failed> {
+pub(super) fn needed(settings: &Settings) -> Result<Servers, ServiceError> {
     place::servers(settings, Roles::ALL)?
-        .ok_or(Failed::Halves("`broker.url` and `database.url` are not set: the service runs embedded, and there is no broker"))
+        .ok_or(ServiceError::IncompleteServerSettings("`broker.url` and `database.url` are not set: the service runs embedded, and there is no broker"))
 }

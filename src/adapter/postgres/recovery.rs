@@ -4,12 +4,12 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::Part;
+use super::Partition;
 use crate::adapter::sql;
 use crate::domain::device::Extension;
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{LedgerError, Memory, Standing};
+use crate::port::ledger::{LedgerError, Lookback, RecoveredState};
 
 /// When the first call of each site began that is not final, or that the next ones may be linked
 /// to. Whole calls only: of one that is read in part nobody could say which it is.
@@ -24,10 +24,10 @@ const TAKE_OVER: &str = "INSERT INTO partition_owner AS known (generation, part,
 /// Takes the partition over, and says in which epoch, and after which statement.
 pub(super) async fn take_over(
     writer: &mut PgConnection,
-    part: Part,
+    part: Partition,
     owner: Uuid,
-    memory: Memory,
-) -> Result<(i64, i64, Standing), LedgerError> {
+    memory: Lookback,
+) -> Result<(i64, i64, RecoveredState), LedgerError> {
     let mut transaction = writer.begin().await?;
     super::layout::check(&mut transaction, part).await?;
     let (generation, number) = (part.generation.cast_signed(), part.number.cast_signed());
@@ -48,7 +48,7 @@ pub(super) async fn take_over(
         .await?;
     let mine: Vec<String> = names
         .into_iter()
-        .filter(|name| Site::parse(name).is_some_and(|site| part.holds(&site)))
+        .filter(|name| Site::parse(name).is_some_and(|site| part.contains(&site)))
         .collect();
     let open: Vec<Uuid> =
         sqlx::query_scalar("SELECT our_call FROM call_states WHERE site = ANY($1) AND is_open")
@@ -97,15 +97,15 @@ pub(super) async fn take_over(
             At(first),
         ))
     };
-    let standing = Standing {
+    let standing = RecoveredState {
         watermark: (watermark != At::START.0).then_some(At(watermark)),
-        stored_until: stored_until.map(At),
-        ticks: sql::ticks_of(&ticks)?,
+        last_fact_at: stored_until.map(At),
+        ticks: sql::parse_ticks(&ticks)?,
         messages: messages.into_iter().map(String::into_bytes).collect(),
-        open: open.iter().map(|id| EventId(id.as_u128())).collect(),
+        open_calls: open.iter().map(|id| EventId(id.as_u128())).collect(),
         extensions: extensions.into_iter().filter_map(known).collect(),
-        told: told.cast_unsigned(),
-        relayed: relayed.cast_unsigned(),
+        last_notification: told.cast_unsigned(),
+        published_up_to: relayed.cast_unsigned(),
     };
     Ok((epoch, commit_no, standing))
 }

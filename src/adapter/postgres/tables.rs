@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::statement::{Columns, Everything};
-use super::written::Place;
+use super::statement::{BatchStatement, Columns};
+use super::written_rows::OutcomeRow;
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, CallRef, Site};
@@ -14,8 +14,8 @@ use crate::domain::link::Link;
 use crate::domain::number::Number;
 use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::At;
-use crate::port::fanout::News;
-use crate::port::ledger::{CallNow, Dead, Received};
+use crate::port::ledger::{CallUpdate, ReceivedFact, RejectedMessage};
+use crate::port::outbox::Notification;
 use crate::wire::call_json::{
     direction_name, outcome_name, participant_outcome_name, role_name, status_name,
 };
@@ -87,9 +87,9 @@ fn micros(at: Option<At>) -> Option<i64> {
     at.map(|at| at.0)
 }
 
-impl Everything {
-    pub(super) fn events(&mut self, facts: &[Received]) {
-        self.part("events", EVENTS, |columns| {
+impl BatchStatement {
+    pub(super) fn events(&mut self, facts: &[ReceivedFact]) {
+        self.add("events", EVENTS, |columns| {
             columns
                 .push_bind(column(facts, |received| uuid(received.fact.id)))
                 .push_bind(column(facts, |received| received.fact.site.as_str()))
@@ -114,8 +114,8 @@ impl Everything {
         });
     }
 
-    pub(super) fn dead(&mut self, dead: &[Dead]) {
-        self.part("dead", DEAD, |columns| {
+    pub(super) fn dead(&mut self, dead: &[RejectedMessage]) {
+        self.add("dead", DEAD, |columns| {
             columns
                 .push_bind(column(dead, |dead| sql::digest(&dead.message)))
                 .push_bind(column(dead, |dead| dead.reason.as_str()))
@@ -124,7 +124,7 @@ impl Everything {
     }
 
     pub(super) fn sites(&mut self, sites: &[(Site, At)]) {
-        self.part("sites", SITES, |columns| {
+        self.add("sites", SITES, |columns| {
             columns
                 .push_bind(column(sites, |(site, _)| site.as_str()))
                 .push_bind(column(sites, |(_, first)| first.0));
@@ -132,7 +132,7 @@ impl Everything {
     }
 
     pub(super) fn devices(&mut self, devices: &BTreeMap<(Site, Device), At>) {
-        self.part("devices", DEVICES, |columns| {
+        self.add("devices", DEVICES, |columns| {
             columns
                 .push_bind(
                     devices
@@ -151,7 +151,7 @@ impl Everything {
     }
 
     pub(super) fn extensions(&mut self, extensions: &BTreeMap<(Site, Extension), At>) {
-        self.part("extensions", EXTENSIONS, |columns| {
+        self.add("extensions", EXTENSIONS, |columns| {
             columns
                 .push_bind(
                     extensions
@@ -169,8 +169,8 @@ impl Everything {
         });
     }
 
-    pub(super) fn logs(&mut self, calls: &[&CallNow]) {
-        self.part("logs", LOGS, |columns| {
+    pub(super) fn logs(&mut self, calls: &[&CallUpdate]) {
+        self.add("logs", LOGS, |columns| {
             columns
                 .push_bind(column(calls, |call| uuid(call.record.id)))
                 .push_bind(column(calls, |call| call.record.site.as_str()))
@@ -188,27 +188,27 @@ impl Everything {
                 .push_bind(column(calls, |call| call.record.ring.map(|span| span.0)))
                 .push_bind(column(calls, |call| call.record.talk.0))
                 .push_bind(column(calls, |call| call.record.total.map(|span| span.0)))
-                .push_bind(column(calls, |call| call.text()));
+                .push_bind(column(calls, |call| call.json()));
         });
     }
 
-    pub(super) fn open_states(&mut self, calls: &[&CallNow]) {
-        self.part("open_states", OPEN_STATES, |columns| {
+    pub(super) fn open_states(&mut self, calls: &[&CallUpdate]) {
+        self.add("open_states", OPEN_STATES, |columns| {
             state_columns(columns, calls)
         });
     }
 
-    pub(super) fn final_states(&mut self, calls: &[&CallNow]) {
-        self.part("final_states", FINAL_STATES, |columns| {
+    pub(super) fn final_states(&mut self, calls: &[&CallUpdate]) {
+        self.add("final_states", FINAL_STATES, |columns| {
             state_columns(columns, calls)
         });
-        self.part("no_states", NO_STATES, |columns| {
+        self.add("no_states", NO_STATES, |columns| {
             columns.push_bind(column(calls, |call| call.record.id.to_string()));
         });
     }
 
-    pub(super) fn outcomes(&mut self, now: &[(&CallRecord, Place)]) {
-        self.part("outcomes", OUTCOMES, |columns| {
+    pub(super) fn outcomes(&mut self, now: &[(&CallRecord, OutcomeRow)]) {
+        self.add("outcomes", OUTCOMES, |columns| {
             columns
                 .push_bind(column(now, |(_, place)| outcome_name(place.outcome)))
                 .push_bind(column(now, |(_, place)| place.started_at.0))
@@ -218,8 +218,8 @@ impl Everything {
         });
     }
 
-    pub(super) fn no_more_outcomes(&mut self, before: &[(CallId, Place)]) {
-        self.part("no_outcomes", NO_OUTCOMES, |columns| {
+    pub(super) fn no_more_outcomes(&mut self, before: &[(CallId, OutcomeRow)]) {
+        self.add("no_outcomes", NO_OUTCOMES, |columns| {
             columns
                 .push_bind(column(before, |(_, place)| outcome_name(place.outcome)))
                 .push_bind(column(before, |(_, place)| place.started_at.0))
@@ -228,7 +228,7 @@ impl Everything {
     }
 
     pub(super) fn participants(&mut self, participants: &[(&CallRecord, usize, &Participant)]) {
-        self.part("participants", PARTICIPANTS, |columns| {
+        self.add("participants", PARTICIPANTS, |columns| {
             columns
                 .push_bind(column(participants, |(call, ..)| uuid(call.id)))
                 .push_bind(column(participants, |(_, place, _)| {
@@ -252,7 +252,7 @@ impl Everything {
 
     /// No more participants than there are now.
     pub(super) fn no_other_participants(&mut self, of: &[(CallId, usize)]) {
-        self.part("no_participants", NO_PARTICIPANTS, |columns| {
+        self.add("no_participants", NO_PARTICIPANTS, |columns| {
             columns
                 .push_bind(column(of, |(call, _)| uuid(*call)))
                 .push_bind(column(of, |(_, participants)| {
@@ -262,7 +262,7 @@ impl Everything {
     }
 
     pub(super) fn links(&mut self, links: &[(CallId, &Link)]) {
-        self.part("links", LINKS, |columns| {
+        self.add("links", LINKS, |columns| {
             columns
                 .push_bind(column(links, |(call, _)| uuid(*call)))
                 .push_bind(column(links, |(_, link)| uuid(link.call)))
@@ -274,17 +274,17 @@ impl Everything {
 
     /// No links but these, and those made by hand; without a link there are none of the call.
     pub(super) fn no_other_links(&mut self, now: &[(CallId, Option<&Link>)]) {
-        self.part("links_now", LINKS_NOW, |columns| {
+        self.add("links_now", LINKS_NOW, |columns| {
             columns
                 .push_bind(column(now, |(call, _)| uuid(*call)))
                 .push_bind(column(now, |(_, link)| link.map(|link| uuid(link.call))))
                 .push_bind(column(now, |(_, link)| link.map(|link| link.kind.name())));
         });
-        self.part("no_links", NO_LINKS, |_| ());
+        self.add("no_links", NO_LINKS, |_| ());
     }
 
     pub(super) fn missed(&mut self, records: &[&CallRecord]) {
-        self.part("missed", MISSED, |columns| {
+        self.add("missed", MISSED, |columns| {
             columns
                 .push_bind(column(records, |record| uuid(record.id)))
                 .push_bind(column(records, |record| record.site.as_str()))
@@ -296,7 +296,7 @@ impl Everything {
     }
 
     pub(super) fn not_missed(&mut self, calls: &[CallId]) {
-        self.part("not_missed", NOT_MISSED, |columns| {
+        self.add("not_missed", NOT_MISSED, |columns| {
             columns.push_bind(column(calls, |call| uuid(*call)));
         });
     }
@@ -304,21 +304,21 @@ impl Everything {
     /// Calls that turned out to be none. Their participants, links and missed calls are other
     /// parts.
     pub(super) fn withdrawn(&mut self, calls: &[CallId]) {
-        self.part("no_logs", NO_LOGS, |columns| {
+        self.add("no_logs", NO_LOGS, |columns| {
             columns.push_bind(column(calls, |call| uuid(*call)));
         });
         for (name, text) in [
             ("withdrawn_no_states", NO_STATES),
             ("withdrawn_states", WITHDRAWN_STATES),
         ] {
-            self.part(name, text, |columns| {
+            self.add(name, text, |columns| {
                 columns.push_bind(column(calls, ToString::to_string));
             });
         }
     }
 
-    pub(super) fn news(&mut self, news: &[News]) {
-        self.part("news", NEWS, |columns| {
+    pub(super) fn news(&mut self, news: &[Notification]) {
+        self.add("news", NEWS, |columns| {
             columns
                 .push_bind(column(news, |news| news.number.cast_signed()))
                 .push_bind(column(news, |news| news.kind.name()))
@@ -328,13 +328,13 @@ impl Everything {
     }
 
     pub(super) fn no_news_up_to(&mut self, number: i64) {
-        self.part("no_news", NO_NEWS, |columns| {
+        self.add("no_news", NO_NEWS, |columns| {
             columns.push_bind(vec![number]);
         });
     }
 }
 
-fn state_columns(columns: &mut Columns<'_>, calls: &[&CallNow]) {
+fn state_columns(columns: &mut Columns<'_>, calls: &[&CallUpdate]) {
     columns
         .push_bind(column(calls, |call| uuid(call.record.id)))
         .push_bind(column(calls, |call| call.record.site.as_str()))

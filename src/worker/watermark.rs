@@ -12,10 +12,10 @@ const SILENT: Span = Span::seconds(60);
 
 /// The last promise of each ingress.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Promises(pub BTreeMap<IngressId, At>);
+pub(super) struct WatermarkTracker(pub BTreeMap<IngressId, At>);
 
-impl Promises {
-    pub(super) fn hear(&mut self, tick: &Tick) {
+impl WatermarkTracker {
+    pub(super) fn observe(&mut self, tick: &Tick) {
         if tick.leaving {
             // Its last word still counts for itself: alone, it has promised up to here.
             if self.0.len() > 1 {
@@ -52,9 +52,9 @@ mod tests {
     }
 
     fn after(ticks: &[Tick]) -> Option<i64> {
-        let mut promises = Promises::default();
+        let mut promises = WatermarkTracker::default();
         for tick in ticks {
-            promises.hear(tick);
+            promises.observe(tick);
         }
         promises.watermark().map(|at| at.0 / 1_000_000)
     }

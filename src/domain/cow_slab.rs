@@ -8,43 +8,43 @@ use std::sync::Arc;
 use slab::Slab;
 
 /// The number of a place. Memory ends long before these do, and they stand in every index.
-pub(super) type Place = u32;
+pub(super) type SlotIndex = u32;
 /// None.
-pub(super) const NOWHERE: Place = Place::MAX;
+pub(super) const NOWHERE: SlotIndex = SlotIndex::MAX;
 
 #[derive(Clone, Debug)]
-pub(super) struct Shelf<T>(Slab<Arc<T>>);
+pub(super) struct CowSlab<T>(Slab<Arc<T>>);
 
-fn key(place: Place) -> usize {
+fn key(place: SlotIndex) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
 
-fn place(key: usize) -> Place {
-    Place::try_from(key).unwrap_or(NOWHERE)
+fn place(key: usize) -> SlotIndex {
+    SlotIndex::try_from(key).unwrap_or(NOWHERE)
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for CowSlab<T> {
     fn default() -> Self {
-        Shelf(Slab::new())
+        CowSlab(Slab::new())
     }
 }
 
-impl<T> Shelf<T> {
+impl<T> CowSlab<T> {
     /// Takes a free place.
-    pub fn insert(&mut self, one: T) -> Place {
+    pub fn insert(&mut self, one: T) -> SlotIndex {
         place(self.0.insert(Arc::new(one)))
     }
 
     /// Frees a place.
-    pub fn remove(&mut self, place: Place) -> Arc<T> {
+    pub fn remove(&mut self, place: SlotIndex) -> Arc<T> {
         self.0.remove(key(place))
     }
 
-    pub fn get(&self, place: Place) -> Option<&T> {
+    pub fn get(&self, place: SlotIndex) -> Option<&T> {
         self.0.get(key(place)).map(|one| &**one)
     }
 
-    pub fn contains(&self, place: Place) -> bool {
+    pub fn contains(&self, place: SlotIndex) -> bool {
         self.0.contains(key(place))
     }
 
@@ -52,27 +52,27 @@ impl<T> Shelf<T> {
         self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (Place, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (SlotIndex, &T)> {
         self.0.iter().map(|(key, one)| (place(key), &**one))
     }
 }
 
-impl<T: Clone> Shelf<T> {
-    pub fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+impl<T: Clone> CowSlab<T> {
+    pub fn get_mut(&mut self, place: SlotIndex) -> Option<&mut T> {
         self.0.get_mut(key(place)).map(Arc::make_mut)
     }
 }
 
-impl<T> Index<Place> for Shelf<T> {
+impl<T> Index<SlotIndex> for CowSlab<T> {
     type Output = T;
 
-    fn index(&self, place: Place) -> &T {
+    fn index(&self, place: SlotIndex) -> &T {
         &self.0[key(place)]
     }
 }
 
-impl<T: Clone> IndexMut<Place> for Shelf<T> {
-    fn index_mut(&mut self, place: Place) -> &mut T {
+impl<T: Clone> IndexMut<SlotIndex> for CowSlab<T> {
+    fn index_mut(&mut self, place: SlotIndex) -> &mut T {
         Arc::make_mut(&mut self.0[key(place)])
     }
 }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_copy_keeps_what_the_original_changes() {
-        let mut shelf = Shelf::default();
+        let mut shelf = CowSlab::default();
         let (changed, stays) = (shelf.insert("a".to_owned()), shelf.insert("b".to_owned()));
         let copy = shelf.clone();
         shelf[changed].push('!');

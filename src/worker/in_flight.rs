@@ -15,23 +15,23 @@ const SMALL_MESSAGES: usize = 256;
 /// nobody else.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub struct Room {
+pub struct InFlightLimit {
     free: Semaphore,
     patience: Duration,
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room {
+impl Default for InFlightLimit {
+    fn default() -> InFlightLimit {
+        InFlightLimit {
             free: Semaphore::new(MESSAGES_MAX),
             patience: PATIENCE,
         }
     }
 }
 
-impl Room {
+impl InFlightLimit {
     /// Waits until there is room for a batch; it is held until what is returned is dropped.
-    pub(super) async fn for_batch(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn acquire(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
         if messages <= SMALL_MESSAGES {
             return None;
         }
@@ -51,31 +51,31 @@ mod tests {
 
     #[tokio::test]
     async fn large_batches_wait_for_each_other_but_not_for_ever_and_small_ones_never() {
-        let mut room = Room::default();
-        let first = room.for_batch(MESSAGES_MAX - 1_000).await;
+        let mut room = InFlightLimit::default();
+        let first = room.acquire(MESSAGES_MAX - 1_000).await;
         assert!(
-            first.is_some() && room.for_batch(1_001).now_or_never().is_none(),
+            first.is_some() && room.acquire(1_001).now_or_never().is_none(),
             "there is no room"
         );
         assert!(
-            room.for_batch(SMALL_MESSAGES).now_or_never().is_some(),
+            room.acquire(SMALL_MESSAGES).now_or_never().is_some(),
             "it needs none"
         );
         assert!(
-            room.for_batch(1_000)
+            room.acquire(1_000)
                 .now_or_never()
                 .is_some_and(|room| room.is_some()),
             "there is just enough"
         );
         drop(first);
         assert!(
-            room.for_batch(MESSAGES_MAX + 1)
+            room.acquire(MESSAGES_MAX + 1)
                 .now_or_never()
                 .is_some_and(|room| room.is_some()),
             "one that is larger than all has all"
         );
         room.patience = Duration::ZERO;
-        let _first = room.for_batch(MESSAGES_MAX).await;
-        assert!(room.for_batch(1_001).await.is_none(), "it goes on without");
+        let _first = room.acquire(MESSAGES_MAX).await;
+        assert!(room.acquire(1_001).await.is_none(), "it goes on without");
     }
 }

@@ -6,7 +6,7 @@ use super::ledger::LedgerError;
 
 /// A message that was set aside.
 #[derive(Clone)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The name of the message: its digest.
     pub digest: String,
     pub reason: String,
@@ -14,14 +14,14 @@ pub struct Letter {
 }
 
 /// The letters in the database.
-pub trait Letters: Send + Sync {
+pub trait DeadLetters: Send + Sync {
     /// The oldest first, at most so many, after those that were seen already.
-    fn letters(
+    fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>>;
+    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>>;
 
     /// Forgets a letter.
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>>;
+    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>>;
 }

@@ -4,27 +4,27 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Worker, WorkerError};
-use crate::port::intake::Handed;
+use crate::port::intake::Delivery;
 use crate::wire::message::Message;
 
 /// A message, and why it is not to be touched, if that is known.
-pub(super) struct Part {
+pub(super) struct BatchItem {
     pub message: Vec<u8>,
     pub read: Option<Message>,
     pub poison: Option<String>,
 }
 
 /// What is left of a batch, the next part last.
-pub(super) struct Parts(Vec<Vec<Part>>);
+pub(super) struct Bisection(Vec<Vec<BatchItem>>);
 
-impl Parts {
-    pub(super) fn whole(messages: Vec<Handed>) -> Parts {
-        Parts(vec![
+impl Bisection {
+    pub(super) fn whole(messages: Vec<Delivery>) -> Bisection {
+        Bisection(vec![
             messages
                 .into_iter()
-                .map(|handed| Part {
+                .map(|handed| BatchItem {
                     message: handed.message,
-                    read: handed.read,
+                    read: handed.decoded,
                     poison: None,
                 })
                 .collect(),
@@ -38,13 +38,13 @@ impl Parts {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Vec<Part>> {
+    pub(super) fn next(&mut self) -> Option<Vec<BatchItem>> {
         self.0.pop()
     }
 
     /// Puts back a part in which `reason` is somewhere: in two halves, or marked when it is one
     /// message.
-    fn put_back(&mut self, mut part: Vec<Part>, reason: String) {
+    fn split(&mut self, mut part: Vec<BatchItem>, reason: String) {
         if let [only] = &mut part[..] {
             only.poison = Some(reason);
             self.0.push(part);
@@ -58,10 +58,10 @@ impl Parts {
 
 impl Worker {
     /// After a failure: the same again in smaller parts, if it was poison.
-    pub(super) async fn divide(
+    pub(super) async fn split_after_failure(
         &mut self,
-        parts: &mut Parts,
-        part: Vec<Part>,
+        parts: &mut Bisection,
+        part: Vec<BatchItem>,
         error: WorkerError,
     ) -> Result<(), WorkerError> {
         let marked = part.iter().any(|part| part.poison.is_some());
@@ -79,7 +79,7 @@ impl Worker {
         );
         // What the batch had changed in memory is not what was committed.
         self.begin_again().await?;
-        parts.put_back(part, reason);
+        parts.split(part, reason);
         Ok(())
     }
 }
@@ -92,9 +92,9 @@ const ATTEMPTS_MAX: u32 = 5;
 impl Worker {
     /// Handles a message that may end whoever does: each attempt is written down first, and after
     /// some of them it is set aside unread.
-    pub(super) async fn handle_alone(&mut self, one: Handed) -> Result<(), WorkerError> {
+    pub(super) async fn handle_alone(&mut self, one: Delivery) -> Result<(), WorkerError> {
         let message = one.message.clone();
-        let mut parts = Parts::whole(vec![one]);
+        let mut parts = Bisection::whole(vec![one]);
         let attempts = self.attempt(&message).await?;
         if attempts > ATTEMPTS_MAX {
             tracing::error!(
@@ -108,18 +108,18 @@ impl Worker {
     }
 
     pub(super) async fn attempt(&self, message: &[u8]) -> Result<u32, WorkerError> {
-        self.insist("attempts", || self.ledger.attempt(message))
+        self.retry_while_unavailable("attempts", || self.ledger.record_attempt(message))
             .await
     }
 
     pub(super) async fn acquit(&self, message: &[u8]) -> Result<(), WorkerError> {
-        self.insist("attempts", || self.ledger.acquit(message))
+        self.retry_while_unavailable("attempts", || self.ledger.clear_attempts(message))
             .await
     }
 }
 
 /// Does what may panic on a message that nobody foresaw.
-pub(super) fn guarded<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
+pub(super) fn catch_panic<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
     // What a panic leaves half done is thrown away with all that is in memory.
     catch_unwind(AssertUnwindSafe(what))
         .map_err(|_| WorkerError::Poison("folding it ends in a defect of this program".to_owned()))
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn halving_finds_the_one_and_keeps_the_order() {
-        let mut parts = Parts::whole((0..11_u8).map(|n| vec![n].into()).collect());
+        let mut parts = Bisection::whole((0..11_u8).map(|n| vec![n].into()).collect());
         let (mut written, mut aside) = (Vec::new(), Vec::new());
         while let Some(part) = parts.next() {
             let marked = part.iter().any(|part| part.poison.is_some());
@@ -140,7 +140,7 @@ mod tests {
                     .iter()
                     .any(|part| part.message == [7] || part.message == [0])
             {
-                parts.put_back(part, "bad".to_owned());
+                parts.split(part, "bad".to_owned());
                 continue;
             }
             let to = if marked { &mut aside } else { &mut written };
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn a_panic_is_poison() {
-        assert_eq!(guarded(|| 7).ok(), Some(7));
+        assert_eq!(catch_panic(|| 7).ok(), Some(7));
         assert!(matches!(
-            guarded(|| panic!("at the worst moment")),
+            catch_panic(|| panic!("at the worst moment")),
             Err(WorkerError::Poison(_))
         ));
     }

@@ -5,37 +5,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// One thing the service depends on.
 #[derive(Clone, Debug)]
-pub struct Sign {
+pub struct HealthCheck {
     pub name: &'static str,
     /// Everything works without it.
     pub optional: bool,
-    trouble: Arc<Mutex<Option<String>>>,
+    last_error: Arc<Mutex<Option<String>>>,
 }
 
-impl Sign {
+impl HealthCheck {
     /// Not there yet.
     #[must_use]
-    pub fn waiting(name: &'static str) -> Sign {
-        Sign {
+    pub fn pending(name: &'static str) -> HealthCheck {
+        HealthCheck {
             name,
             optional: false,
-            trouble: Arc::new(Mutex::new(Some("not there yet".to_owned()))),
+            last_error: Arc::new(Mutex::new(Some("not there yet".to_owned()))),
         }
     }
 
     /// Well until it is missed.
     #[must_use]
-    pub fn optional(name: &'static str) -> Sign {
-        Sign {
+    pub fn optional(name: &'static str) -> HealthCheck {
+        HealthCheck {
             name,
             optional: true,
-            trouble: Arc::default(),
+            last_error: Arc::default(),
         }
     }
 
-    pub fn well(&self) {
+    pub fn set_up(&self) {
         let before = self
-            .trouble
+            .last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
@@ -45,9 +45,9 @@ impl Sign {
     }
 
     /// `why` is for people: no secret, no number.
-    pub fn ill(&self, why: &str) {
+    pub fn set_down(&self, why: &str) {
         let before = self
-            .trouble
+            .last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .replace(why.to_owned());
@@ -61,8 +61,8 @@ impl Sign {
     }
 
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

@@ -60,7 +60,7 @@ impl Fold {
             call.steps.iter().partition(|step| step.leg == slot);
         call.steps = kept;
         self.void_idle_attempts(call_slot);
-        self.give_a_head(call_slot);
+        self.promote_target(call_slot);
         if self.calls[call_slot].legs.is_empty() {
             let leg = &mut self.legs[slot];
             let last_name = leg
@@ -94,7 +94,7 @@ impl Fold {
 
     /// What is left of a call without its conversation is a call of its own: who consulted calls,
     /// who was a target is called.
-    fn give_a_head(&mut self, call: CallSlot) {
+    fn promote_target(&mut self, call: CallSlot) {
         if self.reading(call).main_legs().next().is_some() {
             return;
         }
@@ -118,7 +118,7 @@ impl Fold {
     }
 
     /// Moves a leg into another call.
-    pub(super) fn transplant(
+    pub(super) fn move_leg(
         &mut self,
         slot: LegSlot,
         call: CallSlot,

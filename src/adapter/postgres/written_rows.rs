@@ -8,14 +8,14 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-use super::stats::{Known, Share};
+use super::stats::{CallShare, MinuteSums};
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, Site};
 use crate::domain::link::Link;
 use crate::domain::record::{CallRecord, Outcome, Participant};
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{CallNow, Received};
+use crate::port::ledger::{CallUpdate, ReceivedFact};
 
 /// A device that goes on reporting is written down this often.
 const SEEN_EVERY: Span = Span::seconds(60);
@@ -24,32 +24,32 @@ const SEEN_EVERY: Span = Span::seconds(60);
 const REMEMBERED_MAX: usize = 20_000;
 
 #[derive(Default)]
-pub(super) struct Written {
+pub(super) struct WrittenRows {
     /// The last statement that wrote to the partition, as its owner knows.
-    pub number: Option<i64>,
-    sites: HashMap<Site, Seen>,
+    pub commit_no: Option<i64>,
+    sites: HashMap<Site, SiteEntities>,
     /// Calls that are not final.
-    calls: HashMap<CallId, Call>,
-    pub stats: Known,
+    calls: HashMap<CallId, WrittenCall>,
+    pub stats: MinuteSums,
     /// News up to this number are deleted.
-    pub forgotten: Option<i64>,
+    pub deleted_up_to: Option<i64>,
     /// Nobody outside can make two texts that look alike.
     digests: RandomState,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SiteEntities {
     devices: HashMap<Device, At>,
     extensions: HashMap<Extension, At>,
 }
 
 /// What was written of a call.
-pub(super) struct Call {
+pub(super) struct WrittenCall {
     /// Of its record as text.
     digest: u64,
     /// What it adds to the statistics.
-    pub share: Option<Share>,
-    pub place: Option<Place>,
+    pub share: Option<CallShare>,
+    pub outcome_row: Option<OutcomeRow>,
     pub started_at: At,
     pub participants: Vec<Participant>,
     links: Vec<Link>,
@@ -58,16 +58,16 @@ pub(super) struct Call {
 
 /// Where a call stands among those of the same outcome, once it has one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct OutcomeRow {
     pub outcome: Outcome,
     pub started_at: At,
     pub ended_at: At,
 }
 
-impl Place {
-    pub(super) fn of(record: &CallRecord) -> Option<Place> {
+impl OutcomeRow {
+    pub(super) fn of(record: &CallRecord) -> Option<OutcomeRow> {
         let started_at = record.started_at;
-        Some(Place {
+        Some(OutcomeRow {
             outcome: record.outcome?,
             started_at,
             ended_at: record.ended_at.unwrap_or(started_at),
@@ -75,14 +75,14 @@ impl Place {
     }
 
     /// Whether both are the same row.
-    pub(super) fn is_where(&self, other: Option<Place>) -> bool {
+    pub(super) fn has_key_of(&self, other: Option<OutcomeRow>) -> bool {
         other.is_some_and(|other| {
             (other.outcome, other.started_at) == (self.outcome, self.started_at)
         })
     }
 }
 
-impl Call {
+impl WrittenCall {
     pub(super) fn has_more_participants(&self, than: &CallRecord) -> bool {
         self.participants.len() > than.participants.len()
     }
@@ -98,29 +98,29 @@ impl Call {
 
 /// What of a batch's facts the tables of who there is do not say yet.
 #[derive(Default)]
-pub(super) struct Strangers {
+pub(super) struct NewEntities {
     pub sites: Vec<(Site, At)>,
     pub devices: BTreeMap<(Site, Device), At>,
     pub extensions: BTreeMap<(Site, Extension), At>,
 }
 
-impl Written {
-    pub(super) fn call(&self, id: CallId) -> Option<&Call> {
+impl WrittenRows {
+    pub(super) fn call(&self, id: CallId) -> Option<&WrittenCall> {
         self.calls.get(&id)
     }
 
     /// Whether the call stands as it is now.
-    pub(super) fn is_written(&self, call: &CallNow) -> bool {
+    pub(super) fn is_written(&self, call: &CallUpdate) -> bool {
         self.call(call.record.id)
-            .is_some_and(|before| before.digest == self.digests.hash_one(call.text()))
+            .is_some_and(|before| before.digest == self.digests.hash_one(call.json()))
     }
 
-    pub(super) fn wrote(&mut self, call: &CallNow) {
+    pub(super) fn remember(&mut self, call: &CallUpdate) {
         let record = &call.record;
-        let call = Call {
-            digest: self.digests.hash_one(call.text()),
-            share: Share::of(record),
-            place: Place::of(record),
+        let call = WrittenCall {
+            digest: self.digests.hash_one(call.json()),
+            share: CallShare::of(record),
+            outcome_row: OutcomeRow::of(record),
             started_at: record.started_at,
             participants: record.participants.clone(),
             links: record.links.clone(),
@@ -134,18 +134,19 @@ impl Written {
     }
 
     /// Who has to be written down because of these facts; from now on they count as written.
-    pub(super) fn strangers(&mut self, facts: &[Received]) -> Strangers {
-        let mut strangers = Strangers::default();
+    pub(super) fn take_new_entities(&mut self, facts: &[ReceivedFact]) -> NewEntities {
+        let mut strangers = NewEntities::default();
         for fact in facts.iter().map(|received| &received.fact) {
             if !self.sites.contains_key(&fact.site) {
-                self.sites.insert(fact.site.clone(), Seen::default());
+                self.sites
+                    .insert(fact.site.clone(), SiteEntities::default());
                 strangers.sites.push((fact.site.clone(), fact.at));
             }
             let Some(seen) = self.sites.get_mut(&fact.site) else {
                 continue;
             };
             if seen.devices.len() + seen.extensions.len() > REMEMBERED_MAX {
-                *seen = Seen::default();
+                *seen = SiteEntities::default();
             }
             if seen
                 .devices

@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::failure::Failure;
 use super::serve::{SettingsArguments, block_on};
-use crate::app::{self, Deed, Done, Shelf, Which};
+use crate::app::{self, DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore};
 use crate::domain::time::At;
 use crate::wire::envelope::Envelope;
 use crate::wire::instant;
@@ -83,12 +83,12 @@ enum Place {
 }
 
 impl Filters {
-    fn which(self) -> Which {
+    fn which(self) -> DeadLetterFilter {
         let shelf = self.place.map(|place| match place {
-            Place::Database => Shelf::Database,
-            Place::Broker => Shelf::Broker,
+            Place::Database => DeadLetterStore::Database,
+            Place::Broker => DeadLetterStore::Broker,
         });
-        Which {
+        DeadLetterFilter {
             digests: self.digests,
             reason: self.reason,
             shelf,
@@ -102,22 +102,34 @@ impl Filters {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::List(few) => each(&few.settings, few.filters, Deed::Show, false, list),
-        Command::Show(few) => each(&few.settings, few.filters, Deed::Show, false, show),
-        Command::Retry(many) => change(many, Deed::Retry),
-        Command::Drop(many) => change(many, Deed::Drop),
+        Command::List(few) => each(
+            &few.settings,
+            few.filters,
+            DeadLetterAction::Show,
+            false,
+            list,
+        ),
+        Command::Show(few) => each(
+            &few.settings,
+            few.filters,
+            DeadLetterAction::Show,
+            false,
+            show,
+        ),
+        Command::Retry(many) => change(many, DeadLetterAction::Retry),
+        Command::Drop(many) => change(many, DeadLetterAction::Drop),
     }
 }
 
-fn change(many: Many, deed: Deed) -> Result<(), Failure> {
+fn change(many: Many, deed: DeadLetterAction) -> Result<(), Failure> {
     if many.filters.is_empty() && !many.all {
         return Err(Failure::Usage(
             "say which: digests, --reason or --in, or --all for every letter there is".to_owned(),
         ));
     }
     let verb = match (deed, many.dry_run) {
-        (Deed::Retry, false) => "sent again",
-        (Deed::Retry, true) => "would be sent again",
+        (DeadLetterAction::Retry, false) => "sent again",
+        (DeadLetterAction::Retry, true) => "would be sent again",
         (_, false) => "dropped",
         (_, true) => "would be dropped",
     };
@@ -138,16 +150,16 @@ fn change(many: Many, deed: Deed) -> Result<(), Failure> {
 fn each(
     settings: &SettingsArguments,
     filters: Filters,
-    deed: Deed,
+    deed: DeadLetterAction,
     dry_run: bool,
-    line: impl Fn(&Done) -> String,
+    line: impl Fn(&DeadLetterResult) -> String,
 ) -> Result<(), Failure> {
     let settings = settings.load()?;
     let which = filters.which();
     let mut told = Ok(());
     block_on(async {
         let mut out = io::stdout().lock();
-        app::letters(&settings, &which, deed, dry_run, |done| {
+        app::dead_letters(&settings, &which, deed, dry_run, |done| {
             if told.is_ok() {
                 told = writeln!(out, "{}", line(done));
             }
@@ -158,8 +170,8 @@ fn each(
     Ok(told?)
 }
 
-fn list(done: &Done) -> String {
-    let place = if done.shelf == Shelf::Database {
+fn list(done: &DeadLetterResult) -> String {
+    let place = if done.shelf == DeadLetterStore::Database {
         "database"
     } else {
         "broker"
@@ -175,7 +187,7 @@ fn list(done: &Done) -> String {
     )
 }
 
-fn show(done: &Done) -> String {
+fn show(done: &DeadLetterResult) -> String {
     let text = match std::str::from_utf8(&done.letter.message) {
         Ok(text) => text.escape_debug().to_string().replace("\\\"", "\""),
         Err(_) => done.letter.message.escape_ascii().to_string(),

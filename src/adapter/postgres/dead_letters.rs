@@ -5,27 +5,27 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{PostgresLedger, writer};
+use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
-use crate::port::letters::{Letter, Letters};
 
-impl Letters for PostgresLedger {
-    fn letters(
+impl DeadLetters for PostgresLedger {
+    fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, Letter)>, LedgerError>> {
+    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
         let sql = "SELECT id, digest, reason, message FROM dead_events WHERE id > $1 ORDER BY id LIMIT $2";
         let letter = |row: PgRow| {
             (
                 row.get(0),
-                Letter {
+                DeadLetter {
                     digest: row.get(1),
                     reason: row.get(2),
                     message: row.get(3),
                 },
             )
         };
-        Box::pin(self.ask_long(move |connection| {
+        Box::pin(self.read_slowly(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(after)
@@ -37,7 +37,7 @@ impl Letters for PostgresLedger {
         }))
     }
 
-    fn forget<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
+    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(writer::write(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query("DELETE FROM dead_events WHERE digest = $1")
