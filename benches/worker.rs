@@ -14,6 +14,7 @@ mod fleet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::port::intake::{Delivery, Inbox, InboxError};
@@ -23,7 +24,6 @@ use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::Worker;
-use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// About 300 calls are open at any time.
@@ -40,22 +40,23 @@ struct Backlog {
     batch: usize,
 }
 
+#[async_trait]
 impl Inbox for Backlog {
-    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self
+    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+        Ok(self
             .messages
             .by_ref()
             .take(self.batch.min(most))
             .map(Into::into)
-            .collect())))
+            .collect())
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn settle(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn close(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 }
 

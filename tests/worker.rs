@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, Site};
@@ -27,7 +28,6 @@ use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::{Worker, lookback};
-use futures_util::future::BoxFuture;
 use support::failing::{Failing, Mortal};
 use support::fleet::messages;
 use support::flow::{self, Flow};
@@ -38,23 +38,24 @@ use tokio_util::sync::CancellationToken;
 /// Hands out prepared batches, and then ends.
 struct Prepared(VecDeque<Vec<Vec<u8>>>);
 
+#[async_trait]
 impl Inbox for Prepared {
-    fn next_batch(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self
+    async fn next_batch(&mut self, _most: usize) -> Result<Vec<Delivery>, InboxError> {
+        Ok(self
             .0
             .pop_front()
             .unwrap_or_default()
             .into_iter()
             .map(Into::into)
-            .collect())))
+            .collect())
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn settle(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn close(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 }
 
@@ -535,17 +536,18 @@ fn a_message_that_ends_whoever_handles_it_is_set_aside_and_the_others_are_handle
 /// Everything at once.
 struct Suspects(Option<Vec<Delivery>>);
 
+#[async_trait]
 impl Inbox for Suspects {
-    fn next_batch(&mut self, _most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
-        Box::pin(std::future::ready(Ok(self.0.take().unwrap_or_default())))
+    async fn next_batch(&mut self, _most: usize) -> Result<Vec<Delivery>, InboxError> {
+        Ok(self.0.take().unwrap_or_default())
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn settle(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(std::future::ready(Ok(())))
+    async fn close(&mut self) -> Result<(), InboxError> {
+        Ok(())
     }
 }
 

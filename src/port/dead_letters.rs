@@ -1,6 +1,6 @@
 //! Dead letters: messages that hold no fact, kept as they came until somebody looks at them.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::ledger::LedgerError;
 
@@ -14,14 +14,15 @@ pub struct DeadLetter {
 }
 
 /// The letters in the database.
+#[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// The oldest first, at most so many, after those that were seen already.
-    fn dead_letters(
+    async fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>>;
+    ) -> Result<Vec<(i64, DeadLetter)>, LedgerError>;
 
     /// Forgets a letter.
-    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>>;
+    async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError>;
 }

@@ -1,6 +1,6 @@
 //! Where the ingress puts what it must not lose, and where the worker takes it from.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use crate::wire::message::Message;
 
@@ -15,12 +15,13 @@ pub enum NotDurable {
 }
 
 /// Keeps messages in the order of their arrival.
+#[async_trait]
 pub trait Intake: Send + Sync {
     /// Returns when the message is durable.
-    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable>;
 
     /// The same for the promise that everything up to an instant stands before it.
-    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>>;
+    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable>;
 }
 
 /// What is kept and not done with.
@@ -57,13 +58,14 @@ impl From<Vec<u8>> for Delivery {
 }
 
 /// Messages in their order, until they are settled.
+#[async_trait]
 pub trait Inbox: Send + Sync {
     /// The next messages, at most `most`; waits for one. Empty when there will never be another.
-    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>>;
+    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError>;
 
     /// Everything handed out so far is done with.
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
+    async fn settle(&mut self) -> Result<(), InboxError>;
 
     /// The last word before a stop: what is settled is remembered.
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>>;
+    async fn close(&mut self) -> Result<(), InboxError>;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Fact, Site};
@@ -151,6 +151,7 @@ pub struct Lookback {
 }
 
 /// The writing side; one owner at a time.
+#[async_trait]
 pub trait Ledger: DeadLetters {
     /// Whether a site belongs to the partition.
     fn owns_site(&self, _site: &Site) -> bool {
@@ -158,62 +159,53 @@ pub trait Ledger: DeadLetters {
     }
 
     /// Takes the partition over and tells where the last owner left off.
-    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>>;
+    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError>;
 
     /// Which of these facts are not in the ledger yet.
-    fn unknown_facts<'a>(
-        &'a self,
-        facts: &'a [ReceivedFact],
-    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>>;
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError>;
 
     /// Writes a batch. Doing it twice is doing it once.
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>>;
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
 
     /// The messages of a site's facts received in a stretch of time, in their order.
-    fn fact_messages<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn fact_messages(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>>;
+    ) -> Result<Vec<Vec<u8>>, LedgerError>;
 
     /// The last news, at most so many, in their order.
-    fn recent_notifications(
-        &self,
-        most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>>;
+    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError>;
 
     /// The news after a number, at most so many, in their order.
-    fn notifications_after(
+    async fn notifications_after(
         &self,
         number: u64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>>;
+    ) -> Result<Vec<Notification>, LedgerError>;
 
     /// The sites there are, and up to where time has passed for each.
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>>;
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError>;
 
     /// Writes down that a message is about to be handled, because it may end whoever does. Returns
     /// how often that has been written.
-    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>>;
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError>;
 
     /// It was handled, and nothing ended.
-    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>>;
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError>;
 
     /// From this instant on all facts are kept.
-    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>>;
+    async fn facts_kept_since(&self) -> Result<At, LedgerError>;
 
     /// The records of a site as they are stored, in the order of their ids.
-    fn stored_records<'a>(
-        &'a self,
-        site: &'a Site,
-    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>>;
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError>;
 
     /// The ids of a site's calls that began in a stretch of time.
-    fn calls_started<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn calls_started(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>>;
+    ) -> Result<Vec<CallId>, LedgerError>;
 }

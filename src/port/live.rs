@@ -2,58 +2,62 @@
 //! after the ledger and may be lost at any time; nothing is wrong then, only colder. None of it
 //! ever fails or takes long: what cannot be shown is not shown.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::ledger::Changes;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 
 /// What a worker shows of its partition.
+#[async_trait]
 pub trait LiveView: Send + Sync {
     /// Shows what was committed. Returns whether what was shown before is still there; if not, it
     /// is to be shown again.
-    fn publish<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool>;
+    async fn publish(&self, changes: &Changes) -> bool;
 
     /// Shows all calls that are open.
-    fn republish<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()>;
+    async fn republish(&self, calls: &[CallRecord]);
 }
 
 /// What can be looked up there. `None` is no answer: ask the ledger.
+#[async_trait]
 pub trait LiveDirectory: Send + Sync {
     /// The records of all calls that are not over.
-    fn open_calls(&self) -> BoxFuture<'_, Option<Vec<String>>>;
+    async fn open_calls(&self) -> Option<Vec<String>>;
 
     /// The record of a call that is going on, or was a moment ago.
-    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>>;
+    async fn call(&self, id: &str) -> Option<String>;
 
     /// What is shown beside the calls under a key.
-    fn shown<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>>;
+    async fn shown(&self, key: &str) -> Option<String>;
 
-    fn show<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()>;
+    async fn show(&self, key: &str, value: &str, seconds: u32);
 
     /// What was kept for a while under a key.
-    fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>>;
+    async fn cached(&self, key: &str) -> Option<String>;
 
-    fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()>;
+    async fn cache(&self, key: &str, value: &str, seconds: u32);
 }
 
 /// Who is there.
+#[async_trait]
 pub trait Presence: Send + Sync {
-    fn heartbeat<'a>(&'a self, user: &'a str, socket: &'a str, now: At) -> BoxFuture<'a, ()>;
+    async fn heartbeat(&self, user: &str, socket: &str, now: At);
 
-    fn leave<'a>(&'a self, user: &'a str, socket: &'a str) -> BoxFuture<'a, ()>;
+    async fn leave(&self, user: &str, socket: &str);
 }
 
 /// Nobody looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLiveView;
 
+#[async_trait]
 impl LiveView for NoLiveView {
-    fn publish<'a>(&'a self, _: &'a Changes) -> BoxFuture<'a, bool> {
-        Box::pin(std::future::ready(true))
+    async fn publish(&self, _: &Changes) -> bool {
+        true
     }
 
-    fn republish<'a>(&'a self, _: &'a [CallRecord]) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
+    async fn republish(&self, _: &[CallRecord]) {
+        ()
     }
 }

@@ -1,7 +1,7 @@
 //! Questions the interfaces ask of the truth. Records come back as the JSON text that was stored:
 //! nothing is read and written again.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::ledger::LedgerError;
 use crate::domain::private::PrivateText;
@@ -85,26 +85,18 @@ pub struct KnownExtension {
 }
 
 /// The reading side of the ledger.
+#[async_trait]
 pub trait Query: Send + Sync {
     /// The newest calls first.
-    fn calls<'a>(
-        &'a self,
-        filter: &'a CallFilter,
-    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>>;
-    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>>;
+    async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError>;
+    async fn call(&self, id: &str) -> Result<Option<String>, LedgerError>;
     /// The newest first.
-    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>>;
+    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError>;
     /// Statistics by hour of the calls that began in a stretch of time, to the minute.
-    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>>;
+    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError>;
     /// The devices of a site and when each was seen last, the latest first.
-    fn devices<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>>;
+    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError>;
     /// The extensions of a site and who uses them.
-    fn extensions<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>>;
-    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>>;
+    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError>;
+    async fn counts(&self) -> Result<OperationCounts, LedgerError>;
 }

@@ -1,7 +1,7 @@
 //! The states of calls as other programs know them: those that phones reported, and those that
 //! other programs registered themselves.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::ledger::LedgerError;
 use crate::domain::private::PrivateText;
@@ -43,38 +43,27 @@ pub enum StateError {
 }
 
 /// The states as they are stored.
+#[async_trait]
 pub trait StateLedger: Send + Sync {
     /// Writes a new state. A call that is known already keeps what it has; only its session is
     /// joined to it, where one is given.
-    fn register<'a>(
-        &'a self,
-        state: &'a CallState,
-    ) -> BoxFuture<'a, Result<CallState, LedgerError>>;
+    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError>;
 
     /// Changes the state of a call that is going on and not ours. Returns it as it is then, and
     /// whether it was changed; `None` when there is no such call.
-    fn update<'a>(
-        &'a self,
-        change: &'a StateChange,
-    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>>;
+    async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError>;
 
-    fn by_id<'a>(
-        &'a self,
-        call_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+    async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError>;
 
     /// The last call of a session.
-    fn by_session<'a>(
-        &'a self,
-        session_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>>;
+    async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError>;
 
     /// Calls that are going on, the oldest first, at most so many.
-    fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>>;
+    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError>;
 
     /// Closes calls of other programs that began before an instant and were never ended. Returns
     /// how many there were.
-    fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>>;
+    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError>;
 }
 
 /// What another program says of a call.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::fact::{CallId, EventId, Site};
 use cordboard::domain::time::At;
@@ -12,7 +13,6 @@ use cordboard::port::ledger::{
 };
 use cordboard::port::outbox::Notification;
 use cordboard::simulate::Dice;
-use futures_util::future::BoxFuture;
 
 /// A ledger that fails as databases do.
 pub struct Failing {
@@ -44,145 +44,133 @@ impl Failing {
     }
 }
 
+#[async_trait]
 impl DeadLetters for Failing {
-    fn dead_letters(
+    async fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
-        self.ledger.dead_letters(after, most)
+    ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
+        self.ledger.dead_letters(after, most).await
     }
 
-    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.remove_dead_letter(digest)
+    async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
+        self.ledger.remove_dead_letter(digest).await
     }
 }
 
+#[async_trait]
 impl Ledger for Failing {
-    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
-        self.ledger.take_over(memory)
+    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+        self.ledger.take_over(memory).await
     }
 
-    fn unknown_facts<'a>(
-        &'a self,
-        facts: &'a [ReceivedFact],
-    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
         if self.roll() == 0 {
-            return Box::pin(std::future::ready(Err(LedgerError::Unavailable(
-                "away".into(),
-            ))));
+            return Err(LedgerError::Unavailable("away".into()));
         }
         self.asked.fetch_add(facts.len(), Ordering::Relaxed);
-        self.ledger.unknown_facts(facts)
+        self.ledger.unknown_facts(facts).await
     }
 
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let is_poison = |received: &ReceivedFact| {
-                String::from_utf8_lossy(&received.message).contains(self.poison)
-            };
-            match self.roll() {
-                _ if changes.facts.iter().any(is_poison) => {
-                    Err(LedgerError::Rejected("no such thing".into()))
-                }
-                0 => Err(LedgerError::Unavailable("away".into())),
-                1 => {
-                    // It was written, and nobody heard of it.
-                    self.ledger.commit(changes).await?;
-                    Err(LedgerError::Unavailable("the answer was lost".into()))
-                }
-                _ => self.ledger.commit(changes).await,
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
+        let is_poison = |received: &ReceivedFact| {
+            String::from_utf8_lossy(&received.message).contains(self.poison)
+        };
+        match self.roll() {
+            _ if changes.facts.iter().any(is_poison) => {
+                Err(LedgerError::Rejected("no such thing".into()))
             }
-        })
+            0 => Err(LedgerError::Unavailable("away".into())),
+            1 => {
+                // It was written, and nobody heard of it.
+                self.ledger.commit(changes).await?;
+                Err(LedgerError::Unavailable("the answer was lost".into()))
+            }
+            _ => self.ledger.commit(changes).await,
+        }
     }
 
-    fn fact_messages<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn fact_messages(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.ledger.fact_messages(site, from, to)
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.ledger.fact_messages(site, from, to).await
     }
 
-    fn recent_notifications(
-        &self,
-        most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        self.ledger.recent_notifications(most)
+    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
+        self.ledger.recent_notifications(most).await
     }
 
-    fn notifications_after(
+    async fn notifications_after(
         &self,
         number: u64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        self.ledger.notifications_after(number, most)
+    ) -> Result<Vec<Notification>, LedgerError> {
+        self.ledger.notifications_after(number, most).await
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        self.ledger.sites()
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
+        self.ledger.sites().await
     }
 
-    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.ledger.record_attempt(message)
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
+        self.ledger.record_attempt(message).await
     }
 
-    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.clear_attempts(message)
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
+        self.ledger.clear_attempts(message).await
     }
 
-    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.ledger.facts_kept_since()
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        self.ledger.facts_kept_since().await
     }
 
-    fn stored_records<'a>(
-        &'a self,
-        site: &'a Site,
-    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.ledger.stored_records(site)
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
+        self.ledger.stored_records(site).await
     }
 
-    fn calls_started<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn calls_started(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.ledger.calls_started(site, from, to)
+    ) -> Result<Vec<CallId>, LedgerError> {
+        self.ledger.calls_started(site, from, to).await
     }
 }
 
 /// Ends its process, here a task, when a certain fact is to be committed.
 pub struct Mortal(pub Failing);
 
+#[async_trait]
 impl DeadLetters for Mortal {
-    fn dead_letters(
+    async fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
-        self.0.dead_letters(after, most)
+    ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
+        self.0.dead_letters(after, most).await
     }
 
-    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.remove_dead_letter(digest)
+    async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
+        self.0.remove_dead_letter(digest).await
     }
 }
 
+#[async_trait]
 impl Ledger for Mortal {
-    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
-        self.0.take_over(memory)
+    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+        self.0.take_over(memory).await
     }
 
-    fn unknown_facts<'a>(
-        &'a self,
-        facts: &'a [ReceivedFact],
-    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        self.0.unknown_facts(facts)
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+        self.0.unknown_facts(facts).await
     }
 
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         assert!(
             !changes
                 .facts
@@ -190,62 +178,56 @@ impl Ledger for Mortal {
                 .any(|received| received.fact.id == EventId(7)),
             "the end"
         );
-        self.0.commit(changes)
+        self.0.commit(changes).await
     }
 
-    fn fact_messages<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn fact_messages(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        self.0.fact_messages(site, from, to)
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.0.fact_messages(site, from, to).await
     }
 
-    fn recent_notifications(
-        &self,
-        most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        self.0.recent_notifications(most)
+    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
+        self.0.recent_notifications(most).await
     }
 
-    fn notifications_after(
+    async fn notifications_after(
         &self,
         number: u64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        self.0.notifications_after(number, most)
+    ) -> Result<Vec<Notification>, LedgerError> {
+        self.0.notifications_after(number, most).await
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        self.0.sites()
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
+        self.0.sites().await
     }
 
-    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        self.0.record_attempt(message)
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
+        self.0.record_attempt(message).await
     }
 
-    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.0.clear_attempts(message)
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
+        self.0.clear_attempts(message).await
     }
 
-    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        self.0.facts_kept_since()
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        self.0.facts_kept_since().await
     }
 
-    fn stored_records<'a>(
-        &'a self,
-        site: &'a Site,
-    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        self.0.stored_records(site)
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
+        self.0.stored_records(site).await
     }
 
-    fn calls_started<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn calls_started(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        self.0.calls_started(site, from, to)
+    ) -> Result<Vec<CallId>, LedgerError> {
+        self.0.calls_started(site, from, to).await
     }
 }

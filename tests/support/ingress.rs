@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use cordboard::domain::fact::{Fact, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
@@ -11,7 +12,6 @@ use cordboard::ingress::{Ingress, Limits, serve};
 use cordboard::port::clock::Clock;
 use cordboard::port::intake::{Intake, NotDurable};
 use cordboard::wire::envelope::Envelope;
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -48,19 +48,20 @@ pub struct Shelf {
     pub full: bool,
 }
 
+#[async_trait]
 impl Intake for Shelf {
-    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
+    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
         let kept = if self.full {
             Err(NotDurable::Full)
         } else {
             self.kept.lock().unwrap().push(message);
             Ok(())
         };
-        Box::pin(std::future::ready(kept))
+        kept
     }
 
-    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        self.accept(tick)
+    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
+        self.accept(tick).await
     }
 }
 

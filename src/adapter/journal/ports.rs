@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::marks::Marks;
 use super::{Entry, Follower, Journal, Opened, Position, Refused};
@@ -11,23 +11,20 @@ use crate::health::FlowCounters;
 use crate::health::HealthCheck;
 use crate::port::intake::{Backlog, Delivery, Inbox, InboxError, Intake, NotDurable};
 
+#[async_trait]
 impl Intake for Journal {
-    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move {
-            self.write(message, false)
-                .await
-                .map(|_| ())
-                .map_err(not_durable)
-        })
+    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
+        self.write(message, false)
+            .await
+            .map(|_| ())
+            .map_err(not_durable)
     }
 
-    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move {
-            self.write(tick, true)
-                .await
-                .map(|_| ())
-                .map_err(not_durable)
-        })
+    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
+        self.write(tick, true)
+            .await
+            .map(|_| ())
+            .map_err(not_durable)
     }
 }
 
@@ -59,29 +56,28 @@ const NEAR_RECORDS: u64 = 1_024;
 /// How long a confirmation is waited for.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(1);
 
+#[async_trait]
 impl Intake for ConfirmedIntake {
-    fn accept(&self, message: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        Box::pin(async move {
-            let sequence = self
-                .journal
-                .write(message, false)
+    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
+        let sequence = self
+            .journal
+            .write(message, false)
+            .await
+            .map_err(not_durable)?;
+        if self.sign.last_error().is_none() {
+            let arrived = self.journal.marks.wait_until_settled(sequence);
+            if tokio::time::timeout(CONFIRM_PATIENCE, arrived)
                 .await
-                .map_err(not_durable)?;
-            if self.sign.last_error().is_none() {
-                let arrived = self.journal.marks.wait_until_settled(sequence);
-                if tokio::time::timeout(CONFIRM_PATIENCE, arrived)
-                    .await
-                    .is_err()
-                {
-                    metrics::counter!("cordboard_ingress_unconfirmed_total").increment(1);
-                }
+                .is_err()
+            {
+                metrics::counter!("cordboard_ingress_unconfirmed_total").increment(1);
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
-    fn accept_tick(&self, tick: Vec<u8>) -> BoxFuture<'_, Result<(), NotDurable>> {
-        self.journal.accept_tick(tick)
+    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
+        self.journal.accept_tick(tick).await
     }
 }
 
@@ -235,35 +231,34 @@ impl JournalInbox {
     }
 }
 
+#[async_trait]
 impl Inbox for JournalInbox {
-    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
-        Box::pin(async move {
-            loop {
-                if !self.follower.wait().await {
-                    return Ok(Vec::new());
-                }
-                let entries = near(self.marks.depth(), || self.follower.read(most))
-                    .map_err(|error| InboxError(error.to_string()))?;
-                if let Some(last) = entries.last() {
-                    self.handed_out = (last.end, last.sequence);
-                    return Ok(entries
-                        .into_iter()
-                        .map(|entry| entry.payload.into())
-                        .collect());
-                }
+    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+        loop {
+            if !self.follower.wait().await {
+                return Ok(Vec::new());
             }
-        })
+            let entries = near(self.marks.depth(), || self.follower.read(most))
+                .map_err(|error| InboxError(error.to_string()))?;
+            if let Some(last) = entries.last() {
+                self.handed_out = (last.end, last.sequence);
+                return Ok(entries
+                    .into_iter()
+                    .map(|entry| entry.payload.into())
+                    .collect());
+            }
+        }
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+    async fn settle(&mut self) -> Result<(), InboxError> {
         let (position, sequence) = self.handed_out;
         self.marks.settled(sequence);
         release(&mut self.follower, position, &mut self.checkpoint_fails);
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
+    async fn close(&mut self) -> Result<(), InboxError> {
         store(&mut self.follower);
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Messages that were set aside, to be looked at.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -8,12 +8,13 @@ use super::{PostgresLedger, writer};
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
 
+#[async_trait]
 impl DeadLetters for PostgresLedger {
-    fn dead_letters(
+    async fn dead_letters(
         &self,
         after: i64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i64, DeadLetter)>, LedgerError>> {
+    ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
         let sql = "SELECT id, digest, reason, message FROM dead_events WHERE id > $1 ORDER BY id LIMIT $2";
         let letter = |row: PgRow| {
             (
@@ -25,7 +26,7 @@ impl DeadLetters for PostgresLedger {
                 },
             )
         };
-        Box::pin(self.read_slowly(move |connection| {
+        self.read_slowly(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(after)
@@ -34,11 +35,12 @@ impl DeadLetters for PostgresLedger {
                     .fetch_all(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn remove_dead_letter<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(writer::write(async move {
+    async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
+        writer::write(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query("DELETE FROM dead_events WHERE digest = $1")
                 .bind(digest)
@@ -46,6 +48,7 @@ impl DeadLetters for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(())
-        }))
+        })
+        .await
     }
 }

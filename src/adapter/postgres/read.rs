@@ -1,6 +1,6 @@
 //! The reading side, for the interfaces.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
@@ -16,33 +16,33 @@ const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_
 /// What a call can be when it has an end.
 const OVER: [&str; 2] = ["completed", "failed"];
 
+#[async_trait]
 impl Query for PostgresLedger {
-    fn calls<'a>(
-        &'a self,
-        filter: &'a CallFilter,
-    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
+    async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
         let mut query = select_calls(filter);
         let stored = |row: PgRow| StoredCall {
             started_at: row.get(0),
             id: row.get(1),
             record: row.get(2),
         };
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(async move { query.build().map(stored).fetch_all(connection).await })
-        }))
+        })
+        .await
     }
 
-    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
+    async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
         let Ok(id) = uuid::Uuid::try_parse(id) else {
-            return Box::pin(std::future::ready(Ok(None)));
+            return Ok(None);
         };
         let sql = "SELECT record::text FROM call_logs WHERE call_id = $1";
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(sqlx::query_scalar(sql).bind(id).fetch_optional(connection))
-        }))
+        })
+        .await
     }
 
-    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>> {
+    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
         let sql = "SELECT call_id::text, site, from_number, from_e164, extensions::text, missed_at, desk_status, assigned_to
             FROM missed_call_logs WHERE NOT retracted ORDER BY missed_at DESC, call_id DESC LIMIT $1";
         let missed = |row: PgRow| MissedCall {
@@ -55,7 +55,7 @@ impl Query for PostgresLedger {
             desk_status: row.get(6),
             assigned_to: row.get(7),
         };
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(i64::from(limit))
@@ -63,10 +63,11 @@ impl Query for PostgresLedger {
                     .fetch_all(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>> {
+    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
         let sql = "SELECT site, minute - minute % $3 AS hour, direction, sum(calls)::bigint, sum(answered)::bigint, sum(missed)::bigint, sum(ring_us)::bigint, sum(talk_us)::bigint
             FROM call_stats WHERE minute >= $1 AND minute < $2 GROUP BY hour, site, direction ORDER BY hour, site, direction";
         let stats = |row: PgRow| HourStats {
@@ -79,7 +80,7 @@ impl Query for PostgresLedger {
             ring_us: row.get(6),
             talk_us: row.get(7),
         };
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(since)
@@ -89,26 +90,18 @@ impl Query for PostgresLedger {
                     .fetch_all(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn devices<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
         let sql = "SELECT device, last_seen FROM devices WHERE site = $1 ORDER BY last_seen DESC, device LIMIT 10000";
         let site = site.to_owned();
-        Box::pin(
-            self.read(move |connection| {
-                Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
-            }),
-        )
+        self.read(move |connection| Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection)))
+            .await
     }
 
-    fn extensions<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
         let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
             LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
             WHERE extensions.site = $1 ORDER BY extensions.extension LIMIT 10000";
@@ -119,7 +112,7 @@ impl Query for PostgresLedger {
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
         let site = site.to_owned();
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(sql)
                     .bind(site)
@@ -127,10 +120,11 @@ impl Query for PostgresLedger {
                     .fetch_all(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>> {
+    async fn counts(&self) -> Result<OperationCounts, LedgerError> {
         let sql = "SELECT (SELECT count(*) FROM call_states WHERE is_open AND ended_at IS NULL),
             (SELECT count(*) FROM call_states JOIN call_logs ON call_logs.call_id = our_call WHERE is_open AND call_states.ended_at IS NULL AND answered_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
@@ -141,9 +135,10 @@ impl Query for PostgresLedger {
             missed_pending: few(row.get(1)),
             dead: few(row.get(2)),
         };
-        Box::pin(self.read(move |connection| {
+        self.read(move |connection| {
             Box::pin(async move { sqlx::query(sql).map(counts).fetch_one(connection).await })
-        }))
+        })
+        .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The states of calls that other programs register, and look up.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -39,12 +39,10 @@ fn state(row: PgRow) -> CallState {
     }
 }
 
+#[async_trait]
 impl StateLedger for PostgresLedger {
-    fn register<'a>(
-        &'a self,
-        state: &'a CallState,
-    ) -> BoxFuture<'a, Result<CallState, LedgerError>> {
-        Box::pin(writer::write(async move {
+    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
+        writer::write(async move {
             let mut writer = self.writer.lease().await?;
             sqlx::query(INSERT)
                 .bind(&state.call_id)
@@ -67,14 +65,12 @@ impl StateLedger for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(stored)
-        }))
+        })
+        .await
     }
 
-    fn update<'a>(
-        &'a self,
-        change: &'a StateChange,
-    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
-        Box::pin(writer::write(async move {
+    async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
+        writer::write(async move {
             let mut writer = self.writer.lease().await?;
             let changed = sqlx::query(UPDATE)
                 .bind(&change.call_id)
@@ -91,11 +87,12 @@ impl StateLedger for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
-        }))
+        })
+        .await
     }
 
-    fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>> {
-        Box::pin(writer::write(async move {
+    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
+        writer::write(async move {
             let mut writer = self.writer.lease().await?;
             let closed = sqlx::query(CLOSE)
                 .bind(before.0)
@@ -104,14 +101,12 @@ impl StateLedger for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(closed.rows_affected())
-        }))
+        })
+        .await
     }
 
-    fn by_id<'a>(
-        &'a self,
-        call_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(self.read(move |connection| {
+    async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
+        self.read(move |connection| {
             let call_id = call_id.to_owned();
             Box::pin(async move {
                 sqlx::query(BY_ID)
@@ -120,14 +115,12 @@ impl StateLedger for PostgresLedger {
                     .fetch_optional(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn by_session<'a>(
-        &'a self,
-        session_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(self.read(move |connection| {
+    async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
+        self.read(move |connection| {
             let session_id = session_id.to_owned();
             Box::pin(async move {
                 sqlx::query(BY_SESSION)
@@ -136,11 +129,12 @@ impl StateLedger for PostgresLedger {
                     .fetch_optional(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 
-    fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
-        Box::pin(self.read(move |connection| {
+    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
+        self.read(move |connection| {
             Box::pin(async move {
                 sqlx::query(ACTIVE)
                     .bind(i64::from(most))
@@ -148,6 +142,7 @@ impl StateLedger for PostgresLedger {
                     .fetch_all(connection)
                     .await
             })
-        }))
+        })
+        .await
     }
 }

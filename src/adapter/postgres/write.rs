@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -20,13 +20,14 @@ use crate::wire::partition::partition_of;
 /// for each partition.
 const LARGE_FACTS: usize = 512;
 
+#[async_trait]
 impl Ledger for PostgresLedger {
     fn owns_site(&self, site: &Site) -> bool {
         self.partition.contains(site)
     }
 
-    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
-        Box::pin(writer::with_timeout(super::SNAPSHOT_PATIENCE, async move {
+    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+        writer::with_timeout(super::SNAPSHOT_PATIENCE, async move {
             let owner = Uuid::now_v7();
             let mut writer = self.writer.lease().await?;
             writer.forget_rows();
@@ -39,14 +40,12 @@ impl Ledger for PostgresLedger {
             writer.parts_mut().1.commit_no = Some(number);
             writer.give_back();
             Ok(standing)
-        }))
+        })
+        .await
     }
 
-    fn unknown_facts<'a>(
-        &'a self,
-        facts: &'a [ReceivedFact],
-    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        Box::pin(writer::write(async {
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+        writer::write(async {
             let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
                 JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
             let mut writer = self.writer.lease().await?;
@@ -77,11 +76,11 @@ impl Ledger for PostgresLedger {
                 .map(|received| received.fact.id)
                 .filter(|id| !known.contains(&id.0))
                 .collect())
-        }))
+        }).await
     }
 
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(writer::write(async {
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
+        writer::write(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.parts_mut();
             // Over another connection than the last commit: an attempt at this very batch may have
@@ -116,143 +115,134 @@ impl Ledger for PostgresLedger {
             }
             writer.give_back();
             Ok(())
-        }))
+        })
+        .await
     }
 
-    fn fact_messages<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn fact_messages(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        Box::pin(self.read_slowly(move |connection| {
+        self.read_slowly(move |connection| {
             Box::pin(async move {
                 let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
                 let texts: Vec<String> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
                 Ok(texts.into_iter().map(String::into_bytes).collect())
             })
-        }))
+        }).await
     }
 
-    fn recent_notifications(
-        &self,
-        most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
         let (generation, part) = (
             self.partition.generation.cast_signed(),
             self.partition.number.cast_signed(),
         );
-        Box::pin(async move {
-            let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
-            let stored: Vec<(i64, String, Uuid, String)> = self
-                .read(move |connection| {
-                    Box::pin(
-                        sqlx::query_as(sql)
-                            .bind(generation)
-                            .bind(part)
-                            .bind(i64::from(most))
-                            .fetch_all(connection),
-                    )
-                })
-                .await?;
-            stored.into_iter().rev().map(news).collect()
-        })
+
+        let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
+        let stored: Vec<(i64, String, Uuid, String)> = self
+            .read(move |connection| {
+                Box::pin(
+                    sqlx::query_as(sql)
+                        .bind(generation)
+                        .bind(part)
+                        .bind(i64::from(most))
+                        .fetch_all(connection),
+                )
+            })
+            .await?;
+        stored.into_iter().rev().map(news).collect()
     }
 
-    fn notifications_after(
+    async fn notifications_after(
         &self,
         number: u64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
+    ) -> Result<Vec<Notification>, LedgerError> {
         let (generation, part) = (
             self.partition.generation.cast_signed(),
             self.partition.number.cast_signed(),
         );
-        Box::pin(async move {
-            let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
-            let stored: Vec<(i64, String, Uuid, String)> = self
-                .read(move |connection| {
-                    let query = sqlx::query_as(sql)
-                        .bind(generation)
-                        .bind(part)
-                        .bind(number.cast_signed())
-                        .bind(i64::from(most));
-                    Box::pin(query.fetch_all(connection))
-                })
-                .await?;
-            stored.into_iter().map(news).collect()
-        })
+
+        let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let stored: Vec<(i64, String, Uuid, String)> = self
+            .read(move |connection| {
+                let query = sqlx::query_as(sql)
+                    .bind(generation)
+                    .bind(part)
+                    .bind(number.cast_signed())
+                    .bind(i64::from(most));
+                Box::pin(query.fetch_all(connection))
+            })
+            .await?;
+        stored.into_iter().map(news).collect()
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
         let Partition {
             generation,
             count: of,
             ..
         } = self.partition;
-        Box::pin(async move {
-            let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
-                .read(move |connection| {
-                    Box::pin(async move {
-                        let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-                            .fetch_all(&mut *connection)
-                            .await?;
-                        let sql =
-                            "SELECT part, watermark FROM partition_owner WHERE generation = $1";
-                        Ok((
-                            names,
-                            sqlx::query_as(sql)
-                                .bind(generation.cast_signed())
-                                .fetch_all(connection)
-                                .await?,
-                        ))
-                    })
+
+        let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
+            .read(move |connection| {
+                Box::pin(async move {
+                    let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+                        .fetch_all(&mut *connection)
+                        .await?;
+                    let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
+                    Ok((
+                        names,
+                        sqlx::query_as(sql)
+                            .bind(generation.cast_signed())
+                            .fetch_all(connection)
+                            .await?,
+                    ))
                 })
-                .await?;
-            let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
-            let watermark = |site: &Site| {
-                watermarks
-                    .get(&partition_of(site, of).cast_signed())
-                    .map_or(At::START, |at| At(*at))
-            };
-            Ok(names
-                .iter()
-                .filter_map(|name| Site::parse(name))
-                .map(|site| (site.clone(), watermark(&site)))
-                .collect())
-        })
+            })
+            .await?;
+        let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
+        let watermark = |site: &Site| {
+            watermarks
+                .get(&partition_of(site, of).cast_signed())
+                .map_or(At::START, |at| At(*at))
+        };
+        Ok(names
+            .iter()
+            .filter_map(|name| Site::parse(name))
+            .map(|site| (site.clone(), watermark(&site)))
+            .collect())
     }
 
-    fn stored_records<'a>(
-        &'a self,
-        site: &'a Site,
-    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
         let site = site.as_str().to_owned();
-        Box::pin(self.read_slowly(move |connection| {
+        self.read_slowly(move |connection| {
             let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
             Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
-        }))
+        }).await
     }
 
-    fn calls_started<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn calls_started(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
+    ) -> Result<Vec<CallId>, LedgerError> {
         let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        Box::pin(self.read_slowly(move |connection| {
+        self.read_slowly(move |connection| {
             Box::pin(async move {
                 let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
                 let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
                 Ok(ids.into_iter().map(|id| EventId(id.as_u128())).collect())
             })
-        }))
+        }).await
     }
 
-    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        Box::pin(writer::write(async {
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
+        writer::write(async {
             let sql = "INSERT INTO suspects AS known (digest, attempts) VALUES ($1, 1)
                 ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
             let mut writer = self.writer.lease().await?;
@@ -262,11 +252,11 @@ impl Ledger for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(attempts.cast_unsigned())
-        }))
+        }).await
     }
 
-    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(writer::write(async {
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
+        writer::write(async {
             let mut writer = self.writer.lease().await?;
             sqlx::query("DELETE FROM suspects WHERE digest = $1")
                 .bind(sql::digest(message))
@@ -274,20 +264,17 @@ impl Ledger for PostgresLedger {
                 .await?;
             writer.give_back();
             Ok(())
-        }))
+        })
+        .await
     }
 
-    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        Box::pin(async {
-            let since = self
-                .read(|connection| {
-                    Box::pin(
-                        sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection),
-                    )
-                })
-                .await?;
-            Ok(At(since))
-        })
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        let since = self
+            .read(|connection| {
+                Box::pin(sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection))
+            })
+            .await?;
+        Ok(At(since))
     }
 }
 

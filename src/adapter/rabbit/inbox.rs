@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
@@ -299,50 +299,45 @@ pub(super) fn whole(value: &AMQPValue) -> Option<i64> {
     }
 }
 
+#[async_trait]
 impl Inbox for BrokerInbox {
-    fn next_batch(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, InboxError>> {
-        Box::pin(async move {
-            loop {
-                let deliveries = self.gather(most).await?;
-                self.taken += deliveries.len();
-                self.handed_out = deliveries
-                    .last()
-                    .map(|delivery| delivery.delivery_tag)
-                    .or(self.handed_out);
-                let mut handed = Vec::with_capacity(deliveries.len());
-                for delivery in deliveries {
-                    handed.extend(self.read(delivery).await?);
-                }
-                if !handed.is_empty() {
-                    return Ok(handed);
-                }
-                self.settle().await?;
+    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+        loop {
+            let deliveries = self.gather(most).await?;
+            self.taken += deliveries.len();
+            self.handed_out = deliveries
+                .last()
+                .map(|delivery| delivery.delivery_tag)
+                .or(self.handed_out);
+            let mut handed = Vec::with_capacity(deliveries.len());
+            for delivery in deliveries {
+                handed.extend(self.read(delivery).await?);
             }
-        })
+            if !handed.is_empty() {
+                return Ok(handed);
+            }
+            self.settle().await?;
+        }
     }
 
-    fn settle(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(async move {
-            let Some(last) = self.handed_out.take() else {
-                return Ok(());
-            };
-            let due = self
-                .done
-                .map_or_else(|| Instant::now() + ACK_WITHIN, |done| done.due);
-            self.done = Some(Done { last, due });
-            if self.taken >= ACK_MESSAGES || due <= Instant::now() {
-                self.acknowledge().await?;
-            }
-            Ok(())
-        })
+    async fn settle(&mut self) -> Result<(), InboxError> {
+        let Some(last) = self.handed_out.take() else {
+            return Ok(());
+        };
+        let due = self
+            .done
+            .map_or_else(|| Instant::now() + ACK_WITHIN, |done| done.due);
+        self.done = Some(Done { last, due });
+        if self.taken >= ACK_MESSAGES || due <= Instant::now() {
+            self.acknowledge().await?;
+        }
+        Ok(())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), InboxError>> {
-        Box::pin(async move {
-            // Whatever it says: the channel is not used again.
-            let _acknowledged = self.acknowledge().await;
-            let _closed = heeding(&self.hung, hang_up(&self.channel).await);
-            Ok(())
-        })
+    async fn close(&mut self) -> Result<(), InboxError> {
+        // Whatever it says: the channel is not used again.
+        let _acknowledged = self.acknowledge().await;
+        let _closed = heeding(&self.hung, hang_up(&self.channel).await);
+        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
-use futures_util::future::BoxFuture;
 
 use super::keys::Keys;
 use super::link::Link;
@@ -38,86 +38,73 @@ impl RedisDirectory {
     }
 }
 
+#[async_trait]
 impl LiveDirectory for RedisDirectory {
-    fn open_calls(&self) -> BoxFuture<'_, Option<Vec<String>>> {
-        Box::pin(async {
-            let mut pipeline = Pipeline::new();
-            for part in &self.parts {
-                pipeline.cmd("EXISTS").arg(self.keys.owner(part));
-            }
-            let shown = self.calls.run::<u32>(&mut pipeline).await?;
-            if shown.iter().any(|part| !matches!(part, Ok(1))) {
-                return None;
-            }
-            let mut pipeline = Pipeline::new();
-            for part in &self.parts {
-                pipeline
-                    .cmd("ZREVRANGE")
-                    .arg(self.keys.live(part))
-                    .arg(0)
-                    .arg(CALLS_MAX);
-            }
-            let of_parts = self.calls.run::<Vec<String>>(&mut pipeline).await?;
-            let ids = of_parts
-                .into_iter()
-                .collect::<Result<Vec<_>, _>>()
-                .ok()?
-                .concat();
-            if ids.is_empty() {
-                return Some(Vec::new());
-            }
-            let mut pipeline = Pipeline::new();
-            for id in &ids {
-                pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
-            }
-            let records = self.calls.run::<Option<String>>(&mut pipeline).await?;
-            // One that is gone by now is over.
-            Some(
-                records
-                    .into_iter()
-                    .filter_map(Result::ok)
-                    .flatten()
-                    .collect(),
-            )
-        })
-    }
-
-    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            let mut pipeline = Pipeline::new();
+    async fn open_calls(&self) -> Option<Vec<String>> {
+        let mut pipeline = Pipeline::new();
+        for part in &self.parts {
+            pipeline.cmd("EXISTS").arg(self.keys.owner(part));
+        }
+        let shown = self.calls.run::<u32>(&mut pipeline).await?;
+        if shown.iter().any(|part| !matches!(part, Ok(1))) {
+            return None;
+        }
+        let mut pipeline = Pipeline::new();
+        for part in &self.parts {
+            pipeline
+                .cmd("ZREVRANGE")
+                .arg(self.keys.live(part))
+                .arg(0)
+                .arg(CALLS_MAX);
+        }
+        let of_parts = self.calls.run::<Vec<String>>(&mut pipeline).await?;
+        let ids = of_parts
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .ok()?
+            .concat();
+        if ids.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut pipeline = Pipeline::new();
+        for id in &ids {
             pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
-            self.calls
-                .run::<Option<String>>(&mut pipeline)
-                .await?
-                .pop()?
-                .ok()?
-        })
+        }
+        let records = self.calls.run::<Option<String>>(&mut pipeline).await?;
+        // One that is gone by now is over.
+        Some(
+            records
+                .into_iter()
+                .filter_map(Result::ok)
+                .flatten()
+                .collect(),
+        )
     }
 
-    fn shown<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(get(&self.calls, format!("{}{key}", self.keys.0)))
+    async fn call(&self, id: &str) -> Option<String> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+        self.calls
+            .run::<Option<String>>(&mut pipeline)
+            .await?
+            .pop()?
+            .ok()?
     }
 
-    fn show<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
-        Box::pin(put(
-            &self.calls,
-            format!("{}{key}", self.keys.0),
-            value,
-            seconds,
-        ))
+    async fn shown(&self, key: &str) -> Option<String> {
+        get(&self.calls, format!("{}{key}", self.keys.0)).await
     }
 
-    fn cached<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(get(&self.cache, format!("{}{key}", self.keys.0)))
+    async fn show(&self, key: &str, value: &str, seconds: u32) {
+        put(&self.calls, format!("{}{key}", self.keys.0), value, seconds).await
     }
 
-    fn cache<'a>(&'a self, key: &'a str, value: &'a str, seconds: u32) -> BoxFuture<'a, ()> {
-        Box::pin(put(
-            &self.cache,
-            format!("{}{key}", self.keys.0),
-            value,
-            seconds,
-        ))
+    async fn cached(&self, key: &str) -> Option<String> {
+        get(&self.cache, format!("{}{key}", self.keys.0)).await
+    }
+
+    async fn cache(&self, key: &str, value: &str, seconds: u32) {
+        put(&self.cache, format!("{}{key}", self.keys.0), value, seconds).await
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use deadpool_redis::redis::{Pipeline, Value};
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::call::{Commands, Known, Writing};
@@ -131,58 +131,55 @@ impl RedisLive {
     }
 }
 
+#[async_trait]
 impl LiveView for RedisLive {
-    fn publish<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, bool> {
-        Box::pin(async move {
-            if changes.is_empty() && !self.is_due() {
+    async fn publish(&self, changes: &Changes) -> bool {
+        if changes.is_empty() && !self.is_due() {
+            return true;
+        }
+        let mut was_there = None;
+        for mut trip in self.commands(changes).trips {
+            let Some(answers) = self.link.run::<Value>(&mut trip).await else {
+                // What was to be shown is missing there now.
+                self.lost.store(true, Ordering::Release);
+                self.known().forget();
                 return true;
-            }
-            let mut was_there = None;
-            for mut trip in self.commands(changes).trips {
-                let Some(answers) = self.link.run::<Value>(&mut trip).await else {
-                    // What was to be shown is missing there now.
-                    self.lost.store(true, Ordering::Release);
-                    self.known().forget();
-                    return true;
-                };
-                was_there.get_or_insert(
-                    matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil),
-                );
-            }
-            was_there == Some(true) && !self.lost.load(Ordering::Acquire)
-        })
+            };
+            was_there.get_or_insert(
+                matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil),
+            );
+        }
+        was_there == Some(true) && !self.lost.load(Ordering::Acquire)
     }
 
-    fn republish<'a>(&'a self, calls: &'a [CallRecord]) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let version = self.version.load(Ordering::Acquire);
-            self.known().forget();
-            if self.clear(calls).await.is_none() {
+    async fn republish(&self, calls: &[CallRecord]) {
+        let version = self.version.load(Ordering::Acquire);
+        self.known().forget();
+        if self.clear(calls).await.is_none() {
+            return;
+        }
+        for some in calls.chunks(RESTORED_AT_ONCE) {
+            let mut commands = Commands::default();
+            for record in some {
+                self.writing(&mut commands, &mut self.known(), version, true)
+                    .call(record, &call_json::text(record), false);
+            }
+            if self.run(commands).await.is_none() {
+                self.known().forget();
                 return;
             }
-            for some in calls.chunks(RESTORED_AT_ONCE) {
-                let mut commands = Commands::default();
-                for record in some {
-                    self.writing(&mut commands, &mut self.known(), version, true)
-                        .call(record, &call_json::text(record), false);
-                }
-                if self.run(commands).await.is_none() {
-                    self.known().forget();
-                    return;
-                }
-            }
-            let mut pipeline = Pipeline::new();
-            pipeline
-                .cmd("SET")
-                .arg(self.keys.owner(&self.part))
-                .arg(1)
-                .arg("EX")
-                .arg(OWNER_SECONDS);
-            if self.link.run::<Value>(&mut pipeline).await.is_some() {
-                self.lost.store(false, Ordering::Release);
-                metrics::counter!("cordboard_live_restored_total").increment(1);
-            }
-        })
+        }
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("SET")
+            .arg(self.keys.owner(&self.part))
+            .arg(1)
+            .arg("EX")
+            .arg(OWNER_SECONDS);
+        if self.link.run::<Value>(&mut pipeline).await.is_some() {
+            self.lost.store(false, Ordering::Release);
+            metrics::counter!("cordboard_live_restored_total").increment(1);
+        }
     }
 }
 

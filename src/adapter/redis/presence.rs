@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
-use futures_util::future::BoxFuture;
 
 use super::keys::{Keys, SESSION_SECONDS};
 use super::link::Link;
@@ -30,35 +30,32 @@ impl RedisPresence {
     }
 }
 
+#[async_trait]
 impl Presence for RedisPresence {
-    fn heartbeat<'a>(&'a self, user: &'a str, socket: &'a str, now: At) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let key = self.keys.session(user);
-            let mut pipeline = Pipeline::new();
-            pipeline
-                .cmd("HSET")
-                .arg(&key)
-                .arg("socket_id")
-                .arg(socket)
-                .arg("node")
-                .arg(&self.node)
-                .arg("last_heartbeat")
-                .arg(now.0 / 1_000_000);
-            pipeline.cmd("EXPIRE").arg(&key).arg(SESSION_SECONDS);
-            let _shown = self.link.run::<()>(&mut pipeline).await;
-        })
+    async fn heartbeat(&self, user: &str, socket: &str, now: At) {
+        let key = self.keys.session(user);
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("HSET")
+            .arg(&key)
+            .arg("socket_id")
+            .arg(socket)
+            .arg("node")
+            .arg(&self.node)
+            .arg("last_heartbeat")
+            .arg(now.0 / 1_000_000);
+        pipeline.cmd("EXPIRE").arg(&key).arg(SESSION_SECONDS);
+        let _shown = self.link.run::<()>(&mut pipeline).await;
     }
 
-    fn leave<'a>(&'a self, user: &'a str, socket: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let mut pipeline = Pipeline::new();
-            pipeline
-                .cmd("EVAL")
-                .arg(LEAVE)
-                .arg(1)
-                .arg(self.keys.session(user))
-                .arg(socket);
-            let _gone = self.link.run::<()>(&mut pipeline).await;
-        })
+    async fn leave(&self, user: &str, socket: &str) {
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("EVAL")
+            .arg(LEAVE)
+            .arg(1)
+            .arg(self.keys.session(user))
+            .arg(socket);
+        let _gone = self.link.run::<()>(&mut pipeline).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The reading side, for the interfaces.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
@@ -11,96 +11,79 @@ use crate::port::query::{
     CallFilter, HourStats, KnownExtension, MissedCall, OperationCounts, Query, StoredCall,
 };
 
+#[async_trait]
 impl Query for SqliteLedger {
-    fn calls<'a>(
-        &'a self,
-        filter: &'a CallFilter,
-    ) -> BoxFuture<'a, Result<Vec<StoredCall>, LedgerError>> {
-        Box::pin(async move {
-            let mut query = select_calls(filter);
-            let stored = |row: SqliteRow| StoredCall {
-                started_at: row.get(0),
-                id: row.get(1),
-                record: row.get(2),
-            };
-            Ok(query.build().map(stored).fetch_all(&self.readers).await?)
-        })
+    async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
+        let mut query = select_calls(filter);
+        let stored = |row: SqliteRow| StoredCall {
+            started_at: row.get(0),
+            id: row.get(1),
+            record: row.get(2),
+        };
+        Ok(query.build().map(stored).fetch_all(&self.readers).await?)
     }
 
-    fn call<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<String>, LedgerError>> {
-        Box::pin(async move {
-            let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1")
-                .bind(id)
-                .fetch_optional(&self.readers)
-                .await;
-            Ok(found?)
-        })
+    async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
+        let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1")
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await;
+        Ok(found?)
     }
 
-    fn missed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<MissedCall>, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT call_id, site, from_number, from_e164, extensions, missed_at, desk_status, assigned_to
+    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
+        let sql = "SELECT call_id, site, from_number, from_e164, extensions, missed_at, desk_status, assigned_to
                 FROM missed_call_logs WHERE retracted = 0 ORDER BY missed_at DESC, call_id DESC LIMIT ?1";
-            let missed = |row: SqliteRow| MissedCall {
-                call_id: row.get(0),
-                site: row.get(1),
-                number: row.get::<Option<&str>, _>(2).map(Into::into),
-                e164: row.get::<Option<&str>, _>(3).map(Into::into),
-                extensions: row.get(4),
-                missed_at: row.get(5),
-                desk_status: row.get(6),
-                assigned_to: row.get(7),
-            };
-            Ok(sqlx::query(sql)
-                .bind(limit)
-                .map(missed)
-                .fetch_all(&self.readers)
-                .await?)
-        })
+        let missed = |row: SqliteRow| MissedCall {
+            call_id: row.get(0),
+            site: row.get(1),
+            number: row.get::<Option<&str>, _>(2).map(Into::into),
+            e164: row.get::<Option<&str>, _>(3).map(Into::into),
+            extensions: row.get(4),
+            missed_at: row.get(5),
+            desk_status: row.get(6),
+            assigned_to: row.get(7),
+        };
+        Ok(sqlx::query(sql)
+            .bind(limit)
+            .map(missed)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
-    fn stats(&self, since: i64, until: i64) -> BoxFuture<'_, Result<Vec<HourStats>, LedgerError>> {
-        Box::pin(async move {
-            let sql =
+    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
+        let sql =
                 "SELECT site, minute - minute % ?3 AS hour, direction, sum(calls), sum(answered), sum(missed), sum(ring_us), sum(talk_us)
                 FROM call_stats WHERE minute >= ?1 AND minute < ?2 GROUP BY hour, site, direction ORDER BY hour, site, direction";
-            let stats = |row: SqliteRow| HourStats {
-                site: row.get(0),
-                hour: row.get(1),
-                direction: row.get(2),
-                calls: row.get(3),
-                answered: row.get(4),
-                missed: row.get(5),
-                ring_us: row.get(6),
-                talk_us: row.get(7),
-            };
-            Ok(sqlx::query(sql)
-                .bind(since)
-                .bind(until)
-                .bind(sql::HOUR_US)
-                .map(stats)
-                .fetch_all(&self.readers)
-                .await?)
-        })
+        let stats = |row: SqliteRow| HourStats {
+            site: row.get(0),
+            hour: row.get(1),
+            direction: row.get(2),
+            calls: row.get(3),
+            answered: row.get(4),
+            missed: row.get(5),
+            ring_us: row.get(6),
+            talk_us: row.get(7),
+        };
+        Ok(sqlx::query(sql)
+            .bind(since)
+            .bind(until)
+            .bind(sql::HOUR_US)
+            .map(stats)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
-    fn devices<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<(String, i64)>, LedgerError>> {
+    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
         let sql = "SELECT device, last_seen FROM devices WHERE site = ?1 ORDER BY last_seen DESC, device LIMIT 10000";
-        Box::pin(async move {
-            Ok(sqlx::query_as(sql)
-                .bind(site)
-                .fetch_all(&self.readers)
-                .await?)
-        })
+
+        Ok(sqlx::query_as(sql)
+            .bind(site)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
-    fn extensions<'a>(
-        &'a self,
-        site: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<KnownExtension>, LedgerError>> {
+    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
         let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
             LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
             WHERE extensions.site = ?1 ORDER BY extensions.extension LIMIT 10000";
@@ -110,31 +93,28 @@ impl Query for SqliteLedger {
             agent: row.get(2),
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
-        Box::pin(async move {
-            Ok(sqlx::query(sql)
-                .bind(site)
-                .map(known)
-                .fetch_all(&self.readers)
-                .await?)
-        })
+
+        Ok(sqlx::query(sql)
+            .bind(site)
+            .map(known)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
-    fn counts(&self) -> BoxFuture<'_, Result<OperationCounts, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL),
+    async fn counts(&self) -> Result<OperationCounts, LedgerError> {
+        let sql = "SELECT (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL),
                 (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL AND answered_at IS NULL
                     AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
                 (SELECT count(*) FROM dead_events)";
-            let counts = |row: SqliteRow| OperationCounts {
-                live: row.get(0),
-                missed_pending: row.get(1),
-                dead: row.get(2),
-            };
-            Ok(sqlx::query(sql)
-                .map(counts)
-                .fetch_one(&self.readers)
-                .await?)
-        })
+        let counts = |row: SqliteRow| OperationCounts {
+            live: row.get(0),
+            missed_pending: row.get(1),
+            dead: row.get(2),
+        };
+        Ok(sqlx::query(sql)
+            .map(counts)
+            .fetch_one(&self.readers)
+            .await?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The states of calls that other programs register, and look up.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -37,107 +37,84 @@ fn state(row: SqliteRow) -> CallState {
     }
 }
 
+#[async_trait]
 impl StateLedger for SqliteLedger {
-    fn register<'a>(
-        &'a self,
-        state: &'a CallState,
-    ) -> BoxFuture<'a, Result<CallState, LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            sqlx::query(INSERT)
-                .bind(&state.call_id)
-                .bind(&state.session_id)
-                .bind(&state.provider)
-                .bind(&state.site)
-                .bind(&state.direction)
-                .bind(&state.status)
-                .bind(state.from_number.as_deref())
-                .bind(state.to_number.as_deref())
-                .bind(&state.metadata)
-                .bind(state.created_at.0)
-                .bind(state.updated_at.0)
-                .execute(&mut *writer)
-                .await?;
-            let stored = sqlx::query(BY_ID)
-                .bind(&state.call_id)
-                .map(self::state)
-                .fetch_one(&mut *writer)
-                .await?;
-            writer.give_back();
-            Ok(stored)
-        })
+    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        sqlx::query(INSERT)
+            .bind(&state.call_id)
+            .bind(&state.session_id)
+            .bind(&state.provider)
+            .bind(&state.site)
+            .bind(&state.direction)
+            .bind(&state.status)
+            .bind(state.from_number.as_deref())
+            .bind(state.to_number.as_deref())
+            .bind(&state.metadata)
+            .bind(state.created_at.0)
+            .bind(state.updated_at.0)
+            .execute(&mut *writer)
+            .await?;
+        let stored = sqlx::query(BY_ID)
+            .bind(&state.call_id)
+            .map(self::state)
+            .fetch_one(&mut *writer)
+            .await?;
+        writer.give_back();
+        Ok(stored)
     }
 
-    fn update<'a>(
-        &'a self,
-        change: &'a StateChange,
-    ) -> BoxFuture<'a, Result<Option<(CallState, bool)>, LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            let changed = sqlx::query(UPDATE)
-                .bind(&change.call_id)
-                .bind(&change.status)
-                .bind(&change.metadata)
-                .bind(change.now.0)
-                .bind(change.ends)
-                .execute(&mut *writer)
-                .await?;
-            let stored = sqlx::query(BY_ID)
-                .bind(&change.call_id)
-                .map(state)
-                .fetch_optional(&mut *writer)
-                .await?;
-            writer.give_back();
-            Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
-        })
+    async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let changed = sqlx::query(UPDATE)
+            .bind(&change.call_id)
+            .bind(&change.status)
+            .bind(&change.metadata)
+            .bind(change.now.0)
+            .bind(change.ends)
+            .execute(&mut *writer)
+            .await?;
+        let stored = sqlx::query(BY_ID)
+            .bind(&change.call_id)
+            .map(state)
+            .fetch_optional(&mut *writer)
+            .await?;
+        writer.give_back();
+        Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
     }
 
-    fn close_older(&self, before: At, now: At) -> BoxFuture<'_, Result<u64, LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            let closed = sqlx::query(CLOSE)
-                .bind(before.0)
-                .bind(now.0)
-                .execute(&mut *writer)
-                .await?;
-            writer.give_back();
-            Ok(closed.rows_affected())
-        })
+    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let closed = sqlx::query(CLOSE)
+            .bind(before.0)
+            .bind(now.0)
+            .execute(&mut *writer)
+            .await?;
+        writer.give_back();
+        Ok(closed.rows_affected())
     }
 
-    fn by_id<'a>(
-        &'a self,
-        call_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(async move {
-            Ok(sqlx::query(BY_ID)
-                .bind(call_id)
-                .map(state)
-                .fetch_optional(&self.readers)
-                .await?)
-        })
+    async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
+        Ok(sqlx::query(BY_ID)
+            .bind(call_id)
+            .map(state)
+            .fetch_optional(&self.readers)
+            .await?)
     }
 
-    fn by_session<'a>(
-        &'a self,
-        session_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<CallState>, LedgerError>> {
-        Box::pin(async move {
-            Ok(sqlx::query(BY_SESSION)
-                .bind(session_id)
-                .map(state)
-                .fetch_optional(&self.readers)
-                .await?)
-        })
+    async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
+        Ok(sqlx::query(BY_SESSION)
+            .bind(session_id)
+            .map(state)
+            .fetch_optional(&self.readers)
+            .await?)
     }
 
-    fn active(&self, most: u32) -> BoxFuture<'_, Result<Vec<CallState>, LedgerError>> {
-        Box::pin(async move {
-            Ok(sqlx::query(ACTIVE)
-                .bind(most)
-                .map(state)
-                .fetch_all(&self.readers)
-                .await?)
-        })
+    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
+        Ok(sqlx::query(ACTIVE)
+            .bind(most)
+            .map(state)
+            .fetch_all(&self.readers)
+            .await?)
     }
 }

@@ -1,6 +1,6 @@
 //! The writing side: one transaction per batch, guarded by the owner of the partition.
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 
@@ -49,176 +49,146 @@ const INSERT_STATS: &str = "INSERT INTO call_stats (site, minute, direction, cal
  FROM json_each(?1) AS touched JOIN call_logs ON call_logs.site = touched.value->>'site' AND started_at >= touched.value->>'minute' AND started_at < (touched.value->>'minute') + ?2
  WHERE outcome IS NOT NULL GROUP BY 1, 2, 3";
 
+#[async_trait]
 impl Ledger for SqliteLedger {
-    fn take_over(&self, memory: Lookback) -> BoxFuture<'_, Result<RecoveredState, LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            let standing = take_over(&mut writer, &self.owner, memory).await?;
-            writer.give_back();
-            Ok(standing)
-        })
+    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let standing = take_over(&mut writer, &self.owner, memory).await?;
+        writer.give_back();
+        Ok(standing)
     }
 
-    fn unknown_facts<'a>(
-        &'a self,
-        facts: &'a [ReceivedFact],
-    ) -> BoxFuture<'a, Result<Vec<EventId>, LedgerError>> {
-        Box::pin(async move {
-            let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
-            let known: Vec<String> =
-                sqlx::query_scalar("SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))")
-                    .bind(rows::ids(&ids))
-                    .fetch_all(&self.readers)
-                    .await?;
-            let known: std::collections::HashSet<String> = known.into_iter().collect();
-            Ok(ids
-                .into_iter()
-                .filter(|id| !known.contains(&id.to_string()))
-                .collect())
-        })
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+        let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
+        let known: Vec<String> = sqlx::query_scalar(
+            "SELECT event_id FROM call_events WHERE event_id IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(rows::ids(&ids))
+        .fetch_all(&self.readers)
+        .await?;
+        let known: std::collections::HashSet<String> = known.into_iter().collect();
+        Ok(ids
+            .into_iter()
+            .filter(|id| !known.contains(&id.to_string()))
+            .collect())
     }
 
-    fn commit<'a>(&'a self, changes: &'a Changes) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            if !owns(&mut transaction, &self.owner, changes).await? {
-                return Err(LedgerError::Fenced);
-            }
-            write(&mut transaction, changes).await?;
-            transaction.commit().await?;
-            writer.give_back();
-            Ok(())
-        })
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+        if !owns(&mut transaction, &self.owner, changes).await? {
+            return Err(LedgerError::Fenced);
+        }
+        write(&mut transaction, changes).await?;
+        transaction.commit().await?;
+        writer.give_back();
+        Ok(())
     }
 
-    fn fact_messages<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn fact_messages(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT envelope FROM call_events WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3 ORDER BY received_at, event_id";
-            let texts: Vec<String> = sqlx::query_scalar(sql)
-                .bind(site.as_str())
-                .bind(from.0)
-                .bind(to.0)
-                .fetch_all(&self.readers)
-                .await?;
-            Ok(texts.into_iter().map(String::into_bytes).collect())
-        })
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let sql = "SELECT envelope FROM call_events WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3 ORDER BY received_at, event_id";
+        let texts: Vec<String> = sqlx::query_scalar(sql)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(texts.into_iter().map(String::into_bytes).collect())
     }
 
-    fn recent_notifications(
-        &self,
-        most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        Box::pin(async move {
-            let sql =
-                "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
-            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
-                .bind(most)
-                .fetch_all(&self.readers)
-                .await?;
-            stored.into_iter().rev().map(news).collect()
-        })
+    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
+        let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
+        let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
+            .bind(most)
+            .fetch_all(&self.readers)
+            .await?;
+        stored.into_iter().rev().map(news).collect()
     }
 
-    fn notifications_after(
+    async fn notifications_after(
         &self,
         number: u64,
         most: u32,
-    ) -> BoxFuture<'_, Result<Vec<Notification>, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT number, kind, call_id, data FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2";
-            let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
-                .bind(number.cast_signed())
-                .bind(most)
-                .fetch_all(&self.readers)
+    ) -> Result<Vec<Notification>, LedgerError> {
+        let sql = "SELECT number, kind, call_id, data FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2";
+        let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
+            .bind(number.cast_signed())
+            .bind(most)
+            .fetch_all(&self.readers)
+            .await?;
+        stored.into_iter().map(news).collect()
+    }
+
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+            .fetch_all(&self.readers)
+            .await?;
+        let watermark: Option<i64> =
+            sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
+                .bind(PART)
+                .fetch_optional(&self.readers)
                 .await?;
-            stored.into_iter().map(news).collect()
-        })
+        let watermark = At(watermark.unwrap_or(At::START.0));
+        Ok(names
+            .iter()
+            .filter_map(|name| Some((Site::parse(name)?, watermark)))
+            .collect())
     }
 
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<(Site, At)>, LedgerError>> {
-        Box::pin(async move {
-            let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-                .fetch_all(&self.readers)
-                .await?;
-            let watermark: Option<i64> =
-                sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
-                    .bind(PART)
-                    .fetch_optional(&self.readers)
-                    .await?;
-            let watermark = At(watermark.unwrap_or(At::START.0));
-            Ok(names
-                .iter()
-                .filter_map(|name| Some((Site::parse(name)?, watermark)))
-                .collect())
-        })
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
+        let sql = "INSERT INTO suspects (digest, attempts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts";
+        let mut writer = self.writer.lease().await?;
+        let attempts: u32 = sqlx::query_scalar(sql)
+            .bind(sql::digest(message))
+            .fetch_one(&mut *writer)
+            .await?;
+        writer.give_back();
+        Ok(attempts)
     }
 
-    fn record_attempt<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<u32, LedgerError>> {
-        Box::pin(async move {
-            let sql = "INSERT INTO suspects (digest, attempts) VALUES (?1, 1) ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts";
-            let mut writer = self.writer.lease().await?;
-            let attempts: u32 = sqlx::query_scalar(sql)
-                .bind(sql::digest(message))
-                .fetch_one(&mut *writer)
-                .await?;
-            writer.give_back();
-            Ok(attempts)
-        })
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        sqlx::query("DELETE FROM suspects WHERE digest = ?1")
+            .bind(sql::digest(message))
+            .execute(&mut *writer)
+            .await?;
+        writer.give_back();
+        Ok(())
     }
 
-    fn clear_attempts<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM suspects WHERE digest = ?1")
-                .bind(sql::digest(message))
-                .execute(&mut *writer)
-                .await?;
-            writer.give_back();
-            Ok(())
-        })
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        Ok(At::START)
     }
 
-    fn facts_kept_since(&self) -> BoxFuture<'_, Result<At, LedgerError>> {
-        Box::pin(std::future::ready(Ok(At::START)))
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
+        let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
+        let stored = sqlx::query(sql)
+            .bind(site.as_str())
+            .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+            .fetch_all(&self.readers)
+            .await;
+        Ok(stored?)
     }
 
-    fn stored_records<'a>(
-        &'a self,
-        site: &'a Site,
-    ) -> BoxFuture<'a, Result<Vec<(String, String)>, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
-            let stored = sqlx::query(sql)
-                .bind(site.as_str())
-                .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
-                .fetch_all(&self.readers)
-                .await;
-            Ok(stored?)
-        })
-    }
-
-    fn calls_started<'a>(
-        &'a self,
-        site: &'a Site,
+    async fn calls_started(
+        &self,
+        site: &Site,
         from: At,
         to: At,
-    ) -> BoxFuture<'a, Result<Vec<CallId>, LedgerError>> {
-        Box::pin(async move {
-            let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
-            let texts: Vec<String> = sqlx::query_scalar(sql)
-                .bind(site.as_str())
-                .bind(from.0)
-                .bind(to.0)
-                .fetch_all(&self.readers)
-                .await?;
-            texts.iter().map(|text| sql::call_id(text)).collect()
-        })
+    ) -> Result<Vec<CallId>, LedgerError> {
+        let sql = "SELECT call_id FROM call_logs WHERE site = ?1 AND started_at >= ?2 AND started_at <= ?3";
+        let texts: Vec<String> = sqlx::query_scalar(sql)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .fetch_all(&self.readers)
+            .await?;
+        texts.iter().map(|text| sql::call_id(text)).collect()
     }
 }
 
