@@ -19,7 +19,7 @@ use cordboard::domain::time::{At, Span};
 use cordboard::health::FlowCounters;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::intake::{Delivery, Inbox, InboxError};
-use cordboard::port::ledger::{Changes, Ledger, RejectedMessage};
+use cordboard::port::ledger::{Changes, Ledger, RecordAudit, RejectedMessage};
 use cordboard::port::outbox::{Notification, Outbox};
 use cordboard::port::query::Query;
 use cordboard::simulate::{Dice, Fleet};

@@ -15,7 +15,7 @@ use crate::adapter::memory::MemoryOutbox;
 use crate::config::Settings;
 use crate::gateway::{self, CallStates, Gateway, Health};
 use crate::port::ledger::Ledger;
-use crate::port::outbox::Outbox;
+use crate::port::outbox::{NotificationLog, Outbox};
 use crate::port::query::Query;
 use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
@@ -95,7 +95,7 @@ impl Embedded {
             ledger.migrate().await?;
             let (standing, news) = (
                 ledger.take_over(recall).await?,
-                ledger.recent_notifications(NEWS_KEPT).await?,
+                ledger.recent(NEWS_KEPT).await?,
             );
             Ok((ledger, standing, news))
         });
@@ -110,7 +110,10 @@ impl Embedded {
         }
         let (ledger, fanout) = (
             Arc::new(ledger),
-            Arc::new(MemoryOutbox::after(standing.last_notification, news)),
+            Arc::new(MemoryOutbox::after(
+                standing.last_notification,
+                news.into_iter().map(|(_, news)| news).collect(),
+            )),
         );
         let worker = Worker::with(
             standing,

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{CallUpdate, Changes, Ledger, LedgerError};
+use crate::port::ledger::{CallUpdate, Changes, Ledger, LedgerError, RecordAudit};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 use crate::worker::lookback;
@@ -146,7 +146,7 @@ async fn refuse_beside_workers(settings: &Settings) -> Result<(), ServiceError> 
 }
 
 /// Corrects what a ledger that is ours holds of some sites.
-async fn correct<L: Ledger>(
+async fn correct<L: Ledger + RecordAudit>(
     ledger: &L,
     settings: &Settings,
     scope: &Scope,
@@ -187,7 +187,7 @@ fn corrections(day: Vec<Wrong>) -> Changes {
     changes
 }
 
-async fn all_wrong<L: Ledger>(
+async fn all_wrong<L: Ledger + RecordAudit>(
     ledger: &L,
     settings: &Settings,
     scope: &Scope,
@@ -222,7 +222,7 @@ async fn all_wrong<L: Ledger>(
 }
 
 async fn wrong_of(
-    ledger: &impl Ledger,
+    ledger: &(impl Ledger + RecordAudit),
     policies: &Policies,
     site: &Site,
     watermark: At,

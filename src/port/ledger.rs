@@ -175,18 +175,12 @@ pub trait Ledger: DeadLetters {
         to: At,
     ) -> Result<Vec<Vec<u8>>, LedgerError>;
 
-    /// The last news, at most so many, in their order.
-    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError>;
-
     /// The news after a number, at most so many, in their order.
     async fn notifications_after(
         &self,
         number: u64,
         most: u32,
     ) -> Result<Vec<Notification>, LedgerError>;
-
-    /// The sites there are, and up to where time has passed for each.
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError>;
 
     /// Writes down that a message is about to be handled, because it may end whoever does. Returns
     /// how often that has been written.
@@ -195,12 +189,6 @@ pub trait Ledger: DeadLetters {
     /// It was handled, and nothing ended.
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError>;
 
-    /// From this instant on all facts are kept.
-    async fn facts_kept_since(&self) -> Result<At, LedgerError>;
-
-    /// The records of a site as they are stored, in the order of their ids.
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError>;
-
     /// The ids of a site's calls that began in a stretch of time.
     async fn calls_started(
         &self,
@@ -208,4 +196,17 @@ pub trait Ledger: DeadLetters {
         from: At,
         to: At,
     ) -> Result<Vec<CallId>, LedgerError>;
+}
+
+/// What `rebuild` compares: the stored records of every site, and how far back facts reach.
+#[async_trait]
+pub trait RecordAudit: Send + Sync {
+    /// The sites there are, and up to where time has passed for each.
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError>;
+
+    /// From this instant on all facts are kept.
+    async fn facts_kept_since(&self) -> Result<At, LedgerError>;
+
+    /// The records of a site as they are stored, in the order of their ids.
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError>;
 }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::domain::fact::CallId;
 use crate::domain::notice::NoticeKind;
+use crate::port::ledger::LedgerError;
 
 /// What was committed, for whoever watches.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,4 +48,12 @@ pub trait Outbox: Send + Sync {
 
     /// Tells what was missing. `last` is the number of the last news there are.
     fn enqueue_backlog(&self, _news: Vec<Notification>, _last: u64) {}
+}
+
+/// Stored notifications, for gateways and for processes that start again.
+#[async_trait]
+pub trait NotificationLog: Send + Sync {
+    /// The latest notifications of all partitions, each with its partition, at most `most`, the
+    /// oldest first.
+    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError>;
 }

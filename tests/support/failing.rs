@@ -100,10 +100,6 @@ impl Ledger for Failing {
         self.ledger.fact_messages(site, from, to).await
     }
 
-    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
-        self.ledger.recent_notifications(most).await
-    }
-
     async fn notifications_after(
         &self,
         number: u64,
@@ -112,24 +108,12 @@ impl Ledger for Failing {
         self.ledger.notifications_after(number, most).await
     }
 
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        self.ledger.sites().await
-    }
-
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
         self.ledger.record_attempt(message).await
     }
 
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
         self.ledger.clear_attempts(message).await
-    }
-
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        self.ledger.facts_kept_since().await
-    }
-
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        self.ledger.stored_records(site).await
     }
 
     async fn calls_started(
@@ -190,10 +174,6 @@ impl Ledger for Mortal {
         self.0.fact_messages(site, from, to).await
     }
 
-    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
-        self.0.recent_notifications(most).await
-    }
-
     async fn notifications_after(
         &self,
         number: u64,
@@ -202,24 +182,12 @@ impl Ledger for Mortal {
         self.0.notifications_after(number, most).await
     }
 
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        self.0.sites().await
-    }
-
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
         self.0.record_attempt(message).await
     }
 
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
         self.0.clear_attempts(message).await
-    }
-
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        self.0.facts_kept_since().await
-    }
-
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        self.0.stored_records(site).await
     }
 
     async fn calls_started(

@@ -12,8 +12,10 @@ use super::{Partition, PostgresLedger, batch, recovery, tables, writer};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
-use crate::port::outbox::Notification;
+use crate::port::ledger::{
+    Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecordAudit, RecoveredState,
+};
+use crate::port::outbox::{Notification, NotificationLog};
 use crate::wire::partition::partition_of;
 
 /// A statement for so many facts takes megabytes, which its connection does not keep: there is one
@@ -135,27 +137,6 @@ impl Ledger for PostgresLedger {
         }).await
     }
 
-    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
-        let (generation, part) = (
-            self.partition.generation.cast_signed(),
-            self.partition.number.cast_signed(),
-        );
-
-        let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 ORDER BY number DESC LIMIT $3";
-        let stored: Vec<(i64, String, Uuid, String)> = self
-            .read(move |connection| {
-                Box::pin(
-                    sqlx::query_as(sql)
-                        .bind(generation)
-                        .bind(part)
-                        .bind(i64::from(most))
-                        .fetch_all(connection),
-                )
-            })
-            .await?;
-        stored.into_iter().rev().map(news).collect()
-    }
-
     async fn notifications_after(
         &self,
         number: u64,
@@ -178,51 +159,6 @@ impl Ledger for PostgresLedger {
             })
             .await?;
         stored.into_iter().map(news).collect()
-    }
-
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        let Partition {
-            generation,
-            count: of,
-            ..
-        } = self.partition;
-
-        let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
-            .read(move |connection| {
-                Box::pin(async move {
-                    let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-                        .fetch_all(&mut *connection)
-                        .await?;
-                    let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
-                    Ok((
-                        names,
-                        sqlx::query_as(sql)
-                            .bind(generation.cast_signed())
-                            .fetch_all(connection)
-                            .await?,
-                    ))
-                })
-            })
-            .await?;
-        let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
-        let watermark = |site: &Site| {
-            watermarks
-                .get(&partition_of(site, of).cast_signed())
-                .map_or(At::START, |at| At(*at))
-        };
-        Ok(names
-            .iter()
-            .filter_map(|name| Site::parse(name))
-            .map(|site| (site.clone(), watermark(&site)))
-            .collect())
-    }
-
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        let site = site.as_str().to_owned();
-        self.read_slowly(move |connection| {
-            let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
-            Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
-        }).await
     }
 
     async fn calls_started(
@@ -267,6 +203,46 @@ impl Ledger for PostgresLedger {
         })
         .await
     }
+}
+
+#[async_trait]
+impl RecordAudit for PostgresLedger {
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
+        let Partition {
+            generation,
+            count: of,
+            ..
+        } = self.partition;
+
+        let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
+            .read(move |connection| {
+                Box::pin(async move {
+                    let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+                        .fetch_all(&mut *connection)
+                        .await?;
+                    let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
+                    Ok((
+                        names,
+                        sqlx::query_as(sql)
+                            .bind(generation.cast_signed())
+                            .fetch_all(connection)
+                            .await?,
+                    ))
+                })
+            })
+            .await?;
+        let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
+        let watermark = |site: &Site| {
+            watermarks
+                .get(&partition_of(site, of).cast_signed())
+                .map_or(At::START, |at| At(*at))
+        };
+        Ok(names
+            .iter()
+            .filter_map(|name| Site::parse(name))
+            .map(|site| (site.clone(), watermark(&site)))
+            .collect())
+    }
 
     async fn facts_kept_since(&self) -> Result<At, LedgerError> {
         let since = self
@@ -276,15 +252,19 @@ impl Ledger for PostgresLedger {
             .await?;
         Ok(At(since))
     }
+
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
+        let site = site.as_str().to_owned();
+        self.read_slowly(move |connection| {
+            let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
+            Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
+        }).await
+    }
 }
 
-impl PostgresLedger {
-    /// The last news of all partitions, with the partition, roughly in the order in which they were
-    /// written.
-    pub async fn recent_of_all_partitions(
-        &self,
-        most: u32,
-    ) -> Result<Vec<(u32, Notification)>, LedgerError> {
+#[async_trait]
+impl NotificationLog for PostgresLedger {
+    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
         let sql = "SELECT owners.part, number, kind, call_id, data FROM partition_owner AS owners
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
             WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
@@ -304,7 +284,9 @@ impl PostgresLedger {
         };
         stored.into_iter().rev().map(read).collect()
     }
+}
 
+impl PostgresLedger {
     /// The last statement that wrote to the partition, as far as it is known, or as the database
     /// says; `None` when somebody else owns it. Whatever is asked afterwards and was changed by
     /// then is found out by the fence, which wants this number.

@@ -23,7 +23,7 @@ use crate::adapter::postgres::PostgresLedger;
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
 use crate::health::HealthCheck;
-use crate::port::outbox::{Notification, Outbox};
+use crate::port::outbox::{Notification, NotificationLog, Outbox};
 
 /// What a gateway reads back when it starts, for those who were away.
 const BACK_MAX: u32 = 1_000;
@@ -85,7 +85,7 @@ impl Feed {
         let mut told = subscribe(connection).await?;
         let missed = self
             .ledger
-            .recent_of_all_partitions(BACK_MAX)
+            .recent(BACK_MAX)
             .await
             .map_err(|error| BrokerError::Unavailable(error.to_string()))?;
         for (part, news) in missed {

@@ -9,8 +9,10 @@ use crate::adapter::sql;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
-use crate::port::outbox::Notification;
+use crate::port::ledger::{
+    Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecordAudit, RecoveredState,
+};
+use crate::port::outbox::{Notification, NotificationLog};
 
 /// The one partition there is without a broker.
 const PART: i64 = 0;
@@ -101,15 +103,6 @@ impl Ledger for SqliteLedger {
         Ok(texts.into_iter().map(String::into_bytes).collect())
     }
 
-    async fn recent_notifications(&self, most: u32) -> Result<Vec<Notification>, LedgerError> {
-        let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
-        let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
-            .bind(most)
-            .fetch_all(&self.readers)
-            .await?;
-        stored.into_iter().rev().map(news).collect()
-    }
-
     async fn notifications_after(
         &self,
         number: u64,
@@ -122,22 +115,6 @@ impl Ledger for SqliteLedger {
             .fetch_all(&self.readers)
             .await?;
         stored.into_iter().map(news).collect()
-    }
-
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-            .fetch_all(&self.readers)
-            .await?;
-        let watermark: Option<i64> =
-            sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
-                .bind(PART)
-                .fetch_optional(&self.readers)
-                .await?;
-        let watermark = At(watermark.unwrap_or(At::START.0));
-        Ok(names
-            .iter()
-            .filter_map(|name| Some((Site::parse(name)?, watermark)))
-            .collect())
     }
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
@@ -161,20 +138,6 @@ impl Ledger for SqliteLedger {
         Ok(())
     }
 
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        Ok(At::START)
-    }
-
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
-        let stored = sqlx::query(sql)
-            .bind(site.as_str())
-            .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
-            .fetch_all(&self.readers)
-            .await;
-        Ok(stored?)
-    }
-
     async fn calls_started(
         &self,
         site: &Site,
@@ -189,6 +152,55 @@ impl Ledger for SqliteLedger {
             .fetch_all(&self.readers)
             .await?;
         texts.iter().map(|text| sql::call_id(text)).collect()
+    }
+}
+
+#[async_trait]
+impl RecordAudit for SqliteLedger {
+    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
+            .fetch_all(&self.readers)
+            .await?;
+        let watermark: Option<i64> =
+            sqlx::query_scalar("SELECT watermark FROM partition_owner WHERE part = ?1")
+                .bind(PART)
+                .fetch_optional(&self.readers)
+                .await?;
+        let watermark = At(watermark.unwrap_or(At::START.0));
+        Ok(names
+            .iter()
+            .filter_map(|name| Some((Site::parse(name)?, watermark)))
+            .collect())
+    }
+
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        Ok(At::START)
+    }
+
+    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
+        let sql = "SELECT call_id, record FROM call_logs WHERE site = ?1 ORDER BY call_id";
+        let stored = sqlx::query(sql)
+            .bind(site.as_str())
+            .map(|row: sqlx::sqlite::SqliteRow| (row.get(0), row.get(1)))
+            .fetch_all(&self.readers)
+            .await;
+        Ok(stored?)
+    }
+}
+
+#[async_trait]
+impl NotificationLog for SqliteLedger {
+    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
+        let sql = "SELECT number, kind, call_id, data FROM notices ORDER BY number DESC LIMIT ?1";
+        let stored: Vec<(i64, String, String, String)> = sqlx::query_as(sql)
+            .bind(most)
+            .fetch_all(&self.readers)
+            .await?;
+        stored
+            .into_iter()
+            .rev()
+            .map(|row| Ok((0, news(row)?)))
+            .collect()
     }
 }
 
