@@ -13,13 +13,9 @@ use super::api::{problem, text, unavailable};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
+use crate::port::live::CacheKey;
 use crate::port::query::KnownExtension;
 use crate::wire::instant;
-
-/// Lists for choosing from change when a new phone reports.
-const LIST_SECONDS: u32 = 3_600;
-/// Whose an extension is changes by hand.
-const LOOKUP_SECONDS: u32 = 24 * 3_600;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,18 +40,13 @@ pub(super) async fn devices(State(gateway): State<Gateway>, question: Asked) -> 
         Ok(site) => site,
         Err(refusal) => return *refusal,
     };
-    through(
-        &gateway,
-        &format!("dropdown:devices:{site}"),
-        LIST_SECONDS,
-        async {
-            let devices = gateway.query.devices(&site).await?;
-            let shown = devices.iter().map(
-                |(device, seen)| json!({ "mac": device, "last_seen": instant::text(At(*seen)) }),
-            );
-            Ok(Some(json!({ "devices": shown.collect::<Vec<_>>() })))
-        },
-    )
+    through(&gateway, CacheKey::Devices { site: &site }, async {
+        let devices = gateway.query.devices(&site).await?;
+        let shown = devices
+            .iter()
+            .map(|(device, seen)| json!({ "mac": device, "last_seen": instant::text(At(*seen)) }));
+        Ok(Some(json!({ "devices": shown.collect::<Vec<_>>() })))
+    })
     .await
 }
 
@@ -64,17 +55,12 @@ pub(super) async fn extensions(State(gateway): State<Gateway>, question: Asked) 
         Ok(site) => site,
         Err(refusal) => return *refusal,
     };
-    through(
-        &gateway,
-        &format!("dropdown:extensions:{site}"),
-        LIST_SECONDS,
-        async {
-            let known = gateway.query.extensions(&site).await?;
-            Ok(Some(
-                json!({ "extensions": known.iter().map(shown).collect::<Vec<_>>() }),
-            ))
-        },
-    )
+    through(&gateway, CacheKey::Extensions { site: &site }, async {
+        let known = gateway.query.extensions(&site).await?;
+        Ok(Some(
+            json!({ "extensions": known.iter().map(shown).collect::<Vec<_>>() }),
+        ))
+    })
     .await
 }
 
@@ -89,8 +75,10 @@ pub(super) async fn extension(
     };
     through(
         &gateway,
-        &format!("masterlookup:extension:{site}:{extension}"),
-        LOOKUP_SECONDS,
+        CacheKey::Extension {
+            site: &site,
+            extension: &extension,
+        },
         async {
             let known = gateway.query.extensions(&site).await?;
             Ok(known
@@ -115,8 +103,7 @@ fn shown(known: &KnownExtension) -> Value {
 /// come at any moment.
 async fn through(
     gateway: &Gateway,
-    key: &str,
-    seconds: u32,
+    key: CacheKey<'_>,
     ask: impl Future<Output = Result<Option<Value>, LedgerError>>,
 ) -> Response {
     let cached = match &gateway.directory {
@@ -130,7 +117,7 @@ async fn through(
         Ok(Some(found)) => {
             let found = found.to_string();
             if let Some(directory) = &gateway.directory {
-                directory.cache(key, &found, seconds).await;
+                directory.cache(key, &found).await;
             }
             text(StatusCode::OK, found)
         }

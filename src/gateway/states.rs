@@ -18,15 +18,13 @@ use super::query_text::{DIRECTIONS, STATUSES};
 use crate::domain::fact::Site;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
-use crate::port::live::LiveDirectory;
+use crate::port::live::{LiveDirectory, StateKey};
 use crate::port::states::{CallState, PHONE_PROVIDER, StateChange, StateError, StateLedger};
 use crate::wire::instant;
 
 const NAME_BYTES_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 64 * 1024;
 const ACTIVE_MAX: u32 = 10_000;
-/// How long a state can be looked up without asking the database.
-const SHOWN_SECONDS: u32 = 4 * 3_600;
 /// A call of another program that never ended is closed after this long.
 const LONGEST: Span = Span::seconds(4 * 3_600);
 
@@ -128,7 +126,7 @@ impl CallStates {
     }
 
     pub async fn get_call_by_id(&self, call_id: &str) -> Result<Option<Value>, StateError> {
-        if let Some(shown) = self.look(&format!("call:state:{call_id}")).await {
+        if let Some(shown) = self.look(StateKey::Call(call_id)).await {
             return Ok(Some(shown));
         }
         Ok(self.ledger.by_id(call_id).await?.as_ref().map(state_json))
@@ -143,8 +141,7 @@ impl CallStates {
         &self,
         session_id: &str,
     ) -> Result<Option<Value>, StateError> {
-        if let Some(Value::String(call_id)) = self.look(&format!("call:session:{session_id}")).await
-        {
+        if let Some(Value::String(call_id)) = self.look(StateKey::Session(session_id)).await {
             return self.get_call_by_id(&call_id).await;
         }
         Ok(self
@@ -167,8 +164,8 @@ impl CallStates {
         Ok((closed, self.get_active_calls().await?))
     }
 
-    async fn look(&self, key: &str) -> Option<Value> {
-        serde_json::from_str(&self.directory.as_ref()?.shown(key).await?).ok()
+    async fn look(&self, key: StateKey<'_>) -> Option<Value> {
+        serde_json::from_str(&self.directory.as_ref()?.state(key).await?).ok()
     }
 
     /// After it is stored. States of phones' calls change without us: they are looked up where they
@@ -179,19 +176,17 @@ impl CallStates {
         };
         if state.provider != PHONE_PROVIDER {
             directory
-                .show(
-                    &format!("call:state:{}", state.call_id),
+                .set_state(
+                    StateKey::Call(&state.call_id),
                     &state_json(state).to_string(),
-                    SHOWN_SECONDS,
                 )
                 .await;
         }
         if let Some(session) = &state.session_id {
             directory
-                .show(
-                    &format!("call:session:{session}"),
+                .set_state(
+                    StateKey::Session(session),
                     &json!(state.call_id).to_string(),
-                    SHOWN_SECONDS,
                 )
                 .await;
         }

@@ -19,24 +19,41 @@ pub trait LiveView: Send + Sync {
     async fn republish(&self, calls: &[CallRecord]);
 }
 
-/// What can be looked up there. `None` is no answer: ask the ledger.
+/// Look-ups in the live view. `None` means that it does not know: the ledger does.
 #[async_trait]
 pub trait LiveDirectory: Send + Sync {
     /// The records of all calls that are not over.
     async fn open_calls(&self) -> Option<Vec<String>>;
 
-    /// The record of a call that is going on, or was a moment ago.
+    /// The record of a call that is open, or ended a moment ago.
     async fn call(&self, id: &str) -> Option<String>;
 
-    /// What is shown beside the calls under a key.
-    async fn shown(&self, key: &str) -> Option<String>;
+    /// A state that another program registered, as JSON.
+    async fn state(&self, of: StateKey<'_>) -> Option<String>;
 
-    async fn show(&self, key: &str, value: &str, seconds: u32);
+    async fn set_state(&self, of: StateKey<'_>, json: &str);
 
-    /// What was kept for a while under a key.
-    async fn cached(&self, key: &str) -> Option<String>;
+    /// A cached answer, as JSON.
+    async fn cached(&self, answer: CacheKey<'_>) -> Option<String>;
 
-    async fn cache(&self, key: &str, value: &str, seconds: u32);
+    async fn cache(&self, answer: CacheKey<'_>, json: &str);
+}
+
+/// States of calls that other programs register.
+#[derive(Clone, Copy)]
+pub enum StateKey<'k> {
+    /// The state of a call.
+    Call(&'k str),
+    /// The call of a session.
+    Session(&'k str),
+}
+
+/// Answers that change rarely and are asked for often.
+#[derive(Clone, Copy)]
+pub enum CacheKey<'k> {
+    Devices { site: &'k str },
+    Extensions { site: &'k str },
+    Extension { site: &'k str, extension: &'k str },
 }
 
 /// Who is there.

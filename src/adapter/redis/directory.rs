@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
 
-use super::keys::Keys;
+use super::keys::{Keys, STATE_SECONDS};
 use super::link::Link;
-use crate::port::live::LiveDirectory;
+use crate::port::live::{CacheKey, LiveDirectory, StateKey};
 
 /// Live calls read at once; more than any site has.
 const CALLS_MAX: usize = 10_000;
@@ -91,20 +91,22 @@ impl LiveDirectory for RedisDirectory {
             .ok()?
     }
 
-    async fn shown(&self, key: &str) -> Option<String> {
-        get(&self.calls, format!("{}{key}", self.keys.0)).await
+    async fn state(&self, of: StateKey<'_>) -> Option<String> {
+        get(&self.calls, self.keys.state(of)).await
     }
 
-    async fn show(&self, key: &str, value: &str, seconds: u32) {
-        put(&self.calls, format!("{}{key}", self.keys.0), value, seconds).await
+    async fn set_state(&self, of: StateKey<'_>, json: &str) {
+        put(&self.calls, self.keys.state(of), json, STATE_SECONDS).await;
     }
 
-    async fn cached(&self, key: &str) -> Option<String> {
-        get(&self.cache, format!("{}{key}", self.keys.0)).await
+    async fn cached(&self, answer: CacheKey<'_>) -> Option<String> {
+        get(&self.cache, self.keys.cached(answer).0).await
     }
 
-    async fn cache(&self, key: &str, value: &str, seconds: u32) {
-        put(&self.cache, format!("{}{key}", self.keys.0), value, seconds).await
+    async fn cache(&self, answer: CacheKey<'_>, json: &str) {
+        let (key, seconds) = self.keys.cached(answer);
+
+        put(&self.cache, key, json, seconds).await;
     }
 }
 
@@ -117,7 +119,7 @@ async fn get(link: &Link, key: String) -> Option<String> {
         .ok()?
 }
 
-async fn put(link: &Link, key: String, value: &str, seconds: u32) {
+async fn put(link: &Link, key: String, value: &str, seconds: i64) {
     let mut pipeline = Pipeline::new();
     pipeline
         .cmd("SET")

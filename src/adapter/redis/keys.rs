@@ -1,6 +1,7 @@
 //! The names of the keys. Other programs read them: they never change their meaning.
 
 use crate::domain::fact::Site;
+use crate::port::live::{CacheKey, StateKey};
 
 /// A ring without a sign for so long is none.
 pub(super) const RING_SECONDS: i64 = 300;
@@ -16,6 +17,13 @@ pub(super) const STREAM_ENTRIES: u32 = 100_000;
 pub(super) const OWNER_SECONDS: i64 = 15;
 /// Heartbeats come every minute; half a minute of grace.
 pub(super) const SESSION_SECONDS: i64 = 90;
+
+/// States that other programs registered are found without the database for as long as calls last.
+pub(super) const STATE_SECONDS: i64 = 4 * HOUR_SECONDS;
+/// Lists change when a new phone reports.
+const LIST_SECONDS: i64 = HOUR_SECONDS;
+/// The agent of an extension changes by hand.
+const LOOKUP_SECONDS: i64 = 24 * HOUR_SECONDS;
 
 /// Keys with their prefix.
 #[derive(Clone, Debug)]
@@ -95,6 +103,27 @@ impl Keys {
 
     pub(super) fn session(&self, user: &str) -> String {
         self.key(&format!("agents:session:{user}"))
+    }
+
+    pub(super) fn state(&self, of: StateKey<'_>) -> String {
+        self.key(&match of {
+            StateKey::Call(call) => format!("call:state:{call}"),
+            StateKey::Session(session) => format!("call:session:{session}"),
+        })
+    }
+
+    /// The key of a cached answer, and how long it is kept.
+    pub(super) fn cached(&self, answer: CacheKey<'_>) -> (String, i64) {
+        let (key, seconds) = match answer {
+            CacheKey::Devices { site } => (format!("dropdown:devices:{site}"), LIST_SECONDS),
+            CacheKey::Extensions { site } => (format!("dropdown:extensions:{site}"), LIST_SECONDS),
+            CacheKey::Extension { site, extension } => (
+                format!("masterlookup:extension:{site}:{extension}"),
+                LOOKUP_SECONDS,
+            ),
+        };
+
+        (self.key(&key), seconds)
     }
 
     /// Calls of a partition that are not over, by their beginning.
