@@ -16,7 +16,7 @@
 mod backlog;
 #[path = "support/cpu.rs"]
 mod cpu;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};

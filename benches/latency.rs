@@ -16,7 +16,7 @@
 mod cpu;
 #[path = "support/sites.rs"]
 mod sites;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use std::collections::HashMap;

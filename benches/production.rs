@@ -15,7 +15,7 @@
 mod backlog;
 #[path = "support/cpu.rs"]
 mod cpu;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 #[path = "support/trial.rs"]
 mod trial;

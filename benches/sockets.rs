@@ -6,7 +6,7 @@
     reason = "a benchmark that cannot go on must fail, and its results are its output"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-#[path = "../tests/support/fleet.rs"]
+#[path = "../tests/it/support/fleet.rs"]
 mod fleet;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What the fuzz targets check holds for their seeds: every request line that phones are known to
 //! send, and what fuzzing found.
 
-#[path = "../fuzz/checks.rs"]
+#[path = "../../../fuzz/checks.rs"]
 mod checks;
 
 use std::fs;

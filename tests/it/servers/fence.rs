@@ -1,18 +1,16 @@
 //! Batches that were given up because nobody knew what became of them, and come through after all.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::batches::{MEMORY, changes, timeline, two_calls};
+use crate::support::ledger::block_on;
+use crate::support::overlay::EPOCH;
+use crate::support::postgres::{WHOLE, WRONG_COPIES, database, ledger, value};
 use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
 use cordboard::port::ledger::{Changes, Ledger, LedgerError};
 use cordboard::port::query::Query;
 use sqlx::{Connection, PgConnection};
-use support::batches::{MEMORY, changes, timeline, two_calls};
-use support::ledger::block_on;
-use support::overlay::EPOCH;
-use support::postgres::{WHOLE, WRONG_COPIES, database, ledger, value};
 
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
@@ -43,7 +41,11 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
         // before it hears what became of the first.
         let anew = Changes {
             facts_are_new: true,
-            ..changes(&mut support::batches::timeline(), facts.clone(), At::END)
+            ..changes(
+                &mut crate::support::batches::timeline(),
+                facts.clone(),
+                At::END,
+            )
         };
 
         let mut somebody = PgConnection::connect(&url).await.unwrap();
@@ -75,7 +77,7 @@ fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
             2
         );
         // Nobody else is taken for its own past.
-        let next = support::postgres::ledger(&url, WHOLE);
+        let next = crate::support::postgres::ledger(&url, WHOLE);
         next.take_over(MEMORY).await.unwrap();
         assert!(matches!(
             ledger.commit(&anew).await,

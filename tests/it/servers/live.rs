@@ -1,11 +1,11 @@
 //! The live view on a real Redis: the documented keys during a call, never older than what is
 //! there, gone and back, and never in the way.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::ledger::block_on;
+use crate::support::overlay::EPOCH;
+use crate::support::servers::{self, Servers};
 use cordboard::adapter::redis::{Link, RedisDirectory, RedisLive, RedisPresence};
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Site};
@@ -18,9 +18,6 @@ use cordboard::port::outbox::Notification;
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::notification;
 use deadpool_redis::redis::{self, FromRedisValue};
-use support::ledger::block_on;
-use support::overlay::EPOCH;
-use support::servers::{self, Servers};
 
 const CALLER: &str = "+4930111222";
 const PHONE: &str = "000b82000001";

@@ -1,17 +1,15 @@
 //! Faults on real servers, under load: what is killed, frozen, cut off, flushed or locked changes
 //! no record.
 
-mod support;
-
+use crate::support::cluster::Cluster;
+use crate::support::ledger::block_on;
+use crate::support::load::Load;
+use crate::support::proxy::{Proxy, server_of};
+use crate::support::rabbit;
+use crate::support::scene::{SOME, Scene, alone, told, until_well};
+use crate::support::servers;
+use crate::support::service::Service;
 use sqlx::{Connection, PgConnection};
-use support::cluster::Cluster;
-use support::ledger::block_on;
-use support::load::Load;
-use support::proxy::{Proxy, server_of};
-use support::rabbit;
-use support::scene::{SOME, Scene, alone, told, until_well};
-use support::servers;
-use support::service::Service;
 
 #[test]
 fn a_broker_that_is_killed_frozen_or_refuses_us_costs_nothing() {

@@ -1,9 +1,6 @@
 //! What goes wrong around the service: a database that is locked or damaged, a journal without
 //! room, settings that cannot be read, signals, a service manager. Phones are served as long as
 //! anything can be kept, and whoever operates it is told what to do.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,11 +10,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::ledger::block_on;
+use crate::support::service::{Person, Service, command, no_difference, run, stored_events, write};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
-use support::ledger::block_on;
-use support::service::{Person, Service, command, no_difference, run, stored_events, write};
 use tempfile::TempDir;
 
 /// Another program that has the database open and lets nobody write.

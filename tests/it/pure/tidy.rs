@@ -1,6 +1,5 @@
 //! House rules as tests: which layer may use which, how long a file may be, and that every file
 //! says what it is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

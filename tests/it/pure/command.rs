@@ -1,5 +1,4 @@
 //! The commands as a person uses them: help, mistakes, streams and exit codes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};

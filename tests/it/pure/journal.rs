@@ -1,6 +1,5 @@
 //! The journal against a model: what was answered is delivered, in order, whatever happens to the
 //! process or to the last bytes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};

@@ -1,11 +1,12 @@
 //! The ledger's conformance suite: what every adapter of the port must do.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::batches::{MEMORY, changes, received, timeline, two_calls};
+use crate::support::ledger::{block_on, open};
+use crate::support::overlay::EPOCH;
+use crate::support::postgres as server;
 use cordboard::adapter::postgres::PostgresLedger;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::fact::EventId;
@@ -21,10 +22,6 @@ use cordboard::port::query::{CallFilter, OperationCounts, Query};
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::IngressId;
-use support::batches::{MEMORY, changes, received, timeline, two_calls};
-use support::ledger::{block_on, open};
-use support::overlay::EPOCH;
-use support::postgres as server;
 
 /// Where ledgers of one kind are kept. Opened twice it is the same store, as two processes see it.
 trait Store: Sized {
@@ -596,9 +593,9 @@ async fn what_is_written_bit_by_bit_stands_as_if_it_were_written_at_once<S: Stor
         duration: Duration::from_mins(4),
     };
     let policy = Policy::default();
-    let all: Vec<ReceivedFact> = support::fleet::messages(&fleet)
+    let all: Vec<ReceivedFact> = crate::support::fleet::messages(&fleet)
         .iter()
-        .filter_map(|message| support::batches::of_message(message, &policy))
+        .filter_map(|message| crate::support::batches::of_message(message, &policy))
         .collect();
     // Where it is stopped, calls are ringing, answered, held and over; afterwards another one goes
     // on.
@@ -770,9 +767,9 @@ async fn whatever_is_asked_for_is_found_page_by_page(store: &impl Store) {
         duration: Duration::from_mins(5),
     };
     let policy = Policy::default();
-    let mut all: Vec<ReceivedFact> = support::fleet::messages(&fleet)
+    let mut all: Vec<ReceivedFact> = crate::support::fleet::messages(&fleet)
         .iter()
-        .filter_map(|message| support::batches::of_message(message, &policy))
+        .filter_map(|message| crate::support::batches::of_message(message, &policy))
         .collect();
     // Some calls go on.
     all.truncate(all.len() * 9 / 10);

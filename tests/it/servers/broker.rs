@@ -1,13 +1,15 @@
 //! The broker as other programs and operations see it: foreign messages, derived events, dead
 //! letters, what exists already.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use crate::support::cluster::Cluster;
+use crate::support::ledger::block_on;
+use crate::support::rabbit;
+use crate::support::servers;
+use crate::support::service::Service;
 use cordboard::adapter::clock::SystemClock;
 use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, Mouth, declare};
 use cordboard::domain::fact::{EventId, Site};
@@ -24,11 +26,6 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, Consumer};
 use serde_json::{Value, json};
-use support::cluster::Cluster;
-use support::ledger::block_on;
-use support::rabbit;
-use support::servers;
-use support::service::Service;
 use tokio_util::sync::CancellationToken;
 
 const PLAIN: &str = r#"{"call_id":"7","remote":"+4930111222","local":"203","mac":"000b82000001","status":"ringing","timestamp":1767225600,"site":"berlin"}"#;
@@ -203,7 +200,7 @@ fn a_program_in_python_publishes_its_reports_and_hears_what_became_of_them() {
     let ingress = cluster.start("ingress", "ingress");
     let mut python = Command::new(python)
         .args([
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign.py"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/servers/foreign.py"),
             &cluster.broker,
             "call.missed",
         ])

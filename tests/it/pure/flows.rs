@@ -7,20 +7,18 @@
     reason = "the numbers of a flow are small, and a test that cannot go on must fail"
 )]
 
-mod support;
-
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::support::flow::{self, Event, Flow};
+use crate::support::overlay::{self, CallId, Spelling};
+use crate::support::verdict::{Leniency, differences};
 use cordboard::domain::fact::Fact;
 use cordboard::domain::record::CallRecord;
 use cordboard::domain::time::At;
 use cordboard::domain::{Timeline, reconstruct};
 use cordboard::simulate::Dice;
 use cordboard::wire::policy_file::Policies;
-use support::flow::{self, Event, Flow};
-use support::overlay::{self, CallId, Spelling};
-use support::verdict::{Leniency, differences};
 
 /// Random choices of token forms tried beside the uniform ones.
 const MIXES: u64 = 12;

@@ -1,16 +1,13 @@
 //! What is rare and large: nodes of a cluster that are lost, hundreds of kills, an upgrade of the
 //! tables under load. Each test has servers of its own.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod support;
-
+use crate::support::ledger::block_on;
+use crate::support::rabbit;
+use crate::support::scene::{Scene, alone, told, until_well};
+use crate::support::service::Service;
 use cordboard::simulate::Dice;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use support::ledger::block_on;
-use support::rabbit;
-use support::scene::{Scene, alone, told, until_well};
-use support::service::Service;
 
 /// At least so many of the kills of a storm come one by one; at some moments everything is killed
 /// at once.

@@ -1,13 +1,10 @@
 //! The ingress over raw sockets: what phones really send is accepted, with its fields right and its
 //! neighbours unharmed.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod support;
-
+use crate::support::ingress::{LIMITS, Running, Shelf};
 use cordboard::domain::device::Device;
 use cordboard::ingress::Limits;
 use cordboard::ingress::auth::{Access, Key};
-use support::ingress::{LIMITS, Running, Shelf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -1,12 +1,11 @@
 //! Laws that hold for any facts whatever: order, repetition and batching change nothing, nothing
 //! panics, and records make sense.
 
-mod support;
-
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::support::traffic::{facts, order, shuffled};
 use cordboard::domain::fact::{CallId, Fact, Kind, Site};
 use cordboard::domain::notice::{Notice, NoticeKind};
 use cordboard::domain::policy::Policy;
@@ -14,7 +13,6 @@ use cordboard::domain::record::{CallRecord, Outcome};
 use cordboard::domain::time::{At, Span};
 use cordboard::domain::{Timeline, reconstruct};
 use proptest::prelude::*;
-use support::traffic::{facts, order, shuffled};
 
 const FACTS_MAX: usize = 60;
 

@@ -1,14 +1,16 @@
 //! The worker over a real ledger: restarts at any batch, repeated and late messages, and messages
 //! that are none, end in the records that a fold from scratch gives.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::failing::{Failing, Mortal};
+use crate::support::fleet::messages;
+use crate::support::flow::{self, Flow};
+use crate::support::ledger::{block_on, open};
+use crate::support::overlay::{EPOCH, mac, place};
 use async_trait::async_trait;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
@@ -28,11 +30,6 @@ use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::{Worker, lookback};
-use support::failing::{Failing, Mortal};
-use support::fleet::messages;
-use support::flow::{self, Flow};
-use support::ledger::{block_on, open};
-use support::overlay::{EPOCH, mac, place};
 use tokio_util::sync::CancellationToken;
 
 /// Hands out prepared batches, and then ends.

@@ -1,22 +1,19 @@
 //! All call flows at once through the whole service: real requests, the journal, the worker, the
 //! database, the API. Only the clock is the test's, so that the flows take as long as they take
 //! without anybody waiting.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::support::flow;
+use crate::support::ledger::block_on;
+use crate::support::play::{HandClock, ask, calls_of, play, settings, write_settings};
+use crate::support::verdict::{Leniency, differences_as_shown};
 use cordboard::app::{self, Context, Roles, Scope, Service, Stop};
 use cordboard::port::clock::Clock;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
-use support::flow;
-use support::ledger::block_on;
-use support::play::{HandClock, ask, calls_of, play, settings, write_settings};
-use support::verdict::{Leniency, differences_as_shown};
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 

@@ -1,12 +1,10 @@
 //! Bad and odd requests over raw sockets, one case a line: what is answered, what is kept, and what
 //! it says.
 
-mod support;
-
+use crate::support::ingress::{LIMITS, Running, Shelf};
 use cordboard::domain::device::Device;
 use cordboard::domain::fact::{Fact, Kind};
 use cordboard::ingress::auth::{Access, Key};
-use support::ingress::{LIMITS, Running, Shelf};
 
 /// One part of a fact as text; `-` where it is absent.
 fn part(fact: &Fact, name: &str) -> String {

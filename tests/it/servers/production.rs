@@ -1,12 +1,9 @@
 //! The service on real servers: RabbitMQ, PostgreSQL, Redis; several ingresses, workers and
 //! gateways, each a process of its own. Only the clock is the test's.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(
     clippy::disallowed_methods,
     reason = "a process of the test learns from its environment what it is to be"
 )]
-
-mod support;
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,18 +12,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use crate::support::flow;
+use crate::support::ledger::block_on;
+use crate::support::play::{HandClock, calls_of, play, settings, write_settings};
+use crate::support::postgres;
+use crate::support::rabbit;
+use crate::support::servers;
+use crate::support::service::Service;
+use crate::support::verdict::{Leniency, differences_as_shown};
 use cordboard::app::{self, Context, Roles, Scope, Stop};
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
-use support::flow;
-use support::ledger::block_on;
-use support::play::{HandClock, calls_of, play, settings, write_settings};
-use support::postgres;
-use support::rabbit;
-use support::servers;
-use support::service::Service;
-use support::verdict::{Leniency, differences_as_shown};
 
 const NONE: Roles = Roles {
     ingress: false,
@@ -98,7 +95,7 @@ impl Process {
         let mut child = Command::new(env::current_exe().unwrap())
             .args([
                 "--exact",
-                "every_flow_gives_its_records_through_three_workers_and_two_ingresses",
+                "servers::production::every_flow_gives_its_records_through_three_workers_and_two_ingresses",
                 "--nocapture",
             ])
             .envs([

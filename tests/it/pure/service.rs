@@ -1,8 +1,5 @@
 //! The service as a process: what was answered with 200 is stored, once, whatever kills the
 //! process, and the records are what the facts make of them.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -11,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
+use crate::support::service::{Service, no_difference, run, stored_events, write};
 use serde_json::Value;
-use support::service::{Service, no_difference, run, stored_events, write};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Request;
 use tungstenite::{Message, connect};

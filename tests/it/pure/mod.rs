@@ -1,0 +1,13 @@
+//! Tests that need no server and take seconds together.
+
+mod command;
+mod end_to_end;
+mod flows;
+mod ingress;
+mod journal;
+mod laws;
+mod requests;
+mod seeds;
+mod service;
+mod tidy;
+mod worker;
