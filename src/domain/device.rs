@@ -1,4 +1,4 @@
-//! Who reports: the device (a phone) and the extension (the account on it).
+//! The reporting party of a fact: the device (a phone) and the extension (the account on it).
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use super::number::clean_address;
 
 const NAME_CHARS_MAX: usize = 64;
 
-/// A phone. Any spelling of one MAC address is one device; anything else is taken as an opaque
-/// device name.
+/// A phone. All spellings of one MAC address are one device; any other text is an opaque device
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {
     Mac(u64),
@@ -17,19 +17,22 @@ pub enum Device {
 }
 
 impl Device {
-    /// Reads a device as a phone names itself; `None` when nothing is left to call it by.
+    /// Reads the device name that a phone sends; `None` when no character remains. Names are cut to
+    /// 64 characters and lower-cased.
     #[must_use]
     pub fn parse(text: &str) -> Option<Device> {
         let text = text.trim();
         if let Some(mac) = parse_mac(text) {
             return Some(Device::Mac(mac));
         }
+
         let name: CompactString = text
             .chars()
             .filter(|c| !c.is_control())
             .take(NAME_CHARS_MAX)
             .flat_map(char::to_lowercase)
             .collect();
+
         (!name.is_empty()).then_some(Device::Named(name))
     }
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Device {
     }
 }
 
+/// Reads twelve hexadecimal digits with any of the usual separators.
 fn parse_mac(text: &str) -> Option<u64> {
     let mut mac = 0_u64;
     let mut digits = 0;
@@ -61,6 +65,7 @@ fn parse_mac(text: &str) -> Option<u64> {
 pub struct Extension(CompactString);
 
 impl Extension {
+    /// Reads an account name and strips its SIP wrapping; `None` when no character remains.
     #[must_use]
     pub fn parse(text: &str) -> Option<Extension> {
         let cleaned = clean_address(text);
@@ -95,6 +100,7 @@ mod tests {
         ] {
             assert_eq!(Device::parse(spelling), plain, "{spelling}");
         }
+
         assert_eq!(
             plain.map(|d| d.to_string()),
             Some("000b82aabbcc".to_owned())
@@ -102,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mac_is_an_opaque_name() {
+    fn a_text_that_is_no_mac_is_an_opaque_name() {
         assert_eq!(
             Device::parse("AA:BB:CC"),
             Some(Device::Named("aa:bb:cc".into()))

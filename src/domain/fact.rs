@@ -1,4 +1,7 @@
-//! A fact: what one phone reported at one instant. Facts are a set; `(at, id)` orders them.
+//! A fact: the report of one phone at one instant.
+//!
+//! Facts are a set, ordered by `(at, id)` ([`FactKey`]); a fact is never changed. Adapters of PBX
+//! vendors create facts, and every text is parsed and limited here.
 
 use std::fmt;
 
@@ -9,10 +12,12 @@ use super::number::Number;
 use super::private::PrivateText;
 use super::time::At;
 
+/// Longer references are cut.
 const CALL_REF_CHARS_MAX: usize = 128;
+/// Longer site names are rejected.
 const SITE_CHARS_MAX: usize = 64;
 
-/// The identity of a fact, given at receipt (a UUID in all stored forms).
+/// The identity of a fact, assigned at receipt (a UUID in all stored forms).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u128);
 
@@ -28,12 +33,13 @@ impl EventId {
             .map(|id| EventId(id.as_u128()))
     }
 
-    /// The `n`th name that can be made of this id; the first is the id itself. All are version 7
-    /// UUIDs of the same millisecond.
+    /// The `n`th id derived from this id; the first is the id itself. All are version 7 UUIDs of
+    /// the same millisecond.
     #[must_use]
     pub(super) fn derived(self, n: u8) -> EventId {
         const SPREAD: u128 = 0x1e37_79b9_7f4a_7c15;
         const RANDOM_BITS: u128 = (1 << 62) - 1;
+
         EventId(self.0 ^ ((u128::from(n) * SPREAD) & RANDOM_BITS))
     }
 }
@@ -44,25 +50,26 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The place of a fact in the order of its site.
+/// The sort key of a fact within its site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactKey {
     pub at: At,
     pub id: EventId,
 }
 
-/// One PBX, one tenant: calls never span two sites.
+/// One PBX, one tenant. Calls never span two sites.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site(CompactString);
 
 impl Site {
-    /// Reads a site name; `None` when it is empty or longer than a name can be.
+    /// Reads a site name; `None` when it is empty, has control characters or exceeds 64 characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Site> {
         let text = text.trim();
         let fits = !text.is_empty()
             && text.chars().count() <= SITE_CHARS_MAX
             && !text.chars().any(char::is_control);
+
         fits.then(|| Site(text.into()))
     }
 
@@ -78,19 +85,21 @@ impl Default for Site {
     }
 }
 
-/// A phone's own name for one leg. It means nothing outside the device that sent it.
+/// The reference under which a phone reports one leg. It has no meaning outside the device that
+/// sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallRef(CompactString);
 
 impl CallRef {
-    /// Reads a reference; an unexpanded variable (`$call-id`) or what a phone leaves of one (`-id`,
-    /// `_id`) is none.
+    /// Reads a reference; `None` for an unexpanded variable (`$call-id`) and for the rest of a
+    /// partly expanded one (`-id`, `_id`).
     #[must_use]
     pub fn parse(text: &str) -> Option<CallRef> {
         let text = text.trim();
         if text.is_empty() || text.starts_with('$') || matches!(text, "-id" | "_id") {
             return None;
         }
+
         Some(CallRef(
             text.chars()
                 .filter(|c| !c.is_control())
@@ -105,13 +114,13 @@ impl CallRef {
     }
 }
 
-/// What happened, in the phone's view of its own leg.
+/// The event, as the phone sees its own leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Incoming,
     Outgoing,
-    /// The leg is connected: the phone answered, or what it called answered (a person or an
-    /// announcement).
+    /// The leg is connected: the phone answered, or the called party (a person or an announcement)
+    /// answered.
     Answered,
     Hangup,
     Rejected,
@@ -120,10 +129,11 @@ pub enum Kind {
     Resume,
     BlindTransfer,
     AttendedTransfer,
-    /// The device's own state; no part of any call.
+    /// A state of the device itself, independent of calls.
     Device(DeviceState),
 }
 
+/// A state of a device. `Idle` and `Boot` prove that the device is in no call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceState {
     Registered,
@@ -193,26 +203,26 @@ impl Kind {
     }
 }
 
-/// What one phone reported, parsed at the edge.
+/// A report of one phone, parsed at the edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     pub id: EventId,
-    /// When it was received; phones send no usable time of their own.
+    /// The instant of receipt: phones send no usable time of their own.
     pub at: At,
     pub site: Site,
     pub device: Device,
     /// The account of the device that took part, as the device names it.
     pub local: Option<Extension>,
     pub kind: Kind,
-    /// The other party. `None` when the phone named none, which is not the same as a caller who
+    /// The remote party. `None` when the phone named no party, which differs from a caller who
     /// withholds the number.
     pub remote: Option<Number>,
     pub call_ref: Option<CallRef>,
-    /// The other party's name as the phone showed it.
+    /// The remote party's name as the phone displayed it.
     pub remote_name: Option<PrivateText>,
     /// The device's own name for its account.
     pub local_name: Option<PrivateText>,
-    /// Parameters nobody asked for, kept as they came.
+    /// Further parameters, stored as received.
     pub extras: Vec<(CompactString, PrivateText)>,
 }
 
@@ -235,6 +245,7 @@ mod tests {
         for text in ["", " ", "$callId", "$call-id", "-id", "_id"] {
             assert_eq!(CallRef::parse(text), None, "{text}");
         }
+
         assert_eq!(
             CallRef::parse(" a@h ").as_ref().map(CallRef::as_str),
             Some("a@h")

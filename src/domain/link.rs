@@ -1,13 +1,17 @@
-//! Links between calls: which call a call continues, repeats or answers, how sure that is, and why.
+//! Links between calls: which earlier call a call continues, repeats or returns, with confidence
+//! and reason.
+//!
+//! A join is the counterpart within one call: the reason why a later leg belongs to it.
 
 use super::device::Extension;
 use super::fact::CallId;
 
+/// The relation of a call to an earlier call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// A consultation that outlived the call it was made for.
+    /// A consultation that outlived the call in which it began.
     Transfer,
-    /// One of us calls back, or is called back by, a party of an earlier call.
+    /// A phone of this site calls back, or is called back by, a party of an earlier call.
     Callback,
     /// The same party calls again.
     Repeat,
@@ -24,6 +28,7 @@ impl LinkKind {
     }
 }
 
+/// The strength of the evidence for a link, a join or a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
     Low,
@@ -42,6 +47,7 @@ impl Confidence {
     }
 }
 
+/// A relation to an earlier call; the later call holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub kind: LinkKind,
@@ -51,12 +57,12 @@ pub struct Link {
     pub reason: &'static str,
 }
 
-/// How a leg that began later was recognised as part of a call.
+/// The evidence that a later leg is part of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinKind {
     Transfer,
     Pickup,
-    /// Rang again after everybody was silent, before or after a conversation.
+    /// A further ring after all phones were silent, before or after a conversation.
     Rering,
 }
 
@@ -71,7 +77,7 @@ impl JoinKind {
     }
 }
 
-/// What joins a leg to its call, and how sure that is.
+/// The reason why a later leg belongs to its call, with its confidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
     pub kind: JoinKind,

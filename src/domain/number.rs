@@ -1,5 +1,5 @@
-//! The number of the other party: what the phone showed, and the form in which two phones' numbers
-//! are compared.
+//! The number of a remote party: the displayed text, and the normal form in which the numbers of
+//! two phones are compared.
 
 use std::fmt;
 
@@ -10,15 +10,16 @@ const RAW_CHARS_MAX: usize = 64;
 /// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public
 /// network.
 const PUBLIC_DIGITS_MIN: usize = 7;
-/// The longest number E.164 allows, with some room for prefixes.
+/// The length of the longest E.164 number, with some room for prefixes.
 const PUBLIC_DIGITS_MAX: usize = 20;
-/// How much of a national number must agree before two spellings are taken as one number.
+/// The number of national digits that must agree before two spellings count as one number.
 const NATIONAL_DIGITS_MIN: usize = 5;
 const NATIONAL_WITHOUT_TRUNK_DIGITS_MIN: usize = 9;
-/// How many trailing digits all spellings of a number share: the key of the party index.
+/// The number of trailing digits that all spellings of a number share: the key of the party index.
 const TAIL_DIGITS: usize = 5;
 
-/// What phones and PBXs show instead of a number. `266696687` spells "anonymous" on a keypad.
+/// The texts that phones and PBXs display instead of a number. `266696687` spells "anonymous" on a
+/// keypad.
 const WITHHELD: [&str; 14] = [
     "anonymous",
     "anonym",
@@ -36,13 +37,13 @@ const WITHHELD: [&str; 14] = [
     "nonumber",
 ];
 
-/// Prefixes that show or hide the caller's own number for one call; the number that follows is the
-/// one called.
+/// Prefixes that transmit or suppress the caller's own number for one call; the called number
+/// follows.
 const CALLER_ID_PREFIXES: [&str; 4] = ["*31#", "#31#", "*30#", "#30#"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The caller hides the number; two of them are never known to be the same.
+    /// The caller hides the number; two hidden numbers are never equal.
     Withheld,
     /// Digits of a subscriber, an extension or a service.
     Digits,
@@ -52,7 +53,7 @@ pub enum Form {
     Name,
 }
 
-/// The other party's number.
+/// The number of a remote party.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Number {
     raw: CompactString,
@@ -62,27 +63,27 @@ pub struct Number {
     form: Form,
 }
 
-/// Who debugs sees whether two numbers are the same, and no number: a few bits of it, and its last
-/// two characters.
+/// Redacted, because numbers are personal data. A 16-bit hash and the last two characters show
+/// whether two numbers are equal, and no number.
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self.dial.bytes().fold(0_u16, |seen, byte| {
-            seen.wrapping_mul(31).wrapping_add(byte.into())
+        let hash = self.dial.bytes().fold(0_u16, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(byte.into())
         });
-        let shown = self
+        let tail = self
             .dial
             .char_indices()
             .rev()
             .nth(1)
             .filter(|_| self.dial.len() > 5)
             .map_or("", |(from, _)| &self.dial[from..]);
-        write!(f, "Number(#{seen:04x}..{shown})")
+
+        write!(f, "Number(#{hash:04x}..{tail})")
     }
 }
 
 impl Number {
-    /// Reads a number as a phone shows it. Never fails: what cannot be understood is kept as a
-    /// name.
+    /// Reads a number as a phone displays it. Never fails: unrecognised text becomes a name.
     #[must_use]
     pub fn parse(text: &str, region: Option<Region>) -> Number {
         let raw: CompactString = text
@@ -91,6 +92,7 @@ impl Number {
             .filter(|c| !c.is_control())
             .take(RAW_CHARS_MAX)
             .collect();
+
         let mut dial = clean_address(text);
         if let Some(called) = CALLER_ID_PREFIXES
             .iter()
@@ -99,6 +101,7 @@ impl Number {
         {
             dial = called.into();
         }
+
         let international = dial.starts_with('+');
         let digits = dial.strip_prefix('+').unwrap_or(&dial);
         if digits.is_empty() || WITHHELD.contains(&digits) {
@@ -112,6 +115,7 @@ impl Number {
         if digits.bytes().all(|b| b.is_ascii_digit()) {
             return Number::of_digits(raw, digits, international, region);
         }
+
         let form = if digits
             .bytes()
             .all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#'))
@@ -120,6 +124,7 @@ impl Number {
         } else {
             Form::Name
         };
+
         Number {
             raw,
             dial,
@@ -128,7 +133,7 @@ impl Number {
         }
     }
 
-    /// The party of a leg whose phone named none.
+    /// The party of a leg whose phone named no party.
     #[must_use]
     pub fn withheld() -> Number {
         Number {
@@ -147,6 +152,7 @@ impl Number {
                 .strip_prefix("00")
                 .filter(|rest| rest.len() >= PUBLIC_DIGITS_MIN && !rest.starts_with('0'))
         };
+
         let international = plus || without_idd.is_some();
         let digits = without_idd.unwrap_or(digits);
         let e164 = if (PUBLIC_DIGITS_MIN..=PUBLIC_DIGITS_MAX).contains(&digits.len()) {
@@ -154,6 +160,7 @@ impl Number {
         } else {
             None
         };
+
         Number {
             raw,
             dial: digits.into(),
@@ -162,7 +169,7 @@ impl Number {
         }
     }
 
-    /// As the phone sent it.
+    /// The text as the phone sent it.
     #[must_use]
     pub fn raw(&self) -> &str {
         &self.raw
@@ -201,6 +208,7 @@ impl Number {
         if self.form != Form::Digits {
             return false;
         }
+
         match (&self.e164, &other.e164) {
             (Some(a), Some(b)) => a == b,
             _ => {
@@ -216,14 +224,14 @@ impl Number {
         !self.is_withheld() && self.dial == extension
     }
 
-    /// The index key under which every spelling of this party is found; `None` when withheld.
+    /// The index key shared by every spelling of this party; `None` when withheld.
     #[must_use]
     pub fn key(&self) -> Option<PartyKey> {
         (!self.is_withheld()).then(|| PartyKey::of(&self.dial))
     }
 }
 
-/// Where a party stands in the index of live calls: equal for all spellings of one party, rarely
+/// The key of a party in the index of live calls: equal for all spellings of one party, rarely
 /// equal for two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartyKey(u64);
@@ -236,18 +244,20 @@ impl PartyKey {
         let packed = tail
             .iter()
             .fold(0_u64, |key, byte| (key << 8) | u64::from(*byte));
+
         PartyKey(packed)
     }
 }
 
-/// Strips what wraps an address on its way through SIP and HTTP: URI scheme, host, display name,
-/// separators, invisible marks, foreign digits.
+/// Strips the wrapping of an address in SIP and HTTP: URI scheme, host, display name, separators,
+/// invisible marks, foreign digits.
 pub(super) fn clean_address(text: &str) -> CompactString {
     // A form decoder turns the `+` of `+49..` into a blank; no number starts with a blank of its
     // own.
     let plus_eaten = text.starts_with(' ')
         && text.trim().bytes().filter(u8::is_ascii_digit).count() >= PUBLIC_DIGITS_MIN
         && text.trim().starts_with(|c: char| c.is_ascii_digit());
+
     let mut rest = text.trim();
     if let (Some(open), Some(close)) = (rest.find('<'), rest.rfind('>'))
         && open < close
@@ -263,6 +273,7 @@ pub(super) fn clean_address(text: &str) -> CompactString {
         }
     }
     let end = rest.find(['@', ';', '?']).unwrap_or(rest.len());
+
     let mut cleaned: CompactString = rest[..end]
         .chars()
         .filter_map(plain_char)
@@ -275,6 +286,7 @@ pub(super) fn clean_address(text: &str) -> CompactString {
     cleaned
 }
 
+/// The plain form of a character: separators vanish, foreign digits become ASCII.
 fn plain_char(c: char) -> Option<char> {
     match c {
         ' '
@@ -311,6 +323,7 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
         text.push_str(digits);
         text
     };
+
     if international {
         return PHONE_NUMBER_UTIL.parse(with_plus(), None).ok().map(|n| {
             PHONE_NUMBER_UTIL
@@ -319,6 +332,7 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
                 .into()
         });
     }
+
     let region = region?;
     let national = PHONE_NUMBER_UTIL
         .parse(digits, Some(region))
@@ -330,6 +344,7 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
             .ok()
             .filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n))
     })?;
+
     Some(
         PHONE_NUMBER_UTIL
             .format(&found, PhoneNumberFormat::E164)
@@ -338,33 +353,40 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
     )
 }
 
-/// Whether `full` is the international form of the national number `national`: the same tail behind
-/// a country calling code.
+/// Whether `full` is the international form of the national number `national`: the same digits
+/// after a country calling code.
 fn national_matches(national: &str, full: &str) -> bool {
     let (significant, digits_min) = match national.strip_prefix('0') {
         Some(rest) => (rest, NATIONAL_DIGITS_MIN),
         None => (national, NATIONAL_WITHOUT_TRUNK_DIGITS_MIN),
     };
+
     significant.len() >= digits_min && full.strip_suffix(significant).is_some_and(is_calling_code)
 }
 
+/// Whether the digits are a country calling code.
 fn is_calling_code(digits: &str) -> bool {
     let Ok(code) = digits.parse::<u16>() else {
         return false;
     };
+
     match digits.len() {
         1 => matches!(code, 1 | 7),
         2 => {
-            matches!(code, 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98)
+            matches!(code,
+                20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66
+                | 81 | 82 | 84 | 86 | 90..=95 | 98)
         }
         3 => {
-            matches!(code / 10, 21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69 | 80 | 85 | 87 | 88 | 96 | 97 | 99)
+            matches!(code / 10,
+                21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69
+                | 80 | 85 | 87 | 88 | 96 | 97 | 99)
         }
         _ => false,
     }
 }
 
-/// A two-letter region such as `FR`; `None` when there is no such region.
+/// Reads a two-letter region such as `FR`; `None` when there is no such region.
 #[must_use]
 pub fn parse_region(text: &str) -> Option<Region> {
     let region = text.trim().to_ascii_uppercase().parse::<Region>().ok()?;
@@ -391,7 +413,7 @@ mod tests {
         assert_eq!(debugged("+4930987654321"), debugged("004930987654321"));
         assert!(
             debugged("203").ends_with("..)"),
-            "of a short number nothing is left out"
+            "the debug form of a short number has no digits"
         );
     }
 
@@ -408,12 +430,14 @@ mod tests {
         for region in [None, parse_region("fr")] {
             for a in spellings {
                 for b in spellings {
-                    let (a, b) = (Number::parse(a, region), Number::parse(b, region));
+                    let a = Number::parse(a, region);
+                    let b = Number::parse(b, region);
                     assert!(a.same_party(&b), "{a:?} {b:?}");
                     assert_eq!(a.key(), b.key());
                 }
             }
         }
+
         assert_eq!(
             Number::parse("0612345678", parse_region("FR")).e164(),
             Some("+33612345678")
@@ -436,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn withheld_callers_are_nobody_in_particular() {
+    fn withheld_callers_are_never_the_same_party() {
         for text in [
             "",
             "anonymous",
@@ -460,6 +484,7 @@ mod tests {
                 (text, Form::Code)
             );
         }
+
         assert_eq!(number("#31#0171123456").dial(), "0171123456");
     }
 
@@ -470,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_not_refused() {
+    fn a_long_text_is_cut_and_not_rejected() {
         let long = "x".repeat(500);
         assert_eq!(number(&long).raw().len(), RAW_CHARS_MAX);
     }

@@ -1,38 +1,42 @@
-//! What a site may decide for itself: delays, windows, caps, feature codes and which numbers are
-//! its own. Plain data with defaults.
+//! The policy of a site: delays, time windows, feature codes, and the numbers of its own
+//! extensions. Plain data with defaults.
+//!
+//! All time values are spans of event time. They separate cases that the facts of phones do not
+//! distinguish, such as a second ring of one call and a second call.
 
 use rlibphonenumber::Region;
 
 use super::number::{Form, Number};
 use super::time::Span;
 
-/// The rules of one site that are numbers or lists. The defaults fit a site nobody has configured.
+/// The configurable rules of one site. The defaults suit a site without any configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Where national numbers belong; without it only international numbers have an E.164 form.
+    /// The region of national numbers; without it only international numbers have an E.164 form.
     pub region: Option<Region>,
 
-    /// How long after the last phone fell silent an unanswered call is decided to be missed.
+    /// The time from the last ring until an unanswered call is decided to be missed.
     pub missed_delay: Span,
-    /// How long nobody may ring between two rounds of one unanswered call. A decision waits at
-    /// least this long.
+    /// The maximum silence between two rounds of one unanswered call. A decision waits at least
+    /// this long.
     pub rering_gap: Span,
-    /// How soon after a conversation the same party must ring again to be the same call (parked,
-    /// put in a queue, sent on).
+    /// The maximum time from the end of a conversation to a ring of the same party that continues
+    /// the call (parked, queued, transferred).
     pub resume_gap: Span,
-    /// How close together phones must begin to ring to share a caller who withholds the number.
+    /// The maximum time between the first rings of phones that share a caller who withholds the
+    /// number.
     pub ring_join: Span,
 
-    /// How long an explicit transfer may take to ring somewhere.
+    /// The maximum time from an explicit transfer to the ring of its target.
     pub transfer_window: Span,
-    /// How long a finished call is remembered to link the next call of the same party to it.
+    /// The time a finished call is remembered, to link the next call of the same party to it.
     pub link_window: Span,
-    /// How close together the two legs of the phone that transfers must end.
+    /// The maximum time between the ends of the two legs of a transferring phone.
     pub together: Span,
 
-    /// How far two requests of different connections may overtake each other.
+    /// The maximum time by which two requests of different connections may overtake each other.
     pub reorder: Span,
-    /// How late the same request may come again.
+    /// The maximum delay of a repeated request.
     pub duplicate: Span,
 
     /// A conversation no longer than this, begun while another phone rang too, is a lost race for
@@ -43,27 +47,29 @@ pub struct Policy {
     /// A phone that goes on ringing longer than this after the answer elsewhere rang for another
     /// call.
     pub drop_late: Span,
-    /// How close to a pickup the picked-up phone must fall silent to prove which one it was.
+    /// The maximum time between a pickup and the silence of the phone that proves which call was
+    /// picked up.
     pub pickup_evidence: Span,
-    /// How long an announcement may talk to a caller in place of an extension that never reported
-    /// anything.
+    /// The maximum duration of an announcement that a caller hears in place of an extension that
+    /// never reported any fact.
     pub announcement_max: Span,
 
-    /// A leg that rings longer without another sign has lost its end.
+    /// The end of a leg that rings longer without another sign is lost.
     pub ring_max: Span,
-    /// A conversation that lasts longer without another sign has lost its end.
+    /// The end of a conversation that lasts longer without another sign is lost.
     pub duration_max: Span,
 
-    /// A conversation without a sign for so long, of which nothing is ever heard again, was over:
-    /// who rang in its name by then rang anew.
+    /// A conversation without a sign for this long, and without any later report, was over: a ring
+    /// of its party after that time was a new call.
     pub doubt_after: Span,
 
     /// Feature codes that pick up a ringing call: alone, or followed by the ringing extension.
     pub pickup_codes: Vec<String>,
-    /// Extensions known without any report, as dial patterns (`X` is any digit): the directory and
-    /// the numbering plan.
+    /// Extensions declared by the directory and the numbering plan, as dial patterns (`X` is any
+    /// digit). They need no report of a phone.
     pub extensions: Vec<String>,
-    /// Extensions whose phones report nothing, as dial patterns: their caller's word is enough.
+    /// Extensions whose phones report no facts, as dial patterns: the report of the caller's phone
+    /// suffices.
     pub silent_extensions: Vec<String>,
     /// Numbers that look like an extension and never are one.
     pub emergency_numbers: Vec<String>,
@@ -102,34 +108,35 @@ fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// What a pickup code asks for.
+/// The target of a pickup code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pickup<'a> {
-    /// Any phone that rings.
+    /// Any ringing phone.
     Any,
+    /// The phones of one extension.
     Extension(&'a str),
 }
 
 impl Policy {
-    /// How long after the last phone fell silent an unanswered call is decided.
+    /// The time from the last ring until an unanswered call is decided.
     pub(super) fn missed_after(&self) -> Span {
         self.missed_delay.max(self.rering_gap)
     }
 
-    /// Whether the directory or the numbering plan names this extension.
+    /// Whether the directory or the numbering plan lists this extension.
     pub(super) fn lists_extension(&self, dial: &str) -> bool {
         self.extensions.iter().any(|pattern| matches(pattern, dial))
     }
 
-    /// Whether this extension's phone is known to report nothing.
+    /// Whether this extension's phone is configured as reporting no facts.
     pub(super) fn is_silent_extension(&self, dial: &str) -> bool {
         self.silent_extensions
             .iter()
             .any(|pattern| matches(pattern, dial))
     }
 
-    /// Whether somebody at `own` who dials this number means a colleague: plain digits, as many as
-    /// the own extension has. A guess, for sites that do not state their numbering plan.
+    /// Whether a number dialled at extension `own` probably is a colleague's: plain digits, as many
+    /// as the own extension has. This guess serves sites that do not declare their numbering plan.
     pub(super) fn looks_like_extension(&self, dialled: &Number, own: &str) -> bool {
         self.extensions.is_empty()
             && dialled.form() == Form::Digits
@@ -141,10 +148,12 @@ impl Policy {
                 .any(|number| number == dialled.dial())
     }
 
+    /// The target of a dialled pickup code; `None` if the number is no pickup code.
     pub(super) fn pickup<'a>(&self, dialled: &'a Number) -> Option<Pickup<'a>> {
         if dialled.form() != Form::Code {
             return None;
         }
+
         let rest = self
             .pickup_codes
             .iter()
@@ -158,7 +167,7 @@ impl Policy {
     }
 }
 
-/// A dial pattern: `X` stands for one digit, everything else for itself.
+/// Matches a dial pattern: `X` stands for one digit, every other character for itself.
 fn matches(pattern: &str, dial: &str) -> bool {
     pattern.len() == dial.len()
         && pattern.bytes().zip(dial.bytes()).all(|(p, d)| {
@@ -177,15 +186,19 @@ mod tests {
     #[test]
     fn pickup_codes_stand_alone_or_before_an_extension() {
         let policy = Policy::default();
-        let ask = |text: &str| Number::parse(text, None);
-        assert_eq!(policy.pickup(&ask("*8")), Some(Pickup::Any));
+        let number = |text: &str| Number::parse(text, None);
+
+        assert_eq!(policy.pickup(&number("*8")), Some(Pickup::Any));
         assert_eq!(
-            policy.pickup(&ask("*88001")),
+            policy.pickup(&number("*88001")),
             Some(Pickup::Extension("8001"))
         );
-        assert_eq!(policy.pickup(&ask("**201")), Some(Pickup::Extension("201")));
-        assert_eq!(policy.pickup(&ask("*97")), None);
-        assert_eq!(policy.pickup(&ask("8001")), None);
+        assert_eq!(
+            policy.pickup(&number("**201")),
+            Some(Pickup::Extension("201"))
+        );
+        assert_eq!(policy.pickup(&number("*97")), None);
+        assert_eq!(policy.pickup(&number("8001")), None);
     }
 
     #[test]
@@ -196,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_number_is_an_extension_only_to_its_like() {
+    fn a_short_number_looks_like_an_extension_only_to_one_of_the_same_length() {
         let policy = Policy::default();
         assert!(policy.looks_like_extension(&Number::parse("1604", None), "1603"));
         assert!(!policy.looks_like_extension(&Number::parse("112", None), "203"));

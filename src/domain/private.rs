@@ -1,13 +1,12 @@
-//! What belongs to people: their names and numbers. It is kept and shown to those who work with it,
-//! and never printed for those who debug.
+//! Personal data: the names and numbers of people. They are stored and displayed, but never printed
+//! in logs.
 
 use std::fmt;
 use std::ops::Deref;
 
 use compact_str::CompactString;
 
-/// A name or a number of a person. Its debug form, and with it every log line made of one, says
-/// nothing.
+/// A name or a number of a person. The debug form is redacted, and so is every log line made of it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrivateText(CompactString);
 

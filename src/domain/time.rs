@@ -1,5 +1,5 @@
-//! Instants and spans of event time, in microseconds. The core never asks a clock: every instant
-//! arrives with a fact or a watermark.
+//! Instants and spans of event time, in microseconds. The core reads no clock: every instant
+//! arrives with a fact or a watermark. All arithmetic saturates.
 
 use std::ops::{Add, Sub};
 
@@ -7,14 +7,14 @@ use std::ops::{Add, Sub};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At(pub i64);
 
-/// A length of time in microseconds; negative when the end lies before the start.
+/// A length of time in microseconds; negative when the end precedes the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub i64);
 
 impl At {
-    /// After everything: the watermark of a finished input.
+    /// After every instant: the watermark of a finished input.
     pub const END: At = At(i64::MAX);
-    /// Before everything.
+    /// Before every instant.
     pub const START: At = At(i64::MIN);
 }
 
