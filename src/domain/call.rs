@@ -1,5 +1,9 @@
-//! A call: the legs that belong to one conversation, the transfer attempts made in it, and the
-//! trace of what each fact did.
+//! A call: the legs of one conversation, the transfer attempts made in it, its links to earlier
+//! calls, and an optional trace of its facts.
+//!
+//! A call exists while it has at least one leg. Once its record is final, the legs are dropped and
+//! a [`ClosedCall`] remains for the link window. Limits: [`LEGS_MAX`] legs and
+//! [`TRACE_ENTRIES_MAX`] trace entries per call.
 
 use smallvec::SmallVec;
 
@@ -10,38 +14,38 @@ use super::number::{Number, PartyKey};
 use super::time::At;
 use super::transfer::TransferState;
 
-/// Legs a call may gather; further ones are folded into a call of their own.
+/// Maximum number of legs per call; further legs are folded into a call of their own.
 pub(super) const LEGS_MAX: usize = 512;
-/// Trace steps a call keeps; further ones are only counted.
-pub(super) const STEPS_MAX: usize = 512;
+/// Maximum number of trace entries per call; further entries are only counted.
+pub(super) const TRACE_ENTRIES_MAX: usize = 512;
 
-/// A party sent on to somebody else, or an attempt to.
+/// An attempt to transfer a party to another phone or number.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    /// The conversation leg of the phone that transfers, as far as it is known.
-    pub by: Option<LegSlot>,
-    /// Its second leg, when it asks first. `None` for a blind transfer.
+pub(super) struct TransferAttempt {
+    /// The transferor: the conversation leg of the transferring phone, if it is identified.
+    pub transferor: Option<LegSlot>,
+    /// The consultation leg of the transferor, if it consults first. `None` for a blind transfer.
     pub consult: Option<LegSlot>,
-    /// Whom it is meant for.
+    /// The dialled transfer target.
     pub target: Option<Number>,
     pub started: At,
-    /// The phone itself said that it transfers.
+    /// The transferor itself reported the transfer.
     pub explicit: bool,
-    /// What came of it, where the legs that would tell have become a call of their own.
+    /// The outcome, set when the legs that would prove it have become a call of their own.
     pub settled: Option<TransferState>,
-    /// Turned out to be no attempt at all: its legs belong elsewhere.
+    /// The attempt turned out not to be a transfer: its legs belong to other calls.
     pub void: bool,
 }
 
-impl Attempt {
+impl TransferAttempt {
     pub fn new(
         started: At,
-        by: Option<LegSlot>,
+        transferor: Option<LegSlot>,
         consult: Option<LegSlot>,
         target: Option<Number>,
-    ) -> Attempt {
-        Attempt {
-            by,
+    ) -> TransferAttempt {
+        TransferAttempt {
+            transferor,
             consult,
             target,
             started,
@@ -51,28 +55,29 @@ impl Attempt {
         }
     }
 
-    /// Whether nothing is left to be decided about it.
+    /// Whether the outcome of the attempt is fixed.
     pub fn is_settled(&self) -> bool {
         self.void || self.settled.is_some()
     }
 }
 
-/// What one fact did to its call.
+/// The effect of one fact on its call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct TraceEntry {
     pub key: FactKey,
     pub leg: LegSlot,
     pub kind: Kind,
     pub rule: Rule,
 }
 
-/// The rule that decided what a fact, or the passing of time, means.
+/// The rule that decided the meaning of a fact, or of the passing of time. [`Rule::words`] explains
+/// each rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     Began,
     LateJoin,
     JoinedCaller,
-    JoinedSplitTarget,
+    JoinedForward,
     ClickToCall,
     JoinedRinging,
     RangAgain,
@@ -86,7 +91,7 @@ pub enum Rule {
     Ended,
     EndedUnanswered,
     HeldOrResumed,
-    TransferSaid,
+    TransferReported,
     Duplicate,
     Swapped,
     TooLate,
@@ -96,38 +101,45 @@ pub enum Rule {
     LateRingBecameCall,
 }
 
+/// A conversation: its legs, and the bookkeeping of the fold for it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub id: CallId,
-    /// The first fact in the order of time; decides between calls that are alike.
+    /// The first fact in time order; the tie-breaker between otherwise equal calls.
     pub first: FactKey,
-    /// The last fact that said something new.
+    /// The last fact that changed the call; duplicates are not counted.
     pub last: FactKey,
     pub legs: SmallVec<[LegSlot; 4]>,
-    /// Most calls have none of these, and a call is copied when it changes after a snapshot.
-    pub attempts: Vec<Attempt>,
+    /// A `Vec`, because most calls have no attempts, links or trace, and a call is copied when it
+    /// changes after a snapshot.
+    pub attempts: Vec<TransferAttempt>,
     pub links: Vec<Link>,
-    pub steps: Vec<Step>,
-    pub steps_dropped: u32,
+    pub trace: Vec<TraceEntry>,
+    pub trace_dropped: u32,
+    /// Number of facts that came after the final end of their leg.
     pub late_facts: u32,
-    /// Under which keys the party index knows this call.
-    pub keys: SmallVec<[PartyKey; 4]>,
-    pub in_withheld: bool,
-    /// The parties of a call whose legs are already let go.
-    pub husk: Option<Box<ClosedCall>>,
-    /// From here on nothing can change the call.
+    /// The keys under which the party index lists this call.
+    pub party_keys: SmallVec<[PartyKey; 4]>,
+    /// The call is in the list of callers who withhold the number.
+    pub in_withheld_list: bool,
+    /// The link data of a call whose legs are already dropped; set when the record is final.
+    pub closed: Option<Box<ClosedCall>>,
+    /// The instant after which no rule can change the call.
     pub final_at: At,
     /// The earliest entry of this call in the decision queue.
-    pub wake: At,
-    /// Changed since the changes were last taken.
-    pub touched: bool,
+    pub next_decision_at: At,
+    /// The call changed since the changes were last collected.
+    pub changed: bool,
 }
 
-/// What is remembered of a finished call to link the next one to it.
+/// The data of a finished call that the next call of the same party needs for its link.
 #[derive(Clone, Debug)]
 pub(super) struct ClosedCall {
+    /// The outside party.
     pub party: Number,
-    pub by_us: bool,
+    /// A phone of this site placed the call.
+    pub from_site: bool,
+    /// The call had a conversation.
     pub answered: bool,
     pub ended: At,
 }
@@ -141,23 +153,23 @@ impl Call {
             legs: SmallVec::new(),
             attempts: Vec::new(),
             links: Vec::new(),
-            steps: Vec::new(),
-            steps_dropped: 0,
+            trace: Vec::new(),
+            trace_dropped: 0,
             late_facts: 0,
-            keys: SmallVec::new(),
-            in_withheld: false,
-            husk: None,
+            party_keys: SmallVec::new(),
+            in_withheld_list: false,
+            closed: None,
             final_at: At::END,
-            wake: At::END,
-            touched: false,
+            next_decision_at: At::END,
+            changed: false,
         }
     }
 
-    pub fn trace(&mut self, step: Step) {
-        if self.steps.len() < STEPS_MAX {
-            self.steps.push(step);
+    pub fn add_trace_entry(&mut self, entry: TraceEntry) {
+        if self.trace.len() < TRACE_ENTRIES_MAX {
+            self.trace.push(entry);
         } else {
-            self.steps_dropped = self.steps_dropped.saturating_add(1);
+            self.trace_dropped = self.trace_dropped.saturating_add(1);
         }
     }
 }

@@ -1,26 +1,28 @@
-//! Numbered places for legs and calls. A copy shares everything with the original; what either of
-//! them changes from then on is copied when it is changed. So a snapshot costs a pointer for what
-//! stays as it is.
+//! A slab with copy-on-write entries, for the legs and calls of the fold.
+//!
+//! A clone shares all entries with the original. An entry is copied only when one of the two
+//! changes it, so a snapshot costs one pointer per unchanged entry.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use slab::Slab;
 
-/// The number of a place. Memory ends long before these do, and they stand in every index.
+/// Index of a slot. Four bytes, because every index of the fold stores it; memory is exhausted
+/// long before these numbers are.
 pub(super) type SlotIndex = u32;
-/// None.
-pub(super) const NOWHERE: SlotIndex = SlotIndex::MAX;
+/// The index of no slot.
+pub(super) const NO_SLOT: SlotIndex = SlotIndex::MAX;
 
 #[derive(Clone, Debug)]
 pub(super) struct CowSlab<T>(Slab<Arc<T>>);
 
-fn key(place: SlotIndex) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
+fn slab_key(slot: SlotIndex) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
-fn place(key: usize) -> SlotIndex {
-    SlotIndex::try_from(key).unwrap_or(NOWHERE)
+fn slot_index(key: usize) -> SlotIndex {
+    SlotIndex::try_from(key).unwrap_or(NO_SLOT)
 }
 
 impl<T> Default for CowSlab<T> {
@@ -30,22 +32,22 @@ impl<T> Default for CowSlab<T> {
 }
 
 impl<T> CowSlab<T> {
-    /// Takes a free place.
-    pub fn insert(&mut self, one: T) -> SlotIndex {
-        place(self.0.insert(Arc::new(one)))
+    /// Stores a value in a free slot.
+    pub fn insert(&mut self, value: T) -> SlotIndex {
+        slot_index(self.0.insert(Arc::new(value)))
     }
 
-    /// Frees a place.
-    pub fn remove(&mut self, place: SlotIndex) -> Arc<T> {
-        self.0.remove(key(place))
+    /// Frees a slot and returns its value.
+    pub fn remove(&mut self, slot: SlotIndex) -> Arc<T> {
+        self.0.remove(slab_key(slot))
     }
 
-    pub fn get(&self, place: SlotIndex) -> Option<&T> {
-        self.0.get(key(place)).map(|one| &**one)
+    pub fn get(&self, slot: SlotIndex) -> Option<&T> {
+        self.0.get(slab_key(slot)).map(|value| &**value)
     }
 
-    pub fn contains(&self, place: SlotIndex) -> bool {
-        self.0.contains(key(place))
+    pub fn contains(&self, slot: SlotIndex) -> bool {
+        self.0.contains(slab_key(slot))
     }
 
     pub fn len(&self) -> usize {
@@ -53,27 +55,29 @@ impl<T> CowSlab<T> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (SlotIndex, &T)> {
-        self.0.iter().map(|(key, one)| (place(key), &**one))
+        self.0
+            .iter()
+            .map(|(key, value)| (slot_index(key), &**value))
     }
 }
 
 impl<T: Clone> CowSlab<T> {
-    pub fn get_mut(&mut self, place: SlotIndex) -> Option<&mut T> {
-        self.0.get_mut(key(place)).map(Arc::make_mut)
+    pub fn get_mut(&mut self, slot: SlotIndex) -> Option<&mut T> {
+        self.0.get_mut(slab_key(slot)).map(Arc::make_mut)
     }
 }
 
 impl<T> Index<SlotIndex> for CowSlab<T> {
     type Output = T;
 
-    fn index(&self, place: SlotIndex) -> &T {
-        &self.0[key(place)]
+    fn index(&self, slot: SlotIndex) -> &T {
+        &self.0[slab_key(slot)]
     }
 }
 
 impl<T: Clone> IndexMut<SlotIndex> for CowSlab<T> {
-    fn index_mut(&mut self, place: SlotIndex) -> &mut T {
-        Arc::make_mut(&mut self.0[key(place)])
+    fn index_mut(&mut self, slot: SlotIndex) -> &mut T {
+        Arc::make_mut(&mut self.0[slab_key(slot)])
     }
 }
 
@@ -82,18 +86,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_keeps_what_the_original_changes() {
-        let mut shelf = CowSlab::default();
-        let (changed, stays) = (shelf.insert("a".to_owned()), shelf.insert("b".to_owned()));
-        let copy = shelf.clone();
-        shelf[changed].push('!');
-        assert_eq!((&*shelf[changed], &*copy[changed]), ("a!", "a"));
+    fn a_copy_keeps_the_old_value_of_a_changed_entry_and_shares_the_others() {
+        let mut original = CowSlab::default();
+        let changed = original.insert("a".to_owned());
+        let unchanged = original.insert("b".to_owned());
+
+        let copy = original.clone();
+        original[changed].push('!');
+
+        assert_eq!((&*original[changed], &*copy[changed]), ("a!", "a"));
         assert!(
-            std::ptr::eq(&raw const shelf[stays], &raw const copy[stays]),
-            "one and the same"
+            std::ptr::eq(&raw const original[unchanged], &raw const copy[unchanged]),
+            "an unchanged entry is shared"
         );
         assert_eq!(
-            (&**shelf.remove(stays), shelf.len(), copy.len()),
+            (&**original.remove(unchanged), original.len(), copy.len()),
             ("b", 1, 2)
         );
     }

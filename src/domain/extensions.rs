@@ -1,5 +1,8 @@
-//! The extensions a site is known to have, because a device reported one as its own, and since
-//! when.
+//! The site's own extensions: every extension that a device reported as its own account, with the
+//! first fact that named it.
+//!
+//! An extension counts for a call only if it was reported before the call's last fact, so later
+//! reports never change earlier calls.
 
 use std::collections::HashMap;
 
@@ -10,8 +13,8 @@ use super::device::Extension;
 use super::fact::FactKey;
 use super::time::At;
 
-/// Extensions remembered per site; a site that reports more is misconfigured, and the surplus stays
-/// unknown.
+/// Maximum number of extensions per site. A site that reports more is misconfigured; further
+/// extensions are not stored.
 const EXTENSIONS_MAX: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
@@ -20,19 +23,20 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    pub fn knows(&self, extension: &Extension) -> bool {
+    pub fn contains(&self, extension: &Extension) -> bool {
         self.first_report.contains_key(extension.as_str())
     }
 
-    pub fn learn(&mut self, extension: &Extension, by: FactKey) {
+    /// Stores an extension with its first report; later reports change nothing.
+    pub fn insert(&mut self, extension: &Extension, first_report: FactKey) {
         if self.first_report.len() < EXTENSIONS_MAX {
             self.first_report
                 .entry(extension.as_str().into())
-                .or_insert(by);
+                .or_insert(first_report);
         }
     }
 
-    /// All of them, in the order of their names.
+    /// All extensions, ordered by name.
     pub fn all(&self) -> Vec<(Extension, At)> {
         let mut all: Vec<(Extension, At)> = self
             .first_report
@@ -43,11 +47,11 @@ impl Extensions {
         all
     }
 
-    /// Whether a device had reported this extension by then. What is learned later never changes an
-    /// earlier call.
-    pub fn reported_by(&self, dial: &str, then: FactKey) -> bool {
+    /// Whether a device had reported this extension at or before the fact `as_of`. Later reports
+    /// never change an earlier call.
+    pub fn was_reported(&self, dial: &str, as_of: FactKey) -> bool {
         self.first_report
             .get(dial)
-            .is_some_and(|first| *first <= then)
+            .is_some_and(|first| *first <= as_of)
     }
 }

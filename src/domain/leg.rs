@@ -1,6 +1,9 @@
-//! A leg: one device's part of one call, from its first sign to its end.
+//! A leg: one device's participation in one call, from its first sign to its end.
+//!
+//! A leg holds only values reported by facts and its position in the call; durations and outcomes
+//! are computed in `reading` and `record`.
 
-use super::cow_slab::{NOWHERE, SlotIndex};
+use super::cow_slab::{NO_SLOT, SlotIndex};
 use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
 use super::link::{Confidence, JoinKind};
@@ -8,12 +11,12 @@ use super::number::Number;
 use super::private::PrivateText;
 use super::time::{At, Span};
 
-/// Where a leg stands in the fold.
+/// The index of a leg in the fold.
 pub(super) type LegSlot = SlotIndex;
-/// Where a call stands in the fold.
+/// The index of a call in the fold.
 pub(super) type CallSlot = SlotIndex;
 
-/// Which way the leg was set up. A late join may never tell.
+/// The direction in which the leg was set up; a leg whose beginning was lost may never reveal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Incoming,
@@ -21,25 +24,26 @@ pub(super) enum Side {
     Unknown,
 }
 
-/// What the leg is to its call.
+/// The role of the leg in its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The one of us who calls.
+    /// The calling phone of this site.
     Caller,
     /// Rings, or rang, because of the caller.
     Callee,
-    /// The second leg of a phone that asks somebody else while its party waits.
+    /// The second leg of a phone that consults another party while its first party waits.
     Consult,
     /// Rings, or rang, because of a transfer attempt.
     Target,
 }
 
+/// The report, or the later sign, that ended a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndedBy {
     Hangup,
     Missed,
     Rejected,
-    /// The phone began another leg with the same party, so this one must be over.
+    /// The phone began another leg with the same party, so this leg must be over.
     Superseded,
 }
 
@@ -47,47 +51,49 @@ pub(super) enum EndedBy {
 pub(super) struct Leg {
     pub device: Device,
     pub extension: Option<Extension>,
+    /// The remote party, as the phone displays it.
     pub remote: Number,
     pub remote_name: Option<PrivateText>,
     pub call_ref: Option<CallRef>,
     pub side: Side,
     pub role: Role,
-    /// Which attempt of the call a consult or target leg belongs to.
+    /// Index of the call's attempt to which a consultation or target leg belongs.
     pub attempt: Option<u8>,
-    /// Answered by dialling a pickup code.
+    /// The phone took the call by dialling a pickup code.
     pub pickup: bool,
-    /// Why it is part of a call that had begun without it, where that is not plain.
+    /// The reason why the leg belongs to a call that had begun without it, if the reason is not
+    /// obvious.
     pub joined: Option<(JoinKind, Confidence, &'static str)>,
     pub call: CallSlot,
-    /// How many calls are named after this leg.
-    pub names_given: u8,
+    /// Number of call ids derived from the first fact of this leg.
+    pub derived_ids: u8,
+    /// The first fact of the leg.
     pub first: FactKey,
     /// The last fact of the leg, duplicates included.
     pub last: FactKey,
-    /// The leg's first sign: it rang, dialled, or was already connected.
+    /// The leg's first sign: a ring, a dialling, or an existing connection.
     pub started: At,
     pub rang: Option<At>,
     pub answered: Option<At>,
     pub ended: Option<At>,
-    /// The first report of the end; later ones within the reorder window may move `ended`.
+    /// The first report of the end; later reports within the reorder window may move `ended`.
     pub end_reported: Option<At>,
     pub ended_by: EndedBy,
     pub held: bool,
-    /// Other numbers under which the phone spoke of this leg: the PBX updated what it shows.
+    /// Other numbers under which the phone reported this leg: the PBX updated the display.
     pub aliases: Vec<Number>,
-    /// An answer that came too late for this leg, and may be that of the next one.
+    /// An answer that came too late for this leg, and may belong to the next one.
     pub late_answer: Option<At>,
-    /// The leg of the same phone whose ring shows that this one is over, although its end never
-    /// came.
+    /// The leg of the same phone whose ring shows that this leg is over, although its end was lost.
     pub superseded_by: Option<LegSlot>,
-    /// A second ring without reference while the first was on: a duplicate, unless somebody answers
-    /// it.
-    pub repeated: Option<At>,
+    /// A second ring without reference during the first: a duplicate, unless it is answered.
+    pub repeated_ring: Option<At>,
 }
 
 impl Leg {
     pub fn new(fact: &Fact, side: Side) -> Leg {
         let rang = (side == Side::Incoming).then_some(fact.at);
+
         Leg {
             device: fact.device.clone(),
             extension: fact.local.clone(),
@@ -99,8 +105,8 @@ impl Leg {
             attempt: None,
             pickup: false,
             joined: None,
-            call: NOWHERE,
-            names_given: 0,
+            call: NO_SLOT,
+            derived_ids: 0,
             first: fact.key(),
             last: fact.key(),
             started: fact.at,
@@ -113,7 +119,7 @@ impl Leg {
             aliases: Vec::new(),
             late_answer: None,
             superseded_by: None,
-            repeated: None,
+            repeated_ring: None,
         }
     }
 
@@ -121,7 +127,7 @@ impl Leg {
         self.ended.is_none()
     }
 
-    /// Rings or dials: neither answered nor over.
+    /// Whether the leg rings or dials: it is neither answered nor over.
     pub fn is_pending(&self) -> bool {
         self.ended.is_none() && self.answered.is_none()
     }
@@ -130,39 +136,40 @@ impl Leg {
         self.ended.is_none() && self.answered.is_some()
     }
 
-    /// Nothing but its end was ever reported: it neither rang nor dialled nor talked.
-    pub fn is_only_an_end(&self) -> bool {
+    /// Whether only the end of the leg was reported, and no ring, dialling or answer.
+    pub fn has_only_end(&self) -> bool {
         self.side == Side::Unknown && self.answered.is_none()
     }
 
-    /// Whether it was ever part of the call, and not just heard to end.
-    pub fn took_part(&self) -> bool {
-        !self.is_only_an_end() || matches!(self.ended_by, EndedBy::Missed | EndedBy::Rejected)
+    /// Whether the leg took part in the call, beyond a bare report of its end.
+    pub fn participated(&self) -> bool {
+        !self.has_only_end() || matches!(self.ended_by, EndedBy::Missed | EndedBy::Rejected)
     }
 
-    pub fn talk_until(&self, now: At) -> Span {
+    /// The time from the answer to the end, or to `now` while the leg is open.
+    pub fn talk_time(&self, now: At) -> Span {
         self.answered
             .map_or(Span::ZERO, |answered| self.ended.unwrap_or(now) - answered)
     }
 
-    pub fn is_extension(&self, dial: &str) -> bool {
+    pub fn has_extension(&self, dial: &str) -> bool {
         self.extension
             .as_ref()
             .is_some_and(|own| own.as_str() == dial)
     }
 
     /// Whether the leg's own extension is the party `number`.
-    pub fn belongs_to(&self, number: &Number) -> bool {
-        !number.is_withheld() && self.is_extension(number.dial())
+    pub fn is_party(&self, number: &Number) -> bool {
+        !number.is_withheld() && self.has_extension(number.dial())
     }
 
-    /// Whether the other party of this leg is the extension of `other`.
-    pub fn faces(&self, other: &Leg) -> bool {
-        other.belongs_to(&self.remote)
+    /// Whether the remote party of this leg is the extension of `other`.
+    pub fn remote_is(&self, other: &Leg) -> bool {
+        other.is_party(&self.remote)
     }
 
-    /// Whether the fact speaks of the same other party, as far as it names one.
-    pub fn same_remote(&self, fact: &Fact) -> bool {
+    /// Whether the fact names the same remote party, as far as it names one.
+    pub fn matches_remote(&self, fact: &Fact) -> bool {
         match &fact.remote {
             Some(remote) if remote.is_withheld() => self.remote.is_withheld(),
             Some(remote) => {
@@ -174,21 +181,22 @@ impl Leg {
     }
 
     /// Whether the fact may come from the same account of the device.
-    pub fn same_account(&self, fact: &Fact) -> bool {
+    pub fn matches_account(&self, fact: &Fact) -> bool {
         match (&self.extension, &fact.local) {
             (Some(own), Some(local)) => own == local,
             _ => true,
         }
     }
 
-    /// Whether this leg lost the race for the answer to `other`: both rang at once, this one hardly
-    /// talked, the other went on.
+    /// Whether this leg lost the race for the answer to `other`: both rang at once, this
+    /// conversation was no longer than `claim_race`, and the other outlived it.
     pub fn lost_race_to(&self, other: &Leg, claim_race: Span) -> bool {
         let (Some(answered), Some(ended), Some(_)) = (self.answered, self.ended, other.answered)
         else {
             return false;
         };
         let other_goes_on = other.ended.is_none_or(|other_ended| other_ended > ended);
+
         other.started <= answered && ended - answered <= claim_race && other_goes_on
     }
 }

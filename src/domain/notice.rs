@@ -1,4 +1,8 @@
-//! Notices: what people and programs are told, as the difference between a call before and after.
+//! Notices: the differences between two states of a call record, for people and programs.
+//!
+//! A notice carries only the call and the kind of change. The notices of one call never contradict
+//! each other: an end is taken back by `Reopened`, a missed call by `MissedRetracted`, a call by
+//! `Withdrawn`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,9 +22,9 @@ pub enum NoticeKind {
     Ended,
     Missed,
     MissedRetracted,
-    /// What was announced as ended goes on.
+    /// A call announced as ended goes on.
     Reopened,
-    /// What was announced as a call was part of another one.
+    /// A call announced as separate turned out to be part of another call.
     Withdrawn,
 }
 
@@ -38,13 +42,13 @@ impl NoticeKind {
         NoticeKind::Withdrawn,
     ];
 
-    /// The kind with this name.
+    /// The kind with this published name.
     #[must_use]
     pub fn named(name: &str) -> Option<NoticeKind> {
         NoticeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The name under which other programs receive it.
+    /// The published name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,34 +66,38 @@ impl NoticeKind {
     }
 }
 
+/// One change of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice {
     pub call: CallId,
     pub kind: NoticeKind,
 }
 
-/// What must be said so that somebody who knows the records `before` knows those `after`.
+/// The notices that lead from the records `before` to the records `after`.
 #[must_use]
 pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
-    let known: HashMap<CallId, NoticeState, FixedState> = before
+    let previous: HashMap<CallId, NoticeState, FixedState> = before
         .iter()
         .map(|record| (record.id, NoticeState::of(record)))
         .collect();
     let present: HashSet<CallId, FixedState> = after.iter().map(|record| record.id).collect();
+
     let gone = before.iter().filter(|record| !present.contains(&record.id));
-    let mut say: Vec<Notice> = gone
+    let mut notices: Vec<Notice> = gone
         .map(|record| Notice {
             call: record.id,
             kind: NoticeKind::Withdrawn,
         })
         .collect();
+
     for record in after {
-        NoticeState::of(record).since(known.get(&record.id), record.id, &mut say);
+        let state = NoticeState::of(record);
+        state.add_notices_since(previous.get(&record.id), record.id, &mut notices);
     }
-    say
+    notices
 }
 
-/// What was last said about a call.
+/// The announced state of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoticeState {
     owner: Option<Owner>,
@@ -115,42 +123,49 @@ impl NoticeState {
         }
     }
 
-    /// What must be said so that somebody who knows `before` knows `self`.
-    pub fn since(&self, before: Option<&NoticeState>, call: CallId, say: &mut Vec<Notice>) {
-        let mut tell = |kind: NoticeKind| say.push(Notice { call, kind });
-        let new = before.is_none();
-        let was = |fact: fn(&NoticeState) -> bool| before.is_some_and(fact);
-        if new {
-            tell(NoticeKind::Started);
+    /// Adds the notices that lead from the state `before` to this state.
+    pub fn add_notices_since(
+        &self,
+        before: Option<&NoticeState>,
+        call: CallId,
+        notices: &mut Vec<Notice>,
+    ) {
+        let mut add = |kind: NoticeKind| notices.push(Notice { call, kind });
+        let was = |property: fn(&NoticeState) -> bool| before.is_some_and(property);
+
+        if before.is_none() {
+            add(NoticeKind::Started);
         }
         if was(|before| before.missed) && !self.missed {
-            tell(NoticeKind::MissedRetracted);
+            add(NoticeKind::MissedRetracted);
         }
         if was(|before| before.ended) && !self.ended {
-            tell(NoticeKind::Reopened);
+            add(NoticeKind::Reopened);
         }
+
         if self.answered
             && (!was(|before| before.answered)
                 || before.is_some_and(|before| before.owner != self.owner))
         {
-            tell(NoticeKind::Answered);
+            add(NoticeKind::Answered);
         }
         if self.held && !was(|before| before.held) {
-            tell(NoticeKind::Held);
+            add(NoticeKind::Held);
         }
         if !self.held && !self.ended && was(|before| before.held) {
-            tell(NoticeKind::Resumed);
+            add(NoticeKind::Resumed);
         }
         if self.transferred.is_some()
             && before.is_none_or(|before| before.transferred != self.transferred)
         {
-            tell(NoticeKind::Transferred);
+            add(NoticeKind::Transferred);
         }
+
         if self.ended && !was(|before| before.ended) {
-            tell(NoticeKind::Ended);
+            add(NoticeKind::Ended);
         }
         if self.missed && !was(|before| before.missed) {
-            tell(NoticeKind::Missed);
+            add(NoticeKind::Missed);
         }
     }
 }

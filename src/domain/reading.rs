@@ -1,9 +1,12 @@
-//! Reading a call: the questions about a call and its legs that rules and records ask. Pure, and
-//! without memory of its own.
+//! Readings: the derived properties of a call that rules and records ask for, such as caller,
+//! answer, silence and final instant.
+//!
+//! All are pure functions of the call, its legs, the policy and the reported extensions; no result
+//! is stored.
 
 use smallvec::SmallVec;
 
-use super::call::{Attempt, Call};
+use super::call::{Call, TransferAttempt};
 use super::cow_slab::CowSlab;
 use super::extensions::Extensions;
 use super::fact::Site;
@@ -11,7 +14,7 @@ use super::leg::{Leg, LegSlot, Role, Side};
 use super::policy::Policy;
 use super::time::{At, Span};
 
-/// A call together with its legs and what the site knows.
+/// A call together with its legs and the data of its site.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub call: &'a Call,
@@ -21,7 +24,7 @@ pub(super) struct Reading<'a> {
     pub site: &'a Site,
 }
 
-/// The legs.
+/// Legs.
 impl<'a> Reading<'a> {
     pub fn leg(&self, slot: LegSlot) -> &'a Leg {
         &self.legs[slot]
@@ -32,75 +35,81 @@ impl<'a> Reading<'a> {
         self.call.legs.iter().map(move |slot| &legs[*slot])
     }
 
-    pub fn role(&self, role: Role) -> impl Iterator<Item = &'a Leg> + use<'a> {
+    pub fn legs_with_role(&self, role: Role) -> impl Iterator<Item = &'a Leg> + use<'a> {
         self.legs().filter(move |leg| leg.role == role)
     }
 
-    /// The call before any transfer: the caller and those who ring or rang because of the caller.
+    /// The legs of the call before any transfer: the caller, and the phones that ring or rang
+    /// because of the caller.
     pub fn main_legs(&self) -> impl Iterator<Item = &'a Leg> + use<'a> {
         self.legs()
             .filter(|leg| matches!(leg.role, Role::Caller | Role::Callee))
     }
 
-    /// The one of us who calls, where that phone reported it.
+    /// The calling phone of this site, if it reported the call.
     pub fn caller(&self) -> Option<&'a Leg> {
-        self.role(Role::Caller).min_by_key(|leg| leg.first)
+        self.legs_with_role(Role::Caller)
+            .min_by_key(|leg| leg.first)
     }
 
+    /// The target legs of a transfer attempt.
     pub fn targets(&self, attempt: usize) -> impl Iterator<Item = &'a Leg> + use<'a> {
-        self.role(Role::Target).filter(move |leg| {
+        self.legs_with_role(Role::Target).filter(move |leg| {
             leg.attempt
                 .is_some_and(|index| usize::from(index) == attempt)
         })
     }
 
-    /// The callee leg that began first: whom the call rang first.
+    /// The callee leg that began first.
     pub fn first_callee(&self) -> Option<&'a Leg> {
-        self.role(Role::Callee).min_by(|a, b| {
+        self.legs_with_role(Role::Callee).min_by(|a, b| {
             (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
         })
     }
 
-    /// Whether any phone of ours was called.
-    pub fn rang_ours(&self) -> bool {
-        self.role(Role::Callee).any(Leg::took_part)
+    /// Whether any phone of this site was called.
+    pub fn rang_site_phone(&self) -> bool {
+        self.legs_with_role(Role::Callee).any(Leg::participated)
     }
 
-    /// Whether the leg rings for a transfer that no phone announced.
-    pub fn is_unannounced(&self, leg: &Leg) -> bool {
+    /// Whether the leg rings for an implicit transfer: a blind transfer that no phone reported.
+    pub fn is_implicit_target(&self, leg: &Leg) -> bool {
         self.attempt_of(leg)
             .is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
     }
 
-    /// Whether the leg is the target of a phone that asked before it handed over.
-    pub fn was_asked_first(&self, leg: &Leg) -> bool {
+    /// Whether the leg is the target of a consultation.
+    pub fn is_consulted_target(&self, leg: &Leg) -> bool {
         leg.role == Role::Target
             && self
                 .attempt_of(leg)
                 .is_some_and(|attempt| attempt.consult.is_some())
     }
 
-    /// Whether the phone that transferred to this target is out of the call.
+    /// Whether the phone that transferred to this target has left the call.
     pub fn was_handed_over(&self, leg: &Leg) -> bool {
         let gone = |slot: LegSlot| self.leg(slot).ended.is_some();
-        self.attempt_of(leg)
-            .is_some_and(|attempt| attempt.by.is_none_or(gone) && attempt.consult.is_none_or(gone))
+
+        self.attempt_of(leg).is_some_and(|attempt| {
+            attempt.transferor.is_none_or(gone) && attempt.consult.is_none_or(gone)
+        })
     }
 
-    fn attempt_of(&self, leg: &Leg) -> Option<&'a Attempt> {
+    fn attempt_of(&self, leg: &Leg) -> Option<&'a TransferAttempt> {
         self.call.attempts.get(usize::from(leg.attempt?))
     }
 }
 
-/// The conversation.
+/// Conversation.
 impl<'a> Reading<'a> {
     /// The callee legs that hold a conversation, the owner of the answer first. A lost race for the
     /// answer is no conversation.
     pub fn answerers(&self) -> SmallVec<[&'a Leg; 4]> {
         let mut answered: SmallVec<[&Leg; 4]> = self
-            .role(Role::Callee)
+            .legs_with_role(Role::Callee)
             .filter(|leg| leg.answered.is_some())
             .collect();
+
         if answered.len() > 1 {
             let all = answered.clone();
             let race = self.policy.claim_race;
@@ -113,71 +122,81 @@ impl<'a> Reading<'a> {
         answered
     }
 
-    /// When the conversation began: the owner's answer, or, where none of our phones was called,
-    /// the word of the caller's phone.
+    /// The start of the conversation: the owner's answer, or, if no phone of this site was called,
+    /// the answer that the caller's phone reported.
     pub fn answered_at(&self) -> Option<At> {
         let Some(owner) = self.answerers().first().copied() else {
-            return self.caller_connected();
+            return self.caller_connected_at();
         };
+
         let answered = owner.answered?;
-        // Two ends of one answer may overtake each other on the way here: the earlier of the two is
-        // the answer.
-        let caller_said = self
+        // The reports of the two ends of one answer may overtake each other: the earlier of the two
+        // is the answer.
+        let caller_reported = self
             .caller()
             .filter(|caller| caller.side == Side::Outgoing)
             .and_then(|caller| caller.answered);
-        match caller_said {
-            Some(said)
-                if said >= owner.started
-                    && said < answered
-                    && answered - said < self.policy.reorder =>
+
+        match caller_reported {
+            Some(reported)
+                if reported >= owner.started
+                    && reported < answered
+                    && answered - reported < self.policy.reorder =>
             {
-                Some(said)
+                Some(reported)
             }
             _ => Some(answered),
         }
     }
 
-    /// Whether anybody talked: somebody of ours answered, or what one of us called surely did.
+    /// Whether there was a conversation: a phone of this site answered, or the caller's connection
+    /// proves one.
     pub fn has_conversation(&self) -> bool {
-        self.role(Role::Callee).any(|leg| leg.answered.is_some())
-            || self.caller_connected().is_some()
+        self.legs_with_role(Role::Callee)
+            .any(|leg| leg.answered.is_some())
+            || self.caller_connected_at().is_some()
     }
 
-    /// When the caller's phone was connected, if its word is enough. To a colleague it is not: the
-    /// PBX answers it with an announcement, a queue or a forward, and only the colleague's phone
-    /// says that a person took the call.
-    fn caller_connected(&self) -> Option<At> {
+    /// The connection of the caller's phone, if that report suffices. For a call to a colleague it
+    /// does not: the PBX answers with an announcement, a queue or a forward, and only the
+    /// colleague's phone proves that a person answered.
+    fn caller_connected_at(&self) -> Option<At> {
         let caller = self.caller()?;
         let answered = caller.answered?;
-        if self.rang_ours() {
+        if self.rang_site_phone() {
             return None;
         }
+
         let dial = caller.remote.dial();
         if !self.dials_colleague(caller) || self.policy.is_silent_extension(dial) {
             return Some(answered);
         }
-        let never_reported = !self.extensions.reported_by(dial, self.call.last);
+
+        let never_reported = !self.extensions.was_reported(dial, self.call.last);
         let outlasts_announcement =
-            caller.talk_until(self.call.last.at) >= self.policy.announcement_max;
+            caller.talk_time(self.call.last.at) >= self.policy.announcement_max;
+
         (never_reported && outlasts_announcement).then_some(answered)
     }
 
-    /// Whether the caller dialled an extension of its own site: reported, listed, or built like its
-    /// own.
+    /// Whether the caller dialled an extension of its own site: reported, listed, or of the same
+    /// form as its own.
     pub fn dials_colleague(&self, caller: &Leg) -> bool {
         let own = caller.extension.as_ref().map_or("", |own| own.as_str());
-        self.is_our_extension(caller.remote.dial())
+        self.is_site_extension(caller.remote.dial())
             || self.policy.looks_like_extension(&caller.remote, own)
     }
 
-    pub fn is_our_extension(&self, dial: &str) -> bool {
+    /// Whether the number is an extension of this site: listed in the policy, or reported by a
+    /// device.
+    pub fn is_site_extension(&self, dial: &str) -> bool {
         !dial.is_empty()
             && (self.policy.lists_extension(dial)
-                || self.extensions.reported_by(dial, self.call.last))
+                || self.extensions.was_reported(dial, self.call.last))
     }
 
-    pub fn started(&self) -> At {
+    /// The first sign of the main legs.
+    pub fn started_at(&self) -> At {
         self.main_legs()
             .map(|leg| leg.started)
             .min()
@@ -185,41 +204,42 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Life and end.
+/// Life cycle.
 impl Reading<'_> {
-    /// Whether a leg keeps the call alive: it talks, or it rings for a call (or a transfer) that
-    /// nobody has taken yet.
-    fn keeps_alive(&self, leg: &Leg, conversation: bool) -> bool {
+    /// Whether a leg keeps the call open: it talks, or it rings for an unanswered call or transfer.
+    fn keeps_call_open(&self, leg: &Leg, conversation: bool) -> bool {
         if !leg.is_open() {
             return false;
         }
+
         match leg.role {
             Role::Callee => leg.answered.is_some() || !conversation,
-            // A phone of the caller that was called back and did not take it is out, as soon as
-            // another one did.
+            // A called-back phone of the caller that did not answer leaves the call as soon as
+            // another one answers.
             Role::Caller => {
                 leg.side == Side::Outgoing
                     || leg.answered.is_some()
                     || self
-                        .role(Role::Caller)
+                        .legs_with_role(Role::Caller)
                         .all(|other| other.answered.is_none())
             }
             Role::Consult => true,
             Role::Target => self
                 .attempt_of(leg)
-                .is_none_or(|attempt| self.reaches_target(attempt)),
+                .is_none_or(|attempt| self.may_hold_call(attempt)),
         }
     }
 
     /// Whether the target of an attempt may still hold the call: a consultation does not outlive
     /// its second leg, unless it was handed over.
-    fn reaches_target(&self, attempt: &Attempt) -> bool {
+    fn may_hold_call(&self, attempt: &TransferAttempt) -> bool {
         let Some(consult) = attempt.consult.map(|slot| self.leg(slot)) else {
             return true;
         };
+
         match (
             consult.ended,
-            attempt.by.and_then(|slot| self.leg(slot).ended),
+            attempt.transferor.and_then(|slot| self.leg(slot).ended),
         ) {
             (None, _) => true,
             (Some(consult), Some(main)) => (consult - main).abs() <= self.policy.together,
@@ -227,27 +247,31 @@ impl Reading<'_> {
         }
     }
 
-    /// When the last leg that mattered ended; `None` while one goes on.
+    /// The end of the last relevant leg; `None` while one goes on.
     pub fn silent_since(&self) -> Option<At> {
         let conversation = self.has_conversation();
-        let alive = self.legs().any(|leg| self.keeps_alive(leg, conversation));
-        (!alive).then(|| self.last_end(conversation))
+        let open = self
+            .legs()
+            .any(|leg| self.keeps_call_open(leg, conversation));
+
+        (!open).then(|| self.last_end(conversation))
     }
 
-    /// The end of what was said or rung. A phone that stops ringing because another answered does
-    /// not prolong the call.
+    /// The last end of a conversation or a ring. A phone that stops ringing because another phone
+    /// answered does not prolong the call.
     fn last_end(&self, conversation: bool) -> At {
-        let counts =
+        let is_relevant =
             |leg: &&Leg| !(conversation && leg.role == Role::Callee && leg.answered.is_none());
+
         self.legs()
-            .filter(counts)
+            .filter(is_relevant)
             .filter_map(|leg| leg.ended)
             .max()
             .unwrap_or(self.call.last.at)
     }
 
-    /// When a call that goes on has been without a sign for so long that its end must have been
-    /// lost.
+    /// The instant at which an open call has been without a sign for so long that its end must have
+    /// been lost.
     pub fn stale_at(&self) -> At {
         let talking = self.legs().any(Leg::is_talking);
         self.call.last.at
@@ -258,8 +282,8 @@ impl Reading<'_> {
             }
     }
 
-    /// When the call ended, seen at `now`: `Some((end, lost))` once it did. A lost end is taken to
-    /// be the last sign of the call.
+    /// The end of the call, as seen at `now`: `Some((end, lost))` once it is over. A lost end is
+    /// taken to be the last sign of the call.
     pub fn end_at(&self, now: At) -> Option<(At, bool)> {
         match self.silent_since() {
             Some(silent) => Some((silent, false)),
@@ -268,19 +292,20 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether a phone said that it transfers and nobody rang for it yet.
+    /// Whether a phone reported a transfer for which no target rings yet.
     pub fn transfer_pending(&self, now: At) -> bool {
-        let waits = |(index, attempt): (usize, &Attempt)| {
+        let is_pending = |(index, attempt): (usize, &TransferAttempt)| {
             attempt.explicit
                 && attempt.consult.is_none()
                 && now - attempt.started <= self.policy.transfer_window
                 && self.targets(index).next().is_none()
         };
-        self.call.attempts.iter().enumerate().any(waits)
+
+        self.call.attempts.iter().enumerate().any(is_pending)
     }
 
-    /// When an unanswered call becomes missed and an answered one is over: from here on no ring
-    /// continues it.
+    /// The instant at which an unanswered call becomes missed and an answered one is over: later
+    /// rings do not continue it.
     pub fn decide_at(&self) -> At {
         let Some(silent) = self.silent_since() else {
             return self.stale_at();
@@ -288,42 +313,47 @@ impl Reading<'_> {
         if !self.has_conversation() {
             return silent + self.policy.missed_after();
         }
+
         let resume = silent + self.policy.resume_gap;
         if !self.transfer_pending(silent) {
             return resume;
         }
-        let said = self
+
+        let transfer_deadlines = self
             .call
             .attempts
             .iter()
             .filter(|attempt| attempt.explicit)
             .map(|attempt| attempt.started + self.policy.transfer_window);
-        said.max().map_or(resume, |until| until.max(resume))
+
+        transfer_deadlines
+            .max()
+            .map_or(resume, |deadline| deadline.max(resume))
     }
 
-    /// When nothing that may still come can change the record.
+    /// The instant after which no further fact can change the record.
     pub fn final_at(&self) -> At {
         match self.silent_since() {
-            Some(_) if self.awaits_an_end() => self.lost_for_good_at(),
+            Some(_) if self.awaits_end() => self.lost_end_final_at(),
             Some(silent) => self
                 .decide_at()
                 .max(silent + self.policy.duplicate + self.policy.reorder),
-            None => self.lost_for_good_at(),
+            None => self.lost_end_final_at(),
         }
     }
 
-    /// Whether some phone has not said yet that it stopped talking, although the call is over
+    /// Whether a phone has not yet reported the end of its conversation, although the call is over
     /// without it.
-    pub fn awaits_an_end(&self) -> bool {
+    pub fn awaits_end(&self) -> bool {
         self.legs().any(Leg::is_talking)
     }
 
-    /// How long a call whose end was lost is kept, in case the end comes after all.
-    pub fn lost_for_good_at(&self) -> At {
+    /// The instant until which a call with a lost end is held, in case the end arrives late.
+    pub fn lost_end_final_at(&self) -> At {
         self.call.last.at + Span(self.policy.duration_max.0.saturating_mul(2))
     }
 
-    /// How long nobody has rung or talked at `at`; `None` while somebody does.
+    /// The silence of the call at `at`; `None` while a leg rings or talks.
     pub fn silence(&self, at: At) -> Option<Span> {
         self.silent_since().map(|since| at - since)
     }

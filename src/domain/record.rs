@@ -1,7 +1,9 @@
-//! The record of a call: what the log shows. Data only; how it is read from the legs stands at the
-//! end.
+//! The record of a call: the entry in the call log.
+//!
+//! The types come first; the functions that read them from the legs follow. A record is a pure
+//! function of the call, its legs and the watermark, and changes until its call is final.
 
-use super::call::Step;
+use super::call::TraceEntry;
 use super::device::{Device, Extension};
 use super::explain::Line;
 use super::fact::{CallId, Site};
@@ -13,6 +15,7 @@ use super::reading::Reading;
 use super::time::{At, Span};
 use super::transfer::{Transfer, TransferState};
 
+/// The direction of the call, as seen from the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     Inbound,
@@ -20,7 +23,7 @@ pub enum Direction {
     Internal,
 }
 
-/// Where the call is in its life.
+/// The current state of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     Initiated,
@@ -29,25 +32,26 @@ pub enum Status {
     OnHold,
     Transferring,
     Completed,
-    /// Over, and nothing but its end was ever reported.
+    /// Over, and only its end was ever reported.
     Failed,
 }
 
-/// What came of the call. Phone facts alone prove these; a second source may know more.
+/// The result of the call. Phone facts alone prove these results; a second source may provide more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     Answered,
     Missed,
     NoAnswer,
-    /// Only an end was reported: nobody can say what it ended.
+    /// Only an end was reported, so the ended activity is unknown.
     Lost,
 }
 
+/// The evidence for the end of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     Hangup,
-    /// No end was ever reported: the call was closed by its maximum duration, its end is the last
-    /// sign of it.
+    /// No end was ever reported: the call was closed by its maximum duration, and its last sign
+    /// counts as its end.
     LostHangup,
 }
 
@@ -58,20 +62,21 @@ pub enum ParticipantRole {
     TransferTarget,
 }
 
+/// The result of the call for one participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParticipantOutcome {
     Ringing,
     Talking,
     Answered,
-    /// Rang, and somebody else took the call.
+    /// Rang, and another phone took the call.
     AnsweredElsewhere,
     Rejected,
     Missed,
-    /// Called or asked, and nothing came of it.
+    /// Called or consulted, without an answer.
     Unanswered,
 }
 
-/// A party of the call as the phones showed it.
+/// A party of the call as the phones displayed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
     pub number: Option<PrivateText>,
@@ -79,7 +84,7 @@ pub struct Party {
     pub name: Option<PrivateText>,
 }
 
-/// One extension's part in the call, however many of its phones and legs took part.
+/// One extension's participation in the call, with all its phones and legs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
     pub extension: Option<Extension>,
@@ -91,77 +96,85 @@ pub struct Participant {
     pub outcome: ParticipantOutcome,
 }
 
-/// Whose answer the call is.
+/// The owner of the call: the extension that answered first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub extension: Option<Extension>,
     pub device: Device,
 }
 
-/// One call, as true as the facts allow.
+/// One call, as far as the facts prove it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallRecord {
     pub id: CallId,
     pub site: Site,
     pub direction: Direction,
     pub status: Status,
-    /// `None` while it is open what comes of the call.
+    /// `None` until the result of the call is decided.
     pub outcome: Option<Outcome>,
+    /// The calling party.
     pub from: Party,
+    /// The party that answered; for an unanswered call, the requested party.
     pub to: Party,
+    /// The party that the caller asked for.
     pub requested: Party,
     pub answered_by: Option<Owner>,
     pub started_at: At,
     pub answered_at: Option<At>,
     pub ended_at: Option<At>,
     pub end_reason: Option<EndReason>,
+    /// The time from the start to the answer; without an answer, to the end.
     pub ring: Option<Span>,
+    /// The time from the answer to the end; zero until both are set.
     pub talk: Span,
+    /// The time from the start to the end.
     pub total: Option<Span>,
     pub participants: Vec<Participant>,
     pub missed_extensions: Vec<Extension>,
     pub links: Vec<Link>,
-    /// Legs that began later, and why they belong to this call.
+    /// Later legs, and the reasons why they belong to this call.
     pub joins: Vec<Join>,
     pub transfer: Option<Transfer>,
     pub pickup: bool,
     pub click_to_call: bool,
     pub confidence: Confidence,
-    /// Why the confidence is not high.
+    /// The reason why the confidence is not high.
     pub reason: Option<&'static str>,
+    /// Number of facts that came after the final end of their leg.
     pub late_facts: u32,
-    /// When it will be decided whether somebody missed the call; while all its phones are silent
-    /// and it is not.
+    /// The instant of the missed decision; set while all phones are silent and the decision is
+    /// open.
     pub missed_due: Option<At>,
-    /// What each fact did, for `explain`; empty unless asked for.
+    /// The effect of each fact, for `explain`; empty unless requested.
     pub trace: Vec<Line>,
 }
 
 impl CallRecord {
-    /// Reads the record of a call as it stands when the watermark is `now`.
+    /// Reads the record of a call at the watermark `now`.
     pub(super) fn of(reading: &Reading<'_>, now: At) -> CallRecord {
         let caller = reading.caller();
+        let started_at = reading.started_at();
         let answered_at = reading.answered_at().filter(|_| reading.has_conversation());
         let end = reading.end_at(now);
         let decided = end.is_some() && now >= reading.decide_at();
-        let started_at = reading.started();
+
         let direction = direction(reading, caller);
         let outcome = outcome(reading, direction, answered_at.is_some(), decided);
         let ended_at = end
             .map(|(at, _)| at)
             .filter(|_| decided || answered_at.is_some());
         let transfer = reading.main_transfer();
-        let missed = outcome == Some(Outcome::Missed);
-        let (confidence, reason) = doubt(reading, direction, answered_at, outcome);
+        let (confidence, reason) = confidence(reading, direction, answered_at, outcome);
+
         CallRecord {
             id: reading.call.id,
             site: reading.site.clone(),
             direction,
             status: status(reading, answered_at, ended_at, outcome),
             outcome,
-            from: from(reading, caller),
-            to: to(reading, caller, direction, transfer.as_ref()),
-            requested: requested(reading, caller),
+            from: from_party(reading, caller),
+            to: to_party(reading, caller, direction, transfer.as_ref()),
+            requested: requested_party(reading, caller),
             answered_by: reading.answerers().first().map(|leg| Owner {
                 extension: leg.extension.clone(),
                 device: leg.device.clone(),
@@ -169,24 +182,14 @@ impl CallRecord {
             started_at,
             answered_at,
             ended_at,
-            end_reason: ended_at.and(end).map(|(_, lost)| {
-                if lost {
-                    EndReason::LostHangup
-                } else {
-                    EndReason::Hangup
-                }
-            }),
+            end_reason: ended_at.and(end).map(|(_, lost)| end_reason(lost)),
             ring: answered_at.or(ended_at).map(|until| until - started_at),
             talk: answered_at
                 .zip(ended_at)
                 .map_or(Span::ZERO, |(from, until)| until - from),
             total: ended_at.map(|until| until - started_at),
             participants: participants(reading, ended_at.is_some(), answered_at.is_some()),
-            missed_extensions: if missed {
-                missed_extensions(reading, caller)
-            } else {
-                Vec::new()
-            },
+            missed_extensions: missed_extensions(reading, caller, outcome),
             links: reading.call.links.clone(),
             joins: joins(reading),
             transfer,
@@ -198,25 +201,26 @@ impl CallRecord {
             missed_due: end
                 .filter(|_| !decided && answered_at.is_none())
                 .map(|_| reading.decide_at()),
-            trace: trace(reading),
+            trace: trace_lines(reading),
         }
     }
 }
 
-fn trace(reading: &Reading<'_>) -> Vec<Line> {
-    let line = |step: &Step| {
-        let leg = reading.leg(step.leg);
+fn trace_lines(reading: &Reading<'_>) -> Vec<Line> {
+    let line = |entry: &TraceEntry| {
+        let leg = reading.leg(entry.leg);
         Line {
-            at: step.key.at,
-            event: step.key.id,
+            at: entry.key.at,
+            event: entry.key.id,
             device: leg.device.clone(),
             extension: leg.extension.clone(),
-            kind: step.kind,
+            kind: entry.kind,
             remote: leg.remote.clone(),
-            rule: step.rule,
+            rule: entry.rule,
         }
     };
-    reading.call.steps.iter().map(line).collect()
+
+    reading.call.trace.iter().map(line).collect()
 }
 
 fn joins(reading: &Reading<'_>) -> Vec<Join> {
@@ -228,25 +232,35 @@ fn joins(reading: &Reading<'_>) -> Vec<Join> {
             reason,
         })
     };
+
     reading.legs().filter_map(join).collect()
 }
 
 fn direction(reading: &Reading<'_>, caller: Option<&Leg>) -> Direction {
     let Some(caller) = caller else {
-        let ours = reading
+        let from_site = reading
             .first_callee()
-            .is_some_and(|leg| reading.is_our_extension(leg.remote.dial()));
-        return if ours {
+            .is_some_and(|leg| reading.is_site_extension(leg.remote.dial()));
+        return if from_site {
             Direction::Internal
         } else {
             Direction::Inbound
         };
     };
-    let colleague = reading.rang_ours() || reading.dials_colleague(caller);
-    if colleague {
+
+    let to_site = reading.rang_site_phone() || reading.dials_colleague(caller);
+    if to_site {
         Direction::Internal
     } else {
         Direction::Outbound
+    }
+}
+
+fn end_reason(lost: bool) -> EndReason {
+    if lost {
+        EndReason::LostHangup
+    } else {
+        EndReason::Hangup
     }
 }
 
@@ -262,9 +276,11 @@ fn outcome(
     if !decided {
         return None;
     }
+
     let only_ends = reading
         .main_legs()
-        .all(|leg| leg.is_only_an_end() && leg.ended_by == EndedBy::Hangup);
+        .all(|leg| leg.has_only_end() && leg.ended_by == EndedBy::Hangup);
+
     Some(match direction {
         _ if only_ends => Outcome::Lost,
         Direction::Outbound => Outcome::NoAnswer,
@@ -285,26 +301,29 @@ fn status(
             Status::Completed
         };
     }
+
     if answered_at.is_some() {
-        let moving = reading
+        let transferring = reading
             .transfers()
             .last()
             .is_some_and(|transfer| transfer.state.is_under_way());
         let held = reading.legs().any(|leg| leg.held && leg.is_talking());
-        return match (moving, held) {
+        return match (transferring, held) {
             (true, _) => Status::Transferring,
             (false, true) => Status::OnHold,
             (false, false) => Status::Answered,
         };
     }
-    if reading.role(Role::Callee).next().is_some() {
+
+    if reading.legs_with_role(Role::Callee).next().is_some() {
         Status::Ringing
     } else {
         Status::Initiated
     }
 }
 
-fn our_party(leg: &Leg) -> Party {
+/// The own extension of a leg.
+fn site_party(leg: &Leg) -> Party {
     Party {
         number: leg.extension.as_ref().map(|own| own.as_str().into()),
         e164: None,
@@ -312,44 +331,52 @@ fn our_party(leg: &Leg) -> Party {
     }
 }
 
-fn their_party(number: &Number, name: Option<&PrivateText>) -> Party {
-    let shown = (!number.raw().is_empty()).then(|| number.raw().into());
+/// The remote party of a leg.
+fn remote_party(number: &Number, name: Option<&PrivateText>) -> Party {
+    let displayed = (!number.raw().is_empty()).then(|| number.raw().into());
     // Phones without a directory entry repeat the number as the name.
     let name = name.filter(|name| ***name != *number.raw()).cloned();
+
     Party {
-        number: shown,
+        number: displayed,
         e164: number.e164().map(Into::into),
         name,
     }
 }
 
-fn from(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
+/// The calling party.
+fn from_party(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
     if let Some(caller) = caller {
-        let mut shown = reading
-            .role(Role::Callee)
-            .filter(|callee| callee.faces(caller));
-        let name = shown.find_map(|callee| callee.remote_name.clone());
+        let mut displaying = reading
+            .legs_with_role(Role::Callee)
+            .filter(|callee| callee.remote_is(caller));
+        let name = displaying.find_map(|callee| callee.remote_name.clone());
         return Party {
             name,
-            ..our_party(caller)
+            ..site_party(caller)
         };
     }
+
     let Some(first) = reading.first_callee() else {
         return Party::default();
     };
+
     let name = reading
-        .role(Role::Callee)
+        .legs_with_role(Role::Callee)
         .filter_map(|leg| leg.remote_name.as_ref())
         .find(|name| ***name != *first.remote.raw());
-    let e164 = reading.role(Role::Callee).find_map(|leg| leg.remote.e164());
+    let e164 = reading
+        .legs_with_role(Role::Callee)
+        .find_map(|leg| leg.remote.e164());
+
     Party {
         e164: e164.map(Into::into),
-        ..their_party(&first.remote, name)
+        ..remote_party(&first.remote, name)
     }
 }
 
-/// Who took the call; if nobody did, whom it was meant for.
-fn to(
+/// The party that answered; for an unanswered call, the requested party.
+fn to_party(
     reading: &Reading<'_>,
     caller: Option<&Leg>,
     direction: Direction,
@@ -357,9 +384,10 @@ fn to(
 ) -> Party {
     if direction == Direction::Outbound {
         return caller.map_or_else(Party::default, |caller| {
-            their_party(&caller.remote, caller.remote_name.as_ref())
+            remote_party(&caller.remote, caller.remote_name.as_ref())
         });
     }
+
     let completed = transfer
         .filter(|transfer| transfer.state == TransferState::Completed)
         .and_then(|transfer| transfer.to.as_deref());
@@ -371,33 +399,49 @@ fn to(
             name: None,
         };
     }
+
     match reading.answerers().first() {
-        Some(owner) => our_party(owner),
-        None => requested(reading, caller),
+        Some(owner) => site_party(owner),
+        None => requested_party(reading, caller),
     }
 }
 
-/// Whom the caller asked for: the number dialled inside the site, else the phone that rang first.
-/// Where several began to ring together, all were asked, and the one who answered stands for them.
-fn requested(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
+/// The party that the caller asked for: the number dialled inside the site, else the phone that
+/// rang first. If several phones began to ring together, all were requested, and the one that
+/// answered represents them.
+fn requested_party(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
     if let Some(caller) = caller {
-        return their_party(&caller.remote, caller.remote_name.as_ref());
+        return remote_party(&caller.remote, caller.remote_name.as_ref());
     }
+
     let Some(first) = reading.first_callee() else {
         return Party::default();
     };
+
     let owner =
         reading.answerers().first().copied().filter(|owner| {
             owner.started - first.started <= reading.policy.ring_join && !owner.pickup
         });
-    our_party(owner.unwrap_or(first))
+
+    site_party(owner.unwrap_or(first))
 }
 
-fn missed_extensions(reading: &Reading<'_>, caller: Option<&Leg>) -> Vec<Extension> {
-    let mut rang: Vec<&Leg> = reading.role(Role::Callee).collect();
+/// The extensions that missed the call, in the order in which they rang; empty for any other
+/// outcome.
+fn missed_extensions(
+    reading: &Reading<'_>,
+    caller: Option<&Leg>,
+    outcome: Option<Outcome>,
+) -> Vec<Extension> {
+    if outcome != Some(Outcome::Missed) {
+        return Vec::new();
+    }
+
+    let mut rang: Vec<&Leg> = reading.legs_with_role(Role::Callee).collect();
     rang.sort_by(|a, b| {
         (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
     });
+
     let mut missed: Vec<Extension> = Vec::new();
     for extension in rang.into_iter().filter_map(|leg| leg.extension.as_ref()) {
         if !missed.contains(extension) {
@@ -414,19 +458,21 @@ fn participants(reading: &Reading<'_>, over: bool, answered: bool) -> Vec<Partic
     let mut legs: Vec<&Leg> = reading.legs().collect();
     legs.sort_by_key(|leg| (leg.started, leg.first));
     let owners = reading.answerers();
+
     let mut all: Vec<Participant> = Vec::with_capacity(legs.len());
     for leg in legs {
         let lost_race = leg.role == Role::Callee
             && leg.answered.is_some()
             && !owners.iter().any(|owner| std::ptr::eq(*owner, leg));
-        let one = participant(leg, over, answered, lost_race);
-        let same = |known: &&mut Participant| match (&known.extension, &one.extension) {
-            (None, None) => known.device == one.device,
-            (known, one) => known == one,
+        let new = participant(leg, over, answered, lost_race);
+        let is_same = |stored: &&mut Participant| match (&stored.extension, &new.extension) {
+            (None, None) => stored.device == new.device,
+            (stored, new) => stored == new,
         };
-        match all.iter_mut().find(same) {
-            Some(known) => merge(known, &one),
-            None => all.push(one),
+
+        match all.iter_mut().find(is_same) {
+            Some(stored) => merge_participant(stored, &new),
+            None => all.push(new),
         }
     }
     all
@@ -448,11 +494,13 @@ fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Partic
             Role::Caller | Role::Consult => ParticipantOutcome::Unanswered,
         },
     };
+
     let role = match leg.role {
         Role::Caller => ParticipantRole::Caller,
         Role::Callee | Role::Consult => ParticipantRole::Callee,
         Role::Target => ParticipantRole::TransferTarget,
     };
+
     Participant {
         extension: leg.extension.clone(),
         device: leg.device.clone(),
@@ -464,23 +512,25 @@ fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Partic
     }
 }
 
-/// Another leg of a known participant: the conversation speaks for it, else the last thing that
-/// happened to it.
-fn merge(known: &mut Participant, other: &Participant) {
-    let had_answered = known.answered_at.is_some();
+/// Merges another leg into its participant: a conversation determines the outcome, else the latest
+/// leg does.
+fn merge_participant(participant: &mut Participant, other: &Participant) {
+    let had_answered = participant.answered_at.is_some();
     if other.answered_at.is_some() && !had_answered {
-        known.device = other.device.clone();
+        participant.device = other.device.clone();
     }
-    known.rang_at = earliest(known.rang_at, other.rang_at);
-    known.answered_at = earliest(known.answered_at, other.answered_at);
-    let open = known.left_at.is_none() || other.left_at.is_none();
-    known.left_at = if open {
+
+    participant.rang_at = earliest(participant.rang_at, other.rang_at);
+    participant.answered_at = earliest(participant.answered_at, other.answered_at);
+
+    let open = participant.left_at.is_none() || other.left_at.is_none();
+    participant.left_at = if open {
         None
     } else {
-        known.left_at.max(other.left_at)
+        participant.left_at.max(other.left_at)
     };
     if other.answered_at.is_some() || !had_answered {
-        known.outcome = other.outcome;
+        participant.outcome = other.outcome;
     }
 }
 
@@ -491,17 +541,18 @@ fn earliest(a: Option<At>, b: Option<At>) -> Option<At> {
     }
 }
 
-/// Where phones alone leave a doubt, the record says so.
-fn doubt(
+/// The confidence of the record: phone facts alone leave some cases in doubt.
+fn confidence(
     reading: &Reading<'_>,
     direction: Direction,
     answered_at: Option<At>,
     outcome: Option<Outcome>,
 ) -> (Confidence, Option<&'static str>) {
-    let rang = reading.rang_ours();
+    let rang = reading.rang_site_phone();
     let caller_connected = reading
         .caller()
         .is_some_and(|caller| caller.side == Side::Outgoing && caller.answered.is_some());
+
     match (direction, answered_at, outcome) {
         (_, _, Some(Outcome::Lost)) => (
             Confidence::Low,
@@ -510,7 +561,8 @@ fn doubt(
         (Direction::Internal, None, _) if caller_connected && rang => (
             Confidence::Low,
             Some(
-                "none of our phones answered, but the caller was connected: to an announcement, or to a forward outside the site",
+                "none of our phones answered, but the caller was connected: \
+                 to an announcement, or to a forward outside the site",
             ),
         ),
         (Direction::Internal, None, _) if caller_connected => (

@@ -1,11 +1,13 @@
-//! The incremental form of the reconstruction: batches of facts in any order of arrival, a
-//! watermark, and what changed.
+//! The timeline: the incremental form of the reconstruction. It takes batches of facts in any order
+//! of arrival and a watermark, and returns the changes.
 //!
-//! The fold wants facts in their order. A fact that arrives after later ones were folded takes the
-//! fold back to a snapshot before it, and everything since is folded again; so the state is always
-//! what a fold from scratch would give. Facts and snapshots are kept only for a recent stretch of
-//! time; what comes from before it is handed back, for the owner of the history to fold again from
-//! there.
+//! The fold needs facts in the order of their keys. A fact that arrives after later ones were
+//! folded takes the fold back to a snapshot before it, and all facts since then are folded again.
+//! The state therefore always equals a fold from scratch.
+//!
+//! Limits: facts and snapshots are retained for at least 60 seconds behind the watermark
+//! (`LATENESS`), but for no more than about 65,536 facts (`TAIL_MAX`). Older facts are returned in
+//! [`Delta::late`], and the owner of the history folds from there again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,45 +22,46 @@ use super::policy::Policy;
 use super::record::CallRecord;
 use super::time::{At, Span};
 
-/// A snapshot is taken after at least this many facts, and after twice as many as there are calls
-/// to share.
+/// A snapshot is taken after at least this many facts, and after at least twice as many facts as
+/// there are calls to share.
 const FACTS_PER_SNAPSHOT_MIN: usize = 512;
 const FACTS_PER_SNAPSHOT_PER_CALL: usize = 2;
-/// How far behind the watermark a late fact is still folded in without help.
+/// The time behind the watermark within which a late fact is folded without the history.
 const LATENESS: Span = Span::seconds(60);
-/// Facts kept for folding again, whatever the watermark says.
+/// Maximum number of facts retained for folding again, independent of the watermark.
 const TAIL_MAX: usize = 65_536;
 
-/// What a batch changed.
+/// The changes that one batch caused.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
-    /// The calls that changed and may change again, as they stand now.
+    /// Changed calls that may change again: their current records.
     pub changed: Vec<CallRecord>,
-    /// The calls that nothing can change any more.
+    /// Calls that became final: their last records.
     pub finished: Vec<CallRecord>,
-    /// Calls that were announced and turned out to be part of another one.
+    /// Announced calls that turned out to be part of another call.
     pub withdrawn: Vec<CallId>,
     pub notices: Vec<Notice>,
-    /// Facts from before the kept stretch: fold them with the history, in a new timeline.
+    /// Facts from before the retained range: fold them together with the history in a new timeline.
     pub late: Vec<Fact>,
-    /// Facts that were known already.
+    /// Number of facts that were folded before.
     pub duplicates: usize,
 }
 
+/// A copy of the fold to which a late fact can return.
 struct Snapshot {
-    /// The last fact folded into it.
+    /// The last fact folded into the snapshot.
     after: Option<FactKey>,
     watermark: At,
     fold: Fold,
 }
 
-/// What was said about a call, and when it became final.
+/// The last announced state of a call, and the watermark at which it became final.
 struct Announced {
     state: NoticeState,
     final_at: Option<At>,
 }
 
-/// The calls of one site, fact by fact.
+/// The calls of one site, updated batch by batch.
 pub struct Timeline {
     head: Fold,
     watermark: At,
@@ -79,6 +82,7 @@ impl Timeline {
             watermark: At::START,
             fold: fold.clone(),
         }]);
+
         Timeline {
             head: fold,
             watermark: At::START,
@@ -89,11 +93,15 @@ impl Timeline {
         }
     }
 
-    /// A timeline that knows some extensions from before its first fact.
+    /// A timeline that starts with extensions reported before its first fact.
     #[must_use]
-    pub fn with_extensions(site: Site, policy: Arc<Policy>, known: &[(Extension, At)]) -> Timeline {
+    pub fn with_extensions(
+        site: Site,
+        policy: Arc<Policy>,
+        reported: &[(Extension, At)],
+    ) -> Timeline {
         let mut timeline = Timeline::new(site, policy);
-        timeline.head.know(known);
+        timeline.head.add_extensions(reported);
         timeline.snapshots = VecDeque::from([Snapshot {
             after: None,
             watermark: At::START,
@@ -102,26 +110,27 @@ impl Timeline {
         timeline
     }
 
-    /// What was received up to an instant is known here only in part: facts from before it are
-    /// handed back as late.
+    /// Declares that the timeline has all facts only from `at` on: earlier facts are returned as
+    /// late.
     pub fn knows_all_since(&mut self, at: At) {
         if let Some(oldest) = self.snapshots.front_mut() {
             oldest.watermark = oldest.watermark.max(at);
         }
     }
 
-    /// From before the kept stretch.
+    /// Whether the fact precedes the retained range.
     fn is_late(&self, key: FactKey) -> bool {
         self.snapshots.front().is_some_and(|oldest| {
             oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark
         })
     }
 
-    /// Whether a fact is of the kept stretch, and was not folded.
+    /// Whether a fact is within the retained range and not folded yet.
     #[must_use]
     pub fn lacks(&self, key: FactKey) -> bool {
-        let is_last = self.tail.back().is_none_or(|last| last.key() < key);
-        !self.is_late(key) && (is_last || self.tail.binary_search_by_key(&key, Fact::key).is_err())
+        let is_newest = self.tail.back().is_none_or(|last| last.key() < key);
+        !self.is_late(key)
+            && (is_newest || self.tail.binary_search_by_key(&key, Fact::key).is_err())
     }
 
     /// Folds a batch of facts and moves the watermark: every fact up to and including it has
@@ -129,80 +138,94 @@ impl Timeline {
     pub fn apply(&mut self, mut facts: Vec<Fact>, watermark: At) -> Delta {
         facts.sort_by_key(Fact::key);
         let mut delta = Delta::default();
-        let mut back_to: Option<FactKey> = None;
+        let mut refold_from: Option<FactKey> = None;
+
         for fact in facts {
             let key = fact.key();
             if self.is_late(key) {
                 delta.late.push(fact);
             } else if self.tail.back().is_none_or(|last| last.key() < key) {
                 if key.at <= self.watermark {
-                    back_to.get_or_insert(key);
+                    refold_from.get_or_insert(key);
                 }
-                if back_to.is_none() {
+                if refold_from.is_none() {
                     self.head.step(&fact);
                 }
-                self.keep(fact);
+                self.append_to_tail(fact);
                 self.facts_since_snapshot += 1;
             } else {
                 match self.tail.binary_search_by_key(&key, Fact::key) {
                     Ok(_) => delta.duplicates += 1,
-                    Err(place) => {
-                        self.tail.insert(place, fact);
-                        back_to = Some(back_to.map_or(key, |earlier| earlier.min(key)));
+                    Err(position) => {
+                        self.tail.insert(position, fact);
+                        refold_from = Some(refold_from.map_or(key, |earlier| earlier.min(key)));
                     }
                 }
             }
         }
+
         self.watermark = self.watermark.max(watermark);
-        match back_to {
-            None => self.take_changes(&mut delta),
+        match refold_from {
+            None => self.collect_changes(&mut delta),
             Some(key) => self.refold(key, &mut delta),
         }
-        self.keep_snapshot();
+
+        self.take_due_snapshot();
         delta
     }
 
-    /// A tail is most of what a site takes: it grows by what comes until the next snapshot, not by
-    /// as much again.
-    fn keep(&mut self, fact: Fact) {
+    /// The tail is most of a site's memory: it grows by the facts until the next snapshot instead
+    /// of doubling.
+    fn append_to_tail(&mut self, fact: Fact) {
         if self.tail.len() == self.tail.capacity() {
             self.tail.reserve_exact(FACTS_PER_SNAPSHOT_MIN);
         }
         self.tail.push_back(fact);
     }
 
-    fn take_changes(&mut self, delta: &mut Delta) {
+    /// Moves the watermark of the head and collects the changes of the batch.
+    fn collect_changes(&mut self, delta: &mut Delta) {
         self.head.advance(self.watermark);
         let withdrawn = self.head.take_withdrawn();
         delta.changed = self.head.take_changed(self.watermark);
         delta.finished = self.head.take_finished();
+
         for call in withdrawn {
-            let again = delta
+            let reused = delta
                 .changed
                 .iter()
                 .chain(&delta.finished)
                 .any(|record| record.id == call);
-            if !again && self.announced.remove(&call).is_some() {
-                delta.withdrawn.push(call);
-                delta.notices.push(Notice {
-                    call,
-                    kind: NoticeKind::Withdrawn,
-                });
+            if !reused {
+                self.withdraw(call, delta);
             }
         }
         self.announce(delta);
     }
 
+    /// Withdraws a call, if it was announced.
+    fn withdraw(&mut self, call: CallId, delta: &mut Delta) {
+        if self.announced.remove(&call).is_some() {
+            delta.withdrawn.push(call);
+            delta.notices.push(Notice {
+                call,
+                kind: NoticeKind::Withdrawn,
+            });
+        }
+    }
+
+    /// Adds the notices of all records in the delta and stores their announced states.
     fn announce(&mut self, delta: &mut Delta) {
-        for (record, final_at) in delta.changed.iter().map(|record| (record, None)).chain(
-            delta
-                .finished
-                .iter()
-                .map(|record| (record, Some(self.watermark))),
-        ) {
+        let open = delta.changed.iter().map(|record| (record, None));
+        let finished = delta
+            .finished
+            .iter()
+            .map(|record| (record, Some(self.watermark)));
+
+        for (record, final_at) in open.chain(finished) {
             let state = NoticeState::of(record);
             let before = self.announced.get(&record.id);
-            state.since(
+            state.add_notices_since(
                 before.map(|announced| &announced.state),
                 record.id,
                 &mut delta.notices,
@@ -212,7 +235,7 @@ impl Timeline {
         }
     }
 
-    /// Goes back to the last snapshot before `key` and folds everything since again.
+    /// Returns to the last snapshot before `key` and folds all later facts again.
     fn refold(&mut self, key: FactKey, delta: &mut Delta) {
         let before = |snapshot: &Snapshot| {
             snapshot.after.is_none_or(|after| after < key) && snapshot.watermark < key.at
@@ -223,6 +246,7 @@ impl Timeline {
         let Some(start) = self.snapshots.back() else {
             return;
         };
+
         self.head = start.fold.clone();
         let from = start.after.map_or(0, |after| {
             self.tail.partition_point(|fact| fact.key() <= after)
@@ -231,16 +255,18 @@ impl Timeline {
             self.head.step(fact);
         }
         self.facts_since_snapshot = self.tail.len() - from;
+
         let settled_before = start.watermark;
         self.head.advance(self.watermark);
-        self.head.forget_changes();
+        self.head.discard_changes();
         delta.changed = self.head.open_records(self.watermark);
         delta.finished = self.head.take_finished();
         self.withdraw_missing(settled_before, delta);
         self.announce(delta);
     }
 
-    /// Calls that were announced since the snapshot and that no longer exist after folding again.
+    /// Withdraws the calls that were announced since the snapshot and do not exist after the second
+    /// fold.
     fn withdraw_missing(&mut self, settled_before: At, delta: &mut Delta) {
         let present: HashSet<CallId, FixedState> = delta
             .changed
@@ -258,21 +284,19 @@ impl Timeline {
             .map(|(call, _)| *call)
             .collect();
         missing.sort_unstable();
+
         for call in missing {
-            self.announced.remove(&call);
-            delta.withdrawn.push(call);
-            delta.notices.push(Notice {
-                call,
-                kind: NoticeKind::Withdrawn,
-            });
+            self.withdraw(call, delta);
         }
     }
 
-    fn keep_snapshot(&mut self) {
+    /// Takes a snapshot when enough facts have been folded since the last one.
+    fn take_due_snapshot(&mut self) {
         let due = FACTS_PER_SNAPSHOT_MIN.max(FACTS_PER_SNAPSHOT_PER_CALL * self.head.calls_held());
         if self.facts_since_snapshot < due {
             return;
         }
+
         self.facts_since_snapshot = 0;
         let after = self.tail.back().map(Fact::key);
         self.snapshots.push_back(Snapshot {
@@ -280,6 +304,11 @@ impl Timeline {
             watermark: self.watermark,
             fold: self.head.clone(),
         });
+        self.trim_snapshots();
+    }
+
+    /// Drops the snapshots and facts that precede the retained range.
+    fn trim_snapshots(&mut self) {
         let settled = self.watermark - LATENESS;
         let old_enough =
             |snapshot: &Snapshot| snapshot.after.is_some_and(|after| after.at <= settled);
@@ -287,6 +316,7 @@ impl Timeline {
             && (self.snapshots.get(1).is_some_and(old_enough) || self.tail.len() > TAIL_MAX)
         {
             self.snapshots.pop_front();
+
             let from = self.snapshots.front().and_then(|oldest| oldest.after);
             let folded = from.map_or(0, |after| {
                 self.tail.partition_point(|fact| fact.key() <= after)
@@ -295,6 +325,7 @@ impl Timeline {
             self.tail
                 .shrink_to(self.tail.len() + FACTS_PER_SNAPSHOT_MIN);
         }
+
         let oldest = self
             .snapshots
             .front()
@@ -303,13 +334,13 @@ impl Timeline {
             .retain(|_, announced| announced.final_at.is_none_or(|at| at > oldest));
     }
 
-    /// The extensions that devices have reported, and when first.
+    /// The extensions that devices have reported, each with the instant of its first report.
     #[must_use]
     pub fn known_extensions(&self) -> Vec<(Extension, At)> {
-        self.head.known_extensions()
+        self.head.reported_extensions()
     }
 
-    /// The next instant at which the passing of time alone changes something.
+    /// The next instant at which the passing of time alone changes a call.
     #[must_use]
     pub fn next_deadline(&self) -> Option<At> {
         self.head.next_deadline()
@@ -321,15 +352,15 @@ impl Timeline {
         self.head.open_records(self.watermark)
     }
 
-    /// How many calls are held in memory, finished ones that links may still need included.
+    /// Number of calls held in memory, including finished calls that links may still need.
     #[must_use]
     pub fn calls_held(&self) -> usize {
         self.head.calls_held()
     }
 }
 
-/// Folds facts that come in their order, handing out each record when nothing can change it any
-/// more. Memory does not grow with the number of facts.
+/// Folds an ordered sequence of facts and returns each record when it is final. Memory does not
+/// grow with the number of facts.
 pub struct Replay {
     fold: Fold,
 }
@@ -342,35 +373,36 @@ impl Replay {
         }
     }
 
-    /// Also keeps, for every record, what each fact did.
+    /// Like [`Replay::new`], and every record also lists the effect of each fact.
     #[must_use]
     pub fn with_explanations(site: Site, policy: Arc<Policy>) -> Replay {
         let mut replay = Replay::new(site, policy);
-        replay.fold.keep_steps();
+        replay.fold.enable_trace();
         replay
     }
 
-    /// Folds the next fact. Facts come in the order of their keys, each once.
+    /// Folds the next fact. Facts must come in the order of their keys, each once.
     pub fn step(&mut self, fact: &Fact) {
         self.fold.step(fact);
     }
 
-    /// Every fact up to and including this instant has been folded; hands out the records that
-    /// became final.
+    /// Declares that every fact up to and including this instant is folded; returns the records
+    /// that became final.
     pub fn advance(&mut self, watermark: At) -> Vec<CallRecord> {
         self.fold.advance(watermark);
-        self.fold.forget_changes();
+        self.fold.discard_changes();
         self.fold.take_finished()
     }
 
-    /// The records that are not final, as they stand at this instant.
+    /// The current records of the calls that are not final, at the instant `now`.
     #[must_use]
     pub fn open_calls(&self, now: At) -> Vec<CallRecord> {
         self.fold.open_records(now)
     }
 }
 
-/// The records of a set of facts of one site, from scratch. With [`At::END`] every call is final.
+/// Reconstructs the records of a set of facts of one site from scratch. With [`At::END`] every call
+/// is final.
 #[must_use]
 pub fn reconstruct(
     site: Site,
@@ -381,10 +413,12 @@ pub fn reconstruct(
     let mut ordered: Vec<&Fact> = facts.iter().filter(|fact| fact.at <= watermark).collect();
     ordered.sort_by_key(|fact| fact.key());
     ordered.dedup_by_key(|fact| fact.key());
+
     let mut replay = Replay::new(site, policy);
     for fact in ordered {
         replay.step(fact);
     }
+
     let mut records = replay.advance(watermark);
     records.extend(replay.open_calls(watermark));
     records.sort_by_key(|record| (record.started_at, record.id));

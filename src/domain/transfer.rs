@@ -1,15 +1,18 @@
-//! What became of a transfer attempt, read from the legs it involves.
+//! Transfers: kind, state and target of a transfer attempt, derived from its legs.
+//!
+//! The ends of the legs decide. A transfer report of a phone is evidence, never a condition,
+//! because many phones cannot send one.
 
-use super::call::Attempt;
+use super::call::TransferAttempt;
 use super::leg::{EndedBy, Leg};
 use super::reading::Reading;
 use super::time::At;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferKind {
-    /// Sent on without asking.
+    /// Transferred without consultation.
     Blind,
-    /// Asked first, then handed over.
+    /// Consulted first, then handed over.
     Attended,
     /// Handed over while the target still rang.
     SemiAttended,
@@ -17,15 +20,15 @@ pub enum TransferKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferState {
-    /// Said by the phone that transfers; nobody of ours rings for it.
+    /// Reported by the transferring phone; no phone of this site rings for it.
     Initiated,
     Ringing,
-    /// The target is on the line; the party is not handed over yet.
+    /// The target answered; the party is not handed over yet.
     Answered,
     Completed,
-    /// The phone that transfers came back to its party.
+    /// The transferring phone returned to its party.
     Cancelled,
-    /// The target did not take it.
+    /// The target did not answer.
     Failed,
     /// The party left before it was handed over.
     Abandoned,
@@ -66,16 +69,16 @@ impl TransferState {
     }
 }
 
-/// A transfer as the record of its call shows it.
+/// A transfer as the record of its call reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     pub kind: TransferKind,
     pub state: TransferState,
-    /// The number or extension it was meant for, if a phone named it.
+    /// The number or extension of the target, if a phone named it.
     pub to: Option<String>,
-    /// Why it did not happen, where the phones tell.
+    /// The reason of a failure, if the phones report it.
     pub reason: Option<&'static str>,
-    /// When the target took the call over.
+    /// The instant at which the target took the call over.
     pub completed_at: Option<At>,
 }
 
@@ -88,60 +91,66 @@ impl Reading<'_> {
             .iter()
             .enumerate()
             .filter(|(_, attempt)| !attempt.void);
+
         attempts
             .map(|(index, attempt)| self.transfer(index, attempt))
             .collect()
     }
 
-    /// The transfer that tells the most about the call: the last that was completed, else the last.
+    /// The most informative transfer of the call: the last completed one, else the last one.
     pub fn main_transfer(&self) -> Option<Transfer> {
         let mut transfers = self.transfers();
         let completed = transfers
             .iter()
             .rposition(|transfer| transfer.state == TransferState::Completed);
+
         match completed {
             Some(index) => Some(transfers.swap_remove(index)),
             None => transfers.pop(),
         }
     }
 
-    fn transfer(&self, index: usize, attempt: &Attempt) -> Transfer {
+    fn transfer(&self, index: usize, attempt: &TransferAttempt) -> Transfer {
         let (kind, state, completed_at) = match (attempt.settled, attempt.consult) {
             (Some(state), _) => (TransferKind::Attended, state, None),
             (None, Some(consult)) => self.consultation(index, attempt, self.leg(consult)),
             (None, None) => self.blind(index),
         };
-        let taker = self
+
+        let answering_target = self
             .targets(index)
             .filter(|leg| leg.answered.is_some())
             .max_by_key(|leg| leg.ended.unwrap_or(At::END));
-        let target = taker.or_else(|| self.targets(index).next());
-        let rang = target
+        let target = answering_target.or_else(|| self.targets(index).next());
+        let rung_extension = target
             .and_then(|leg| leg.extension.as_ref())
             .map(|own| own.as_str().to_owned());
-        let dialled = attempt
+        let dialled_number = attempt
             .target
             .as_ref()
             .map(|number| number.raw().to_owned());
-        let to = if taker.is_some() || dialled.is_none() {
-            rang.or(dialled)
+        let to = if answering_target.is_some() || dialled_number.is_none() {
+            rung_extension.or(dialled_number)
         } else {
-            dialled
+            dialled_number
         };
+
         Transfer {
             kind,
             state,
             to,
-            reason: self.refusal(index, state),
+            reason: self.failure_reason(index, state),
             completed_at,
         }
     }
 
-    fn refusal(&self, index: usize, state: TransferState) -> Option<&'static str> {
+    /// The reason of a cancelled or failed transfer whose targets did not answer.
+    fn failure_reason(&self, index: usize, state: TransferState) -> Option<&'static str> {
         let unanswered = self.targets(index).all(|leg| leg.answered.is_none());
         if !matches!(state, TransferState::Cancelled | TransferState::Failed) || !unanswered {
             return None;
         }
+
         let mut targets = self.targets(index).peekable();
         targets.peek()?;
         Some(if targets.any(|leg| leg.ended_by == EndedBy::Rejected) {
@@ -151,33 +160,33 @@ impl Reading<'_> {
         })
     }
 
-    /// The phone asked somebody on a second leg. How the two legs ended tells what came of it.
+    /// The state of a consultation, derived from the ends of the two legs of the consulting phone.
     fn consultation(
         &self,
         index: usize,
-        attempt: &Attempt,
+        attempt: &TransferAttempt,
         consult: &Leg,
     ) -> (TransferKind, TransferState, Option<At>) {
         use TransferKind::{Attended, SemiAttended};
+
         let talked = self.targets(index).any(|leg| leg.answered.is_some())
             || (self.targets(index).next().is_none() && consult.answered.is_some());
         let Some(consult_ended) = consult.ended else {
-            return (
-                Attended,
-                if talked {
-                    TransferState::Answered
-                } else {
-                    TransferState::Ringing
-                },
-                None,
-            );
+            let state = if talked {
+                TransferState::Answered
+            } else {
+                TransferState::Ringing
+            };
+            return (Attended, state, None);
         };
-        let main_ended = attempt.by.and_then(|slot| self.leg(slot).ended);
+
+        let main_ended = attempt.transferor.and_then(|slot| self.leg(slot).ended);
         let Some(main_ended) =
             main_ended.filter(|main| (*main - consult_ended).abs() <= self.policy.together)
         else {
             return (Attended, TransferState::Cancelled, None);
         };
+
         let handed_over = main_ended.max(consult_ended);
         let stayed = |leg: &&Leg| {
             leg.ended
@@ -197,8 +206,9 @@ impl Reading<'_> {
                 None => (SemiAttended, TransferState::Failed, None),
             };
         }
-        // Somebody outside the site was asked: none of our phones can say that they stayed, only
-        // that both legs ended as one.
+
+        // An outside party was consulted: no phone of this site can report that it stayed, only
+        // that both legs ended together.
         let outside = self.targets(index).next().is_none();
         match (outside && talked, main_ended < consult_ended) {
             (true, _) => (Attended, TransferState::Completed, Some(handed_over)),
@@ -207,26 +217,29 @@ impl Reading<'_> {
         }
     }
 
-    /// Somebody rings for a party that is in a conversation, or was a moment ago.
+    /// The state of a blind transfer: a phone rings for a party that is in a conversation, or was a
+    /// moment ago.
     fn blind(&self, index: usize) -> (TransferKind, TransferState, Option<At>) {
-        let taken = self.targets(index).filter_map(|leg| leg.answered).min();
-        let state = match taken {
+        let answered = self.targets(index).filter_map(|leg| leg.answered).min();
+        let state = match answered {
             Some(answered) if self.conversation_left(answered) => TransferState::Completed,
             Some(_) => TransferState::Answered,
             None if self.targets(index).any(Leg::is_open) => TransferState::Ringing,
             None if self.targets(index).next().is_none() => TransferState::Initiated,
             None => TransferState::Failed,
         };
+
         (
             TransferKind::Blind,
             state,
-            taken.filter(|_| state == TransferState::Completed),
+            answered.filter(|_| state == TransferState::Completed),
         )
     }
 
-    /// Whether somebody who talked before `taken` has left the conversation.
-    fn conversation_left(&self, taken: At) -> bool {
-        self.legs()
-            .any(|leg| leg.ended.is_some() && leg.answered.is_some_and(|answered| answered < taken))
+    /// Whether a leg that was answered before `instant` has left the conversation.
+    fn conversation_left(&self, instant: At) -> bool {
+        self.legs().any(|leg| {
+            leg.ended.is_some() && leg.answered.is_some_and(|answered| answered < instant)
+        })
     }
 }

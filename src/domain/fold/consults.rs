@@ -1,11 +1,11 @@
-//! Consultations: the second leg of a phone whose party waits. Which conversation it belongs to,
-//! and whether it is a call of its own, shows only by how the legs end.
+//! Consultations: the second leg of a phone whose party waits. The ends of the legs decide to which
+//! conversation a consultation belongs, and whether it is a call of its own.
 
 use smallvec::SmallVec;
 
 use super::Fold;
-use super::review::Group;
-use crate::domain::call::{Attempt, Rule};
+use super::review::LegGroup;
+use crate::domain::call::{Rule, TransferAttempt};
 use crate::domain::fact::CallId;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role};
 use crate::domain::link::{Confidence, Link, LinkKind};
@@ -13,16 +13,18 @@ use crate::domain::time::At;
 use crate::domain::transfer::TransferState;
 
 impl Fold {
-    /// The party left, and the consultation went on: it is a call of its own.
+    /// Splits off consultations that went on after the waiting party left: each is a call of its
+    /// own.
     pub(super) fn review_abandoned(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
             if attempt.is_settled() {
                 continue;
             }
-            let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else {
+            let (Some(main), Some(consult)) = (attempt.transferor, attempt.consult) else {
                 continue;
             };
+
             let Some(left) = self.legs[main]
                 .ended
                 .filter(|ended| at - *ended >= self.policy.together)
@@ -32,22 +34,25 @@ impl Fold {
             if !self.legs[consult].is_open() {
                 continue;
             }
-            // Dialled in the moment of the hangup: nobody waited, the two requests overtook each
-            // other.
+
+            // A consultation dialled at the moment of the hangup had no waiting party: the two
+            // requests overtook each other.
             if left - self.legs[consult].started < self.policy.reorder {
                 self.calls[call].attempts[index].void = true;
                 self.split(
-                    &self.consult_group(call, index, consult),
+                    &self.consult_legs(call, index, consult),
                     Rule::ConsultBecameCall,
                 );
                 continue;
             }
+
             self.calls[call].attempts[index].settled = Some(TransferState::Abandoned);
             let reason = "the consultation went on after the party it was made for had left";
             self.split_consult(call, index, consult, Confidence::High, reason);
         }
     }
 
+    /// Makes the consultation a call of its own, linked to the call in which it began.
     fn split_consult(
         &mut self,
         call: CallSlot,
@@ -57,8 +62,9 @@ impl Fold {
         reason: &'static str,
     ) {
         let parent: CallId = self.calls[call].id;
+
         if let Some(split) = self.split(
-            &self.consult_group(call, index, consult),
+            &self.consult_legs(call, index, consult),
             Rule::ConsultBecameCall,
         ) {
             self.calls[split].links.push(Link {
@@ -70,35 +76,37 @@ impl Fold {
         }
     }
 
-    /// The legs of a consultation, as they sit in a call of their own.
-    fn consult_group(&self, call: CallSlot, index: usize, consult: LegSlot) -> Group {
-        let mut group: Group = SmallVec::new();
+    /// The legs of a consultation, with their roles in a call of their own.
+    fn consult_legs(&self, call: CallSlot, index: usize, consult: LegSlot) -> LegGroup {
+        let mut group: LegGroup = SmallVec::new();
         group.push((consult, Role::Caller));
-        let belongs = |leg: &Leg| {
+        let targets = self.target_slots(call, index).into_iter();
+        group.extend(targets.map(|slot| (slot, Role::Callee)));
+        group
+    }
+
+    /// The target legs of an attempt.
+    fn target_slots(&self, call: CallSlot, index: usize) -> SmallVec<[LegSlot; 4]> {
+        let is_target = |leg: &Leg| {
             leg.role == Role::Target
                 && leg
                     .attempt
                     .is_some_and(|attempt| usize::from(attempt) == index)
         };
-        group.extend(
-            self.calls[call]
-                .legs
-                .iter()
-                .copied()
-                .filter(|slot| belongs(&self.legs[*slot]))
-                .map(|slot| (slot, Role::Callee)),
-        );
-        group
+
+        let legs = self.calls[call].legs.iter().copied();
+        legs.filter(|slot| is_target(&self.legs[*slot])).collect()
     }
 
-    /// Somebody outside was asked, talked, and was not handed the party: that was a call, and
-    /// whoever pays for it looks for it.
+    /// Splits off answered consultations with outside parties that were not handed the waiting
+    /// party. Each is a call of its own, so that it can be found when the phone bill is checked.
     pub(super) fn review_outside_consult(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
-            let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else {
+            let (Some(main), Some(consult)) = (attempt.transferor, attempt.consult) else {
                 continue;
             };
+
             let leg = &self.legs[consult];
             let Some(ended) = leg
                 .ended
@@ -106,6 +114,7 @@ impl Fold {
             else {
                 continue;
             };
+
             let handed_over = self.legs[main]
                 .ended
                 .is_some_and(|main| (main - ended).abs() <= self.policy.together);
@@ -114,6 +123,7 @@ impl Fold {
             if attempt.is_settled() || handed_over || !outside {
                 continue;
             }
+
             self.calls[call].attempts[index].settled = Some(TransferState::Cancelled);
             self.split_consult(
                 call,
@@ -125,12 +135,13 @@ impl Fold {
         }
     }
 
-    /// A phone with several parties on hold hands over the one whose leg ends together with the
-    /// consultation, whichever it was.
-    pub(super) fn rehome_consult(&mut self, slot: LegSlot, at: At) {
+    /// Moves a consultation to the conversation that ended together with it. A phone with several
+    /// parties on hold hands over exactly that one.
+    pub(super) fn reassign_consult(&mut self, slot: LegSlot, at: At) {
         let Some(phone) = self.phones.get(&self.legs[slot].device) else {
             return;
         };
+
         let just_ended = |leg: &Leg| {
             leg.answered.is_some()
                 && leg
@@ -139,9 +150,10 @@ impl Fold {
         };
         let of_phone = || {
             phone.legs.iter().copied().filter(|other| {
-                just_ended(&self.legs[*other]) && !self.is_past(self.legs[*other].call)
+                just_ended(&self.legs[*other]) && !self.is_final(self.legs[*other].call)
             })
         };
+
         let Some(consult) = of_phone()
             .filter(|other| self.legs[*other].role == Role::Consult)
             .max_by_key(|other| self.legs[*other].ended)
@@ -154,49 +166,46 @@ impl Fold {
         let (Some(main), Some(index)) = (main, self.legs[consult].attempt) else {
             return;
         };
-        let (from, to) = (self.legs[consult].call, self.legs[main].call);
-        let still_there = self.calls[from]
+
+        let from = self.legs[consult].call;
+        let to = self.legs[main].call;
+        let transferor_talks = self.calls[from]
             .attempts
             .get(usize::from(index))
-            .and_then(|attempt| attempt.by)
-            .is_some_and(|by| self.legs[by].is_talking());
+            .and_then(|attempt| attempt.transferor)
+            .is_some_and(|transferor| self.legs[transferor].is_talking());
         if from == to
-            || !still_there
+            || !transferor_talks
             || self.calls[to].attempts.len() >= super::placing::ATTEMPTS_MAX
         {
             return;
         }
+
         let leg = &self.legs[consult];
-        let attempt = Attempt::new(
+        let attempt = TransferAttempt::new(
             leg.started,
             Some(main),
             Some(consult),
             Some(leg.remote.clone()),
         );
-        let targets: SmallVec<[LegSlot; 4]> = self.calls[from]
-            .legs
-            .iter()
-            .copied()
-            .filter(|other| {
-                self.legs[*other].role == Role::Target && self.legs[*other].attempt == Some(index)
-            })
-            .collect();
+        let targets = self.target_slots(from, usize::from(index));
         self.calls[to].attempts.push(attempt);
         let new_index = u8::try_from(self.calls[to].attempts.len() - 1).ok();
+
         for target in targets {
             self.move_leg(target, to, Role::Target, new_index);
         }
         self.move_leg(consult, to, Role::Consult, new_index);
     }
 
-    /// A conversation whose end never came does not swallow the answered calls that its phone made
-    /// later.
+    /// Splits off answered calls that a phone made after a conversation whose end was lost.
     pub(super) fn review_lost_main(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
-            let (Some(main), Some(consult)) = (attempt.by, attempt.consult) else {
+            let (Some(main), Some(consult)) = (attempt.transferor, attempt.consult) else {
                 continue;
             };
+
             let silent_since_then = self.legs[main].is_open()
                 && self.legs[consult]
                     .ended
@@ -207,11 +216,13 @@ impl Fold {
             {
                 continue;
             }
+
             let due = self.calls[call].last.at + self.policy.duration_max;
             if at < due {
                 self.schedule_review(call, due);
                 continue;
             }
+
             self.calls[call].attempts[index].void = true;
             let reason = "made from a phone whose earlier conversation never got an end";
             self.split_consult(call, index, consult, Confidence::Low, reason);
@@ -227,48 +238,46 @@ impl Fold {
         }
     }
 
-    /// A conversation whose end never came does not hide that its party called again, long after
-    /// its last sign, and nobody answered.
+    /// Splits off unanswered calls of the party of a conversation whose end was lost, if they came
+    /// long after the last sign of that conversation.
     pub(super) fn review_lost_transfer(&mut self, call: CallSlot, at: At) {
         let due = self.calls[call].last.at + self.policy.duration_max;
         for index in 0..self.calls[call].attempts.len() {
-            if !self.rang_after_a_lost_end(call, index) {
+            if !self.rang_after_lost_end(call, index) {
                 continue;
             }
             if at < due {
                 self.schedule_review(call, due);
                 return;
             }
-            let of_attempt = |leg: &Leg| {
-                leg.role == Role::Target
-                    && leg
-                        .attempt
-                        .is_some_and(|attempt| usize::from(attempt) == index)
-            };
-            let legs = self.calls[call].legs.iter().copied();
-            let group: Group = legs
-                .filter(|slot| of_attempt(&self.legs[*slot]))
-                .map(|slot| (slot, Role::Callee))
-                .collect();
+
+            let targets = self.target_slots(call, index).into_iter();
+            let group: LegGroup = targets.map(|slot| (slot, Role::Callee)).collect();
             self.calls[call].attempts[index].void = true;
             self.split(&group, Rule::LateRingBecameCall);
         }
     }
 
-    /// Whether this attempt began long after the last sign of a conversation that has not ended, no
-    /// phone announced it, and nobody took it.
-    fn rang_after_a_lost_end(&self, call: CallSlot, index: usize) -> bool {
+    /// Whether the attempt began long after the last sign of an unended conversation, was never
+    /// reported by a phone, and was not answered.
+    fn rang_after_lost_end(&self, call: CallSlot, index: usize) -> bool {
         let reading = self.reading(call);
         let attempt = &reading.call.attempts[index];
         let mut targets = reading.targets(index).peekable();
-        let in_vain = targets.peek().is_some()
+        let unanswered = targets.peek().is_some()
             && targets.all(|target| target.answered.is_none() && !target.is_open());
+
         let mut talking = reading
             .main_legs()
             .filter(|leg| leg.is_talking())
             .peekable();
-        let lost = talking.peek().is_some()
+        let end_lost = talking.peek().is_some()
             && talking.all(|leg| attempt.started - leg.last.at >= self.policy.doubt_after);
-        !attempt.is_settled() && !attempt.explicit && attempt.consult.is_none() && in_vain && lost
+
+        !attempt.is_settled()
+            && !attempt.explicit
+            && attempt.consult.is_none()
+            && unanswered
+            && end_lost
     }
 }

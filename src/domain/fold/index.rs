@@ -1,5 +1,5 @@
-//! The index from parties to the calls they take part in. A call is found by every number and
-//! extension that any of its legs shows.
+//! The index from parties to their calls. Every number and extension that any leg of a call
+//! displays leads to the call.
 
 use smallvec::SmallVec;
 
@@ -8,7 +8,7 @@ use crate::domain::leg::{CallSlot, LegSlot};
 use crate::domain::number::{Number, PartyKey};
 
 impl Fold {
-    /// Makes the call known to everybody its new leg names.
+    /// Lists the call under the parties of its new leg.
     pub(super) fn index_leg(&mut self, slot: LegSlot) {
         let leg = &self.legs[slot];
         let call = leg.call;
@@ -17,21 +17,22 @@ impl Fold {
             .as_ref()
             .map(|extension| PartyKey::of(extension.as_str()));
         let remote = leg.remote.key();
-        if remote.is_none() && !self.calls[call].in_withheld {
-            self.calls[call].in_withheld = true;
+
+        if remote.is_none() && !self.calls[call].in_withheld_list {
+            self.calls[call].in_withheld_list = true;
             self.withheld.push(call);
         }
         for key in own.into_iter().chain(remote) {
-            if !self.calls[call].keys.contains(&key) {
-                self.calls[call].keys.push(key);
+            if !self.calls[call].party_keys.contains(&key) {
+                self.calls[call].party_keys.push(key);
                 self.parties.entry(key).or_default().push(call);
             }
         }
     }
 
-    /// Forgets the call.
+    /// Removes the call from the index.
     pub(super) fn unindex(&mut self, call: CallSlot) {
-        for key in std::mem::take(&mut self.calls[call].keys) {
+        for key in std::mem::take(&mut self.calls[call].party_keys) {
             if let Some(calls) = self.parties.get_mut(&key) {
                 calls.retain(|other| *other != call);
                 if calls.is_empty() {
@@ -39,13 +40,14 @@ impl Fold {
                 }
             }
         }
-        if std::mem::take(&mut self.calls[call].in_withheld) {
+
+        if std::mem::take(&mut self.calls[call].in_withheld_list) {
             self.withheld.retain(|other| *other != call);
         }
     }
 
-    /// The calls a party may take part in, the newest first. Those of another party with a similar
-    /// number may be among them.
+    /// The calls that a party may take part in, the newest first. The list may include calls of
+    /// another party with a similar number.
     pub(super) fn calls_of(&self, party: &Number) -> SmallVec<[CallSlot; 8]> {
         let list = match party.key() {
             Some(key) => self.parties.get(&key).map_or(&[][..], |calls| calls),
@@ -54,6 +56,7 @@ impl Fold {
         list.iter().rev().copied().collect()
     }
 
+    /// The calls that an extension may take part in, the newest first.
     pub(super) fn calls_of_extension(&self, dial: &str) -> SmallVec<[CallSlot; 8]> {
         let calls = self
             .parties

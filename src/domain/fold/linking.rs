@@ -1,4 +1,4 @@
-//! Links: a party that calls again, or is called back, within the link window.
+//! Linking: links a new call to the last call of the same outside party within the link window.
 
 use super::Fold;
 use crate::domain::leg::{CallSlot, LegSlot, Side};
@@ -10,23 +10,25 @@ use crate::domain::time::At;
 struct Previous {
     call: CallSlot,
     ended: At,
-    by_us: bool,
+    /// A phone of this site placed the call.
+    from_site: bool,
     answered: bool,
 }
 
 impl Fold {
-    /// Links a call that just began with `slot` to the last finished call of the same outside
+    /// Links a call that has just begun with `slot` to the last finished call of the same outside
     /// party.
     pub(super) fn link_to_previous(&mut self, call: CallSlot, slot: LegSlot) {
         let leg = &self.legs[slot];
-        if leg.remote.is_withheld() || self.extensions.reported_by(leg.remote.dial(), leg.last) {
+        if leg.remote.is_withheld() || self.extensions.was_reported(leg.remote.dial(), leg.last) {
             return;
         }
         let Some(previous) = self.previous_call(call, &leg.remote, leg.started) else {
             return;
         };
-        let by_us = leg.side == Side::Outgoing;
-        let (kind, confidence, reason) = match (previous.by_us, by_us, previous.answered) {
+
+        let from_site = leg.side == Side::Outgoing;
+        let (kind, confidence, reason) = match (previous.from_site, from_site, previous.answered) {
             (false, false, false) => (
                 LinkKind::Repeat,
                 Confidence::Medium,
@@ -58,6 +60,7 @@ impl Fold {
                 "the same number is dialled again",
             ),
         };
+
         let link = Link {
             kind,
             call: self.calls[previous.call].id,
@@ -72,32 +75,35 @@ impl Fold {
             .calls_of(party)
             .into_iter()
             .filter(|other| *other != call);
-        let known = others.filter_map(|other| self.as_previous(other, party));
-        let recent = known.filter(|previous| {
+        let of_party = others.filter_map(|other| self.as_previous(other, party));
+        let recent = of_party.filter(|previous| {
             previous.ended <= at && self.now - previous.ended <= self.policy.link_window
         });
+
         recent.max_by_key(|previous| (previous.ended, self.calls[previous.call].first))
     }
 
     fn as_previous(&self, call: CallSlot, party: &Number) -> Option<Previous> {
-        if let Some(husk) = &self.calls[call].husk {
-            return husk.party.same_party(party).then_some(Previous {
+        if let Some(closed) = &self.calls[call].closed {
+            return closed.party.same_party(party).then_some(Previous {
                 call,
-                ended: husk.ended,
-                by_us: husk.by_us,
-                answered: husk.answered,
+                ended: closed.ended,
+                from_site: closed.from_site,
+                answered: closed.answered,
             });
         }
+
         let reading = self.reading(call);
         let ended = reading.silent_since()?;
         let caller = reading
             .caller()
             .filter(|caller| caller.side == Side::Outgoing);
         let leg = caller.or_else(|| reading.first_callee())?;
+
         leg.remote.same_party(party).then(|| Previous {
             call,
             ended,
-            by_us: caller.is_some(),
+            from_site: caller.is_some(),
             answered: reading.has_conversation(),
         })
     }

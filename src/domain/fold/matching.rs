@@ -1,25 +1,27 @@
-//! Which leg of its device a fact speaks of. A reference is trusted within its device; without one,
-//! the other party, the account, the state of the open legs and the time decide.
+//! Matching: selects the leg of the device to which a fact belongs.
+//!
+//! A reference is trusted within its device. Without one, the remote party, the account, the state
+//! of the open legs and the time decide.
 
 use smallvec::SmallVec;
 
 use super::Fold;
 use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{Leg, LegSlot, Side};
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 
-/// What a fact means to the legs of its device.
+/// The meaning of a fact for the legs of its device.
 pub(super) enum Meaning {
     /// The first sign of a new leg.
     Begins(Side),
-    /// The ring of a leg whose answer overtook it, and seemed too late for this one.
+    /// The ring of a leg whose answer overtook it; the answer seemed too late for this leg.
     BeginsAnswered(LegSlot),
-    /// The first sign of a new leg, which shows that this one is over although its end was never
+    /// The first sign of a new leg. It proves that this leg is over, although its end was never
     /// reported.
     Supersedes(LegSlot),
-    /// The answer to a second ring that looked like a duplicate of this leg's.
-    Revives(LegSlot),
-    /// Says again what is known.
+    /// The answer to a second ring, which was taken for a duplicate of this leg's ring.
+    AnswersRepeatedRing(LegSlot),
+    /// A duplicate without new information.
     Repeats(LegSlot),
     /// The beginning of a leg whose later sign overtook it.
     Overtaken(LegSlot),
@@ -28,12 +30,12 @@ pub(super) enum Meaning {
     AnswersEnded(LegSlot),
     Ends(LegSlot),
     /// Hold, resume or transfer of a conversation.
-    Marks(LegSlot),
-    /// Belongs to a leg that is over for good.
+    MidCall(LegSlot),
+    /// A fact of a leg that is finally over.
     TooLate(LegSlot),
 }
 
-/// The legs of one device, as one fact sees them.
+/// The legs of one device, as candidates for one fact.
 struct Candidates<'a> {
     fold: &'a Fold,
     slots: SmallVec<[LegSlot; 8]>,
@@ -41,21 +43,23 @@ struct Candidates<'a> {
 }
 
 impl Fold {
+    /// Determines the meaning of a fact about a call.
     pub(super) fn meaning(&self, fact: &Fact) -> Meaning {
-        let known = self
+        let all = self
             .phones
             .get(&fact.device)
             .map_or(&[][..], |phone| &phone.legs);
-        let slots = known
+        let slots = all
             .iter()
             .copied()
-            .filter(|slot| !self.is_past(self.legs[*slot].call))
+            .filter(|slot| !self.is_final(self.legs[*slot].call))
             .collect();
         let legs = Candidates {
             fold: self,
             slots,
             fact,
         };
+
         match fact.kind {
             Kind::Incoming => legs.of_beginning(Side::Incoming, Side::Outgoing),
             Kind::Outgoing => legs.of_beginning(Side::Outgoing, Side::Incoming),
@@ -66,7 +70,7 @@ impl Fold {
             | Kind::Resume
             | Kind::BlindTransfer
             | Kind::AttendedTransfer
-            | Kind::Device(_) => legs.of_mark(),
+            | Kind::Device(_) => legs.of_mid_call(),
         }
     }
 }
@@ -77,8 +81,9 @@ impl Candidates<'_> {
     }
 
     /// The leg with the fact's own reference.
-    fn referred(&self) -> Option<LegSlot> {
+    fn by_reference(&self) -> Option<LegSlot> {
         self.fact.call_ref.as_ref()?;
+
         self.slots
             .iter()
             .rev()
@@ -86,35 +91,37 @@ impl Candidates<'_> {
             .find(|slot| self.leg(*slot).call_ref == self.fact.call_ref)
     }
 
-    /// Legs of the same account that no different reference keeps apart from the fact, the newest
-    /// first.
+    /// Legs of the same account without a conflicting reference, the newest first.
     fn possible(&self) -> impl Iterator<Item = (LegSlot, &Leg)> {
-        let open_to = |leg: &Leg| {
-            leg.same_account(self.fact) && (leg.call_ref.is_none() || self.fact.call_ref.is_none())
+        let no_conflict = |leg: &Leg| {
+            leg.matches_account(self.fact)
+                && (leg.call_ref.is_none() || self.fact.call_ref.is_none())
         };
+
         self.slots
             .iter()
             .rev()
             .map(|slot| (*slot, self.leg(*slot)))
-            .filter(move |(_, leg)| open_to(leg))
+            .filter(move |(_, leg)| no_conflict(leg))
     }
 
-    /// Possible legs with the party the fact names; any party where it names none.
+    /// Possible legs with the fact's remote party; all possible legs if the fact names no party.
     fn likely(&self) -> impl Iterator<Item = (LegSlot, &Leg)> {
         self.possible()
-            .filter(|(_, leg)| self.fact.remote.is_none() || leg.same_remote(self.fact))
+            .filter(|(_, leg)| self.fact.remote.is_none() || leg.matches_remote(self.fact))
     }
 
-    /// The only possible leg that fits, where no leg of the device has the party the fact names:
-    /// the PBX updated the number on the way.
-    fn only(&self, fits: impl Fn(&Leg) -> bool) -> Option<LegSlot> {
+    /// The only possible leg that satisfies `fits`, if no leg of the device has the fact's remote
+    /// party: the PBX updated the number on the way.
+    fn only_possible(&self, fits: impl Fn(&Leg) -> bool) -> Option<LegSlot> {
         if self
             .slots
             .iter()
-            .any(|slot| self.leg(*slot).same_remote(self.fact))
+            .any(|slot| self.leg(*slot).matches_remote(self.fact))
         {
             return None;
         }
+
         let mut fitting = self
             .possible()
             .filter(|(_, leg)| fits(leg))
@@ -122,19 +129,19 @@ impl Candidates<'_> {
         fitting.next().filter(|_| fitting.next().is_none())
     }
 
-    fn since(&self, at: At) -> i64 {
-        (self.fact.at - at).0
+    fn since(&self, at: At) -> Span {
+        self.fact.at - at
     }
 
     fn may_have_overtaken(&self, at: At) -> bool {
-        self.since(at) < self.fold.policy.reorder.0
+        self.since(at) < self.fold.policy.reorder
     }
 
     fn may_be_duplicate_of(&self, at: At) -> bool {
-        self.since(at) <= self.fold.policy.duplicate.0
+        self.since(at) <= self.fold.policy.duplicate
     }
 
-    /// A closed leg that may still be meant by a repeated request.
+    /// Whether a repeated request may still refer to this closed leg.
     fn recently_ended(&self, leg: &Leg) -> bool {
         leg.ended
             .is_some_and(|ended| self.may_be_duplicate_of(ended))
@@ -145,10 +152,10 @@ impl Candidates<'_> {
             .is_some_and(|reported| self.may_have_overtaken(reported))
     }
 
-    /// A ring or a dialling: new, unless the leg is known already or its later sign overtook this
-    /// one.
+    /// A ring or a dialling: a new leg, unless it is a duplicate or a later sign of its leg
+    /// overtook it.
     fn of_beginning(&self, side: Side, opposite: Side) -> Meaning {
-        if let Some(slot) = self.referred() {
+        if let Some(slot) = self.by_reference() {
             let leg = self.leg(slot);
             let late = leg.side == Side::Unknown && self.may_be_duplicate_of(leg.started);
             return if late {
@@ -157,9 +164,10 @@ impl Candidates<'_> {
                 Meaning::Repeats(slot)
             };
         }
+
         let same_party = self
             .possible()
-            .filter(|(_, leg)| leg.side != opposite && leg.same_remote(self.fact));
+            .filter(|(_, leg)| leg.side != opposite && leg.matches_remote(self.fact));
         for (slot, leg) in same_party {
             if leg.side == Side::Unknown && self.may_have_overtaken(leg.started) {
                 return Meaning::Overtaken(slot);
@@ -180,11 +188,13 @@ impl Candidates<'_> {
                 return Meaning::Supersedes(slot);
             }
         }
+
         Meaning::Begins(side)
     }
 
+    /// The answer of a pending leg; else a duplicate, a late answer, or the first sign of a leg.
     fn of_answered(&self) -> Meaning {
-        if let Some(slot) = self.referred() {
+        if let Some(slot) = self.by_reference() {
             let leg = self.leg(slot);
             return match (leg.is_open(), leg.answered.is_some()) {
                 (_, true) => Meaning::Repeats(slot),
@@ -193,6 +203,7 @@ impl Candidates<'_> {
                 (false, false) => Meaning::TooLate(slot),
             };
         }
+
         if let Some((slot, _)) = self.likely().filter(|(_, leg)| leg.is_pending()).last() {
             return Meaning::Answers(slot);
         }
@@ -203,22 +214,26 @@ impl Candidates<'_> {
             return match leg.answered {
                 Some(_) => Meaning::Repeats(slot),
                 None if self.end_may_have_overtaken(leg) => Meaning::AnswersEnded(slot),
-                None if leg.repeated.is_some() => Meaning::Revives(slot),
+                None if leg.repeated_ring.is_some() => Meaning::AnswersRepeatedRing(slot),
                 None => Meaning::TooLate(slot),
             };
         }
-        self.only(Leg::is_pending)
+
+        self.only_possible(Leg::is_pending)
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Answers)
     }
 
+    /// A missed or rejected ring ends a pending leg; else it is a duplicate, or the only sign of a
+    /// leg.
     fn of_unanswered_end(&self) -> Meaning {
-        if let Some(slot) = self.referred() {
+        if let Some(slot) = self.by_reference() {
             return if self.leg(slot).is_pending() {
                 Meaning::Ends(slot)
             } else {
                 Meaning::Repeats(slot)
             };
         }
+
         let pending = |side: Side| {
             self.likely()
                 .find(move |(_, leg)| leg.is_pending() && leg.side == side)
@@ -232,23 +247,26 @@ impl Candidates<'_> {
         {
             return Meaning::Repeats(slot);
         }
-        // A phone that names nobody can only mean its one ringing leg; one that names somebody else
-        // means another.
+
+        // A phone that names no party can only mean its one ringing leg; a phone that names another
+        // party means another leg.
         let unnamed = self.fact.remote.is_none();
-        self.only(|leg| unnamed && leg.is_pending() && leg.side == Side::Incoming)
+        self.only_possible(|leg| unnamed && leg.is_pending() && leg.side == Side::Incoming)
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
+    /// A hangup ends an open leg; else it is a duplicate or the only sign of a leg.
     fn of_hangup(&self) -> Meaning {
-        if let Some(slot) = self.referred() {
+        if let Some(slot) = self.by_reference() {
             return if self.leg(slot).is_open() {
                 Meaning::Ends(slot)
             } else {
                 Meaning::Repeats(slot)
             };
         }
-        // The newest leg, unless it has only just begun to ring: then the hangup was overtaken by
-        // that ring.
+
+        // The newest leg, unless it has only just begun to ring: then that ring overtook the
+        // hangup.
         let just_rang = |leg: &Leg| leg.is_pending() && self.may_have_overtaken(leg.started);
         let open = || self.likely().filter(|(_, leg)| leg.is_open());
         if let Some((slot, _)) = open()
@@ -260,34 +278,37 @@ impl Candidates<'_> {
         if let Some((slot, _)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return Meaning::Repeats(slot);
         }
+
         let unnamed = self.fact.remote.is_none();
-        self.only(|leg| leg.is_talking() || (unnamed && leg.is_open()))
+        self.only_possible(|leg| leg.is_talking() || (unnamed && leg.is_open()))
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
-    fn of_mark(&self) -> Meaning {
-        if let Some(slot) = self.referred() {
-            return self.mark_or_repeat(slot);
+    /// A hold, a resume or a transfer belongs to the talking leg, else to an open or recent one.
+    fn of_mid_call(&self) -> Meaning {
+        if let Some(slot) = self.by_reference() {
+            return self.mid_call_or_repeat(slot);
         }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
-            return Meaning::Marks(slot);
+            return Meaning::MidCall(slot);
         }
         if let Some((slot, _)) = self
             .likely()
             .find(|(_, leg)| leg.is_open() || self.recently_ended(leg))
         {
-            return self.mark_or_repeat(slot);
+            return self.mid_call_or_repeat(slot);
         }
-        self.only(Leg::is_talking)
-            .map_or(Meaning::Begins(Side::Unknown), Meaning::Marks)
+
+        self.only_possible(Leg::is_talking)
+            .map_or(Meaning::Begins(Side::Unknown), Meaning::MidCall)
     }
 
-    /// A transfer may be said just after the leg that it ended; anything else about a closed leg is
-    /// old news.
-    fn mark_or_repeat(&self, slot: LegSlot) -> Meaning {
+    /// A transfer report may arrive just after the leg that the transfer ended; any other fact
+    /// about a closed leg is a duplicate.
+    fn mid_call_or_repeat(&self, slot: LegSlot) -> Meaning {
         let leg = self.leg(slot);
         if leg.is_open() || self.end_may_have_overtaken(leg) {
-            Meaning::Marks(slot)
+            Meaning::MidCall(slot)
         } else {
             Meaning::Repeats(slot)
         }

@@ -1,21 +1,37 @@
-//! The fold: facts of one site, in their order, become legs and calls. Everything it knows is in
-//! this value, so a clone is a snapshot.
+//! The fold: a deterministic state machine that turns the facts of one site into legs and calls.
 //!
-//! A fact passes through three questions: which leg of its device it speaks of ([`matching`]), what
-//! it changes there ([`changes`]), and, for a new leg, which call that leg belongs to ([`placing`],
-//! [`pickup`]). What only the passing of event time can show is asked again later ([`review`]);
-//! what only the watermark may settle is settled by it ([`settle`]).
+//! Each fact passes three steps:
+//!
+//! 1. [`matching`] selects the leg of the device to which the fact belongs.
+//! 2. [`changes`] applies the fact to that leg.
+//! 3. [`placing`] and [`pickup`] assign a new leg to a call, with the reasons that [`join`] finds.
+//!
+//! [`restructure`] moves legs between calls, [`index`] finds the calls of a party, and [`linking`]
+//! links a new call to an earlier one.
+//!
+//! Two queues handle time. Reviews depend on event time: they run when a fact or the watermark
+//! passes their instant ([`review`], [`consults`], [`pickup`]). Decisions depend on the watermark
+//! alone ([`settle`]): missed calls, final records and the removal of closed calls. No clock is
+//! read, so a backlog of facts freezes time and causes no false missed calls.
+//!
+//! Guarantees:
+//!
+//! - The caller passes facts in the order of their keys. Legs and calls then depend on these facts
+//!   alone; the watermark only decides which records are reported and which calls are removed.
+//! - The whole state is in the value [`Fold`], so a clone is a snapshot.
+//! - A call is removed only after `Call::final_at`. Every rule checks that instant, so the removal
+//!   never changes a record.
 
 mod changes;
 mod consults;
 mod index;
+mod join;
 mod linking;
 mod matching;
 mod pickup;
 mod placing;
 mod restructure;
 mod review;
-mod scene;
 mod settle;
 
 use std::collections::{BinaryHeap, HashMap};
@@ -24,7 +40,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use super::call::{Call, Rule, Step};
+use super::call::{Call, Rule, TraceEntry};
 use super::cow_slab::CowSlab;
 use super::device::{Device, Extension};
 use super::extensions::Extensions;
@@ -38,19 +54,19 @@ use super::time::At;
 use matching::Meaning;
 use settle::Alarm;
 
-/// Devices whose account is remembered for facts that name none.
+/// Maximum number of devices per site whose account is remembered for facts that name no account.
 const DEVICES_MAX: usize = 100_000;
 
-/// What the fold knows of one device.
+/// The state of one device.
 #[derive(Clone, Debug, Default)]
 struct Phone {
-    /// Open legs, and closed ones that a late or repeated fact may still mean.
+    /// Open legs, and closed legs to which a late or repeated fact may still refer.
     legs: SmallVec<[LegSlot; 4]>,
-    /// The account it named last.
+    /// The account that the device named last.
     account: Option<Extension>,
 }
 
-/// The state of one site after some facts, in their order, and some watermark.
+/// The state of one site after a sequence of facts and a watermark.
 #[derive(Clone)]
 pub(super) struct Fold {
     site: Site,
@@ -58,21 +74,22 @@ pub(super) struct Fold {
     legs: CowSlab<Leg>,
     calls: CowSlab<Call>,
     phones: HashMap<Device, Phone, FixedState>,
-    /// Which calls a party takes part in, or recently took part in.
+    /// The calls in which each party takes part, or recently took part.
     parties: HashMap<PartyKey, SmallVec<[CallSlot; 4]>, FixedState>,
-    /// Calls of callers who withhold the number.
+    /// The calls of callers who withhold the number.
     withheld: Vec<CallSlot>,
-    /// Event time: the last fact, or the review under way.
+    /// Event time: the instant of the last fact, or of the review under way.
     now: At,
     extensions: Arc<Extensions>,
-    /// Calls to look at again when event time has passed the instant.
+    /// Calls to review when event time has passed the instant.
     reviews: BinaryHeap<Alarm>,
-    /// Calls to decide, finish or forget when the watermark has passed the instant.
+    /// Calls to decide, finish or remove when the watermark has passed the instant.
     decisions: BinaryHeap<Alarm>,
-    touched: Vec<CallSlot>,
+    /// Calls marked changed since the changes were last collected.
+    changed_calls: Vec<CallSlot>,
     withdrawn: Vec<CallId>,
     finished: Vec<CallRecord>,
-    keep_steps: bool,
+    trace_enabled: bool,
 }
 
 impl Fold {
@@ -89,23 +106,23 @@ impl Fold {
             extensions: Arc::default(),
             reviews: BinaryHeap::new(),
             decisions: BinaryHeap::new(),
-            touched: Vec::new(),
+            changed_calls: Vec::new(),
             withdrawn: Vec::new(),
             finished: Vec::new(),
-            keep_steps: false,
+            trace_enabled: false,
         }
     }
 
-    /// From now on every record says what each of its facts did.
-    pub fn keep_steps(&mut self) {
-        self.keep_steps = true;
+    /// Enables the trace: every record then lists the effect of each of its facts.
+    pub fn enable_trace(&mut self) {
+        self.trace_enabled = true;
     }
 
-    /// Knows extensions that were reported before the first fact to come.
-    pub fn know(&mut self, extensions: &[(Extension, At)]) {
-        let known = Arc::make_mut(&mut self.extensions);
+    /// Adds extensions that were reported before the first fact to come.
+    pub fn add_extensions(&mut self, extensions: &[(Extension, At)]) {
+        let reported = Arc::make_mut(&mut self.extensions);
         for (extension, first_report) in extensions {
-            known.learn(
+            reported.insert(
                 extension,
                 FactKey {
                     at: *first_report,
@@ -115,56 +132,63 @@ impl Fold {
         }
     }
 
-    pub fn known_extensions(&self) -> Vec<(Extension, At)> {
+    /// The extensions that devices reported, with the instant of the first report.
+    pub fn reported_extensions(&self) -> Vec<(Extension, At)> {
         self.extensions.all()
     }
 
-    /// Folds the next fact. The caller keeps the order: no fact may come before one already folded.
+    /// Folds the next fact. The caller guarantees the order: no fact may precede a fact that is
+    /// already folded.
     pub fn step(&mut self, fact: &Fact) {
-        self.review_until(fact.at, false);
+        self.run_reviews(fact.at, false);
         self.now = fact.at;
+
         if let Some(local) = &fact.local
-            && !self.extensions.knows(local)
+            && !self.extensions.contains(local)
         {
-            Arc::make_mut(&mut self.extensions).learn(local, fact.key());
+            Arc::make_mut(&mut self.extensions).insert(local, fact.key());
         }
+
         if let Kind::Device(state) = fact.kind {
             if matches!(state, DeviceState::Idle | DeviceState::Boot) {
-                self.phone_is_idle(fact);
+                self.end_legs_of_idle_phone(fact);
             }
             return;
         }
+
         self.remember_account(fact);
         let mut meaning = self.meaning(fact);
         if let Meaning::Repeats(leg) | Meaning::TooLate(leg) | Meaning::AnswersEnded(leg) = meaning
-            && self.was_not_over(leg, fact)
+            && self.revives_superseded(leg, fact)
         {
-            self.unsupersede(leg);
+            self.undo_supersession(leg);
             meaning = self.meaning(fact);
         }
+
         match meaning {
-            Meaning::Begins(side) => self.begin(fact, side, Rule::Began),
-            Meaning::BeginsAnswered(old) => self.begin_answered(old, fact),
-            Meaning::Supersedes(old) => self.supersede(old, fact),
-            Meaning::Revives(old) => self.revive(old, fact),
-            Meaning::Repeats(leg) => self.repeat(leg, fact),
-            Meaning::Overtaken(leg) => self.overtaken(leg, fact),
-            Meaning::Answers(leg) => self.answer(leg, fact),
-            Meaning::AnswersEnded(leg) => self.answer_ended(leg, fact),
-            Meaning::Ends(leg) => self.end(leg, fact),
-            Meaning::Marks(leg) => self.mark(leg, fact),
-            Meaning::TooLate(leg) => self.too_late(leg, fact),
+            Meaning::Begins(side) => self.begin_leg(fact, side, Rule::Began),
+            Meaning::BeginsAnswered(leg) => self.begin_answered_leg(leg, fact),
+            Meaning::Supersedes(leg) => self.supersede_leg(leg, fact),
+            Meaning::AnswersRepeatedRing(leg) => self.answer_repeated_ring(leg, fact),
+            Meaning::Repeats(leg) => self.apply_duplicate(leg, fact),
+            Meaning::Overtaken(leg) => self.apply_overtaken(leg, fact),
+            Meaning::Answers(leg) => self.apply_answer(leg, fact),
+            Meaning::AnswersEnded(leg) => self.apply_answer_after_end(leg, fact),
+            Meaning::Ends(leg) => self.end_leg(leg, fact),
+            Meaning::MidCall(leg) => self.apply_mid_call(leg, fact),
+            Meaning::TooLate(leg) => self.count_late_fact(leg, fact),
         }
     }
 
+    /// Stores the account that the device names, for later facts that name none.
     fn remember_account(&mut self, fact: &Fact) {
-        let room = self.phones.len() < DEVICES_MAX;
+        let has_room = self.phones.len() < DEVICES_MAX;
         if let Some(phone) = self.phones.get_mut(&fact.device) {
             if fact.local.is_some() && phone.account != fact.local {
                 phone.account.clone_from(&fact.local);
             }
         } else {
-            let account = if room { fact.local.clone() } else { None };
+            let account = if has_room { fact.local.clone() } else { None };
             self.phones.insert(
                 fact.device.clone(),
                 Phone {
@@ -185,20 +209,22 @@ impl Fold {
         }
     }
 
-    /// Notes that a fact said something new about its call.
-    fn news(&mut self, leg: LegSlot, fact: &Fact, rule: Rule) {
+    /// Registers a fact with new information about the call: moves the call's last sign, marks it
+    /// changed and updates its deadlines.
+    fn register_change(&mut self, leg: LegSlot, fact: &Fact, rule: Rule) {
         let call = self.legs[leg].call;
         self.calls[call].last = fact.key();
-        self.trace(leg, fact, rule);
-        self.touch(call);
-        self.refresh(call);
+        self.register_sign(leg, fact, rule);
+        self.mark_changed(call);
+        self.update_deadlines(call);
     }
 
-    fn trace(&mut self, leg: LegSlot, fact: &Fact, rule: Rule) {
+    /// Registers the fact as the last sign of its leg and adds it to the trace of the call.
+    fn register_sign(&mut self, leg: LegSlot, fact: &Fact, rule: Rule) {
         let call = self.legs[leg].call;
         self.legs[leg].last = fact.key();
-        if self.keep_steps {
-            self.calls[call].trace(Step {
+        if self.trace_enabled {
+            self.calls[call].add_trace_entry(TraceEntry {
                 key: fact.key(),
                 leg,
                 kind: fact.kind,
@@ -207,21 +233,22 @@ impl Fold {
         }
     }
 
-    fn touch(&mut self, call: CallSlot) {
-        if !std::mem::replace(&mut self.calls[call].touched, true) {
-            self.touched.push(call);
+    fn mark_changed(&mut self, call: CallSlot) {
+        if !std::mem::replace(&mut self.calls[call].changed, true) {
+            self.changed_calls.push(call);
         }
     }
 
-    /// Live and remembered calls: what the fold's memory is proportional to.
+    /// Number of live and closed calls held; the memory of the fold is proportional to it.
     pub fn calls_held(&self) -> usize {
         self.calls.len()
     }
 
-    /// The next instant at which the passing of time alone changes something.
+    /// The next instant at which the passing of time alone changes a call.
     pub fn next_deadline(&self) -> Option<At> {
         let review = self.reviews.peek().map(|alarm| alarm.at());
         let decision = self.decisions.peek().map(|alarm| alarm.at());
+
         review.into_iter().chain(decision).min()
     }
 }

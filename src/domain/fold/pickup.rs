@@ -1,37 +1,42 @@
-//! Pickup by feature code: the phone that takes the call never rang for it, it dialled a code.
-//! Which call it took is told by the code itself, or by the phone that falls silent at that moment.
+//! Pickup by feature code: a phone that did not ring takes a ringing call by dialling a code.
+//!
+//! The code itself may name the ringing extension. A bare code does not; then the phone that stops
+//! ringing at that moment identifies the call.
 
 use super::Fold;
 use crate::domain::call::Rule;
+use crate::domain::fact::FactKey;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
 use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::policy::Pickup;
 use crate::domain::time::At;
 
-/// A ringing leg that may have been picked up; less is better.
+/// The rank of a ringing leg as the picked-up leg; the smallest is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Fit {
+struct PickupRank {
     evidence: Evidence,
-    /// How far from the pickup the evidence lies.
-    apart: i64,
-    /// How far apart the two extensions are: pickup groups are neighbours.
+    /// The time between the pickup and the evidence, in microseconds.
+    apart_micros: i64,
+    /// The numeric distance of the two extensions: pickup groups usually have adjacent numbers.
     distance: u64,
-    first: crate::domain::fact::FactKey,
+    first: FactKey,
 }
 
+/// The evidence for a pickup, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
     /// The phone stopped ringing at the moment of the pickup.
     FellSilent,
-    /// The phone of the caller was connected at that moment.
+    /// The caller's phone was connected at that moment.
     CallerConnected,
-    /// It rings, and nothing speaks against it.
+    /// The phone rings, and no evidence excludes it.
     Rings,
 }
 
 impl Fold {
-    /// If this answered leg dialled a pickup code, it may be the answer of another call. Says
-    /// whether it already became one.
+    /// Moves the answered leg into the call that it picked up, if the leg dialled a pickup code
+    /// with an extension. A bare code schedules a review instead. Returns whether the leg was
+    /// moved.
     pub(super) fn try_pickup(&mut self, slot: LegSlot, at: At) -> bool {
         let leg = &self.legs[slot];
         if leg.pickup
@@ -40,6 +45,7 @@ impl Fold {
         {
             return false;
         }
+
         match self.policy.pickup(&leg.remote) {
             None => false,
             Some(Pickup::Any) => {
@@ -48,25 +54,21 @@ impl Fold {
             }
             Some(Pickup::Extension(dial)) => {
                 let dial = dial.to_owned();
-                match self.ringing_leg_of(&dial, slot, at) {
-                    Some(ringing) => {
-                        self.pick_up(
-                            slot,
-                            ringing,
-                            Confidence::High,
-                            "the code names the extension that rang",
-                        );
-                        true
-                    }
-                    None => false,
-                }
+                let Some(ringing) = self.ringing_leg_of(&dial, slot, at) else {
+                    return false;
+                };
+
+                let reason = "the code names the extension that rang";
+                self.pick_up(slot, ringing, Confidence::High, reason);
+                true
             }
         }
     }
 
-    /// Asked a moment after a bare pickup code was answered: which phone fell silent?
+    /// Resolves a bare pickup code a moment after its answer, by the phone that stopped ringing
+    /// then. Returns whether a leg was moved.
     pub(super) fn review_pickup(&mut self, call: CallSlot) -> bool {
-        let dialled = |leg: &Leg| {
+        let dialled_bare_code = |leg: &Leg| {
             leg.side != Side::Incoming
                 && !leg.pickup
                 && leg.answered.is_some()
@@ -76,24 +78,26 @@ impl Fold {
             .legs
             .iter()
             .copied()
-            .find(|slot| dialled(&self.legs[*slot]))
+            .find(|slot| dialled_bare_code(&self.legs[*slot]))
         else {
             return false;
         };
         let Some(answered) = self.legs[slot].answered else {
             return false;
         };
+
         let candidates = self
             .legs
             .iter()
-            .filter(|(other, leg)| self.could_be_picked_up(*other, leg, slot, answered));
+            .filter(|(other, leg)| self.may_be_picked_up(*other, leg, slot, answered));
         let best = candidates
-            .map(|(other, _)| (self.fit(other, slot, answered), other))
+            .map(|(other, _)| (self.rank_pickup(other, slot, answered), other))
             .min();
-        let Some((fit, ringing)) = best else {
+        let Some((rank, ringing)) = best else {
             return false;
         };
-        let (confidence, reason) = match fit.evidence {
+
+        let (confidence, reason) = match rank.evidence {
             Evidence::FellSilent => (
                 Confidence::High,
                 "the phone fell silent at the moment of the pickup",
@@ -111,12 +115,13 @@ impl Fold {
         true
     }
 
-    /// Phones that report no answer: one that dialled the code of this extension took the call when
-    /// it fell silent.
-    pub(super) fn picked_up_in_silence(&mut self, slot: LegSlot, at: At) {
+    /// Detects the pickup by a phone that reports no answer: it dialled the code of this extension,
+    /// and the extension then stopped ringing.
+    pub(super) fn detect_silent_pickup(&mut self, slot: LegSlot, at: At) {
         let Some(extension) = self.legs[slot].extension.clone() else {
             return;
         };
+
         let dials = |leg: &Leg, code: &str| {
             leg.remote.dial().strip_prefix(code) == Some(extension.as_str())
         };
@@ -125,6 +130,7 @@ impl Fold {
                 && leg.side == Side::Outgoing
                 && at - leg.started <= self.policy.pickup_evidence
         };
+
         let mut found = None;
         for code in &self.policy.pickup_codes {
             let calls = self.calls_of_extension(&format!("{code}{extension}"));
@@ -137,10 +143,11 @@ impl Fold {
             });
         }
         let Some(taker) =
-            found.filter(|taker| self.could_be_picked_up(slot, &self.legs[slot], *taker, at))
+            found.filter(|taker| self.may_be_picked_up(slot, &self.legs[slot], *taker, at))
         else {
             return;
         };
+
         self.legs[taker].answered = Some(at);
         self.pick_up(
             taker,
@@ -150,7 +157,8 @@ impl Fold {
         );
     }
 
-    fn could_be_picked_up(&self, other: LegSlot, leg: &Leg, by: LegSlot, answered: At) -> bool {
+    /// Whether the phone of `taker`, answered at `answered`, may have picked up the leg `other`.
+    fn may_be_picked_up(&self, other: LegSlot, leg: &Leg, taker: LegSlot, answered: At) -> bool {
         let rang_then = matches!(leg.role, Role::Callee | Role::Target)
             && leg.side == Side::Incoming
             && leg.answered.is_none()
@@ -158,70 +166,78 @@ impl Fold {
             && leg
                 .ended
                 .is_none_or(|ended| (ended - answered).abs() <= self.policy.pickup_evidence);
+
         rang_then
-            && other != by
-            && leg.device != self.legs[by].device
-            && !self.is_past(leg.call)
-            && self.nobody_answered_before(leg, answered)
+            && other != taker
+            && leg.device != self.legs[taker].device
+            && !self.is_final(leg.call)
+            && self.is_unanswered_at(leg, answered)
     }
 
-    fn nobody_answered_before(&self, ringing: &Leg, answered: At) -> bool {
+    /// Whether the ringing leg's call (or transfer) is unanswered and was still live at the pickup.
+    fn is_unanswered_at(&self, ringing: &Leg, answered: At) -> bool {
         let reading = self.reading(ringing.call);
         let stale = reading.silent_since().is_none() && reading.stale_at() <= answered;
-        let taken = match ringing.attempt {
+        let was_answered = match ringing.attempt {
             Some(index) => reading
                 .targets(usize::from(index))
                 .any(|leg| leg.answered.is_some()),
-            None => reading.role(Role::Callee).any(|leg| leg.answered.is_some()),
+            None => reading
+                .legs_with_role(Role::Callee)
+                .any(|leg| leg.answered.is_some()),
         };
-        !stale && !taken
+
+        !stale && !was_answered
     }
 
-    fn fit(&self, ringing: LegSlot, by: LegSlot, answered: At) -> Fit {
+    fn rank_pickup(&self, ringing: LegSlot, taker: LegSlot, answered: At) -> PickupRank {
         let leg = &self.legs[ringing];
-        let caller = self
+        let caller_apart = self
             .reading(leg.call)
             .caller()
             .and_then(|caller| caller.answered)
             .map(|connected| (connected - answered).abs());
-        let (evidence, apart) = match (leg.ended, caller) {
+        let (evidence, apart) = match (leg.ended, caller_apart) {
             (Some(ended), _) => (Evidence::FellSilent, (ended - answered).abs()),
             (None, Some(apart)) if apart <= self.policy.pickup_evidence => {
                 (Evidence::CallerConnected, apart)
             }
             _ => (Evidence::Rings, answered - leg.started),
         };
+
         let number = |leg: &Leg| {
             leg.extension
                 .as_ref()
                 .and_then(|own| own.as_str().parse::<u64>().ok())
         };
-        let distance = match (number(leg), number(&self.legs[by])) {
+        let distance = match (number(leg), number(&self.legs[taker])) {
             (Some(a), Some(b)) => a.abs_diff(b),
             _ => u64::MAX,
         };
-        Fit {
+
+        PickupRank {
             evidence,
-            apart: apart.0,
+            apart_micros: apart.0,
             distance,
             first: leg.first,
         }
     }
 
     /// The leg of this extension that rings at `at`, or stopped ringing the moment before.
-    fn ringing_leg_of(&self, dial: &str, by: LegSlot, at: At) -> Option<LegSlot> {
+    fn ringing_leg_of(&self, dial: &str, taker: LegSlot, at: At) -> Option<LegSlot> {
         let calls = self.calls_of_extension(dial);
         let legs = calls
             .iter()
             .flat_map(|call| self.calls[*call].legs.iter().copied());
         let ringing = legs.filter(|slot| {
-            self.legs[*slot].is_extension(dial)
-                && self.could_be_picked_up(*slot, &self.legs[*slot], by, at)
+            self.legs[*slot].has_extension(dial)
+                && self.may_be_picked_up(*slot, &self.legs[*slot], taker, at)
         });
+
         ringing.max_by_key(|slot| (self.legs[*slot].started, self.legs[*slot].first))
     }
 
-    /// The answer moves into the call of the leg that was picked up, in its place.
+    /// Moves the answering leg into the call of the picked-up leg, with the same role.
     fn pick_up(
         &mut self,
         slot: LegSlot,
@@ -229,27 +245,26 @@ impl Fold {
         confidence: Confidence,
         reason: &'static str,
     ) {
-        let (call, role, attempt) = (
-            self.legs[ringing].call,
-            self.legs[ringing].role,
-            self.legs[ringing].attempt,
-        );
+        let call = self.legs[ringing].call;
+        let role = self.legs[ringing].role;
+        let attempt = self.legs[ringing].attempt;
+
         self.legs[slot].pickup = true;
         self.legs[slot].joined = Some((JoinKind::Pickup, confidence, reason));
         self.move_leg(slot, call, role, attempt);
-        self.retell(slot, Rule::PickedUp);
+        self.correct_last_rule(slot, Rule::PickedUp);
     }
 
-    /// The last step of the leg was decided by another rule than it seemed.
-    fn retell(&mut self, slot: LegSlot, rule: Rule) {
+    /// Corrects the rule of the leg's last trace entry.
+    fn correct_last_rule(&mut self, slot: LegSlot, rule: Rule) {
         let call = self.legs[slot].call;
-        if let Some(step) = self.calls[call]
-            .steps
+        if let Some(entry) = self.calls[call]
+            .trace
             .iter_mut()
             .rev()
-            .find(|step| step.leg == slot)
+            .find(|entry| entry.leg == slot)
         {
-            step.rule = rule;
+            entry.rule = rule;
         }
     }
 }

@@ -1,77 +1,93 @@
-//! Which call a new leg belongs to. The leg is held against every call that its parties take part
-//! in; the strongest reason wins, and among equals the most recent. Without a reason the leg begins
-//! a call of its own.
+//! Placing: assigns a new leg to a call.
+//!
+//! The leg is compared with every live call of its parties. The strongest reason wins; among equal
+//! reasons the most recent leg wins. A leg without a reason begins a call of its own.
+//!
+//! Limits: [`CALLS_CONSIDERED_MAX`] calls per new leg, [`ATTEMPTS_MAX`] transfer attempts per call.
 
 use smallvec::SmallVec;
 
 use super::Fold;
-use super::scene::{Scene, Seat, Strength, is_stale, same_seat};
-use crate::domain::call::{Attempt, LEGS_MAX, Rule};
+use super::join::{
+    JoinContext, JoinReason, JoinRole, Strength, is_open_on_same_account, may_have_lost_end,
+};
+use crate::domain::call::{LEGS_MAX, Rule, TransferAttempt};
 use crate::domain::device::Extension;
+use crate::domain::fact::FactKey;
 use crate::domain::leg::{CallSlot, EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::number::Form;
 use crate::domain::time::At;
 
-/// Calls of one party a new leg is held against. Only a site that shows one number for all its
-/// callers reaches it.
+/// Maximum number of calls of one party that are compared with a new leg. Only a site that displays
+/// one number for all its callers reaches it.
 const CALLS_CONSIDERED_MAX: usize = 64;
-/// Transfer attempts kept per call.
+/// Maximum number of transfer attempts per call.
 pub(super) const ATTEMPTS_MAX: usize = 64;
 
-/// A place for a leg in a call.
+/// A call that the new leg may join, and the reason.
 #[derive(Clone, Copy, Debug)]
-struct Spot {
+struct CallMatch {
     call: CallSlot,
-    strength: Strength,
-    /// The leg of the call that is the reason.
-    because: LegSlot,
-    because_started: (At, crate::domain::fact::FactKey),
-    seat: Seat,
-    rule: Rule,
+    /// The leg of the call that gives the reason.
+    matched_leg: LegSlot,
+    matched_began: (At, FactKey),
+    reason: JoinReason,
 }
 
+impl CallMatch {
+    /// The order of preference, greatest first.
+    fn rank(&self) -> (Strength, (At, FactKey)) {
+        (self.reason.strength, self.matched_began)
+    }
+}
+
+/// Incoming legs, and legs whose direction is unknown.
 impl Fold {
-    /// Finds the leg's call and says by which rule.
-    pub(super) fn place(&mut self, slot: LegSlot) -> Rule {
+    /// Assigns the leg to a call and returns the deciding rule.
+    pub(super) fn assign_call(&mut self, slot: LegSlot) -> Rule {
         match self.legs[slot].side {
-            Side::Outgoing => self.place_outgoing(slot),
-            Side::Incoming | Side::Unknown => self.place_incoming(slot),
+            Side::Outgoing => self.assign_outgoing(slot),
+            Side::Incoming | Side::Unknown => self.assign_incoming(slot),
         }
     }
 
-    fn place_incoming(&mut self, slot: LegSlot) -> Rule {
-        let Some(spot) = self.best_spot(slot) else {
-            let call = self.new_call(slot, Role::Callee);
-            self.take_along_second_ring(slot, call);
+    fn assign_incoming(&mut self, slot: LegSlot) -> Rule {
+        let Some(best) = self.best_match(slot) else {
+            let call = self.begin_call(slot, Role::Callee);
+            self.move_second_ring(slot, call);
             self.link_to_previous(call, slot);
             return Rule::Began;
         };
-        self.supersede_stale(slot, spot.call);
-        match spot.seat {
-            Seat::Again(role, attempt) => self.attach(slot, spot.call, role, attempt),
-            Seat::Callee => self.attach(slot, spot.call, Role::Callee, None),
-            Seat::SameAttempt => {
-                let attempt = self.legs[spot.because].attempt;
-                self.attach(slot, spot.call, Role::Target, attempt);
+
+        self.supersede_stale(slot, best.call);
+
+        match best.reason.join_role {
+            JoinRole::Again(role, attempt) => self.attach(slot, best.call, role, attempt),
+            JoinRole::Callee => self.attach(slot, best.call, Role::Callee, None),
+            JoinRole::SameAttempt => {
+                let attempt = self.legs[best.matched_leg].attempt;
+                self.attach(slot, best.call, Role::Target, attempt);
             }
-            Seat::Pair => self.seat_pair(slot, spot),
-            Seat::Transfer if self.legs[slot].is_only_an_end() => {
-                self.attach(slot, spot.call, Role::Callee, None)
+            JoinRole::Pair => self.join_click_to_call(slot, best),
+            JoinRole::Transfer if self.legs[slot].has_only_end() => {
+                self.attach(slot, best.call, Role::Callee, None);
             }
-            Seat::Transfer => self.seat_transfer(slot, spot),
+            JoinRole::Transfer => self.join_transfer(slot, best),
         }
-        self.legs[slot].joined = self.join_reason(spot);
-        spot.rule
+
+        self.legs[slot].joined = self.describe_join(best);
+        best.reason.rule
     }
 
-    /// What is told about a leg that continues a call.
-    fn join_reason(&self, spot: Spot) -> Option<(JoinKind, Confidence, &'static str)> {
-        let announced = self.calls[spot.call]
+    /// The join that the record reports for a leg that continues a call.
+    fn describe_join(&self, joined: CallMatch) -> Option<(JoinKind, Confidence, &'static str)> {
+        let announced = self.calls[joined.call]
             .attempts
             .iter()
             .any(|attempt| attempt.explicit && !attempt.void);
-        match spot.rule {
+
+        match joined.reason.rule {
             Rule::TransferRings if announced => Some((
                 JoinKind::Transfer,
                 Confidence::High,
@@ -82,7 +98,7 @@ impl Fold {
                 Confidence::Medium,
                 "a party of the conversation rings here during it or moments after",
             )),
-            Rule::JoinedCaller if spot.seat == Seat::SameAttempt => Some((
+            Rule::JoinedCaller if joined.reason.join_role == JoinRole::SameAttempt => Some((
                 JoinKind::Transfer,
                 Confidence::High,
                 "the phone that holds its party dialled this extension",
@@ -101,27 +117,26 @@ impl Fold {
         }
     }
 
-    fn best_spot(&self, slot: LegSlot) -> Option<Spot> {
+    fn best_match(&self, slot: LegSlot) -> Option<CallMatch> {
         let leg = &self.legs[slot];
-        // A feature code is nobody: two phones that dial the same one have nothing to do with each
-        // other.
+        // A feature code is no party: two phones that dial the same code are unrelated.
         if leg.remote.form() == Form::Code {
             return None;
         }
+
         let mut considered = 0;
-        let mut best: Option<Spot> = None;
+        let mut best: Option<CallMatch> = None;
         for call in self.calls_of(&leg.remote) {
-            if self.is_past(call) {
+            if self.is_final(call) {
                 continue;
             }
             considered += 1;
             if considered > CALLS_CONSIDERED_MAX {
                 break;
             }
-            let found = self.spot_in(call, leg);
-            let rank = |spot: &Spot| (spot.strength, spot.because_started);
-            if let Some(found) = found
-                && best.as_ref().is_none_or(|best| rank(&found) > rank(best))
+
+            if let Some(found) = self.match_in(call, leg)
+                && best.is_none_or(|best| found.rank() > best.rank())
             {
                 best = Some(found);
             }
@@ -129,59 +144,57 @@ impl Fold {
         best
     }
 
-    fn spot_in(&self, call: CallSlot, leg: &Leg) -> Option<Spot> {
+    fn match_in(&self, call: CallSlot, leg: &Leg) -> Option<CallMatch> {
         let reading = self.reading(call);
         let conversation = reading.has_conversation();
-        let taken = |other: &Leg| same_seat(other, leg) && !is_stale(other, leg, conversation);
-        if reading.call.legs.len() >= LEGS_MAX || reading.legs().any(taken) {
+        let occupied = |other: &Leg| {
+            is_open_on_same_account(other, leg) && !may_have_lost_end(other, leg, conversation)
+        };
+        if reading.call.legs.len() >= LEGS_MAX || reading.legs().any(occupied) {
             return None;
         }
-        let scene = Scene::of(reading, leg.started);
-        if scene.lost {
+
+        let context = JoinContext::of(reading, leg.started);
+        if context.end_lost {
             return None;
         }
-        let mut best: Option<Spot> = None;
-        for (slot, other) in reading
-            .call
-            .legs
-            .iter()
-            .map(|slot| (*slot, reading.leg(*slot)))
-        {
-            let Some((strength, seat, rule)) = scene.reason(leg, other) else {
+
+        let mut best: Option<CallMatch> = None;
+        for slot in reading.call.legs.iter().copied() {
+            let other = reading.leg(slot);
+            let Some(reason) = context.reason(leg, other) else {
                 continue;
             };
-            let because_started = (other.started, other.first);
-            if best.is_none_or(|best| {
-                (strength, because_started) > (best.strength, best.because_started)
-            }) {
-                best = Some(Spot {
-                    call,
-                    strength,
-                    because: slot,
-                    because_started,
-                    seat,
-                    rule,
-                });
+
+            let found = CallMatch {
+                call,
+                matched_leg: slot,
+                matched_began: (other.started, other.first),
+                reason,
+            };
+            if best.is_none_or(|best| found.rank() > best.rank()) {
+                best = Some(found);
             }
         }
         best
     }
 
-    /// The phone rings anew in a call that it rings for already: that ring must be over, although
-    /// its end never came. Should the phone speak of it again, it was not, and these were two calls
-    /// ([`Fold::unsupersede`]).
+    /// Ends the pending legs of the phone in this call, because it rings anew there and their ends
+    /// were lost. If the phone reports one of them again, they were two calls
+    /// ([`Fold::undo_supersession`]).
     fn supersede_stale(&mut self, slot: LegSlot, call: CallSlot) {
         let conversation = self.reading(call).has_conversation();
-        let stale = |other: LegSlot| {
-            same_seat(&self.legs[other], &self.legs[slot])
-                && is_stale(&self.legs[other], &self.legs[slot], conversation)
+        let is_stale = |other: LegSlot| {
+            is_open_on_same_account(&self.legs[other], &self.legs[slot])
+                && may_have_lost_end(&self.legs[other], &self.legs[slot], conversation)
         };
         let stale: SmallVec<[LegSlot; 2]> = self.calls[call]
             .legs
             .iter()
             .copied()
-            .filter(|other| *other != slot && stale(*other))
+            .filter(|other| *other != slot && is_stale(*other))
             .collect();
+
         for other in stale {
             let leg = &mut self.legs[other];
             leg.ended = Some(leg.last.at);
@@ -190,144 +203,158 @@ impl Fold {
         }
     }
 
-    /// A second call of a number rings on phones that talk to its first one, and on phones that do
-    /// not: what those took for a transfer a moment ago belongs to the second call.
-    fn take_along_second_ring(&mut self, slot: LegSlot, call: CallSlot) {
+    /// Moves the fresh rings of a second call of a number into that call. It rings both on phones
+    /// that talk in the first call and on other phones; the rings on the other phones were taken
+    /// for a transfer a moment ago.
+    fn move_second_ring(&mut self, slot: LegSlot, call: CallSlot) {
         let leg = &self.legs[slot];
         if leg.remote.is_withheld() || leg.side != Side::Incoming {
             return;
         }
+
         let since = leg.started - self.policy.ring_join;
-        let mut along: SmallVec<[LegSlot; 4]> = SmallVec::new();
+        let mut moved: SmallVec<[LegSlot; 4]> = SmallVec::new();
         for other in self
             .calls_of(&leg.remote)
             .into_iter()
-            .filter(|other| *other != call && !self.is_past(*other))
+            .filter(|other| *other != call && !self.is_final(*other))
         {
             let reading = self.reading(other);
-            if !reading
+            let phone_talks = reading
                 .legs()
-                .any(|mine| mine.is_talking() && mine.device == leg.device)
-            {
+                .any(|own| own.is_talking() && own.device == leg.device);
+            if !phone_talks {
                 continue;
             }
-            let second = |other: &Leg| {
+
+            let is_fresh_ring = |other: &Leg| {
                 other.role == Role::Target
                     && other.is_pending()
                     && other.started >= since
-                    && reading.is_unannounced(other)
+                    && reading.is_implicit_target(other)
             };
-            along.extend(reading.call.legs.iter().copied().filter(|slot| {
-                second(reading.leg(*slot)) && reading.leg(*slot).remote.same_party(&leg.remote)
+            moved.extend(reading.call.legs.iter().copied().filter(|slot| {
+                let other = reading.leg(*slot);
+                is_fresh_ring(other) && other.remote.same_party(&leg.remote)
             }));
         }
-        for other in along {
+
+        for other in moved {
             self.move_leg(other, call, Role::Callee, None);
         }
     }
 
-    /// Two phones that show each other, and neither said that it dials: whoever rang first was
-    /// called back to place the call.
-    fn seat_pair(&mut self, slot: LegSlot, spot: Spot) {
-        let new_one_calls = self.legs[slot].rang.is_none();
-        if new_one_calls {
-            self.attach(slot, spot.call, Role::Caller, None);
-        } else {
-            // All phones of the extension that was called back are the caller's.
-            let extension = self.legs[spot.because].extension.clone();
-            for other in self.calls[spot.call].legs.clone() {
-                let leg = &mut self.legs[other];
-                if other == spot.because || (leg.role == Role::Callee && leg.extension == extension)
-                {
-                    leg.role = Role::Caller;
-                }
-            }
-            self.attach(slot, spot.call, Role::Callee, None);
+    /// Adds the second leg of a click-to-call. The two phones display each other and neither
+    /// dialled, so the phone that rang first was called back to place the call.
+    fn join_click_to_call(&mut self, slot: LegSlot, joined: CallMatch) {
+        let new_leg_calls = self.legs[slot].rang.is_none();
+        if new_leg_calls {
+            self.attach(slot, joined.call, Role::Caller, None);
+            return;
         }
+
+        // All phones of the called-back extension are the caller's.
+        let extension = self.legs[joined.matched_leg].extension.clone();
+        for other in self.calls[joined.call].legs.clone() {
+            let leg = &mut self.legs[other];
+            if other == joined.matched_leg
+                || (leg.role == Role::Callee && leg.extension == extension)
+            {
+                leg.role = Role::Caller;
+            }
+        }
+        self.attach(slot, joined.call, Role::Callee, None);
     }
 
-    fn seat_transfer(&mut self, slot: LegSlot, spot: Spot) {
+    fn join_transfer(&mut self, slot: LegSlot, joined: CallMatch) {
         let at = self.legs[slot].started;
-        let index = match self.open_blind_attempt(spot.call, at) {
+        let index = match self.open_blind_attempt(joined.call, at) {
             Some(index) => index,
-            None if self.calls[spot.call].attempts.len() >= ATTEMPTS_MAX => {
-                self.attach(slot, spot.call, Role::Callee, None);
+            None if self.calls[joined.call].attempts.len() >= ATTEMPTS_MAX => {
+                self.attach(slot, joined.call, Role::Callee, None);
                 return;
             }
             None => {
-                let attempt = Attempt::new(at, Some(spot.because), None, None);
-                self.calls[spot.call].attempts.push(attempt);
-                self.calls[spot.call].attempts.len() - 1
+                let attempt = TransferAttempt::new(at, Some(joined.matched_leg), None, None);
+                self.calls[joined.call].attempts.push(attempt);
+                self.calls[joined.call].attempts.len() - 1
             }
         };
+
         let index = u8::try_from(index).ok();
-        self.attach(slot, spot.call, Role::Target, index);
-        self.schedule_review(spot.call, at + self.policy.duration_max);
+        self.attach(slot, joined.call, Role::Target, index);
+        self.schedule_review(joined.call, at + self.policy.duration_max);
     }
 
-    /// A blind transfer under way that one more phone may ring for: nobody has taken it, and
-    /// somebody rings or rang a moment ago.
+    /// The blind transfer under way that one more phone may ring for: it is unanswered, and a
+    /// target rings, rang a moment ago, or is still expected.
     fn open_blind_attempt(&self, call: CallSlot, at: At) -> Option<usize> {
         let reading = self.reading(call);
-        let rings = |index: usize| {
+        let awaits_answer = |index: usize| {
             let mut targets = reading.targets(index).peekable();
-            let announced = reading.call.attempts[index].explicit && targets.peek().is_none();
-            let mut nobody_took_it = true;
-            let mut fresh = false;
+            let expected = reading.call.attempts[index].explicit && targets.peek().is_none();
+            let mut unanswered = true;
+            let mut rings = false;
             for target in targets {
-                nobody_took_it &= target.answered.is_none();
-                fresh |= target
+                unanswered &= target.answered.is_none();
+                rings |= target
                     .ended
                     .is_none_or(|ended| at - ended <= self.policy.rering_gap);
             }
-            nobody_took_it && (announced || fresh)
+            unanswered && (expected || rings)
         };
+
         let attempts = &reading.call.attempts;
         (0..attempts.len()).rev().find(|index| {
-            attempts[*index].consult.is_none() && !attempts[*index].void && rings(*index)
+            attempts[*index].consult.is_none() && !attempts[*index].void && awaits_answer(*index)
         })
     }
+}
 
-    fn place_outgoing(&mut self, slot: LegSlot) -> Rule {
-        let overtaken = self.rings_before_its_caller(slot);
-        if let Some(main) = self.conversation_of(slot) {
-            return self.seat_consult(slot, main, &overtaken);
+/// Outgoing legs.
+impl Fold {
+    fn assign_outgoing(&mut self, slot: LegSlot) -> Rule {
+        let overtaking = self.rings_overtaking_caller(slot);
+        if let Some(main) = self.waiting_conversation(slot) {
+            return self.join_consultation(slot, main, &overtaking);
         }
-        if let Some(first) = overtaken.first().copied() {
-            let call = self.legs[first].call;
-            let reading = self.reading(call);
-            let own = self.legs[slot].extension.clone();
-            let all_face_me = reading.legs().all(|leg| {
-                leg.role == Role::Callee
-                    && own
-                        .as_ref()
-                        .is_some_and(|own| leg.remote.is_extension(own.as_str()))
-            });
-            if all_face_me {
-                self.attach(slot, call, Role::Caller, None);
-                for leg in overtaken
-                    .into_iter()
-                    .filter(|leg| self.legs[*leg].call != call)
-                    .collect::<SmallVec<[LegSlot; 4]>>()
-                {
-                    self.move_leg(leg, call, Role::Callee, None);
-                }
-                return Rule::CallerFound;
-            }
-            let call = self.new_call(slot, Role::Caller);
-            for leg in overtaken {
+
+        let Some(first) = overtaking.first().copied() else {
+            let call = self.begin_call(slot, Role::Caller);
+            self.link_to_previous(call, slot);
+            return Rule::Began;
+        };
+
+        let call = self.legs[first].call;
+        let own = self.legs[slot].extension.clone();
+        let all_display_caller = self.reading(call).legs().all(|leg| {
+            leg.role == Role::Callee
+                && own
+                    .as_ref()
+                    .is_some_and(|own| leg.remote.is_extension(own.as_str()))
+        });
+
+        if all_display_caller {
+            self.attach(slot, call, Role::Caller, None);
+            for leg in overtaking
+                .into_iter()
+                .filter(|leg| self.legs[*leg].call != call)
+                .collect::<SmallVec<[LegSlot; 4]>>()
+            {
                 self.move_leg(leg, call, Role::Callee, None);
             }
-            return Rule::CallerFound;
+        } else {
+            let call = self.begin_call(slot, Role::Caller);
+            for leg in overtaking {
+                self.move_leg(leg, call, Role::Callee, None);
+            }
         }
-        let call = self.new_call(slot, Role::Caller);
-        self.link_to_previous(call, slot);
-        Rule::Began
+        Rule::CallerFound
     }
 
-    /// The leg on which the same phone talks already: to dial now is to ask somebody while that
-    /// party waits.
-    fn conversation_of(&self, slot: LegSlot) -> Option<LegSlot> {
+    /// The conversation of the same phone that waits while the phone dials: dialling during a
+    /// conversation is a consultation.
+    fn waiting_conversation(&self, slot: LegSlot) -> Option<LegSlot> {
         let dialling = &self.legs[slot];
         let phone = self.phones.get(&dialling.device)?;
         let talking = phone.legs.iter().copied().filter(|other| {
@@ -335,23 +362,25 @@ impl Fold {
                 && self.legs[*other].is_talking()
                 && self.legs[*other].role != Role::Consult
         });
-        let alive = talking.filter(|other| {
-            !self.is_past(self.legs[*other].call)
+        let live = talking.filter(|other| {
+            !self.is_final(self.legs[*other].call)
                 && self.reading(self.legs[*other].call).stale_at() > dialling.started
         });
-        alive.max_by_key(|other| (self.legs[*other].answered, self.legs[*other].first))
+
+        live.max_by_key(|other| (self.legs[*other].answered, self.legs[*other].first))
     }
 
-    fn seat_consult(&mut self, slot: LegSlot, main: LegSlot, overtaken: &[LegSlot]) -> Rule {
+    fn join_consultation(&mut self, slot: LegSlot, main: LegSlot, overtaking: &[LegSlot]) -> Rule {
         let call = self.legs[main].call;
         if self.calls[call].attempts.len() >= ATTEMPTS_MAX
             || self.calls[call].legs.len() >= LEGS_MAX
         {
-            self.new_call(slot, Role::Caller);
+            self.begin_call(slot, Role::Caller);
             return Rule::Began;
         }
+
         let leg = &self.legs[slot];
-        let attempt = Attempt::new(
+        let attempt = TransferAttempt::new(
             leg.started,
             Some(main),
             Some(slot),
@@ -359,26 +388,29 @@ impl Fold {
         );
         self.calls[call].attempts.push(attempt);
         let index = u8::try_from(self.calls[call].attempts.len() - 1).ok();
+
         self.attach(slot, call, Role::Consult, index);
-        for target in overtaken {
+        for target in overtaking {
             self.move_leg(*target, call, Role::Target, index);
         }
         Rule::ConsultBegan
     }
 
-    /// Phones that show the caller who only now says that it dials: their requests overtook the
-    /// caller's.
-    fn rings_before_its_caller(&self, slot: LegSlot) -> SmallVec<[LegSlot; 4]> {
+    /// Legs that display the caller and began just before the caller's own report: their requests
+    /// overtook the caller's request.
+    fn rings_overtaking_caller(&self, slot: LegSlot) -> SmallVec<[LegSlot; 4]> {
         let caller = &self.legs[slot];
         let Some(own) = caller.extension.as_ref().map(Extension::as_str) else {
             return SmallVec::new();
         };
+
         let since = caller.started - self.policy.reorder;
         let mut found = SmallVec::new();
         for call in self.calls_of_extension(own) {
-            if self.is_past(call) {
+            if self.is_final(call) {
                 continue;
             }
+
             let reading = self.reading(call);
             let without_caller = reading.caller().is_none();
             let began_just_now = reading.call.first.at > since;
@@ -390,16 +422,17 @@ impl Fold {
                 .filter(|other| *other != slot)
             {
                 let leg = reading.leg(other);
-                let shows_me = leg.side != Side::Outgoing
+                let displays_caller = leg.side != Side::Outgoing
                     && leg.remote.is_extension(own)
                     && leg.started > since;
-                // A callee of a call that has its caller already is taken, unless it only seemed to
+                // A callee of a call with a caller is not available, unless it only seemed to
                 // continue that call.
-                let free = without_caller || leg.role != Role::Callee || leg.joined.is_some();
-                let exact = free && leg.belongs_to(&caller.remote);
+                let available = without_caller || leg.role != Role::Callee || leg.joined.is_some();
+                let exact = available && leg.is_party(&caller.remote);
                 let forwarded = without_caller && began_just_now && leg.role == Role::Callee;
-                let mistaken = leg.role == Role::Target && reading.is_unannounced(leg);
-                if shows_me && (exact || forwarded || mistaken) {
+                let mistaken = leg.role == Role::Target && reading.is_implicit_target(leg);
+
+                if displays_caller && (exact || forwarded || mistaken) {
                     found.push(other);
                 }
             }

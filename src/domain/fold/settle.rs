@@ -1,5 +1,5 @@
-//! What only the watermark may settle: that a call is over or missed, that its record is final,
-//! that it can be forgotten.
+//! Settling: the decisions that only the watermark may take. A call is over or missed, its record
+//! is final, or the closed call is removed.
 
 use std::cmp::Ordering;
 
@@ -12,12 +12,12 @@ use crate::domain::reading::Reading;
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 
-/// A call sleeps at most this long in the queue, so that entries which outlived their reason do not
-/// pile up.
-const SLEEP_MAX: Span = Span::seconds(600);
+/// Maximum time until the next decision of a call. It bounds the number of outdated entries in the
+/// queue.
+const DECISION_INTERVAL_MAX: Span = Span::seconds(600);
 
-/// A call to look at when an instant has passed. The earliest is the greatest, as the heap wants
-/// it.
+/// A queue entry: a call to process when an instant has passed. The earliest entry is the greatest,
+/// as a max-heap requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alarm {
     at: At,
@@ -44,7 +44,7 @@ impl PartialOrd for Alarm {
 }
 
 impl Fold {
-    /// Looks at the call again when event time has passed `at`.
+    /// Schedules a review of the call when event time has passed `at`.
     pub(super) fn schedule_review(&mut self, call: CallSlot, at: At) {
         self.reviews.push(Alarm {
             at,
@@ -53,32 +53,31 @@ impl Fold {
         });
     }
 
-    /// Brings what is kept about the call's end up to date, and makes sure the call is looked at
-    /// when its next decision is due.
-    pub(super) fn refresh(&mut self, call: CallSlot) {
+    /// Updates the call's final instant and schedules its next decision.
+    pub(super) fn update_deadlines(&mut self, call: CallSlot) {
         let reading = self.reading(call);
         let (final_at, due) = match reading.silent_since() {
             Some(_) => (reading.final_at(), reading.decide_at()),
             None => (
-                reading.lost_for_good_at(),
-                reading.call.last.at + SLEEP_MAX.min(self.policy.ring_max),
+                reading.lost_end_final_at(),
+                reading.call.last.at + DECISION_INTERVAL_MAX.min(self.policy.ring_max),
             ),
         };
         self.calls[call].final_at = final_at;
-        if due < self.calls[call].wake {
-            self.wake(call, due);
+        if due < self.calls[call].next_decision_at {
+            self.schedule_decision(call, due);
         }
     }
 
-    /// Whether nothing that happens from now on may still concern the call. Letting go of such a
-    /// call can never be noticed.
-    pub(super) fn is_past(&self, call: CallSlot) -> bool {
+    /// Whether no further fact can concern the call. Removing such a call never changes a record.
+    pub(super) fn is_final(&self, call: CallSlot) -> bool {
         let call = &self.calls[call];
-        call.husk.is_some() || self.now > call.final_at
+        call.closed.is_some() || self.now > call.final_at
     }
 
-    fn wake(&mut self, call: CallSlot, at: At) {
-        self.calls[call].wake = at;
+    /// Schedules the call's next decision; an earlier entry of the call becomes outdated.
+    fn schedule_decision(&mut self, call: CallSlot, at: At) {
+        self.calls[call].next_decision_at = at;
         self.decisions.push(Alarm {
             at,
             id: self.calls[call].id,
@@ -86,13 +85,14 @@ impl Fold {
         });
     }
 
-    /// Asks the reviews that event time has passed: those due before `until`, or at it too when
-    /// nothing else can happen at that instant.
-    pub(super) fn review_until(&mut self, until: At, inclusive: bool) {
+    /// Runs the reviews that event time has passed: all due before `until`, and also those due at
+    /// `until` if `inclusive`, when no other fact can occur at that instant.
+    pub(super) fn run_reviews(&mut self, until: At, inclusive: bool) {
         while let Some(alarm) = self.reviews.peek().copied() {
             if alarm.at > until || (alarm.at == until && !inclusive) {
                 return;
             }
+
             self.reviews.pop();
             if self.is_current(alarm) {
                 self.now = alarm.at;
@@ -101,67 +101,74 @@ impl Fold {
         }
     }
 
-    /// The watermark: every fact up to and including it is folded.
+    /// Moves the watermark: every fact up to and including it is folded.
     pub fn advance(&mut self, watermark: At) {
-        self.review_until(watermark, true);
+        self.run_reviews(watermark, true);
+
         while let Some(alarm) = self.decisions.peek().copied() {
             if alarm.at > watermark {
                 return;
             }
+
             self.decisions.pop();
-            if self.is_current(alarm) && self.calls[alarm.call].wake == alarm.at {
+            if self.is_current(alarm) && self.calls[alarm.call].next_decision_at == alarm.at {
                 self.settle(alarm.call, watermark);
             }
         }
     }
 
+    /// Whether the slot still holds the call of the entry.
     fn is_current(&self, alarm: Alarm) -> bool {
         self.calls
             .get(alarm.call)
             .is_some_and(|call| call.id == alarm.id)
     }
 
+    /// Takes the call's next decision: a missed call, the final record, or the removal.
     fn settle(&mut self, call: CallSlot, watermark: At) {
-        if let Some(husk) = &self.calls[call].husk {
-            let until = husk.ended + self.policy.link_window;
+        if let Some(closed) = &self.calls[call].closed {
+            let until = closed.ended + self.policy.link_window;
             if watermark >= until {
-                self.forget(call);
+                self.remove_closed_call(call);
             } else {
-                self.wake(call, until);
+                self.schedule_decision(call, until);
             }
             return;
         }
+
         let reading = self.reading(call);
-        let (decide_at, final_at) = (reading.decide_at(), reading.final_at());
+        let decide_at = reading.decide_at();
+        let final_at = reading.final_at();
         if watermark >= final_at {
             self.finish(call, watermark);
             return;
         }
-        if watermark >= decide_at {
-            self.touch(call);
-        }
+
         let due = if watermark >= decide_at {
+            self.mark_changed(call);
             final_at
         } else {
             decide_at
         };
-        self.wake(call, due.min(watermark + SLEEP_MAX));
+        self.schedule_decision(call, due.min(watermark + DECISION_INTERVAL_MAX));
     }
 
-    /// The record is final: it is handed out, the legs are let go, and only what links need stays.
+    /// Finishes a call: emits its final record, drops its legs and stores only the data that links
+    /// need.
     fn finish(&mut self, call: CallSlot, watermark: At) {
         let reading = self.reading(call);
         let record = CallRecord::of(&reading, watermark);
-        let husk = ClosedCall {
+        let closed = ClosedCall {
             party: outside_party(&reading),
-            by_us: reading
+            from_site: reading
                 .caller()
                 .is_some_and(|caller| caller.side == Side::Outgoing),
             answered: reading.has_conversation(),
             ended: reading.silent_since().unwrap_or(reading.call.last.at),
         };
+        let until = closed.ended + self.policy.link_window;
         self.finished.push(record);
-        let until = husk.ended + self.policy.link_window;
+
         let slots = std::mem::take(&mut self.calls[call].legs);
         for slot in slots {
             let leg = self.legs.remove(slot);
@@ -169,70 +176,73 @@ impl Fold {
                 phone.legs.retain(|other| *other != slot);
             }
         }
-        let kept = &mut self.calls[call];
-        kept.husk = Some(Box::new(husk));
-        kept.steps = Vec::new();
-        kept.attempts = Vec::new();
-        kept.touched = false;
+
+        let finished = &mut self.calls[call];
+        finished.closed = Some(Box::new(closed));
+        finished.trace = Vec::new();
+        finished.attempts = Vec::new();
+        finished.changed = false;
+
         if watermark >= until {
-            self.forget(call)
+            self.remove_closed_call(call);
         } else {
-            self.wake(call, until)
+            self.schedule_decision(call, until);
         }
     }
 
-    fn forget(&mut self, call: CallSlot) {
+    fn remove_closed_call(&mut self, call: CallSlot) {
         self.unindex(call);
         self.calls.remove(call);
     }
 
-    /// The calls whose records became final since this was last asked.
+    /// Drains the records that became final since the last call of this method.
     pub fn take_finished(&mut self) -> Vec<CallRecord> {
         std::mem::take(&mut self.finished)
     }
 
-    /// Calls that turned out to be none since this was last asked.
+    /// Drains the calls that were withdrawn since the last call of this method.
     pub fn take_withdrawn(&mut self) -> Vec<CallId> {
         std::mem::take(&mut self.withdrawn)
     }
 
-    /// The records of the calls that changed since this was last asked, as they stand at `now`.
+    /// Drains the changed calls: their records at the instant `now`.
     pub fn take_changed(&mut self, now: At) -> Vec<CallRecord> {
-        let touched = std::mem::take(&mut self.touched);
-        let mut changed = Vec::with_capacity(touched.len());
-        for slot in touched {
-            let still = self
+        let slots = std::mem::take(&mut self.changed_calls);
+        let mut records = Vec::with_capacity(slots.len());
+
+        for slot in slots {
+            let still_changed = self
                 .calls
                 .get_mut(slot)
-                .is_some_and(|call| std::mem::take(&mut call.touched));
-            if still {
-                changed.push(CallRecord::of(&self.reading(slot), now));
+                .is_some_and(|call| std::mem::take(&mut call.changed));
+            if still_changed {
+                records.push(CallRecord::of(&self.reading(slot), now));
             }
         }
-        changed
+        records
     }
 
-    /// What changed is not asked for.
-    pub fn forget_changes(&mut self) {
-        for slot in std::mem::take(&mut self.touched) {
+    /// Discards the list of changed and withdrawn calls.
+    pub fn discard_changes(&mut self) {
+        for slot in std::mem::take(&mut self.changed_calls) {
             if let Some(call) = self.calls.get_mut(slot) {
-                call.touched = false;
+                call.changed = false;
             }
         }
         self.withdrawn.clear();
     }
 
-    /// The records of all calls that are not final, as they stand at `now`.
+    /// The records at `now` of all calls that are not final.
     pub fn open_records(&self, now: At) -> Vec<CallRecord> {
         self.calls
             .iter()
-            .filter(|(_, call)| call.husk.is_none())
+            .filter(|(_, call)| call.closed.is_none())
             .map(|(slot, _)| CallRecord::of(&self.reading(slot), now))
             .collect()
     }
 }
 
-/// The party whose next call will be linked to this one.
+/// The party whose next call will be linked to this call.
 fn outside_party(reading: &Reading<'_>) -> Number {
     let caller = reading
         .caller()
