@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
 use sha2::Sha256;
@@ -14,7 +15,6 @@ use crate::domain::fact::Site;
 
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// A secret that tokens are made with. Two of them may live at once while phones are given new
 /// tokens.
@@ -46,15 +46,11 @@ impl Key {
         let mut mac = self.secret.clone();
         mac.update(device.to_string().as_bytes());
         let digest = mac.finalize().into_bytes();
-        let mut token = String::with_capacity(TOKEN_CHARS + 1);
-        token.push(self.id);
-        for index in 0..TOKEN_CHARS {
-            let (byte, shift) = (index * 5 / 8, index * 5 % 8);
-            let pair = u16::from(digest[byte]) << 8 | u16::from(digest[byte + 1]);
-            let five = pair >> (11 - shift) & 31;
-            token.push(char::from(ALPHABET[usize::from(five)]));
-        }
-        token
+        let mut code = BASE32_NOPAD.encode(&digest);
+        code.truncate(TOKEN_CHARS);
+        code.make_ascii_lowercase();
+
+        format!("{}{code}", self.id)
     }
 }
 
@@ -184,6 +180,21 @@ mod tests {
                 "bit at {place}"
             );
         }
+    }
+
+    #[test]
+    fn tokens_never_change_because_phones_are_provisioned_with_them() {
+        let token =
+            |secret: &str, id: char, text: &str| Key::new(id, secret).unwrap().token(&device(text));
+
+        assert_eq!(
+            token("secret", 'a', "000b82000001"),
+            "aplrixeul3aidnue7ik7gag44av"
+        );
+        assert_eq!(
+            token("old", 'B', "000b82ffffff"),
+            "Bnut2rjbsy2xri5mxbqrogcusdt"
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! percent escape, everything else passes untouched. To find the next request line on a kept-alive
 //! connection, the headers and bodies in between are followed, and passed on byte by byte.
 
+use percent_encoding::percent_encode_byte;
+
 /// A longer request line is passed on as it is; the HTTP parser refuses it.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 /// Of a header line only so much is kept to recognise it.
@@ -273,13 +275,8 @@ fn escape(text: &str, output: &mut Vec<u8>) {
 }
 
 fn percent(c: char, output: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-        output.extend_from_slice(&[
-            b'%',
-            HEX[usize::from(byte >> 4)],
-            HEX[usize::from(byte & 15)],
-        ]);
+        output.extend_from_slice(percent_encode_byte(byte).as_bytes());
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::fact::{EventId, Fact, Site};
@@ -64,24 +65,18 @@ impl Trace {
     /// Reads the header; `None` when it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Trace> {
-        let parts: Vec<&str> = text.split('-').collect();
-        let hex = |part: &str, digits: usize| {
-            part.len() == digits
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        let [version, trace, span, flags] = parts[..] else {
+        let [version, trace, span, flags] = text.split('-').collect::<Vec<_>>()[..] else {
             return None;
         };
-        let named = |part: &str| part.bytes().any(|b| b != b'0');
-        let is_one = version == "00"
-            && hex(trace, 32)
-            && hex(span, 16)
-            && hex(flags, 2)
-            && named(trace)
-            && named(span);
-        is_one.then(|| Trace(text.to_owned()))
+        let bytes = |field: &str| HEXLOWER.decode(field.as_bytes()).unwrap_or_default();
+        let is_id = |field: &str, length: usize| {
+            let id = bytes(field);
+            id.len() == length && id.iter().any(|byte| *byte != 0)
+        };
+        let is_traceparent =
+            version == "00" && is_id(trace, 16) && is_id(span, 8) && bytes(flags).len() == 1;
+
+        is_traceparent.then(|| Trace(text.to_owned()))
     }
 
     /// The trace that begins with an event nobody traced before: it has the event's id.

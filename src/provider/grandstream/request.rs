@@ -4,6 +4,10 @@
 //! JSON. Phones substitute them raw, so a `+` is a plus and never a blank, and a broken escape is
 //! text.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
 use super::names::kind_of;
 use super::report::Report;
 use crate::domain::fact::Kind;
@@ -177,33 +181,8 @@ impl Reader {
 
 /// Undoes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8
 /// become replacement characters.
-fn unescape(bytes: &[u8]) -> String {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = if *first == b'%' {
-            after.first_chunk::<2>().copied().and_then(hex_byte)
-        } else {
-            None
-        };
-        if let Some(byte) = escaped {
-            plain.push(byte);
-            rest = &after[2..];
-        } else {
-            plain.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-fn hex_byte(digits: [u8; 2]) -> Option<u8> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    Some(digit(digits[0])? << 4 | digit(digits[1])?)
+fn unescape(bytes: &[u8]) -> Cow<'_, str> {
+    percent_decode(bytes).decode_utf8_lossy()
 }
 
 #[cfg(test)]
@@ -302,6 +281,22 @@ mod tests {
             fact("/gs/cti/incoming?mac=a&n=%zz").remote_name.as_deref(),
             Some("%zz")
         );
+    }
+
+    #[test]
+    fn only_whole_escapes_are_decoded() {
+        for (sent, plain) in [
+            (&b"plain"[..], "plain"),
+            (b"%41%e4%BD%a0", "A\u{4f60}"),
+            (b"%2541", "%41"),
+            (b"%%41%4", "%A%4"),
+            (b"%zz%4z%+1", "%zz%4z%+1"),
+            (b"%", "%"),
+            (b"%e4", "\u{fffd}"),
+            (b"a+b", "a+b"),
+        ] {
+            assert_eq!(unescape(sent), plain);
+        }
     }
 
     #[test]
