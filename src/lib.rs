@@ -8,6 +8,7 @@ pub mod domain;
 pub mod gateway;
 pub mod health;
 pub mod ingress;
+pub mod net;
 pub mod port;
 pub mod provider;
 pub mod simulate;

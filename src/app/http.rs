@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ingress::back_off_after_accept_error;
+use crate::net::accept;
 
 /// Connections of one listener; those of phones are counted apart, and no page may take their
 /// place.
@@ -37,20 +37,14 @@ pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: Canc
             seat = Arc::clone(&seats).acquire_owned() => seat,
             () = stop.cancelled() => break,
         };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
+        let Some((socket, _)) = accept(&listener, &stop).await else {
+            break;
         };
-        match accepted {
-            Ok((socket, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                connections.spawn(async move {
-                    let _seat = seat;
-                    connection(socket, router, stop).await;
-                });
-            }
-            Err(error) => back_off_after_accept_error(&error).await,
-        }
+        let (router, stop) = (router.clone(), stop.clone());
+        connections.spawn(async move {
+            let _seat = seat;
+            connection(socket, router, stop).await;
+        });
     }
     connections.close();
     // Event streams never end by themselves.
@@ -58,7 +52,6 @@ pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: Canc
 }
 
 async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
-    let _without = socket.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

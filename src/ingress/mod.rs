@@ -10,5 +10,5 @@ pub mod stamp;
 mod tick;
 
 pub use handle::Ingress;
-pub use server::{Limits, back_off_after_accept_error, serve};
+pub use server::{Limits, serve};
 pub use tick::{leave, tick};

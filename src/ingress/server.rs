@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Repaired;
 use super::handle::Ingress;
+use crate::net::accept;
 
 /// What one ingress puts up with.
 #[derive(Clone, Copy, Debug)]
@@ -38,43 +39,29 @@ pub struct Limits {
     pub strangers_per_second: u32,
 }
 
-/// Accepts connections until the stop is asked for; then finishes the requests under way.
+/// Serves connections until the stop; then finishes the requests under way.
 pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: CancellationToken) {
-    let gate = ConnectionLimit::new(ingress.limits);
+    let limit = ConnectionLimit::new(ingress.limits);
     let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
+
+    while let Some((socket, from)) = accept(&listener, &stop).await {
+        let shared = ingress.is_proxy(from.ip());
+        let Some(permit) = limit.admit(from.ip(), shared) else {
+            metrics::counter!(
+                "cordboard_ingress_refused_total",
+                "reason" => "too_many_connections"
+            )
+            .increment(1);
+            reject_busy(socket);
+            continue;
         };
-        match accepted {
-            Ok((socket, from)) => {
-                let shared = ingress.is_proxy(from.ip());
-                if let Some(seat) = gate.admit(from.ip(), shared) {
-                    connections.spawn(connection(
-                        socket,
-                        from,
-                        seat,
-                        Arc::clone(&ingress),
-                        stop.clone(),
-                    ));
-                } else {
-                    metrics::counter!("cordboard_ingress_refused_total", "reason" => "too_many_connections").increment(1);
-                    reject_busy(socket);
-                }
-            }
-            Err(error) => back_off_after_accept_error(&error).await,
-        }
+
+        let ingress = Arc::clone(&ingress);
+        connections.spawn(connection(socket, from, permit, ingress, stop.clone()));
     }
+
     connections.close();
     connections.wait().await;
-}
-
-/// Without file descriptors to spare, accepting again at once would only burn the processor.
-pub async fn back_off_after_accept_error(error: &io::Error) {
-    const REST: Duration = Duration::from_millis(50);
-    tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(REST).await;
 }
 
 /// Says that there is no seat, if that can be said at once, and closes.
@@ -94,8 +81,6 @@ async fn connection(
     stop: CancellationToken,
 ) {
     let _seat = seat;
-    // Answers are one small packet.
-    let _without = socket.set_nodelay(true);
     let limits = ingress.limits;
     let service = service_fn(move |request| {
         let ingress = Arc::clone(&ingress);

@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 900;
 
 /// What a layer may use, itself aside. Arrows point down only.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
     ("health", &["domain"]),
+    ("net", &[]),
     ("port", &["domain", "wire"]),
     ("worker", &["domain", "provider", "wire", "port", "health"]),
-    ("ingress", &["domain", "provider", "wire", "port", "health"]),
+    (
+        "ingress",
+        &["domain", "provider", "wire", "port", "health", "net"],
+    ),
     ("gateway", &["domain", "wire", "port", "health"]),
     ("config", &["domain", "wire", "ingress"]),
     ("telemetry", &["config"]),
@@ -26,6 +30,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "wire",
             "port",
             "health",
+            "net",
             "adapter",
             "ingress",
             "worker",
