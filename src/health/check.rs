@@ -1,29 +1,29 @@
-//! Signs of life of what the service depends on: well, or why not. Said once when it changes, shown
-//! in health for as long as it lasts.
+//! Health of one dependency of the service: available, or the reason why not. A change is logged
+//! once; the health report shows the last error for as long as it lasts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One thing the service depends on.
+/// The state of one dependency, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct HealthCheck {
     pub name: &'static str,
-    /// Everything works without it.
+    /// The service works without this dependency, only slower or with fewer features.
     pub optional: bool,
     last_error: Arc<Mutex<Option<String>>>,
 }
 
 impl HealthCheck {
-    /// Not there yet.
+    /// A required dependency, unavailable until [`HealthCheck::set_up`].
     #[must_use]
     pub fn pending(name: &'static str) -> HealthCheck {
         HealthCheck {
             name,
             optional: false,
-            last_error: Arc::new(Mutex::new(Some("not there yet".to_owned()))),
+            last_error: Arc::new(Mutex::new(Some("not available yet".to_owned()))),
         }
     }
 
-    /// Well until it is missed.
+    /// An optional dependency, available until [`HealthCheck::set_down`].
     #[must_use]
     pub fn optional(name: &'static str) -> HealthCheck {
         HealthCheck {
@@ -34,37 +34,34 @@ impl HealthCheck {
     }
 
     pub fn set_up(&self) {
-        let before = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let before = self.lock().take();
+
         if before.is_some() {
-            tracing::info!(what = self.name, "is there");
+            tracing::info!(dependency = self.name, "dependency available");
         }
     }
 
-    /// `why` is for people: no secret, no number.
-    pub fn set_down(&self, why: &str) {
-        let before = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(why.to_owned());
-        if before.as_deref() != Some(why) {
+    /// `reason` is shown to people: it contains no secret and no phone number.
+    pub fn set_down(&self, reason: &str) {
+        let before = self.lock().replace(reason.to_owned());
+
+        if before.as_deref() != Some(reason) {
             tracing::error!(
-                what = self.name,
-                why,
-                "is not there; going on as far as possible, and asking again"
+                dependency = self.name,
+                reason,
+                "dependency unavailable, continuing without it and retrying"
             );
         }
     }
 
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
         self.last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }

@@ -1,7 +1,10 @@
-//! The books: what came in, and what became of it. They balance, or something was lost.
+//! Flow counters of one process: messages that entered, and messages that left by each way.
+//!
+//! Law: the entered messages are those that left and those that still wait. Any other sum means
+//! that a message was lost or counted twice. All counts begin at zero with the process.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::time::At;
 
@@ -17,17 +20,17 @@ pub struct FlowCounters {
     dead: AtomicU64,
     handed_over: AtomicU64,
     ticks_read: AtomicU64,
-    /// The instant of the last message that is done with, or before which none waits.
+    /// The instant of the last settled message, or an instant before every waiting one.
     settled_until: AtomicI64,
     watermark: AtomicI64,
-    /// Why the worker cannot go on at the moment.
+    /// The reason why the worker makes no progress at the moment.
     blocked_reason: Mutex<Option<String>>,
 }
 
-/// What became of a batch.
+/// The settled messages of one batch, by their result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchCounts {
-    /// Events that were new.
+    /// New events.
     pub stored: u64,
     /// Events that the ledger had already.
     pub duplicates: u64,
@@ -38,7 +41,7 @@ pub struct BatchCounts {
     pub latest: Option<At>,
 }
 
-/// The books at one moment.
+/// The counters at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowSnapshot {
     pub accepted: u64,
@@ -47,24 +50,24 @@ pub struct FlowSnapshot {
     pub dead: u64,
     pub settled_until: Option<At>,
     pub watermark: Option<At>,
-    /// Everything that came in, less what is done with and what still waits. Not zero for long:
-    /// something was lost, or counted twice.
+    /// Entered messages minus settled and waiting ones. A value that stays non-zero means loss or
+    /// double counting.
     pub imbalance: i64,
 }
 
 impl Default for FlowCounters {
     fn default() -> Self {
         let never = || AtomicI64::new(At::START.0);
-        let (found, events, ticks, stored, known, dead, passed, ticks_read) = Default::default();
+
         FlowCounters {
-            recovered: found,
-            events,
-            ticks,
-            stored,
-            duplicates: known,
-            dead,
-            handed_over: passed,
-            ticks_read,
+            recovered: AtomicU64::default(),
+            events: AtomicU64::default(),
+            ticks: AtomicU64::default(),
+            stored: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            dead: AtomicU64::default(),
+            handed_over: AtomicU64::default(),
+            ticks_read: AtomicU64::default(),
             settled_until: never(),
             watermark: never(),
             blocked_reason: Mutex::default(),
@@ -73,53 +76,50 @@ impl Default for FlowCounters {
 }
 
 impl FlowCounters {
+    /// Counts messages that waited already when the process started.
     pub fn add_recovered(&self, messages: u64) {
         self.recovered.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// Nothing that waits is older than this.
+    /// Records that no waiting message is older than this instant.
     pub fn set_oldest_waiting(&self, at: At) {
         self.settled_until.fetch_max(at.0, Ordering::Relaxed);
     }
 
-    /// Why the worker cannot go on, or that it can.
-    pub fn set_blocked(&self, why: Option<String>) {
-        *self
-            .blocked_reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = why;
+    /// Records the reason why the worker makes no progress; `None` when it does.
+    pub fn set_blocked(&self, reason: Option<String>) {
+        *self.lock_blocked_reason() = reason;
     }
 
     pub fn blocked_reason(&self) -> Option<String> {
-        self.blocked_reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock_blocked_reason().clone()
     }
 
-    /// These became durable.
+    /// Counts messages that became durable.
     pub fn add_accepted(&self, events: u64, ticks: u64) {
         self.events.fetch_add(events, Ordering::Relaxed);
         self.ticks.fetch_add(ticks, Ordering::Relaxed);
     }
 
+    /// Counts the settled messages of a batch.
     pub fn add_batch(&self, settled: &BatchCounts) {
         self.stored.fetch_add(settled.stored, Ordering::Relaxed);
         self.duplicates
             .fetch_add(settled.duplicates, Ordering::Relaxed);
         self.dead.fetch_add(settled.dead, Ordering::Relaxed);
         self.ticks_read.fetch_add(settled.ticks, Ordering::Relaxed);
+
         if let Some(at) = settled.latest {
             self.settled_until.fetch_max(at.0, Ordering::Relaxed);
         }
     }
 
-    /// So many messages are in other hands now.
+    /// Counts messages that the next stage, such as the broker, is responsible for now.
     pub fn add_handed_over(&self, messages: u64) {
         self.handed_over.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// Somebody else looks after it now.
+    /// Clears the state of the partition, because another worker owns it now. Counts stay.
     pub fn release(&self) {
         self.watermark.store(At::START.0, Ordering::Relaxed);
         self.set_blocked(None);
@@ -129,25 +129,34 @@ impl FlowCounters {
         self.watermark.fetch_max(at.0, Ordering::Relaxed);
     }
 
-    /// The books, with so many messages waiting.
+    /// Reads the counters, with the number of messages that still wait.
     #[must_use]
     pub fn snapshot(&self, waiting: u64) -> FlowSnapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let instant =
             |at: &AtomicI64| Some(At(at.load(Ordering::Relaxed))).filter(|at| *at != At::START);
-        let (stored, known, dead) = (read(&self.stored), read(&self.duplicates), read(&self.dead));
-        let came = read(&self.recovered) + read(&self.events) + read(&self.ticks);
-        let went =
-            stored + known + dead + read(&self.handed_over) + read(&self.ticks_read) + waiting;
+
+        let stored = read(&self.stored);
+        let duplicates = read(&self.duplicates);
+        let dead = read(&self.dead);
+        let entered = read(&self.recovered) + read(&self.events) + read(&self.ticks);
+        let left = stored + duplicates + dead + read(&self.handed_over) + read(&self.ticks_read);
+
         FlowSnapshot {
             accepted: read(&self.events),
             stored,
-            duplicates: known,
+            duplicates,
             dead,
             settled_until: instant(&self.settled_until),
             watermark: instant(&self.watermark),
-            imbalance: came.cast_signed() - went.cast_signed(),
+            imbalance: entered.cast_signed() - (left + waiting).cast_signed(),
         }
+    }
+
+    fn lock_blocked_reason(&self) -> MutexGuard<'_, Option<String>> {
+        self.blocked_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,31 +165,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_books_balance_until_something_is_missing() {
-        let books = FlowCounters::default();
-        books.add_recovered(3);
-        books.add_accepted(5, 2);
-        assert_eq!(books.snapshot(10).imbalance, 0);
-        books.add_batch(&BatchCounts {
+    fn the_counters_balance_until_an_event_is_missing() {
+        let counters = FlowCounters::default();
+        counters.add_recovered(3);
+        counters.add_accepted(5, 2);
+        assert_eq!(counters.snapshot(10).imbalance, 0);
+
+        counters.add_batch(&BatchCounts {
             stored: 4,
             duplicates: 1,
             dead: 1,
             ticks: 2,
             latest: Some(At(7)),
         });
-        assert_eq!(books.snapshot(2).imbalance, 0);
+        assert_eq!(counters.snapshot(2).imbalance, 0);
         assert_eq!(
-            books.snapshot(1).imbalance,
+            counters.snapshot(1).imbalance,
             1,
             "one event is neither stored nor waiting"
         );
-        assert_eq!(
-            (
-                books.snapshot(2).accepted,
-                books.snapshot(2).settled_until,
-                books.snapshot(2).watermark
-            ),
-            (5, Some(At(7)), None)
-        );
+
+        let snapshot = counters.snapshot(2);
+        assert_eq!(snapshot.accepted, 5);
+        assert_eq!(snapshot.settled_until, Some(At(7)));
+        assert_eq!(snapshot.watermark, None);
     }
 }

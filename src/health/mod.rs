@@ -1,6 +1,7 @@
-//! Counters and health checks: what a process knows of itself, for its operations listener.
-//! Adapters and services write them, the gateway shows them. They are plain values, not ports: there
-//! is nothing to replace behind them.
+//! Counters and health checks: the state of a process, as its operations listener reports it.
+//!
+//! Adapters and services write them, the gateway reads them. They are plain values, not ports:
+//! there is no implementation to replace behind them.
 
 mod check;
 mod counters;
