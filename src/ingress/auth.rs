@@ -1,6 +1,7 @@
-//! Who may report for which phone. A phone cannot sign anything, so a token in the path, bound to
-//! its MAC, and the network it comes from must do. The token stands in the path because a caller's
-//! name can add query parameters, but never a path segment.
+//! Authority of requests: a token of the phone, and the network that the request came from.
+//!
+//! A phone cannot sign anything, so a token bound to its MAC has to do. The token stands in the
+//! path because a caller's name can add query parameters, but never a path segment.
 
 use std::net::IpAddr;
 
@@ -16,8 +17,8 @@ use crate::domain::fact::Site;
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
 
-/// A secret that tokens are made with. Two of them may live at once while phones are given new
-/// tokens.
+/// A secret that tokens are derived from. Several may be valid at once, while phones are
+/// provisioned with new tokens.
 #[derive(Clone)]
 pub struct Key {
     id: char,
@@ -36,16 +37,17 @@ impl Key {
     pub fn new(id: char, secret: &str) -> Option<Key> {
         let secret = secret.trim();
         let keyed = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+
         (!secret.is_empty()).then_some(Key { id, secret: keyed })
     }
 
-    /// The token of one device: the name of the key, and what only its secret can make of the
-    /// device.
+    /// The token of one device: the name of the key, and the device's code under its secret.
     #[must_use]
     pub fn token(&self, device: &Device) -> String {
         let mut mac = self.secret.clone();
         mac.update(device.to_string().as_bytes());
         let digest = mac.finalize().into_bytes();
+
         let mut code = BASE32_NOPAD.encode(&digest);
         code.truncate(TOKEN_CHARS);
         code.make_ascii_lowercase();
@@ -54,48 +56,51 @@ impl Key {
     }
 }
 
-/// Who may report. Nobody is refused for having no token where no keys are set.
+/// The rules of access. Without keys no request needs a token.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub keys: Vec<Key>,
-    /// Networks that may report; all where the list is empty.
+    /// Networks of phones; any network where the list is empty.
     pub networks: Vec<IpNet>,
-    /// Whose word about where a request came from is believed.
+    /// Proxies whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Phones that may not report, whatever token they have.
+    /// Phones without access, even with a valid token.
     pub denied: Vec<Device>,
-    /// Which site's phones are in which networks.
+    /// The networks of each site's phones. They have access as well.
     pub sites: Vec<(Site, Vec<IpNet>)>,
 }
 
 impl Access {
-    /// Whether anything is checked at all.
+    /// Whether a token or a network is required.
     #[must_use]
     pub fn checks_anything(&self) -> bool {
         !self.keys.is_empty() || !self.networks.is_empty()
     }
 
-    /// Where a request came from: the peer, or whom the nearest proxy that is not ours names.
-    /// `forwarded` is what the proxies wrote, the nearest last; what stands before an address that
-    /// is no proxy of ours anybody can have written.
+    /// The origin of a request: the address nearest to us that is no trusted proxy. `forwarded` is
+    /// the list that proxies wrote, the nearest last; entries before an untrusted address can be
+    /// forged, and are ignored.
     #[must_use]
     pub fn origin(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
         let mut origin = peer.to_canonical();
-        for named in forwarded.rsplit(',') {
+
+        for entry in forwarded.rsplit(',') {
             if !self.is_proxy(origin) {
                 break;
             }
-            let Ok(address) = named.trim().parse::<IpAddr>() else {
+            let Ok(address) = entry.trim().parse::<IpAddr>() else {
                 break;
             };
             origin = address.to_canonical();
         }
+
         origin
     }
 
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
+
         self.trusted_proxies
             .iter()
             .any(|network| network.contains(&address))
@@ -104,12 +109,13 @@ impl Access {
     #[must_use]
     pub fn allows_network(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
+
         self.networks.is_empty()
             || self.networks.iter().any(|network| network.contains(&from))
             || self.site_of(from).is_some()
     }
 
-    /// The site whose network this is; the most exact one where networks overlap.
+    /// The site of an address; the site with the smallest network where networks overlap.
     #[must_use]
     pub fn site_of(&self, from: IpAddr) -> Option<&Site> {
         let from = from.to_canonical();
@@ -117,12 +123,13 @@ impl Access {
             .sites
             .iter()
             .flat_map(|(site, networks)| networks.iter().map(move |network| (site, network)));
+
         all.filter(|(_, network)| network.contains(&from))
             .max_by_key(|(_, network)| network.prefix_len())
             .map(|(site, _)| site)
     }
 
-    /// Whether this token is one of this device.
+    /// Whether the device has access with this token.
     #[must_use]
     pub fn allows(&self, token: Option<&str>, device: &Device) -> bool {
         if self.denied.contains(device) {
@@ -132,8 +139,9 @@ impl Access {
             return true;
         }
         let Some(token) = token else { return false };
-        // Every key is tried, so that the time taken says nothing about which one it might have
-        // been.
+
+        // Every key is tried, in constant time, so that the duration does not reveal which key
+        // nearly matched.
         self.keys
             .iter()
             .fold(subtle::Choice::from(0), |found, key| {
@@ -159,25 +167,28 @@ mod tests {
             ..Access::default()
         };
         let token = key.token(&device("00:0b:82:00:00:01"));
+
         assert_eq!(token.len(), TOKEN_CHARS + 1);
         assert!(access.allows(Some(&token), &device("000B82000001")));
         assert!(!access.allows(Some(&token), &device("000b82000002")));
         assert!(!access.allows(None, &device("000b82000001")));
+
         let shorter = &token[..TOKEN_CHARS];
         let longer = format!("{token}a");
-        let shouted = token.to_uppercase();
-        for wrong in [shorter, &longer, &shouted, "", "a"] {
+        let uppercase = token.to_uppercase();
+        for wrong in [shorter, &longer, &uppercase, "", "a"] {
             assert!(
                 !access.allows(Some(wrong), &device("000b82000001")),
                 "{wrong}"
             );
         }
-        for place in 0..token.len() {
+
+        for index in 0..token.len() {
             let mut flipped = token.clone().into_bytes();
-            flipped[place] ^= 1;
+            flipped[index] ^= 1;
             assert!(
                 !access.allows(str::from_utf8(&flipped).ok(), &device("000b82000001")),
-                "bit at {place}"
+                "bit in byte {index}"
             );
         }
     }
@@ -198,17 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_live_while_phones_change_over_and_a_withdrawn_one_is_dead() {
-        let (old, new) = (Key::new('a', "old").unwrap(), Key::new('b', "new").unwrap());
+    fn two_keys_are_valid_during_a_change_and_a_withdrawn_one_is_not() {
+        let old = Key::new('a', "old").unwrap();
+        let new = Key::new('b', "new").unwrap();
         let phone = device("000b82000001");
         let both = Access {
             keys: vec![old.clone(), new.clone()],
             ..Access::default()
         };
-        assert!(
-            both.allows(Some(&old.token(&phone)), &phone)
-                && both.allows(Some(&new.token(&phone)), &phone)
-        );
+        assert!(both.allows(Some(&old.token(&phone)), &phone));
+        assert!(both.allows(Some(&new.token(&phone)), &phone));
+
         let later = Access {
             keys: vec![new],
             ..Access::default()
@@ -223,19 +234,22 @@ mod tests {
             networks: vec!["10.0.0.0/8".parse().unwrap()],
             ..Access::default()
         };
+
         assert!(access.allows_network("10.1.2.3".parse().unwrap()));
         assert!(access.allows_network("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
-        assert!(!Access::default().checks_anything() && access.checks_anything());
+        assert!(access.checks_anything());
+        assert!(!Access::default().checks_anything());
     }
 
     #[test]
-    fn only_a_proxy_of_ours_is_believed() {
+    fn only_trusted_proxies_name_an_origin() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let access = Access {
             trusted_proxies: vec!["10.0.0.0/24".parse().unwrap()],
             ..Access::default()
         };
+
         for (peer, forwarded, origin) in [
             ("10.0.0.1", "192.168.0.7", "192.168.0.7"),
             ("10.0.0.1", "1.2.3.4, 192.168.0.7", "192.168.0.7"),
@@ -255,10 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_phone_is_a_stranger_whatever_it_knows() {
+    fn a_denied_phone_has_no_access_even_with_a_valid_token() {
         let key = Key::new('a', "secret").unwrap();
         let token = key.token(&device("000b82000001"));
         let denied = vec![device("00:0B:82:00:00:01")];
+
         assert!(
             !Access {
                 keys: vec![key],
@@ -294,6 +309,7 @@ mod tests {
             sites,
             ..Access::default()
         };
+
         for (from, expected) in [
             ("10.1.2.3", Some("berlin")),
             ("10.1.7.3", Some("annex")),

@@ -1,5 +1,5 @@
-//! One connection: its bytes pass through the repair of request lines on their way to the HTTP
-//! parser.
+//! One connection of a phone: received bytes pass through the repair of request lines on their way
+//! to the HTTP parser; sent bytes pass unchanged.
 
 use std::io;
 use std::pin::Pin;
@@ -9,15 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::repair::LineRepair;
 
-/// Bytes taken from the socket at once.
+/// Bytes read from the socket at once.
 const READ_BYTES: usize = 8 * 1024;
 
+/// A socket whose request lines are repaired while they are read.
 pub(super) struct Repaired<S> {
     socket: S,
     repair: LineRepair,
-    /// What the parser shall see next, from `given` on.
+    /// Repaired bytes; those before `consumed` were read by the parser already.
     ready: Vec<u8>,
-    given: usize,
+    consumed: usize,
     ended: bool,
 }
 
@@ -27,18 +28,19 @@ impl<S> Repaired<S> {
             socket,
             repair: LineRepair::default(),
             ready: Vec::new(),
-            given: 0,
+            consumed: 0,
             ended: false,
         }
     }
 
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
-        let some = (self.ready.len() - self.given).min(buffer.remaining());
-        buffer.put_slice(&self.ready[self.given..self.given + some]);
-        self.given += some;
-        if self.given == self.ready.len() {
+    fn copy_ready(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = (self.ready.len() - self.consumed).min(buffer.remaining());
+        buffer.put_slice(&self.ready[self.consumed..self.consumed + length]);
+        self.consumed += length;
+
+        if self.consumed == self.ready.len() {
             self.ready.clear();
-            self.given = 0;
+            self.consumed = 0;
         }
     }
 }
@@ -50,25 +52,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+
         while this.ready.is_empty() && !this.ended {
             let mut bytes = [0; READ_BYTES];
-            let mut taken = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut this.socket).poll_read(context, &mut taken) {
+            let mut received = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut this.socket).poll_read(context, &mut received) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) if taken.filled().is_empty() => {
+                Poll::Ready(Ok(())) if received.filled().is_empty() => {
                     this.ended = true;
                     this.repair.finish(&mut this.ready);
                 }
                 Poll::Ready(Ok(())) => {
                     let before = this.repair.repaired();
-                    this.repair.feed(taken.filled(), &mut this.ready);
+                    this.repair.feed(received.filled(), &mut this.ready);
+
                     metrics::counter!("cordboard_ingress_odd_total", "what" => "repaired_line")
                         .increment(this.repair.repaired() - before);
                 }
             }
         }
-        this.give(buffer);
+
+        this.copy_ready(buffer);
         Poll::Ready(Ok(()))
     }
 }

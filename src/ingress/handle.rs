@@ -1,5 +1,10 @@
-//! One request: who sends it, what it says, is it durable, what is answered.
+//! One request of a phone: it is authenticated, read, made durable and answered.
+//!
+//! Guarantees: a 200 is sent only after the event is durable. A request that was read is finished
+//! even when its connection is gone. A sender without authority gets one and the same answer for a
+//! wrong path, a wrong token and a wrong network.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,20 +20,21 @@ use super::server::Limits;
 use super::stamp::Stamp;
 use crate::domain::device::Device;
 use crate::domain::fact::{EventId, Site};
+use crate::domain::time::At;
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Unreadable};
 use crate::wire::envelope::{BodyForm, Envelope, Trace};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// Lines in the log for each reason to refuse a request.
-const REFUSALS_TOLD_PER_SECOND: u32 = 20;
-/// How long a phone is asked to wait; most never come back.
+/// Log lines per second for each reason to refuse a request. The metric counts every refusal.
+const REFUSAL_LOG_LINES_PER_SECOND: u32 = 20;
+/// The wait that a phone is asked for; most never come back.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What the ingress needs to answer a request.
+/// The state that requests share: access rules, limits, the clock and the intake.
 pub struct Ingress {
-    /// Whose phones they are unless their network says otherwise.
+    /// The site of phones whose network belongs to no other site.
     pub site: Site,
     /// Replaced as a whole when the configuration is read again.
     pub access: RwLock<Access>,
@@ -37,18 +43,20 @@ pub struct Ingress {
     pub stamp: Stamp,
     pub limits: Limits,
     per_device: Mutex<RateLimit<Device>>,
-    strangers: Mutex<RateLimit<IpAddr>>,
-    told: Mutex<RateLimit<&'static str>>,
+    /// Unauthorized requests by address: guesses at tokens are slowed down.
+    unauthorized: Mutex<RateLimit<IpAddr>>,
+    /// Log lines by reason.
+    refusal_log: Mutex<RateLimit<&'static str>>,
 }
 
-/// Why a request is answered with anything but 200. The name is the code of the answer and the
-/// label of the count.
+/// The reason for any answer but 200. Its code is also the label of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Method,
     NotFound,
-    /// Answered like a path that is none: a stranger learns nothing.
-    Stranger(&'static str),
+    /// Answered like an unknown path, so that the answer reveals nothing. Only the metric and the
+    /// log have this reason.
+    Unauthorized(&'static str),
     TooManyParameters,
     Nul,
     BadBody,
@@ -67,12 +75,11 @@ impl Refusal {
                 "method_not_allowed",
                 "send events with GET or POST",
             ),
-            // One answer for a wrong path, a wrong token and a wrong network: a stranger learns
-            // nothing.
-            Refusal::NotFound | Refusal::Stranger(_) => (
+            // One answer for a wrong path, a wrong token and a wrong network.
+            Refusal::NotFound | Refusal::Unauthorized(_) => (
                 StatusCode::NOT_FOUND,
                 "not_found",
-                "no such event, or not for you",
+                "unknown event path, or access denied",
             ),
             Refusal::TooManyParameters => (
                 StatusCode::BAD_REQUEST,
@@ -107,12 +114,12 @@ impl Refusal {
             Refusal::NotDurable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_durable",
-                "the event could not be kept",
+                "the event could not be stored",
             ),
             Refusal::Timeout => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "timeout",
-                "the event could not be kept in time",
+                "the event could not be stored in time",
             ),
         }
     }
@@ -128,18 +135,11 @@ impl Ingress {
         stamp: Stamp,
         limits: Limits,
     ) -> Ingress {
-        let per_device = Mutex::new(RateLimit::new(
-            limits.per_device_per_second,
-            limits.per_device_burst,
-        ));
-        let strangers = Mutex::new(RateLimit::new(
-            limits.strangers_per_second,
-            limits.strangers_per_second,
-        ));
-        let told = Mutex::new(RateLimit::new(
-            REFUSALS_TOLD_PER_SECOND,
-            REFUSALS_TOLD_PER_SECOND,
-        ));
+        let per_device = RateLimit::new(limits.per_device_per_second, limits.per_device_burst);
+        let unauthorized = RateLimit::new(limits.strangers_per_second, limits.strangers_per_second);
+        let refusal_log =
+            RateLimit::new(REFUSAL_LOG_LINES_PER_SECOND, REFUSAL_LOG_LINES_PER_SECOND);
+
         Ingress {
             site,
             access: RwLock::new(access),
@@ -147,79 +147,76 @@ impl Ingress {
             clock,
             stamp,
             limits,
-            per_device,
-            strangers,
-            told,
+            per_device: Mutex::new(per_device),
+            unauthorized: Mutex::new(unauthorized),
+            refusal_log: Mutex::new(refusal_log),
         }
     }
 
-    /// Answers one request. Every refusal is counted and told once; numbers and tokens never appear
-    /// in what is told.
+    /// Answers one request. Every refusal is counted, and logged up to a rate; neither numbers nor
+    /// tokens appear in the log.
     pub(super) async fn answer(
         self: Arc<Self>,
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let from = self.origin(peer, &request);
-        let patience = Duration::from_millis(self.limits.request_timeout_ms);
+        let timeout = Duration::from_millis(self.limits.request_timeout_ms);
         let ingress = Arc::clone(&self);
-        // On its own: a phone that does not wait for the answer has said what it had to say.
+
+        // A task of its own finishes the request of a phone that does not wait for the answer.
         let accepted = tokio::spawn(async move {
-            tokio::time::timeout(patience, ingress.accept(from, request)).await
+            tokio::time::timeout(timeout, ingress.accept(from, request)).await
         });
-        let answered = match accepted.await {
+        let result = match accepted.await {
             Ok(in_time) => in_time.unwrap_or(Err(Refusal::Timeout)),
             Err(_) => Err(Refusal::NotDurable),
         };
-        match answered {
+
+        match result {
             Ok(id) => json(
                 StatusCode::OK,
                 &serde_json::json!({ "status": "ok", "event_id": id.to_string() }),
             ),
-            Err(refusal) => {
-                let (status, code, message) = refusal.answer();
-                let reason = if let Refusal::Stranger(why) = refusal {
-                    why
-                } else {
-                    code
-                };
-                metrics::counter!("cordboard_ingress_refused_total", "reason" => reason)
-                    .increment(1);
-                // Each is counted; in a flood the log says enough about some.
-                if self
-                    .told
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .admit(reason, self.clock.now())
-                {
-                    tracing::warn!(%from, reason, "request refused");
-                }
-                let mut response = json(
-                    status,
-                    &serde_json::json!({ "status": "error", "code": code, "message": message }),
-                );
-                if matches!(
-                    status,
-                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-                ) {
-                    response
-                        .headers_mut()
-                        .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
-                }
-                if status == StatusCode::METHOD_NOT_ALLOWED {
-                    response
-                        .headers_mut()
-                        .insert(ALLOW, HeaderValue::from_static("GET, POST"));
-                }
-                response
-            }
+            Err(refusal) => self.refuse(from, refusal),
         }
+    }
+
+    fn refuse(&self, from: IpAddr, refusal: Refusal) -> Response<Full<Bytes>> {
+        let (status, code, message) = refusal.answer();
+        let reason = match refusal {
+            Refusal::Unauthorized(reason) => reason,
+            _ => code,
+        };
+
+        metrics::counter!("cordboard_ingress_refused_total", "reason" => reason).increment(1);
+        if is_admitted(&self.refusal_log, reason, self.clock.now()) {
+            tracing::warn!(%from, reason, "request refused");
+        }
+
+        let mut response = json(
+            status,
+            &serde_json::json!({ "status": "error", "code": code, "message": message }),
+        );
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+            }
+            _ => {}
+        }
+
+        response
     }
 
     async fn accept(&self, from: IpAddr, request: Request<Incoming>) -> Result<EventId, Refusal> {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return Err(Refusal::Method);
         }
+
         let target = request
             .uri()
             .path_and_query()
@@ -231,53 +228,46 @@ impl Ingress {
             .get("traceparent")
             .and_then(|value| Trace::parse(value.to_str().ok()?));
         let body = self.read_body(request, form).await?;
+
+        // Authority is checked before the reason why a request cannot be read is answered.
         let read = grandstream::Request::read(&target, form.body(&body)).map_err(refusal_of);
-        let device = read
-            .as_ref()
-            .ok()
-            .and_then(|request| request.report.device());
-        let token = read.as_ref().ok().and_then(|request| request.token.clone());
-        self.admit(from, token.as_deref(), device.as_ref())?;
+        let readable = read.as_ref().ok();
+        let device = readable.and_then(|request| request.report.device());
+        let token = readable.and_then(|request| request.token.as_deref());
+        self.authorize(from, token, device.as_ref())?;
+
         let oddities: Vec<&'static str> = read?.report.oddities().collect();
         let device = device.ok_or(Refusal::NoDevice)?;
-        if !self
-            .per_device
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(device, self.clock.now())
-        {
+        if !is_admitted(&self.per_device, device, self.clock.now()) {
             return Err(Refusal::TooManyRequests);
         }
-        let id = self
-            .keep(
-                from,
-                &grandstream::without_token(&target),
-                &body,
-                form,
-                trace,
-            )
-            .await?;
+
+        let target = grandstream::without_token(&target);
+        let id = self.make_durable(from, &target, &body, form, trace).await?;
         for oddity in oddities {
             metrics::counter!("cordboard_ingress_odd_total", "what" => oddity).increment(1);
         }
+
         Ok(id)
     }
 
-    /// Where the request came from, with what proxies in front of this listener say.
+    /// The address of the sender, as the trusted proxies in front of this listener report it.
     fn origin(&self, peer: IpAddr, request: &Request<Incoming>) -> IpAddr {
         let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
         if !access.is_proxy(peer) {
             return peer.to_canonical();
         }
-        let named = request
+
+        let forwarded = request
             .headers()
             .get_all(FORWARDED_FOR)
             .iter()
             .filter_map(|value| value.to_str().ok());
-        access.origin(peer, &named.collect::<Vec<_>>().join(","))
+
+        access.origin(peer, &forwarded.collect::<Vec<_>>().join(","))
     }
 
-    /// Whether connections of this address carry the requests of many.
+    /// Whether connections of this address carry the requests of many phones.
     pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
         self.access
             .read()
@@ -285,32 +275,28 @@ impl Ingress {
             .is_proxy(peer)
     }
 
-    /// Network and token. A stranger who tries many tokens is slowed down by address.
-    fn admit(
+    /// Checks network and token. Unauthorized requests are limited by address.
+    fn authorize(
         &self,
         from: IpAddr,
         token: Option<&str>,
         device: Option<&Device>,
     ) -> Result<(), Refusal> {
         let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
-        let why = match device {
+        let reason = match device {
             _ if !access.allows_network(from) => "strange_network",
             Some(device) if access.allows(token, device) => return Ok(()),
             Some(_) => "wrong_token",
             None if access.keys.is_empty() => return Ok(()),
-            // Whose token it might be nobody knows.
+            // A token is checked against a device, and this request names none.
             None => "unreadable_stranger",
         };
-        let patient = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(from, self.clock.now());
-        Err(if patient {
-            Refusal::Stranger(why)
+
+        if is_admitted(&self.unauthorized, from, self.clock.now()) {
+            Err(Refusal::Unauthorized(reason))
         } else {
-            Refusal::TooManyRequests
-        })
+            Err(Refusal::TooManyRequests)
+        }
     }
 
     async fn read_body(
@@ -321,6 +307,7 @@ impl Ingress {
         if form == BodyForm::None {
             return Ok(String::new());
         }
+
         let body = Limited::new(request.into_body(), self.limits.body_bytes);
         let bytes = body.collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
@@ -329,10 +316,12 @@ impl Ingress {
                 Refusal::BadBody
             }
         })?;
+
         Ok(String::from_utf8_lossy(&bytes.to_bytes()).into_owned())
     }
 
-    async fn keep(
+    /// Stamps the request and returns when the intake has made it durable.
+    async fn make_durable(
         &self,
         from: IpAddr,
         target: &str,
@@ -347,6 +336,7 @@ impl Ingress {
             .site_of(from)
             .unwrap_or(&self.site)
             .clone();
+
         let receipt = self.stamp.receive();
         let mut envelope = Envelope::new(
             receipt.id,
@@ -358,7 +348,8 @@ impl Ingress {
             form,
         );
         envelope.trace = trace;
-        // Why it is not, the journal says once for all.
+
+        // The journal logs its own failure once; here it would be logged for every request.
         self.intake
             .accept(envelope.encode())
             .await
@@ -367,24 +358,28 @@ impl Ingress {
     }
 }
 
+fn is_admitted<Name: Eq + Hash>(limit: &Mutex<RateLimit<Name>>, name: Name, now: At) -> bool {
+    limit
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .admit(name, now)
+}
+
 fn form_of(request: &Request<Incoming>) -> BodyForm {
+    if request.method() != Method::POST {
+        return BodyForm::None;
+    }
+
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
-    match (
-        request.method() == Method::POST,
-        content_type
-            .split(';')
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_ascii_lowercase()
-            .as_str(),
-    ) {
-        (true, "application/json") => BodyForm::Json,
-        (true, "application/x-www-form-urlencoded") => BodyForm::Form,
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+
+    match media_type.to_ascii_lowercase().as_str() {
+        "application/json" => BodyForm::Json,
+        "application/x-www-form-urlencoded" => BodyForm::Form,
         _ => BodyForm::None,
     }
 }
@@ -404,5 +399,6 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
     response
 }

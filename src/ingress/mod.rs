@@ -1,4 +1,4 @@
-//! The thin edge: a phone's request is repaired on the socket, checked, made durable, and answered.
+//! The ingress: a phone's request is repaired on the socket, checked, made durable and answered.
 
 pub mod auth;
 mod connection;

@@ -1,19 +1,22 @@
-//! Request lines as phones send them, made such that an HTTP parser accepts them.
+//! Repair of request lines, so that an HTTP parser accepts the requests of phones.
 //!
-//! Phones put callers' names into the request line as they are: blanks, quotes, angle brackets,
-//! `#`, bytes that are no UTF-8. A parser answers 400 before any handler runs, and the event is
-//! gone. So the request line is repaired on the socket: what may not stand in a target becomes a
-//! percent escape, everything else passes untouched. To find the next request line on a kept-alive
+//! Phones put callers' names into the request line unescaped: blanks, quotes, angle brackets, `#`,
+//! bytes that are no UTF-8. A parser answers 400 before any handler runs, and the event is lost. So
+//! the request line is repaired on the socket: characters that a target must not contain become
+//! percent escapes, all others pass unchanged. To find the next request line on a kept-alive
 //! connection, the headers and bodies in between are followed, and passed on byte by byte.
+//!
+//! Limits: a request line longer than 16 KiB is passed on unrepaired. Memory of a connection is one
+//! line.
 
 use percent_encoding::percent_encode_byte;
 
-/// A longer request line is passed on as it is; the HTTP parser refuses it.
+/// A longer request line is passed on unrepaired; the HTTP parser refuses it.
 const LINE_BYTES_MAX: usize = 16 * 1024;
-/// Of a header line only so much is kept to recognise it.
+/// The beginning of a header line that is stored to recognise it.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// The repair of one connection. Bytes go in as they come from the socket, in pieces of any size.
+/// The repair of one connection. Input arrives as the socket delivers it, in pieces of any size.
 #[derive(Debug)]
 pub struct LineRepair {
     state: State,
@@ -23,7 +26,7 @@ pub struct LineRepair {
     repaired: u64,
 }
 
-/// What the next byte belongs to.
+/// The element of the HTTP stream that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     RequestLine,
@@ -40,7 +43,7 @@ enum State {
     Trailer,
 }
 
-/// How the body of the request at hand is delimited.
+/// The delimitation of the current request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyLength {
     Known(u64),
@@ -59,42 +62,41 @@ impl Default for LineRepair {
 }
 
 impl LineRepair {
-    /// How many request lines had to be changed.
+    /// The number of request lines that were changed.
     #[must_use]
     pub fn repaired(&self) -> u64 {
         self.repaired
     }
 
-    /// Takes what the socket gave and appends what the parser shall see.
+    /// Takes received bytes and appends repaired ones for the parser.
     pub fn feed(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
             let taken = match self.state {
-                State::RequestLine => self.request_line(input, output),
-                State::Overlong => self.overlong(input, output),
-                State::Header | State::Trailer | State::ChunkSize => {
-                    self.followed_line(input, output)
-                }
-                State::Body { left } | State::Chunk { left } => self.counted(input, output, left),
+                State::RequestLine => self.take_request_line(input, output),
+                State::Overlong => self.pass_overlong(input, output),
+                State::Header | State::Trailer | State::ChunkSize => self.pass_line(input, output),
+                State::Body { left } | State::Chunk { left } => self.pass_body(input, output, left),
             };
             input = &input[taken..];
         }
     }
 
-    /// The connection ended: what was held back is passed on as it is.
+    /// Ends the connection: an incomplete request line is passed on unrepaired.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
         if self.state == State::RequestLine {
             output.append(&mut self.line);
         }
     }
 
-    fn request_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+    fn take_request_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let (taken, ended) = rest_of_line(input);
         self.line.extend_from_slice(&input[..taken]);
+
         if self.line.len() > LINE_BYTES_MAX {
             output.append(&mut self.line);
             self.state = State::Overlong;
             if ended {
-                self.headers_follow();
+                self.begin_headers();
             }
         } else if ended {
             let blank = self.line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
@@ -102,42 +104,47 @@ impl LineRepair {
             repair_line(&self.line, output);
             self.repaired += u64::from(output[before..] != self.line[..]);
             self.line.clear();
+
             // Empty lines before a request line are allowed, and belong to no request.
             if !blank {
-                self.headers_follow();
+                self.begin_headers();
             }
         }
+
         taken
     }
 
-    fn headers_follow(&mut self) {
+    fn begin_headers(&mut self) {
         self.state = State::Header;
         self.body = BodyLength::Known(0);
     }
 
-    fn overlong(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+    fn pass_overlong(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let (taken, ended) = rest_of_line(input);
         output.extend_from_slice(&input[..taken]);
         if ended {
-            self.headers_follow();
+            self.begin_headers();
         }
+
         taken
     }
 
-    /// A line that is passed on as it is, and read to know what follows it.
-    fn followed_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+    /// Passes a line on unchanged, and reads it to find the element that follows.
+    fn pass_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let (taken, ended) = rest_of_line(input);
         output.extend_from_slice(&input[..taken]);
         let room = HEADER_BYTES_MAX.saturating_sub(self.line.len());
         self.line.extend_from_slice(&input[..taken.min(room)]);
+
         if ended {
             let line = std::mem::take(&mut self.line);
-            self.line_ended(line.trim_ascii());
+            self.end_line(line.trim_ascii());
         }
+
         taken
     }
 
-    fn line_ended(&mut self, line: &[u8]) {
+    fn end_line(&mut self, line: &[u8]) {
         self.state = match (self.state, line.is_empty()) {
             (State::Header, false) => {
                 self.read_header(line);
@@ -165,15 +172,17 @@ impl LineRepair {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             return;
         };
-        let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+        let name = line[..colon].trim_ascii();
+        let value = line[colon + 1..].trim_ascii();
+
         if name.eq_ignore_ascii_case(b"content-length") && self.body != BodyLength::Chunked {
             let length = str::from_utf8(value)
                 .ok()
                 .and_then(|digits| digits.parse().ok());
-            // A length nobody can read is refused by the parser; nothing after it is a request
-            // line.
+            // The parser refuses an unreadable length; no request line follows it.
             self.body = BodyLength::Known(length.unwrap_or(u64::MAX));
         }
+
         if name.eq_ignore_ascii_case(b"transfer-encoding")
             && value.to_ascii_lowercase().ends_with(b"chunked")
         {
@@ -181,9 +190,10 @@ impl LineRepair {
         }
     }
 
-    fn counted(&mut self, input: &[u8], output: &mut Vec<u8>, left: u64) -> usize {
+    fn pass_body(&mut self, input: &[u8], output: &mut Vec<u8>, left: u64) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         output.extend_from_slice(&input[..taken]);
+
         let left = left - taken as u64;
         self.state = match (self.state, left) {
             (State::Chunk { .. }, 0) => State::ChunkSize,
@@ -191,11 +201,12 @@ impl LineRepair {
             (_, 0) => State::RequestLine,
             (_, left) => State::Body { left },
         };
+
         taken
     }
 }
 
-/// How much of the input belongs to the line at hand, and whether the line ends there.
+/// The number of input bytes that belong to the current line, and whether the line ends there.
 fn rest_of_line(input: &[u8]) -> (usize, bool) {
     let end = input.iter().position(|byte| *byte == b'\n');
     (end.map_or(input.len(), |end| end + 1), end.is_some())
@@ -203,11 +214,12 @@ fn rest_of_line(input: &[u8]) -> (usize, bool) {
 
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
+
     u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Repairs one request line, its end included. A line that has no method, target and version is
-/// passed on as it is.
+/// Repairs one request line, its end included. A line without method, target and version is passed
+/// on unchanged.
 fn repair_line(line: &[u8], output: &mut Vec<u8>) {
     let version = line
         .windows(8)
@@ -224,6 +236,7 @@ fn repair_line(line: &[u8], output: &mut Vec<u8>) {
         output.extend_from_slice(line);
         return;
     }
+
     output.extend_from_slice(&line[..from]);
     repair_target(&line[from..to], output);
     output.extend_from_slice(&line[to..]);
@@ -234,15 +247,15 @@ fn repair_target(target: &[u8], output: &mut Vec<u8>) {
     while !rest.is_empty() {
         match str::from_utf8(rest) {
             Ok(text) => {
-                escape(text, output);
+                push_escaped(text, output);
                 return;
             }
             Err(error) => {
                 let (valid, broken) = rest.split_at(error.valid_up_to());
-                escape(str::from_utf8(valid).unwrap_or_default(), output);
-                // What is no UTF-8 is most likely Latin-1.
+                push_escaped(str::from_utf8(valid).unwrap_or_default(), output);
+                // A byte that is no UTF-8 is most likely Latin-1.
                 if let Some((byte, after)) = broken.split_first() {
-                    percent(char::from(*byte), output);
+                    push_escape(char::from(*byte), output);
                     rest = after;
                 }
             }
@@ -250,31 +263,32 @@ fn repair_target(target: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Some firmware writes `host/path` without a scheme; the host says nothing that the connection
-/// does not.
+/// Removes a host without a scheme, as some firmware writes it (`host/path`); the connection says
+/// which host is meant.
 fn without_host(target: &[u8]) -> &[u8] {
     let relative = target.starts_with(b"/") || target.starts_with(b"*");
     let absolute = target.windows(3).any(|window| window == b"://") && target.starts_with(b"http");
     if relative || absolute {
         return target;
     }
+
     target
         .iter()
         .position(|byte| *byte == b'/')
         .map_or(target, |slash| &target[slash..])
 }
 
-fn escape(text: &str, output: &mut Vec<u8>) {
+fn push_escaped(text: &str, output: &mut Vec<u8>) {
     for c in text.chars() {
         if c.is_ascii_control() || matches!(c, ' ' | '"' | '<' | '>' | '#') {
-            percent(c, output);
+            push_escape(c, output);
         } else {
             output.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
 }
 
-fn percent(c: char, output: &mut Vec<u8>) {
+fn push_escape(c: char, output: &mut Vec<u8>) {
     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
         output.extend_from_slice(percent_encode_byte(byte).as_bytes());
     }
@@ -291,6 +305,7 @@ mod tests {
             repair.feed(piece, &mut output);
         }
         repair.finish(&mut output);
+
         output
     }
 
@@ -298,6 +313,7 @@ mod tests {
         let mut request = line.to_vec();
         request.extend_from_slice(b" HTTP/1.1\r\n\r\n");
         let output = through(&request, 7);
+
         String::from_utf8_lossy(&output)
             .trim_end()
             .trim_end_matches(" HTTP/1.1")
@@ -305,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn what_phones_put_into_a_target_becomes_an_escape() {
-        for (sent, seen) in [
+    fn forbidden_characters_of_a_target_become_escapes() {
+        for (sent, repaired_line) in [
             (
                 &b"GET /a?n=John Doe&r=+1555"[..],
                 "GET /a?n=John%20Doe&r=+1555",
@@ -318,12 +334,12 @@ mod tests {
             (b"GET /a?r=#31#0171&l=203", "GET /a?r=%2331%230171&l=203"),
             (b"GET 172.18.24.103/mac=1", "GET /mac=1"),
         ] {
-            assert_eq!(repaired(sent), seen);
+            assert_eq!(repaired(sent), repaired_line);
         }
     }
 
     #[test]
-    fn what_a_parser_accepts_is_not_touched() {
+    fn a_valid_target_is_unchanged() {
         for line in [
             "GET /a?r=%2B49&n=%zz&x=100%",
             "GET /a?n=O'Neil,\\|^{}[]`",
@@ -342,22 +358,23 @@ mod tests {
 GET /b?n=\"q\" HTTP/1.1\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
 \r\nGET /d e HTTP/1.1\r\n\r\n";
-        let seen: &[u8] =
+        let expected: &[u8] =
             b"POST /a?n=x%20y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
 GET /b?n=%22q%22 HTTP/1.1\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
 \r\nGET /d%20e HTTP/1.1\r\n\r\n";
+
         for piece in [1, 2, 3, 64, 4096] {
             assert_eq!(
                 String::from_utf8_lossy(&through(stream, piece)),
-                String::from_utf8_lossy(seen),
+                String::from_utf8_lossy(expected),
                 "in pieces of {piece}"
             );
         }
     }
 
     #[test]
-    fn an_endless_line_is_passed_on_and_not_kept() {
+    fn an_endless_line_is_passed_on_and_not_stored() {
         let long = [
             b"GET /".to_vec(),
             vec![b'a'; 3 * LINE_BYTES_MAX],
@@ -365,6 +382,7 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
         ]
         .concat();
         let output = through(&long, 1000);
+
         assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"));
         assert_eq!(output.len(), long.len() + 2);
     }
@@ -380,6 +398,7 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
             ends[1],
         ]
         .concat();
+
         for piece in [1000, stream.len()] {
             assert!(
                 through(&stream, piece).ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"),
@@ -390,17 +409,25 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_give_the_same_and_nothing_panics(input in proptest::collection::vec(proptest::num::u8::ANY, 0..600), piece in 1..50_usize) {
+        fn any_bytes_in_any_pieces_give_the_same_and_nothing_panics(
+            input in proptest::collection::vec(proptest::num::u8::ANY, 0..600),
+            piece in 1..50_usize,
+        ) {
             proptest::prop_assert_eq!(through(&input, piece), through(&input, 4096));
         }
 
         #[test]
-        fn a_repaired_line_is_one_that_a_parser_accepts(name in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+        fn a_parser_accepts_every_repaired_line(
+            name in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+        ) {
             let name: Vec<u8> = name.into_iter().filter(|byte| *byte != b'\n').collect();
             let line = [b"GET /a?n=".to_vec(), name].concat();
             let output = repaired(&line);
             let target = output.strip_prefix("GET ").unwrap_or_default();
-            proptest::prop_assert!(target.bytes().all(|byte| byte > b' ' && !matches!(byte, b'"' | b'<' | b'>' | b'#' | 0x7f)), "{output}");
+            let is_allowed =
+                |byte| byte > b' ' && !matches!(byte, b'"' | b'<' | b'>' | b'#' | 0x7f);
+
+            proptest::prop_assert!(target.bytes().all(is_allowed), "{output}");
         }
     }
 }

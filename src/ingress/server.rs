@@ -1,5 +1,7 @@
-//! The accept loop: our own, because only here refusals of the HTTP parser can be seen, and silent
-//! connections be closed.
+//! The server for phones: connections within their limits, until the stop.
+//!
+//! It uses hyper directly, because only there refusals of the HTTP parser can be counted, and
+//! silent connections be closed.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,22 +22,22 @@ use super::connection::Repaired;
 use super::handle::Ingress;
 use crate::net::accept;
 
-/// What one ingress puts up with.
+/// The limits of one ingress.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connections: usize,
     pub connections_per_address: usize,
-    /// Request line and headers.
+    /// Bytes of the request line and the headers.
     pub head_bytes: usize,
     pub headers: usize,
     pub body_bytes: usize,
-    /// To send a head, and between two requests of one connection.
+    /// Time to send a head, and time between two requests of one connection.
     pub head_timeout_ms: u64,
-    /// From the head to the answer.
+    /// Time from the head to the answer.
     pub request_timeout_ms: u64,
     pub per_device_per_second: u32,
     pub per_device_burst: u32,
-    /// Refused requests of one address.
+    /// Unauthorized requests of one address.
     pub strangers_per_second: u32,
 }
 
@@ -64,36 +66,41 @@ pub async fn serve(listener: TcpListener, ingress: Arc<Ingress>, stop: Cancellat
     connections.wait().await;
 }
 
-/// Says that there is no seat, if that can be said at once, and closes.
+/// Answers 503 without waiting for the socket, and closes it.
 fn reject_busy(socket: TcpStream) {
-    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+        retry-after: 5\r\n\
+        connection: close\r\n\
+        content-length: 0\r\n\r\n";
+
     if let Ok(mut socket) = socket.into_std() {
-        // Who cannot even take that is closed all the same.
-        let _unheard = socket.write(BUSY);
+        // The connection is closed even if the answer does not fit into its buffer.
+        let _ = socket.write(BUSY);
     }
 }
 
 async fn connection(
     socket: TcpStream,
     from: SocketAddr,
-    seat: ConnectionPermit,
+    _permit: ConnectionPermit,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
 ) {
-    let _seat = seat;
     let limits = ingress.limits;
     let service = service_fn(move |request| {
         let ingress = Arc::clone(&ingress);
         async move { Ok::<_, Infallible>(ingress.answer(from.ip(), request).await) }
     });
+
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // A phone may close its side as soon as it has said everything.
+        // A phone may close its side as soon as it has sent its request.
         .half_close(true)
         .header_read_timeout(Duration::from_millis(limits.head_timeout_ms))
         .max_buf_size(limits.head_bytes.max(8 * 1024))
         .max_headers(limits.headers);
+
     let served = builder.serve_connection(TokioIo::new(Repaired::new(socket)), service);
     tokio::pin!(served);
     let ended = tokio::select! {
@@ -103,27 +110,35 @@ async fn connection(
             served.await
         }
     };
-    if let Err(error) = ended {
-        let reason = if error.is_parse() || error.is_parse_too_large() {
-            "unparseable"
-        } else {
-            "broken_connection"
-        };
-        if error.is_timeout() || error.is_incomplete_message() {
-            return;
-        }
-        metrics::counter!("cordboard_ingress_refused_total", "reason" => reason).increment(1);
-        tracing::warn!(from = %from.ip(), reason, "request refused by the HTTP parser");
+
+    // A phone that goes silent or hangs up in the middle of a request is no refusal.
+    if let Err(error) = ended
+        && !error.is_timeout()
+        && !error.is_incomplete_message()
+    {
+        report_refusal(&error, from.ip());
     }
 }
 
-/// How many connections there may be, and how many of one address.
+fn report_refusal(error: &hyper::Error, from: IpAddr) {
+    let reason = if error.is_parse() || error.is_parse_too_large() {
+        "unparseable"
+    } else {
+        "broken_connection"
+    };
+
+    metrics::counter!("cordboard_ingress_refused_total", "reason" => reason).increment(1);
+    tracing::warn!(%from, reason, "request refused by the HTTP parser");
+}
+
+/// The limits on connections, in total and of one address.
 struct ConnectionLimit {
-    seats: Arc<Semaphore>,
+    total: Arc<Semaphore>,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
     per_address_max: usize,
 }
 
+/// The right to one connection, returned when it is dropped.
 struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     from: IpAddr,
@@ -133,16 +148,16 @@ struct ConnectionPermit {
 impl ConnectionLimit {
     fn new(limits: Limits) -> ConnectionLimit {
         ConnectionLimit {
-            seats: Arc::new(Semaphore::new(limits.connections)),
+            total: Arc::new(Semaphore::new(limits.connections)),
             per_address: Arc::default(),
             per_address_max: limits.connections_per_address,
         }
     }
 
-    /// A seat, if there is one left. A shared address, such as that of a proxy, may take as many as
-    /// there are.
+    /// A permit, if one is left. A shared address, such as that of a proxy, is limited only by the
+    /// total.
     fn admit(&self, from: IpAddr, shared: bool) -> Option<ConnectionPermit> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
         let mut per_address = self
             .per_address
             .lock()
@@ -151,10 +166,12 @@ impl ConnectionLimit {
         if *count >= self.per_address_max && !shared {
             return None;
         }
+
         *count += 1;
         drop(per_address);
+
         Some(ConnectionPermit {
-            _permit: seat,
+            _permit: permit,
             from,
             per_address: Arc::clone(&self.per_address),
         })
@@ -167,6 +184,7 @@ impl Drop for ConnectionPermit {
             .per_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+
         if let Some(count) = per_address.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {

@@ -1,5 +1,7 @@
-//! Receipt: every accepted request gets an instant and an id, once. Instants of one ingress never
-//! go back, whatever the clock does.
+//! Receipt: every accepted request gets an instant and an id, once.
+//!
+//! Guarantees: instants of one ingress never go back, whatever the clock does. A promise never goes
+//! beyond the instant of a request that is not durable yet.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,23 +11,24 @@ use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 use crate::wire::message::IngressId;
 
-/// While the clock is behind, of so much time one part is left out.
-const SLOWER: i64 = 10;
+/// While the clock is behind, instants advance slower than time by one part in this many.
+const SLOWDOWN: i64 = 10;
 
+/// Issues the instants and ids of one ingress.
 pub struct Stamp {
-    /// Whose instants they are; nobody's where there is only one ingress.
+    /// The ingress of these instants; the default where there is only one.
     pub ingress: IngressId,
     clock: Arc<dyn Clock>,
-    given: Mutex<Given>,
+    issued: Mutex<Issued>,
 }
 
 #[derive(Debug)]
-struct Given {
+struct Issued {
     last: At,
-    /// When it was given, by a clock that nobody can set.
+    /// The instant of `last` by the steady clock, which no administrator can set.
     last_steady: Span,
     /// Instants of requests that are not durable yet.
-    under_way: BTreeSet<At>,
+    pending: BTreeSet<At>,
 }
 
 /// A request that is being made durable. Until it is dropped, no promise goes beyond its instant.
@@ -36,34 +39,39 @@ pub struct Receipt<'s> {
 }
 
 impl Stamp {
-    /// Goes on after the last instant that was given before.
+    /// Issues instants after `last`, the latest one of earlier runs.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, last: At) -> Stamp {
         let last_steady = clock.steady();
+
         Stamp {
             ingress: IngressId::default(),
             clock,
-            given: Mutex::new(Given {
+            issued: Mutex::new(Issued {
                 last,
                 last_steady,
-                under_way: BTreeSet::new(),
+                pending: BTreeSet::new(),
             }),
         }
     }
 
+    /// Names the ingress, where there are several.
     #[must_use]
     pub fn of(self, ingress: IngressId) -> Stamp {
         Stamp { ingress, ..self }
     }
 
-    /// The instant and the id of a request that is received now.
+    /// Issues the instant and the id of a request that is received now.
     pub fn receive(&self) -> Receipt<'_> {
-        let mut given = self.given();
-        let at = next(&mut given, &*self.clock);
-        given.under_way.insert(at);
+        let mut issued = self.lock();
+        let at = advance(&mut issued, &*self.clock);
+        issued.pending.insert(at);
+        drop(issued);
+
         let seconds = u64::try_from(at.0.div_euclid(1_000_000)).unwrap_or(0);
         let nanos = u32::try_from(at.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
         let timestamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+
         Receipt {
             stamp: self,
             at,
@@ -71,35 +79,39 @@ impl Stamp {
         }
     }
 
-    /// An instant at or before which nothing will become durable any more.
+    /// Issues the promise that no request at or before this instant will become durable any more.
     pub fn promise(&self) -> At {
-        let mut given = self.given();
-        match given.under_way.first() {
+        let mut issued = self.lock();
+
+        match issued.pending.first() {
             Some(first) => *first - Span(1),
-            None => next(&mut given, &*self.clock),
+            None => advance(&mut issued, &*self.clock),
         }
     }
 
-    fn given(&self) -> MutexGuard<'_, Given> {
-        // Somebody panicked while holding it: the instants themselves are still whole.
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Issued> {
+        // A panic of another holder leaves the instants whole.
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The next instant: what the clock shows. A clock behind the last instant was set back: then time
-/// goes on from there, a little slower than it passes, so that spans stay what they are and the
-/// clock catches up.
-fn next(given: &mut Given, clock: &dyn Clock) -> At {
-    let (now, steady) = (clock.now(), clock.steady());
-    let passed = (steady.0 - given.last_steady.0).max(0);
-    given.last = now.max(given.last + Span((passed - passed / SLOWER).max(1)));
-    given.last_steady = steady;
-    given.last
+/// Advances to the next instant, which is the clock's. A clock behind the last instant was set
+/// back: instants then advance from there, a little slower than time passes, so that spans stay
+/// nearly right and the clock catches up.
+fn advance(issued: &mut Issued, clock: &dyn Clock) -> At {
+    let now = clock.now();
+    let steady = clock.steady();
+    let passed = (steady.0 - issued.last_steady.0).max(0);
+
+    issued.last = now.max(issued.last + Span((passed - passed / SLOWDOWN).max(1)));
+    issued.last_steady = steady;
+
+    issued.last
 }
 
 impl Drop for Receipt<'_> {
     fn drop(&mut self) {
-        self.stamp.given().under_way.remove(&self.at);
+        self.stamp.lock().pending.remove(&self.at);
     }
 }
 
@@ -109,30 +121,44 @@ mod tests {
 
     use super::*;
 
-    /// What the clock on the wall shows, and what the steady one does.
-    struct Hand(AtomicI64, AtomicI64);
+    /// A wall clock and a steady clock that tests set, in microseconds.
+    struct ManualClock {
+        wall: AtomicI64,
+        steady: AtomicI64,
+    }
 
-    impl Clock for Hand {
+    impl ManualClock {
+        fn new(wall: i64) -> Arc<ManualClock> {
+            Arc::new(ManualClock {
+                wall: AtomicI64::new(wall),
+                steady: AtomicI64::new(0),
+            })
+        }
+    }
+
+    impl Clock for ManualClock {
         fn now(&self) -> At {
-            At(self.0.load(Ordering::Relaxed))
+            At(self.wall.load(Ordering::Relaxed))
         }
 
         fn steady(&self) -> Span {
-            Span(self.1.load(Ordering::Relaxed))
+            Span(self.steady.load(Ordering::Relaxed))
         }
     }
 
     #[test]
     fn after_a_clock_was_set_back_time_goes_on_and_the_clock_catches_up() {
-        let clock = Arc::new(Hand(AtomicI64::new(3_600_000_000), AtomicI64::new(0)));
+        let clock = ManualClock::new(3_600_000_000);
         let stamp = Stamp::new(clock.clone(), At(0));
         let first = stamp.receive().at;
-        clock.0.store(0, Ordering::Relaxed);
+        clock.wall.store(0, Ordering::Relaxed);
         let pass = |seconds: i64| {
-            clock.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
-            clock.1.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+            let micros = seconds * 1_000_000;
+            clock.wall.fetch_add(micros, Ordering::Relaxed);
+            clock.steady.fetch_add(micros, Ordering::Relaxed);
             stamp.receive().at
         };
+
         assert_eq!(pass(10), first + Span::seconds(9));
         let late = pass(36_000);
         assert_eq!(late, At(36_010 * 1_000_000), "it has caught up");
@@ -141,28 +167,29 @@ mod tests {
 
     #[test]
     fn instants_never_go_back_and_ids_are_of_their_time() {
-        let clock = Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0)));
+        let clock = ManualClock::new(5_000_000);
         let stamp = Stamp::new(clock.clone(), At(4_000_000));
         let first = stamp.receive();
-        clock.0.store(1_000_000, Ordering::Relaxed);
+        clock.wall.store(1_000_000, Ordering::Relaxed);
         let second = stamp.receive();
-        assert_eq!((first.at, second.at), (At(5_000_000), At(5_000_001)));
+
+        assert_eq!(first.at, At(5_000_000));
+        assert_eq!(second.at, At(5_000_001));
         assert_ne!(first.id, second.id);
-        let version = uuid::Uuid::from_u128(first.id.0).get_version_num();
-        assert_eq!((version, first.id.0 >> 80), (7, 5_000));
+        assert_eq!(uuid::Uuid::from_u128(first.id.0).get_version_num(), 7);
+        assert_eq!(first.id.0 >> 80, 5_000);
     }
 
     #[test]
     fn no_promise_goes_beyond_a_request_that_is_not_durable() {
-        let stamp = Stamp::new(
-            Arc::new(Hand(AtomicI64::new(5_000_000), AtomicI64::new(0))),
-            At(0),
-        );
+        let stamp = Stamp::new(ManualClock::new(5_000_000), At(0));
         let first = stamp.receive();
         let second = stamp.receive();
+
         assert_eq!(stamp.promise(), first.at - Span(1));
         drop(first);
         assert_eq!(stamp.promise(), second.at - Span(1));
+
         let last = second.at;
         drop(second);
         assert!(stamp.promise() > last);

@@ -1,5 +1,5 @@
-//! Time passing: every so often the ingress promises that everything received so far stands in the
-//! journal. Decisions wait for it.
+//! Ticks: at a fixed interval the ingress promises that every request received so far is in the
+//! journal before the tick. Only ticks move the watermark; decisions of the worker wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,10 @@ use super::Ingress;
 use crate::domain::time::{At, Span};
 use crate::wire::message::{Message, Tick};
 
-/// A clock that is further off than this from one moment to the next was set.
+/// A wall clock that moves against the steady one by more than this between two ticks was set.
 const JUMP_MIN: Span = Span::seconds(1);
 
-/// Promises until the stop is asked for. `alive` hears of every promise that was answered, kept or
-/// not.
+/// Sends ticks until the stop. `alive` is called after each, whether it became durable or not.
 pub async fn tick(
     ingress: Arc<Ingress>,
     every: Duration,
@@ -25,29 +24,34 @@ pub async fn tick(
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut clocks = Clocks::default();
+
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
+
         let now = ingress.clock.now();
         if let Some(jump) = clocks.jump(now, ingress.clock.steady()) {
             metrics::counter!("cordboard_ingress_clock_jumps_total").increment(1);
             tracing::warn!(
                 jump_ms = jump.0 / 1_000,
-                "the clock of this machine was set; instants of events never go back, and are as true as the clock"
+                "the clock of this machine was set; instants of events never go back, and are as \
+                 exact as the clock"
             );
         }
-        // What cannot be kept is told by the journal: time stands still meanwhile.
+
         let promise = ingress.stamp.promise();
         metrics::gauge!("cordboard_ingress_clock_ahead_seconds")
             .set(Duration::from_micros((promise - now).0.max(0).unsigned_abs()).as_secs_f64());
+
         let tick = Tick {
             at: promise,
             ingress: ingress.stamp.ingress,
             leaving: false,
         };
-        let _kept = ingress
+        // The journal logs its own failure; until the next durable tick the watermark stands still.
+        let _ = ingress
             .intake
             .accept_tick(Message::Tick(tick).encode())
             .await;
@@ -55,32 +59,35 @@ pub async fn tick(
     }
 }
 
-/// The last promise: nothing more comes until the ingress is there again, and nobody need wait for
-/// it.
+/// Sends the last tick: no request follows until the ingress starts again, and the watermark need
+/// not wait for it.
 pub async fn leave(ingress: &Ingress) {
     let tick = Tick {
         at: ingress.stamp.promise(),
         ingress: ingress.stamp.ingress,
         leaving: true,
     };
-    // A promise that is not kept costs others a minute of waiting, and nobody a call.
-    let _kept = ingress
+
+    // Without this tick the watermark waits a minute for the ingress; no call is lost.
+    let _ = ingress
         .intake
         .accept_tick(Message::Tick(tick).encode())
         .await;
 }
 
-/// The clock on the wall beside one that only ever runs on.
+/// Compares the wall clock with the steady one, which only runs forward.
 #[derive(Debug, Default)]
 struct Clocks {
+    /// Wall and steady time of the last comparison.
     last: Option<(At, Span)>,
 }
 
 impl Clocks {
-    /// By how much the wall clock was set since this was last asked.
+    /// The span by which the wall clock was set since the last comparison.
     fn jump(&mut self, wall: At, steady: Span) -> Option<Span> {
         let (wall_before, steady_before) = self.last.replace((wall, steady))?;
         let jump = Span((wall - wall_before).0 - (steady.0 - steady_before.0));
+
         (jump.0.abs() > JUMP_MIN.0).then_some(jump)
     }
 }
@@ -97,6 +104,7 @@ mod tests {
                 .jump(At(wall_s * 1_000_000), Span::seconds(steady_s))
                 .map(|jump| jump.0 / 1_000_000)
         };
+
         assert_eq!(ask(100_000, 0), None);
         assert_eq!(ask(100_001, 1), None);
         assert_eq!(ask(96_402, 2), Some(-3_600));
