@@ -1,3 +1,3 @@
-//! Bytes of a PBX or phone into facts. Pure: no socket, no clock.
+//! Providers: the bytes of a PBX or phone become facts. Pure: no socket, no clock.
 
 pub mod grandstream;

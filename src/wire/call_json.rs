@@ -1,5 +1,5 @@
-//! A call record as JSON: the form that `reconstruct` prints and that every interface of the
-//! product shows.
+//! A call record as JSON: the form that `reconstruct` prints, and that every interface of the
+//! product returns.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::domain::record::{
 };
 use crate::domain::time::{At, Span};
 
-/// A call as other programs read it. Names and meaning of the fields are stable; new ones may be
+/// A call as other programs read it. Names and meanings of the fields are stable; new fields may be
 /// added.
 #[derive(Serialize)]
 pub struct CallJson<'a> {
@@ -143,7 +143,7 @@ impl<'a> CallJson<'a> {
 /// The record as text.
 #[must_use]
 pub fn text(record: &CallRecord) -> String {
-    // It holds only text and finite numbers: there is nothing that JSON cannot say.
+    // Text and finite numbers always serialize.
     serde_json::to_string(&CallJson::of(record)).unwrap_or_default()
 }
 
@@ -161,6 +161,7 @@ fn name(extension: Option<&Extension>) -> Option<&str> {
 
 fn participant(participant: &Participant) -> ParticipantJson<'_> {
     let instant = |at: Option<At>| at.map(instant::text);
+
     ParticipantJson {
         extension: name(participant.extension.as_ref()),
         mac: participant.device.to_string(),
@@ -190,12 +191,11 @@ fn join(join: &Join) -> JoinJson<'_> {
     }
 }
 
-/// Seconds with the microseconds behind the point.
+/// A span in seconds with microseconds as decimals, the unit of all interfaces.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a span of 285 years fits the 53 bits of a float to the microsecond"
 )]
-/// A span as the interfaces show it.
 #[must_use]
 pub fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1_000_000.0

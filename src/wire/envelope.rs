@@ -1,5 +1,7 @@
-//! The envelope in which a phone's request travels from the ingress to the worker: JSON with a
-//! version, the raw request inside, so that it can be read again when we understand more.
+//! The envelope of a phone's request on its way from the ingress to the worker.
+//!
+//! Its form is JSON with a version. It holds the raw request, so that a later version of the
+//! program can read more from the same request.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,10 +15,10 @@ use crate::domain::time::At;
 use crate::provider::grandstream::{Body, NoDevice, Request, Unreadable};
 
 const VERSION: u32 = 1;
-/// How the reason begins for which a message of a later version is set aside.
+/// The beginning of the reason with which a message of a later version becomes a dead letter.
 pub const UNKNOWN_VERSION: &str = "unknown version";
 
-/// How the body of the request is to be read.
+/// The encoding of the request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyForm {
@@ -37,7 +39,7 @@ impl BodyForm {
     }
 }
 
-/// A request that was accepted.
+/// An accepted request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     v: u32,
@@ -51,7 +53,7 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
     pub form: BodyForm,
-    /// The W3C trace that the request belongs to, if it said so.
+    /// The W3C trace of the request, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
 }
@@ -62,12 +64,13 @@ pub struct Envelope {
 pub struct Trace(String);
 
 impl Trace {
-    /// Reads the header; `None` when it is none.
+    /// Reads the header; `None` when it is invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Trace> {
         let [version, trace, span, flags] = text.split('-').collect::<Vec<_>>()[..] else {
             return None;
         };
+
         let bytes = |field: &str| HEXLOWER.decode(field.as_bytes()).unwrap_or_default();
         let is_id = |field: &str, length: usize| {
             let id = bytes(field);
@@ -79,12 +82,13 @@ impl Trace {
         is_traceparent.then(|| Trace(text.to_owned()))
     }
 
-    /// The trace that begins with an event nobody traced before: it has the event's id.
+    /// The trace that begins with an event: its id is the event's id.
     #[must_use]
     pub fn of(event: EventId) -> Trace {
         let span = u64::try_from(event.0 & u128::from(u64::MAX))
             .unwrap_or(1)
             .max(1);
+
         Trace(format!("00-{:032x}-{span:016x}-01", event.0.max(1)))
     }
 
@@ -94,7 +98,7 @@ impl Trace {
     }
 }
 
-/// What the phone said is nobody's business who debugs.
+/// Redacted: requests contain personal data.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
@@ -105,7 +109,7 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// Why a message is no envelope of ours, or holds no fact.
+/// The reason why a message is no envelope, or holds no fact.
 #[derive(Debug, thiserror::Error)]
 pub enum BadEnvelope {
     #[error("not JSON of the known form: {0}")]
@@ -131,15 +135,14 @@ impl Envelope {
         body: &str,
         form: BodyForm,
     ) -> Envelope {
-        let (target, body) = (target.to_owned(), body.to_owned());
         Envelope {
             v: VERSION,
             id: uuid::Uuid::from_u128(id.0),
             at: at.0,
             site: site.as_str().to_owned(),
             from,
-            target,
-            body,
+            target: target.to_owned(),
+            body: body.to_owned(),
             form,
             trace: None,
         }
@@ -147,11 +150,11 @@ impl Envelope {
 
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        // An envelope holds only text and numbers: there is nothing that JSON cannot say.
+        // Text and numbers always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Its trace, its own if nobody gave it one.
+    /// The trace of the request; one that begins with this event, if the request had none.
     #[must_use]
     pub fn trace(&self) -> Trace {
         self.trace
@@ -162,25 +165,27 @@ impl Envelope {
     /// Reads a message.
     ///
     /// # Errors
-    /// Says why it is none of ours.
+    /// [`BadEnvelope`], with the reason why the bytes are no envelope of a known version.
     pub fn decode(message: &[u8]) -> Result<Envelope, BadEnvelope> {
-        // Nearly all are ours, and are read once.
+        // Nearly all messages are envelopes of this version: they are parsed once.
         if let Ok(envelope) = serde_json::from_slice::<Envelope>(message)
             && envelope.v == VERSION
         {
             return Ok(envelope);
         }
+
         let version = serde_json::from_slice::<Version>(message)?.v;
         if version != VERSION {
             return Err(BadEnvelope::UnknownVersion(version));
         }
+
         Ok(serde_json::from_slice(message)?)
     }
 
     /// The fact that the request states.
     ///
     /// # Errors
-    /// Says why it states none.
+    /// [`BadEnvelope`], with the reason why the request states no fact.
     pub fn fact<'p>(
         &self,
         policy_of: impl FnOnce(&Site) -> &'p Policy,
@@ -188,6 +193,7 @@ impl Envelope {
         let site = Site::parse(&self.site).ok_or(BadEnvelope::BadSite)?;
         let request = Request::read(&self.target, self.form.body(&self.body))?;
         let region = policy_of(&site).region;
+
         Ok(request.report.into_fact(
             EventId(self.id.as_u128()),
             At(self.at),
@@ -209,6 +215,7 @@ mod tests {
 
     fn envelope() -> Envelope {
         let target = "/gs/cti/incoming?mac=000b82000001&local=203&remote=+4930111222";
+
         Envelope::new(
             EventId(0x0190_0000_0000_7000_8000_0000_0000_0001),
             At(1_767_225_600_000_000),
@@ -221,10 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn the_stored_form_is_what_it_was() {
-        let stored = r#"{"v":1,"id":"01900000-0000-7000-8000-000000000001","at":1767225600000000,"site":"default","from":null,"target":"/gs/cti/incoming?mac=000b82000001&local=203&remote=+4930111222","form":"none"}"#;
+    fn the_stored_form_never_changes() {
+        let stored = concat!(
+            r#"{"v":1,"id":"01900000-0000-7000-8000-000000000001","at":1767225600000000,"#,
+            r#""site":"default","from":null,"#,
+            r#""target":"/gs/cti/incoming?mac=000b82000001&local=203&remote=+4930111222","#,
+            r#""form":"none"}"#
+        );
+
         assert_eq!(String::from_utf8(envelope().encode()).unwrap(), stored);
         assert_eq!(Envelope::decode(stored.as_bytes()).unwrap(), envelope());
+
         let policy = Policy::default();
         let fact = envelope().fact(|_| &policy).unwrap();
         assert_eq!(
@@ -242,6 +256,7 @@ mod tests {
                 .as_deref(),
             Some(given)
         );
+
         let zero = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
         for wrong in [
             "",
@@ -253,6 +268,7 @@ mod tests {
         ] {
             assert_eq!(Trace::parse(wrong), None, "{wrong}");
         }
+
         assert_eq!(
             Trace::parse(envelope().trace().as_str()),
             Some(envelope().trace())
@@ -268,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_ours_is_named() {
+    fn an_undecodable_message_has_its_reason() {
         for (message, expected) in [
             ("", "not JSON"),
             ("[]", "not JSON"),

@@ -1,6 +1,10 @@
-//! A fact as one line of JSON, the input of `reconstruct` and `explain`:
-//! `{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}`
-//! and any further parameter.
+//! A fact as one line of JSON, the input of `reconstruct` and `explain`. The object may have any
+//! further parameter. Wrapped here:
+//!
+//! ```json
+//! {"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001",
+//!  "local":"1001","remote":"1045"}
+//! ```
 
 use serde_json::{Map, Value};
 
@@ -9,7 +13,7 @@ use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::policy::Policy;
 use crate::provider::grandstream::{NoDevice, Report, kind_of};
 
-/// Why a line is no fact.
+/// The reason why a line is no fact.
 #[derive(Debug, thiserror::Error)]
 pub enum BadLine {
     #[error("is not JSON: {0}")]
@@ -20,7 +24,7 @@ pub enum BadLine {
     Missing(&'static str),
     #[error("`at` is no instant: {0}")]
     BadInstant(String),
-    #[error("`event` names no event that is known: {0:?}")]
+    #[error("`event` is no known event name: {0:?}")]
     UnknownEvent(String),
     #[error("`site` is no site name (1 to 64 characters)")]
     BadSite,
@@ -30,15 +34,17 @@ pub enum BadLine {
     NoDevice(#[from] NoDevice),
 }
 
-/// Reads one line. `policy_of` tells the rules of a site, which decide how its numbers read.
+/// Reads one line. `policy_of` returns the rules of a site, whose region decides how its numbers
+/// are parsed.
 ///
 /// # Errors
-/// Says what is wrong with the line.
+/// [`BadLine`], with the reason why the line is no fact.
 pub fn parse<'p>(line: &str, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Result<Fact, BadLine> {
     let value: Value = serde_json::from_str(line).map_err(BadLine::NotJson)?;
     let Value::Object(mut object) = value else {
         return Err(BadLine::NotAnObject);
     };
+
     let at = text(&mut object, "at").ok_or(BadLine::Missing("at"))?;
     let at = instant::parse(&at).map_err(BadLine::BadInstant)?;
     let event = text(&mut object, "event").ok_or(BadLine::Missing("event"))?;
@@ -52,15 +58,18 @@ pub fn parse<'p>(line: &str, policy_of: impl FnOnce(&Site) -> &'p Policy) -> Res
         None => None,
         Some(id) => Some(EventId::parse(&id).ok_or(BadLine::BadEventId)?),
     };
+
     let mut report = Report::default();
     for (key, value) in &object {
         if let Some(value) = scalar(value) {
-            report.take(key, &value);
+            report.add_parameter(key, &value);
         }
     }
+
     let region = policy_of(&site).region;
     let fact = report.into_fact(EventId(0), at, site, kind, region)?;
     let id = id.unwrap_or_else(|| derived_id(&fact));
+
     Ok(Fact { id, ..fact })
 }
 
@@ -77,8 +86,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The id of a fact that came without one: a version 7 UUID whose random part is a digest of the
-/// content, so that the same line is the same fact wherever and whenever it is read.
+/// The id of a fact without one: a version 7 UUID whose random bits are a digest of the content, so
+/// that the same line is the same fact on every machine and at every time.
 fn derived_id(fact: &Fact) -> EventId {
     let mut digest = Digest::new();
     digest.add(&fact.at.0.to_be_bytes());
@@ -103,10 +112,12 @@ fn derived_id(fact: &Fact) -> EventId {
             .map_or("", |own| own.as_str())
             .as_bytes(),
     );
+
     let millis = u64::try_from(fact.at.0.div_euclid(1_000)).unwrap_or(0);
     let random = digest.0.to_be_bytes();
     let mut tail = [0_u8; 10];
     tail.copy_from_slice(&random[..10]);
+
     EventId(
         uuid::Builder::from_unix_timestamp_millis(millis, &tail)
             .into_uuid()
@@ -114,7 +125,8 @@ fn derived_id(fact: &Fact) -> EventId {
     )
 }
 
-/// FNV-1a with 128 bits: stable for ever, which no hash of a library promises.
+/// FNV-1a with 128 bits. Its values are stable forever, which the hashes of libraries do not
+/// guarantee.
 struct Digest(u128);
 
 impl Digest {
@@ -135,7 +147,10 @@ impl Digest {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045","call_id":"x"}"#;
+    const LINE: &str = concat!(
+        r#"{"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","#,
+        r#""local":"1001","remote":"1045","call_id":"x"}"#
+    );
 
     fn read(line: &str) -> Result<Fact, BadLine> {
         let policy = Policy::default();
@@ -144,15 +159,19 @@ mod tests {
 
     #[test]
     fn the_same_line_is_the_same_fact_and_another_line_is_not() {
-        let (a, b) = (read(LINE).map(|f| f.id).ok(), read(LINE).map(|f| f.id).ok());
-        assert!(a.is_some() && a == b);
-        assert_ne!(read(&LINE.replace("1045", "1046")).map(|f| f.id).ok(), a);
-        let version = a.map(|id| uuid::Uuid::from_u128(id.0).get_version_num());
+        let id = |line: &str| read(line).map(|fact| fact.id).ok();
+        let first = id(LINE);
+
+        assert!(first.is_some());
+        assert_eq!(id(LINE), first);
+        assert_ne!(id(&LINE.replace("1045", "1046")), first);
+
+        let version = first.map(|id| uuid::Uuid::from_u128(id.0).get_version_num());
         assert_eq!(version, Some(7));
     }
 
     #[test]
-    fn a_bad_line_says_what_is_wrong() {
+    fn the_error_of_a_bad_line_has_the_reason() {
         let wrong = [
             ("{", "is not JSON"),
             ("[]", "is not a JSON object"),
@@ -167,7 +186,7 @@ mod tests {
             ),
             (
                 r#"{"at":"2026-01-01T00:00:00Z","event":"boom","mac":"a"}"#,
-                "names no event",
+                "no known event name",
             ),
             (
                 r#"{"at":"2026-01-01T00:00:00Z","event":"incoming","remote":"1"}"#,
@@ -182,6 +201,7 @@ mod tests {
                 "no site name",
             ),
         ];
+
         for (line, expected) in wrong {
             let message = read(line)
                 .err()

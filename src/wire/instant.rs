@@ -7,16 +7,17 @@ use crate::domain::time::At;
 /// Reads an instant such as `2026-01-01T00:00:00.110Z`.
 ///
 /// # Errors
-/// Says what is wrong with the text.
+/// The text is no RFC 3339 instant; the error says why.
 pub fn parse(text: &str) -> Result<At, String> {
     let timestamp: Timestamp = text
         .trim()
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
+
     Ok(At(timestamp.as_microsecond()))
 }
 
-/// Writes an instant; one that no calendar has becomes the nearest that one has.
+/// Writes an instant. An instant outside the calendar becomes its first or last one.
 #[must_use]
 pub fn text(at: At) -> String {
     let nearest = if at.0 < 0 {
@@ -25,6 +26,7 @@ pub fn text(at: At) -> String {
         Timestamp::MAX
     };
     let timestamp = Timestamp::from_microsecond(at.0).unwrap_or(nearest);
+
     format!("{timestamp:.6}")
 }
 
@@ -35,6 +37,7 @@ mod tests {
     #[test]
     fn an_instant_survives_the_round_trip() {
         let at = parse("2026-01-01T00:00:00.110Z").unwrap_or(At::START);
+
         assert_eq!(text(at), "2026-01-01T00:00:00.110000Z");
         assert_eq!(parse("2026-01-01T01:00:00.11+01:00"), Ok(at));
         assert!(parse("yesterday").is_err());

@@ -1,5 +1,5 @@
-//! What travels from the ingress to the worker: a phone's request, or the promise that everything
-//! up to an instant has been sent.
+//! Messages from the ingress to the worker: a phone's request, or the promise that every request up
+//! to an instant has been sent.
 
 use std::fmt;
 
@@ -23,12 +23,12 @@ pub enum Message {
 pub struct Tick {
     pub at: At,
     pub ingress: IngressId,
-    /// Nothing will come from it any more, until it promises again.
+    /// The ingress sends no request any more, until its next tick.
     pub leaving: bool,
 }
 
-/// One ingress, over all its lives: its journal. Without a broker there is only one, and it has
-/// none.
+/// The identity of one ingress over all its runs, which is that of its journal. Without a broker
+/// there is only one ingress, and it has the default identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IngressId(pub u128);
 
@@ -47,7 +47,7 @@ impl fmt::Display for IngressId {
     }
 }
 
-/// The promise of the only ingress there is.
+/// The tick of the only ingress, without a broker.
 impl From<At> for Tick {
     fn from(at: At) -> Tick {
         Tick {
@@ -69,7 +69,7 @@ struct TickForm {
     leaving: bool,
 }
 
-/// How [`Message::encode`] begins a tick.
+/// The beginning of every tick that [`Message::encode`] writes.
 const TICK_BEGINS: &[u8] = br#"{"v":1,"tick":"#;
 
 impl Message {
@@ -88,7 +88,8 @@ impl Message {
                     ingress: uuid::Uuid::from_u128(ingress.0),
                     leaving: *leaving,
                 };
-                // Numbers and an id: there is nothing that JSON cannot say.
+
+                // Numbers and an id always serialize.
                 serde_json::to_vec(&form).unwrap_or_default()
             }
         }
@@ -97,9 +98,9 @@ impl Message {
     /// Reads a message.
     ///
     /// # Errors
-    /// Says why it is none of ours.
+    /// [`BadEnvelope`], with the reason why the bytes are no message of a known version.
     pub fn decode(bytes: &[u8]) -> Result<Message, BadEnvelope> {
-        // Nearly all are reports; whether it is a tick is cheaper to see than to try.
+        // Nearly all messages are reports; the comparison is cheaper than a failed parse as a tick.
         if bytes.starts_with(TICK_BEGINS)
             && let Ok(TickForm {
                 v: 1,
@@ -114,10 +115,11 @@ impl Message {
                 leaving,
             }));
         }
+
         Envelope::decode(bytes).map(Message::Report)
     }
 
-    /// The fact in a message that was stored; `None` where it holds none.
+    /// The fact in a stored message; `None` where it holds none.
     #[must_use]
     pub fn fact(bytes: &[u8], policies: &Policies) -> Option<Fact> {
         match Message::decode(bytes).ok()? {
@@ -126,7 +128,7 @@ impl Message {
         }
     }
 
-    /// The instant the message speaks of.
+    /// The instant of the request, or of the promise.
     #[must_use]
     pub fn at(&self) -> At {
         match self {
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(tick.encode(), br#"{"v":1,"tick":1767225600000000}"#);
         assert_eq!(Message::decode(&tick.encode()).unwrap(), tick);
         assert!(Message::decode(br#"{"v":2,"tick":1}"#).is_err());
+
         let last = Message::Tick(Tick {
             at: At(7),
             ingress: IngressId(0x0190_0000_0000_7000_8000_0000_0000_0001),

@@ -1,4 +1,4 @@
-//! The formats that others store or read: fact lines, call records as JSON, the policy file.
+//! Formats that others store or read: messages, fact lines, call records as JSON, the policy file.
 
 pub mod call_json;
 pub mod envelope;

@@ -1,9 +1,9 @@
-//! What watchers are told of a call: `{"call_id":..,"call":{..}}`, without a call when it turned
-//! out to be none.
+//! Notification of a call as JSON: `{"call_id":..,"call":{..}}`. The call is `null` when its facts
+//! turned out to be no call.
 
 use crate::domain::fact::CallId;
 
-/// The call as it stands, with its record as text.
+/// The notification of a call with its current record, which is JSON text.
 #[must_use]
 pub fn json(call: CallId, record: Option<&str>) -> String {
     format!(
@@ -18,8 +18,9 @@ mod tests {
     use crate::domain::fact::EventId;
 
     #[test]
-    fn news_are_json_with_or_without_a_call() {
+    fn a_notification_is_json_with_or_without_a_call() {
         let id = "00000000-0000-0000-0000-000000000007";
+
         assert_eq!(
             json(EventId(7), None),
             format!(r#"{{"call_id":"{id}","call":null}}"#)

@@ -1,5 +1,5 @@
-//! The policy file: the rules of all sites, and of single ones, as TOML or JSON. What it does not
-//! name keeps its default.
+//! The policy file: the rules of all sites, and of single ones, as TOML or JSON. Rules that the
+//! file does not name have their defaults.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::domain::time::Span;
 /// No delay of the policy is longer than this.
 const DELAY_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 
-/// Why a policy file is none.
+/// The reason why a policy file is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPolicy {
     #[error("{0}")]
@@ -58,33 +58,31 @@ impl Policies {
         self.sites.get(site).unwrap_or(&self.default)
     }
 
-    /// The longest that any site has to remember: calls that are over, for those that follow; and
-    /// calls that go on.
+    /// The longest spans of any site for which calls must be remembered: closed ones, as targets of
+    /// links, and open ones.
     #[must_use]
     pub fn memory(&self) -> (Span, Span) {
-        let all = || self.sites.values().chain([&self.default]);
-        let links = all()
-            .map(|policy| policy.link_window)
-            .max()
-            .unwrap_or(Span::ZERO);
+        let longest = |span: fn(&Policy) -> Span| {
+            let all = self.sites.values().chain([&self.default]);
+            all.map(|policy| span(policy)).max().unwrap_or(Span::ZERO)
+        };
+
         (
-            links,
-            all()
-                .map(|policy| policy.duration_max)
-                .max()
-                .unwrap_or(Span::ZERO),
+            longest(|policy| policy.link_window),
+            longest(|policy| policy.duration_max),
         )
     }
 
     /// Reads a policy file.
     ///
     /// # Errors
-    /// Says why it cannot be read, or which key is wrong and what it may be.
+    /// [`BadPolicy`]: the file cannot be read, or one of its keys is wrong.
     pub fn read(path: &Path) -> Result<Policies, BadPolicy> {
         let text = fs::read_to_string(path).map_err(|source| BadPolicy::File {
             path: path.to_owned(),
             source,
         })?;
+
         Policies::parse(&text).map_err(|wrong| BadPolicy::In {
             path: path.to_owned(),
             wrong: Box::new(wrong),
@@ -94,7 +92,7 @@ impl Policies {
     /// Reads the text of a policy file.
     ///
     /// # Errors
-    /// Says which key is wrong and what it may be.
+    /// [`BadPolicy`], with the wrong key and its allowed values.
     pub fn parse(text: &str) -> Result<Policies, BadPolicy> {
         Policies::from_table(syntax(text)?)
     }
@@ -102,10 +100,11 @@ impl Policies {
     /// Reads the rules from a table of another file.
     ///
     /// # Errors
-    /// Says which key is wrong and what it may be.
+    /// [`BadPolicy`], with the wrong key and its allowed values.
     pub fn from_table(mut file: Map<String, Value>) -> Result<Policies, BadPolicy> {
         let of_sites = file.remove("site");
         let default = rules(&Value::Object(file))?.over(&Policy::default())?;
+
         let mut sites = HashMap::new();
         for (name, own) in of_sites
             .as_ref()
@@ -117,6 +116,7 @@ impl Policies {
                 .ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
             sites.insert(site, Arc::new(rules(own)?.over(&default)?));
         }
+
         Ok(Policies {
             default: Arc::new(default),
             sites,
@@ -128,12 +128,13 @@ fn syntax(text: &str) -> Result<Map<String, Value>, BadPolicy> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).map_err(|error| BadPolicy::Syntax(error.to_string()));
     }
+
     toml::from_str(text).map_err(|error| BadPolicy::Syntax(one_line(&error)))
 }
 
 fn rules(table: &Value) -> Result<Rules, BadPolicy> {
     serde_json::from_value(table.clone()).map_err(|error| {
-        // The parser does not say which value it could not take: the one that cannot stand alone.
+        // The parser does not name the wrong value: it is the one that cannot be parsed alone.
         let alone = |key: &String, value: &Value| {
             serde_json::from_value::<Rules>(Value::Object(Map::from_iter([(
                 key.clone(),
@@ -145,6 +146,7 @@ fn rules(table: &Value) -> Result<Rules, BadPolicy> {
             .into_iter()
             .flatten()
             .find_map(|(key, value)| Some((key, alone(key, value).err()?)));
+
         BadPolicy::Syntax(wrong.map_or_else(
             || error.to_string(),
             |(key, error)| format!("`{key}`: {error}"),
@@ -152,15 +154,16 @@ fn rules(table: &Value) -> Result<Rules, BadPolicy> {
     })
 }
 
-/// The first and the last line of what the parser prints over several: where it is, and what is
-/// wrong there.
+/// The first and the last line of the parser's message, which has several: the position, and the
+/// mistake there.
 fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
-    let told = text
+    let lines = text
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.contains('|'));
-    told.collect::<Vec<_>>().join(": ")
+
+    lines.collect::<Vec<_>>().join(": ")
 }
 
 macro_rules! rules_of_a_site {
@@ -179,11 +182,15 @@ macro_rules! rules_of_a_site {
         }
 
         impl Rules {
-            /// These rules, and those of `base` for what they do not name.
+            /// These rules over those of `base`: a rule that the file does not name is inherited.
             fn over(&self, base: &Policy) -> Result<Policy, BadPolicy> {
                 let mut policy = base.clone();
+
                 if let Some(region) = &self.region {
-                    policy.region = Some(parse_region(region).ok_or_else(|| BadPolicy::UnknownRegion(region.chars().take(10).collect()))?);
+                    let known = parse_region(region).ok_or_else(|| {
+                        BadPolicy::UnknownRegion(region.chars().take(10).collect())
+                    })?;
+                    policy.region = Some(known);
                 }
                 replace(&mut policy.pickup_codes, self.pickup_codes.as_ref());
                 replace(&mut policy.extensions, self.extensions.as_ref());
@@ -192,6 +199,7 @@ macro_rules! rules_of_a_site {
                 $(if let Some(value) = self.$field {
                     policy.$policy = span(stringify!($field), value, $min)?;
                 })*
+
                 Ok(policy)
             }
         }
@@ -218,7 +226,7 @@ rules_of_a_site! {
     doubt_after_ms: doubt_after, 1_000;
 }
 
-/// A number, or the text of one: the environment knows nothing but text.
+/// A number, or a number as text: environment variables are always text.
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     match Option::<Value>::deserialize(deserializer)? {
         None => Ok(None),
@@ -246,6 +254,7 @@ fn span(key: &'static str, value: u64, min: u64) -> Result<Span, BadPolicy> {
     if value < min || value > DELAY_MS_MAX {
         return Err(out_of_range);
     }
+
     i64::try_from(value)
         .map(Span::millis)
         .map_err(|_| out_of_range)
@@ -263,13 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn a_site_overrides_what_all_sites_share() {
-        let text = "region = \"FR\"\nmissed_delay_ms = 8000\n[site.berlin]\nregion = \"DE\"\nextensions = [\"2XX\"]\n";
+    fn a_site_overrides_the_rules_of_all_sites() {
+        let text = r#"
+            region = "FR"
+            missed_delay_ms = 8000
+            [site.berlin]
+            region = "DE"
+            extensions = ["2XX"]
+        "#;
         let policies = Policies::parse(text).unwrap_or_default();
         let berlin = Site::parse("berlin")
             .map(|site| policies.of(&site).clone())
             .unwrap_or_default();
         let other = policies.of(&Site::default());
+
         assert_eq!(
             (berlin.region, berlin.missed_delay),
             (parse_region("DE"), Span::seconds(8))

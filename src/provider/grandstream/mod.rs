@@ -1,4 +1,5 @@
-//! Grandstream phones and PBXs: what they call things, and how their requests become facts.
+//! Grandstream phones and PBXs: the names of their events and parameters, and the facts in their
+//! requests.
 
 mod names;
 mod report;

@@ -1,10 +1,10 @@
-//! What Grandstream firmware, and the guides for it, call an event.
+//! Event names of Grandstream firmware, and of the guides for it.
 
 use compact_str::CompactString;
 
 use crate::domain::fact::{DeviceState, Kind};
 
-/// The kind an event name means; `None` for a name nobody knows.
+/// The kind of an event name; `None` for an unknown name.
 #[must_use]
 pub fn kind_of(event: &str) -> Option<Kind> {
     let name: CompactString = event
@@ -18,6 +18,7 @@ pub fn kind_of(event: &str) -> Option<Kind> {
             }
         })
         .collect();
+
     Some(match name.as_str() {
         "incoming" | "incoming_call" => Kind::Incoming,
         "outgoing" | "outgoing_call" => Kind::Outgoing,
@@ -53,10 +54,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aliases_of_events_are_understood_and_strangers_are_not() {
+    fn aliases_of_events_are_understood_and_unknown_names_are_not() {
         for kind in Kind::ALL {
             assert_eq!(kind_of(kind.name()), Some(kind));
         }
+
         assert_eq!(kind_of("Established-Call"), Some(Kind::Answered));
         assert_eq!(kind_of("exploded"), None);
     }

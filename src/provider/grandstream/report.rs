@@ -1,7 +1,8 @@
-//! The parameters of one report: all their spellings, and how they become a fact.
+//! The parameters of one report: all their spellings, and the fact that they state.
 //!
-//! Unexpanded variables arrive as literal text; the first occurrence of a parameter wins, because a
-//! caller's name can smuggle further ones into the request.
+//! Rules: an unexpanded variable arrives as literal text, and counts as absent. The first
+//! occurrence of a parameter wins, because a caller's name can smuggle further ones into the
+//! request. Unknown parameters are stored, at most 64 of them; long texts are cut.
 
 use compact_str::CompactString;
 use rlibphonenumber::Region;
@@ -16,7 +17,7 @@ const NAME_CHARS_MAX: usize = 256;
 const EXTRAS_MAX: usize = 64;
 const EXTRA_CHARS_MAX: usize = 256;
 
-/// A parameter the product understands.
+/// A parameter that the product understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Device,
@@ -35,6 +36,7 @@ fn field_of(key: &str) -> Option<Field> {
         .filter(|c| !matches!(c, '_' | '-'))
         .map(|c| c.to_ascii_lowercase())
         .collect();
+
     Some(match key.as_str() {
         "mac" | "m" | "device" => Field::Device,
         "local" | "l" => Field::Local,
@@ -47,18 +49,18 @@ fn field_of(key: &str) -> Option<Field> {
     })
 }
 
-/// A report carries nothing that says which phone it came from.
+/// The report has no parameter that names its phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("names no device: neither `mac` nor `local` has a value")]
 pub struct NoDevice;
 
-/// The parameters of one report, as they are read.
+/// The parameters of one report, collected one by one.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     device: Option<Device>,
     local: Option<Extension>,
     active_user: Option<Extension>,
-    /// As sent: how it reads depends on the site's region.
+    /// As sent: the region of the site decides how the number is parsed.
     remote: Option<PrivateText>,
     remote_name: Option<PrivateText>,
     local_name: Option<PrivateText>,
@@ -67,7 +69,7 @@ pub struct Report {
     oddities: Oddities,
 }
 
-/// What is worth knowing of a report that was accepted all the same.
+/// Irregularities of a report that is accepted nevertheless.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Oddities {
     duplicate_parameter: bool,
@@ -76,7 +78,7 @@ struct Oddities {
 }
 
 impl Report {
-    /// What was odd about it, each thing by its name.
+    /// The names of the report's irregularities, as labels of the metric.
     pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
         let Oddities {
             duplicate_parameter,
@@ -84,6 +86,7 @@ impl Report {
             characters_removed,
         } = self.oddities;
         let opaque_device = matches!(self.device(), Some(Device::Named(_)));
+
         let all = [
             ("duplicate_parameter", duplicate_parameter),
             ("cut", cut),
@@ -91,13 +94,12 @@ impl Report {
             ("opaque_device", opaque_device),
         ];
         all.into_iter()
-            .filter_map(|(name, is_so)| is_so.then_some(name))
+            .filter_map(|(name, present)| present.then_some(name))
     }
 
-    /// Takes one parameter. Unknown ones are kept, up to a limit; a known one that comes again is
-    /// left aside.
-    pub fn take(&mut self, key: &str, value: &str) {
-        self.note_length(value);
+    /// Adds one parameter. Unknown ones are stored, up to a limit; a repeated known one is ignored.
+    pub fn add_parameter(&mut self, key: &str, value: &str) {
+        self.note_irregular_text(value);
         let Some(field) = field_of(key) else {
             if self.extras.len() < EXTRAS_MAX {
                 self.extras.push((
@@ -107,31 +109,34 @@ impl Report {
             }
             return;
         };
+
         // The text of a variable that this firmware does not know.
         if value.trim_start().starts_with('$') {
             return;
         }
+
         self.oddities.duplicate_parameter |= match field {
-            Field::Device => first(&mut self.device, || Device::parse(value)),
-            Field::Local => first(&mut self.local, || Extension::parse(value)),
-            Field::ActiveUser => first(&mut self.active_user, || Extension::parse(value)),
-            Field::Remote => first(&mut self.remote, || Some(value.into())),
-            Field::RemoteName => first(&mut self.remote_name, || some_text(value)),
-            Field::LocalName => first(&mut self.local_name, || some_text(value)),
-            Field::CallRef => first(&mut self.call_ref, || CallRef::parse(value)),
+            Field::Device => set_once(&mut self.device, || Device::parse(value)),
+            Field::Local => set_once(&mut self.local, || Extension::parse(value)),
+            Field::ActiveUser => set_once(&mut self.active_user, || Extension::parse(value)),
+            Field::Remote => set_once(&mut self.remote, || Some(value.into())),
+            Field::RemoteName => set_once(&mut self.remote_name, || non_empty_text(value)),
+            Field::LocalName => set_once(&mut self.local_name, || non_empty_text(value)),
+            Field::CallRef => set_once(&mut self.call_ref, || CallRef::parse(value)),
         };
     }
 
-    fn note_length(&mut self, value: &str) {
+    fn note_irregular_text(&mut self, value: &str) {
         self.oddities.cut |=
             value.len() > EXTRA_CHARS_MAX && value.chars().count() > EXTRA_CHARS_MAX;
-        self.oddities.characters_removed |= !value.chars().all(is_shown);
+        self.oddities.characters_removed |= !value.chars().all(is_printable);
     }
 
-    /// The phone that reports, or the account that stands in for it.
+    /// The phone of the report; the account, where no parameter names the phone.
     #[must_use]
     pub fn device(&self) -> Option<Device> {
         let account = || self.local.as_ref().or(self.active_user.as_ref());
+
         self.device
             .clone()
             .or_else(|| account().and_then(|account| Device::parse(account.as_str())))
@@ -140,7 +145,7 @@ impl Report {
     /// The fact that the report states.
     ///
     /// # Errors
-    /// [`NoDevice`] when nothing names the phone.
+    /// [`NoDevice`] when no parameter names the phone.
     pub fn into_fact(
         self,
         id: EventId,
@@ -152,7 +157,7 @@ impl Report {
         let device = self.device().ok_or(NoDevice)?;
         let local = self.local.or(self.active_user);
         let remote = self.remote.map(|text| Number::parse(&text, region));
-        let (remote_name, local_name) = (self.remote_name, self.local_name);
+
         Ok(Fact {
             id,
             at,
@@ -162,38 +167,40 @@ impl Report {
             kind,
             remote,
             call_ref: self.call_ref,
-            remote_name,
-            local_name,
+            remote_name: self.remote_name,
+            local_name: self.local_name,
             extras: self.extras,
         })
     }
 }
 
-/// Fills the slot if nothing did before. Says whether something had.
-fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) -> bool {
+/// Fills an empty slot. Returns whether it was full already.
+fn set_once<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) -> bool {
     if slot.is_none() {
         *slot = value();
         return false;
     }
+
     true
 }
 
-fn some_text(value: &str) -> Option<PrivateText> {
+fn non_empty_text(value: &str) -> Option<PrivateText> {
     let text = clean_text(value, NAME_CHARS_MAX);
+
     (!text.is_empty()).then(|| text.into())
 }
 
-/// Text for people: without control characters and direction overrides, and not endless.
+/// Text for people: without control characters and direction overrides, and of limited length.
 fn clean_text(value: &str, chars_max: usize) -> CompactString {
     value
         .trim()
         .chars()
-        .filter(|c| is_shown(*c))
+        .filter(|c| is_printable(*c))
         .take(chars_max)
         .collect()
 }
 
-fn is_shown(c: char) -> bool {
+fn is_printable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -204,8 +211,9 @@ mod tests {
     fn fact(parameters: &[(&str, &str)]) -> Result<Fact, NoDevice> {
         let mut report = Report::default();
         for (key, value) in parameters {
-            report.take(key, value);
+            report.add_parameter(key, value);
         }
+
         report.into_fact(EventId(1), At(0), Site::default(), Kind::Incoming, None)
     }
 
@@ -222,22 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn of_two_references_the_one_that_is_no_placeholder_counts() {
+    fn of_two_references_the_first_that_is_no_placeholder_counts() {
         let fact = fact(&[("m", "aa"), ("c", "$call-id"), ("d", "7f@pbx")]);
         assert_eq!(fact.map(|fact| fact.call_ref), Ok(CallRef::parse("7f@pbx")));
     }
 
     #[test]
-    fn what_is_odd_is_named() {
-        let odd = |parameters: &[(&str, &str)]| {
+    fn irregularities_are_reported_by_name() {
+        let oddities = |parameters: &[(&str, &str)]| {
             let mut report = Report::default();
             for (key, value) in parameters {
-                report.take(key, value);
+                report.add_parameter(key, value);
             }
             report.oddities().collect::<Vec<_>>()
         };
+
         assert_eq!(
-            odd(&[
+            oddities(&[
                 ("mac", "000b82000001"),
                 ("remote", "1"),
                 ("c", "$call-id"),
@@ -246,15 +255,15 @@ mod tests {
             [""; 0]
         );
         assert_eq!(
-            odd(&[("mac", "000b82000001"), ("mac", "000b82000002")]),
+            oddities(&[("mac", "000b82000001"), ("mac", "000b82000002")]),
             ["duplicate_parameter"]
         );
         assert_eq!(
-            odd(&[("mac", "AA:BB"), ("n", "a\nb")]),
+            oddities(&[("mac", "AA:BB"), ("n", "a\nb")]),
             ["characters_removed", "opaque_device"]
         );
         assert_eq!(
-            odd(&[("mac", "000b82000001"), ("n", &"n".repeat(300))]),
+            oddities(&[("mac", "000b82000001"), ("n", &"n".repeat(300))]),
             ["cut"]
         );
     }
@@ -268,6 +277,7 @@ mod tests {
             ("mac", "000b82ffffff"),
             ("remote", "456"),
         ]);
+
         let (device, remote) = fact
             .map(|fact| {
                 (

@@ -1,8 +1,8 @@
-//! The request of a phone: which event, whose token, which parameters, wherever the admin put them.
+//! The request of a phone: its event, its token and its parameters.
 //!
-//! Variables stand in the query, in the path (`/gs/cti/incoming/mac=..&local=..`), in a form or in
-//! JSON. Phones substitute them raw, so a `+` is a plus and never a blank, and a broken escape is
-//! text.
+//! Parameters are accepted in the query, in the path (`/gs/cti/incoming/mac=..&local=..`), in a
+//! form and in JSON, as administrators provision them. Phones substitute variables unescaped, so a
+//! `+` is a plus and never a blank, and a broken escape is text.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use super::names::kind_of;
 use super::report::Report;
 use crate::domain::fact::Kind;
 
-/// Where all events arrive.
+/// The path of all events.
 const PREFIX: &str = "/gs/cti/";
 /// Parameters of one request; a phone sends at most a dozen.
 const PARAMETERS_MAX: usize = 64;
 
-/// What a request says, before it is known who may say it.
+/// The content of a request whose authority is not checked yet.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub kind: Kind,
@@ -26,7 +26,7 @@ pub struct Request {
     pub report: Report,
 }
 
-/// Why a request is no event.
+/// The reason why a request is no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("no such path; events are sent to /gs/cti/<event> or /gs/cti/<token>/<event>")]
@@ -50,25 +50,26 @@ pub enum Body<'a> {
 }
 
 impl Request {
-    /// Reads the target of a request (path and query as they stand in the request line) and its
-    /// body. Parameters of the path come first, then those of the query, then those of the body;
-    /// the first occurrence wins.
+    /// Reads the target of a request (path and query, as in the request line) and its body.
+    /// Parameters of the path come first, then those of the query, then those of the body; the
+    /// first occurrence wins.
     ///
     /// # Errors
-    /// Says why it is no event.
+    /// [`Unreadable`], with the reason why the request is no event.
     pub fn read(target: &str, body: Body<'_>) -> Result<Request, Unreadable> {
         let path = EventPath::read(target)?;
         let mut reader = Reader {
             report: Report::default(),
-            taken: 0,
+            parameters: 0,
         };
-        reader.pairs(path.parameters.as_bytes())?;
-        reader.pairs(path.query.as_bytes())?;
+        reader.add_pairs(path.parameters.as_bytes())?;
+        reader.add_pairs(path.query.as_bytes())?;
         match body {
             Body::None => {}
-            Body::Form(bytes) => reader.pairs(bytes)?,
-            Body::Json(bytes) => reader.json(bytes)?,
+            Body::Form(bytes) => reader.add_pairs(bytes)?,
+            Body::Json(bytes) => reader.add_json(bytes)?,
         }
+
         Ok(Request {
             kind: path.kind,
             token: path.token.map(str::to_owned),
@@ -76,14 +77,14 @@ impl Request {
         })
     }
 
-    /// Only the event of a target, whatever else it says.
+    /// The event of a target, without its parameters.
     #[must_use]
     pub fn event(target: &str) -> Option<Kind> {
         EventPath::read(target).ok().map(|path| path.kind)
     }
 }
 
-/// A target, taken apart.
+/// The sections of a target.
 struct EventPath<'a> {
     kind: Kind,
     token: Option<&'a str>,
@@ -97,6 +98,7 @@ impl<'a> EventPath<'a> {
         let rest = path
             .strip_prefix(PREFIX)
             .ok_or(Unreadable::NotAnEventPath)?;
+
         let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
         if let Some(kind) = kind_of(first) {
             return Ok(EventPath {
@@ -106,8 +108,10 @@ impl<'a> EventPath<'a> {
                 query,
             });
         }
+
         let (event, parameters) = after_first.split_once('/').unwrap_or((after_first, ""));
         let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
+
         Ok(EventPath {
             kind,
             token: Some(first),
@@ -117,29 +121,32 @@ impl<'a> EventPath<'a> {
     }
 }
 
-/// The target as it may be stored: what stands where a token stands is nobody's business after it
-/// was checked.
+/// The target as it may be stored: without its token, which is a secret and not needed any more
+/// after the check.
 #[must_use]
 pub fn without_token(target: &str) -> String {
     let Some(rest) = target.strip_prefix(PREFIX) else {
         return target.to_owned();
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
+
     match rest[end..].strip_prefix('/') {
         Some(after) if kind_of(&rest[..end]).is_none() => format!("{PREFIX}{after}"),
         _ => target.to_owned(),
     }
 }
 
+/// Collects the parameters of one request, within their limits.
 struct Reader {
     report: Report,
-    taken: usize,
+    /// The number of parameters so far, ignored ones included.
+    parameters: usize,
 }
 
 impl Reader {
-    /// `key=value&key=value`; a piece without `=` is the rest of a name that contained an `&`, and
-    /// says nothing.
-    fn pairs(&mut self, text: &[u8]) -> Result<(), Unreadable> {
+    /// Adds `key=value&key=value`. A piece without `=` is the rest of a name that contained an `&`,
+    /// and is ignored.
+    fn add_pairs(&mut self, text: &[u8]) -> Result<(), Unreadable> {
         let trimmed = text.strip_suffix(b"/").unwrap_or(text);
         for piece in trimmed
             .split(|byte| *byte == b'&')
@@ -147,39 +154,43 @@ impl Reader {
         {
             let equals = piece.iter().position(|byte| *byte == b'=');
             let Some(equals) = equals else { continue };
-            self.take(&unescape(&piece[..equals]), &unescape(&piece[equals + 1..]))?;
+            self.add(&unescape(&piece[..equals]), &unescape(&piece[equals + 1..]))?;
         }
+
         Ok(())
     }
 
-    fn json(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+    fn add_json(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(bytes).map_err(|_| Unreadable::BadJson)?;
+
         for (key, value) in &object {
             match value {
-                serde_json::Value::String(text) => self.take(key, text)?,
-                serde_json::Value::Number(number) => self.take(key, &number.to_string())?,
-                serde_json::Value::Bool(flag) => self.take(key, &flag.to_string())?,
+                serde_json::Value::String(text) => self.add(key, text)?,
+                serde_json::Value::Number(number) => self.add(key, &number.to_string())?,
+                serde_json::Value::Bool(flag) => self.add(key, &flag.to_string())?,
                 _ => {}
             }
         }
+
         Ok(())
     }
 
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Unreadable> {
-        self.taken += 1;
-        if self.taken > PARAMETERS_MAX {
+    fn add(&mut self, key: &str, value: &str) -> Result<(), Unreadable> {
+        self.parameters += 1;
+        if self.parameters > PARAMETERS_MAX {
             return Err(Unreadable::TooManyParameters);
         }
         if key.contains('\0') || value.contains('\0') {
             return Err(Unreadable::Nul);
         }
-        self.report.take(key, value);
+
+        self.report.add_parameter(key, value);
         Ok(())
     }
 }
 
-/// Undoes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8
+/// Decodes percent escapes. A `+` stays a plus, a broken escape stays text, bytes that are no UTF-8
 /// become replacement characters.
 fn unescape(bytes: &[u8]) -> Cow<'_, str> {
     percent_decode(bytes).decode_utf8_lossy()
@@ -193,6 +204,7 @@ mod tests {
 
     fn fact(target: &str) -> Fact {
         let request = Request::read(target, Body::None).unwrap();
+
         request
             .report
             .into_fact(EventId(1), At(0), Site::default(), request.kind, None)
@@ -200,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_token_a_request_says_the_same() {
+    fn a_request_without_its_token_states_the_same_fact() {
         for (target, stored) in [
             (
                 "/gs/cti/incoming?mac=1&n=/gs/",
@@ -235,6 +247,7 @@ mod tests {
     #[test]
     fn the_example_of_the_guide_works_as_it_stands() {
         let fact = fact("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC");
+
         assert_eq!(
             (fact.kind, fact.device.to_string().as_str()),
             (Kind::Incoming, "aa:bb:cc")
@@ -262,6 +275,7 @@ mod tests {
                 "{target}"
             );
         }
+
         let request = Request::read("/gs/cti/TOKEN/missed_call?m=1", Body::None).unwrap();
         assert_eq!(
             (request.token.as_deref(), request.kind),
@@ -302,8 +316,10 @@ mod tests {
     #[test]
     fn an_ampersand_in_a_name_costs_only_the_rest_of_the_name() {
         let fact = fact(
-            "/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC&display_remote=Tom%20&%20Jerry",
+            "/gs/cti/incoming?callId=b7@h&remote=123&local=203&mac=000B82AABBCC\
+             &display_remote=Tom%20&%20Jerry",
         );
+
         assert_eq!(
             (
                 fact.remote_name.as_deref(),
@@ -316,10 +332,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_replace_what_was_said_before_it() {
+    fn a_name_cannot_replace_earlier_parameters() {
         let fact = fact(
-            "/gs/cti/incoming?mac=000b82000001&remote=123&n=Bob&mac=000b82ffffff&callId=9&remote=456",
+            "/gs/cti/incoming?mac=000b82000001&remote=123\
+             &n=Bob&mac=000b82ffffff&callId=9&remote=456",
         );
+
         assert_eq!(
             (
                 fact.device.to_string().as_str(),
@@ -330,21 +348,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_named() {
-        let wrong = |target: &str| Request::read(target, Body::None).err();
-        assert_eq!(wrong("/"), Some(Unreadable::NotAnEventPath));
+    fn a_request_that_is_no_event_has_its_reason() {
+        let error = |target: &str| Request::read(target, Body::None).err();
+
+        assert_eq!(error("/"), Some(Unreadable::NotAnEventPath));
         assert_eq!(
-            wrong("/gs/cti/exploded?mac=1"),
+            error("/gs/cti/exploded?mac=1"),
             Some(Unreadable::UnknownEvent)
         );
         assert_eq!(
-            wrong("/gs/cti/token/exploded?mac=1"),
+            error("/gs/cti/token/exploded?mac=1"),
             Some(Unreadable::UnknownEvent)
         );
-        assert_eq!(wrong("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
+        assert_eq!(error("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
+
         let many = "p=1&".repeat(65);
         assert_eq!(
-            wrong(&format!("/gs/cti/incoming?{many}")),
+            error(&format!("/gs/cti/incoming?{many}")),
             Some(Unreadable::TooManyParameters)
         );
     }
@@ -360,6 +380,7 @@ mod tests {
                 .device
                 .to_string()
         };
+
         assert_eq!(
             read(Body::Form(b"mac=00-0b-82-00-00-01&remote=1")),
             "000b82000001"
