@@ -1,7 +1,9 @@
+//! Fuzz target of journals: any bytes of two segments.
+
 #![no_main]
 
 #[path = "../checks.rs"]
-#[allow(dead_code, reason = "each target makes one of the checks")]
+#[expect(dead_code, reason = "each target makes one of the checks")]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::journal(bytes));

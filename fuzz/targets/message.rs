@@ -1,7 +1,9 @@
+//! Fuzz target of messages: any bytes.
+
 #![no_main]
 
 #[path = "../checks.rs"]
-#[allow(dead_code, reason = "each target makes one of the checks")]
+#[expect(dead_code, reason = "each target makes one of the checks")]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::message(bytes));

@@ -1,27 +1,27 @@
-//! What networks and firmware do to reports without changing what happened.
+//! Disturbances of reports by networks and firmware, which must not change the call records.
 
 use std::time::Duration;
 
 use super::dice::Dice;
 use super::fleet::{MacForm, Report};
 
-/// Of so many reports one is hit.
+/// One report in this many is disturbed.
 const ONE_IN: u64 = 10;
-/// A request comes again at most so much later.
-const AGAIN_MS: u64 = 10_000;
+/// The longest time between a request and its repetition.
+const REPEAT_DELAY_MS_MAX: u64 = 10_000;
 /// Requests less than this apart may overtake each other.
 const OVERTAKE: Duration = Duration::from_secs(1);
 
-/// One kind of trouble.
+/// One kind of disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chaos {
-    /// Requests that come twice.
+    /// Requests that are sent twice.
     Duplicates,
     /// Requests of different phones that overtake each other.
     Swaps,
     /// Ends that are never reported.
     LostEnds,
-    /// Phones that know no call id.
+    /// Phones without call ids.
     NoCallIds,
     /// The same MAC address in every spelling.
     MacForms,
@@ -57,26 +57,27 @@ impl Chaos {
         }
     }
 
-    /// Does it to reports in their order, and leaves them in order.
+    /// Disturbs reports, which are ordered by time before and after.
     pub fn strike(self, reports: &mut Vec<Report>, dice: &mut Dice) {
         match self {
             Chaos::Duplicates => duplicate(reports, dice),
             Chaos::Swaps => swap(reports, dice),
-            Chaos::LostEnds => reports.retain(|report| !is_end(report) || !hits(dice)),
+            Chaos::LostEnds => reports.retain(|report| !is_end(report) || !is_hit(dice)),
             Chaos::NoCallIds => reports.iter_mut().for_each(|report| report.call_id = None),
             Chaos::MacForms => reports
                 .iter_mut()
-                .for_each(|report| report.mac_form = MacForm::of(dice.roll(4))),
-            Chaos::NumberForms => reports.iter_mut().for_each(|report| spell(report, dice)),
+                .for_each(|report| report.mac_form = MacForm::nth(dice.roll(4))),
+            Chaos::NumberForms => reports.iter_mut().for_each(|report| respell(report, dice)),
             Chaos::RawNames => reports
                 .iter_mut()
-                .for_each(|report| report.name = NAMES[place(dice, NAMES.len())]),
+                .for_each(|report| report.name = NAMES[index(dice, NAMES.len())]),
         }
+
         reports.sort_by_key(|report| report.at);
     }
 }
 
-/// Names that stock parsers choke on, or that try to be more than a name.
+/// Names that standard parsers reject, or that contain parameters, markup or formulas.
 const NAMES: [&str; 8] = [
     "John Doe",
     "\"Ann Lee\"",
@@ -88,11 +89,11 @@ const NAMES: [&str; 8] = [
     "=HYPERLINK(\"http://example.com\")",
 ];
 
-fn hits(dice: &mut Dice) -> bool {
+fn is_hit(dice: &mut Dice) -> bool {
     dice.roll(ONE_IN) == 0
 }
 
-fn place(dice: &mut Dice, length: usize) -> usize {
+fn index(dice: &mut Dice, length: usize) -> usize {
     usize::try_from(dice.roll(length as u64)).unwrap_or(0)
 }
 
@@ -102,9 +103,9 @@ fn is_end(report: &Report) -> bool {
 
 fn duplicate(reports: &mut Vec<Report>, dice: &mut Dice) {
     for index in 0..reports.len() {
-        if hits(dice) {
+        if is_hit(dice) {
             let again = Report {
-                at: reports[index].at + Duration::from_millis(dice.roll(AGAIN_MS)),
+                at: reports[index].at + Duration::from_millis(dice.roll(REPEAT_DELAY_MS_MAX)),
                 ..reports[index].clone()
             };
             reports.push(again);
@@ -114,10 +115,12 @@ fn duplicate(reports: &mut Vec<Report>, dice: &mut Dice) {
 
 fn swap(reports: &mut [Report], dice: &mut Dice) {
     for later in 1..reports.len() {
-        let (first, second) = (reports[later - 1].at, reports[later].at);
-        let apart = reports[later - 1].phone != reports[later].phone
+        let first = reports[later - 1].at;
+        let second = reports[later].at;
+        let may_overtake = reports[later - 1].phone != reports[later].phone
             && second.saturating_sub(first) < OVERTAKE;
-        if apart && hits(dice) {
+
+        if may_overtake && is_hit(dice) {
             reports[later - 1].at = second;
             reports[later].at = first;
             reports.swap(later - 1, later);
@@ -125,11 +128,13 @@ fn swap(reports: &mut [Report], dice: &mut Dice) {
     }
 }
 
-/// Another spelling of a German number; the site needs `region = "DE"` to know that they are one.
-fn spell(report: &mut Report, dice: &mut Dice) {
+/// Changes the spelling of a German number. The site needs `region = "DE"` to see that both are one
+/// number.
+fn respell(report: &mut Report, dice: &mut Dice) {
     let Some(national) = report.remote.strip_prefix("+49") else {
         return;
     };
+
     report.remote = match dice.roll(3) {
         0 => return,
         1 => format!("0{national}"),
@@ -142,7 +147,8 @@ mod tests {
     use super::*;
     use crate::simulate::Fleet;
 
-    fn struck(chaos: Chaos) -> (Vec<Report>, Vec<Report>) {
+    /// Reports before and after the disturbance.
+    fn disturbed(chaos: Chaos) -> (Vec<Report>, Vec<Report>) {
         let fleet = Fleet {
             seed: 1,
             phones: 30,
@@ -151,27 +157,33 @@ mod tests {
         };
         let mut reports = fleet.reports();
         chaos.strike(&mut reports, &mut Dice::new(1));
+
         assert!(
             reports.windows(2).all(|pair| pair[0].at <= pair[1].at),
             "{chaos:?}"
         );
+
         (fleet.reports(), reports)
     }
 
     #[test]
-    fn every_kind_of_trouble_does_something_and_keeps_the_rest() {
+    fn every_disturbance_changes_some_reports_and_retains_most() {
         for chaos in Chaos::ALL {
-            let (before, after) = struck(chaos);
+            let (before, after) = disturbed(chaos);
             assert_ne!(before, after, "{chaos:?}");
-            let (most, least) = (before.len().max(after.len()), before.len().min(after.len()));
+
+            let most = before.len().max(after.len());
+            let least = before.len().min(after.len());
             assert!(
                 least * 10 > most * 8,
                 "{chaos:?}: {most} and {least} reports"
             );
         }
-        let (before, after) = struck(Chaos::Duplicates);
+
+        let (before, after) = disturbed(Chaos::Duplicates);
         assert!(before.iter().all(|report| after.contains(report)));
-        let (before, after) = struck(Chaos::LostEnds);
+
+        let (before, after) = disturbed(Chaos::LostEnds);
         assert!(after.len() < before.len() && after.iter().all(|report| before.contains(report)));
     }
 }

@@ -1,14 +1,14 @@
-//! What the phones of a site report: ring groups of three, 60 % of the calls answered, 25 % missed,
-//! 5 % refused, 10 % outgoing, and some transferred.
+//! The reports of a site's phones. Ring groups have three phones; 60 % of the calls are answered,
+//! 25 % missed, 5 % rejected and 10 % outgoing; one answered call in twelve is transferred.
 
 use std::time::Duration;
 
 use super::dice::Dice;
 
-/// Talk lasts up to twice this long.
+/// The mean duration of a talk; the longest is about twice as long.
 const TALK_SECONDS: u64 = 30;
 
-/// A fleet, and how busy it is.
+/// A fleet, and its load.
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet {
     pub seed: u64,
@@ -20,19 +20,19 @@ pub struct Fleet {
 /// One request of one phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Since the beginning.
+    /// Time since the beginning.
     pub at: Duration,
     pub phone: u64,
     pub event: &'static str,
     pub remote: String,
-    /// `None` where the phone sends the name of the variable instead.
+    /// `None` for a phone that sends the name of the variable instead.
     pub call_id: Option<u64>,
     pub mac_form: MacForm,
-    /// The caller's name; empty where the phone knows none.
+    /// The caller's name; empty for a phone without one.
     pub name: &'static str,
 }
 
-/// How a phone writes its MAC address.
+/// The spelling of a MAC address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MacForm {
     #[default]
@@ -43,7 +43,7 @@ pub enum MacForm {
 }
 
 impl MacForm {
-    pub(super) fn of(number: u64) -> MacForm {
+    pub(super) fn nth(number: u64) -> MacForm {
         match number {
             0 => MacForm::Plain,
             1 => MacForm::Upper,
@@ -59,6 +59,7 @@ impl MacForm {
                 .collect();
             pairs.join(separator)
         };
+
         match self {
             MacForm::Plain => plain.to_owned(),
             MacForm::Upper => plain.to_uppercase(),
@@ -69,7 +70,7 @@ impl MacForm {
 }
 
 impl Report {
-    /// The parameters as the phone writes them, free text last.
+    /// The parameters as the phone writes them, with free text at the end.
     #[must_use]
     pub fn parameters(&self) -> String {
         let call_id = self
@@ -81,6 +82,7 @@ impl Report {
             format!("&n={}", self.name)
         };
         let mac = self.mac_form.write(&mac(self.phone));
+
         format!(
             "m={mac}&l={}&r={}&c={call_id}{name}",
             extension(self.phone),
@@ -100,7 +102,7 @@ fn extension(phone: u64) -> u64 {
 }
 
 impl Fleet {
-    /// Everything the fleet will report, in order.
+    /// All reports of the fleet, ordered by time.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         let mut script = Script {
@@ -111,16 +113,19 @@ impl Fleet {
         };
         let gap = Duration::from_secs_f64(1.0 / self.calls_per_second.max(0.001));
         let mut at = Duration::ZERO;
+
         while at < self.duration {
             script.call(at);
-            // Between nothing and twice the mean.
+            // A gap between zero and twice the mean.
             at += gap * u32::try_from(script.dice.roll(2_000) + 1).unwrap_or(1_000) / 1_000;
         }
+
         script.reports.sort_by_key(|report| report.at);
         script.reports
     }
 }
 
+/// Writes the reports of one call after the other.
 struct Script {
     dice: Dice,
     reports: Vec<Report>,
@@ -128,7 +133,7 @@ struct Script {
     phones: u64,
 }
 
-/// One phone's leg, as its reports name it.
+/// One phone's leg of a call.
 #[derive(Clone)]
 struct Leg {
     phone: u64,
@@ -143,6 +148,7 @@ impl Script {
 
     fn leg(&mut self, phone: u64, remote: &str) -> Leg {
         self.legs += 1;
+
         Leg {
             phone,
             id: self.legs,
@@ -150,24 +156,25 @@ impl Script {
         }
     }
 
-    fn tell(&mut self, at: Duration, leg: &Leg, event: &'static str) {
-        // Every third model knows no call id.
+    fn report(&mut self, at: Duration, leg: &Leg, event: &'static str) {
+        // Every third phone sends no call id.
         let call_id = (!leg.phone.is_multiple_of(3)).then_some(leg.id);
-        let (mac_form, name) = (MacForm::default(), "");
+
         self.reports.push(Report {
             at,
             phone: leg.phone,
             event,
             remote: leg.remote.clone(),
             call_id,
-            mac_form,
-            name,
+            mac_form: MacForm::default(),
+            name: "",
         });
     }
 
     fn call(&mut self, at: Duration) {
         let customer = format!("+49301{:07}", self.dice.roll(10_000_000));
         let group = self.dice.roll(self.phones / 3) * 3;
+
         match self.dice.roll(100) {
             0..60 => self.answered(at, &customer, group),
             60..85 => self.unanswered(at, &customer, group, "missed"),
@@ -178,12 +185,14 @@ impl Script {
 
     fn ring(&mut self, at: Duration, customer: &str, group: u64) -> Vec<Leg> {
         let mut legs = Vec::new();
+
         for phone in group..group + 3 {
             let leg = self.leg(phone, customer);
             let rang = at + self.millis(0, 120);
-            self.tell(rang, &leg, "incoming");
+            self.report(rang, &leg, "incoming");
             legs.push(leg);
         }
+
         legs
     }
 
@@ -191,18 +200,20 @@ impl Script {
         let legs = self.ring(at, customer, group);
         let answered = at + self.millis(1_000, 12_000);
         let owner = usize::try_from(self.dice.roll(3)).unwrap_or(0);
-        self.tell(answered, &legs[owner], "answered");
+        self.report(answered, &legs[owner], "answered");
+
         for (index, leg) in legs.iter().enumerate() {
             if index != owner && self.dice.roll(3) > 0 {
                 let dropped = answered + self.millis(5, 300);
-                self.tell(dropped, leg, "missed");
+                self.report(dropped, leg, "missed");
             }
         }
+
         let ended = answered + self.millis(2_000, TALK_SECONDS * 2_000);
         if self.dice.roll(12) == 0 {
             self.transfer(ended, &legs[owner]);
         } else {
-            self.tell(ended, &legs[owner], "hangup");
+            self.report(ended, &legs[owner], "hangup");
         }
     }
 
@@ -211,22 +222,24 @@ impl Script {
         let consult = self.leg(owner.phone, &extension(target).to_string());
         let asked = self.leg(target, &extension(owner.phone).to_string());
         let after = |millis: u64| at + Duration::from_millis(millis);
-        self.tell(at, owner, "hold");
-        self.tell(after(1_000), &consult, "outgoing");
-        self.tell(after(1_080), &asked, "incoming");
-        self.tell(after(4_000), &asked, "answered");
-        self.tell(after(4_020), &consult, "answered");
-        self.tell(after(9_000), &consult, "hangup");
-        self.tell(after(9_040), owner, "hangup");
-        self.tell(after(30_000), &asked, "hangup");
+
+        self.report(at, owner, "hold");
+        self.report(after(1_000), &consult, "outgoing");
+        self.report(after(1_080), &asked, "incoming");
+        self.report(after(4_000), &asked, "answered");
+        self.report(after(4_020), &consult, "answered");
+        self.report(after(9_000), &consult, "hangup");
+        self.report(after(9_040), owner, "hangup");
+        self.report(after(30_000), &asked, "hangup");
     }
 
     fn unanswered(&mut self, at: Duration, customer: &str, group: u64, event: &'static str) {
         let legs = self.ring(at, customer, group);
         let ended = at + self.millis(8_000, 25_000);
+
         for leg in &legs {
             let silent = ended + self.millis(0, 200);
-            self.tell(silent, leg, event);
+            self.report(silent, leg, event);
         }
     }
 
@@ -234,9 +247,10 @@ impl Script {
         let leg = self.leg(phone, customer);
         let answered = at + self.millis(2_000, 15_000);
         let ended = answered + self.millis(2_000, TALK_SECONDS * 2_000);
-        self.tell(at, &leg, "outgoing");
-        self.tell(answered, &leg, "answered");
-        self.tell(ended, &leg, "hangup");
+
+        self.report(at, &leg, "outgoing");
+        self.report(answered, &leg, "answered");
+        self.report(ended, &leg, "hangup");
     }
 }
 
@@ -260,15 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_is_about_as_busy_as_it_is_asked_to_be() {
+    fn a_fleet_has_about_the_requested_load() {
         let reports = fleet(1).reports();
-        let begun = reports
+        let rings = reports
             .iter()
             .filter(|report| report.event == "incoming")
             .count();
+
         assert!(
-            (500..1_000).contains(&begun),
-            "{begun} rings of about 300 calls"
+            (500..1_000).contains(&rings),
+            "{rings} rings of about 300 calls"
         );
         assert!(reports.windows(2).all(|pair| pair[0].at <= pair[1].at));
     }

@@ -1,5 +1,5 @@
-//! A fleet of phones that plays realistic call flows against any ingress, over real HTTP. The same
-//! seed plays the same flows.
+//! Simulation: a fleet of phones plays realistic call flows against any ingress, over real HTTP.
+//! The same seed plays the same flows.
 
 mod chaos;
 mod dice;

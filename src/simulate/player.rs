@@ -1,4 +1,4 @@
-//! Sends what a fleet reports, each phone on its own connection's turn, at its time.
+//! Player: sends the reports of a fleet over HTTP, each at its time, those of one phone in order.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use super::fleet::Report;
 
-/// Connections that the phones share; a phone always uses the same one, so that its reports stay in
+/// Connections shared by all phones. A phone always uses the same one, so that its reports stay in
 /// order.
 const CONNECTIONS: u64 = 16;
-/// A phone that gets no answer for so long gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that a phone waits for a connection or an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came of the reports.
+/// The results of all reports.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub accepted: u64,
     pub refused: u64,
-    /// Nobody answered.
+    /// Reports without an answer.
     pub failed: u64,
-    /// From sending to the answer, sorted.
+    /// Times from the request to its 200, sorted.
     pub latencies: Vec<Duration>,
-    /// The first answer that was no 200.
+    /// The first answer but 200, or the first error.
     pub first_refusal: Option<String>,
 }
 
@@ -35,10 +35,11 @@ impl Outcome {
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
-            reason = "a place in a list in memory"
+            reason = "an index of a list in memory"
         )]
-        let place = (last as f64 * share) as usize;
-        self.latencies.get(place).copied().unwrap_or_default()
+        let index = (last as f64 * share) as usize;
+
+        self.latencies.get(index).copied().unwrap_or_default()
     }
 
     fn add(&mut self, other: Outcome) {
@@ -50,8 +51,8 @@ impl Outcome {
     }
 }
 
-/// Plays the reports, `speed` times as fast as they were meant. `token` names the token of a phone,
-/// `progress` hears of every answer.
+/// Plays the reports, `speed` times as fast as their times say. `token` returns the token of a
+/// phone; `progress` is called with the number of results so far.
 #[must_use]
 pub fn play(
     to: SocketAddr,
@@ -61,6 +62,7 @@ pub fn play(
     mut progress: impl FnMut(u64),
 ) -> Outcome {
     let mut shares: Vec<Vec<(Duration, String)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
+
     for report in reports {
         let token = token(report.phone)
             .map(|token| format!("{token}/"))
@@ -73,27 +75,31 @@ pub fn play(
         let share = usize::try_from(report.phone % CONNECTIONS).unwrap_or(0);
         shares[share].push((report.at.div_f64(speed), line));
     }
-    let (answered, answers) = mpsc::channel();
+
+    let (result_sender, results) = mpsc::channel();
     let began = now();
     let senders: Vec<_> = shares
         .into_iter()
         .map(|share| {
-            let answered = answered.clone();
-            std::thread::spawn(move || send_all(to, &share, began, &answered))
+            let result_sender = result_sender.clone();
+            std::thread::spawn(move || send_all(to, &share, began, &result_sender))
         })
         .collect();
-    drop(answered);
-    for done in 1.. {
-        if answers.recv().is_err() {
+
+    drop(result_sender);
+    for count in 1.. {
+        if results.recv().is_err() {
             break;
         }
-        progress(done);
+        progress(count);
     }
+
     let mut outcome = Outcome::default();
     for sender in senders {
         outcome.add(sender.join().unwrap_or_default());
     }
     outcome.latencies.sort_unstable();
+
     outcome
 }
 
@@ -109,14 +115,16 @@ fn send_all(
     to: SocketAddr,
     share: &[(Duration, String)],
     began: Instant,
-    answered: &mpsc::Sender<()>,
+    result_sender: &mpsc::Sender<()>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut connection: Option<BufReader<TcpStream>> = None;
+
     for (at, line) in share {
         wait_until(began + *at);
         let sent = now();
-        match ask(to, &mut connection, line) {
+
+        match request(to, &mut connection, line) {
             Ok(200) => {
                 outcome.accepted += 1;
                 outcome.latencies.push(now() - sent);
@@ -135,9 +143,10 @@ fn send_all(
                 connection = None;
             }
         }
-        // Nobody counts any more: the numbers come with the outcome.
-        let _unheard = answered.send(());
+        // Without a receiver only the progress is missing: the outcome has the numbers.
+        let _ = result_sender.send(());
     }
+
     outcome
 }
 
@@ -149,9 +158,9 @@ fn wait_until(instant: Instant) {
     std::thread::sleep(instant.saturating_duration_since(now()));
 }
 
-/// Sends a request and reads the status, on the open connection or, where the server closed it
-/// meanwhile, on a new one.
-fn ask(
+/// Sends a request and reads its status, on the open connection, or on a new one where the server
+/// has closed it.
+fn request(
     to: SocketAddr,
     connection: &mut Option<BufReader<TcpStream>>,
     line: &str,
@@ -161,14 +170,17 @@ fn ask(
     {
         return Ok(status);
     }
-    let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
+
+    let socket = TcpStream::connect_timeout(&to, TIMEOUT)?;
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+
     exchange(connection.insert(BufReader::new(socket)), line)
 }
 
 fn exchange(connection: &mut BufReader<TcpStream>, line: &str) -> io::Result<u16> {
     connection.get_mut().write_all(line.as_bytes())?;
+
     let mut head = String::new();
     if connection.read_line(&mut head)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -178,6 +190,7 @@ fn exchange(connection: &mut BufReader<TcpStream>, line: &str) -> io::Result<u16
         .nth(1)
         .and_then(|status| status.parse().ok())
         .ok_or(io::ErrorKind::InvalidData)?;
+
     let mut length = 0_u64;
     loop {
         let mut header = String::new();
@@ -189,6 +202,7 @@ fn exchange(connection: &mut BufReader<TcpStream>, line: &str) -> io::Result<u16
             break;
         }
     }
+
     io::copy(&mut connection.by_ref().take(length), &mut io::sink())?;
     Ok(status)
 }
