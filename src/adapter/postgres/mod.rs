@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use super::sql::MigrationStatus;
@@ -62,10 +62,6 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-
-/// What the server says when a value does not fit its column, or breaks a rule of the tables: no
-/// other time will help.
-const NOT_FOR_THIS_TABLE: [&str; 2] = ["22", "23"];
 
 /// One of the partitions into which sites are spread, in one way of spreading them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,22 +277,4 @@ pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus
         applied: applied.contains(&migration.version),
     });
     Ok(status.collect())
-}
-
-/// What the server says, named by what the caller does next. Statements and values are never told.
-pub(super) fn classify(database: &PgDatabaseError) -> LedgerError {
-    let code = database.code();
-    if NOT_FOR_THIS_TABLE
-        .iter()
-        .any(|class| code.starts_with(class))
-    {
-        return LedgerError::Rejected(format!("{} ({code})", database.message()));
-    }
-    LedgerError::Unavailable(match code {
-        "42P01" | "42703" | "42883" => format!(
-            "{}; `cordboard migrate` brings its tables up to date",
-            database.message()
-        ),
-        _ => format!("{} ({code})", database.message()),
-    })
 }

@@ -1,10 +1,11 @@
-//! Messages that were set aside, to be looked at.
+//! Dead letters: rejected messages in the table `dead_events`.
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteLedger;
+use super::ledger::SqliteLedger;
+use super::statements;
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
 
@@ -15,8 +16,7 @@ impl DeadLetters for SqliteLedger {
         after: i64,
         most: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
-        let sql = "SELECT id, digest, reason, message FROM dead_events WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let letter = |row: SqliteRow| {
+        let dead_letter = |row: SqliteRow| {
             (
                 row.get(0),
                 DeadLetter {
@@ -27,21 +27,23 @@ impl DeadLetters for SqliteLedger {
             )
         };
 
-        Ok(sqlx::query(sql)
+        Ok(sqlx::query(statements::SELECT_DEAD_EVENTS)
             .bind(after)
             .bind(most)
-            .map(letter)
+            .map(dead_letter)
             .fetch_all(&self.readers)
             .await?)
     }
 
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
         let mut writer = self.writer.lease().await?;
-        sqlx::query("DELETE FROM dead_events WHERE digest = ?1")
+
+        sqlx::query(statements::DELETE_DEAD_EVENT)
             .bind(digest)
             .execute(&mut *writer)
             .await?;
-        writer.give_back();
+        writer.finish();
+
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
-//! The reading side, for the interfaces.
+//! Queries of the interfaces.
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::SqliteLedger;
+use super::ledger::SqliteLedger;
+use super::statements;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
@@ -15,26 +16,28 @@ use crate::port::query::{
 impl Query for SqliteLedger {
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
         let mut query = select_calls(filter);
-        let stored = |row: SqliteRow| StoredCall {
+        let stored_call = |row: SqliteRow| StoredCall {
             started_at: row.get(0),
             id: row.get(1),
             record: row.get(2),
         };
-        Ok(query.build().map(stored).fetch_all(&self.readers).await?)
+
+        Ok(query
+            .build()
+            .map(stored_call)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
-        let found = sqlx::query_scalar("SELECT record FROM call_logs WHERE call_id = ?1")
+        Ok(sqlx::query_scalar(statements::SELECT_RECORD)
             .bind(id)
             .fetch_optional(&self.readers)
-            .await;
-        Ok(found?)
+            .await?)
     }
 
     async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
-        let sql = "SELECT call_id, site, from_number, from_e164, extensions, missed_at, desk_status, assigned_to
-                FROM missed_call_logs WHERE retracted = 0 ORDER BY missed_at DESC, call_id DESC LIMIT ?1";
-        let missed = |row: SqliteRow| MissedCall {
+        let missed_call = |row: SqliteRow| MissedCall {
             call_id: row.get(0),
             site: row.get(1),
             number: row.get::<Option<&str>, _>(2).map(Into::into),
@@ -44,18 +47,16 @@ impl Query for SqliteLedger {
             desk_status: row.get(6),
             assigned_to: row.get(7),
         };
-        Ok(sqlx::query(sql)
+
+        Ok(sqlx::query(statements::SELECT_MISSED_CALLS)
             .bind(limit)
-            .map(missed)
+            .map(missed_call)
             .fetch_all(&self.readers)
             .await?)
     }
 
     async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
-        let sql =
-                "SELECT site, minute - minute % ?3 AS hour, direction, sum(calls), sum(answered), sum(missed), sum(ring_us), sum(talk_us)
-                FROM call_stats WHERE minute >= ?1 AND minute < ?2 GROUP BY hour, site, direction ORDER BY hour, site, direction";
-        let stats = |row: SqliteRow| HourStats {
+        let hour_stats = |row: SqliteRow| HourStats {
             site: row.get(0),
             hour: row.get(1),
             direction: row.get(2),
@@ -65,108 +66,104 @@ impl Query for SqliteLedger {
             ring_us: row.get(6),
             talk_us: row.get(7),
         };
-        Ok(sqlx::query(sql)
+
+        Ok(sqlx::query(statements::SELECT_CALL_STATS)
             .bind(since)
             .bind(until)
             .bind(sql::HOUR_US)
-            .map(stats)
+            .map(hour_stats)
             .fetch_all(&self.readers)
             .await?)
     }
 
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
-        let sql = "SELECT device, last_seen FROM devices WHERE site = ?1 ORDER BY last_seen DESC, device LIMIT 10000";
-
-        Ok(sqlx::query_as(sql)
+        Ok(sqlx::query_as(statements::SELECT_DEVICES)
             .bind(site)
             .fetch_all(&self.readers)
             .await?)
     }
 
     async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
-        let sql = "SELECT extensions.extension, first_report, agent, name FROM extensions
-            LEFT JOIN agents ON agents.site = extensions.site AND agents.extension = extensions.extension
-            WHERE extensions.site = ?1 ORDER BY extensions.extension LIMIT 10000";
-        let known = |row: SqliteRow| KnownExtension {
+        let extension = |row: SqliteRow| KnownExtension {
             extension: row.get(0),
             first_report: row.get(1),
             agent: row.get(2),
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
 
-        Ok(sqlx::query(sql)
+        Ok(sqlx::query(statements::SELECT_EXTENSIONS)
             .bind(site)
-            .map(known)
+            .map(extension)
             .fetch_all(&self.readers)
             .await?)
     }
 
     async fn counts(&self) -> Result<OperationCounts, LedgerError> {
-        let sql = "SELECT (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL),
-                (SELECT count(*) FROM call_logs WHERE is_final = 0 AND ended_at IS NULL AND answered_at IS NULL
-                    AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_participants.call_id = call_logs.call_id AND left_at IS NULL)),
-                (SELECT count(*) FROM dead_events)";
         let counts = |row: SqliteRow| OperationCounts {
             live: row.get(0),
             missed_pending: row.get(1),
             dead: row.get(2),
         };
-        Ok(sqlx::query(sql)
+
+        Ok(sqlx::query(statements::COUNT_OPERATIONS)
             .map(counts)
             .fetch_one(&self.readers)
             .await?)
     }
 }
 
+/// Builds the query for one page of calls, the newest first.
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
-    let mut query =
-        QueryBuilder::new("SELECT started_at, call_id, record FROM call_logs WHERE true");
-    let equal = [
+    let mut query = QueryBuilder::new(statements::SELECT_CALLS);
+
+    let columns = [
         ("site", &filter.site),
         ("direction", &filter.direction),
         ("outcome", &filter.outcome),
         ("status", &filter.status),
     ];
-    for (column, wanted) in equal {
-        if let Some(wanted) = wanted {
+    for (column, value) in columns {
+        if let Some(value) = value {
             query
-                .push(" AND ")
+                .push("\nAND ")
                 .push(column)
                 .push(" = ")
-                .push_bind(wanted.clone());
+                .push_bind(value.clone());
         }
     }
+
     if let Some(since) = filter.since {
-        query.push(" AND started_at >= ").push_bind(since);
+        query.push("\nAND started_at >= ").push_bind(since);
     }
     if let Some(until) = filter.until {
-        query.push(" AND started_at < ").push_bind(until);
+        query.push("\nAND started_at < ").push_bind(until);
     }
     if let Some(number) = &filter.number {
         query
-            .push(" AND ")
+            .push("\nAND ")
             .push_bind(number.clone())
             .push(" IN (from_number, from_e164, to_number, to_e164)");
     }
     if let Some(extension) = &filter.extension {
         query
-            .push(" AND call_id IN (SELECT call_id FROM call_participants WHERE extension = ")
+            .push("\nAND call_id IN (SELECT call_id FROM call_participants WHERE extension = ")
             .push_bind(extension.clone())
             .push(")");
     }
     if filter.live {
-        query.push(" AND is_final = 0 AND ended_at IS NULL");
+        query.push("\nAND is_final = 0 AND ended_at IS NULL");
     }
     if let Some((started_at, id)) = &filter.after {
         query
-            .push(" AND (started_at, call_id) < (")
+            .push("\nAND (started_at, call_id) < (")
             .push_bind(*started_at)
             .push(", ")
             .push_bind(id.clone())
             .push(")");
     }
+
     query
-        .push(" ORDER BY started_at DESC, call_id DESC LIMIT ")
+        .push("\nORDER BY started_at DESC, call_id DESC\nLIMIT ")
         .push_bind(filter.limit);
     query
 }

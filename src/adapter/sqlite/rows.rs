@@ -1,39 +1,49 @@
-//! What is written, as rows of JSON: `SQLite` takes a whole batch as one parameter and one
-//! statement.
+//! Rows of a batch as JSON objects, whose fields have the names of the columns. `SQLite` takes an
+//! array of them as one parameter of one statement.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::adapter::sql;
-use crate::domain::fact::CallId;
-use crate::domain::record::CallRecord;
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, CallRef};
+use crate::domain::link::Link;
+use crate::domain::number::Number;
+use crate::domain::record::{CallRecord, Participant};
 use crate::port::ledger::{CallUpdate, ReceivedFact, RejectedMessage};
 use crate::port::outbox::Notification;
 use crate::wire::call_json::{
     direction_name, outcome_name, participant_outcome_name, role_name, status_name,
 };
 
-pub(super) fn event(received: &ReceivedFact) -> Value {
+pub(super) fn call_event(received: &ReceivedFact) -> Value {
     let fact = &received.fact;
+
     json!({
         "event_id": fact.id.to_string(),
         "site": fact.site.as_str(),
         "received_at": fact.at.0,
         "event": fact.kind.name(),
         "device": fact.device.to_string(),
-        "extension": fact.local.as_ref().map(crate::domain::device::Extension::as_str),
-        "remote": fact.remote.as_ref().map(crate::domain::number::Number::raw),
+        "extension": fact.local.as_ref().map(Extension::as_str),
+        "remote": fact.remote.as_ref().map(Number::raw),
         "remote_e164": fact.remote.as_ref().and_then(|number| number.e164()),
-        "call_ref": fact.call_ref.as_ref().map(crate::domain::fact::CallRef::as_str),
+        "call_ref": fact.call_ref.as_ref().map(CallRef::as_str),
         "envelope": String::from_utf8_lossy(&received.message),
     })
 }
 
-pub(super) fn dead(dead: &RejectedMessage) -> Value {
-    json!({ "digest": sql::digest(&dead.message), "reason": dead.reason, "message": sql::hex(&dead.message) })
+pub(super) fn dead_event(rejected: &RejectedMessage) -> Value {
+    json!({
+        "digest": sql::digest(&rejected.message),
+        "reason": rejected.reason,
+        "message": HEXLOWER.encode(&rejected.message),
+    })
 }
 
-pub(super) fn call(call: &CallUpdate) -> Value {
+pub(super) fn call_log(call: &CallUpdate) -> Value {
     let record = &call.record;
+
     json!({
         "call_id": record.id.to_string(),
         "site": record.site.as_str(),
@@ -57,11 +67,11 @@ pub(super) fn call(call: &CallUpdate) -> Value {
 }
 
 pub(super) fn participants(record: &CallRecord) -> Vec<Value> {
-    let row = |(place, participant): (usize, &crate::domain::record::Participant)| {
+    let row = |(index, participant): (usize, &Participant)| {
         json!({
             "call_id": record.id.to_string(),
-            "place": place,
-            "extension": participant.extension.as_ref().map(crate::domain::device::Extension::as_str),
+            "place": index,
+            "extension": participant.extension.as_ref().map(Extension::as_str),
             "device": participant.device.to_string(),
             "role": role_name(participant.role),
             "rang_at": participant.rang_at.map(|at| at.0),
@@ -70,11 +80,12 @@ pub(super) fn participants(record: &CallRecord) -> Vec<Value> {
             "outcome": participant_outcome_name(participant.outcome),
         })
     };
+
     record.participants.iter().enumerate().map(row).collect()
 }
 
 pub(super) fn links(record: &CallRecord) -> Vec<Value> {
-    let row = |link: &crate::domain::link::Link| {
+    let row = |link: &Link| {
         json!({
             "call_id": record.id.to_string(),
             "linked_call_id": link.call.to_string(),
@@ -83,10 +94,12 @@ pub(super) fn links(record: &CallRecord) -> Vec<Value> {
             "reason": link.reason,
         })
     };
+
     record.links.iter().map(row).collect()
 }
 
-pub(super) fn missed(record: &CallRecord) -> Option<Value> {
+/// Returns the row of a missed call, or `None` for any other call.
+pub(super) fn missed_call(record: &CallRecord) -> Option<Value> {
     sql::is_missed(record).then(|| {
         json!({
             "call_id": record.id.to_string(),
@@ -99,15 +112,28 @@ pub(super) fn missed(record: &CallRecord) -> Option<Value> {
     })
 }
 
-pub(super) fn news(news: &Notification) -> Value {
-    json!({ "number": news.number, "kind": news.kind.name(), "call_id": news.call.to_string(), "data": news.data })
+/// Returns the minute whose statistics count a call.
+pub(super) fn stats_minute(site: &str, started_us: i64) -> Value {
+    json!({ "site": site, "minute": sql::minute_of(started_us) })
 }
 
-pub(super) fn ids(calls: &[CallId]) -> String {
-    let texts: Vec<String> = calls.iter().map(ToString::to_string).collect();
+pub(super) fn notification(notification: &Notification) -> Value {
+    json!({
+        "number": notification.number,
+        "kind": notification.kind.name(),
+        "call_id": notification.call.to_string(),
+        "data": notification.data,
+    })
+}
+
+/// Encodes ids as a JSON array.
+pub(super) fn id_array(ids: &[CallId]) -> String {
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
-pub(super) fn array(rows: &[Value]) -> String {
+/// Encodes rows as a JSON array.
+pub(super) fn json_array(rows: &[Value]) -> String {
     serde_json::to_string(rows).unwrap_or_default()
 }

@@ -1,26 +1,20 @@
-//! The states of calls that other programs register, and look up.
+//! States of calls that other programs register and look up, in the table `call_states`.
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteLedger;
+use super::ledger::SqliteLedger;
+use super::statements;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{CallState, StateChange, StateLedger};
 
-const INSERT: &str = "INSERT INTO call_states (call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
- VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)
- ON CONFLICT (call_id) DO UPDATE SET session_id = coalesce(excluded.session_id, call_states.session_id), updated_at = excluded.updated_at";
-const UPDATE: &str = "UPDATE call_states SET status = ?2, call_metadata = coalesce(?3, call_metadata), updated_at = ?4, ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
- WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL";
-const BY_ID: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at FROM call_states WHERE call_id = ?1";
-const BY_SESSION: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at FROM call_states WHERE session_id = ?1 ORDER BY created_at DESC LIMIT 1";
-const ACTIVE: &str = "SELECT call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at FROM call_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT ?1";
-const CLOSE: &str = "UPDATE call_states SET status = 'failed', updated_at = ?2, ended_at = ?2 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < ?1";
-
-#[expect(clippy::needless_pass_by_value, reason = "as the driver hands it out")]
-fn state(row: SqliteRow) -> CallState {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the driver passes rows by value"
+)]
+fn call_state(row: SqliteRow) -> CallState {
     CallState {
         call_id: row.get(0),
         session_id: row.get(1),
@@ -41,7 +35,8 @@ fn state(row: SqliteRow) -> CallState {
 impl StateLedger for SqliteLedger {
     async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
         let mut writer = self.writer.lease().await?;
-        sqlx::query(INSERT)
+
+        sqlx::query(statements::REGISTER_CALL_STATE)
             .bind(&state.call_id)
             .bind(&state.session_id)
             .bind(&state.provider)
@@ -55,18 +50,20 @@ impl StateLedger for SqliteLedger {
             .bind(state.updated_at.0)
             .execute(&mut *writer)
             .await?;
-        let stored = sqlx::query(BY_ID)
+        let stored = sqlx::query(statements::SELECT_CALL_STATE)
             .bind(&state.call_id)
-            .map(self::state)
+            .map(call_state)
             .fetch_one(&mut *writer)
             .await?;
-        writer.give_back();
+        writer.finish();
+
         Ok(stored)
     }
 
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
         let mut writer = self.writer.lease().await?;
-        let changed = sqlx::query(UPDATE)
+
+        let updated = sqlx::query(statements::UPDATE_CALL_STATE)
             .bind(&change.call_id)
             .bind(&change.status)
             .bind(&change.metadata)
@@ -74,46 +71,49 @@ impl StateLedger for SqliteLedger {
             .bind(change.ends)
             .execute(&mut *writer)
             .await?;
-        let stored = sqlx::query(BY_ID)
+        let stored = sqlx::query(statements::SELECT_CALL_STATE)
             .bind(&change.call_id)
-            .map(state)
+            .map(call_state)
             .fetch_optional(&mut *writer)
             .await?;
-        writer.give_back();
-        Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
+        writer.finish();
+
+        Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
     }
 
     async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
         let mut writer = self.writer.lease().await?;
-        let closed = sqlx::query(CLOSE)
+
+        let closed = sqlx::query(statements::CLOSE_OLD_CALL_STATES)
             .bind(before.0)
             .bind(now.0)
             .execute(&mut *writer)
             .await?;
-        writer.give_back();
+        writer.finish();
+
         Ok(closed.rows_affected())
     }
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
-        Ok(sqlx::query(BY_ID)
+        Ok(sqlx::query(statements::SELECT_CALL_STATE)
             .bind(call_id)
-            .map(state)
+            .map(call_state)
             .fetch_optional(&self.readers)
             .await?)
     }
 
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
-        Ok(sqlx::query(BY_SESSION)
+        Ok(sqlx::query(statements::SELECT_CALL_STATE_OF_SESSION)
             .bind(session_id)
-            .map(state)
+            .map(call_state)
             .fetch_optional(&self.readers)
             .await?)
     }
 
     async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
-        Ok(sqlx::query(ACTIVE)
+        Ok(sqlx::query(statements::SELECT_ACTIVE_CALL_STATES)
             .bind(most)
-            .map(state)
+            .map(call_state)
             .fetch_all(&self.readers)
             .await?)
     }

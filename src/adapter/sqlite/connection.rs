@@ -1,6 +1,6 @@
-//! The one connection that writes. Statements of two tasks never mix in a transaction, and a
-//! connection that failed is never used again: what is left of its transaction only `SQLite` knows,
-//! and the driver's idea of it may be another.
+//! The one writing connection. Statements of two tasks never mix in a transaction. A connection is
+//! closed after a failure and replaced: only `SQLite` knows the state of its transaction, and the
+//! driver may assume another one.
 
 use std::ops::{Deref, DerefMut};
 
@@ -8,50 +8,57 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
-pub(super) struct Writer {
+/// Owner of the writing connection. One task at a time leases it.
+pub(super) struct WriteConnection {
     options: SqliteConnectOptions,
     idle: Mutex<Option<SqliteConnection>>,
 }
 
-/// The connection, for a while. It goes back only by [`Lease::give_back`]; otherwise it is closed.
+/// The leased connection. It stays open only by [`Lease::finish`]; dropping the lease closes it.
 pub(super) struct Lease<'w> {
     idle: MutexGuard<'w, Option<SqliteConnection>>,
     connection: SqliteConnection,
 }
 
-impl Writer {
-    pub(super) async fn open(options: SqliteConnectOptions) -> Result<Writer, sqlx::Error> {
+impl WriteConnection {
+    pub(super) async fn open(
+        options: SqliteConnectOptions,
+    ) -> Result<WriteConnection, sqlx::Error> {
         let connection = options.connect().await?;
-        Ok(Writer {
+
+        Ok(WriteConnection {
             options,
             idle: Mutex::new(Some(connection)),
         })
     }
 
+    /// Waits for the connection, and reconnects where the last lease has failed.
     pub(super) async fn lease(&self) -> Result<Lease<'_>, sqlx::Error> {
         let mut idle = self.idle.lock().await;
         let connection = match idle.take() {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
+
         Ok(Lease { idle, connection })
     }
 
     pub(super) async fn close(self) {
         if let Some(connection) = self.idle.into_inner() {
-            // Whatever was committed is on disk; a close that fails loses nothing.
-            let _closed = sqlx::Connection::close(connection).await;
+            // All commits are on disk; a failed close loses nothing.
+            let _ = sqlx::Connection::close(connection).await;
         }
     }
 }
 
 impl Lease<'_> {
-    /// Everything went well: the connection serves again.
-    pub(super) fn give_back(self) {
+    /// Ends the lease after success: the connection serves the next one.
+    pub(super) fn finish(self) {
         let Lease {
             mut idle,
             connection,
         } = self;
+
         *idle = Some(connection);
     }
 }

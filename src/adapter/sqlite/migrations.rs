@@ -1,0 +1,81 @@
+//! Migrations of the `SQLite` tables.
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::ledger::SqliteLedger;
+use super::statements;
+use crate::adapter::sql::MigrationStatus;
+use crate::port::ledger::LedgerError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+impl SqliteLedger {
+    /// Applies all pending migrations.
+    pub async fn migrate(&self) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lease().await?;
+
+        MIGRATIONS
+            .run(&mut *writer)
+            .await
+            .map_err(|error| match error {
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                    error.into()
+                }
+                other => LedgerError::Corrupt(other.to_string()),
+            })?;
+        writer.finish();
+
+        Ok(())
+    }
+
+    /// Lists the migrations of this version, with those that the database has.
+    pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, LedgerError> {
+        let applied: Vec<i64> = sqlx::query_scalar(statements::SELECT_APPLIED_MIGRATIONS)
+            .fetch_all(&self.readers)
+            .await
+            .or_else(|error| {
+                if is_missing_table(&error) {
+                    Ok(Vec::new())
+                } else {
+                    Err(LedgerError::from(error))
+                }
+            })?;
+
+        Ok(SqliteLedger::all_migrations(&applied))
+    }
+
+    /// Lists the migrations of this version and marks the applied ones.
+    #[must_use]
+    pub fn all_migrations(applied: &[i64]) -> Vec<MigrationStatus> {
+        MIGRATIONS
+            .iter()
+            .filter(|migration| !migration.migration_type.is_down_migration())
+            .map(|migration| MigrationStatus {
+                version: migration.version,
+                description: migration.description.to_string(),
+                applied: applied.contains(&migration.version),
+            })
+            .collect()
+    }
+
+    /// Whether a newer version of this program has changed the tables.
+    pub async fn is_from_the_future(&self) -> Result<bool, LedgerError> {
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let applied: Option<i64> = sqlx::query_scalar(statements::SELECT_NEWEST_MIGRATION)
+            .fetch_one(&self.readers)
+            .await
+            .or_else(|error| {
+                if is_missing_table(&error) {
+                    Ok(None)
+                } else {
+                    Err(LedgerError::from(error))
+                }
+            })?;
+
+        Ok(applied > newest)
+    }
+}
+
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.message().contains("no such table"))
+}
