@@ -1,18 +1,19 @@
-//! Where the journal has been released up to: one small file, replaced as a whole.
+//! The checkpoint of a journal: its released position, in one small file that is replaced as a
+//! whole; and the names of the segment files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "checkpoint";
+const FILE_NAME: &str = "checkpoint";
 const SEGMENT_SUFFIX: &str = "seg";
 
-/// A place between two records.
+/// A position between two records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The number of the segment.
     pub segment: u64,
-    /// Bytes from its beginning.
+    /// Bytes from the beginning of the segment.
     pub offset: u64,
 }
 
@@ -20,42 +21,47 @@ pub(super) fn segment_path(folder: &Path, segment: u64) -> PathBuf {
     folder.join(format!("{segment:016}.{SEGMENT_SUFFIX}"))
 }
 
-/// The numbers of the segments there are, in order.
-pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+/// Lists the numbers of the segments in a folder, in ascending order.
+pub(super) fn segment_numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
+
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let number = path
             .file_stem()
             .and_then(|stem| stem.to_str())
             .and_then(|stem| stem.parse().ok());
-        if let (Some(number), true) = (
-            number,
-            path.extension()
-                .is_some_and(|suffix| suffix == SEGMENT_SUFFIX),
-        ) {
+        let is_segment = path
+            .extension()
+            .is_some_and(|suffix| suffix == SEGMENT_SUFFIX);
+
+        if let Some(number) = number
+            && is_segment
+        {
             numbers.push(number);
         }
     }
+
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-/// Where reading begins: at the last released place. A checkpoint beyond the end belongs to another
-/// journal: then at the beginning.
-pub(super) fn start(folder: &Path, end: Position) -> io::Result<Position> {
-    let released = load(folder)?;
-    Ok(if released <= end {
-        released
+/// Returns the position at which reading begins: the checkpoint, or the beginning of the journal
+/// when the checkpoint lies beyond `end` and thus belongs to another journal.
+pub(super) fn start_position(folder: &Path, end: Position) -> io::Result<Position> {
+    let checkpoint = load(folder)?;
+
+    Ok(if checkpoint <= end {
+        checkpoint
     } else {
         Position::default()
     })
 }
 
-/// The last released place. A checkpoint that is missing or cannot be read means the beginning:
-/// reading twice does no harm.
+/// Loads the checkpoint. A missing or unreadable one means the beginning of the journal: reading
+/// records twice does no harm.
 fn load(folder: &Path) -> io::Result<Position> {
-    let text = match fs::read_to_string(folder.join(NAME)) {
+    let text = match fs::read_to_string(folder.join(FILE_NAME)) {
         Ok(text) => text,
         Err(error)
             if matches!(
@@ -67,6 +73,7 @@ fn load(folder: &Path) -> io::Result<Position> {
         }
         Err(error) => return Err(error),
     };
+
     let mut numbers = text.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(Ok(segment)), Some(Ok(offset)), Some(Ok(sum)))
@@ -78,7 +85,7 @@ fn load(folder: &Path) -> io::Result<Position> {
     }
 }
 
-/// A place that was never written down must not look like one.
+/// The checksum tells a stored position from a torn or damaged one.
 fn checksum(segment: u64, offset: u64) -> u32 {
     crc32c::crc32c_append(
         crc32c::crc32c(&segment.to_le_bytes()),
@@ -86,9 +93,11 @@ fn checksum(segment: u64, offset: u64) -> u32 {
     )
 }
 
+/// Replaces the checkpoint file durably.
 pub(super) fn store(folder: &Path, position: Position) -> io::Result<()> {
-    let fresh = folder.join("checkpoint.new");
-    let mut file = File::create(&fresh)?;
+    let temporary = folder.join("checkpoint.new");
+
+    let mut file = File::create(&temporary)?;
     writeln!(
         file,
         "{} {} {}",
@@ -97,11 +106,12 @@ pub(super) fn store(folder: &Path, position: Position) -> io::Result<()> {
         checksum(position.segment, position.offset)
     )?;
     file.sync_data()?;
-    fs::rename(&fresh, folder.join(NAME))?;
+
+    fs::rename(&temporary, folder.join(FILE_NAME))?;
     sync_folder(folder)
 }
 
-/// Makes names that were created, renamed or removed durable.
+/// Makes created, renamed and removed names of a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -1,5 +1,5 @@
-//! What the journal asks of the disk, and the disk itself. The seam exists so that tests can let it
-//! fail the way disks do.
+//! The disk interface of the journal, and the disk of the machine. The trait exists so that tests
+//! can make a disk fail in the ways that real disks do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,20 +10,22 @@ use rustix::io::Errno;
 
 use super::checkpoint::sync_folder;
 
-/// Where segments are made.
+/// Creates and opens segment files.
 pub trait Disk: Send {
-    /// A new segment with room for so many bytes. Its name is durable when this returns.
+    /// Creates a segment and reserves disk space for it. Its name is durable on return.
     fn create(&self, path: &Path, reserve_bytes: u64) -> io::Result<Box<dyn Segment>>;
 
-    /// A segment that exists, to be written from `offset` on.
+    /// Opens an existing segment for appends from `offset` on.
     fn open(&self, path: &Path, offset: u64, reserve_bytes: u64) -> io::Result<Box<dyn Segment>>;
 }
 
-/// The end of a segment.
+/// An open segment file, positioned at its end.
 pub trait Segment: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
     fn sync(&mut self) -> io::Result<()>;
-    /// Undoes appends that did not succeed.
+
+    /// Truncates the segment to `length` bytes, to undo a failed append.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -38,11 +40,14 @@ impl Disk for MachineDisk {
             .truncate(true)
             .write(true)
             .open(path)?;
+
         if let Err(error) = reserve(&file, 0, reserve_bytes) {
-            // Without room for a whole segment there is none.
-            let _kept = fs::remove_file(path);
+            // An empty segment without reserved space is useless but harmless: a failed removal
+            // leaves a file that holds no record.
+            let _ = fs::remove_file(path);
             return Err(error);
         }
+
         if let Some(folder) = path.parent() {
             sync_folder(folder)?;
         }
@@ -52,21 +57,24 @@ impl Disk for MachineDisk {
     fn open(&self, path: &Path, offset: u64, reserve_bytes: u64) -> io::Result<Box<dyn Segment>> {
         let mut file = OpenOptions::new().write(true).open(path)?;
         file.seek(SeekFrom::Start(offset))?;
-        // What the segment holds must be readable even when there is no room to go on in it: then
-        // the first append says so.
-        let _no_room = reserve(&file, offset, reserve_bytes.saturating_sub(offset));
+
+        // The records of a segment must stay readable on a full disk, so a failed reservation is no
+        // failure here: the first append reports it.
+        let _ = reserve(&file, offset, reserve_bytes.saturating_sub(offset));
+
         Ok(Box::new(file))
     }
 }
 
-/// Takes blocks of the disk beyond the end of the file, so that appends cannot run out of room. The
-/// length of the file stays.
+/// Reserves disk blocks beyond the end of the file, so that appends cannot run out of space. The
+/// length of the file stays unchanged.
 fn reserve(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());
     }
+
     match fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes) {
-        // A file system that cannot do it finds out at the append.
+        // A file system without support for reservations reports a full disk at the append.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
         Err(error) => Err(error.into()),
     }

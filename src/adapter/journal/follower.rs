@@ -1,4 +1,8 @@
-//! Reading the journal in order, up to what is durable, and releasing what is done with.
+//! Followers read durable records in order and release processed ones.
+//!
+//! A release is durable once the checkpoint is written, at the latest after 256 KiB of progress or
+//! at the end of a segment. Records behind the checkpoint are read again after a crash; readers
+//! know them by their ids.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,18 +10,17 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use super::Limits;
-use super::checkpoint::{self, Position, segment_path, segments, sync_folder};
-use super::kept;
-use super::record::{self, Found, HEADER_BYTES, PAYLOAD_BYTES_MAX};
+use super::checkpoint::{self, Position, segment_numbers, segment_path, sync_folder};
+use super::limits::Limits;
+use super::record::{self, Decoded, HEADER_BYTES, PAYLOAD_BYTES_MAX};
+use super::retention;
 
-/// Bytes read at once; a whole record always fits.
+/// Bytes of one read; a whole record always fits.
 const READ_BYTES: usize = 4 * (HEADER_BYTES + PAYLOAD_BYTES_MAX);
-/// The checkpoint is written anew after this much progress; what is read twice after a crash is
-/// known already.
+/// Progress after which the checkpoint is written again.
 const CHECKPOINT_BYTES: u64 = 256 * 1024;
 
-/// A record, and the place behind it.
+/// A record, and the position behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub sequence: u64,
@@ -25,18 +28,20 @@ pub struct Entry {
     pub end: Position,
 }
 
-/// Reads the journal from where it was released.
+/// Reads the journal from its released position on.
 #[derive(Debug)]
 pub struct Follower {
     folder: PathBuf,
     limits: Limits,
     durable: watch::Receiver<Position>,
+    /// Position of the next read.
     next: Position,
-    /// What was last written to the checkpoint.
+    /// Position in the checkpoint file.
+    checkpoint: Position,
+    /// Released position, at or after the one in the checkpoint file.
     released: Position,
-    /// What the next checkpoint will say.
-    done: Position,
-    open: Option<(u64, File)>,
+    /// The open segment, with its number.
+    segment: Option<(u64, File)>,
 }
 
 impl Follower {
@@ -45,29 +50,34 @@ impl Follower {
         limits: Limits,
         durable: watch::Receiver<Position>,
     ) -> io::Result<Follower> {
-        let start = checkpoint::start(folder, *durable.borrow())?;
+        let start = checkpoint::start_position(folder, *durable.borrow())?;
+
         Ok(Follower {
             folder: folder.to_owned(),
             limits,
             durable,
             next: start,
+            checkpoint: start,
             released: start,
-            done: start,
-            open: None,
+            segment: None,
         })
     }
 
-    /// Reads everything again that is still there.
-    pub(super) fn rewind(&mut self) {
-        (self.next, self.done, self.open) = (Position::default(), Position::default(), None);
+    /// Reads all stored records again, released or not.
+    pub(super) fn rewind_to_start(&mut self) {
+        self.next = Position::default();
+        self.released = Position::default();
+        self.segment = None;
     }
 
-    /// Reads again what is not done with.
-    pub(super) fn back(&mut self) {
-        (self.next, self.open) = (self.done, None);
+    /// Reads all unreleased records again.
+    pub(super) fn rewind_to_released(&mut self) {
+        self.next = self.released;
+        self.segment = None;
     }
 
-    /// Waits until there is something to read. Returns whether there will ever be.
+    /// Waits for a durable record to read. Returns false when the journal is closed and no record
+    /// can follow.
     pub async fn wait(&mut self) -> bool {
         let next = self.next;
         self.durable
@@ -76,47 +86,50 @@ impl Follower {
             .is_ok()
     }
 
-    /// Bytes that are durable and not yet read, as far as the last segment tells.
-    #[must_use]
-    pub fn is_caught_up(&self) -> bool {
-        self.next >= *self.durable.borrow()
-    }
-
-    /// The next records, at most `most`. Nothing when everything durable has been read.
+    /// Reads the next records, at most `most`. Returns none when all durable records have been
+    /// read.
     pub fn read(&mut self, most: usize) -> io::Result<Vec<Entry>> {
         let durable = *self.durable.borrow();
         let mut entries = Vec::new();
+
         while entries.is_empty() && self.next < durable {
             let limit = if self.next.segment == durable.segment {
                 Some(durable.offset)
             } else {
                 None
             };
-            let Some(bytes) = self.read_bytes(limit)? else {
-                if !self.next_segment(durable)? {
+            let Some(bytes) = self.read_chunk(limit)? else {
+                if !self.open_next_segment(durable)? {
                     break;
                 }
                 continue;
             };
-            self.take_records(&bytes, most, &mut entries);
+
+            self.decode_records(&bytes, most, &mut entries);
         }
+
         Ok(entries)
     }
 
-    /// Bytes from the current place of the current segment, up to the limit; `None` at its end.
-    fn read_bytes(&mut self, limit: Option<u64>) -> io::Result<Option<Vec<u8>>> {
+    /// Reads bytes of the current segment up to the offset `limit`. Returns `None` at its end.
+    fn read_chunk(&mut self, limit: Option<u64>) -> io::Result<Option<Vec<u8>>> {
         let number = self.next.segment;
-        if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
+        if self
+            .segment
+            .as_ref()
+            .is_none_or(|(open, _)| *open != number)
+        {
             match File::open(segment_path(&self.folder, number)) {
-                Ok(file) => self.open = Some((number, file)),
-                // Released and deleted, or never begun.
+                Ok(file) => self.segment = Some((number, file)),
+                // The segment was released and deleted, or never created.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
-        let Some((_, file)) = &mut self.open else {
+        let Some((_, file)) = &mut self.segment else {
             return Ok(None);
         };
+
         file.seek(SeekFrom::Start(self.next.offset))?;
         let most = limit.map_or(READ_BYTES as u64, |limit| {
             limit
@@ -125,22 +138,24 @@ impl Follower {
         });
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
+
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    fn take_records(&mut self, bytes: &[u8], most: usize, entries: &mut Vec<Entry>) {
-        let mut place = 0;
-        while place < bytes.len() && entries.len() < most {
-            match record::decode(&bytes[place..]) {
-                Found::Record {
+    fn decode_records(&mut self, bytes: &[u8], most: usize, entries: &mut Vec<Entry>) {
+        let mut offset = 0;
+
+        while offset < bytes.len() && entries.len() < most {
+            match record::decode(&bytes[offset..]) {
+                Decoded::Record {
                     sequence,
                     payload,
                     bytes: size,
                 } => {
-                    place += size;
+                    offset += size;
                     let end = Position {
                         segment: self.next.segment,
-                        offset: self.next.offset + place as u64,
+                        offset: self.next.offset + offset as u64,
                     };
                     entries.push(Entry {
                         sequence,
@@ -148,72 +163,92 @@ impl Follower {
                         end,
                     });
                 }
-                // More of it may stand behind what was read; at the very end of a segment it is
-                // damage, and the rest of it.
-                Found::Incomplete if place > 0 => break,
-                Found::Incomplete | Found::Damaged => {
-                    place = record::next_readable(bytes, place + 1).unwrap_or(bytes.len())
+
+                // The next read begins with this record and may hold all of it. A record that is
+                // still incomplete at the beginning of a read is the damaged end of its segment.
+                Decoded::Incomplete if offset > 0 => break,
+
+                Decoded::Incomplete | Decoded::Damaged => {
+                    offset = record::find_record(bytes, offset + 1).unwrap_or(bytes.len());
                 }
             }
         }
-        self.next.offset += place as u64;
+
+        self.next.offset += offset as u64;
     }
 
-    /// Goes on to the next segment there is. Says whether there is one.
-    fn next_segment(&mut self, durable: Position) -> io::Result<bool> {
-        let number = segments(&self.folder)?
+    /// Moves to the beginning of the next durable segment. Returns false when there is none.
+    fn open_next_segment(&mut self, durable: Position) -> io::Result<bool> {
+        let number = segment_numbers(&self.folder)?
             .into_iter()
             .find(|number| *number > self.next.segment && *number <= durable.segment);
+
         if let Some(number) = number {
             self.next = Position {
                 segment: number,
                 offset: 0,
             };
-            self.open = None;
+            self.segment = None;
         }
         Ok(number.is_some())
     }
 
-    /// Everything up to `position` is done with. The checkpoint follows in steps, segments before
-    /// it are kept for a while, or deleted.
+    /// Releases all records up to `position`. The checkpoint follows in steps; segments before it
+    /// are retained for a while, or deleted.
     pub fn release(&mut self, position: Position) -> io::Result<()> {
-        let near = self.is_near(position);
-        self.done = self.done.max(position);
-        if near { Ok(()) } else { self.store() }
+        let is_checkpoint_due = self.is_checkpoint_due(position);
+        self.released = self.released.max(position);
+
+        if is_checkpoint_due {
+            self.store()
+        } else {
+            Ok(())
+        }
     }
 
-    /// Whether nothing is written when everything up to `position` is done with.
-    pub(super) fn is_near(&self, position: Position) -> bool {
-        let done = self.done.max(position);
-        done.segment <= self.released.segment
-            && done.offset < self.released.offset + CHECKPOINT_BYTES
+    /// Whether a release of all records up to `position` writes the checkpoint.
+    pub(super) fn is_checkpoint_due(&self, position: Position) -> bool {
+        let released = self.released.max(position);
+
+        released.segment > self.checkpoint.segment
+            || released.offset >= self.checkpoint.offset + CHECKPOINT_BYTES
     }
 
-    /// Writes the checkpoint now, as before a stop.
+    /// Writes the checkpoint now, as before a stop, and retires the segments before it.
     pub fn store(&mut self) -> io::Result<()> {
-        if self.done == self.released {
+        if self.released == self.checkpoint {
             return Ok(());
         }
-        checkpoint::store(&self.folder, self.done)?;
-        self.released = self.done;
-        let mut moved = false;
-        let mut left = 0;
-        for number in segments(&self.folder)? {
-            if number >= self.done.segment {
-                left += segment_path(&self.folder, number).metadata()?.len();
-            } else if self.limits.kept.is_zero() {
-                fs::remove_file(segment_path(&self.folder, number))?;
-                moved = true;
-            } else {
-                kept::keep(&self.folder, number)?;
-                moved = true;
+
+        checkpoint::store(&self.folder, self.released)?;
+        self.checkpoint = self.released;
+        self.retire_released_segments()
+    }
+
+    /// Retains or deletes the segments before the checkpoint.
+    fn retire_released_segments(&self) -> io::Result<()> {
+        let mut has_retired = false;
+        let mut unreleased_bytes = 0;
+
+        for number in segment_numbers(&self.folder)? {
+            if number >= self.checkpoint.segment {
+                unreleased_bytes += segment_path(&self.folder, number).metadata()?.len();
+                continue;
             }
+
+            if self.limits.kept.is_zero() {
+                fs::remove_file(segment_path(&self.folder, number))?;
+            } else {
+                retention::retain(&self.folder, number)?;
+            }
+            has_retired = true;
         }
-        if moved {
-            kept::tidy_up(
+
+        if has_retired {
+            retention::expire_retained(
                 &self.folder,
                 self.limits.kept,
-                self.limits.total_bytes.saturating_sub(left),
+                self.limits.total_bytes.saturating_sub(unreleased_bytes),
             )?;
             sync_folder(&self.folder)?;
         }

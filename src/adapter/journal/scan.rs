@@ -1,14 +1,14 @@
-//! Opening a journal: what is readable, what a crash tore off, what is damaged.
+//! The scan of a journal at its opening: counts readable records, finds damaged stretches, and
+//! truncates the tail that a crash tore off.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Opened;
-use super::checkpoint::{self, Position, segment_path, segments, sync_folder};
-use super::record::{self, Found};
+use super::checkpoint::{self, Position, segment_numbers, segment_path, sync_folder};
+use super::record::{self, Decoded};
 
-/// A stretch of a segment that could not be read.
+/// An unreadable stretch of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     pub segment: PathBuf,
@@ -16,7 +16,23 @@ pub struct Damage {
     pub bytes: u64,
 }
 
-/// Where the next record goes.
+/// Records and damage of a journal at its opening.
+#[derive(Debug, Default)]
+pub struct Opened {
+    pub records: u64,
+    /// Records that no follower has released.
+    pub waiting: u64,
+    /// The payload of the first unreleased record.
+    pub first_waiting: Option<Vec<u8>>,
+    /// The payload of the last record.
+    pub last: Option<Vec<u8>>,
+    /// Unreadable stretches; copies of their segments are in `corrupt/`.
+    pub damages: Vec<Damage>,
+    /// Bytes of an append that a crash interrupted. Their phones received no answer.
+    pub torn_bytes: u64,
+}
+
+/// The end of a journal, where the next record is appended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub position: Position,
@@ -25,12 +41,14 @@ pub(super) struct End {
     pub total_bytes: u64,
 }
 
-/// Reads all segments and cuts the torn tail of the last one; damaged stretches are copied aside
-/// and left for readers to skip.
-pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
-    let (opened, end) = look(folder)?;
-    // Before anything is cut.
-    set_aside(folder, &opened.damages)?;
+/// Reads all segments and truncates the torn tail of the last one. Damaged segments are copied
+/// aside; readers skip their damaged stretches.
+pub(super) fn scan_and_repair(folder: &Path) -> io::Result<(Opened, End)> {
+    let (opened, end) = scan(folder)?;
+
+    // The copies must hold the bytes that the truncation removes.
+    copy_damaged_segments(folder, &opened.damages)?;
+
     if opened.torn_bytes > 0 {
         let file = OpenOptions::new()
             .write(true)
@@ -41,15 +59,15 @@ pub(super) fn open(folder: &Path) -> io::Result<(Opened, End)> {
     Ok((opened, end))
 }
 
-/// Reads all segments and changes nothing.
-pub(super) fn look(folder: &Path) -> io::Result<(Opened, End)> {
-    let numbers = segments(folder)?;
+/// Reads all segments without changing them.
+pub(super) fn scan(folder: &Path) -> io::Result<(Opened, End)> {
+    let numbers = segment_numbers(folder)?;
     let last = Position {
         segment: numbers.last().copied().unwrap_or(0),
         offset: u64::MAX,
     };
     let mut scan = Scan {
-        released: checkpoint::start(folder, last)?,
+        released: checkpoint::start_position(folder, last)?,
         next_sequence: 1,
         opened: Opened::default(),
     };
@@ -58,96 +76,110 @@ pub(super) fn look(folder: &Path) -> io::Result<(Opened, End)> {
         next_sequence: 1,
         total_bytes: 0,
     };
+
     for number in &numbers {
         let path = segment_path(folder, *number);
         let bytes = fs::read(&path)?;
-        let kept = scan.segment(&path, *number, &bytes, *number == last.segment);
-        scan.opened.torn_bytes += (bytes.len() - kept) as u64;
+        let usable = scan.scan_segment(&path, *number, &bytes, *number == last.segment);
+
+        scan.opened.torn_bytes += (bytes.len() - usable) as u64;
         end.position = Position {
             segment: *number,
-            offset: kept as u64,
+            offset: usable as u64,
         };
-        end.total_bytes += kept as u64;
+        end.total_bytes += usable as u64;
     }
     end.next_sequence = scan.next_sequence;
+
     if scan.released > end.position {
-        // A checkpoint of another journal: everything is read, as the follower does.
+        // The checkpoint belongs to another journal: a follower reads all records.
         scan.opened.waiting = scan.opened.records;
     }
     Ok((scan.opened, end))
 }
 
+/// State of a scan over all segments.
 struct Scan {
-    /// What stands before it is done with.
+    /// Records before this position are released.
     released: Position,
     next_sequence: u64,
     opened: Opened,
 }
 
 impl Scan {
-    /// How many bytes of the segment stay.
-    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8], is_last: bool) -> usize {
-        let mut last = None;
-        let mut place = 0;
-        let mut kept = bytes.len();
-        while place < bytes.len() {
-            if let Found::Record {
+    /// Scans one segment. Returns its usable length; the rest is truncated.
+    fn scan_segment(&mut self, path: &Path, number: u64, bytes: &[u8], is_last: bool) -> usize {
+        let mut usable = bytes.len();
+        let mut last_payload = None;
+        let mut offset = 0;
+
+        while offset < bytes.len() {
+            let rest = &bytes[offset..];
+            if let Decoded::Record {
                 sequence,
                 payload,
                 bytes: size,
-            } = record::decode(&bytes[place..])
+            } = record::decode(rest)
             {
-                self.opened.records += 1;
-                if (Position {
+                let position = Position {
                     segment: number,
-                    offset: place as u64,
-                }) >= self.released
-                {
-                    self.opened.waiting += 1;
-                    self.opened
-                        .first_waiting
-                        .get_or_insert_with(|| payload.to_vec());
-                }
-                self.next_sequence = self.next_sequence.max(sequence + 1);
-                last = Some(payload);
-                place += size;
+                    offset: offset as u64,
+                };
+                self.count_record(position, sequence, payload);
+                last_payload = Some(payload);
+                offset += size;
                 continue;
             }
-            let next = record::next_readable(bytes, place + 1);
+
+            let next = record::find_record(bytes, offset + 1);
             if next.is_none() && is_last {
-                kept = place;
-                // What a crash tears off is a beginning, or blocks that were never filled: nobody
-                // was answered for it. A record that is all there and wrong may have been answered
-                // for.
-                let torn = record::decode(&bytes[place..]) == Found::Incomplete
-                    || bytes[place..].iter().all(|byte| *byte == 0);
-                if torn {
+                usable = offset;
+                if is_torn(rest) {
                     break;
                 }
             }
-            let next = next.unwrap_or(bytes.len());
+
+            let damage_end = next.unwrap_or(bytes.len());
             self.opened.damages.push(Damage {
                 segment: path.to_owned(),
-                offset: place as u64,
-                bytes: (next - place) as u64,
+                offset: offset as u64,
+                bytes: (damage_end - offset) as u64,
             });
-            place = next;
-            if kept < bytes.len() {
-                break;
-            }
+            offset = damage_end;
         }
-        if let Some(payload) = last {
+
+        if let Some(payload) = last_payload {
             self.opened.last = Some(payload.to_vec());
         }
-        kept
+        usable
+    }
+
+    fn count_record(&mut self, position: Position, sequence: u64, payload: &[u8]) {
+        self.opened.records += 1;
+        self.next_sequence = self.next_sequence.max(sequence + 1);
+
+        if position >= self.released {
+            self.opened.waiting += 1;
+            self.opened
+                .first_waiting
+                .get_or_insert_with(|| payload.to_vec());
+        }
     }
 }
 
-/// Copies damaged segments for whoever wants to look into them.
-fn set_aside(folder: &Path, damages: &[Damage]) -> io::Result<()> {
+/// Whether the unreadable end of a journal is a torn append. A crash leaves the beginning of a
+/// record, or blocks that were never filled, and no phone was answered for them. A complete but
+/// damaged record may have been answered for, so it counts as damage.
+fn is_torn(tail: &[u8]) -> bool {
+    record::decode(tail) == Decoded::Incomplete || tail.iter().all(|byte| *byte == 0)
+}
+
+/// Copies damaged segments to `corrupt/` for later inspection.
+fn copy_damaged_segments(folder: &Path, damages: &[Damage]) -> io::Result<()> {
     if damages.is_empty() {
         return Ok(());
     }
+
     let corrupt = folder.join("corrupt");
     fs::create_dir_all(&corrupt)?;
     for damage in damages {
@@ -158,5 +190,6 @@ fn set_aside(folder: &Path, damages: &[Damage]) -> io::Result<()> {
             }
         }
     }
+
     sync_folder(&corrupt)
 }

@@ -1,5 +1,5 @@
-//! The one thread that writes: it takes whatever waits, appends it with one write, syncs once, and
-//! answers all.
+//! The writer thread of a journal: appends all queued records with one write, syncs once, and
+//! answers every append of the group.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,68 +7,75 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::checkpoint::{Position, segment_path, segments};
+use super::checkpoint::{Position, segment_numbers, segment_path};
 use super::disk::{Disk, Segment};
-use super::kept;
-use super::marks::Marks;
+use super::error::{Refused, is_disk_full};
+use super::limits::Limits;
+use super::progress::Progress;
+use super::record;
+use super::retention;
 use super::scan::End;
-use super::{Limits, Refused, record};
 use crate::health::FlowCounters;
 
-/// Records answered by one sync.
+/// Records that one sync makes durable.
 const GROUP_RECORDS_MAX: usize = 1_024;
 
-/// The part of a full journal that must be free before it takes anything again.
-const SPARE: u64 = 16;
+/// A full journal accepts appends again when 1/16 of its size limit is free.
+const SPARE_DIVISOR: u64 = 16;
 
-/// A record that somebody waits for.
+/// A queued record whose caller waits for the answer.
 #[derive(Debug)]
 pub(super) struct Append {
     payload: Vec<u8>,
     is_tick: bool,
-    done: oneshot::Sender<Result<u64, Refused>>,
+    reply: oneshot::Sender<Result<u64, Refused>>,
 }
 
 impl Append {
+    /// Returns the append, and the receiver of its sequence number.
     pub(super) fn new(
         payload: Vec<u8>,
         is_tick: bool,
     ) -> (Append, oneshot::Receiver<Result<u64, Refused>>) {
-        let (done, wait) = oneshot::channel();
-        (
-            Append {
-                payload,
-                is_tick,
-                done,
-            },
-            wait,
-        )
+        let (reply, sequence) = oneshot::channel();
+        let append = Append {
+            payload,
+            is_tick,
+            reply,
+        };
+
+        (append, sequence)
     }
 }
 
-pub(super) struct Writer {
+/// The writer's connections to the rest of the journal.
+pub(super) struct WriterOutputs {
+    /// Durable end of the journal, for followers.
+    pub durable: watch::Sender<Position>,
+    pub progress: Arc<Progress>,
+    pub counters: Arc<FlowCounters>,
+}
+
+pub(super) struct JournalWriter {
     disk: Box<dyn Disk>,
     folder: PathBuf,
     limits: Limits,
-    /// The open segment; `None` before the first append and after one was given up.
+    /// The open segment; `None` before the first append and after a failed one.
     segment: Option<Box<dyn Segment>>,
     end: End,
-    announce: watch::Sender<Position>,
-    marks: Arc<Marks>,
-    books: Arc<FlowCounters>,
+    outputs: WriterOutputs,
+    /// Encoded records of the current group.
     buffer: Vec<u8>,
 }
 
-impl Writer {
+impl JournalWriter {
     pub(super) fn new(
         disk: Box<dyn Disk>,
         folder: &Path,
         limits: Limits,
         end: End,
-        announce: watch::Sender<Position>,
-        marks: Arc<Marks>,
-        books: Arc<FlowCounters>,
-    ) -> io::Result<Writer> {
+        outputs: WriterOutputs,
+    ) -> io::Result<JournalWriter> {
         let mut segment = None;
         if end.position.segment > 0 {
             segment = Some(disk.open(
@@ -77,81 +84,89 @@ impl Writer {
                 limits.segment_bytes,
             )?);
         }
-        Ok(Writer {
+
+        Ok(JournalWriter {
             disk,
             folder: folder.to_owned(),
             limits,
             segment,
             end,
-            announce,
-            marks,
-            books,
+            outputs,
             buffer: Vec::new(),
         })
     }
 
-    pub(super) fn run(mut self, mut appends: mpsc::Receiver<Append>) {
+    /// Appends groups of records until all senders of the queue are dropped.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Append>) {
         let mut group = Vec::new();
-        while let Some(first) = appends.blocking_recv() {
-            group.push(first);
+
+        while let Some(append) = queue.blocking_recv() {
+            group.push(append);
             while group.len() < GROUP_RECORDS_MAX
-                && let Ok(next) = appends.try_recv()
+                && let Ok(append) = queue.try_recv()
             {
-                group.push(next);
+                group.push(append);
             }
-            let first = self.end.next_sequence;
-            let written = self.write(&group);
-            match &written {
-                Ok(()) => self.written(&group),
-                Err(refused) => self.marks.refused(&refused.to_string()),
+
+            let first_sequence = self.end.next_sequence;
+            let result = self.append_group(&group);
+            match &result {
+                Ok(()) => self.report_durable(&group),
+                Err(error) => self.outputs.progress.mark_rejecting(&error.to_string()),
             }
-            for (sequence, append) in (first..).zip(group.drain(..)) {
-                // Whoever no longer waits has lost the connection; the record is there all the
-                // same.
-                let _gone = append.done.send(written.clone().map(|()| sequence));
+
+            for (sequence, append) in (first_sequence..).zip(group.drain(..)) {
+                // A caller that no longer waits has lost its connection; its record stays durable.
+                let _ = append.reply.send(result.clone().map(|()| sequence));
             }
         }
     }
 
-    fn write(&mut self, group: &[Append]) -> Result<(), Refused> {
+    fn append_group(&mut self, group: &[Append]) -> Result<(), Refused> {
         self.buffer.clear();
         for (sequence, append) in (self.end.next_sequence..).zip(group) {
             record::encode(sequence, &append.payload, &mut self.buffer);
         }
-        self.make_room()?;
+
+        self.check_capacity()?;
         loop {
-            match self.put() {
-                // What is only kept goes first.
-                Err(Refused::Full) if kept::drop_oldest(&self.folder) => {}
-                put => return put,
+            match self.append_buffer() {
+                // New records take precedence over retained segments.
+                Err(Refused::Full) if retention::delete_oldest_retained(&self.folder) => {}
+                result => return result,
             }
         }
     }
 
-    fn put(&mut self) -> Result<(), Refused> {
+    fn append_buffer(&mut self) -> Result<(), Refused> {
         let end = self.end.position.offset;
         if end > 0 && end + self.buffer.len() as u64 > self.limits.segment_bytes {
             self.segment = None;
         }
+
         if let Some(mut segment) = self.segment.take() {
-            match append(segment.as_mut(), &self.buffer, end) {
+            match append_and_sync(segment.as_mut(), &self.buffer, end) {
                 Ok(()) => {
                     self.segment = Some(segment);
                     return Ok(());
                 }
-                Err(Failed::NoRoom) => {
+                Err(AppendFailure::DiskFull) => {
                     self.segment = Some(segment);
                     return Err(Refused::Full);
                 }
-                Err(Failed::GivenUp(error)) => {
-                    tracing::error!(%error, "a segment of the journal cannot be written any more; what waits goes to a new one");
+                Err(AppendFailure::SegmentUnusable(error)) => {
+                    tracing::error!(
+                        %error,
+                        "a segment of the journal cannot be written any more; \
+                         queued records go to a new one"
+                    );
                 }
             }
         }
-        self.write_to_new_segment()
+        self.append_to_new_segment()
     }
 
-    fn write_to_new_segment(&mut self) -> Result<(), Refused> {
+    fn append_to_new_segment(&mut self) -> Result<(), Refused> {
         let number = self.end.position.segment + 1;
         let mut segment = self
             .disk
@@ -159,8 +174,9 @@ impl Writer {
                 &segment_path(&self.folder, number),
                 self.limits.segment_bytes,
             )
-            .map_err(refusal)?;
-        match append(segment.as_mut(), &self.buffer, 0) {
+            .map_err(Refused::from_io)?;
+
+        match append_and_sync(segment.as_mut(), &self.buffer, 0) {
             Ok(()) => {
                 self.end.position = Position {
                     segment: number,
@@ -169,103 +185,104 @@ impl Writer {
                 self.segment = Some(segment);
                 Ok(())
             }
-            Err(Failed::NoRoom) => Err(Refused::Full),
-            Err(Failed::GivenUp(error)) => {
-                // Its name is not used again either.
+            Err(AppendFailure::DiskFull) => Err(Refused::Full),
+            Err(AppendFailure::SegmentUnusable(error)) => {
+                // The number of an unusable segment is never used again.
                 self.end.position = Position {
                     segment: number,
                     offset: 0,
                 };
-                Err(refusal(error))
+                Err(Refused::from_io(error))
             }
         }
     }
 
-    fn written(&mut self, group: &[Append]) {
+    fn report_durable(&mut self, group: &[Append]) {
         self.end.next_sequence += group.len() as u64;
         self.end.position.offset += self.buffer.len() as u64;
         self.end.total_bytes += self.buffer.len() as u64;
+
         let ticks = group.iter().filter(|append| append.is_tick).count();
-        self.books
+        self.outputs
+            .counters
             .add_accepted((group.len() - ticks) as u64, ticks as u64);
-        self.marks
-            .wrote(self.end.next_sequence - 1, self.end.total_bytes);
-        self.announce.send_replace(self.end.position);
+        self.outputs
+            .progress
+            .mark_durable(self.end.next_sequence - 1, self.end.total_bytes);
+        self.outputs.durable.send_replace(self.end.position);
     }
 
-    /// Whether the group still fits. What followers released since is counted out only when it
-    /// seems not to. A journal that was full takes something again when it has some room to spare,
-    /// not whenever something small happens to fit.
-    fn make_room(&mut self) -> Result<(), Refused> {
-        let spare = if self.marks.trouble().is_some() {
-            self.limits.total_bytes / SPARE
+    /// Rejects the group if it exceeds the size limit. Segments that followers have released since
+    /// the last measurement are subtracted only when the group seems not to fit. While appends are
+    /// rejected, a spare share must be free as well: the journal accepts records again when there
+    /// is some room, not whenever one small record happens to fit.
+    fn check_capacity(&mut self) -> Result<(), Refused> {
+        let spare = if self.outputs.progress.rejection_reason().is_some() {
+            self.limits.total_bytes / SPARE_DIVISOR
         } else {
             0
         };
         let fits = |total: u64| total + self.buffer.len() as u64 + spare <= self.limits.total_bytes;
+
         if fits(self.end.total_bytes) {
             return Ok(());
         }
-        let held = self
-            .held_bytes()
+
+        let measured = self
+            .measure_segments()
             .map_err(|error| Refused::Unavailable(Arc::new(error)))?;
-        self.end.total_bytes = held;
-        if fits(held) {
+        self.end.total_bytes = measured;
+
+        if fits(measured) {
             Ok(())
         } else {
             Err(Refused::Full)
         }
     }
 
-    fn held_bytes(&self) -> io::Result<u64> {
+    fn measure_segments(&self) -> io::Result<u64> {
         let mut total = 0;
-        for number in segments(&self.folder)? {
+
+        for number in segment_numbers(&self.folder)? {
             total += match segment_path(&self.folder, number).metadata() {
                 Ok(metadata) => metadata.len(),
+                // A follower released it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
                 Err(error) => return Err(error),
             };
         }
+
         Ok(total)
     }
 }
 
 /// Why bytes are not durable.
-enum Failed {
-    /// The segment is as it was.
-    NoRoom,
-    /// What a failed sync left behind nobody knows: that file is never synced again.
-    GivenUp(io::Error),
+enum AppendFailure {
+    /// The disk is full, and the segment is unchanged.
+    DiskFull,
+    /// The content of the file is undefined after a failed write or sync: the file is never synced
+    /// again.
+    SegmentUnusable(io::Error),
 }
 
-/// Appends and syncs. What fails half way is undone, so that the next append begins at a record's
+/// Appends and syncs `bytes`. A failed write is undone, so that the next append begins at a record
 /// boundary.
-fn append(segment: &mut dyn Segment, bytes: &[u8], from: u64) -> Result<(), Failed> {
+fn append_and_sync(
+    segment: &mut dyn Segment,
+    bytes: &[u8],
+    from: u64,
+) -> Result<(), AppendFailure> {
     if let Err(error) = segment.append(bytes) {
-        return Err(match (segment.cut(from), is_no_room(&error)) {
-            (Ok(()), true) => Failed::NoRoom,
-            _ => Failed::GivenUp(error),
+        return Err(match (segment.cut(from), is_disk_full(&error)) {
+            (Ok(()), true) => AppendFailure::DiskFull,
+            _ => AppendFailure::SegmentUnusable(error),
         });
     }
+
     segment.sync().map_err(|error| {
-        // Nobody was answered for these bytes. If they stay they are known by their ids when they
-        // are read.
-        let _kept = segment.cut(from);
-        Failed::GivenUp(error)
+        // No phone was answered for these bytes. If the truncation fails, readers find the records
+        // and know later copies by their ids.
+        let _ = segment.cut(from);
+        AppendFailure::SegmentUnusable(error)
     })
-}
-
-fn is_no_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-fn refusal(error: io::Error) -> Refused {
-    if is_no_room(&error) {
-        Refused::Full
-    } else {
-        Refused::Unavailable(Arc::new(error))
-    }
 }

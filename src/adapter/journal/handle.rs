@@ -1,0 +1,183 @@
+//! The handle of an open journal: opening, locking, appending, and the journal's id.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::checkpoint::{self, Position};
+use super::disk::{Disk, MachineDisk};
+use super::error::{OpenError, Refused};
+use super::follower::Follower;
+use super::limits::Limits;
+use super::progress::Progress;
+use super::scan::{self, Opened};
+use super::writer::{Append, JournalWriter, WriterOutputs};
+use crate::health::FlowCounters;
+
+/// Appends queued for the next sync; further callers wait for a slot in the queue.
+const QUEUE_RECORDS_MAX: usize = 4_096;
+const LOCK_FILE: &str = "lock";
+/// File with the id of the journal. The id stays the same over restarts; other machines know the
+/// journal's ingress by it.
+const ID_FILE: &str = "id";
+
+/// An open journal. Clones share it; it closes when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    queue: mpsc::Sender<Append>,
+    durable: watch::Receiver<Position>,
+    folder: PathBuf,
+    limits: Limits,
+    progress: Arc<Progress>,
+    counters: Arc<FlowCounters>,
+    _lock: Arc<File>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, or creates it there.
+    pub fn open(folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
+        Journal::open_on(Box::new(MachineDisk), folder, limits)
+    }
+
+    /// Scans a journal without opening or changing it.
+    pub fn inspect(folder: &Path) -> Result<Opened, OpenError> {
+        let io_error = |source| OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        };
+
+        match File::open(folder.join(LOCK_FILE)) {
+            Ok(lock) if lock.try_lock_shared().is_err() => Err(OpenError::InUse {
+                path: folder.to_owned(),
+            }),
+            Ok(_) => scan::scan(folder)
+                .map(|(opened, _)| opened)
+                .map_err(io_error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Opened::default()),
+            Err(error) => Err(io_error(error)),
+        }
+    }
+
+    /// Opens the journal on the given disk.
+    pub fn open_on(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        limits: Limits,
+    ) -> Result<(Journal, Opened), OpenError> {
+        let io_error = |source| OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        };
+        let lock = lock(folder)?;
+        let (opened, end) = scan::scan_and_repair(folder).map_err(io_error)?;
+
+        let last_sequence = end.next_sequence - 1;
+        let progress = Arc::new(Progress::new(
+            last_sequence,
+            last_sequence.saturating_sub(opened.waiting),
+            end.total_bytes,
+        ));
+        let counters = Arc::new(FlowCounters::default());
+        counters.add_recovered(opened.waiting);
+
+        let (durable_sender, durable) = watch::channel(end.position);
+        let outputs = WriterOutputs {
+            durable: durable_sender,
+            progress: Arc::clone(&progress),
+            counters: Arc::clone(&counters),
+        };
+        let writer = JournalWriter::new(disk, folder, limits, end, outputs).map_err(io_error)?;
+        let (queue, appends) = mpsc::channel(QUEUE_RECORDS_MAX);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(appends))
+            .map_err(io_error)?;
+
+        let journal = Journal {
+            queue,
+            durable,
+            folder: folder.to_owned(),
+            limits,
+            progress,
+            counters,
+            _lock: Arc::new(lock),
+        };
+        Ok((journal, opened))
+    }
+
+    /// Appends a record and returns when it is durable.
+    pub async fn append(&self, payload: Vec<u8>) -> Result<(), Refused> {
+        self.append_record(payload, false).await.map(|_| ())
+    }
+
+    /// Appends a record and returns its sequence number when it is durable. Ticks are counted apart
+    /// from events.
+    pub(super) async fn append_record(
+        &self,
+        payload: Vec<u8>,
+        is_tick: bool,
+    ) -> Result<u64, Refused> {
+        let (append, sequence) = Append::new(payload, is_tick);
+
+        self.queue.send(append).await.map_err(|_| Refused::Closed)?;
+        sequence.await.map_err(|_| Refused::Closed)?
+    }
+
+    /// Counters of accepted, recovered and handed-over records.
+    #[must_use]
+    pub fn books(&self) -> Arc<FlowCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Returns the id of the journal, created with the first call and stable since.
+    pub fn id(&self) -> io::Result<uuid::Uuid> {
+        let path = self.folder.join(ID_FILE);
+        let stored = match fs::read_to_string(&path) {
+            Ok(text) => uuid::Uuid::try_parse(text.trim()).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(id) = stored {
+            return Ok(id);
+        }
+
+        let id = uuid::Uuid::now_v7();
+        let temporary = self.folder.join("id.new");
+        fs::write(&temporary, id.to_string())?;
+        File::open(&temporary)?.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        checkpoint::sync_folder(&self.folder)?;
+
+        Ok(id)
+    }
+
+    /// Returns a follower that reads from the released position on.
+    pub fn follow(&self) -> io::Result<Follower> {
+        Follower::new(&self.folder, self.limits, self.durable.clone())
+    }
+}
+
+/// Creates the folder if necessary and locks it for this process.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let io_error = |source| OpenError::Io {
+        path: folder.to_owned(),
+        source,
+    };
+
+    fs::create_dir_all(folder).map_err(io_error)?;
+    let lock = File::create(folder.join(LOCK_FILE)).map_err(io_error)?;
+    if lock.try_lock().is_err() {
+        return Err(OpenError::InUse {
+            path: folder.to_owned(),
+        });
+    }
+
+    Ok(lock)
+}
