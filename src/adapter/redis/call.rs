@@ -1,127 +1,35 @@
-//! What is shown of one call: the commands that say what is not shown already.
+//! The keys of one call: writes those that differ from their published state.
 
-use std::collections::HashMap;
-
-use deadpool_redis::redis::Pipeline;
-use serde_json::json;
-
-use super::keys::{CALL_SECONDS, HOUR_SECONDS, Keys, OVER_SECONDS, RING_SECONDS, TRANSFER_SECONDS};
-use super::stream;
-use crate::domain::device::Extension;
+use super::commands::{Commands, seconds_text};
+use super::keys::{CALL_SECONDS, CLOSED_CALL_SECONDS, HOUR_SECONDS, Keys, RING_SECONDS};
+use super::published::{Change, PublishedCall, PublishedCalls};
+use super::transfer;
 use crate::domain::fact::{CallId, Fact, Kind};
-use crate::domain::record::{CallRecord, Direction, Participant};
-use crate::domain::time::{At, Span};
-use crate::domain::transfer::TransferState;
+use crate::domain::record::{CallRecord, Direction};
+use crate::domain::time::At;
 
-/// Commands of one round trip: as many as are answered well within the deadline.
-const COMMANDS_AT_ONCE: usize = 1_000;
-/// Waiting for a decision; whoever reads them late finds the oldest gone.
-const PENDING_MAX: i64 = 10_000;
-/// What goes by itself after an hour is shown again after half of it.
-const AGAIN_AFTER: Span = Span::seconds(HOUR_SECONDS / 2);
+/// Longest queue of calls without a missed decision; a slow reader loses the oldest ones.
+const MISSED_QUEUE_MAX: i64 = 10_000;
 
-/// Sets the fields of a hash unless it holds something newer; touches one key only.
-const SET_IF_NEWER: &str = "local v = redis.call('HGET', KEYS[1], 'version')
-if v and tonumber(v) > tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'version', ARGV[1], unpack(ARGV, 3))
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return 1";
-/// Removes a claim unless another call has claimed the number since.
-const RELEASE: &str = "if redis.call('HGET', KEYS[1], 'claimed_call_id') == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
-
-/// Commands in their order, so many for each round trip.
-#[derive(Default)]
-pub(super) struct Commands {
-    pub trips: Vec<Pipeline>,
-    in_last: usize,
-}
-
-impl Commands {
-    pub(super) fn cmd(&mut self, name: &str) -> &mut Pipeline {
-        if self.trips.is_empty() || self.in_last == COMMANDS_AT_ONCE {
-            self.trips.push(Pipeline::with_capacity(COMMANDS_AT_ONCE));
-            self.in_last = 0;
-        }
-        self.in_last += 1;
-        let last = self.trips.len() - 1;
-        self.trips[last].cmd(name)
-    }
-
-    pub(super) fn set(&mut self, key: &str, value: &str, ttl: i64) {
-        self.cmd("SET").arg(key).arg(value).arg("EX").arg(ttl);
-    }
-
-    fn set_if_newer(&mut self, key: &str, version: i64, ttl: i64, fields: &[(&str, &str)]) {
-        let command = self
-            .cmd("EVAL")
-            .arg(SET_IF_NEWER)
-            .arg(1)
-            .arg(key)
-            .arg(version)
-            .arg(ttl);
-        for (name, value) in fields {
-            command.arg(*name).arg(*value);
-        }
-    }
-
-    /// Takes a claim back, unless another call has claimed the number since.
-    pub(super) fn release(&mut self, active: &str, call: &str) {
-        self.cmd("EVAL").arg(RELEASE).arg(1).arg(active).arg(call);
-    }
-}
-
-/// What is shown of the calls of a partition that are not final.
-#[derive(Default)]
-pub(super) struct Known(HashMap<CallId, Shown>);
-
-/// What is shown of a call beside its record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Shown {
-    /// When it began, as long as it is not over.
-    live: Option<At>,
-    rang: Option<At>,
-    direction: Option<Direction>,
-    parent: Option<CallId>,
-    pending: Option<At>,
-    transfer: Option<TransferState>,
-    said_at: Option<At>,
-    /// It may be pending there, or not.
-    unsure: bool,
-}
-
-impl Known {
-    /// Somebody took it all away.
-    pub(super) fn forget(&mut self) {
-        // How far a transfer had come is nothing that is shown: what is told of it is told once.
-        for shown in self.0.values_mut() {
-            *shown = Shown {
-                transfer: shown.transfer,
-                unsure: shown.unsure || shown.pending.is_some(),
-                ..Shown::default()
-            };
-        }
-        self.0
-            .retain(|_, shown| shown.transfer.is_some() || shown.unsure);
-    }
-}
-
-/// Writes what there is to see at an event time.
-pub(super) struct Writing<'w> {
+/// Builds the commands that publish calls of a partition at an event time.
+pub(super) struct LiveWriter<'w> {
     pub keys: &'w Keys,
-    pub part: &'w str,
-    /// Grows with event time: of two writers the one that knows more wins.
+    pub partition: &'w str,
+    /// Event time of this update. Versions grow with it, so the writer with newer data wins.
     pub version: i64,
     pub commands: &'w mut Commands,
-    pub known: &'w mut Known,
-    /// What is written may stand there already, from another time.
-    pub again: bool,
+    pub published: &'w mut PublishedCalls,
+    /// Redis may hold keys of the calls from an earlier publication.
+    pub is_republication: bool,
 }
 
-impl Writing<'_> {
-    pub(super) fn fact(&mut self, fact: &Fact) {
+impl LiveWriter<'_> {
+    /// Publishes that a phone has reported a number.
+    pub(super) fn write_fact(&mut self, fact: &Fact) {
         if !matches!(fact.kind, Kind::Incoming | Kind::Outgoing | Kind::Answered) {
             return;
         }
+
         let remote = fact
             .remote
             .as_ref()
@@ -129,248 +37,190 @@ impl Writing<'_> {
         if let Some(remote) = remote.filter(|remote| !remote.is_empty()) {
             let key = self
                 .keys
-                .of(&fact.site)
-                .reported(&fact.device.to_string(), remote);
+                .of_site(&fact.site)
+                .device_reported(&fact.device.to_string(), remote);
             self.commands.set(&key, "1", RING_SECONDS);
         }
     }
 
-    /// Shows a call; `text` is its record.
-    pub(super) fn call(&mut self, record: &CallRecord, text: &str, is_final: bool) {
-        let (keys, id) = (self.keys.of(&record.site), record.id.to_string());
-        let was = self.known.0.remove(&record.id);
-        let now = self.now(record, was.as_ref());
-        let is_live = now.live.is_some();
-        let ttl = if is_live { CALL_SECONDS } else { OVER_SECONDS };
-        self.commands.set_if_newer(
-            &self.keys.record(&id),
-            self.version,
-            ttl,
-            &[("record", text)],
-        );
-        let live = self.keys.live(self.part);
-        match now.live {
-            Some(began) if was.as_ref().is_none_or(|was| was.live != now.live) => {
-                self.commands
-                    .cmd("ZADD")
-                    .arg(live)
-                    .arg(began.0 / 1_000_000)
-                    .arg(&id);
-            }
-            None if was.as_ref().is_none_or(|was| was.live.is_some()) => {
-                self.commands.cmd("ZREM").arg(live).arg(&id);
-            }
-            _ => {}
-        }
-        // From here on only what is not shown as it is.
-        let differs =
-            |one: fn(&Shown) -> Option<At>| was.as_ref().is_none_or(|was| one(was) != one(&now));
-        let said_anew = differs(|shown| shown.said_at);
-        if said_anew
-            || was
-                .as_ref()
-                .is_none_or(|was| was.direction != now.direction)
-        {
-            self.commands.set(
-                &keys.direction(&id),
-                direction_word(record.direction),
-                HOUR_SECONDS,
-            );
-        }
-        if let Some(parent) = now
-            .parent
-            .filter(|_| said_anew || was.as_ref().is_none_or(|was| was.parent != now.parent))
-        {
-            self.commands
-                .set(&keys.parent(&id), &parent.to_string(), HOUR_SECONDS);
-        }
-        let rang = now
-            .rang
-            .filter(|_| is_live && differs(|shown| shown.rang))
-            .map(seconds);
-        if let Some(rang) = &rang {
-            self.commands.set(&keys.ring(&id), rang, RING_SECONDS);
-        }
-        for remote in outside(record) {
-            let active = keys.active(remote);
-            if is_live {
-                let answered = if record.answered_at.is_some() {
-                    "1"
-                } else {
-                    "0"
-                };
-                let fields = [
-                    ("claimed_call_id", &*id),
-                    ("timestamp", &seconds(record.started_at)),
-                    ("answered", answered),
-                ];
-                self.commands
-                    .set_if_newer(&active, self.version, CALL_SECONDS, &fields);
-                if let Some(rang) = &rang {
-                    self.commands
-                        .set(&keys.ring_remote(remote), rang, RING_SECONDS);
-                }
-            } else if was.as_ref().is_none_or(|was| was.live.is_some()) {
-                self.commands.release(&active, &id);
-            }
-            self.fingerprint(&keys, record, remote);
-        }
-        let unsure = self.again || was.as_ref().is_some_and(|was| was.unsure);
-        let was_pending = was.as_ref().and_then(|was| was.pending);
-        if unsure || was_pending != now.pending {
-            self.pending(&keys, now.pending, &id, unsure || was_pending.is_some());
-        }
-        self.transfer(
+    /// Publishes a call; `json` is its record.
+    pub(super) fn write_call(&mut self, record: &CallRecord, json: &str, is_final: bool) {
+        let keys = self.keys.of_site(&record.site);
+        let id = record.id.to_string();
+        let now = At(self.version);
+        let before = self.published.remove(record.id);
+        let after = PublishedCall::of(record, before.as_ref(), now);
+        let change = Change {
+            before: before.as_ref(),
+            after: &after,
+        };
+
+        self.write_record(&id, json, after.live_since.is_some());
+        self.write_live_index(&id, &change);
+        self.write_relations(&keys, record, &id, &change);
+        self.write_parties(&keys, record, &id, &change);
+        self.write_missed_decision(&keys, &id, &change);
+        transfer::write_state(
+            self.commands,
             &keys,
             record,
-            &id,
-            was.as_ref().and_then(|was| was.transfer),
+            before.as_ref().and_then(|before| before.transfer),
+            now,
         );
+
         if !is_final {
-            self.known.0.insert(record.id, now);
+            self.published.insert(record.id, after);
         }
     }
 
-    fn now(&self, record: &CallRecord, was: Option<&Shown>) -> Shown {
-        let now = At(self.version);
-        let said_at = was
-            .and_then(|was| was.said_at)
-            .filter(|said| now - *said < AGAIN_AFTER);
-        Shown {
-            live: record.ended_at.is_none().then_some(record.started_at),
-            rang: record
-                .participants
-                .iter()
-                .filter_map(|participant| participant.rang_at)
-                .min(),
-            direction: Some(record.direction),
-            parent: record.links.first().map(|link| link.call),
-            pending: record.missed_due,
-            transfer: record
-                .transfer
-                .as_ref()
-                .map(|transfer| transfer.state)
-                .filter(|state| state.is_under_way()),
-            said_at: Some(said_at.unwrap_or(now)),
-            unsure: false,
-        }
-    }
+    /// Deletes the record of a call that is withdrawn.
+    pub(super) fn withdraw_call(&mut self, call: CallId) {
+        self.published.remove(call);
 
-    /// A conversation that was held, handed over or just ended may go on elsewhere.
-    fn fingerprint(&mut self, keys: &Keys, record: &CallRecord, remote: &str) {
-        let moving = record.answered_at.is_some()
-            && (record.ended_at.is_some() || record.transfer.is_some());
-        if !moving {
-            return;
-        }
-        let at = record.ended_at.unwrap_or(At(self.version));
-        let by = record
-            .answered_by
-            .as_ref()
-            .and_then(|owner| owner.extension.as_ref());
-        let print = json!({
-            "call_id": record.id.to_string(),
-            "remote": remote,
-            "extension": by.map(Extension::as_str),
-            "timestamp": seconds(at),
-        })
-        .to_string();
-        let all = keys.transfers();
-        self.commands
-            .cmd("ZADD")
-            .arg(&all)
-            .arg(seconds(at))
-            .arg(&print);
-        self.commands
-            .cmd("ZREMRANGEBYSCORE")
-            .arg(&all)
-            .arg("-inf")
-            .arg(seconds(At(at.0 - TRANSFER_SECONDS * 1_000_000)));
-        self.commands.cmd("EXPIRE").arg(&all).arg(TRANSFER_SECONDS);
-        self.commands
-            .set(&keys.transfer(remote), &print, TRANSFER_SECONDS);
-    }
-
-    pub(super) fn withdraw(&mut self, call: CallId) {
-        self.known.0.remove(&call);
         let id = call.to_string();
         self.commands.cmd("DEL").arg(self.keys.record(&id));
         self.commands
             .cmd("ZREM")
-            .arg(self.keys.live(self.part))
+            .arg(self.keys.live_calls(self.partition))
             .arg(id);
     }
 
-    /// A call of which it is not decided yet whether somebody missed it.
-    fn pending(&mut self, keys: &Keys, due: Option<At>, id: &str, was: bool) {
-        let (schedule, queue) = (keys.missed_schedule(), keys.missed_queue());
-        if was {
-            self.commands.cmd("LREM").arg(&queue).arg(0).arg(id);
-        }
-        if let Some(due) = due {
-            self.commands
-                .cmd("ZADD")
-                .arg(&schedule)
-                .arg(seconds(due))
-                .arg(id);
-            self.commands.cmd("RPUSH").arg(&queue).arg(id);
-            self.commands
-                .cmd("LTRIM")
-                .arg(&queue)
-                .arg(-PENDING_MAX)
-                .arg(-1);
-            self.commands.cmd("EXPIRE").arg(&schedule).arg(HOUR_SECONDS);
-            self.commands.cmd("EXPIRE").arg(&queue).arg(HOUR_SECONDS);
+    /// Writes the record. It stays for a while after the end of the call.
+    fn write_record(&mut self, id: &str, json: &str, is_live: bool) {
+        let ttl_seconds = if is_live {
+            CALL_SECONDS
         } else {
-            self.commands.cmd("ZREM").arg(&schedule).arg(id);
+            CLOSED_CALL_SECONDS
+        };
+
+        self.commands.set_if_newer(
+            &self.keys.record(id),
+            self.version,
+            ttl_seconds,
+            &[("record", json)],
+        );
+    }
+
+    /// Adds the call to the open calls of the partition, or removes it.
+    fn write_live_index(&mut self, id: &str, change: &Change<'_>) {
+        let key = self.keys.live_calls(self.partition);
+
+        match change.after.live_since {
+            Some(started_at) if change.differs(|call| call.live_since) => {
+                self.commands
+                    .cmd("ZADD")
+                    .arg(key)
+                    .arg(started_at.0 / 1_000_000)
+                    .arg(id);
+            }
+            None if change.may_have_been_live() => {
+                self.commands.cmd("ZREM").arg(key).arg(id);
+            }
+            _ => {}
         }
     }
 
-    /// What is known of a transfer while it is under way, and its end as an event. Both of its keys
-    /// are written and cleared together.
-    fn transfer(
-        &mut self,
-        keys: &Keys,
-        record: &CallRecord,
-        call: &str,
-        before: Option<TransferState>,
-    ) {
-        let Some(transfer) = &record.transfer else {
+    /// Writes the direction of the call and the call it is linked to.
+    fn write_relations(&mut self, keys: &Keys, record: &CallRecord, id: &str, change: &Change<'_>) {
+        let is_refresh = change.differs(|call| call.refreshed_at);
+
+        if is_refresh || change.differs(|call| call.direction) {
+            self.commands.set(
+                &keys.direction(id),
+                direction_word(record.direction),
+                HOUR_SECONDS,
+            );
+        }
+
+        if let Some(parent) = change.after.parent
+            && (is_refresh || change.differs(|call| call.parent))
+        {
+            self.commands
+                .set(&keys.parent(id), &parent.to_string(), HOUR_SECONDS);
+        }
+    }
+
+    /// Writes when the call rang, and the keys of each outside party.
+    fn write_parties(&mut self, keys: &Keys, record: &CallRecord, id: &str, change: &Change<'_>) {
+        let is_live = change.after.live_since.is_some();
+        let rang_at = change
+            .after
+            .rang_at
+            .filter(|_| is_live && change.differs(|call| call.rang_at))
+            .map(seconds_text);
+
+        if let Some(rang_at) = &rang_at {
+            self.commands.set(&keys.ring(id), rang_at, RING_SECONDS);
+        }
+
+        for remote in outside_parties(record) {
+            if is_live {
+                self.claim(keys, record, id, remote);
+                if let Some(rang_at) = &rang_at {
+                    self.commands
+                        .set(&keys.ring_remote(remote), rang_at, RING_SECONDS);
+                }
+            } else if change.may_have_been_live() {
+                self.commands.release_claim(&keys.active(remote), id);
+            }
+
+            transfer::write_fingerprint(self.commands, keys, record, remote, At(self.version));
+        }
+    }
+
+    /// Claims a number for an open call.
+    fn claim(&mut self, keys: &Keys, record: &CallRecord, id: &str, remote: &str) {
+        let answered = if record.answered_at.is_some() {
+            "1"
+        } else {
+            "0"
+        };
+        let fields = [
+            ("claimed_call_id", id),
+            ("timestamp", &seconds_text(record.started_at)),
+            ("answered", answered),
+        ];
+
+        self.commands
+            .set_if_newer(&keys.active(remote), self.version, CALL_SECONDS, &fields);
+    }
+
+    /// Writes whether the missed decision of the call is pending, and when it falls.
+    fn write_missed_decision(&mut self, keys: &Keys, id: &str, change: &Change<'_>) {
+        let before = change.before.and_then(|before| before.missed_due);
+        let may_be_queued =
+            self.is_republication || change.before.is_some_and(|before| before.may_be_queued);
+        if !may_be_queued && before == change.after.missed_due {
+            return;
+        }
+
+        let schedule = keys.missed_schedule();
+        let queue = keys.missed_queue();
+        if may_be_queued || before.is_some() {
+            self.commands.cmd("LREM").arg(&queue).arg(0).arg(id);
+        }
+
+        let Some(due) = change.after.missed_due else {
+            self.commands.cmd("ZREM").arg(&schedule).arg(id);
             return;
         };
-        let id = format!("{call}-t");
-        let (context, by_call) = (keys.transfer_context(&id), keys.transfer_by_call(call));
-        if transfer.state.is_under_way() {
-            let text =
-                stream::transfer_context(&id, call, transfer.to.as_deref(), record.started_at);
-            self.commands.set(&context, &text, HOUR_SECONDS);
-            self.commands.set(&by_call, &id, HOUR_SECONDS);
-        } else if before.is_some() {
-            self.commands.cmd("DEL").arg(&context);
-            self.commands.cmd("DEL").arg(&by_call);
-        }
-        let kind = match (before, transfer.state) {
-            (before, TransferState::Answered) if before != Some(TransferState::Answered) => {
-                "destination_answered"
-            }
-            (Some(TransferState::Initiated | TransferState::Ringing), TransferState::Completed) => {
-                "destination_answered"
-            }
-            (
-                Some(_),
-                TransferState::Cancelled | TransferState::Failed | TransferState::Abandoned,
-            ) => "transfer_failed",
-            _ => return,
-        };
-        let event = stream::transfer_event(kind, &id, call, transfer, At(self.version));
         self.commands
-            .cmd("PUBLISH")
-            .arg(keys.transfer_events(&id))
-            .arg(event);
+            .cmd("ZADD")
+            .arg(&schedule)
+            .arg(seconds_text(due))
+            .arg(id);
+        self.commands.cmd("RPUSH").arg(&queue).arg(id);
+        self.commands
+            .cmd("LTRIM")
+            .arg(&queue)
+            .arg(-MISSED_QUEUE_MAX)
+            .arg(-1);
+        self.commands.cmd("EXPIRE").arg(&schedule).arg(HOUR_SECONDS);
+        self.commands.cmd("EXPIRE").arg(&queue).arg(HOUR_SECONDS);
     }
 }
 
-/// The direction in the words of this key.
+/// Returns the direction in the words of the direction key.
 fn direction_word(direction: Direction) -> &'static str {
     match direction {
         Direction::Inbound => "in",
@@ -379,27 +229,20 @@ fn direction_word(direction: Direction) -> &'static str {
     }
 }
 
-/// The parties that are none of ours, as other programs ask for them.
-fn outside(record: &CallRecord) -> impl Iterator<Item = &str> {
-    let ours = |party: &str| {
-        record.participants.iter().any(|who: &Participant| {
-            who.extension
+/// Returns the numbers of the parties outside the site: in E.164 where that form exists, otherwise
+/// as the phone sent them.
+fn outside_parties(record: &CallRecord) -> impl Iterator<Item = &str> {
+    let is_own = |number: &str| {
+        record.participants.iter().any(|participant| {
+            participant
+                .extension
                 .as_ref()
-                .is_some_and(|own| own.as_str() == party)
+                .is_some_and(|extension| extension.as_str() == number)
         })
     };
-    let parties = [&record.from, &record.to];
-    let shown = parties
-        .into_iter()
-        .filter_map(|party| party.e164.as_deref().or(party.number.as_deref()));
-    shown.filter(move |party| !party.is_empty() && !ours(party))
-}
 
-/// Seconds since the epoch with milliseconds behind the point.
-fn seconds(at: At) -> String {
-    format!(
-        "{}.{:03}",
-        at.0.div_euclid(1_000_000),
-        at.0.rem_euclid(1_000_000) / 1_000
-    )
+    [&record.from, &record.to]
+        .into_iter()
+        .filter_map(|party| party.e164.as_deref().or(party.number.as_deref()))
+        .filter(move |number| !number.is_empty() && !is_own(number))
 }

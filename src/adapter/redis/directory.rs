@@ -1,5 +1,5 @@
-//! Looking things up: live calls from Redis first, as long as everything there is to see is shown
-//! there; and a small cache for what changes rarely.
+//! Look-ups of the gateway in Redis: live calls, for as long as all partitions are completely
+//! published; states of other programs' calls; and a cache of rarely changing answers.
 
 use std::sync::Arc;
 
@@ -10,15 +10,16 @@ use super::keys::{Keys, STATE_SECONDS};
 use super::link::Link;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
 
-/// Live calls read at once; more than any site has.
-const CALLS_MAX: usize = 10_000;
+/// Highest index of live calls read per partition; no site has so many.
+const LIVE_CALLS_MAX: usize = 10_000;
 
+/// Reads the live view and the cache.
 pub struct RedisDirectory {
     calls: Arc<Link>,
     cache: Arc<Link>,
     keys: Keys,
-    /// Every partition must be shown, or what is seen is not all.
-    parts: Vec<String>,
+    /// All partitions. An unpublished one makes the list of open calls incomplete.
+    partitions: Vec<String>,
 }
 
 impl RedisDirectory {
@@ -27,51 +28,67 @@ impl RedisDirectory {
         calls: Arc<Link>,
         cache: Arc<Link>,
         prefix: &str,
-        parts: Vec<String>,
+        partitions: Vec<String>,
     ) -> RedisDirectory {
         RedisDirectory {
             calls,
             cache,
             keys: Keys(prefix.to_owned()),
-            parts,
+            partitions,
         }
+    }
+
+    /// Returns true when every partition is completely published, `None` without an answer.
+    async fn is_complete(&self) -> Option<bool> {
+        let mut pipeline = Pipeline::new();
+        for partition in &self.partitions {
+            pipeline
+                .cmd("EXISTS")
+                .arg(self.keys.partition_marker(partition));
+        }
+
+        let markers = self.calls.run::<u32>(&mut pipeline).await?;
+        Some(markers.iter().all(|marker| matches!(marker, Ok(1))))
+    }
+
+    async fn live_call_ids(&self) -> Option<Vec<String>> {
+        let mut pipeline = Pipeline::new();
+        for partition in &self.partitions {
+            pipeline
+                .cmd("ZREVRANGE")
+                .arg(self.keys.live_calls(partition))
+                .arg(0)
+                .arg(LIVE_CALLS_MAX);
+        }
+
+        let ids = self.calls.run::<Vec<String>>(&mut pipeline).await?;
+        Some(
+            ids.into_iter()
+                .collect::<Result<Vec<_>, _>>()
+                .ok()?
+                .concat(),
+        )
     }
 }
 
 #[async_trait]
 impl LiveDirectory for RedisDirectory {
     async fn open_calls(&self) -> Option<Vec<String>> {
-        let mut pipeline = Pipeline::new();
-        for part in &self.parts {
-            pipeline.cmd("EXISTS").arg(self.keys.owner(part));
-        }
-        let shown = self.calls.run::<u32>(&mut pipeline).await?;
-        if shown.iter().any(|part| !matches!(part, Ok(1))) {
+        if !self.is_complete().await? {
             return None;
         }
-        let mut pipeline = Pipeline::new();
-        for part in &self.parts {
-            pipeline
-                .cmd("ZREVRANGE")
-                .arg(self.keys.live(part))
-                .arg(0)
-                .arg(CALLS_MAX);
-        }
-        let of_parts = self.calls.run::<Vec<String>>(&mut pipeline).await?;
-        let ids = of_parts
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .ok()?
-            .concat();
+        let ids = self.live_call_ids().await?;
         if ids.is_empty() {
             return Some(Vec::new());
         }
+
         let mut pipeline = Pipeline::new();
         for id in &ids {
             pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
         }
         let records = self.calls.run::<Option<String>>(&mut pipeline).await?;
-        // One that is gone by now is over.
+
+        // A record that was deleted meanwhile belongs to a closed call.
         Some(
             records
                 .into_iter()
@@ -84,6 +101,7 @@ impl LiveDirectory for RedisDirectory {
     async fn call(&self, id: &str) -> Option<String> {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+
         self.calls
             .run::<Option<String>>(&mut pipeline)
             .await?
@@ -96,7 +114,7 @@ impl LiveDirectory for RedisDirectory {
     }
 
     async fn set_state(&self, of: StateKey<'_>, json: &str) {
-        put(&self.calls, self.keys.state(of), json, STATE_SECONDS).await;
+        set(&self.calls, self.keys.state(of), json, STATE_SECONDS).await;
     }
 
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String> {
@@ -104,28 +122,31 @@ impl LiveDirectory for RedisDirectory {
     }
 
     async fn cache(&self, answer: CacheKey<'_>, json: &str) {
-        let (key, seconds) = self.keys.cached(answer);
+        let (key, ttl_seconds) = self.keys.cached(answer);
 
-        put(&self.cache, key, json, seconds).await;
+        set(&self.cache, key, json, ttl_seconds).await;
     }
 }
 
 async fn get(link: &Link, key: String) -> Option<String> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("GET").arg(key);
+
     link.run::<Option<String>>(&mut pipeline)
         .await?
         .pop()?
         .ok()?
 }
 
-async fn put(link: &Link, key: String, value: &str, seconds: i64) {
+async fn set(link: &Link, key: String, value: &str, ttl_seconds: i64) {
     let mut pipeline = Pipeline::new();
     pipeline
         .cmd("SET")
         .arg(key)
         .arg(value)
         .arg("EX")
-        .arg(seconds);
-    let _kept = link.run::<()>(&mut pipeline).await;
+        .arg(ttl_seconds);
+
+    // A missing value is read from the database; the link reports failures.
+    let _ = link.run::<()>(&mut pipeline).await;
 }

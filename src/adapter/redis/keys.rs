@@ -1,37 +1,37 @@
-//! The names of the keys. Other programs read them: they never change their meaning.
+//! Names and lifetimes of the Redis keys. Other programs read them, so their names and meanings
+//! never change. `docs/redis.md` describes each of them; a test below compares the two.
 
 use crate::domain::fact::Site;
 use crate::port::live::{CacheKey, StateKey};
 
-/// A ring without a sign for so long is none.
+/// A ring without another report counts as over after this long.
 pub(super) const RING_SECONDS: i64 = 300;
 pub(super) const HOUR_SECONDS: i64 = 3_600;
-/// No call is longer; what is shown of one goes by itself if nobody takes it away.
+/// Longer than any call: keys of a call expire even if its end is never published.
 pub(super) const CALL_SECONDS: i64 = 4 * HOUR_SECONDS + RING_SECONDS;
-/// How long a finished call can still be looked up here.
-pub(super) const OVER_SECONDS: i64 = 300;
+/// How long the record of a closed call stays available.
+pub(super) const CLOSED_CALL_SECONDS: i64 = 300;
 pub(super) const TRANSFER_SECONDS: i64 = 120;
 pub(super) const STREAM_SECONDS: i64 = 25 * HOUR_SECONDS;
 pub(super) const STREAM_ENTRIES: u32 = 100_000;
-/// What the owner of a partition shows says that it is there, and everything of it.
-pub(super) const OWNER_SECONDS: i64 = 15;
-/// Heartbeats come every minute; half a minute of grace.
+/// Lifetime of the marker that all calls of a partition are published. Its owner renews it.
+pub(super) const PARTITION_MARKER_SECONDS: i64 = 15;
+/// Heartbeats arrive every minute; half a minute of grace.
 pub(super) const SESSION_SECONDS: i64 = 90;
-
-/// States that other programs registered are found without the database for as long as calls last.
+/// States of other programs' calls are found without the database for as long as calls last.
 pub(super) const STATE_SECONDS: i64 = 4 * HOUR_SECONDS;
 /// Lists change when a new phone reports.
 const LIST_SECONDS: i64 = HOUR_SECONDS;
-/// The agent of an extension changes by hand.
+/// The agent of an extension is changed by hand.
 const LOOKUP_SECONDS: i64 = 24 * HOUR_SECONDS;
 
-/// Keys with their prefix.
+/// Builds keys with a common prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Keys(pub String);
 
 impl Keys {
-    /// The keys of a site: those of any but the default one carry its name.
-    pub(super) fn of(&self, site: &Site) -> Keys {
+    /// Returns the keys of a site. The default site has no name in its keys.
+    pub(super) fn of_site(&self, site: &Site) -> Keys {
         if *site == Site::default() {
             self.clone()
         } else {
@@ -39,82 +39,104 @@ impl Keys {
         }
     }
 
-    fn key(&self, rest: &str) -> String {
-        format!("{}{rest}", self.0)
+    fn prefixed(&self, name: &str) -> String {
+        format!("{}{name}", self.0)
     }
 
+    /// All calls of a partition are published while this marker exists.
+    pub(super) fn partition_marker(&self, partition: &str) -> String {
+        self.prefixed(&format!("calls:shown:{partition}"))
+    }
+
+    /// Open calls of a partition, by their beginning.
+    pub(super) fn live_calls(&self, partition: &str) -> String {
+        self.prefixed(&format!("calls:live:{partition}"))
+    }
+
+    /// The whole record of a call.
+    pub(super) fn record(&self, call: &str) -> String {
+        self.prefixed(&format!("calls:record:{call}"))
+    }
+
+    /// The open call of an outside number.
     pub(super) fn active(&self, remote: &str) -> String {
-        self.key(&format!("calls:active:{remote}"))
+        self.prefixed(&format!("calls:active:{remote}"))
     }
 
-    pub(super) fn reported(&self, device: &str, remote: &str) -> String {
-        self.key(&format!("calls:device_reported:{device}:{remote}"))
+    /// A phone has reported a call with this number.
+    pub(super) fn device_reported(&self, device: &str, remote: &str) -> String {
+        self.prefixed(&format!("calls:device_reported:{device}:{remote}"))
     }
 
     pub(super) fn ring(&self, call: &str) -> String {
-        self.key(&format!("calls:ring:{call}"))
+        self.prefixed(&format!("calls:ring:{call}"))
     }
 
     pub(super) fn ring_remote(&self, remote: &str) -> String {
-        self.key(&format!("calls:ring_remote:{remote}"))
+        self.prefixed(&format!("calls:ring_remote:{remote}"))
     }
 
     pub(super) fn direction(&self, call: &str) -> String {
-        self.key(&format!("call:direction:{call}"))
+        self.prefixed(&format!("call:direction:{call}"))
     }
 
-    pub(super) fn transfers(&self) -> String {
-        self.key("calls:transfers")
-    }
-
-    /// The fingerprint of a number, found without a search.
-    pub(super) fn transfer(&self, remote: &str) -> String {
-        self.key(&format!("calls:transfer:{remote}"))
-    }
-
+    /// The call that another one is linked to.
     pub(super) fn parent(&self, call: &str) -> String {
-        self.key(&format!("calls:relationship:{call}_parent"))
+        self.prefixed(&format!("calls:relationship:{call}_parent"))
     }
 
+    /// Due instants of pending missed decisions.
     pub(super) fn missed_schedule(&self) -> String {
-        self.key("calls:missed:schedule")
+        self.prefixed("calls:missed:schedule")
     }
 
+    /// Calls with a pending missed decision, in their order.
     pub(super) fn missed_queue(&self) -> String {
-        self.key("calls:missed:queue")
+        self.prefixed("calls:missed:queue")
+    }
+
+    /// Fingerprints of conversations that may continue at another phone.
+    pub(super) fn transfers(&self) -> String {
+        self.prefixed("calls:transfers")
+    }
+
+    /// The latest fingerprint of a number.
+    pub(super) fn transfer(&self, remote: &str) -> String {
+        self.prefixed(&format!("calls:transfer:{remote}"))
     }
 
     pub(super) fn transfer_context(&self, transfer: &str) -> String {
-        self.key(&format!("transfer:context:{transfer}"))
+        self.prefixed(&format!("transfer:context:{transfer}"))
     }
 
     pub(super) fn transfer_by_call(&self, call: &str) -> String {
-        self.key(&format!("transfer:by_call_sid:{call}"))
+        self.prefixed(&format!("transfer:by_call_sid:{call}"))
     }
 
+    /// The channel of a transfer's events.
     pub(super) fn transfer_events(&self, transfer: &str) -> String {
-        self.key(&format!("transfer:events:{transfer}"))
+        self.prefixed(&format!("transfer:events:{transfer}"))
     }
 
-    /// The log of a day, by UTC.
+    /// The event log of a site and a day in UTC.
     pub(super) fn stream(&self, site: &str, day: &str) -> String {
-        self.key(&format!("call-events:provider:{site}:{day}"))
+        self.prefixed(&format!("call-events:provider:{site}:{day}"))
     }
 
     pub(super) fn session(&self, user: &str) -> String {
-        self.key(&format!("agents:session:{user}"))
+        self.prefixed(&format!("agents:session:{user}"))
     }
 
-    pub(super) fn state(&self, of: StateKey<'_>) -> String {
-        self.key(&match of {
+    pub(super) fn state(&self, state: StateKey<'_>) -> String {
+        self.prefixed(&match state {
             StateKey::Call(call) => format!("call:state:{call}"),
             StateKey::Session(session) => format!("call:session:{session}"),
         })
     }
 
-    /// The key of a cached answer, and how long it is kept.
+    /// Returns the key of a cached answer, and its lifetime in seconds.
     pub(super) fn cached(&self, answer: CacheKey<'_>) -> (String, i64) {
-        let (key, seconds) = match answer {
+        let (key, ttl_seconds) = match answer {
             CacheKey::Devices { site } => (format!("dropdown:devices:{site}"), LIST_SECONDS),
             CacheKey::Extensions { site } => (format!("dropdown:extensions:{site}"), LIST_SECONDS),
             CacheKey::Extension { site, extension } => (
@@ -123,21 +145,37 @@ impl Keys {
             ),
         };
 
-        (self.key(&key), seconds)
+        (self.prefixed(&key), ttl_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const SOURCE: &str = include_str!("keys.rs");
+    const DOCUMENT: &str = include_str!("../../../docs/redis.md");
+
+    /// Key patterns of this file: all string literals with a colon, except the format strings that
+    /// only join a prefix.
+    fn patterns() -> BTreeSet<&'static str> {
+        let code = SOURCE.split("#[cfg(test)]").next().unwrap_or_default();
+
+        code.split('"')
+            .skip(1)
+            .step_by(2)
+            .filter(|literal| literal.contains(':') && !literal.starts_with("{}"))
+            .collect()
     }
 
-    /// Calls of a partition that are not over, by their beginning.
-    pub(super) fn live(&self, part: &str) -> String {
-        self.key(&format!("calls:live:{part}"))
-    }
+    #[test]
+    fn the_document_describes_exactly_the_keys_of_this_file() {
+        let documented: BTreeSet<&str> = DOCUMENT
+            .lines()
+            .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+            .collect();
 
-    /// The whole record of a call.
-    pub(super) fn record(&self, call: &str) -> String {
-        self.key(&format!("calls:record:{call}"))
-    }
-
-    /// Whose partition is shown here, and completely.
-    pub(super) fn owner(&self, part: &str) -> String {
-        self.key(&format!("calls:shown:{part}"))
+        assert!(patterns().len() > 20, "the test must find the keys");
+        assert_eq!(documented, patterns());
     }
 }

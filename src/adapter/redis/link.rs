@@ -1,26 +1,30 @@
-//! Talking to Redis: one deadline for everything, connections that were not waited for to the end
-//! are closed, and after some failures in a row nobody asks for a moment.
+//! The connection to one Redis database.
+//!
+//! - **Deadline**: 100 ms for each round trip, including the connect.
+//! - **No stale answers**: a connection with an outstanding answer is closed.
+//! - **Circuit breaker**: after five failures in a row no request is sent for two seconds.
 
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::{
     AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult,
 };
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::health::HealthCheck;
 
-/// For everything that is asked at once, connecting included.
+/// Deadline of one round trip, including the connect.
 const DEADLINE: Duration = Duration::from_millis(100);
 const CONNECTIONS_MAX: usize = 8;
+/// Failures in a row that open the circuit breaker.
 const FAILURES_MAX: u32 = 5;
-/// How long nobody asks after so many failures.
-const REST: Duration = Duration::from_secs(2);
+/// How long an open circuit breaker stays open.
+const OPEN_DURATION: Duration = Duration::from_secs(2);
 
-/// Where Redis is, checked.
+/// A validated Redis URL.
 #[derive(Clone, Debug)]
 pub struct RedisAddress(String);
 
@@ -34,25 +38,46 @@ impl FromStr for RedisAddress {
     }
 }
 
-/// One database of a server.
+/// A pool of connections to one database of a Redis server.
 pub struct Link {
     pool: Pool,
-    sign: HealthCheck,
-    breaker: Mutex<Breaker>,
+    health: HealthCheck,
+    breaker: Mutex<CircuitBreaker>,
 }
 
 #[derive(Debug, Default)]
-struct Breaker {
+struct CircuitBreaker {
     failures: u32,
-    rests_until: Option<Instant>,
+    open_until: Option<Instant>,
+}
+
+impl CircuitBreaker {
+    fn is_open(&self) -> bool {
+        self.open_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn record_success(&mut self) {
+        *self = CircuitBreaker::default();
+    }
+
+    /// Counts a failure, and opens the breaker after too many in a row. Returns whether it is open.
+    fn record_failure(&mut self) -> bool {
+        self.failures += 1;
+        if self.failures < FAILURES_MAX {
+            return false;
+        }
+
+        self.open_until = Some(Instant::now() + OPEN_DURATION);
+        true
+    }
 }
 
 impl Link {
-    /// Connects when it is first asked.
+    /// Prepares the pool. Connections are made when they are first needed.
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub fn new(address: &RedisAddress, database: u32, sign: HealthCheck) -> Result<Link, String> {
+    pub fn new(address: &RedisAddress, database: u32, health: HealthCheck) -> Result<Link, String> {
         let info = address
             .0
             .as_str()
@@ -64,6 +89,7 @@ impl Link {
             .set_response_timeout(Some(DEADLINE));
         let manager = Manager::new_with_config(info.set_redis_settings(settings), config)
             .map_err(|error| error.to_string())?;
+
         let timeouts = Timeouts {
             wait: Some(DEADLINE),
             create: Some(DEADLINE),
@@ -73,67 +99,60 @@ impl Link {
             .max_size(CONNECTIONS_MAX)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
-            .build();
+            .build()
+            .map_err(|error| error.to_string())?;
+
         Ok(Link {
-            pool: pool.map_err(|error| error.to_string())?,
-            sign,
+            pool,
+            health,
             breaker: Mutex::default(),
         })
     }
 
-    /// Does all of it, or as much as the server allows: one command that fails fails alone. `None`
-    /// when the server did not answer in time, or is left alone at the moment.
+    /// Runs all commands of a pipeline; a failed command fails alone. Returns `None` when the
+    /// server does not answer in time, or while the circuit breaker is open.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         pipeline: &mut Pipeline,
     ) -> Option<Vec<RedisResult<T>>> {
-        if self.rests() {
+        if self.breaker.lock().is_open() {
             return None;
         }
+
         pipeline.ignore_errors();
         let deadline = Instant::now() + DEADLINE;
         let mut connection = match timeout_at(deadline, self.pool.get()).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return self.went_wrong(&error.to_string()),
-            Err(_) => return self.went_wrong("it cannot be reached in time"),
+            Ok(Err(error)) => return self.fail(&error.to_string()),
+            Err(_) => return self.fail("no connection in time"),
         };
-        let asked: Result<RedisResult<Vec<RedisResult<T>>>, _> =
+
+        let answer: Result<RedisResult<Vec<RedisResult<T>>>, _> =
             timeout_at(deadline, pipeline.query_async(&mut connection)).await;
-        let why = match asked {
+        let reason = match answer {
             Ok(Ok(answers)) => {
-                self.went_well();
-                let failed = answers.iter().filter(|answer| answer.is_err()).count();
-                metrics::counter!("cordboard_live_refused_total").increment(failed as u64);
+                self.breaker.lock().record_success();
+                self.health.set_up();
+                let rejected = answers.iter().filter(|answer| answer.is_err()).count();
+                metrics::counter!("cordboard_live_refused_total").increment(rejected as u64);
                 return Some(answers);
             }
             Ok(Err(error)) => error.category().to_owned(),
-            Err(_) => "it does not answer in time".to_owned(),
+            Err(_) => "no answer in time".to_owned(),
         };
-        // The answer may still come, and would be taken for that to another question.
+
+        // A late answer on this connection would be taken for the answer to a later request.
         drop(Connection::take(connection));
-        self.went_wrong(&why)
+        self.fail(&reason)
     }
 
-    fn rests(&self) -> bool {
-        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        breaker
-            .rests_until
-            .is_some_and(|until| Instant::now() < until)
-    }
-
-    fn went_well(&self) {
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = Breaker::default();
-        self.sign.set_up();
-    }
-
-    fn went_wrong<T>(&self, why: &str) -> Option<T> {
+    /// Records a failed round trip and returns `None`.
+    fn fail<T>(&self, reason: &str) -> Option<T> {
         metrics::counter!("cordboard_live_failures_total").increment(1);
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        breaker.failures += 1;
-        if breaker.failures >= FAILURES_MAX {
-            breaker.rests_until = Some(Instant::now() + REST);
-            drop(breaker);
-            self.sign.set_down(why);
+
+        let is_open = self.breaker.lock().record_failure();
+        if is_open {
+            self.health.set_down(reason);
         }
         None
     }

@@ -1,18 +1,21 @@
-//! What a worker shows of its partition: written after every commit, a thousand commands at once,
-//! never over something newer.
+//! Publication of a partition's calls by its worker: written after every commit, in pipelines of a
+//! thousand commands, never over newer data.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::redis::{Pipeline, Value};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::call::{Commands, Known, Writing};
-use super::keys::{Keys, OWNER_SECONDS};
+use super::call::LiveWriter;
+use super::commands::Commands;
+use super::keys::{Keys, PARTITION_MARKER_SECONDS};
 use super::link::Link;
+use super::published::PublishedCalls;
 use super::stream;
 use crate::adapter::sql;
 use crate::domain::fact::Site;
@@ -21,112 +24,117 @@ use crate::port::ledger::Changes;
 use crate::port::live::LiveView;
 use crate::wire::call_json;
 
-/// How often somebody looks whether everything is still there while nothing changes.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// Calls shown again with one round trip.
-const RESTORED_AT_ONCE: usize = 100;
+/// How often the marker of the partition is renewed and checked while no call changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// Calls that are republished or removed with one round trip.
+const CALLS_PER_PIPELINE: usize = 100;
 
 /// The live view of one partition.
 pub struct RedisLive {
     link: Arc<Link>,
     keys: Keys,
-    part: String,
-    /// Grows with event time: of two writers the one that knows more wins.
+    partition: String,
+    /// Event time of the latest update. Versions grow with it, so the writer with newer data wins.
     version: AtomicI64,
-    looked: Mutex<Option<Instant>>,
-    known: Mutex<Known>,
-    /// Something could not be written: what is shown is not all.
-    lost: AtomicBool,
+    checked_at: Mutex<Option<Instant>>,
+    published: Mutex<PublishedCalls>,
+    /// A write has failed: the published calls are not all calls.
+    is_incomplete: AtomicBool,
 }
 
 impl RedisLive {
     #[must_use]
-    pub fn new(link: Arc<Link>, prefix: &str, part: &str) -> RedisLive {
+    pub fn new(link: Arc<Link>, prefix: &str, partition: &str) -> RedisLive {
         RedisLive {
             link,
             keys: Keys(prefix.to_owned()),
-            part: part.to_owned(),
+            partition: partition.to_owned(),
             version: AtomicI64::new(0),
-            looked: Mutex::default(),
-            known: Mutex::default(),
-            lost: AtomicBool::new(false),
+            checked_at: Mutex::default(),
+            published: Mutex::default(),
+            is_incomplete: AtomicBool::new(false),
         }
     }
 
-    fn newest(&self, changes: &Changes) -> i64 {
-        let facts = changes
+    /// Advances the version to the event time of the changes.
+    fn advance_version(&self, changes: &Changes) -> i64 {
+        let last_fact = changes
             .facts
             .iter()
             .map(|received| received.fact.at.0)
             .max();
-        let now = facts.max(changes.watermark.map(|at| at.0)).unwrap_or(0);
+        let now = last_fact.max(changes.watermark.map(|at| at.0)).unwrap_or(0);
+
         self.version.fetch_max(now, Ordering::AcqRel).max(now)
     }
 
-    /// Whether it is time to look, although nothing changed.
-    fn is_due(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-        if due {
-            *looked = Some(Instant::now());
+    /// Whether the marker must be checked although no call has changed.
+    fn is_check_due(&self) -> bool {
+        let mut checked_at = self.checked_at.lock();
+        let is_due = checked_at.is_none_or(|at| at.elapsed() >= CHECK_INTERVAL);
+
+        if is_due {
+            *checked_at = Some(Instant::now());
         }
-        due
+        is_due
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn writing<'w>(
+    fn writer<'w>(
         &'w self,
         commands: &'w mut Commands,
-        known: &'w mut Known,
+        published: &'w mut PublishedCalls,
         version: i64,
-        again: bool,
-    ) -> Writing<'w> {
-        Writing {
+        is_republication: bool,
+    ) -> LiveWriter<'w> {
+        LiveWriter {
             keys: &self.keys,
-            part: &self.part,
+            partition: &self.partition,
             version,
             commands,
-            known,
-            again,
+            published,
+            is_republication,
         }
     }
 
-    /// One round trip after the other, whatever is answered.
-    async fn run(&self, commands: Commands) -> Option<()> {
-        for mut trip in commands.trips {
-            self.link.run::<Value>(&mut trip).await?;
+    /// Runs all pipelines in order; a failed command fails alone. Returns `None` when Redis does
+    /// not answer.
+    async fn run_all(&self, commands: Commands) -> Option<()> {
+        for mut pipeline in commands.pipelines {
+            self.link.run::<Value>(&mut pipeline).await?;
         }
         Some(())
     }
 
-    fn commands(&self, changes: &Changes) -> Commands {
+    /// Builds the commands that publish a commit.
+    fn build_commands(&self, changes: &Changes) -> Commands {
         let mut commands = Commands::default();
-        // Says that everything of this partition is still here; where that was not said, it is not
-        // said now. Answered with what was.
+
+        // Renews the marker of the partition, but does not create a lost one. The answer is its
+        // earlier value.
         commands
             .cmd("SET")
-            .arg(self.keys.owner(&self.part))
+            .arg(self.keys.partition_marker(&self.partition))
             .arg(1)
             .arg("XX")
             .arg("EX")
-            .arg(OWNER_SECONDS)
+            .arg(PARTITION_MARKER_SECONDS)
             .arg("GET");
-        let mut known = self.known();
-        let mut writing = self.writing(&mut commands, &mut known, self.newest(changes), false);
-        for received in &changes.facts {
-            writing.fact(&received.fact);
-        }
+
         let calls = sql::latest_per_call(changes);
+        let mut published = self.published.lock();
+        let version = self.advance_version(changes);
+        let mut writer = self.writer(&mut commands, &mut published, version, false);
+        for received in &changes.facts {
+            writer.write_fact(&received.fact);
+        }
         for call in &calls {
-            writing.call(&call.record, call.json(), call.is_final);
+            writer.write_call(&call.record, call.json(), call.is_final);
         }
         for call in &changes.withdrawn_calls {
-            writing.withdraw(*call);
+            writer.withdraw_call(*call);
         }
-        stream::entries(&mut commands, &self.keys, &changes.notifications, &calls);
+
+        stream::append_entries(&mut commands, &self.keys, &changes.notifications, &calls);
         commands
     }
 }
@@ -134,113 +142,137 @@ impl RedisLive {
 #[async_trait]
 impl LiveView for RedisLive {
     async fn publish(&self, changes: &Changes) -> bool {
-        if changes.is_empty() && !self.is_due() {
+        if changes.is_empty() && !self.is_check_due() {
             return true;
         }
-        let mut was_there = None;
-        for mut trip in self.commands(changes).trips {
-            let Some(answers) = self.link.run::<Value>(&mut trip).await else {
-                // What was to be shown is missing there now.
-                self.lost.store(true, Ordering::Release);
-                self.known().forget();
+
+        let mut had_marker = None;
+        for mut pipeline in self.build_commands(changes).pipelines {
+            let Some(answers) = self.link.run::<Value>(&mut pipeline).await else {
+                // Redis lacks these changes now.
+                self.is_incomplete.store(true, Ordering::Release);
+                self.published.lock().invalidate();
                 return true;
             };
-            was_there.get_or_insert(
+
+            // The first command renewed the marker.
+            had_marker.get_or_insert(
                 matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil),
             );
         }
-        was_there == Some(true) && !self.lost.load(Ordering::Acquire)
+
+        had_marker == Some(true) && !self.is_incomplete.load(Ordering::Acquire)
     }
 
     async fn republish(&self, calls: &[CallRecord]) {
         let version = self.version.load(Ordering::Acquire);
-        self.known().forget();
-        if self.clear(calls).await.is_none() {
+        self.published.lock().invalidate();
+        if self.remove_closed_calls(calls).await.is_none() {
             return;
         }
-        for some in calls.chunks(RESTORED_AT_ONCE) {
+
+        for chunk in calls.chunks(CALLS_PER_PIPELINE) {
             let mut commands = Commands::default();
-            for record in some {
-                self.writing(&mut commands, &mut self.known(), version, true)
-                    .call(record, &call_json::text(record), false);
+            for record in chunk {
+                self.writer(&mut commands, &mut self.published.lock(), version, true)
+                    .write_call(record, &call_json::text(record), false);
             }
-            if self.run(commands).await.is_none() {
-                self.known().forget();
+
+            if self.run_all(commands).await.is_none() {
+                self.published.lock().invalidate();
                 return;
             }
         }
+
         let mut pipeline = Pipeline::new();
         pipeline
             .cmd("SET")
-            .arg(self.keys.owner(&self.part))
+            .arg(self.keys.partition_marker(&self.partition))
             .arg(1)
             .arg("EX")
-            .arg(OWNER_SECONDS);
+            .arg(PARTITION_MARKER_SECONDS);
         if self.link.run::<Value>(&mut pipeline).await.is_some() {
-            self.lost.store(false, Ordering::Release);
+            self.is_incomplete.store(false, Ordering::Release);
             metrics::counter!("cordboard_live_restored_total").increment(1);
         }
     }
 }
 
-/// What is read of a record that is shown and out of date.
+/// The fields of a published record that name the claims of its call.
 #[derive(serde::Deserialize)]
-struct Shown {
+struct StaleRecord {
     site: String,
-    from: Numbers,
-    to: Numbers,
+    from: PartyNumbers,
+    to: PartyNumbers,
 }
 
 #[derive(serde::Deserialize)]
-struct Numbers {
+struct PartyNumbers {
     number: Option<String>,
     e164: Option<String>,
 }
 
 impl RedisLive {
-    /// Takes away what is shown as going on and is over: its end was told while nobody could write
-    /// it.
-    async fn clear(&self, open: &[CallRecord]) -> Option<()> {
-        let live = self.keys.live(&self.part);
+    /// Removes calls that Redis lists as open and that have ended: their ends were committed while
+    /// Redis could not be written.
+    async fn remove_closed_calls(&self, open: &[CallRecord]) -> Option<()> {
+        let key = self.keys.live_calls(&self.partition);
         let mut pipeline = Pipeline::new();
-        pipeline.cmd("ZRANGE").arg(&live).arg(0).arg(-1);
-        let shown: Vec<String> = self
+        pipeline.cmd("ZRANGE").arg(&key).arg(0).arg(-1);
+        let listed: Vec<String> = self
             .link
             .run(&mut pipeline)
             .await?
             .pop()?
             .unwrap_or_default();
+
         let open: HashSet<String> = open.iter().map(|record| record.id.to_string()).collect();
-        let over: Vec<String> = shown.into_iter().filter(|id| !open.contains(id)).collect();
-        for some in over.chunks(RESTORED_AT_ONCE) {
-            let mut pipeline = Pipeline::new();
-            for id in some {
-                pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
-            }
-            let records = self.link.run::<Option<String>>(&mut pipeline).await?;
-            let mut commands = Commands::default();
-            for (id, record) in some.iter().zip(records) {
-                commands.cmd("DEL").arg(self.keys.record(id));
-                commands.cmd("ZREM").arg(&live).arg(id);
-                let record = record
-                    .ok()
-                    .flatten()
-                    .and_then(|text| serde_json::from_str::<Shown>(&text).ok());
-                let Some(Shown { site, from, to }) = record else {
-                    continue;
-                };
-                let Some(keys) = Site::parse(&site).map(|site| self.keys.of(&site)) else {
-                    continue;
-                };
-                for remote in [from, to]
-                    .into_iter()
-                    .filter_map(|party| party.e164.or(party.number))
-                {
-                    commands.release(&keys.active(&remote), id);
-                }
-            }
-            self.run(commands).await?;
+        let closed: Vec<String> = listed.into_iter().filter(|id| !open.contains(id)).collect();
+        for ids in closed.chunks(CALLS_PER_PIPELINE) {
+            self.remove_calls(ids).await?;
         }
         Some(())
+    }
+
+    /// Removes records, index entries and claims of calls.
+    async fn remove_calls(&self, ids: &[String]) -> Option<()> {
+        let mut pipeline = Pipeline::new();
+        for id in ids {
+            pipeline.cmd("HGET").arg(self.keys.record(id)).arg("record");
+        }
+        let records = self.link.run::<Option<String>>(&mut pipeline).await?;
+
+        let mut commands = Commands::default();
+        for (id, record) in ids.iter().zip(records) {
+            commands.cmd("DEL").arg(self.keys.record(id));
+            commands
+                .cmd("ZREM")
+                .arg(self.keys.live_calls(&self.partition))
+                .arg(id);
+
+            let record = record
+                .ok()
+                .flatten()
+                .and_then(|json| serde_json::from_str::<StaleRecord>(&json).ok());
+            if let Some(record) = record {
+                self.release_claims(&mut commands, id, record);
+            }
+        }
+
+        self.run_all(commands).await
+    }
+
+    fn release_claims(&self, commands: &mut Commands, id: &str, record: StaleRecord) {
+        let Some(site) = Site::parse(&record.site) else {
+            return;
+        };
+        let keys = self.keys.of_site(&site);
+
+        let remotes = [record.from, record.to]
+            .into_iter()
+            .filter_map(|party| party.e164.or(party.number));
+        for remote in remotes {
+            commands.release_claim(&keys.active(&remote), id);
+        }
     }
 }

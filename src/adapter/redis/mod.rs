@@ -1,14 +1,22 @@
-//! The live view in Redis: what is going on right now, for other programs and for quick answers. It
-//! is written after the database and may be lost at any time; every call has a deadline, and a
-//! server that fails is left alone for a while.
+//! The live view in Redis: open calls for other programs and for quick look-ups. `docs/redis.md`
+//! describes its keys.
+//!
+//! - **Derived data**: the view is written after the database and may be lost at any time; the
+//!   owner of a partition publishes it again.
+//! - **Bounded waiting**: every round trip has a deadline of 100 ms. After five failures in a row
+//!   no request is sent for two seconds.
+//! - **No overwrites by older data**: versioned hashes carry the event time of their writer.
 
 mod call;
+mod commands;
 mod directory;
 mod keys;
 mod link;
 mod live;
 mod presence;
+mod published;
 mod stream;
+mod transfer;
 
 pub use directory::RedisDirectory;
 pub use link::{Link, RedisAddress};

@@ -1,4 +1,4 @@
-//! Who is there: the sessions of agents, for as long as their heartbeats come.
+//! Sessions of agents, present as long as their heartbeats arrive.
 
 use std::sync::Arc;
 
@@ -10,12 +10,18 @@ use super::link::Link;
 use crate::domain::time::At;
 use crate::port::live::Presence;
 
-/// Removes a session unless another one has taken its place.
-const LEAVE: &str = "if redis.call('HGET', KEYS[1], 'socket_id') == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+/// Deletes a session, unless another socket has replaced it.
+const DELETE_SESSION: &str = "\
+if redis.call('HGET', KEYS[1], 'socket_id') == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0";
 
+/// Writes the sessions of the agents that are connected to one gateway.
 pub struct RedisPresence {
     link: Arc<Link>,
     keys: Keys,
+    /// Id of the gateway.
     node: String,
 }
 
@@ -45,17 +51,21 @@ impl Presence for RedisPresence {
             .arg("last_heartbeat")
             .arg(now.0 / 1_000_000);
         pipeline.cmd("EXPIRE").arg(&key).arg(SESSION_SECONDS);
-        let _shown = self.link.run::<()>(&mut pipeline).await;
+
+        // The next heartbeat writes the session again; the link reports failures.
+        let _ = self.link.run::<()>(&mut pipeline).await;
     }
 
     async fn leave(&self, user: &str, socket: &str) {
         let mut pipeline = Pipeline::new();
         pipeline
             .cmd("EVAL")
-            .arg(LEAVE)
+            .arg(DELETE_SESSION)
             .arg(1)
             .arg(self.keys.session(user))
             .arg(socket);
-        let _gone = self.link.run::<()>(&mut pipeline).await;
+
+        // A session that is not deleted expires without heartbeats; the link reports failures.
+        let _ = self.link.run::<()>(&mut pipeline).await;
     }
 }
