@@ -1,72 +1,45 @@
-//! Fan-out within one process: numbered events, the last of them kept for whoever was away for a
-//! moment.
+//! Fan-out of notifications within one process.
+//!
+//! The last 1,024 notifications are buffered for watchers that reconnect. A watcher that missed
+//! more, or falls further behind, receives `resync` and reads all calls again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::port::outbox::{Notification, Outbox};
 use crate::port::watch::{Watch, WatchEvent};
 
-/// Events kept for watchers who come back; also how far behind a watcher may fall before it has to
-/// start over.
-const KEPT_MAX: usize = 1_024;
+/// Notifications buffered for watchers that reconnect; also how far behind a watcher may fall
+/// before it has to start over.
+const BUFFERED_MAX: usize = 1_024;
 
-impl Watch for MemoryOutbox {
-    fn watch(&self, known: Option<u64>) -> BoxStream<'static, WatchEvent> {
-        let Subscription {
-            missed,
-            complete,
-            events,
-        } = self.subscribe(known);
-        let first = if complete {
-            missed.into_iter().map(seen).collect()
-        } else {
-            vec![WatchEvent::resync()]
-        };
-        let rest = stream::unfold(events, |mut events| async {
-            match events.recv().await {
-                Ok(news) => Some((seen(news), events)),
-                Err(RecvError::Lagged(_)) => Some((WatchEvent::resync(), events)),
-                Err(RecvError::Closed) => None,
-            }
-        });
-        stream::iter(first).chain(rest).boxed()
-    }
-}
-
-fn seen(news: Notification) -> WatchEvent {
-    WatchEvent {
-        number: Some(news.number),
-        name: news.kind.name(),
-        data: news.data,
-    }
-}
-
-/// Where the worker tells and the gateway listens.
+/// Passes notifications from the worker to the gateway.
 #[derive(Debug)]
 pub struct MemoryOutbox {
-    /// Events before the known one that are told again.
+    /// Notifications up to the last received one that are sent again.
     overlap: usize,
     sender: broadcast::Sender<Notification>,
-    kept: Mutex<Kept>,
+    recent: Mutex<RecentNotifications>,
 }
 
+/// The latest notifications, the oldest first.
 #[derive(Debug, Default)]
-struct Kept {
-    last: u64,
-    events: VecDeque<Notification>,
+struct RecentNotifications {
+    last_number: u64,
+    notifications: VecDeque<Notification>,
 }
 
-/// What a watcher gets at first, and what follows.
+/// Missed and future notifications of one watcher.
 #[derive(Debug)]
 pub struct Subscription {
-    /// Events since the number the watcher knew.
+    /// Notifications after the last one that the watcher received.
     pub missed: Vec<Notification>,
-    /// False when more was missed than is kept: the watcher must look at everything again.
+    /// False when some missed notifications are no longer buffered: the watcher must read all calls
+    /// again.
     pub complete: bool,
     pub events: broadcast::Receiver<Notification>,
 }
@@ -75,42 +48,55 @@ impl Default for MemoryOutbox {
     fn default() -> Self {
         MemoryOutbox {
             overlap: 0,
-            sender: broadcast::Sender::new(KEPT_MAX),
-            kept: Mutex::default(),
+            sender: broadcast::Sender::new(BUFFERED_MAX),
+            recent: Mutex::default(),
         }
     }
 }
 
 impl MemoryOutbox {
-    /// Goes on after the news of an earlier life.
+    /// Continues the numbering of an earlier process, with its latest notifications.
     #[must_use]
-    pub fn after(told: u64, news: Vec<Notification>) -> MemoryOutbox {
-        let kept = Kept {
-            last: told,
-            events: news.into(),
+    pub fn after(last_number: u64, notifications: Vec<Notification>) -> MemoryOutbox {
+        let recent = RecentNotifications {
+            last_number,
+            notifications: notifications.into(),
         };
+
         MemoryOutbox {
             overlap: 0,
-            sender: broadcast::Sender::new(KEPT_MAX),
-            kept: Mutex::new(kept),
+            sender: broadcast::Sender::new(BUFFERED_MAX),
+            recent: Mutex::new(recent),
         }
     }
 
-    /// Listens from now on, or from after the event with this number.
+    /// Sends `overlap` notifications again to each watcher that reconnects. Notifications of
+    /// several workers arrive at each gateway in a slightly different order, so the number alone
+    /// does not say which of them a watcher has received.
     #[must_use]
-    pub fn subscribe(&self, known: Option<u64>) -> Subscription {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn overlapping(self, overlap: usize) -> MemoryOutbox {
+        MemoryOutbox { overlap, ..self }
+    }
+
+    /// Subscribes to all future notifications, and to the buffered ones after `last_received`.
+    #[must_use]
+    pub fn subscribe(&self, last_received: Option<u64>) -> Subscription {
+        // Under the lock no notification is sent, so none falls between the buffer and the
+        // receiver.
+        let recent = self.recent.lock();
         let events = self.sender.subscribe();
-        let Some(known) = known else {
+
+        let Some(last_received) = last_received else {
             return Subscription {
                 missed: Vec::new(),
                 complete: true,
                 events,
             };
         };
-        match kept.after(known, self.overlap) {
-            Some(from) => Subscription {
-                missed: kept.events.iter().skip(from).cloned().collect(),
+
+        match recent.first_missed(last_received, self.overlap) {
+            Some(index) => Subscription {
+                missed: recent.notifications.iter().skip(index).cloned().collect(),
                 complete: true,
                 events,
             },
@@ -121,50 +107,80 @@ impl MemoryOutbox {
             },
         }
     }
-
-    /// Told from several places, in an order that others may see a little otherwise: whoever comes
-    /// back is told some of it again.
-    #[must_use]
-    pub fn overlapping(self, overlap: usize) -> MemoryOutbox {
-        MemoryOutbox { overlap, ..self }
-    }
 }
 
-impl Kept {
-    /// The place of the first event that somebody who knows this one has not seen; none when that
-    /// is not kept any more, or never was.
-    fn after(&self, known: u64, overlap: usize) -> Option<usize> {
-        if let Some(place) = self.events.iter().rposition(|event| event.number == known) {
-            return Some((place + 1).saturating_sub(overlap));
+impl RecentNotifications {
+    /// Returns the index of the first notification that a watcher missed, or `None` when that one
+    /// is no longer buffered or the number is unknown.
+    fn first_missed(&self, last_received: u64, overlap: usize) -> Option<usize> {
+        let index = self
+            .notifications
+            .iter()
+            .rposition(|notification| notification.number == last_received);
+        if let Some(index) = index {
+            return Some((index + 1).saturating_sub(overlap));
         }
-        let next = self
-            .events
+
+        let before_first = self
+            .notifications
             .front()
-            .map_or(self.last, |first| first.number.saturating_sub(1));
-        (known == next).then_some(0)
+            .map_or(self.last_number, |first| first.number.saturating_sub(1));
+        (last_received == before_first).then_some(0)
     }
 }
 
 impl Outbox for MemoryOutbox {
     fn published_up_to(&self) -> u64 {
-        // Nobody outside this process listens.
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last
+        // All watchers live in this process, so a notification is published when it is enqueued.
+        self.recent.lock().last_number
     }
 
-    fn enqueue(&self, news: Vec<Notification>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for one in news {
-            kept.last = one.number;
-            if kept.events.len() >= KEPT_MAX {
-                kept.events.pop_front();
+    fn enqueue(&self, notifications: Vec<Notification>) {
+        let mut recent = self.recent.lock();
+
+        for notification in notifications {
+            recent.last_number = notification.number;
+            if recent.notifications.len() >= BUFFERED_MAX {
+                recent.notifications.pop_front();
             }
-            kept.events.push_back(one.clone());
-            // Nobody listens: that is no failure.
-            let _nobody = self.sender.send(one);
+            recent.notifications.push_back(notification.clone());
+
+            // The send fails only without watchers, which is a normal state.
+            let _ = self.sender.send(notification);
         }
+    }
+}
+
+impl Watch for MemoryOutbox {
+    fn watch(&self, last_received: Option<u64>) -> BoxStream<'static, WatchEvent> {
+        let Subscription {
+            missed,
+            complete,
+            events,
+        } = self.subscribe(last_received);
+
+        let first = if complete {
+            missed.into_iter().map(watch_event).collect()
+        } else {
+            vec![WatchEvent::resync()]
+        };
+        let rest = stream::unfold(events, |mut events| async {
+            match events.recv().await {
+                Ok(notification) => Some((watch_event(notification), events)),
+                Err(RecvError::Lagged(_)) => Some((WatchEvent::resync(), events)),
+                Err(RecvError::Closed) => None,
+            }
+        });
+
+        stream::iter(first).chain(rest).boxed()
+    }
+}
+
+fn watch_event(notification: Notification) -> WatchEvent {
+    WatchEvent {
+        number: Some(notification.number),
+        name: notification.kind.name(),
+        data: notification.data,
     }
 }
 
@@ -174,7 +190,7 @@ mod tests {
     use crate::domain::fact::EventId;
     use crate::domain::notice::NoticeKind;
 
-    fn news(numbers: std::ops::RangeInclusive<u64>) -> Vec<Notification> {
+    fn notifications(numbers: std::ops::RangeInclusive<u64>) -> Vec<Notification> {
         numbers
             .map(|number| Notification {
                 number,
@@ -185,47 +201,45 @@ mod tests {
             .collect()
     }
 
+    fn missed_numbers(outbox: &MemoryOutbox, last_received: u64) -> Vec<u64> {
+        outbox
+            .subscribe(Some(last_received))
+            .missed
+            .iter()
+            .map(|notification| notification.number)
+            .collect()
+    }
+
     #[test]
-    fn a_watcher_who_was_away_gets_what_it_missed_without_a_gap() {
-        let fanout = MemoryOutbox::default();
-        fanout.enqueue(news(1..=5));
-        let back = fanout.subscribe(Some(2));
-        assert_eq!(
-            (
-                back.complete,
-                back.missed
-                    .iter()
-                    .map(|event| event.number)
-                    .collect::<Vec<_>>()
-            ),
-            (true, vec![3, 4, 5])
-        );
-        fanout.enqueue(news(6..=5 + KEPT_MAX as u64));
+    fn a_watcher_that_reconnects_gets_its_missed_notifications_without_a_gap() {
+        let outbox = MemoryOutbox::default();
+        outbox.enqueue(notifications(1..=5));
+
+        assert!(outbox.subscribe(Some(2)).complete);
+        assert_eq!(missed_numbers(&outbox, 2), [3, 4, 5]);
+
+        outbox.enqueue(notifications(6..=5 + BUFFERED_MAX as u64));
         assert!(
-            !fanout.subscribe(Some(2)).complete,
-            "more was missed than is kept"
+            !outbox.subscribe(Some(2)).complete,
+            "some missed notifications are no longer buffered"
         );
-        assert!(fanout.subscribe(None).complete);
+        assert!(outbox.subscribe(None).complete);
         assert!(
-            !fanout.subscribe(Some(9_999_999)).complete,
-            "a number from another life"
+            !outbox.subscribe(Some(9_999_999)).complete,
+            "an unknown number"
         );
     }
 
     #[test]
-    fn after_a_restart_the_numbers_go_on() {
-        let fanout = MemoryOutbox::after(5, news(4..=5));
-        let numbers = |known| {
-            fanout
-                .subscribe(Some(known))
-                .missed
-                .iter()
-                .map(|news| news.number)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!((numbers(3), numbers(5)), (vec![4, 5], vec![]));
-        assert!(!fanout.subscribe(Some(2)).complete && fanout.subscribe(Some(3)).complete);
-        fanout.enqueue(news(6..=6));
-        assert_eq!(numbers(4), [5, 6]);
+    fn the_numbers_continue_after_a_restart() {
+        let outbox = MemoryOutbox::after(5, notifications(4..=5));
+
+        assert_eq!(missed_numbers(&outbox, 3), [4, 5]);
+        assert!(missed_numbers(&outbox, 5).is_empty());
+        assert!(!outbox.subscribe(Some(2)).complete);
+        assert!(outbox.subscribe(Some(3)).complete);
+
+        outbox.enqueue(notifications(6..=6));
+        assert_eq!(missed_numbers(&outbox, 4), [5, 6]);
     }
 }

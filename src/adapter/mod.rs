@@ -1,5 +1,5 @@
-//! The outside world behind the ports: one file or folder each. Adapters never know the services
-//! that use them.
+//! Adapters: implementations of the ports on files, databases, brokers and clocks, one file or
+//! folder each. Adapters never import the services that use them.
 
 pub mod clock;
 pub mod journal;
