@@ -1,4 +1,5 @@
--- Runs once, when the database is made, after roles.sql: passwords come from the secrets, and stand in no file of the image.
+-- Runs once, when the image initialises the database, after roles.sql. Passwords come from the
+-- secrets, and no file of the image contains them.
 \set ON_ERROR_STOP on
 \set folder `echo "${CORDBOARD_SECRETS:-/run/secrets}"`
 \setenv FOLDER :folder
