@@ -1,15 +1,14 @@
-//! Questions about calls. Answers are the stored records, untouched.
+//! Queries for calls, missed calls and statistics. A call record is returned as the stored text.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::query_text::{CallsQuestion, StatsQuestion, cursor, read_instant};
+use super::parameters::{CallsParameters, StatsParameters, cursor};
+use super::response::{error_response, json_response, unavailable_response};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, HourStats, MissedCall, StoredCall};
@@ -17,84 +16,87 @@ use crate::wire::call_json::seconds;
 use crate::wire::instant;
 
 const LIVE_CALLS_MAX: u32 = 1_000;
-const MISSED_MAX: u32 = 200;
+const MISSED_CALLS_MAX: u32 = 200;
 
 pub(super) async fn calls(
     State(gateway): State<Gateway>,
-    question: Result<Parameters<CallsQuestion>, QueryRejection>,
+    parameters: Result<QueryString<CallsParameters>, QueryRejection>,
 ) -> Response {
-    let filter = match question
+    let filter = match parameters
         .map_err(|error| error.body_text())
-        .and_then(|Parameters(question)| question.filter())
+        .and_then(|QueryString(parameters)| parameters.into_filter())
     {
         Ok(filter) => filter,
-        Err(message) => return problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
+        Err(message) => {
+            return error_response(StatusCode::BAD_REQUEST, "bad_parameter", &message);
+        }
     };
+
     let limit = filter.limit as usize;
-    answer(gateway.query.calls(&filter).await, |calls| {
-        page(&calls, limit)
+    query_response(gateway.query.calls(&filter).await, |calls| {
+        calls_page(&calls, limit)
     })
 }
 
 pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
-    if let Some(records) = gateway.live().await {
-        return text(
+    if let Some(records) = gateway.live_calls().await {
+        return json_response(
             StatusCode::OK,
             format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")),
         );
     }
+
     let filter = CallFilter {
         live: true,
         limit: LIVE_CALLS_MAX,
         ..CallFilter::default()
     };
-    answer(gateway.query.calls(&filter).await, |calls| {
-        page(&calls, usize::MAX)
+    query_response(gateway.query.calls(&filter).await, |calls| {
+        calls_page(&calls, usize::MAX)
     })
 }
 
 pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
-    let shown = match &gateway.directory {
+    let live_record = match &gateway.directory {
         Some(directory) => directory.call(&id).await,
         None => None,
     };
-    if let Some(record) = shown {
-        return text(StatusCode::OK, record);
+    if let Some(record) = live_record {
+        return json_response(StatusCode::OK, record);
     }
+
     match gateway.query.call(&id).await {
-        Ok(Some(record)) => text(StatusCode::OK, record),
-        Ok(None) => problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
-        Err(error) => unavailable(&error),
+        Ok(Some(record)) => json_response(StatusCode::OK, record),
+        Ok(None) => error_response(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
+        Err(error) => unavailable_response(&error),
     }
 }
 
 pub(super) async fn missed(State(gateway): State<Gateway>) -> Response {
-    answer(gateway.query.missed(MISSED_MAX).await, |missed| {
+    query_response(gateway.query.missed(MISSED_CALLS_MAX).await, |missed| {
         json!({ "missed": missed.iter().map(missed_json).collect::<Vec<_>>() }).to_string()
     })
 }
 
 pub(super) async fn stats(
     State(gateway): State<Gateway>,
-    question: Result<Parameters<StatsQuestion>, QueryRejection>,
+    parameters: Result<QueryString<StatsParameters>, QueryRejection>,
 ) -> Response {
-    let read = question
+    let period = parameters
         .map_err(|error| error.body_text())
-        .and_then(|Parameters(question)| {
-            let since = read_instant("since", question.since.as_deref())?.unwrap_or(i64::MIN);
-            let until = read_instant("until", question.until.as_deref())?.unwrap_or(i64::MAX);
-            Ok((since, until))
-        });
-    match read {
-        Ok((since, until)) => answer(gateway.query.stats(since, until).await, |stats| {
+        .and_then(|QueryString(parameters)| parameters.period());
+
+    match period {
+        Ok((since, until)) => query_response(gateway.query.stats(since, until).await, |stats| {
             json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
         }),
-        Err(message) => problem(StatusCode::BAD_REQUEST, "bad_parameter", &message),
+        Err(message) => error_response(StatusCode::BAD_REQUEST, "bad_parameter", &message),
     }
 }
 
 fn missed_json(missed: &MissedCall) -> Value {
     let extensions: Value = serde_json::from_str(&missed.extensions).unwrap_or_default();
+
     json!({
         "call_id": missed.call_id,
         "site": missed.site,
@@ -119,51 +121,27 @@ fn stats_json(stats: &HourStats) -> Value {
     })
 }
 
-/// The records of one page, and where the next one begins.
-fn page(calls: &[StoredCall], limit: usize) -> String {
+/// The records of one page, and the cursor of the next page if this one is full.
+fn calls_page(calls: &[StoredCall], limit: usize) -> String {
     let records: Vec<&str> = calls.iter().map(|call| call.record.as_str()).collect();
-    let next = calls
+    let next_cursor = calls
         .last()
         .filter(|_| calls.len() >= limit)
         .map(|last| cursor(last.started_at, &last.id));
+
     format!(
         "{{\"calls\":[{}],\"next_cursor\":{}}}",
         records.join(","),
-        json!(next)
+        json!(next_cursor)
     )
 }
 
-fn answer<T>(found: Result<T, LedgerError>, write: impl FnOnce(T) -> String) -> Response {
-    match found {
-        Ok(found) => text(StatusCode::OK, write(found)),
-        Err(error) => unavailable(&error),
+fn query_response<T>(
+    result: Result<T, LedgerError>,
+    to_json: impl FnOnce(T) -> String,
+) -> Response {
+    match result {
+        Ok(value) => json_response(StatusCode::OK, to_json(value)),
+        Err(error) => unavailable_response(&error),
     }
-}
-
-pub(super) fn unavailable(error: &LedgerError) -> Response {
-    tracing::warn!(%error, "a question could not be answered");
-    problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "the database did not answer",
-    )
-}
-
-pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    text(
-        status,
-        json!({ "status": "error", "code": code, "message": message }).to_string(),
-    )
-}
-
-pub(super) fn text(status: StatusCode, body: String) -> Response {
-    (
-        status,
-        [
-            (CONTENT_TYPE, "application/json"),
-            (axum::http::header::CACHE_CONTROL, "no-store"),
-        ],
-        body,
-    )
-        .into_response()
 }

@@ -1,15 +1,15 @@
-//! What changes rarely and is asked for often: devices and extensions. Read through a small cache,
-//! where there is one.
+//! Devices and extensions of a site. They change rarely and are read often, so a small cache
+//! answers where the service has one.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::api::{problem, text, unavailable};
+use super::response::{error_response, json_response, unavailable_response};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
@@ -19,47 +19,60 @@ use crate::wire::instant;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
+pub(super) struct SiteParameters {
     site: Option<String>,
 }
 
-type Asked = Result<Parameters<Question>, QueryRejection>;
+type SiteQuery = Result<QueryString<SiteParameters>, QueryRejection>;
 
-/// The site that is asked for, or what is wrong with it.
-fn site(question: Asked) -> Result<String, Box<Response>> {
-    let bad = |message: &str| Box::new(problem(StatusCode::BAD_REQUEST, "bad_parameter", message));
-    let Parameters(Question { site }) = question.map_err(|error| bad(&error.body_text()))?;
+/// The requested site, or an error response.
+fn requested_site(parameters: SiteQuery) -> Result<String, Box<Response>> {
+    let bad_parameter = |message: &str| {
+        Box::new(error_response(
+            StatusCode::BAD_REQUEST,
+            "bad_parameter",
+            message,
+        ))
+    };
+
+    let QueryString(SiteParameters { site }) =
+        parameters.map_err(|error| bad_parameter(&error.body_text()))?;
     let site = site
         .map_or_else(|| Some(Site::default()), |name| Site::parse(&name))
-        .ok_or_else(|| bad("`site` is no site name"))?;
+        .ok_or_else(|| bad_parameter("`site` is not a site name"))?;
+
     Ok(site.as_str().to_owned())
 }
 
-pub(super) async fn devices(State(gateway): State<Gateway>, question: Asked) -> Response {
-    let site = match site(question) {
+pub(super) async fn devices(State(gateway): State<Gateway>, parameters: SiteQuery) -> Response {
+    let site = match requested_site(parameters) {
         Ok(site) => site,
-        Err(refusal) => return *refusal,
+        Err(response) => return *response,
     };
-    through(&gateway, CacheKey::Devices { site: &site }, async {
+
+    read_through_cache(&gateway, CacheKey::Devices { site: &site }, async {
         let devices = gateway.query.devices(&site).await?;
-        let shown = devices
+        let devices: Vec<Value> = devices
             .iter()
-            .map(|(device, seen)| json!({ "mac": device, "last_seen": instant::text(At(*seen)) }));
-        Ok(Some(json!({ "devices": shown.collect::<Vec<_>>() })))
+            .map(|(device, last_seen)| {
+                json!({ "mac": device, "last_seen": instant::text(At(*last_seen)) })
+            })
+            .collect();
+        Ok(Some(json!({ "devices": devices })))
     })
     .await
 }
 
-pub(super) async fn extensions(State(gateway): State<Gateway>, question: Asked) -> Response {
-    let site = match site(question) {
+pub(super) async fn extensions(State(gateway): State<Gateway>, parameters: SiteQuery) -> Response {
+    let site = match requested_site(parameters) {
         Ok(site) => site,
-        Err(refusal) => return *refusal,
+        Err(response) => return *response,
     };
-    through(&gateway, CacheKey::Extensions { site: &site }, async {
-        let known = gateway.query.extensions(&site).await?;
-        Ok(Some(
-            json!({ "extensions": known.iter().map(shown).collect::<Vec<_>>() }),
-        ))
+
+    read_through_cache(&gateway, CacheKey::Extensions { site: &site }, async {
+        let extensions = gateway.query.extensions(&site).await?;
+        let extensions: Vec<Value> = extensions.iter().map(extension_json).collect();
+        Ok(Some(json!({ "extensions": extensions })))
     })
     .await
 }
@@ -67,65 +80,64 @@ pub(super) async fn extensions(State(gateway): State<Gateway>, question: Asked) 
 pub(super) async fn extension(
     State(gateway): State<Gateway>,
     Path(extension): Path<String>,
-    question: Asked,
+    parameters: SiteQuery,
 ) -> Response {
-    let site = match site(question) {
+    let site = match requested_site(parameters) {
         Ok(site) => site,
-        Err(refusal) => return *refusal,
+        Err(response) => return *response,
     };
-    through(
-        &gateway,
-        CacheKey::Extension {
-            site: &site,
-            extension: &extension,
-        },
-        async {
-            let known = gateway.query.extensions(&site).await?;
-            Ok(known
-                .iter()
-                .find(|known| known.extension == extension)
-                .map(shown))
-        },
-    )
+    let key = CacheKey::Extension {
+        site: &site,
+        extension: &extension,
+    };
+
+    read_through_cache(&gateway, key, async {
+        let extensions = gateway.query.extensions(&site).await?;
+        Ok(extensions
+            .iter()
+            .find(|candidate| candidate.extension == extension)
+            .map(extension_json))
+    })
     .await
 }
 
-fn shown(known: &KnownExtension) -> Value {
+fn extension_json(extension: &KnownExtension) -> Value {
     json!({
-        "extension": known.extension,
-        "first_report": instant::text(At(known.first_report)),
-        "agent": known.agent,
-        "name": known.name.as_deref(),
+        "extension": extension.extension,
+        "first_report": instant::text(At(extension.first_report)),
+        "agent": extension.agent,
+        "name": extension.name.as_deref(),
     })
 }
 
-/// From the cache, or from the ledger into the cache. What there is not, is not remembered: it may
-/// come at any moment.
-async fn through(
+/// Responds from the cache, or from `load` and writes its value to the cache. A missing value is
+/// not cached, because it may be stored at any moment.
+async fn read_through_cache(
     gateway: &Gateway,
     key: CacheKey<'_>,
-    ask: impl Future<Output = Result<Option<Value>, LedgerError>>,
+    load: impl Future<Output = Result<Option<Value>, LedgerError>>,
 ) -> Response {
     let cached = match &gateway.directory {
         Some(directory) => directory.cached(key).await,
         None => None,
     };
     if let Some(cached) = cached {
-        return text(StatusCode::OK, cached);
+        return json_response(StatusCode::OK, cached);
     }
-    match ask.await {
-        Ok(Some(found)) => {
-            let found = found.to_string();
+
+    match load.await {
+        Ok(Some(value)) => {
+            let text = value.to_string();
             if let Some(directory) = &gateway.directory {
-                directory.cache(key, &found).await;
+                directory.cache(key, &text).await;
             }
-            text(StatusCode::OK, found)
+            json_response(StatusCode::OK, text)
         }
-        Ok(None) => problem(
+        Ok(None) => error_response(
             StatusCode::NOT_FOUND,
             "not_found",
             "there is no such extension",
         ),
-        Err(error) => unavailable(&error),
+        Err(error) => unavailable_response(&error),
     }
 }

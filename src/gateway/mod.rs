@@ -1,10 +1,13 @@
-//! What people and programs see: the API, the event stream, the page, and the signs of life for
-//! operations.
+//! The gateway: the API, the event stream, the page, and the operations listener.
+//!
+//! It only reads calls; call states are the one kind of data that its API writes. The live view and
+//! the cache are optional: without them the ledger answers.
 
 mod api;
 mod directory;
 mod operations;
-mod query_text;
+mod parameters;
+mod response;
 mod states;
 mod stream;
 
@@ -25,28 +28,30 @@ pub use operations::{Health, router as operations_router};
 pub use states::CallStates;
 
 const PAGE: &str = include_str!("page.html");
+const PAGE_POLICY: &str = "default-src 'self'; script-src 'unsafe-inline'; \
+                           style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 
-/// What the gateway answers from.
+/// The ports behind the gateway.
 #[derive(Clone)]
 pub struct Gateway {
     pub query: Arc<dyn Query>,
     pub watch: Arc<dyn Watch>,
     pub states: CallStates,
-    /// Where live calls are looked up first, if anywhere.
+    /// The live view, asked before the ledger.
     pub directory: Option<Arc<dyn LiveDirectory>>,
-    /// Where it is shown who is there, if anywhere.
+    /// Presence of agents with an open socket.
     pub presence: Option<Arc<dyn Presence>>,
     pub clock: Arc<dyn Clock>,
 }
 
 impl Gateway {
-    /// Live calls as they are shown, if all of them are.
-    async fn live(&self) -> Option<Vec<String>> {
+    /// Open calls from the live view; `None` unless the view is complete.
+    async fn live_calls(&self) -> Option<Vec<String>> {
         self.directory.as_ref()?.open_calls().await
     }
 }
 
-/// The routes for people and programs.
+/// The routes of the gateway listener: page, API and event stream.
 pub fn router(gateway: Gateway) -> Router {
     let api = Router::new()
         .route("/calls", get(api::calls))
@@ -59,6 +64,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/extensions/{extension}", get(directory::extension))
         .nest("/call-states", states::routes())
         .route("/stream", get(stream::events));
+
     Router::new()
         .route("/", get(page))
         .route("/ws", get(stream::socket))
@@ -67,16 +73,14 @@ pub fn router(gateway: Gateway) -> Router {
 }
 
 async fn page() -> impl IntoResponse {
-    let policy = HeaderValue::from_static(
-        "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
-    );
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (CACHE_CONTROL, "no-store"),
+    ];
+
     (
-        [
-            (CONTENT_TYPE, html),
-            (CONTENT_SECURITY_POLICY, policy),
-            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ],
+        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
         PAGE,
     )
 }

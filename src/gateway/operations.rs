@@ -1,5 +1,5 @@
-//! Signs of life for whoever operates the service: is it alive, can it take events, what does it
-//! do.
+//! The operations listener: `/healthz` (the process runs), `/readyz` (it can do its work) and
+//! `/metrics`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Map, Value};
 
 use crate::domain::time::At;
 use crate::health::HealthCheck;
@@ -18,16 +19,16 @@ use crate::port::clock::Clock;
 use crate::port::intake::Backlog;
 use crate::port::query::{OperationCounts, Query};
 
-/// What tells whether the service can do its work.
+/// The sources of readiness and metrics.
 #[derive(Clone)]
 pub struct Health {
-    /// Empty until the database is open, and where none is needed.
+    /// Empty until the database is open, and in a process without a database.
     pub query: Arc<OnceLock<Arc<dyn Query>>>,
-    /// Where phones are served.
+    /// The journal and its counters, in a process with an ingress.
     pub journal: Option<(Arc<dyn Backlog>, Arc<FlowCounters>)>,
-    /// The books of the partitions this process may work on.
+    /// The counters of the partitions that this process may own.
     pub workers: Arc<Vec<Arc<FlowCounters>>>,
-    /// What else it depends on.
+    /// The health checks of the other dependencies.
     pub signs: Vec<HealthCheck>,
     pub clock: Arc<dyn Clock>,
     pub metrics: PrometheusHandle,
@@ -41,62 +42,74 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// Ready is who can do what it is there for. Who serves phones can, as long as the journal takes
-/// events: whatever else is away, they wait in it. That is degraded, and still ready.
+/// The dependencies of the process, each "ok" or with its error.
+#[derive(Default)]
+struct Readiness {
+    dependencies: Map<String, Value>,
+    /// Whether a required dependency has an error.
+    failed: bool,
+}
+
+impl Readiness {
+    fn add(&mut self, name: &str, error: Option<String>, optional: bool) {
+        self.failed |= error.is_some() && !optional;
+        let state = error.unwrap_or_else(|| "ok".to_owned());
+        self.dependencies.insert(name.to_owned(), state.into());
+    }
+}
+
+/// Reports whether the process can do its work. An ingress can as long as the journal accepts
+/// events, because events wait there for every other dependency: with one of them unavailable, the
+/// process is degraded and still ready.
 async fn ready(State(health): State<Health>) -> Response {
-    let mut told = serde_json::Map::new();
-    let mut troubled = false;
-    let mut tell = |what: &str, trouble: Option<String>, optional: bool| {
-        troubled |= trouble.is_some() && !optional;
-        told.insert(
-            what.to_owned(),
-            trouble.unwrap_or_else(|| "ok".to_owned()).into(),
-        );
-    };
+    let mut readiness = Readiness::default();
+
     if !health.workers.is_empty() || health.query.get().is_some() {
-        tell(
-            "database",
-            health.counts().await.err().or_else(|| {
-                health
-                    .workers
-                    .iter()
-                    .find_map(|books| books.blocked_reason())
-            }),
-            false,
-        );
+        let error = health.counts().await.err().or_else(|| {
+            health
+                .workers
+                .iter()
+                .find_map(|counters| counters.blocked_reason())
+        });
+        readiness.add("database", error, false);
     }
-    for sign in &health.signs {
-        tell(sign.name, sign.last_error(), sign.optional);
+    for check in &health.signs {
+        readiness.add(check.name, check.last_error(), check.optional);
     }
-    let journal = health
+    let journal_error = health
         .journal
         .as_ref()
         .map(|(backlog, _)| backlog.refusal_reason());
-    let refusing = matches!(journal, Some(Some(_)));
-    if let Some(trouble) = journal {
-        tell("journal", trouble, false);
+    let journal_refuses = matches!(journal_error, Some(Some(_)));
+    if let Some(error) = journal_error {
+        readiness.add("journal", error, false);
     }
-    let (code, status) = match (refusing, troubled, health.journal.is_some()) {
+
+    let has_journal = health.journal.is_some();
+    let (code, status) = match (journal_refuses, readiness.failed, has_journal) {
         (true, ..) | (false, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
         (false, true, true) => (StatusCode::OK, "degraded"),
         (false, false, _) => (StatusCode::OK, "ready"),
     };
-    told.insert("status".to_owned(), status.into());
+
+    let mut body = readiness.dependencies;
+    body.insert("status".to_owned(), status.into());
     (
         code,
         [(CONTENT_TYPE, "application/json")],
-        format!("{}\n", serde_json::Value::Object(told)),
+        format!("{}\n", Value::Object(body)),
     )
         .into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> String {
-    health.publish();
+    health.update_metrics();
     if let Ok(counts) = health.counts().await {
         metrics::gauge!("cordboard_calls_live").set(f64::from(counts.live));
         metrics::gauge!("cordboard_missed_pending").set(f64::from(counts.missed_pending));
         metrics::gauge!("cordboard_dead_letters").set(f64::from(counts.dead));
     }
+
     health.metrics.run_upkeep();
     health.metrics.render()
 }
@@ -104,55 +117,65 @@ async fn metrics(State(health): State<Health>) -> String {
 impl Health {
     async fn counts(&self) -> Result<OperationCounts, String> {
         let Some(query) = self.query.get() else {
-            return Err("waiting for it to open".to_owned());
+            return Err("waiting for the database to open".to_owned());
         };
+
         query.counts().await.map_err(|error| error.to_string())
     }
 
-    /// What the books say, for the next reading of the metrics.
-    fn publish(&self) {
+    /// Copies the counters of the process to the metrics.
+    fn update_metrics(&self) {
         let now = self.clock.now();
-        if let Some((backlog, books)) = &self.journal {
-            let waiting = backlog.depth();
-            let account = books.snapshot(waiting);
-            metrics::counter!("cordboard_ingress_accepted_total").absolute(account.accepted);
-            metrics::gauge!("cordboard_conservation").set(gauge(account.imbalance));
-            metrics::gauge!("cordboard_journal_depth_records").set(gauge(waiting.cast_signed()));
-            metrics::gauge!("cordboard_journal_bytes").set(gauge(backlog.bytes().cast_signed()));
-            metrics::gauge!("cordboard_journal_refusing").set(
-                if backlog.refusal_reason().is_some() {
-                    1.0
-                } else {
-                    0.0
-                },
-            );
-            let oldest = account.settled_until.filter(|_| waiting > 0);
-            metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
+
+        if let Some((backlog, counters)) = &self.journal {
+            update_journal_metrics(&**backlog, counters, now);
         }
-        let worked: Vec<FlowSnapshot> =
-            self.workers.iter().map(|books| books.snapshot(0)).collect();
-        let sum = |count: fn(&FlowSnapshot) -> u64| worked.iter().map(count).sum::<u64>();
-        metrics::counter!("cordboard_worker_stored_total").absolute(sum(|account| account.stored));
-        metrics::counter!("cordboard_worker_known_total")
-            .absolute(sum(|account| account.duplicates));
-        metrics::counter!("cordboard_worker_dead_total").absolute(sum(|account| account.dead));
-        // The one furthest behind; a partition that somebody else works on is none of ours.
-        let only = worked.len() == 1;
-        let behind = worked
-            .iter()
-            .filter_map(|account| account.watermark.or(account.settled_until.filter(|_| only)))
-            .min();
-        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(behind, now));
-        for sign in &self.signs {
-            metrics::gauge!("cordboard_server_up", "server" => sign.name).set(
-                if sign.last_error().is_some() {
-                    0.0
-                } else {
-                    1.0
-                },
-            );
+        self.update_worker_metrics(now);
+        for check in &self.signs {
+            metrics::gauge!("cordboard_server_up", "server" => check.name)
+                .set(flag(check.last_error().is_none()));
         }
     }
+
+    fn update_worker_metrics(&self, now: At) {
+        let snapshots: Vec<FlowSnapshot> = self
+            .workers
+            .iter()
+            .map(|counters| counters.snapshot(0))
+            .collect();
+        let sum = |count: fn(&FlowSnapshot) -> u64| snapshots.iter().map(count).sum::<u64>();
+
+        metrics::counter!("cordboard_worker_stored_total").absolute(sum(|flow| flow.stored));
+        metrics::counter!("cordboard_worker_known_total").absolute(sum(|flow| flow.duplicates));
+        metrics::counter!("cordboard_worker_dead_total").absolute(sum(|flow| flow.dead));
+
+        // The lag is that of the slowest partition. A partition without a watermark is owned by
+        // another worker; a single one (embedded) falls back to its last settled message.
+        let only = snapshots.len() == 1;
+        let slowest = snapshots
+            .iter()
+            .filter_map(|flow| flow.watermark.or(flow.settled_until.filter(|_| only)))
+            .min();
+        metrics::gauge!("cordboard_watermark_lag_seconds").set(seconds_since(slowest, now));
+    }
+}
+
+fn update_journal_metrics(backlog: &dyn Backlog, counters: &FlowCounters, now: At) {
+    let depth = backlog.depth();
+    let flow = counters.snapshot(depth);
+
+    metrics::counter!("cordboard_ingress_accepted_total").absolute(flow.accepted);
+    metrics::gauge!("cordboard_conservation").set(gauge(flow.imbalance));
+    metrics::gauge!("cordboard_journal_depth_records").set(gauge(depth.cast_signed()));
+    metrics::gauge!("cordboard_journal_bytes").set(gauge(backlog.bytes().cast_signed()));
+    metrics::gauge!("cordboard_journal_refusing").set(flag(backlog.refusal_reason().is_some()));
+
+    let oldest = flow.settled_until.filter(|_| depth > 0);
+    metrics::gauge!("cordboard_journal_oldest_seconds").set(seconds_since(oldest, now));
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 #[expect(

@@ -1,0 +1,181 @@
+//! Query parameters of the API: instants, names, limits and page cursors.
+
+use crate::domain::time::At;
+use crate::port::query::CallFilter;
+use crate::wire::instant;
+
+/// Calls of a page without the parameter `limit`.
+const PAGE_CALLS: u32 = 50;
+const PAGE_CALLS_MAX: u32 = 200;
+
+// The names that stored calls can have. Another name is rejected: as a filter it would match no
+// call, and the database would read the whole history to find none.
+pub(super) const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
+pub(super) const STATUSES: [&str; 7] = [
+    "initiated",
+    "ringing",
+    "answered",
+    "on_hold",
+    "transferring",
+    "completed",
+    "failed",
+];
+const OUTCOMES: [&str; 4] = ["answered", "missed", "no_answer", "lost"];
+
+/// The query of `/api/v1/calls`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallsParameters {
+    site: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    number: Option<String>,
+    extension: Option<String>,
+    direction: Option<String>,
+    outcome: Option<String>,
+    status: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The query of `/api/v1/stats`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatsParameters {
+    since: Option<String>,
+    until: Option<String>,
+}
+
+impl StatsParameters {
+    /// The period in microseconds; unbounded where a parameter is missing.
+    pub(super) fn period(self) -> Result<(i64, i64), String> {
+        let since = parse_instant("since", self.since.as_deref())?.unwrap_or(i64::MIN);
+        let until = parse_instant("until", self.until.as_deref())?.unwrap_or(i64::MAX);
+
+        Ok((since, until))
+    }
+}
+
+impl CallsParameters {
+    pub(super) fn into_filter(self) -> Result<CallFilter, String> {
+        let CallsParameters {
+            site,
+            since,
+            until,
+            number,
+            extension,
+            direction,
+            outcome,
+            status,
+            cursor,
+            limit,
+        } = self;
+
+        let limit = limit.unwrap_or(PAGE_CALLS);
+        if limit == 0 || limit > PAGE_CALLS_MAX {
+            return Err(format!("`limit` must be between 1 and {PAGE_CALLS_MAX}"));
+        }
+        for (parameter, value, allowed) in [
+            ("direction", &direction, &DIRECTIONS[..]),
+            ("outcome", &outcome, &OUTCOMES),
+            ("status", &status, &STATUSES),
+        ] {
+            if let Some(value) = value {
+                require_one_of(parameter, value, allowed)?;
+            }
+        }
+
+        let after = cursor.as_deref().map(parse_cursor).transpose()?;
+        let since = parse_instant("since", since.as_deref())?;
+        let until = parse_instant("until", until.as_deref())?;
+
+        Ok(CallFilter {
+            site,
+            since,
+            until,
+            number,
+            extension,
+            direction,
+            outcome,
+            status,
+            live: false,
+            after,
+            limit,
+        })
+    }
+}
+
+/// Rejects a value that is not among the allowed ones.
+pub(super) fn require_one_of(name: &str, value: &str, allowed: &[&str]) -> Result<(), String> {
+    if allowed.contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("`{name}` must be one of {}", allowed.join(", ")))
+    }
+}
+
+fn parse_instant(name: &str, text: Option<&str>) -> Result<Option<i64>, String> {
+    text.map(|text| {
+        instant::parse(text)
+            .map(|At(at)| at)
+            .map_err(|error| format!("`{name}` is not an RFC 3339 instant: {error}"))
+    })
+    .transpose()
+}
+
+/// The cursor of the page after this call.
+pub(super) fn cursor(started_at: i64, id: &str) -> String {
+    format!("{started_at}.{id}")
+}
+
+fn parse_cursor(text: &str) -> Result<(i64, String), String> {
+    text.split_once('.')
+        .and_then(|(started_at, id)| Some((started_at.parse().ok()?, id.to_owned())))
+        .ok_or_else(|| "`cursor` is not the `next_cursor` of a page".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(parameters: CallsParameters) -> String {
+        parameters.into_filter().err().unwrap()
+    }
+
+    #[test]
+    fn a_cursor_survives_the_round_trip() {
+        assert_eq!(parse_cursor(&cursor(-5, "a-b")), Ok((-5, "a-b".to_owned())));
+    }
+
+    #[test]
+    fn an_invalid_parameter_is_named() {
+        let no_limit = CallsParameters {
+            limit: Some(0),
+            ..CallsParameters::default()
+        };
+        assert!(error(no_limit).contains("limit"));
+
+        let no_instant = CallsParameters {
+            since: Some("soon".into()),
+            ..CallsParameters::default()
+        };
+        assert!(error(no_instant).contains("since"));
+
+        let no_cursor = CallsParameters {
+            cursor: Some("x".into()),
+            ..CallsParameters::default()
+        };
+        assert!(error(no_cursor).contains("cursor"));
+    }
+
+    #[test]
+    fn only_outcomes_of_stored_calls_are_accepted() {
+        let with_outcome = |outcome: &str| CallsParameters {
+            outcome: Some(outcome.into()),
+            ..CallsParameters::default()
+        };
+
+        assert!(error(with_outcome("rejected")).contains("no_answer"));
+        assert!(with_outcome("no_answer").into_filter().is_ok());
+    }
+}

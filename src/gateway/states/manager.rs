@@ -1,0 +1,159 @@
+//! The call-state manager: the ledger is the truth, the live view answers look-ups faster.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::domain::time::Span;
+use crate::port::clock::Clock;
+use crate::port::live::{LiveDirectory, StateKey};
+use crate::port::states::{CallState, PHONE_PROVIDER, StateChange, StateError, StateLedger};
+use crate::wire::instant;
+
+const ACTIVE_CALLS_MAX: u32 = 10_000;
+/// Age at which a recovery closes a call of another program that was never ended.
+const UNENDED_CALL_MAX: Span = Span::seconds(4 * 3_600);
+
+/// The call-state manager.
+#[derive(Clone)]
+pub struct CallStates {
+    pub ledger: Arc<dyn StateLedger>,
+    pub directory: Option<Arc<dyn LiveDirectory>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl CallStates {
+    /// Registers a call, or joins a session to a call that exists.
+    pub async fn register_call(&self, state: CallState) -> Result<CallState, StateError> {
+        let stored = self.ledger.register(&state).await?;
+        self.publish(&stored).await;
+
+        Ok(stored)
+    }
+
+    /// Changes the state of a call that another program registered.
+    pub async fn update_call_status(
+        &self,
+        call_id: &str,
+        status: &str,
+        metadata: Option<String>,
+    ) -> Result<CallState, StateError> {
+        let ends = matches!(status, "completed" | "failed");
+        self.change(call_id, status, metadata, ends).await
+    }
+
+    pub async fn end_call(&self, call_id: &str) -> Result<CallState, StateError> {
+        self.change(call_id, "completed", None, true).await
+    }
+
+    async fn change(
+        &self,
+        call_id: &str,
+        status: &str,
+        metadata: Option<String>,
+        ends: bool,
+    ) -> Result<CallState, StateError> {
+        let change = StateChange {
+            call_id: call_id.to_owned(),
+            status: status.to_owned(),
+            metadata,
+            now: self.clock.now(),
+            ends,
+        };
+
+        match self.ledger.update(&change).await? {
+            None => Err(StateError::NotFound),
+            Some((state, true)) => {
+                self.publish(&state).await;
+                Ok(state)
+            }
+            Some((state, false)) if state.provider == PHONE_PROVIDER => {
+                Err(StateError::OwnedByPhones)
+            }
+            // A second end of the same call is idempotent.
+            Some((state, false)) if ends && state.ended_at.is_some() => Ok(state),
+            Some(_) => Err(StateError::Ended),
+        }
+    }
+
+    pub async fn get_call_by_id(&self, call_id: &str) -> Result<Option<Value>, StateError> {
+        if let Some(state) = self.live_state(StateKey::Call(call_id)).await {
+            return Ok(Some(state));
+        }
+
+        Ok(self.ledger.by_id(call_id).await?.as_ref().map(state_json))
+    }
+
+    pub async fn get_session_for_call(&self, call_id: &str) -> Result<Option<String>, StateError> {
+        let call = self.get_call_by_id(call_id).await?;
+
+        Ok(call.and_then(|call| call["session_id"].as_str().map(ToOwned::to_owned)))
+    }
+
+    pub async fn get_call_for_session(
+        &self,
+        session_id: &str,
+    ) -> Result<Option<Value>, StateError> {
+        if let Some(Value::String(call_id)) = self.live_state(StateKey::Session(session_id)).await {
+            return self.get_call_by_id(&call_id).await;
+        }
+
+        let state = self.ledger.by_session(session_id).await?;
+        Ok(state.as_ref().map(state_json))
+    }
+
+    pub async fn get_active_calls(&self) -> Result<Vec<CallState>, StateError> {
+        Ok(self.ledger.active(ACTIVE_CALLS_MAX).await?)
+    }
+
+    /// Closes old calls that were never ended, and returns their number and the active calls: for a
+    /// program after its restart. Calls of phones are recovered by their worker.
+    pub async fn recover_active_calls(&self) -> Result<(u64, Vec<CallState>), StateError> {
+        let now = self.clock.now();
+        let closed = self.ledger.close_older(now - UNENDED_CALL_MAX, now).await?;
+
+        Ok((closed, self.get_active_calls().await?))
+    }
+
+    async fn live_state(&self, key: StateKey<'_>) -> Option<Value> {
+        let text = self.directory.as_ref()?.state(key).await?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Writes a stored state to the live view. States of phone calls are left out: workers change
+    /// them, so a look-up reads them from the ledger.
+    async fn publish(&self, state: &CallState) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+
+        if state.provider != PHONE_PROVIDER {
+            let json = state_json(state).to_string();
+            directory
+                .set_state(StateKey::Call(&state.call_id), &json)
+                .await;
+        }
+
+        if let Some(session) = &state.session_id {
+            let json = json!(state.call_id).to_string();
+            directory.set_state(StateKey::Session(session), &json).await;
+        }
+    }
+}
+
+pub(super) fn state_json(state: &CallState) -> Value {
+    json!({
+        "call_id": state.call_id,
+        "session_id": state.session_id,
+        "provider": state.provider,
+        "site": state.site,
+        "direction": state.direction,
+        "status": state.status,
+        "from_number": state.from_number.as_deref(),
+        "to_number": state.to_number.as_deref(),
+        "metadata": serde_json::from_str::<Value>(&state.metadata).unwrap_or_default(),
+        "created_at": instant::text(state.created_at),
+        "updated_at": instant::text(state.updated_at),
+        "ended_at": state.ended_at.map(instant::text),
+    })
+}

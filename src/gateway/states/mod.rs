@@ -1,0 +1,12 @@
+//! Call states for other programs: they register calls of their own, join their sessions to calls
+//! of phones, and find a call by its session or a session by its call.
+//!
+//! [`CallStates`] has the operations for code of this program; [`routes`] serves the same
+//! operations over REST.
+
+mod manager;
+mod registration;
+mod routes;
+
+pub use manager::CallStates;
+pub(super) use routes::routes;

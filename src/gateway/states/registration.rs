@@ -1,0 +1,129 @@
+//! Request bodies of the call-state API, validated before they reach the ledger.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::parameters::{DIRECTIONS, STATUSES, require_one_of};
+use crate::domain::fact::Site;
+use crate::domain::time::At;
+use crate::port::states::{CallState, PHONE_PROVIDER};
+
+const NAME_BYTES_MAX: usize = 128;
+const METADATA_BYTES_MAX: usize = 64 * 1024;
+
+/// A call that another program registers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Registration {
+    call_id: String,
+    session_id: Option<String>,
+    #[serde(default = "other")]
+    provider: String,
+    site: Option<String>,
+    #[serde(default = "inbound")]
+    direction: String,
+    #[serde(default = "initiated")]
+    status: String,
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+fn other() -> String {
+    "other".to_owned()
+}
+
+fn inbound() -> String {
+    "inbound".to_owned()
+}
+
+fn initiated() -> String {
+    "initiated".to_owned()
+}
+
+impl Registration {
+    pub(super) fn into_state(self, now: At) -> Result<CallState, String> {
+        check_name("call_id", &self.call_id)?;
+        check_name("provider", &self.provider)?;
+        for (field, text) in [
+            ("session_id", &self.session_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ] {
+            if let Some(text) = text {
+                check_name(field, text)?;
+            }
+        }
+
+        if self.provider == PHONE_PROVIDER {
+            return Err(
+                "calls of phones are made from their events; register calls of other providers"
+                    .to_owned(),
+            );
+        }
+        let site = self
+            .site
+            .as_deref()
+            .map_or_else(|| Some(Site::default()), Site::parse)
+            .ok_or("`site` is not a site name")?;
+        require_one_of("direction", &self.direction, &DIRECTIONS)?;
+        require_one_of("status", &self.status, &STATUSES)?;
+
+        Ok(CallState {
+            call_id: self.call_id,
+            session_id: self.session_id,
+            provider: self.provider,
+            site: site.as_str().to_owned(),
+            direction: self.direction,
+            status: self.status,
+            from_number: self.from.as_deref().map(Into::into),
+            to_number: self.to.as_deref().map(Into::into),
+            metadata: metadata_text(self.metadata)?,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+        })
+    }
+}
+
+fn check_name(field: &str, text: &str) -> Result<(), String> {
+    if (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{field}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters"
+        ))
+    }
+}
+
+/// A change of a registered call.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    status: String,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl Change {
+    /// The status, and the metadata as JSON text.
+    pub(super) fn validate(self) -> Result<(String, Option<String>), String> {
+        require_one_of("status", &self.status, &STATUSES)?;
+
+        Ok((self.status, self.metadata.map(metadata_text).transpose()?))
+    }
+}
+
+fn metadata_text(metadata: Map<String, Value>) -> Result<String, String> {
+    let text = Value::Object(metadata).to_string();
+
+    // JSON columns cannot store the character NUL.
+    let has_nul = text.contains("\\u0000");
+    if text.len() > METADATA_BYTES_MAX || has_nul {
+        return Err(format!(
+            "`metadata` must have at most {METADATA_BYTES_MAX} bytes and no NUL"
+        ));
+    }
+
+    Ok(text)
+}

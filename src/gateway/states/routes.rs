@@ -1,0 +1,148 @@
+//! The call-state API, `/api/v1/call-states`.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query as QueryString, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Json, Router, routing};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::Gateway;
+use super::super::response::{error_response, json_response, unavailable_response};
+use super::manager::state_json;
+use super::registration::{Change, Registration};
+use crate::port::states::{CallState, StateError};
+
+pub(in crate::gateway) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/", routing::post(register).get(find))
+        .route("/recover", routing::post(recover))
+        .route("/{id}", routing::get(by_id).patch(update))
+        .route("/{id}/end", routing::post(end))
+        .route("/{id}/session", routing::get(session))
+}
+
+async fn register(
+    State(gateway): State<Gateway>,
+    body: Result<Json<Registration>, JsonRejection>,
+) -> Response {
+    let state = body
+        .map_err(|error| error.body_text())
+        .and_then(|Json(body)| body.into_state(gateway.states.clock.now()));
+
+    match state {
+        Ok(state) => state_response(
+            StatusCode::CREATED,
+            gateway.states.register_call(state).await,
+        ),
+        Err(message) => error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
+    }
+}
+
+async fn update(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Response {
+    let change = body
+        .map_err(|error| error.body_text())
+        .and_then(|Json(change)| change.validate());
+
+    match change {
+        Ok((status, metadata)) => {
+            let result = gateway
+                .states
+                .update_call_status(&id, &status, metadata)
+                .await;
+            state_response(StatusCode::OK, result)
+        }
+        Err(message) => error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
+    }
+}
+
+async fn end(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    state_response(StatusCode::OK, gateway.states.end_call(&id).await)
+}
+
+async fn by_id(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    optional_response(gateway.states.get_call_by_id(&id).await)
+}
+
+async fn session(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    let session = gateway.states.get_session_for_call(&id).await;
+
+    optional_response(session.map(|session| session.map(|id| json!({ "session_id": id }))))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindParameters {
+    session: Option<String>,
+}
+
+async fn find(
+    State(gateway): State<Gateway>,
+    parameters: Result<QueryString<FindParameters>, QueryRejection>,
+) -> Response {
+    let session = match parameters {
+        Ok(QueryString(parameters)) => parameters.session,
+        Err(rejection) => {
+            return error_response(
+                StatusCode::BAD_REQUEST,
+                "bad_parameter",
+                &rejection.body_text(),
+            );
+        }
+    };
+    if let Some(session) = session {
+        return optional_response(gateway.states.get_call_for_session(&session).await);
+    }
+
+    match gateway.states.get_active_calls().await {
+        Ok(active) => {
+            let calls: Vec<Value> = active.iter().map(state_json).collect();
+            json_response(StatusCode::OK, json!({ "calls": calls }).to_string())
+        }
+        Err(error) => state_error_response(&error),
+    }
+}
+
+async fn recover(State(gateway): State<Gateway>) -> Response {
+    match gateway.states.recover_active_calls().await {
+        Ok((closed, active)) => {
+            let calls: Vec<Value> = active.iter().map(state_json).collect();
+            json_response(
+                StatusCode::OK,
+                json!({ "closed": closed, "calls": calls }).to_string(),
+            )
+        }
+        Err(error) => state_error_response(&error),
+    }
+}
+
+fn state_response(status: StatusCode, result: Result<CallState, StateError>) -> Response {
+    match result {
+        Ok(state) => json_response(status, state_json(&state).to_string()),
+        Err(error) => state_error_response(&error),
+    }
+}
+
+fn optional_response(result: Result<Option<Value>, StateError>) -> Response {
+    match result {
+        Ok(Some(value)) => json_response(StatusCode::OK, value.to_string()),
+        Ok(None) => state_error_response(&StateError::NotFound),
+        Err(error) => state_error_response(&error),
+    }
+}
+
+fn state_error_response(error: &StateError) -> Response {
+    let (status, code) = match error {
+        StateError::Ledger(error) => return unavailable_response(error),
+        StateError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        StateError::OwnedByPhones => (StatusCode::CONFLICT, "not_yours"),
+        StateError::Ended => (StatusCode::CONFLICT, "over"),
+    };
+
+    error_response(status, code, &error.to_string())
+}
