@@ -1,4 +1,4 @@
-//! The settings of the ingress: where it listens, who may report, how much it puts up with.
+//! Settings of the ingress: listen address, sites, credentials of phones, and limits.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,12 +9,15 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::BadConfig;
+use super::bounds::{self, Bound};
 use super::secret::Secret;
 use crate::domain::device::Device;
 use crate::domain::fact::Site;
 use crate::ingress::Limits;
 use crate::ingress::auth::{Access, Key};
 
+const CONNECTIONS_MAX: u64 = 1_000_000;
+const REQUESTS_MAX: u64 = 1_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,17 +47,18 @@ pub struct IngressSettings {
     sites: BTreeMap<String, SiteSettings>,
 }
 
-/// What a phone's answer waits for.
+/// Storage that an event must reach before the phone gets its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// The event is on the disk of this machine.
+    /// The journal on the disk of this machine.
     Journal,
-    /// The broker has confirmed it, too; while it is away, the disk is enough.
+    /// The journal, and the broker's confirmation. While the broker is unavailable, the journal is
+    /// enough.
     Broker,
 }
 
-/// Where a site's phones are.
+/// The phone networks of a site.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct SiteSettings {
@@ -72,90 +76,101 @@ struct KeySettings {
 
 impl IngressSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        let bounds = [
-            ("connections_max", self.connections_max as u64, 1_000_000),
-            (
-                "connections_per_address_max",
-                self.connections_per_address_max as u64,
-                1_000_000,
-            ),
-            ("head_bytes_max", self.head_bytes_max as u64, 1 << 20),
-            ("headers_max", self.headers_max as u64, 1_000),
-            ("body_bytes_max", self.body_bytes_max as u64, 512 << 10),
-            ("head_timeout_ms", self.head_timeout_ms, HOUR_MS),
-            ("request_timeout_ms", self.request_timeout_ms, HOUR_MS),
-            (
-                "per_device_per_second_max",
-                u64::from(self.per_device_per_second_max),
-                1_000_000_000,
-            ),
-            (
-                "per_device_burst_max",
-                u64::from(self.per_device_burst_max),
-                1_000_000_000,
-            ),
-            (
-                "strangers_per_second_max",
-                u64::from(self.strangers_per_second_max),
-                1_000_000_000,
-            ),
-            ("tick_ms", self.tick_ms, 10_000),
-        ];
-        if let Some((key, value, most)) = bounds
-            .iter()
-            .find(|(_, value, most)| !(1..=*most).contains(value))
-        {
-            return Err(BadConfig(format!(
-                "`ingress.{key}` must be between 1 and {most}, not {value}"
-            )));
-        }
+        bounds::check("ingress", &self.bounds())?;
         self.site()?;
-        self.access_at(self.listen).map(|_| ())
+        self.access_at(self.listen)?;
+
+        Ok(())
     }
 
-    /// Who may report at this address, which may be another than the settings now say.
+    pub(super) fn bounds(&self) -> [Bound; 11] {
+        let per_address = self.connections_per_address_max as u64;
+
+        [
+            Bound::new(
+                "connections_max",
+                self.connections_max as u64,
+                CONNECTIONS_MAX,
+            ),
+            Bound::new("connections_per_address_max", per_address, CONNECTIONS_MAX),
+            Bound::new("head_bytes_max", self.head_bytes_max as u64, 1 << 20),
+            Bound::new("headers_max", self.headers_max as u64, 1_000),
+            Bound::new("body_bytes_max", self.body_bytes_max as u64, 512 << 10),
+            Bound::new("head_timeout_ms", self.head_timeout_ms, HOUR_MS),
+            Bound::new("request_timeout_ms", self.request_timeout_ms, HOUR_MS),
+            Bound::new(
+                "per_device_per_second_max",
+                self.per_device_per_second_max,
+                REQUESTS_MAX,
+            ),
+            Bound::new(
+                "per_device_burst_max",
+                self.per_device_burst_max,
+                REQUESTS_MAX,
+            ),
+            Bound::new(
+                "strangers_per_second_max",
+                self.strangers_per_second_max,
+                REQUESTS_MAX,
+            ),
+            Bound::new("tick_ms", self.tick_ms, 10_000),
+        ]
+    }
+
+    /// The access rules for a listener at this address. On a reload the address is the bound one,
+    /// which may differ from the settings.
+    ///
+    /// # Errors
+    /// When the rules are invalid, or other machines reach the listener and no credentials are
+    /// checked.
     pub fn access_at(&self, listening: SocketAddr) -> Result<Access, BadConfig> {
         let access = self.access()?;
-        if !listening.ip().is_loopback() && !access.checks_anything() && !self.allow_unauthenticated
-        {
+        let reachable = !listening.ip().is_loopback();
+        if reachable && !access.checks_anything() && !self.allow_unauthenticated {
             return Err(BadConfig(format!(
-                "the ingress listens on {listening}, which others can reach, and nobody is asked who they are: set `ingress.keys` or `ingress.networks`, or say `ingress.allow_unauthenticated = true`"
+                "the ingress listens on {listening}, which other machines can reach, and no \
+                 credentials are checked: set `ingress.keys` or `ingress.networks`, or set \
+                 `ingress.allow_unauthenticated = true`"
             )));
         }
+
         Ok(access)
     }
 
     pub fn site(&self) -> Result<Site, BadConfig> {
         Site::parse(&self.site).ok_or_else(|| {
-            BadConfig("`ingress.site` is no site name (1 to 64 characters)".to_owned())
+            BadConfig("`ingress.site` is not a site name (1 to 64 characters)".to_owned())
         })
     }
 
-    /// Who may report. Reads the secret files.
+    /// The access rules for phone requests. Reads the secret files.
     pub fn access(&self) -> Result<Access, BadConfig> {
         let keys = self
             .keys
             .iter()
             .map(|(id, key)| key.key(id))
             .collect::<Result<Vec<Key>, BadConfig>>()?;
+
         let denied = self
             .denied_devices
             .iter()
             .map(|text| match Device::parse(text) {
                 Some(device @ Device::Mac(_)) => Ok(device),
                 _ => Err(BadConfig(format!(
-                    "`ingress.denied_devices`: {text:?} is no MAC address"
+                    "`ingress.denied_devices`: {text:?} is not a MAC address"
                 ))),
             });
+
         let sites = self
             .sites
             .iter()
             .map(|(name, site)| match Site::parse(name) {
                 Some(parsed) => Ok((parsed, site.networks.clone())),
                 None => Err(BadConfig(
-                    "`ingress.sites` names a site that is none (1 to 64 characters)".to_owned(),
+                    "`ingress.sites`: a site name must have 1 to 64 characters".to_owned(),
                 )),
             });
+
         Ok(Access {
             keys,
             sites: sites.collect::<Result<_, BadConfig>>()?,
@@ -181,7 +196,7 @@ impl IngressSettings {
         }
     }
 
-    /// How often the ingress promises that everything received so far has been sent.
+    /// Interval of the ingress' promises (ticks) that all events received so far are passed on.
     #[must_use]
     pub fn tick(&self) -> Duration {
         Duration::from_millis(self.tick_ms)
@@ -190,18 +205,21 @@ impl IngressSettings {
 
 impl KeySettings {
     fn key(&self, id: &str) -> Result<Key, BadConfig> {
-        let wrong = |what: &str| BadConfig(format!("`ingress.keys.{id}`{what}"));
+        let invalid = |problem: &str| BadConfig(format!("`ingress.keys.{id}`{problem}"));
+
         let letter = Some(id)
             .filter(|id| id.len() == 1)
             .and_then(|id| id.chars().next())
             .filter(char::is_ascii_lowercase);
-        let letter = letter.ok_or_else(|| wrong(": a key is named by one letter, a to z"))?;
+        let letter = letter.ok_or_else(|| invalid(": the name of a key is one letter, a to z"))?;
+
         let secret = match (&self.secret, &self.secret_file) {
             (Some(secret), None) => secret.clone(),
             (None, Some(file)) => Secret::read(file)
-                .map_err(|error| wrong(&format!(".secret_file: {}: {error}", file.display())))?,
-            _ => return Err(wrong(" needs either `secret` or `secret_file`")),
+                .map_err(|error| invalid(&format!(".secret_file: {}: {error}", file.display())))?,
+            _ => return Err(invalid(" needs either `secret` or `secret_file`")),
         };
-        Key::new(letter, secret.reveal()).ok_or_else(|| wrong(": the secret is empty"))
+
+        Key::new(letter, secret.reveal()).ok_or_else(|| invalid(": the secret is empty"))
     }
 }

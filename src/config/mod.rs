@@ -1,7 +1,13 @@
-//! Settings: an embedded commented default, files, the environment; unknown keys are refused,
-//! everything is checked at the start.
+//! Settings from three layers: the embedded default file, a settings file, the environment.
+//!
+//! Each layer overrides the one before. Unknown keys are rejected, and every value is checked
+//! before the service starts. `docs/configuration.md` is the reference of all keys; it is generated
+//! from the default file, and a test keeps it current.
 
+mod bounds;
 mod ingress;
+#[cfg(test)]
+mod reference;
 mod secret;
 mod servers;
 
@@ -18,14 +24,14 @@ pub use servers::{BrokerSettings, DatabaseSettings, LiveSettings};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "CORDBOARD__";
-/// Names under which programs are told where their servers are.
-const CUSTOMARY: [(&str, &str); 3] = [
+/// Conventional environment variables for server addresses, and the keys they set.
+const CONVENTIONAL_VARIABLES: [(&str, &str); 3] = [
     ("AMQP_URL", "broker.url"),
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "live.url"),
 ];
 
-/// Why the settings cannot be used: which key, and what is wrong with it.
+/// Invalid settings: the key, and its problem.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadConfig(String);
@@ -36,8 +42,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub ingress: IngressSettings,
     pub journal: JournalSettings,
-    pub gateway: Listener,
-    pub operations: Listener,
+    pub gateway: ListenerSettings,
+    pub operations: ListenerSettings,
     pub broker: BrokerSettings,
     pub database: DatabaseSettings,
     pub live: LiveSettings,
@@ -57,7 +63,7 @@ pub struct JournalSettings {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listener {
+pub struct ListenerSettings {
     pub listen: SocketAddr,
     allow_unauthenticated: bool,
 }
@@ -78,32 +84,31 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Reads the defaults, then a file, then the environment, each over the one before it.
+    /// Merges the defaults, the settings file and the environment, and checks the result.
+    ///
+    /// # Errors
+    /// The first unknown key or invalid value, as one line of text.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Settings, BadConfig> {
-        let mut ours: HashMap<String, String> = HashMap::new();
-        for (key, value) in environment {
-            // What other programs on the machine call the same servers counts where nothing of ours
-            // is said.
-            if let Some((_, key)) = CUSTOMARY.iter().find(|(name, _)| *name == key) {
-                ours.entry((*key).to_owned()).or_insert(value);
-            } else if let Some(key) = key.strip_prefix(ENVIRONMENT_PREFIX) {
-                ours.insert(key.to_lowercase().replace("__", "."), value);
-            }
-        }
         let mut builder =
             config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(File::from(file).format(FileFormat::Toml));
         }
-        let builder = builder.add_source(Environment::default().separator(".").source(Some(ours)));
+        let variables = environment_keys(environment);
+        let environment = Environment::default()
+            .separator(".")
+            .source(Some(variables));
+
         let settings: Settings = builder
+            .add_source(environment)
             .build()
             .and_then(config::Config::try_deserialize)
-            .map_err(|error| one_line(&error))?;
+            .map_err(|error| single_line_error(&error))?;
         settings.check()?;
+
         Ok(settings)
     }
 
@@ -117,7 +122,10 @@ impl Settings {
             ));
         }
         if self.journal.total_bytes_max < self.journal.segment_bytes {
-            return Err(BadConfig("`journal.total_bytes_max` must hold at least one segment (`journal.segment_bytes`)".to_owned()));
+            return Err(BadConfig(
+                "`journal.total_bytes_max` must be at least one segment (`journal.segment_bytes`)"
+                    .to_owned(),
+            ));
         }
         self.policies()?;
         tracing_subscriber::EnvFilter::try_new(&self.log.filter)
@@ -125,18 +133,8 @@ impl Settings {
         self.ingress.check()?;
         self.broker.check()?;
         self.live.check()?;
-        for (section, listener, what) in [
-            ("gateway", &self.gateway, "calls"),
-            ("operations", &self.operations, "metrics"),
-        ] {
-            if !listener.listen.ip().is_loopback() && !listener.allow_unauthenticated {
-                return Err(BadConfig(format!(
-                    "`{section}.listen` is {}, where everybody who can reach it could read {what}: keep it on this machine behind a proxy that asks who is there, or say `{section}.allow_unauthenticated = true`",
-                    listener.listen
-                )));
-            }
-        }
-        Ok(())
+        self.gateway.check("gateway", "calls")?;
+        self.operations.check("operations", "metrics")
     }
 
     pub fn policies(&self) -> Result<Policies, BadConfig> {
@@ -144,30 +142,71 @@ impl Settings {
             .map_err(|error| BadConfig(format!("`policy`: {error}")))
     }
 
-    /// The settings in force as a file would state them, secrets hidden.
+    /// The settings in force as a settings file, with hidden secrets.
     ///
     /// # Errors
-    /// When they cannot be written as TOML.
+    /// When a value has no TOML form.
     pub fn shown(&self) -> Result<String, BadConfig> {
         toml::to_string(self).map_err(|error| BadConfig(error.to_string()))
     }
 }
 
-/// What the parsers tell over several lines, on one.
-fn one_line(error: &config::ConfigError) -> BadConfig {
+impl ListenerSettings {
+    /// Rejects a listener that other machines reach without an explicit permission: it has no
+    /// authentication of its own.
+    fn check(&self, section: &str, content: &str) -> Result<(), BadConfig> {
+        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
+            return Ok(());
+        }
+
+        Err(BadConfig(format!(
+            "`{section}.listen` is {}, where other machines can read {content} without \
+             authentication: listen on a loopback address behind an authenticating reverse proxy, \
+             or set `{section}.allow_unauthenticated = true`",
+            self.listen
+        )))
+    }
+}
+
+/// The keys that environment variables set. A conventional variable sets its key only if no
+/// `CORDBOARD__` variable does.
+fn environment_keys(
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> HashMap<String, String> {
+    let mut keys = HashMap::new();
+
+    for (name, value) in environment {
+        if let Some((_, key)) = CONVENTIONAL_VARIABLES
+            .iter()
+            .find(|(conventional, _)| *conventional == name)
+        {
+            keys.entry((*key).to_owned()).or_insert(value);
+        } else if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
+            keys.insert(key.to_lowercase().replace("__", "."), value);
+        }
+    }
+
+    keys
+}
+
+/// Joins the lines of a parser error, without the lines that quote the file.
+fn single_line_error(error: &config::ConfigError) -> BadConfig {
     let text = error.to_string();
-    // What stands where a table of a key should stand may be the secret itself.
+
+    // A value in the place of a key's table may be the secret itself, so it is never quoted.
     if text.contains("KeySettings") {
         return BadConfig(
             "`ingress.keys` holds tables, such as [ingress.keys.a] with `secret` or `secret_file`"
                 .to_owned(),
         );
     }
-    let told = text
+
+    let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.contains('|'));
-    BadConfig(told.collect::<Vec<_>>().join(": "))
+        .filter(|line| !line.is_empty() && !line.contains('|'))
+        .collect();
+    BadConfig(lines.join(": "))
 }
 
 #[cfg(test)]
@@ -187,8 +226,9 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_complete_and_sound() {
+    fn the_defaults_are_complete_and_valid() {
         let settings = load("", &[]).unwrap();
+
         assert!(
             settings.ingress.listen.ip().is_loopback()
                 && settings.gateway.listen.ip().is_loopback()
@@ -212,6 +252,7 @@ mod tests {
             ),
             (3, 2)
         );
+
         assert_eq!(
             load("", &[("CORDBOARD__JOURNAL__SEGMENT_BYTES", "4096")])
                 .unwrap()
@@ -219,6 +260,7 @@ mod tests {
                 .segment_bytes,
             4096
         );
+
         let scaled = load(
             "",
             &[
@@ -235,8 +277,8 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_on_one_line() {
-        let wrong = |text: &str| {
+    fn errors_name_the_key_on_one_line() {
+        let error_of = |text: &str| {
             let error = load(text, &[]).unwrap_err();
             assert!(
                 error.lines().count() == 1 && !error.contains("hush"),
@@ -270,8 +312,10 @@ mod tests {
                 "/nowhere/at/all",
             ),
         ] {
-            assert!(wrong(text).contains(expected), "{text:?}: {}", wrong(text));
+            let error = error_of(text);
+            assert!(error.contains(expected), "{text:?}: {error}");
         }
+
         assert!(
             load("", &[("CORDBOARD__INGRESS__LISSTEN", "x")])
                 .unwrap_err()
@@ -280,19 +324,20 @@ mod tests {
     }
 
     #[test]
-    fn secrets_come_from_a_file_of_ones_own_or_the_environment_and_are_never_shown() {
+    fn secrets_come_from_a_private_file_or_the_environment_and_are_never_printed() {
         let settings = load("", &[("CORDBOARD__INGRESS__KEYS__A__SECRET", "hush")]).unwrap();
         assert_eq!(settings.ingress.access().unwrap().keys.len(), 1);
         assert!(!format!("{settings:?}").contains("hush"));
-        let shown = settings.shown().unwrap();
+        let printed = settings.shown().unwrap();
         assert!(
-            !shown.contains("hush") && shown.contains("(hidden)"),
-            "{shown}"
+            !printed.contains("hush") && printed.contains("(hidden)"),
+            "{printed}"
         );
 
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"hush\n").unwrap();
         let text = format!("[ingress.keys.b]\nsecret_file = {:?}", file.path());
+
         assert_eq!(
             load(&text, &[])
                 .unwrap()
@@ -303,6 +348,7 @@ mod tests {
                 .len(),
             1
         );
+
         file.as_file()
             .set_permissions(std::fs::Permissions::from_mode(0o644))
             .unwrap();
@@ -314,15 +360,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_back_as_the_same_settings() {
-        let shown = load(
+    fn printed_settings_read_back_as_the_same_settings() {
+        let printed = load(
             "[policy]\nregion = \"FR\"\n[policy.site.a]\nring_max_ms = 5000",
             &[],
         )
         .unwrap()
         .shown()
         .unwrap();
-        assert_eq!(load(&shown, &[]).unwrap().shown().unwrap(), shown);
+
+        let reread = load(&printed, &[]).unwrap();
+        assert_eq!(reread.shown().unwrap(), printed);
     }
 
     #[test]
@@ -333,12 +381,13 @@ mod tests {
             .lines()
             .filter(|line| !line.starts_with("secret_file"))
             .collect();
+
         let settings = load(&without_file.join("\n"), &secret).unwrap();
         assert!(!settings.ingress.listen.ip().is_loopback() && settings.data_dir.is_absolute());
     }
 
     #[test]
-    fn an_open_door_must_be_meant() {
+    fn a_listener_without_authentication_needs_an_explicit_permission() {
         let open = "[ingress]\nlisten = \"0.0.0.0:8080\"\n";
         assert!(
             load(open, &[])
@@ -348,6 +397,7 @@ mod tests {
         assert!(load(&format!("{open}allow_unauthenticated = true"), &[]).is_ok());
         assert!(load(&format!("{open}networks = [\"10.0.0.0/8\"]"), &[]).is_ok());
         assert!(load(&format!("{open}[ingress.keys.a]\nsecret = \"s\""), &[]).is_ok());
+
         for section in ["gateway", "operations"] {
             let open = format!("[{section}]\nlisten = \"0.0.0.0:8081\"\n");
             assert!(load(&open, &[]).unwrap_err().contains(section));

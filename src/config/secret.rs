@@ -1,4 +1,4 @@
-//! Secrets: read from a line of text or a file, and never shown by anything that prints settings.
+//! Secrets: text from the settings or from a file, hidden in everything that prints settings.
 
 use std::fmt;
 use std::fs::File;
@@ -8,41 +8,44 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A secret is a line of text, not a file somebody pointed at by mistake.
+/// Limit on the size of a secret file: a larger file is a wrong path, not a secret.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 const HIDDEN: &str = "(hidden)";
 
-/// Text that no log line, error or printed setting shows.
+/// Text that never appears in logs, errors or printed settings.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for whoever makes keys of it.
+    /// The plain text, for the code that makes keys and connections of it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Reads a secret from a file that is not for everybody.
+    /// Reads a secret from a file with restricted permissions.
     ///
     /// # Errors
-    /// When the file cannot be read, is open to every user of the machine, or is no secret at all.
+    /// When the file cannot be read, is readable by every user of the machine, or is larger than a
+    /// secret can be.
     pub fn read(path: &Path) -> io::Result<Secret> {
         let file = File::open(path)?;
         if file.metadata()?.permissions().mode() & READABLE_BY_ALL != 0 {
             return Err(io::Error::other(
-                "every user of this machine can read it; `chmod o-r` it",
+                "every user of this machine can read it; run `chmod o-r` on it",
             ));
         }
+
         let mut text = String::new();
         file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
         if text.len() as u64 > SECRET_BYTES_MAX {
             return Err(io::Error::other(format!(
-                "is larger than {SECRET_BYTES_MAX} bytes: that is no secret"
+                "larger than {SECRET_BYTES_MAX} bytes: not a secret"
             )));
         }
+
         Ok(Secret(text))
     }
 }

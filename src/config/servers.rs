@@ -1,5 +1,5 @@
-//! The settings of the servers: broker, database, live view. Without them the service runs
-//! embedded.
+//! Settings of the servers: broker, database and live view. Without server addresses the service
+//! runs embedded, in one process.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,10 +7,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::BadConfig;
+use super::bounds::{self, Bound};
 use super::secret::Secret;
 
-const PARTITIONS_MAX: u32 = 1_024;
-const GENERATION_MAX: u32 = 1_000_000;
+const PARTITIONS_MAX: u64 = 1_024;
+const GENERATION_MAX: u64 = 1_000_000;
+const HOUR_MS: u64 = 3_600_000;
+const PREFIX_BYTES_MAX: usize = 64;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -46,66 +49,56 @@ pub struct LiveSettings {
     pub prefix: String,
 }
 
-/// The address in force: in the file if one is named, else as it stands; `None` when there is none.
-fn address<T: FromStr<Err = String>>(
+/// Parses the address of a server from the settings or, if `{key}_file` is set, from that file.
+/// `None` when neither contains an address.
+fn parse_address<T: FromStr<Err = String>>(
     key: &str,
     url: &Secret,
     file: Option<&PathBuf>,
 ) -> Result<Option<T>, BadConfig> {
-    let given = match file {
+    let secret = match file {
         None => url.clone(),
         Some(file) if url.reveal().is_empty() => Secret::read(file)
             .map_err(|error| BadConfig(format!("`{key}_file`: {}: {error}", file.display())))?,
         Some(_) => {
             return Err(BadConfig(format!(
-                "`{key}` and `{key}_file` are both given; one is enough"
+                "`{key}` and `{key}_file` are both set; remove one of them"
             )));
         }
     };
-    let text = given.reveal().trim();
+
+    let text = secret.reveal().trim();
     if text.is_empty() {
         return Ok(None);
     }
-    // What the parsers say may quote the address, and the address may hold a password.
+
+    // The parser's error is left out: it may quote the address, and with it a password.
     text.parse().map(Some).map_err(|_: String| {
         BadConfig(format!(
-            "`{key}` is no address of that kind; see config/default.toml for its form"
+            "`{key}` is not a valid address; config/default.toml shows the form"
         ))
     })
 }
 
 impl BrokerSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        let bounds = [
-            (
-                "partitions",
-                u64::from(self.partitions),
-                u64::from(PARTITIONS_MAX),
-            ),
-            (
-                "generation",
-                u64::from(self.generation),
-                u64::from(GENERATION_MAX),
-            ),
-            ("balance_ms", self.balance_ms, 3_600_000),
-        ];
-        match bounds
-            .iter()
-            .find(|(_, value, most)| !(1..=*most).contains(value))
-        {
-            Some((key, value, most)) => Err(BadConfig(format!(
-                "`broker.{key}` must be between 1 and {most}, not {value}"
-            ))),
-            None => Ok(()),
-        }
+        bounds::check("broker", &self.bounds())
+    }
+
+    pub(super) fn bounds(&self) -> [Bound; 3] {
+        [
+            Bound::new("partitions", self.partitions, PARTITIONS_MAX),
+            Bound::new("generation", self.generation, GENERATION_MAX),
+            Bound::new("balance_ms", self.balance_ms, HOUR_MS),
+        ]
     }
 
     pub fn address<T: FromStr<Err = String>>(&self) -> Result<Option<T>, BadConfig> {
-        address("broker.url", &self.url, self.url_file.as_ref())
+        parse_address("broker.url", &self.url, self.url_file.as_ref())
     }
 
     pub fn management<T: FromStr<Err = String>>(&self) -> Result<Option<T>, BadConfig> {
-        address(
+        parse_address(
             "broker.management_url",
             &self.management_url,
             self.management_url_file.as_ref(),
@@ -115,27 +108,29 @@ impl BrokerSettings {
 
 impl DatabaseSettings {
     pub fn address<T: FromStr<Err = String>>(&self) -> Result<Option<T>, BadConfig> {
-        address("database.url", &self.url, self.url_file.as_ref())
+        parse_address("database.url", &self.url, self.url_file.as_ref())
     }
 }
 
 impl LiveSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        let plain = self.prefix.len() <= 64
+        let valid = self.prefix.len() <= PREFIX_BYTES_MAX
             && self
                 .prefix
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte));
-        if plain {
+
+        if valid {
             Ok(())
         } else {
-            Err(BadConfig(
-                "`live.prefix` has at most 64 letters, digits and :_-.".to_owned(),
-            ))
+            Err(BadConfig(format!(
+                "`live.prefix` must have at most {PREFIX_BYTES_MAX} characters, each an ASCII \
+                 letter, a digit or one of `:_-.`"
+            )))
         }
     }
 
     pub fn address<T: FromStr<Err = String>>(&self) -> Result<Option<T>, BadConfig> {
-        address("live.url", &self.url, self.url_file.as_ref())
+        parse_address("live.url", &self.url, self.url_file.as_ref())
     }
 }
