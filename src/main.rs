@@ -1,4 +1,4 @@
-//! The `cordboard` command.
+//! The `cordboard` command: the allocator, and a call to the command line.
 
 use std::process::ExitCode;
 

@@ -1,14 +1,16 @@
-//! `cordboard broker`: what the service needs of RabbitMQ, and what waits there.
+//! `cordboard broker`: declares the RabbitMQ topology, adopts partition layouts, and lists queues.
 
 use std::io::{self, Write};
 
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::serve::{SettingsArguments, block_on};
+use super::options::SettingsArguments;
+use super::runtime::block_on;
 use crate::app::{self, Applied};
+use crate::config::Settings;
 
-/// Set up RabbitMQ, or see what waits there
+/// Set up RabbitMQ, or list its queues
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -17,77 +19,96 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Declare exchanges and queues, and set the policies; without `broker.management_url`, print
-    /// the commands that set them
-    Apply(Settings),
-    /// The queues: messages that wait, and whether somebody reads them
-    Status(Settings),
-    /// Put the number of partitions and the generation of the settings in force;
-    /// `deploy/RUNBOOK.md` says when
-    Adopt(Settings),
+    /// Declare exchanges and queues, and set policies; without `broker.management_url`, print the
+    /// commands that set the policies
+    Apply(CommandArguments),
+    /// List the queues with their waiting messages, and whether a worker consumes them
+    Status(CommandArguments),
+    /// Activate the number of partitions and the generation of the settings; `deploy/RUNBOOK.md`
+    /// has the procedure
+    Adopt(CommandArguments),
 }
 
 #[derive(clap::Args)]
-struct Settings {
+struct CommandArguments {
     #[command(flatten)]
     settings: SettingsArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
     match &arguments.command {
-        Command::Apply(Settings { settings }) => {
-            let settings = settings.load()?;
-            match block_on(async { Ok(app::apply_broker(&settings).await?) })? {
-                Applied::Set(policies) => writeln!(
-                    out,
-                    "exchanges and queues are there; policies set: {}",
-                    policies.join(", ")
-                )?,
-                Applied::Commands(commands) => {
-                    writeln!(
-                        out,
-                        "# exchanges and queues are there; these commands set the policies, on a machine of the broker:"
-                    )?;
-                    for command in commands {
-                        writeln!(out, "{command}")?;
-                    }
-                }
-            }
-        }
-        Command::Adopt(Settings { settings }) => {
-            let settings = settings.load()?;
-            let sent = block_on(async { Ok(app::adopt_layout(&settings).await?) })?;
+        Command::Apply(command) => apply(&command.settings.load()?),
+        Command::Status(command) => status(&command.settings.load()?),
+        Command::Adopt(command) => adopt(&command.settings.load()?),
+    }
+}
+
+fn apply(settings: &Settings) -> Result<(), Failure> {
+    let applied = block_on(async { Ok(app::apply_broker(settings).await?) })?;
+    let mut out = io::stdout().lock();
+
+    match applied {
+        Applied::Set(policies) => writeln!(
+            out,
+            "exchanges and queues declared; policies set: {}",
+            policies.join(", ")
+        )?,
+        Applied::Commands(commands) => {
             writeln!(
                 out,
-                "generation {} with {} partitions is in force",
-                settings.broker.generation, settings.broker.partitions
+                "# exchanges and queues declared; to set the policies, run these commands on a \
+                 machine of the broker:"
             )?;
-            if sent > 0 {
-                writeln!(
-                    out,
-                    "{sent} messages of older queues were sent to where they belong now"
-                )?;
-            }
-        }
-        Command::Status(Settings { settings }) => {
-            let settings = settings.load()?;
-            let (queues, workers) = block_on(async { Ok(app::broker_status(&settings).await?) })?;
-            writeln!(out, "{workers} workers")?;
-            for (queue, depth) in queues {
-                match depth {
-                    None => writeln!(out, "{queue:<28}  missing")?,
-                    Some(depth) => {
-                        let read = if depth.consumers > 0 {
-                            "read"
-                        } else {
-                            "not read by anybody"
-                        };
-                        writeln!(out, "{queue:<28}  {:>9} messages, {read}", depth.messages)?;
-                    }
-                }
+            for command in commands {
+                writeln!(out, "{command}")?;
             }
         }
     }
+
+    Ok(())
+}
+
+fn adopt(settings: &Settings) -> Result<(), Failure> {
+    let forwarded = block_on(async { Ok(app::adopt_layout(settings).await?) })?;
+    let mut out = io::stdout().lock();
+
+    writeln!(
+        out,
+        "generation {} with {} partitions is in force",
+        settings.broker.generation, settings.broker.partitions
+    )?;
+    if forwarded > 0 {
+        writeln!(
+            out,
+            "{forwarded} messages forwarded from queues of older generations"
+        )?;
+    }
+
+    Ok(())
+}
+
+fn status(settings: &Settings) -> Result<(), Failure> {
+    let (queues, workers) = block_on(async { Ok(app::broker_status(settings).await?) })?;
+    let mut out = io::stdout().lock();
+
+    writeln!(out, "{workers} workers")?;
+    for (queue, depth) in queues {
+        let Some(depth) = depth else {
+            writeln!(out, "{queue:<28}  missing")?;
+            continue;
+        };
+
+        let consumer = if depth.consumers > 0 {
+            "consumed"
+        } else {
+            "no consumer"
+        };
+        writeln!(
+            out,
+            "{queue:<28}  {:>9} messages, {consumer}",
+            depth.messages
+        )?;
+    }
+
     Ok(())
 }

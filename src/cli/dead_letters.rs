@@ -1,22 +1,24 @@
-//! `cordboard dead-letters`: what could not be read, looked at, sent again, or dropped.
+//! `cordboard dead-letters`: lists, prints, retries or drops messages without a readable fact.
 
 use std::io::{self, Write};
 
 use clap::{Subcommand, ValueEnum};
 
 use super::failure::Failure;
-use super::serve::{SettingsArguments, block_on};
+use super::options::SettingsArguments;
+use super::runtime::block_on;
 use crate::app::{self, DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore};
 use crate::domain::time::At;
 use crate::wire::envelope::Envelope;
 use crate::wire::instant;
 
-const DIGEST_SHOWN: usize = 12;
+/// Characters of a digest in a list: enough to name one letter.
+const DIGEST_CHARS: usize = 12;
 
-/// Look at messages that hold no fact, send them again, or drop them
+/// List, print, retry or drop dead letters: messages without a readable fact
 ///
-/// They lie in the database, where workers set aside what they cannot read, and in the broker's
-/// queue of what it gave up.
+/// There are two stores of dead letters: the database, where workers store messages that they
+/// cannot read, and RabbitMQ's dead-letter queue, for messages that were delivered too often.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -25,18 +27,18 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// One line for each: digest, where it lies, when it was received, why it is there
-    List(Few),
-    /// The messages as they came. They may hold numbers and names of people
-    Show(Few),
-    /// Send again, under the id it has: what is known already changes nothing
-    Retry(Many),
-    /// Forget for good
-    Drop(Many),
+    /// List dead letters, one per line: digest, store, time of receipt, reason
+    List(ReadArguments),
+    /// Print the stored messages. They may contain phone numbers and names of people
+    Show(ReadArguments),
+    /// Send dead letters again under their ids; an event that is already stored is not stored twice
+    Retry(ChangeArguments),
+    /// Delete dead letters permanently
+    Drop(ChangeArguments),
 }
 
 #[derive(clap::Args)]
-struct Few {
+struct ReadArguments {
     #[command(flatten)]
     filters: Filters,
 
@@ -45,12 +47,12 @@ struct Few {
 }
 
 #[derive(clap::Args)]
-struct Many {
-    /// Only say what would be done
+struct ChangeArguments {
+    /// Only print what the command would do
     #[arg(long)]
     dry_run: bool,
 
-    /// Every letter there is, where no filter is given
+    /// Select every dead letter; required if no filter is given
     #[arg(long)]
     all: bool,
 
@@ -63,134 +65,146 @@ struct Many {
 
 #[derive(clap::Args)]
 struct Filters {
-    /// Digests, or how they begin, as `list` shows them
+    /// Select by digest, or by the first characters of a digest, as `list` prints them
     #[arg(value_name = "DIGEST")]
     digests: Vec<String>,
 
-    /// Only those whose reason contains this
+    /// Select dead letters whose reason contains this text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 
-    /// Only those that lie there
-    #[arg(long = "in", value_name = "PLACE", value_enum)]
-    place: Option<Place>,
+    /// Select dead letters of this store
+    #[arg(long = "in", value_name = "STORE", value_enum)]
+    store: Option<Store>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Place {
+enum Store {
     Database,
     Broker,
 }
 
 impl Filters {
-    fn which(self) -> DeadLetterFilter {
-        let shelf = self.place.map(|place| match place {
-            Place::Database => DeadLetterStore::Database,
-            Place::Broker => DeadLetterStore::Broker,
-        });
+    fn into_filter(self) -> DeadLetterFilter {
         DeadLetterFilter {
             digests: self.digests,
             reason: self.reason,
-            shelf,
+            shelf: self.store.map(|store| match store {
+                Store::Database => DeadLetterStore::Database,
+                Store::Broker => DeadLetterStore::Broker,
+            }),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.digests.is_empty() && self.reason.is_none() && self.place.is_none()
+        self.digests.is_empty() && self.reason.is_none() && self.store.is_none()
     }
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::List(few) => each(
-            &few.settings,
-            few.filters,
-            DeadLetterAction::Show,
-            false,
-            list,
-        ),
-        Command::Show(few) => each(
-            &few.settings,
-            few.filters,
-            DeadLetterAction::Show,
-            false,
-            show,
-        ),
-        Command::Retry(many) => change(many, DeadLetterAction::Retry),
-        Command::Drop(many) => change(many, DeadLetterAction::Drop),
+        Command::List(arguments) => read(arguments, list_line),
+        Command::Show(arguments) => read(arguments, full_text),
+        Command::Retry(arguments) => change(arguments, DeadLetterAction::Retry),
+        Command::Drop(arguments) => change(arguments, DeadLetterAction::Drop),
     }
 }
 
-fn change(many: Many, deed: DeadLetterAction) -> Result<(), Failure> {
-    if many.filters.is_empty() && !many.all {
+fn read(
+    arguments: ReadArguments,
+    format: impl Fn(&DeadLetterResult) -> String,
+) -> Result<(), Failure> {
+    apply(
+        &arguments.settings,
+        arguments.filters,
+        DeadLetterAction::Show,
+        false,
+        format,
+    )
+}
+
+fn change(arguments: ChangeArguments, action: DeadLetterAction) -> Result<(), Failure> {
+    if arguments.filters.is_empty() && !arguments.all {
         return Err(Failure::Usage(
-            "say which: digests, --reason or --in, or --all for every letter there is".to_owned(),
+            "no dead letters selected: give digests, --reason or --in, or --all for every one"
+                .to_owned(),
         ));
     }
-    let verb = match (deed, many.dry_run) {
+
+    let effect = match (action, arguments.dry_run) {
         (DeadLetterAction::Retry, false) => "sent again",
         (DeadLetterAction::Retry, true) => "would be sent again",
         (_, false) => "dropped",
         (_, true) => "would be dropped",
     };
-    each(&many.settings, many.filters, deed, many.dry_run, |done| {
-        let digest = &done.letter.digest[..DIGEST_SHOWN];
-        if done.possible {
-            format!("{digest}  {verb}")
-        } else {
-            format!(
-                "{digest}  still cannot be read, and stays: {}",
-                done.letter.reason
-            )
-        }
-    })
+
+    apply(
+        &arguments.settings,
+        arguments.filters,
+        action,
+        arguments.dry_run,
+        |result| {
+            let digest = &result.letter.digest[..DIGEST_CHARS];
+            if result.possible {
+                format!("{digest}  {effect}")
+            } else {
+                let reason = &result.letter.reason;
+                format!("{digest}  still cannot be read, and stays stored: {reason}")
+            }
+        },
+    )
 }
 
-/// Does it, and tells of each in a line.
-fn each(
+/// Applies an action to the selected dead letters, and prints one text for each.
+fn apply(
     settings: &SettingsArguments,
     filters: Filters,
-    deed: DeadLetterAction,
+    action: DeadLetterAction,
     dry_run: bool,
-    line: impl Fn(&DeadLetterResult) -> String,
+    format: impl Fn(&DeadLetterResult) -> String,
 ) -> Result<(), Failure> {
     let settings = settings.load()?;
-    let which = filters.which();
-    let mut told = Ok(());
+    let filter = filters.into_filter();
+    // A failed write does not interrupt the action: the letters that follow are changed as asked.
+    let mut written = Ok(());
+
     block_on(async {
         let mut out = io::stdout().lock();
-        app::dead_letters(&settings, &which, deed, dry_run, |done| {
-            if told.is_ok() {
-                told = writeln!(out, "{}", line(done));
+        app::dead_letters(&settings, &filter, action, dry_run, |result| {
+            if written.is_ok() {
+                written = writeln!(out, "{}", format(result));
             }
         })
         .await?;
         Ok(())
     })?;
-    Ok(told?)
+
+    Ok(written?)
 }
 
-fn list(done: &DeadLetterResult) -> String {
-    let place = if done.shelf == DeadLetterStore::Database {
-        "database"
-    } else {
-        "broker"
+fn list_line(result: &DeadLetterResult) -> String {
+    let digest = &result.letter.digest[..DIGEST_CHARS];
+    let store = match result.shelf {
+        DeadLetterStore::Database => "database",
+        DeadLetterStore::Broker => "broker",
     };
-    let received = Envelope::decode(&done.letter.message)
+    let received = Envelope::decode(&result.letter.message)
         .ok()
         .map(|envelope| instant::text(At(envelope.at)));
-    let digest = &done.letter.digest[..DIGEST_SHOWN];
+
     format!(
-        "{digest}  {place:<8}  {:<27}  {}",
+        "{digest}  {store:<8}  {:<27}  {}",
         received.as_deref().unwrap_or("-"),
-        done.letter.reason
+        result.letter.reason
     )
 }
 
-fn show(done: &DeadLetterResult) -> String {
-    let text = match std::str::from_utf8(&done.letter.message) {
+fn full_text(result: &DeadLetterResult) -> String {
+    let letter = &result.letter;
+    let message = match std::str::from_utf8(&letter.message) {
         Ok(text) => text.escape_debug().to_string().replace("\\\"", "\""),
-        Err(_) => done.letter.message.escape_ascii().to_string(),
+        Err(_) => letter.message.escape_ascii().to_string(),
     };
-    format!("{}\n  {}\n  {text}", done.letter.digest, done.letter.reason)
+
+    format!("{}\n  {}\n  {message}", letter.digest, letter.reason)
 }

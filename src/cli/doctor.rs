@@ -1,14 +1,15 @@
-//! `cordboard doctor`: is everything as the service needs it, and if not, what to do.
+//! `cordboard doctor`: checks everything that the service needs, and prints remedies.
 
 use std::io::{self, Write};
 
 use super::failure::Failure;
-use super::serve::{SettingsArguments, block_on};
+use super::options::SettingsArguments;
+use super::runtime::block_on;
 use crate::app::{self, Grade};
 
-/// Check settings, disk, journal, database, clock and ports, and say what to do
+/// Check settings, disk, journal, database, broker, clock and ports, and print remedies
 ///
-/// Changes nothing, and may run beside the service.
+/// The command changes nothing, and may run beside the service.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -18,8 +19,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
     let findings = block_on(async { Ok(app::examine(&settings, &*app::machine_clock()).await) })?;
+
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<8} {:<10} sound", "ok", "settings")?;
+    writeln!(out, "{:<8} {:<10} valid", "ok", "settings")?;
     for finding in &findings {
         let grade = match finding.grade {
             Grade::Good => "ok",
@@ -28,13 +30,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         writeln!(out, "{grade:<8} {:<10} {}", finding.place, finding.told)?;
     }
-    match findings
+
+    let problems = findings
         .iter()
         .filter(|finding| finding.grade == Grade::Bad)
-        .count()
-    {
+        .count();
+    match problems {
         0 => Ok(()),
-        1 => Err(Failure::Service("1 problem was found".to_owned())),
-        bad => Err(Failure::Service(format!("{bad} problems were found"))),
+        1 => Err(Failure::Service("1 problem found".to_owned())),
+        _ => Err(Failure::Service(format!("{problems} problems found"))),
     }
 }

@@ -1,25 +1,27 @@
-//! How a command fails: one clear line on standard error, and the exit code that says what kind of
-//! failure it was.
+//! Failures of a command: one line on standard error, and the exit code of their kind.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-/// A failure, named by who has to do something about it.
+use super::exit::Exit;
+use crate::app::ServiceError;
+
+/// A failure, named by the part that has to be corrected.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage(String),
-    /// Some input was wrong; it was skipped, and each case has been told already.
+    /// Input lines were invalid. Each was reported and skipped.
     BadInput {
         skipped: u64,
     },
-    /// The policy file is wrong.
+    /// The policy file is invalid.
     Policy(String),
-    /// The settings are wrong.
+    /// The settings are invalid.
     Config(String),
-    /// The service could not start, or had to end.
+    /// The service could not start or had to stop, or a check failed.
     Service(String),
     Io(io::Error),
 }
@@ -30,55 +32,71 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Failure {
+        match error {
+            ServiceError::Config(error) => Failure::Config(error.to_string()),
+            ServiceError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
+            other => Failure::Service(other.to_string()),
+        }
+    }
+}
+
 impl Failure {
+    /// Prints the failure and returns its exit code.
     pub(super) fn report(self) -> ExitCode {
-        let (code, line) = match self {
-            // Whoever read the output has read enough.
+        let (exit, line) = match self {
+            // The reader of standard output has closed it, as `head` does: its output is complete.
             Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return ExitCode::SUCCESS;
+                return Exit::Success.into();
             }
-            Failure::Usage(line) => (64, line),
-            Failure::BadInput { skipped: 1 } => (65, "1 line was skipped".to_owned()),
-            Failure::BadInput { skipped } => (65, format!("{skipped} lines were skipped")),
-            Failure::Io(error) => (74, error.to_string()),
-            Failure::Service(line) => (69, line),
-            Failure::Policy(line) | Failure::Config(line) => (78, line),
+            Failure::Usage(line) => (Exit::Usage, line),
+            Failure::BadInput { skipped: 1 } => (Exit::BadInput, "1 line was skipped".to_owned()),
+            Failure::BadInput { skipped } => {
+                (Exit::BadInput, format!("{skipped} lines were skipped"))
+            }
+            Failure::Io(error) => (Exit::Io, error.to_string()),
+            Failure::Service(line) => (Exit::Service, line),
+            Failure::Policy(line) | Failure::Config(line) => (Exit::Settings, line),
         };
-        say(&line);
-        ExitCode::from(code)
+
+        print_error(&line);
+        exit.into()
     }
 }
 
-/// One line to the person at the terminal. If nobody can read it, nothing is lost.
-pub(super) fn say(line: &str) {
-    use io::Write;
-    let _unread = writeln!(io::stderr().lock(), "cordboard: {line}");
+/// Prints one line on standard error.
+pub(super) fn print_error(line: &str) {
+    // A closed standard error leaves no channel for a report.
+    let _ = writeln!(io::stderr().lock(), "cordboard: {line}");
 }
 
-/// What clap says about a command line: help as it is, mistakes as one line.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
-        let _unread = error.print();
-        return ExitCode::SUCCESS;
+/// Prints clap's result: help and version unchanged, an error as one line.
+pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed output has no reader for the help.
+            let _ = error.print();
+            return Exit::Success.into();
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed output has no reader for the help.
+            let _ = error.print();
+            return Exit::Usage.into();
+        }
+        _ => {}
     }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _unread = error.print();
-        return ExitCode::from(64);
-    }
+
     let text = error.to_string();
-    let told: Vec<&str> = text
+    let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
         .filter(|line| !line.is_empty())
         .collect();
-    let line = told.join(" ");
-    say(&format!(
-        "{} (see `cordboard --help`)",
-        line.strip_prefix("error: ").unwrap_or(&line)
-    ));
-    ExitCode::from(64)
+    let line = lines.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+
+    print_error(&format!("{line} (see `cordboard --help`)"));
+    Exit::Usage.into()
 }

@@ -1,28 +1,28 @@
-//! Facts from standard input: one JSON object per line. A bad line is reported with its number and
-//! skipped; its neighbours are not harmed.
+//! Facts from standard input, one JSON object per line. An invalid line is reported with its number
+//! and skipped; the other lines are read.
 
 use std::io::{self, BufRead};
 
-use super::failure::{Failure, say};
+use super::failure::{Failure, print_error};
 use super::sorter::{Sorted, Sorter};
 use crate::domain::fact::Fact;
 use crate::domain::time::At;
 use crate::wire::fact_line;
 use crate::wire::policy_file::Policies;
 
-/// A longer line is no fact: a phone's request is never longer than 16 KiB.
+/// Longest line that may be a fact: four times the longest phone request, which has 16 KiB.
 const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Bad lines told one by one; the rest is only counted.
-const TOLD_MAX: u64 = 100;
+/// Invalid lines that are reported one by one; further ones are only counted.
+const REPORTED_LINES_MAX: u64 = 100;
 
-/// The facts of the input up to an instant, in their order, each once.
+/// The facts of the input up to an instant, sorted and without duplicates.
 pub(super) struct Input {
     pub facts: Sorted,
     pub skipped: u64,
 }
 
 impl Input {
-    /// Reads all of `source`.
+    /// Reads `source` to its end.
     pub(super) fn read(
         source: impl BufRead,
         policies: &Policies,
@@ -30,11 +30,13 @@ impl Input {
     ) -> Result<Input, Failure> {
         let mut lines = Lines::new(source);
         let mut sorter = Sorter::new(policies.clone());
+
         while let Some((fact, line)) = lines.next_fact(policies)? {
             if limit.is_none_or(|limit| fact.at <= limit) {
                 sorter.push(fact, line)?;
             }
         }
+
         Ok(Input {
             facts: sorter.finish()?,
             skipped: lines.skipped,
@@ -42,12 +44,21 @@ impl Input {
     }
 }
 
-/// The lines of the input, with what was wrong with some of them.
+/// The lines of the input, with the count of skipped ones.
 pub(super) struct Lines<R> {
     source: R,
     buffer: Vec<u8>,
     number: u64,
     pub skipped: u64,
+}
+
+/// A line of the input, after its bytes are consumed.
+enum LineRead {
+    /// The buffer contains the line.
+    Complete,
+    /// The line exceeds [`LINE_BYTES_MAX`].
+    TooLong,
+    EndOfInput,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -60,18 +71,16 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next good line and its fact; blank lines are passed over.
+    /// The next valid line and its fact. Blank lines are ignored.
     pub(super) fn next_fact(&mut self, policies: &Policies) -> io::Result<Option<(Fact, &str)>> {
         loop {
-            let Some(whole) = self.read_line()? else {
-                return Ok(None);
+            let parsed = match self.read_line()? {
+                LineRead::EndOfInput => return Ok(None),
+                LineRead::Complete => parse(&self.buffer, policies),
+                LineRead::TooLong => Err(format!("is longer than {LINE_BYTES_MAX} bytes")),
             };
-            let found = if whole {
-                parse(&self.buffer, policies)
-            } else {
-                Err(format!("is longer than {LINE_BYTES_MAX} bytes"))
-            };
-            match found {
+
+            match parsed {
                 Ok(None) => {}
                 Ok(Some(fact)) => {
                     let line = str::from_utf8(&self.buffer).unwrap_or_default();
@@ -82,35 +91,44 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// Counts and reports the current line as skipped.
     pub(super) fn skip(&mut self, reason: &str) {
         self.skipped += 1;
-        if self.skipped <= TOLD_MAX {
-            say(&format!("line {} {reason}", self.number));
+        if self.skipped <= REPORTED_LINES_MAX {
+            print_error(&format!("line {} {reason}", self.number));
         }
     }
 
-    /// Reads one line into the buffer, without its end. `Some(false)` when it was too long to keep.
-    fn read_line(&mut self) -> io::Result<Option<bool>> {
+    /// Reads one line into the buffer, without its line feed.
+    fn read_line(&mut self) -> io::Result<LineRead> {
         self.buffer.clear();
         self.number += 1;
-        let mut whole = true;
-        let mut any = false;
+        let mut complete = true;
+        let mut empty = true;
+
         loop {
             let chunk = self.source.fill_buf()?;
-            if chunk.is_empty() {
-                return Ok(any.then_some(whole));
+            if chunk.is_empty() && empty {
+                return Ok(LineRead::EndOfInput);
             }
-            any = true;
+            empty = false;
+
             let end = chunk.iter().position(|byte| *byte == b'\n');
-            let taken = end.unwrap_or(chunk.len());
-            if self.buffer.len() + taken <= LINE_BYTES_MAX {
-                self.buffer.extend_from_slice(&chunk[..taken]);
+            let length = end.unwrap_or(chunk.len());
+            if self.buffer.len() + length <= LINE_BYTES_MAX {
+                self.buffer.extend_from_slice(&chunk[..length]);
             } else {
-                whole = false;
+                complete = false;
             }
-            self.source.consume(taken + usize::from(end.is_some()));
-            if end.is_some() {
-                return Ok(Some(whole));
+
+            let last = chunk.is_empty() || end.is_some();
+            self.source.consume(length + usize::from(end.is_some()));
+            if last {
+                return Ok(if complete {
+                    LineRead::Complete
+                } else {
+                    LineRead::TooLong
+                });
             }
         }
     }
@@ -121,6 +139,7 @@ fn parse(line: &[u8], policies: &Policies) -> Result<Option<Fact>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
+
     fact_line::parse(text, |site| policies.of(site))
         .map(Some)
         .map_err(|error| error.to_string())

@@ -1,20 +1,21 @@
-//! How far a command has come: a bar on standard error, and nothing where that is no terminal.
+//! Progress of a command on standard error; without a terminal nothing is printed.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 
-/// A count of these, where nobody knows how many there will be.
-pub(super) fn count(what: &str) -> Result<ProgressBar, Failure> {
-    let style = ProgressStyle::with_template(&format!("{{spinner}} {{pos}} {what}  {{elapsed}}"));
-    Ok(ProgressBar::new_spinner()
-        .with_style(style.map_err(|error| Failure::Service(error.to_string()))?))
+/// A counter of `unit`, for work of unknown length.
+pub(super) fn counter(unit: &str) -> Result<ProgressBar, Failure> {
+    let template = format!("{{spinner}} {{pos}} {unit}  {{elapsed}}");
+    Ok(ProgressBar::new_spinner().with_style(style(&template)?))
 }
 
-/// A bar that counts these.
-pub(super) fn bar(what: &str) -> Result<ProgressBar, Failure> {
-    let style = ProgressStyle::with_template(&format!(
-        "{{bar:40}} {{pos}}/{{len}} {what}  {{elapsed}} of about {{duration}}"
-    ));
-    Ok(ProgressBar::new(0).with_style(style.map_err(|error| Failure::Service(error.to_string()))?))
+/// A bar of `unit`, for work of known length.
+pub(super) fn bar(unit: &str) -> Result<ProgressBar, Failure> {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}  {{elapsed}} of about {{duration}}");
+    Ok(ProgressBar::new(0).with_style(style(&template)?))
+}
+
+fn style(template: &str) -> Result<ProgressStyle, Failure> {
+    ProgressStyle::with_template(template).map_err(|error| Failure::Service(error.to_string()))
 }

@@ -1,12 +1,13 @@
-//! `cordboard reconstruct`: facts in, final call records out. No servers, the same core.
+//! `cordboard reconstruct`: folds facts into final call records with the core of the service,
+//! without any server.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
-use super::InputArguments;
 use super::failure::Failure;
 use super::input::{Input, Lines};
+use super::options::InputArguments;
 use crate::domain::fact::{Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
@@ -14,26 +15,26 @@ use crate::domain::timeline::Replay;
 use crate::wire::call_json::CallJson;
 use crate::wire::policy_file::Policies;
 
-/// Facts folded between two looks for records that became final.
-const FACTS_PER_LOOK: u32 = 256;
+/// Facts folded between two advances of the watermark, at which final records are written.
+const FACTS_PER_ADVANCE: u32 = 256;
 
-/// Turn facts into call records
+/// Fold facts into call records
 ///
 /// Reads facts from standard input, one JSON object per line:
 ///
-/// {"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","local":"1001","remote":"1045"}
+/// {"at":"2026-01-01T00:00:00.110Z","event":"incoming","mac":"000b82000001","remote":"1045"}
 ///
-/// and writes one call record per line. `at`, `event` and `mac` are needed; `site`, `local`,
-/// `remote`, `call_id`, `event_id` and any parameter a phone sends may follow. The order of the
-/// lines does not matter, and neither do repeated lines. A line that is no fact is reported with
-/// its number and skipped.
+/// and writes one call record per line. `at`, `event` and `mac` are required; `site`, `local`,
+/// `remote`, `call_id`, `event_id` and every request parameter of a phone are optional. The lines
+/// may be in any order and may be repeated. An invalid line is reported with its number and
+/// skipped.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     input: InputArguments,
 
-    /// The input is in order: write each record as soon as nothing can change it, instead of
-    /// sorting first. A line out of order is skipped
+    /// The input is sorted by time: write each record as soon as it is final, instead of sorting
+    /// first. A line out of order is skipped
     #[arg(long)]
     sorted: bool,
 }
@@ -41,6 +42,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let policies = arguments.input.policies()?;
     let limit = arguments.input.limit()?;
+
     let mut calls = Calls::new(policies.clone(), BufWriter::new(io::stdout().lock()));
     let skipped = if arguments.sorted {
         let mut lines = Lines::new(io::stdin().lock());
@@ -54,6 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         input.skipped
     };
     calls.finish(limit)?;
+
     if skipped > 0 {
         Err(Failure::BadInput { skipped })
     } else {
@@ -61,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Folds lines as they come. Facts of one instant may come in any order: they are put in theirs
+/// Folds lines in the order of the input. Facts of one instant may be in any order: they are sorted
 /// before they are folded.
 fn follow<R: io::BufRead, W: Write>(
     lines: &mut Lines<R>,
@@ -70,14 +73,13 @@ fn follow<R: io::BufRead, W: Write>(
     calls: &mut Calls<W>,
 ) -> io::Result<()> {
     let mut instant: Vec<Fact> = Vec::new();
-    loop {
-        let Some((fact, _)) = lines.next_fact(policies)? else {
-            break;
-        };
+
+    while let Some((fact, _)) = lines.next_fact(policies)? {
         if limit.is_some_and(|limit| fact.at > limit) {
             continue;
         }
-        match instant.first().map(|held| held.at) {
+
+        match instant.first().map(|first| first.at) {
             Some(at) if fact.at < at => lines.skip("is earlier than the line before it"),
             Some(at) if fact.at > at => {
                 fold_instant(&mut instant, calls)?;
@@ -86,6 +88,7 @@ fn follow<R: io::BufRead, W: Write>(
             _ => instant.push(fact),
         }
     }
+
     fold_instant(&mut instant, calls)
 }
 
@@ -95,12 +98,12 @@ fn fold_instant<W: Write>(facts: &mut Vec<Fact>, calls: &mut Calls<W>) -> io::Re
     facts.drain(..).try_for_each(|fact| calls.step(&fact))
 }
 
-/// The calls of every site, and where their records go.
+/// The calls of every site, and the output of their records.
 struct Calls<W: Write> {
     policies: Policies,
     sites: BTreeMap<Site, Replay>,
     out: W,
-    facts_since_look: u32,
+    facts_since_advance: u32,
 }
 
 impl<W: Write> Calls<W> {
@@ -109,7 +112,7 @@ impl<W: Write> Calls<W> {
             policies,
             sites: BTreeMap::new(),
             out,
-            facts_since_look: 0,
+            facts_since_advance: 0,
         }
     }
 
@@ -121,15 +124,18 @@ impl<W: Write> Calls<W> {
             }),
         };
         site.step(fact);
-        self.facts_since_look += 1;
-        if self.facts_since_look >= FACTS_PER_LOOK {
-            self.facts_since_look = 0;
+
+        self.facts_since_advance += 1;
+        if self.facts_since_advance >= FACTS_PER_ADVANCE {
+            self.facts_since_advance = 0;
             self.advance(fact.at - Span(1))?;
         }
+
         Ok(())
     }
 
-    /// Every fact up to and including this instant has been folded.
+    /// Writes the records that are final at a watermark. The caller has folded every fact up to and
+    /// including this instant.
     fn advance(&mut self, watermark: At) -> io::Result<()> {
         for site in self.sites.values_mut() {
             write_all(&mut self.out, &site.advance(watermark))?;
@@ -139,6 +145,7 @@ impl<W: Write> Calls<W> {
 
     fn finish(mut self, limit: Option<At>) -> io::Result<()> {
         self.advance(limit.unwrap_or(At::END))?;
+
         if let Some(limit) = limit {
             for site in self.sites.values() {
                 let mut open = site.open_calls(limit);
@@ -146,6 +153,7 @@ impl<W: Write> Calls<W> {
                 write_all(&mut self.out, &open)?;
             }
         }
+
         self.out.flush()
     }
 }

@@ -1,23 +1,22 @@
-//! `cordboard resend`: once more to the workers what this ingress received.
+//! `cordboard resend`: delivers retained events of this ingress to the workers again.
 
 use std::io::{self, Write};
 
 use super::failure::Failure;
+use super::options::{SettingsArguments, parse_instant};
 use super::progress;
-use super::serve::{SettingsArguments, block_on};
+use super::runtime::block_on;
 use crate::app::{self, Period};
-use crate::domain::time::At;
-use crate::wire::instant;
 
-/// Send again what this ingress received, as long as its journal keeps it
+/// Send the events again that this ingress has received and that its journal retains
 ///
-/// For when it was lost after it had been delivered: with a queue that was deleted, or a database
-/// that was restored from a backup. Every event keeps its id and its time; what is stored already
-/// is not stored twice. Run it on the machine and with the settings of every ingress, which may go
-/// on working meanwhile; where everything is one process, stop that before.
+/// For use after events were lost behind the ingress: a queue was deleted, or a database was
+/// restored from a backup. Every event keeps its id and its time, so that a stored event is not
+/// stored twice. Run the command on the machine of every ingress, with its settings. The ingress
+/// may go on working meanwhile; a service in one process must be stopped first.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Events received at or after this instant, such as 2026-11-20T18:00:00Z
+    /// Only events received at or after this instant, such as 2026-11-20T18:00:00Z
     #[arg(long, value_name = "INSTANT")]
     since: String,
 
@@ -25,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "INSTANT")]
     until: Option<String>,
 
-    /// Only say how many there are
+    /// Only print the number of events
     #[arg(long)]
     dry_run: bool,
 
@@ -35,32 +34,27 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let parse = |name: &str, text: &str| -> Result<At, Failure> {
-        instant::parse(text)
-            .map_err(|error| Failure::Usage(format!("--{name} {text:?} is no instant: {error}")))
+    let period = Period {
+        since: parse_instant("--since", &arguments.since)?,
+        until: arguments
+            .until
+            .as_deref()
+            .map(|text| parse_instant("--until", text))
+            .transpose()?,
     };
-    let since = parse("since", &arguments.since)?;
-    let until = arguments
-        .until
-        .as_deref()
-        .map(|text| parse("until", text))
-        .transpose()?;
-    let bar = progress::count("events")?;
-    let sent = block_on(async {
-        Ok(app::resend(
-            &settings,
-            Period { since, until },
-            arguments.dry_run,
-            |sent| bar.set_position(sent),
-        )
-        .await?)
+
+    let counter = progress::counter("events")?;
+    let events = block_on(async {
+        let progress = |sent| counter.set_position(sent);
+        Ok(app::resend(&settings, period, arguments.dry_run, progress).await?)
     })?;
-    bar.finish_and_clear();
-    let done = if arguments.dry_run {
+    counter.finish_and_clear();
+
+    let effect = if arguments.dry_run {
         "would be sent again"
     } else {
         "sent again"
     };
-    writeln!(io::stdout().lock(), "{sent} events {done}")?;
+    writeln!(io::stdout().lock(), "{events} events {effect}")?;
     Ok(())
 }

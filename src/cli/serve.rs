@@ -1,24 +1,25 @@
-//! `cordboard serve`, and the commands around it: `migrate`, `config`, `token`.
+//! `cordboard serve`: runs the service, or some of its roles.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use crate::app::{self, Context, Reread, Roles, Service, ServiceError, Stop};
+use super::options::{SettingsArguments, environment};
+use super::runtime::block_on;
+use crate::app::{self, Context, Reread, Roles, Service, Stop};
 use crate::config::Settings;
-use crate::domain::device::Device;
 use crate::telemetry;
 
-/// Run the service: ingress, worker and gateway in one process, nothing else needed; or some of
-/// them, with servers
+/// Run the service: ingress, worker and gateway in one process without servers, or some of these
+/// roles with servers
 #[derive(clap::Args)]
-pub(super) struct Serve {
-    /// Only these parts of the service; all of them where none is named. Needs a broker and a
-    /// database server
+pub(super) struct Arguments {
+    /// Run only these roles, separated by commas; all roles by default. Requires `broker.url` in
+    /// the settings, and `database.url` for every role other than ingress
     #[arg(long, value_name = "ROLE", value_enum, value_delimiter = ',')]
     role: Vec<Role>,
 
@@ -26,22 +27,23 @@ pub(super) struct Serve {
     settings: SettingsArguments,
 }
 
-/// A part of the service that can run alone, in any number
+/// A role of the service. Any number of processes may have it
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Role {
-    /// Takes phones' requests
+    /// Receives the requests of phones
     Ingress,
-    /// Makes calls of them
+    /// Folds events into calls
     Worker,
-    /// Page, API and event stream
+    /// Serves the page, the API and the event stream
     Gateway,
 }
 
-impl Serve {
+impl Arguments {
     fn roles(&self) -> Roles {
         if self.role.is_empty() {
             return Roles::ALL;
         }
+
         let has = |role| self.role.contains(&role);
         Roles {
             ingress: has(Role::Ingress),
@@ -51,117 +53,60 @@ impl Serve {
     }
 }
 
-/// Bring the database up to date
-#[derive(clap::Args)]
-pub(super) struct Migrate {
-    #[command(flatten)]
-    settings: SettingsArguments,
-
-    /// Only say which migrations there are and which the database has
-    #[arg(long)]
-    status: bool,
-}
-
-/// Print the settings in force, secrets left out
-#[derive(clap::Args)]
-pub(super) struct Config {
-    #[command(flatten)]
-    settings: SettingsArguments,
-}
-
-/// Print the token of a phone, one for each key
-#[derive(clap::Args)]
-pub(super) struct Token {
-    /// The phone's MAC address, in any spelling
-    mac: String,
-
-    #[command(flatten)]
-    settings: SettingsArguments,
-}
-
-#[derive(clap::Args)]
-pub(super) struct SettingsArguments {
-    /// Settings that differ from the defaults, as TOML
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl SettingsArguments {
-    pub(super) fn load(&self) -> Result<Settings, Failure> {
-        Settings::load(self.config.as_deref(), environment())
-            .map_err(|error| Failure::Config(error.to_string()))
-    }
-}
-
-/// The environment, without what is no text: none of that is ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-}
-
-impl From<ServiceError> for Failure {
-    fn from(failed: ServiceError) -> Failure {
-        match failed {
-            ServiceError::Config(error) => Failure::Config(error.to_string()),
-            ServiceError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
-            other => Failure::Service(other.to_string()),
-        }
-    }
-}
-
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
-}
-
-pub(super) fn serve(arguments: &Serve) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let _written = telemetry::init_logging(&settings.log).map_err(Failure::Config)?;
+
+    let _log_guard = telemetry::init_logging(&settings.log).map_err(Failure::Config)?;
     telemetry::log_panics();
     let metrics = telemetry::init_metrics().map_err(|error| Failure::Service(error.to_string()))?;
-    let file = arguments.settings.config.clone();
+    raise_open_file_limit();
+
+    let file = arguments.settings.file().map(Path::to_owned);
     let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()));
-    allow_many_connections();
     let stop = Stop::default();
+
     block_on(async {
-        tokio::spawn(listen_to_signals(stop.clone()));
-        let surroundings = Context {
+        tokio::spawn(stop_on_signals(stop.clone()));
+
+        let context = Context {
             roles: arguments.roles(),
             clock: app::machine_clock(),
             metrics,
             reread,
             stop,
         };
-        if let Some(service) = Service::start(&settings, surroundings).await? {
-            // Nobody needs to read it.
-            let _unread = greet(&service);
+        if let Some(service) = Service::start(&settings, context).await? {
+            // The service runs without a reader of standard output.
+            let _ = print_addresses(&service);
             service.run().await?;
         }
+
         Ok(())
     })
 }
 
-/// Every connection is an open file, and shells allow few of them unless asked.
-fn allow_many_connections() {
+/// Raises the limit of open files to the allowed maximum: every connection is an open file, and
+/// shells allow few by default.
+fn raise_open_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
+
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files stays as low as it was");
+        tracing::warn!(%error, "open file limit cannot be raised; connections may be rejected");
     }
 }
 
-fn greet(service: &Service) -> io::Result<()> {
+fn print_addresses(service: &Service) -> io::Result<()> {
     let app::Addresses {
         ingress,
         gateway,
         operations,
     } = service.addresses;
     let mut out = io::stdout().lock();
+
     writeln!(out, "Cordboard is running.")?;
     if let Some(ingress) = ingress {
-        writeln!(out, "  phones send to   http://{ingress}/gs/cti/<event>")?;
+        writeln!(out, "  phone requests   http://{ingress}/gs/cti/<event>")?;
     }
     if let Some(gateway) = gateway {
         writeln!(out, "  page and API     http://{gateway}/")?;
@@ -170,28 +115,33 @@ fn greet(service: &Service) -> io::Result<()> {
         out,
         "  health, metrics  http://{operations}/healthz  http://{operations}/metrics"
     )?;
+
     writeln!(out, "Try it:")?;
     if let Some(ingress) = ingress {
         writeln!(
             out,
-            "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC'"
+            "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203\
+             &mac=AA:BB:CC'"
         )?;
     }
     match gateway {
         Some(gateway) => writeln!(out, "  curl http://{gateway}/api/v1/calls/live")?,
         None => writeln!(out, "  curl http://{operations}/readyz")?,
     }
+
     out.flush()
 }
 
-/// The first signal asks to finish, the second one to end now.
-async fn listen_to_signals(stop: Stop) {
+/// Stops the service on SIGTERM or SIGINT: the first signal finishes work in progress, the second
+/// one ends the process at once.
+async fn stop_on_signals(stop: Stop) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
         return;
     };
+
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -200,54 +150,4 @@ async fn listen_to_signals(stop: Stop) {
         tracing::info!(now = stop.soft.is_cancelled(), "stopping");
         stop.ask();
     }
-}
-
-pub(super) fn migrate(arguments: &Migrate) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
-    let status = block_on(async { Ok(app::migrate(&settings, arguments.status).await?) })?;
-    let mut out = io::stdout().lock();
-    for migration in status {
-        let state = if migration.applied {
-            "applied"
-        } else {
-            "pending"
-        };
-        writeln!(
-            out,
-            "{:>4}  {state}  {}",
-            migration.version, migration.description
-        )?;
-    }
-    Ok(())
-}
-
-pub(super) fn config(arguments: &Config) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
-    let shown = settings
-        .shown()
-        .map_err(|error| Failure::Config(error.to_string()))?;
-    io::stdout().lock().write_all(shown.as_bytes())?;
-    Ok(())
-}
-
-pub(super) fn token(arguments: &Token) -> Result<(), Failure> {
-    let settings = arguments.settings.load()?;
-    let device = Device::parse(&arguments.mac).filter(|device| matches!(device, Device::Mac(_)));
-    let device = device.ok_or_else(|| {
-        Failure::Usage("that is no MAC address: it has 12 hexadecimal digits".to_owned())
-    })?;
-    let access = settings
-        .ingress
-        .access()
-        .map_err(|error| Failure::Config(error.to_string()))?;
-    if access.keys.is_empty() {
-        return Err(Failure::Usage(
-            "no keys are set: see `ingress.keys` in the settings".to_owned(),
-        ));
-    }
-    let mut out = io::stdout().lock();
-    for key in &access.keys {
-        writeln!(out, "{}", key.token(&device))?;
-    }
-    Ok(())
 }

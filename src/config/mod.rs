@@ -146,7 +146,7 @@ impl Settings {
     ///
     /// # Errors
     /// When a value has no TOML form.
-    pub fn shown(&self) -> Result<String, BadConfig> {
+    pub fn to_redacted_toml(&self) -> Result<String, BadConfig> {
         toml::to_string(self).map_err(|error| BadConfig(error.to_string()))
     }
 }
@@ -328,7 +328,7 @@ mod tests {
         let settings = load("", &[("CORDBOARD__INGRESS__KEYS__A__SECRET", "hush")]).unwrap();
         assert_eq!(settings.ingress.access().unwrap().keys.len(), 1);
         assert!(!format!("{settings:?}").contains("hush"));
-        let printed = settings.shown().unwrap();
+        let printed = settings.to_redacted_toml().unwrap();
         assert!(
             !printed.contains("hush") && printed.contains("(hidden)"),
             "{printed}"
@@ -366,11 +366,11 @@ mod tests {
             &[],
         )
         .unwrap()
-        .shown()
+        .to_redacted_toml()
         .unwrap();
 
         let reread = load(&printed, &[]).unwrap();
-        assert_eq!(reread.shown().unwrap(), printed);
+        assert_eq!(reread.to_redacted_toml().unwrap(), printed);
     }
 
     #[test]
