@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::writer::with_timeout;
 use super::{PostgresLedger, writer};
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
@@ -26,17 +27,16 @@ impl DeadLetters for PostgresLedger {
                 },
             )
         };
-        self.read_slowly(move |connection| {
-            Box::pin(async move {
-                sqlx::query(sql)
-                    .bind(after)
-                    .bind(i64::from(most))
-                    .map(letter)
-                    .fetch_all(connection)
-                    .await
-            })
-        })
-        .await
+        let mut reader = self.slow_reader().await?;
+        let select = sqlx::query(sql).bind(after).bind(i64::from(most));
+        let letters = with_timeout(
+            reader.time_limit,
+            select.map(letter).fetch_all(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
+        Ok(letters)
     }
 
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {

@@ -5,6 +5,7 @@ mod batch;
 mod dead_letters;
 mod layout;
 mod read;
+mod reader;
 mod recovery;
 mod statement;
 mod states;
@@ -19,9 +20,8 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use super::sql::MigrationStatus;
@@ -29,6 +29,7 @@ use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::partition_of;
 pub use layout::{Layout, adopt, layout};
+use reader::Reader;
 use writer::Writer;
 
 /// Tables of a later version are ours as well: it only adds to them as long as this version may run
@@ -190,44 +191,14 @@ impl PostgresLedger {
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a question. A connection on which the answer was not waited for to its end is closed:
-    /// what comes on it later would be taken for the answer to another question.
-    async fn read<T>(
-        &self,
-        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-        + Send,
-    ) -> Result<T, LedgerError> {
-        let mut connection = self.readers.acquire().await?;
-        if let Ok(answer) = tokio::time::timeout(self.patience, question(&mut connection)).await {
-            return Ok(answer?);
-        }
-        drop(connection.detach());
-        Err(LedgerError::Unavailable("it does not answer".to_owned()))
+    /// Leases a connection for short reads.
+    async fn reader(&self) -> Result<Reader, LedgerError> {
+        Reader::lease(&self.readers, self.patience).await
     }
 
-    /// A question that may take long, because it reads a history.
-    async fn read_slowly<T>(
-        &self,
-        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-        + Send,
-    ) -> Result<T, LedgerError> {
-        let mut connection = self.readers.acquire().await?;
-        let asked = async {
-            sqlx::query("SET statement_timeout = '10min'")
-                .execute(&mut *connection)
-                .await?;
-            let answer = question(&mut connection).await?;
-            sqlx::query("SET statement_timeout = '2s'")
-                .execute(&mut *connection)
-                .await?;
-            Ok(answer)
-        };
-        let answered = writer::with_timeout(SNAPSHOT_PATIENCE, asked).await;
-        if answered.is_err() {
-            // Whatever its settings are now: it is closed.
-            drop(connection.detach());
-        }
-        answered
+    /// Leases a connection for reads that may take long, because they read a history.
+    async fn slow_reader(&self) -> Result<Reader, LedgerError> {
+        Reader::lease_slow(&self.readers).await
     }
 }
 

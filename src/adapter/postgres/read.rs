@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::PostgresLedger;
+use super::writer::with_timeout;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
@@ -25,10 +26,15 @@ impl Query for PostgresLedger {
             id: row.get(1),
             record: row.get(2),
         };
-        self.read(move |connection| {
-            Box::pin(async move { query.build().map(stored).fetch_all(connection).await })
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let calls = with_timeout(
+            reader.time_limit,
+            query.build().map(stored).fetch_all(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
+        Ok(calls)
     }
 
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
@@ -36,10 +42,17 @@ impl Query for PostgresLedger {
             return Ok(None);
         };
         let sql = "SELECT record::text FROM call_logs WHERE call_id = $1";
-        self.read(move |connection| {
-            Box::pin(sqlx::query_scalar(sql).bind(id).fetch_optional(connection))
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let record = with_timeout(
+            reader.time_limit,
+            sqlx::query_scalar(sql)
+                .bind(id)
+                .fetch_optional(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
+        Ok(record)
     }
 
     async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
@@ -55,16 +68,12 @@ impl Query for PostgresLedger {
             desk_status: row.get(6),
             assigned_to: row.get(7),
         };
-        self.read(move |connection| {
-            Box::pin(async move {
-                sqlx::query(sql)
-                    .bind(i64::from(limit))
-                    .map(missed)
-                    .fetch_all(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(sql).bind(i64::from(limit)).map(missed);
+        let mut reader = self.reader().await?;
+        let calls = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(calls)
     }
 
     async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
@@ -80,25 +89,29 @@ impl Query for PostgresLedger {
             ring_us: row.get(6),
             talk_us: row.get(7),
         };
-        self.read(move |connection| {
-            Box::pin(async move {
-                sqlx::query(sql)
-                    .bind(since)
-                    .bind(until)
-                    .bind(sql::HOUR_US)
-                    .map(stats)
-                    .fetch_all(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(sql)
+            .bind(since)
+            .bind(until)
+            .bind(sql::HOUR_US)
+            .map(stats);
+        let mut reader = self.reader().await?;
+        let hours = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(hours)
     }
 
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
         let sql = "SELECT device, last_seen FROM devices WHERE site = $1 ORDER BY last_seen DESC, device LIMIT 10000";
-        let site = site.to_owned();
-        self.read(move |connection| Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection)))
-            .await
+        let mut reader = self.reader().await?;
+        let devices = with_timeout(
+            reader.time_limit,
+            sqlx::query_as(sql).bind(site).fetch_all(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
+        Ok(devices)
     }
 
     async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
@@ -111,17 +124,12 @@ impl Query for PostgresLedger {
             agent: row.get(2),
             name: row.get::<Option<&str>, _>(3).map(Into::into),
         };
-        let site = site.to_owned();
-        self.read(move |connection| {
-            Box::pin(async move {
-                sqlx::query(sql)
-                    .bind(site)
-                    .map(known)
-                    .fetch_all(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(sql).bind(site).map(known);
+        let mut reader = self.reader().await?;
+        let extensions = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(extensions)
     }
 
     async fn counts(&self) -> Result<OperationCounts, LedgerError> {
@@ -135,10 +143,15 @@ impl Query for PostgresLedger {
             missed_pending: few(row.get(1)),
             dead: few(row.get(2)),
         };
-        self.read(move |connection| {
-            Box::pin(async move { sqlx::query(sql).map(counts).fetch_one(connection).await })
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let counts = with_timeout(
+            reader.time_limit,
+            sqlx::query(sql).map(counts).fetch_one(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
+        Ok(counts)
     }
 }
 

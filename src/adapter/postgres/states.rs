@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::writer::with_timeout;
 use super::{PostgresLedger, writer};
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
@@ -106,43 +107,29 @@ impl StateLedger for PostgresLedger {
     }
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
-        self.read(move |connection| {
-            let call_id = call_id.to_owned();
-            Box::pin(async move {
-                sqlx::query(BY_ID)
-                    .bind(call_id)
-                    .map(state)
-                    .fetch_optional(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(BY_ID).bind(call_id).map(state);
+        let mut reader = self.reader().await?;
+        let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(state)
     }
 
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
-        self.read(move |connection| {
-            let session_id = session_id.to_owned();
-            Box::pin(async move {
-                sqlx::query(BY_SESSION)
-                    .bind(session_id)
-                    .map(state)
-                    .fetch_optional(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(BY_SESSION).bind(session_id).map(state);
+        let mut reader = self.reader().await?;
+        let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(state)
     }
 
     async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
-        self.read(move |connection| {
-            Box::pin(async move {
-                sqlx::query(ACTIVE)
-                    .bind(i64::from(most))
-                    .map(state)
-                    .fetch_all(connection)
-                    .await
-            })
-        })
-        .await
+        let select = sqlx::query(ACTIVE).bind(i64::from(most)).map(state);
+        let mut reader = self.reader().await?;
+        let states = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(states)
     }
 }

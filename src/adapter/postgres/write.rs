@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::statement::Fence;
+use super::writer::with_timeout;
 use super::{Partition, PostgresLedger, batch, recovery, tables, writer};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
@@ -29,21 +30,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
-        writer::with_timeout(super::SNAPSHOT_PATIENCE, async move {
-            let owner = Uuid::now_v7();
-            let mut writer = self.writer.lease().await?;
-            writer.forget_rows();
-            let (epoch, number, standing) =
-                recovery::take_over(&mut writer, self.partition, owner, memory).await?;
-            *self
-                .owner
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
-            writer.parts_mut().1.commit_no = Some(number);
-            writer.give_back();
-            Ok(standing)
-        })
-        .await
+        with_timeout(super::SNAPSHOT_PATIENCE, self.take_over_partition(memory)).await
     }
 
     async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
@@ -127,14 +114,17 @@ impl Ledger for PostgresLedger {
         from: At,
         to: At,
     ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        self.read_slowly(move |connection| {
-            Box::pin(async move {
-                let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
-                let texts: Vec<String> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
-                Ok(texts.into_iter().map(String::into_bytes).collect())
-            })
-        }).await
+        let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
+        let select = sqlx::query_scalar(sql)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0);
+        let mut reader = self.slow_reader().await?;
+        let envelopes: Vec<String> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(envelopes.into_iter().map(String::into_bytes).collect())
     }
 
     async fn notifications_after(
@@ -148,16 +138,16 @@ impl Ledger for PostgresLedger {
         );
 
         let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let stored: Vec<(i64, String, Uuid, String)> = self
-            .read(move |connection| {
-                let query = sqlx::query_as(sql)
-                    .bind(generation)
-                    .bind(part)
-                    .bind(number.cast_signed())
-                    .bind(i64::from(most));
-                Box::pin(query.fetch_all(connection))
-            })
-            .await?;
+        let select = sqlx::query_as(sql)
+            .bind(generation)
+            .bind(part)
+            .bind(number.cast_signed())
+            .bind(i64::from(most));
+        let mut reader = self.reader().await?;
+        let stored: Vec<(i64, String, Uuid, String)> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
         stored.into_iter().map(news).collect()
     }
 
@@ -167,14 +157,17 @@ impl Ledger for PostgresLedger {
         from: At,
         to: At,
     ) -> Result<Vec<CallId>, LedgerError> {
-        let (site, from, to) = (site.as_str().to_owned(), from.0, to.0);
-        self.read_slowly(move |connection| {
-            Box::pin(async move {
-                let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
-                let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(site).bind(from).bind(to).fetch_all(connection).await?;
-                Ok(ids.into_iter().map(|id| EventId(id.as_u128())).collect())
-            })
-        }).await
+        let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
+        let select = sqlx::query_scalar(sql)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0);
+        let mut reader = self.slow_reader().await?;
+        let ids: Vec<Uuid> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(ids.into_iter().map(|id| EventId(id.as_u128())).collect())
     }
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
@@ -214,23 +207,19 @@ impl RecordAudit for PostgresLedger {
             ..
         } = self.partition;
 
-        let (names, watermarks): (Vec<String>, Vec<(i32, i64)>) = self
-            .read(move |connection| {
-                Box::pin(async move {
-                    let names = sqlx::query_scalar("SELECT site FROM sites ORDER BY site")
-                        .fetch_all(&mut *connection)
-                        .await?;
-                    let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
-                    Ok((
-                        names,
-                        sqlx::query_as(sql)
-                            .bind(generation.cast_signed())
-                            .fetch_all(connection)
-                            .await?,
-                    ))
-                })
-            })
-            .await?;
+        let mut reader = self.reader().await?;
+        let sites = "SELECT site FROM sites ORDER BY site";
+        let names: Vec<String> = with_timeout(
+            reader.time_limit,
+            sqlx::query_scalar(sites).fetch_all(&mut *reader),
+        )
+        .await?;
+        let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
+        let select = sqlx::query_as(sql).bind(generation.cast_signed());
+        let watermarks: Vec<(i32, i64)> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
         let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
         let watermark = |site: &Site| {
             watermarks
@@ -245,20 +234,26 @@ impl RecordAudit for PostgresLedger {
     }
 
     async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        let since = self
-            .read(|connection| {
-                Box::pin(sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(connection))
-            })
-            .await?;
+        let mut reader = self.reader().await?;
+        let since = with_timeout(
+            reader.time_limit,
+            sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(&mut *reader),
+        )
+        .await?;
+        reader.release().await?;
+
         Ok(At(since))
     }
 
     async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        let site = site.as_str().to_owned();
-        self.read_slowly(move |connection| {
-            let sql = "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
-            Box::pin(sqlx::query_as(sql).bind(site).fetch_all(connection))
-        }).await
+        let sql =
+            "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
+        let select = sqlx::query_as(sql).bind(site.as_str());
+        let mut reader = self.slow_reader().await?;
+        let records = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
+        Ok(records)
     }
 }
 
@@ -269,16 +264,12 @@ impl NotificationLog for PostgresLedger {
             CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
             WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
         let generation = self.partition.generation.cast_signed();
-        let stored: Vec<(i32, i64, String, Uuid, String)> = self
-            .read(move |connection| {
-                Box::pin(
-                    sqlx::query_as(sql)
-                        .bind(generation)
-                        .bind(i64::from(most))
-                        .fetch_all(connection),
-                )
-            })
-            .await?;
+        let select = sqlx::query_as(sql).bind(generation).bind(i64::from(most));
+        let mut reader = self.reader().await?;
+        let stored: Vec<(i32, i64, String, Uuid, String)> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.release().await?;
+
         let read = |(part, number, kind, call, data): (i32, i64, String, Uuid, String)| {
             Ok((part.cast_unsigned(), news((number, kind, call, data))?))
         };
@@ -287,6 +278,21 @@ impl NotificationLog for PostgresLedger {
 }
 
 impl PostgresLedger {
+    async fn take_over_partition(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+        let owner = Uuid::now_v7();
+        let mut writer = self.writer.lease().await?;
+        writer.forget_rows();
+        let (epoch, number, standing) =
+            recovery::take_over(&mut writer, self.partition, owner, memory).await?;
+        *self
+            .owner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
+        writer.parts_mut().1.commit_no = Some(number);
+        writer.give_back();
+        Ok(standing)
+    }
+
     /// The last statement that wrote to the partition, as far as it is known, or as the database
     /// says; `None` when somebody else owns it. Whatever is asked afterwards and was changed by
     /// then is found out by the fence, which wants this number.

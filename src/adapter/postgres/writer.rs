@@ -42,10 +42,7 @@ impl Writer {
         let session = if let Some(session) = idle.take() {
             session
         } else {
-            let connection = with_timeout(CONNECT_PATIENCE, async {
-                Ok(self.options.connect().await?)
-            })
-            .await?;
+            let connection = with_timeout(CONNECT_PATIENCE, self.options.connect()).await?;
             Session {
                 connection,
                 written: WrittenRows::default(),
@@ -64,12 +61,15 @@ impl Writer {
 
 /// Does what needs the server, unless it takes longer than any statement may. What was under way is
 /// dropped with its connection.
-pub(super) async fn with_timeout<T>(
+pub(super) async fn with_timeout<T, E>(
     patience: Duration,
-    work: impl Future<Output = Result<T, LedgerError>>,
-) -> Result<T, LedgerError> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, LedgerError>
+where
+    LedgerError: From<E>,
+{
     let late = |_| LedgerError::Unavailable("it does not answer".to_owned());
-    tokio::time::timeout(patience, work).await.map_err(late)?
+    Ok(tokio::time::timeout(patience, work).await.map_err(late)??)
 }
 
 pub(super) async fn write<T>(
