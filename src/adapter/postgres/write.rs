@@ -172,7 +172,7 @@ impl Ledger for PostgresLedger {
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
         writer::write(async {
-            let sql = "INSERT INTO suspects AS known (digest, attempts) VALUES ($1, 1)
+            let sql = "INSERT INTO redelivery_attempts AS known (digest, attempts) VALUES ($1, 1)
                 ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
             let mut writer = self.writer.lease().await?;
             let attempts: i32 = sqlx::query_scalar(sql)
@@ -187,7 +187,7 @@ impl Ledger for PostgresLedger {
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
         writer::write(async {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM suspects WHERE digest = $1")
+            sqlx::query("DELETE FROM redelivery_attempts WHERE digest = $1")
                 .bind(sql::digest(message))
                 .execute(&mut *writer)
                 .await?;

@@ -421,14 +421,14 @@ WHERE digest = ?1";
 
 pub(super) const RECORD_ATTEMPT: &str = "\
 -- record_attempt
-INSERT INTO suspects (digest, attempts)
+INSERT INTO redelivery_attempts (digest, attempts)
 VALUES (?1, 1)
 ON CONFLICT DO UPDATE SET attempts = attempts + 1
 RETURNING attempts";
 
 pub(super) const CLEAR_ATTEMPTS: &str = "\
 -- clear_attempts
-DELETE FROM suspects
+DELETE FROM redelivery_attempts
 WHERE digest = ?1";
 
 // Ownership of the partition, and recovery.

@@ -1,0 +1,1 @@
+ALTER TABLE redelivery_attempts RENAME TO suspects;
