@@ -1,4 +1,4 @@
-//! One batch: every part takes all of it, and what stands already is not written again.
+//! Writes a batch as one statement. Rows that are already stored unchanged are skipped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use super::statement::{BatchStatement, Fence};
-use super::stats::{CallShare, direction_named};
+use super::stats::{CallShare, parse_direction};
 use super::tables;
 use super::written_rows::{NewEntities, OutcomeRow, WrittenCall, WrittenRows};
 use crate::adapter::sql;
@@ -26,9 +26,19 @@ const OUTCOMES: [Outcome; 4] = [
     Outcome::Lost,
 ];
 
-/// Writes what a batch changes. `None` when the partition is not this owner's, or something was
-/// written to it since the fence was read: then what is asked here was no longer true either, and
-/// nothing is written. `new` are facts that are not in the database.
+/// Old notifications are deleted in steps of this many, so that not every batch deletes some.
+const NOTIFICATIONS_DELETED_STEP: i64 = sql::NEWS_KEPT / 10;
+
+const SELECT_STORED_CALLS: &str = "-- select_stored_calls
+    SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us, ended_at
+    FROM call_logs
+    WHERE call_id = ANY($1)";
+
+/// Writes the changes of a batch, and returns the number of the statement. `new` are facts that are
+/// not in the database.
+///
+/// Returns `None` without writing anything when the partition has another owner, or was written to
+/// since the fence was read: reads made here were outdated then as well.
 pub(super) async fn write(
     connection: &mut PgConnection,
     written: &mut WrittenRows,
@@ -36,8 +46,8 @@ pub(super) async fn write(
     changes: &Changes,
     new: &HashSet<EventId>,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let last = sql::latest_per_call(changes);
-    let rewritten: HashSet<CallId> = last.iter().map(|call| call.record.id).collect();
+    let latest = sql::latest_per_call(changes);
+    let rewritten: HashSet<CallId> = latest.iter().map(|call| call.record.id).collect();
     let withdrawn: Vec<CallId> = changes
         .withdrawn_calls
         .iter()
@@ -45,299 +55,358 @@ pub(super) async fn write(
         .filter(|call| !rewritten.contains(call))
         .collect();
     for call in &changes.withdrawn_calls {
-        written.forget(*call);
+        written.remove_call(*call);
     }
-    // A call has the id of its first fact: where that is new, so is the call.
-    let unknown = last
+
+    // A call has the id of its first fact: the call of a new fact is new as well.
+    let uncached = latest
         .iter()
         .map(|call| call.record.id)
         .filter(|id| written.call(*id).is_none() && !new.contains(id));
-    let stored = stored(
-        connection,
-        unknown.chain(withdrawn.iter().copied()).collect(),
-    )
-    .await?;
+    let unknown = uncached.chain(withdrawn.iter().copied()).collect();
+    let stored = read_stored_calls(connection, unknown).await?;
 
-    let mut all = BatchStatement::fenced(fence, changes);
+    let mut statement = BatchStatement::fenced(fence, changes);
     if !changes.facts.is_empty() {
-        all.events(&changes.facts);
-        write_entities(&mut all, &written.take_new_entities(&changes.facts));
+        statement.insert_events(&changes.facts);
+        write_entities(&mut statement, &written.take_new_entities(&changes.facts));
     }
     if !changes.rejected.is_empty() {
-        all.dead(&changes.rejected);
+        statement.insert_dead_events(&changes.rejected);
     }
-    if !last.is_empty() || !withdrawn.is_empty() {
-        write_calls(connection, &mut all, written, &stored, &last, withdrawn).await?;
+    if !latest.is_empty() || !withdrawn.is_empty() {
+        let shares = write_calls(&mut statement, written, &stored, &latest, &withdrawn);
+        written
+            .stats
+            .write(connection, &mut statement, shares)
+            .await?;
     }
     if !changes.notifications.is_empty() {
         write_notifications(
-            &mut all,
+            &mut statement,
             written,
             changes.published_up_to,
             &changes.notifications,
         );
     }
-    all.run(connection).await
+
+    statement.run(connection).await
 }
 
-/// Who there is.
-fn write_entities(all: &mut BatchStatement, strangers: &NewEntities) {
-    if !strangers.sites.is_empty() {
-        all.sites(&strangers.sites);
+/// Inserts sites, and upserts devices and extensions.
+fn write_entities(statement: &mut BatchStatement, new: &NewEntities) {
+    if !new.sites.is_empty() {
+        statement.insert_sites(&new.sites);
     }
-    if !strangers.devices.is_empty() {
-        all.devices(&strangers.devices);
+    if !new.devices.is_empty() {
+        statement.upsert_devices(&new.devices);
     }
-    if !strangers.extensions.is_empty() {
-        all.extensions(&strangers.extensions);
+    if !new.extensions.is_empty() {
+        statement.upsert_extensions(&new.extensions);
     }
 }
 
-async fn write_calls(
-    connection: &mut PgConnection,
-    all: &mut BatchStatement,
+/// Writes calls to every table except the statistics, and updates the cache. Returns the share of
+/// each call in the statistics before and after the batch.
+fn write_calls(
+    statement: &mut BatchStatement,
     written: &mut WrittenRows,
     stored: &HashMap<CallId, StoredCall>,
-    last: &[&CallUpdate],
-    withdrawn: Vec<CallId>,
-) -> Result<(), sqlx::Error> {
-    // That nothing can change it any more says nothing new of a call.
-    let new: Vec<&CallUpdate> = last
+    latest: &[&CallUpdate],
+    withdrawn: &[CallId],
+) -> Vec<(Option<CallShare>, Option<CallShare>)> {
+    // A call that only became final has the same log: just its state changes.
+    let changed: Vec<&CallUpdate> = latest
         .iter()
         .copied()
         .filter(|call| !written.is_written(call))
         .collect();
-    let (over, going_on): (Vec<&CallUpdate>, Vec<&CallUpdate>) =
-        last.iter().copied().partition(|call| call.is_final);
-    let records: Vec<&CallRecord> = new.iter().map(|call| &call.record).collect();
-    let open: Vec<&CallUpdate> = new.iter().copied().filter(|call| !call.is_final).collect();
-    if !new.is_empty() {
-        all.logs(&new);
-    }
-    if !open.is_empty() {
-        all.open_states(&open);
-    }
-    if !over.is_empty() {
-        all.final_states(&over);
-    }
-    if !withdrawn.is_empty() {
-        all.withdrawn(&withdrawn);
-    }
-    write_parties(all, written, stored, &records, &withdrawn);
-    write_outcomes(all, written, stored, &records, &withdrawn);
-
-    let before = |id: CallId| match written.call(id) {
-        Some(call) => call.share.clone(),
-        None => stored.get(&id)?.share.clone(),
-    };
-    let mut shares: Vec<(Option<CallShare>, Option<CallShare>)> = records
-        .iter()
-        .map(|record| (before(record.id), CallShare::of(record)))
-        .collect();
-    shares.extend(withdrawn.iter().map(|call| (before(*call), None)));
-    for call in going_on {
-        written.remember(call);
-    }
-    for call in over {
-        written.forget(call.record.id);
-    }
-    written.stats.write(connection, all, shares).await
-}
-
-/// What became of calls.
-fn write_outcomes(
-    all: &mut BatchStatement,
-    written: &WrittenRows,
-    stored: &HashMap<CallId, StoredCall>,
-    records: &[&CallRecord],
-    withdrawn: &[CallId],
-) {
-    let before = |id: CallId| match written.call(id) {
-        Some(call) => call.outcome_row,
-        None => stored.get(&id)?.place,
-    };
-    let moved: Vec<&CallRecord> = records
+    let changed_open: Vec<&CallUpdate> = changed
         .iter()
         .copied()
-        .filter(|record| before(record.id) != OutcomeRow::of(record))
+        .filter(|call| !call.is_final)
         .collect();
-    let now: Vec<(&CallRecord, OutcomeRow)> = moved
-        .iter()
-        .filter_map(|record| Some((*record, OutcomeRow::of(record)?)))
-        .collect();
-    if !now.is_empty() {
-        all.outcomes(&now);
+    let (closed, open): (Vec<&CallUpdate>, Vec<&CallUpdate>) =
+        latest.iter().copied().partition(|call| call.is_final);
+    let records: Vec<&CallRecord> = changed.iter().map(|call| &call.record).collect();
+    let earlier = EarlierRows { written, stored };
+
+    if !changed.is_empty() {
+        statement.upsert_call_logs(&changed);
     }
-    let no_more = moved
+    if !changed_open.is_empty() {
+        statement.upsert_open_states(&changed_open);
+    }
+    if !closed.is_empty() {
+        statement.close_states(&closed);
+    }
+    if !withdrawn.is_empty() {
+        statement.delete_withdrawn_calls(withdrawn);
+    }
+    write_participants(statement, &earlier, &records, withdrawn);
+    write_links(statement, &earlier, &records, withdrawn);
+    write_missed_calls(statement, &earlier, &records, withdrawn);
+    write_outcomes(statement, &earlier, &records, withdrawn);
+
+    let shares = records
         .iter()
-        .map(|record| (record.id, OutcomeRow::of(record)))
-        .chain(withdrawn.iter().map(|call| (*call, None)));
-    let no_more = no_more.filter_map(|(call, now)| {
-        Some((call, before(call).filter(|before| !before.has_key_of(now))?))
-    });
-    let no_more: Vec<(CallId, OutcomeRow)> = no_more.collect();
-    if !no_more.is_empty() {
-        all.no_more_outcomes(&no_more);
+        .map(|record| (earlier.share(record.id), CallShare::of(record)))
+        .chain(withdrawn.iter().map(|call| (earlier.share(*call), None)))
+        .collect();
+    for call in open {
+        written.insert_call(call);
+    }
+    for call in closed {
+        written.remove_call(call.record.id);
+    }
+
+    shares
+}
+
+/// The rows of calls before the batch: cached rows, and for uncached calls the stored log.
+struct EarlierRows<'r> {
+    written: &'r WrittenRows,
+    stored: &'r HashMap<CallId, StoredCall>,
+}
+
+impl EarlierRows<'_> {
+    fn share(&self, id: CallId) -> Option<CallShare> {
+        match self.written.call(id) {
+            Some(call) => call.share.clone(),
+            None => self.stored.get(&id)?.share.clone(),
+        }
+    }
+
+    fn outcome_row(&self, id: CallId) -> Option<OutcomeRow> {
+        match self.written.call(id) {
+            Some(call) => call.outcome_row,
+            None => self.stored.get(&id)?.outcome_row,
+        }
+    }
+
+    /// The written participant at a position, if the whole row can still be the same: it contains
+    /// the start of the call.
+    fn participant(&self, record: &CallRecord, position: usize) -> Option<&Participant> {
+        self.written
+            .call(record.id)
+            .filter(|written| written.started_at == record.started_at)
+            .and_then(|written| written.participants.get(position))
+    }
+
+    /// Whether a call has rows that its record contradicts. They are assumed for a call that is
+    /// stored and uncached: the state of its other rows is unknown.
+    fn has_stale_rows(
+        &self,
+        record: &CallRecord,
+        contradicts: fn(&WrittenCall, &CallRecord) -> bool,
+    ) -> bool {
+        match self.written.call(record.id) {
+            Some(call) => contradicts(call, record),
+            None => self.stored.contains_key(&record.id),
+        }
     }
 }
 
-/// Who took part in calls, what they are linked to, who missed them.
-fn write_parties(
-    all: &mut BatchStatement,
-    written: &WrittenRows,
-    stored: &HashMap<CallId, StoredCall>,
+/// Upserts changed participants, and deletes those beyond the present number.
+fn write_participants(
+    statement: &mut BatchStatement,
+    earlier: &EarlierRows<'_>,
     records: &[&CallRecord],
     withdrawn: &[CallId],
 ) {
-    // Of what is unknown here and stands there nobody knows how.
-    let differs = |record: &&&CallRecord, differs: fn(&WrittenCall, &CallRecord) -> bool| {
-        written.call(record.id).map_or_else(
-            || stored.contains_key(&record.id),
-            |before| differs(before, record),
-        )
-    };
-    let stands = |record: &CallRecord, place: usize| {
-        written
-            .call(record.id)
-            .filter(|before| before.started_at == record.started_at)
-            .and_then(|before| before.participants.get(place))
-    };
-    let participants = records.iter().flat_map(|record| {
-        record
-            .participants
-            .iter()
-            .enumerate()
-            .map(move |(place, who)| (*record, place, who))
+    let all = records.iter().flat_map(|record| {
+        let participants = record.participants.iter().enumerate();
+        participants.map(move |(position, participant)| (*record, position, participant))
     });
-    let participants: Vec<(&CallRecord, usize, &Participant)> = participants
-        .filter(|(record, place, who)| stands(record, *place) != Some(*who))
+    let changed: Vec<(&CallRecord, usize, &Participant)> = all
+        .filter(|(record, position, participant)| {
+            earlier.participant(record, *position) != Some(*participant)
+        })
         .collect();
-    if !participants.is_empty() {
-        all.participants(&participants);
-    }
-    let shrunk = records
-        .iter()
-        .filter(|record| differs(record, WrittenCall::has_more_participants));
-    let shrunk = shrunk
-        .map(|record| (record.id, record.participants.len()))
-        .chain(withdrawn.iter().map(|call| (*call, 0)));
-    let shrunk: Vec<(CallId, usize)> = shrunk.collect();
-    if !shrunk.is_empty() {
-        all.no_other_participants(&shrunk);
+    if !changed.is_empty() {
+        statement.upsert_participants(&changed);
     }
 
+    let shrunk = records
+        .iter()
+        .filter(|record| earlier.has_stale_rows(record, WrittenCall::has_more_participants))
+        .map(|record| (record.id, record.participants.len()));
+    let counts: Vec<(CallId, usize)> = shrunk
+        .chain(withdrawn.iter().map(|call| (*call, 0)))
+        .collect();
+    if !counts.is_empty() {
+        statement.delete_surplus_participants(&counts);
+    }
+}
+
+/// Upserts links, and deletes those that the records no longer have.
+fn write_links(
+    statement: &mut BatchStatement,
+    earlier: &EarlierRows<'_>,
+    records: &[&CallRecord],
+    withdrawn: &[CallId],
+) {
     let links: Vec<(CallId, &Link)> = records
         .iter()
         .flat_map(|record| record.links.iter().map(|link| (record.id, link)))
         .collect();
     if !links.is_empty() {
-        all.links(&links);
-    }
-    let linked_otherwise: Vec<&CallRecord> = records
-        .iter()
-        .filter(|record| differs(record, WrittenCall::has_other_links))
-        .copied()
-        .collect();
-    let kept = linked_otherwise
-        .iter()
-        .flat_map(|record| record.links.iter().map(|link| (record.id, Some(link))));
-    let without = linked_otherwise
-        .iter()
-        .map(|record| (record.id, None))
-        .chain(withdrawn.iter().map(|call| (*call, None)));
-    let links_now: Vec<(CallId, Option<&Link>)> = kept.chain(without).collect();
-    if !links_now.is_empty() {
-        all.no_other_links(&links_now);
+        statement.upsert_links(&links);
     }
 
-    let missed: Vec<&CallRecord> = records
+    let relinked: Vec<&CallRecord> = records
         .iter()
         .copied()
-        .filter(|record| sql::is_missed(record))
+        .filter(|record| earlier.has_stale_rows(record, WrittenCall::has_other_links))
         .collect();
-    if !missed.is_empty() {
-        all.missed(&missed);
+    let retained = relinked
+        .iter()
+        .flat_map(|record| record.links.iter().map(|link| (record.id, Some(link))));
+    let calls = relinked
+        .iter()
+        .map(|record| record.id)
+        .chain(withdrawn.iter().copied());
+    let current: Vec<(CallId, Option<&Link>)> =
+        retained.chain(calls.map(|call| (call, None))).collect();
+    if !current.is_empty() {
+        statement.delete_stale_links(&current);
     }
-    let not_missed = records.iter().filter(|record| {
-        !sql::is_missed(record) && differs(record, WrittenCall::is_missed_no_more)
-    });
-    let not_missed: Vec<CallId> = not_missed
+}
+
+/// Upserts missed calls, and retracts those that were answered after all.
+fn write_missed_calls(
+    statement: &mut BatchStatement,
+    earlier: &EarlierRows<'_>,
+    records: &[&CallRecord],
+    withdrawn: &[CallId],
+) {
+    let (missed, others): (Vec<&CallRecord>, Vec<&CallRecord>) = records
+        .iter()
+        .copied()
+        .partition(|record| sql::is_missed(record));
+    if !missed.is_empty() {
+        statement.upsert_missed_calls(&missed);
+    }
+
+    let retracted: Vec<CallId> = others
+        .iter()
+        .filter(|record| earlier.has_stale_rows(record, WrittenCall::is_no_longer_missed))
         .map(|record| record.id)
         .chain(withdrawn.iter().copied())
         .collect();
-    if !not_missed.is_empty() {
-        all.not_missed(&not_missed);
+    if !retracted.is_empty() {
+        statement.retract_missed_calls(&retracted);
     }
 }
 
-fn write_notifications(
-    all: &mut BatchStatement,
-    written: &mut WrittenRows,
-    relayed: u64,
-    news: &[Notification],
+/// Upserts changed outcomes, and deletes the earlier row where its primary key changed.
+fn write_outcomes(
+    statement: &mut BatchStatement,
+    earlier: &EarlierRows<'_>,
+    records: &[&CallRecord],
+    withdrawn: &[CallId],
 ) {
-    all.news(news);
-    let (Some(first), Some(last)) = (news.first(), news.last()) else {
+    let changed: Vec<(&CallRecord, Option<OutcomeRow>)> = records
+        .iter()
+        .map(|record| (*record, OutcomeRow::of(record)))
+        .filter(|(record, row)| earlier.outcome_row(record.id) != *row)
+        .collect();
+    let rows: Vec<(&CallRecord, OutcomeRow)> = changed
+        .iter()
+        .filter_map(|(record, row)| Some((*record, (*row)?)))
+        .collect();
+    if !rows.is_empty() {
+        statement.upsert_outcomes(&rows);
+    }
+
+    let replaced: Vec<(CallId, OutcomeRow)> = changed
+        .iter()
+        .map(|(record, row)| (record.id, *row))
+        .chain(withdrawn.iter().map(|call| (*call, None)))
+        .filter_map(|(call, row)| {
+            let former = earlier.outcome_row(call)?;
+            (!former.has_key_of(row)).then_some((call, former))
+        })
+        .collect();
+    if !replaced.is_empty() {
+        statement.delete_outcomes(&replaced);
+    }
+}
+
+/// Upserts notifications, and deletes old ones. Unpublished notifications stay until they are
+/// published, and so do those that this batch writes again.
+fn write_notifications(
+    statement: &mut BatchStatement,
+    written: &mut WrittenRows,
+    published_up_to: u64,
+    notifications: &[Notification],
+) {
+    statement.upsert_notifications(notifications);
+
+    let (Some(first), Some(last)) = (notifications.first(), notifications.last()) else {
         return;
     };
-    // In steps, so that not every batch has something to delete. What was not told yet stays until
-    // it is; and so does what is written again here.
-    let forgotten = (last.number.cast_signed() - sql::NEWS_KEPT)
-        .min(relayed.cast_signed())
+    let deletable_up_to = (last.number.cast_signed() - sql::NEWS_KEPT)
+        .min(published_up_to.cast_signed())
         .min(first.number.cast_signed() - 1);
-    let forgotten = forgotten.div_euclid(sql::NEWS_KEPT / 10) * (sql::NEWS_KEPT / 10);
-    if written.deleted_up_to != Some(forgotten) {
-        written.deleted_up_to = Some(forgotten);
-        all.no_news_up_to(forgotten);
+    let delete_up_to =
+        deletable_up_to.div_euclid(NOTIFICATIONS_DELETED_STEP) * NOTIFICATIONS_DELETED_STEP;
+
+    if written.deleted_up_to != Some(delete_up_to) {
+        written.deleted_up_to = Some(delete_up_to);
+        statement.delete_notifications_up_to(delete_up_to);
     }
 }
 
-/// What the logs say of a call that is not known from having been written.
+/// The log of a call that is not in the cache.
 struct StoredCall {
     share: Option<CallShare>,
-    place: Option<OutcomeRow>,
+    outcome_row: Option<OutcomeRow>,
 }
 
-/// Those of these calls that are in the logs.
-async fn stored(
+/// Reads the logs of calls. Calls without a log are left out.
+async fn read_stored_calls(
     connection: &mut PgConnection,
     calls: Vec<CallId>,
 ) -> Result<HashMap<CallId, StoredCall>, sqlx::Error> {
     if calls.is_empty() {
         return Ok(HashMap::new());
     }
-    let stored = |row: PgRow| {
-        let started_at = At(row.get(2));
-        let outcome = row.get::<Option<&str>, _>(4).and_then(|name| {
-            OUTCOMES
-                .into_iter()
-                .find(|outcome| outcome_name(*outcome) == name)
-        });
-        let share = |outcome| {
-            Some(CallShare::new(
-                row.get(1),
-                started_at.0,
-                direction_named(row.get(3))?,
-                outcome,
-                row.get(5),
-                row.get(6),
-            ))
-        };
-        let stored = StoredCall {
-            share: outcome.and_then(share),
-            place: outcome.map(|outcome| OutcomeRow {
-                outcome,
-                started_at,
-                ended_at: row.get::<Option<i64>, _>(7).map_or(started_at, At),
-            }),
-        };
-        (EventId(row.get::<Uuid, _>(0).as_u128()), stored)
-    };
-    let sql = "SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us, ended_at FROM call_logs WHERE call_id = ANY($1)";
-    let found = sqlx::query(sql)
+
+    let found = sqlx::query(SELECT_STORED_CALLS)
         .bind(tables::uuids(calls))
-        .map(stored)
+        .map(|row: PgRow| stored_call(&row))
         .fetch_all(connection)
         .await?;
+
     Ok(found.into_iter().collect())
+}
+
+fn stored_call(row: &PgRow) -> (CallId, StoredCall) {
+    let started_at = At(row.get(2));
+    let outcome = row.get::<Option<&str>, _>(4).and_then(|name| {
+        OUTCOMES
+            .into_iter()
+            .find(|outcome| outcome_name(*outcome) == name)
+    });
+    let share = |outcome| {
+        Some(CallShare::new(
+            row.get(1),
+            started_at.0,
+            parse_direction(row.get(3))?,
+            outcome,
+            row.get(5),
+            row.get(6),
+        ))
+    };
+    let stored = StoredCall {
+        share: outcome.and_then(share),
+        outcome_row: outcome.map(|outcome| OutcomeRow {
+            outcome,
+            started_at,
+            ended_at: row.get::<Option<i64>, _>(7).map_or(started_at, At),
+        }),
+    };
+
+    (EventId(row.get::<Uuid, _>(0).as_u128()), stored)
 }

@@ -2,6 +2,7 @@
 //! each of them.
 
 mod batch;
+mod batch_sql;
 mod dead_letters;
 mod layout;
 mod read;

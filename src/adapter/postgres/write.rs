@@ -87,10 +87,10 @@ impl Ledger for PostgresLedger {
             };
             let (epoch, owner) = self.owner();
             let fence = Fence {
-                part: self.partition,
+                partition: self.partition,
                 epoch,
                 owner,
-                after,
+                last_commit_no: after,
             };
             let number = batch::write(connection, written, fence, changes, &new).await?;
             if number.is_none() && self.last_commit_no(connection, None).await?.is_some() {

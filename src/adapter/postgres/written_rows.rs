@@ -1,7 +1,9 @@
-//! What stands in the database already, as far as this owner wrote it over this connection: a row
-//! that would be written as it is, is not. Nobody else writes these rows while the partition is
-//! ours. It is kept with the connection and lost with it, so that nothing is believed of a
-//! transaction whose end was not seen.
+//! Cache of the rows that the owner of a partition wrote over its present connection: rows that are
+//! already stored unchanged are skipped.
+//!
+//! Only the owner writes these rows, so the cache is right as long as it owns the partition. The
+//! cache belongs to the connection and is lost with it: it never holds rows of a transaction whose
+//! end was not observed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
@@ -11,43 +13,45 @@ use foldhash::quality::RandomState;
 use super::stats::{CallShare, MinuteSums};
 use crate::adapter::sql;
 use crate::domain::device::{Device, Extension};
-use crate::domain::fact::{CallId, Site};
+use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::link::Link;
 use crate::domain::record::{CallRecord, Outcome, Participant};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::{CallUpdate, ReceivedFact};
 
-/// A device that goes on reporting is written down this often.
-const SEEN_EVERY: Span = Span::seconds(60);
-/// Devices and extensions of a site that are remembered; where somebody makes more of them up, they
-/// are written more often than they need be.
-const REMEMBERED_MAX: usize = 20_000;
+/// Least time between two updates of the last report of one device.
+const LAST_SEEN_INTERVAL: Span = Span::seconds(60);
+/// Cached devices and extensions of one site. Beyond this, as with invented extensions, the cache
+/// of the site starts anew, and some rows are written more often than necessary.
+const CACHED_ENTITIES_MAX: usize = 20_000;
 
 #[derive(Default)]
 pub(super) struct WrittenRows {
-    /// The last statement that wrote to the partition, as its owner knows.
+    /// The last statement of the owner that was committed.
     pub commit_no: Option<i64>,
     sites: HashMap<Site, SiteEntities>,
     /// Calls that are not final.
     calls: HashMap<CallId, WrittenCall>,
     pub stats: MinuteSums,
-    /// News up to this number are deleted.
+    /// Notifications up to this number are deleted.
     pub deleted_up_to: Option<i64>,
-    /// Nobody outside can make two texts that look alike.
+    /// Keyed by random numbers: no caller can construct two records with the same digest.
     digests: RandomState,
 }
 
 #[derive(Default)]
 struct SiteEntities {
+    /// The last report of each device that was written.
     devices: HashMap<Device, At>,
+    /// The first report of each extension that was written.
     extensions: HashMap<Extension, At>,
 }
 
-/// What was written of a call.
+/// The written rows of one call.
 pub(super) struct WrittenCall {
-    /// Of its record as text.
+    /// Digest of the record's text.
     digest: u64,
-    /// What it adds to the statistics.
+    /// The call's share of the statistics.
     pub share: Option<CallShare>,
     pub outcome_row: Option<OutcomeRow>,
     pub started_at: At,
@@ -56,7 +60,7 @@ pub(super) struct WrittenCall {
     is_missed: bool,
 }
 
-/// Where a call stands among those of the same outcome, once it has one.
+/// The row of a call in `call_outcomes`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutcomeRow {
     pub outcome: Outcome,
@@ -65,8 +69,10 @@ pub(super) struct OutcomeRow {
 }
 
 impl OutcomeRow {
+    /// The row of a call; `None` before it has an outcome.
     pub(super) fn of(record: &CallRecord) -> Option<OutcomeRow> {
         let started_at = record.started_at;
+
         Some(OutcomeRow {
             outcome: record.outcome?,
             started_at,
@@ -74,7 +80,7 @@ impl OutcomeRow {
         })
     }
 
-    /// Whether both are the same row.
+    /// Whether another row of the same call has the same primary key.
     pub(super) fn has_key_of(&self, other: Option<OutcomeRow>) -> bool {
         other.is_some_and(|other| {
             (other.outcome, other.started_at) == (self.outcome, self.started_at)
@@ -83,24 +89,27 @@ impl OutcomeRow {
 }
 
 impl WrittenCall {
-    pub(super) fn has_more_participants(&self, than: &CallRecord) -> bool {
-        self.participants.len() > than.participants.len()
+    pub(super) fn has_more_participants(&self, record: &CallRecord) -> bool {
+        self.participants.len() > record.participants.len()
     }
 
-    pub(super) fn has_other_links(&self, than: &CallRecord) -> bool {
-        self.links != than.links
+    pub(super) fn has_other_links(&self, record: &CallRecord) -> bool {
+        self.links != record.links
     }
 
-    pub(super) fn is_missed_no_more(&self, now: &CallRecord) -> bool {
-        self.is_missed && !sql::is_missed(now)
+    pub(super) fn is_no_longer_missed(&self, record: &CallRecord) -> bool {
+        self.is_missed && !sql::is_missed(record)
     }
 }
 
-/// What of a batch's facts the tables of who there is do not say yet.
+/// Sites, devices and extensions of a batch whose rows are missing or outdated.
 #[derive(Default)]
 pub(super) struct NewEntities {
+    /// With the first report.
     pub sites: Vec<(Site, At)>,
+    /// With the last report.
     pub devices: BTreeMap<(Site, Device), At>,
+    /// With the first report.
     pub extensions: BTreeMap<(Site, Extension), At>,
 }
 
@@ -109,15 +118,15 @@ impl WrittenRows {
         self.calls.get(&id)
     }
 
-    /// Whether the call stands as it is now.
+    /// Whether the record of the call is already stored unchanged.
     pub(super) fn is_written(&self, call: &CallUpdate) -> bool {
         self.call(call.record.id)
-            .is_some_and(|before| before.digest == self.digests.hash_one(call.json()))
+            .is_some_and(|written| written.digest == self.digests.hash_one(call.json()))
     }
 
-    pub(super) fn remember(&mut self, call: &CallUpdate) {
+    pub(super) fn insert_call(&mut self, call: &CallUpdate) {
         let record = &call.record;
-        let call = WrittenCall {
+        let written = WrittenCall {
             digest: self.digests.hash_one(call.json()),
             share: CallShare::of(record),
             outcome_row: OutcomeRow::of(record),
@@ -126,55 +135,68 @@ impl WrittenRows {
             links: record.links.clone(),
             is_missed: sql::is_missed(record),
         };
-        self.calls.insert(record.id, call);
+
+        self.calls.insert(record.id, written);
     }
 
-    pub(super) fn forget(&mut self, id: CallId) {
+    pub(super) fn remove_call(&mut self, id: CallId) {
         self.calls.remove(&id);
     }
 
-    /// Who has to be written down because of these facts; from now on they count as written.
+    /// Returns the entities of the facts that need a row, and counts them as written from now on.
     pub(super) fn take_new_entities(&mut self, facts: &[ReceivedFact]) -> NewEntities {
-        let mut strangers = NewEntities::default();
+        let mut new = NewEntities::default();
+
         for fact in facts.iter().map(|received| &received.fact) {
             if !self.sites.contains_key(&fact.site) {
                 self.sites
                     .insert(fact.site.clone(), SiteEntities::default());
-                strangers.sites.push((fact.site.clone(), fact.at));
+                new.sites.push((fact.site.clone(), fact.at));
             }
-            let Some(seen) = self.sites.get_mut(&fact.site) else {
+            let Some(cached) = self.sites.get_mut(&fact.site) else {
                 continue;
             };
-            if seen.devices.len() + seen.extensions.len() > REMEMBERED_MAX {
-                *seen = SiteEntities::default();
+            if cached.devices.len() + cached.extensions.len() > CACHED_ENTITIES_MAX {
+                *cached = SiteEntities::default();
             }
-            if seen
-                .devices
-                .get(&fact.device)
-                .is_none_or(|written| fact.at >= *written + SEEN_EVERY)
-            {
-                seen.devices.insert(fact.device.clone(), fact.at);
-                strangers
-                    .devices
-                    .insert((fact.site.clone(), fact.device.clone()), fact.at);
-            } else if let Some(last) = strangers
-                .devices
-                .get_mut(&(fact.site.clone(), fact.device.clone()))
-            {
-                *last = fact.at.max(*last);
-            }
-            if let Some(extension) = &fact.local
-                && seen
-                    .extensions
-                    .get(extension)
-                    .is_none_or(|written| fact.at < *written)
-            {
-                seen.extensions.insert(extension.clone(), fact.at);
-                strangers
-                    .extensions
-                    .insert((fact.site.clone(), extension.clone()), fact.at);
-            }
+
+            cached.take_device(fact, &mut new);
+            cached.take_extension(fact, &mut new);
         }
-        strangers
+
+        new
+    }
+}
+
+impl SiteEntities {
+    fn take_device(&mut self, fact: &Fact, new: &mut NewEntities) {
+        let is_outdated = self
+            .devices
+            .get(&fact.device)
+            .is_none_or(|written| fact.at >= *written + LAST_SEEN_INTERVAL);
+        let key = (fact.site.clone(), fact.device.clone());
+
+        if is_outdated {
+            self.devices.insert(fact.device.clone(), fact.at);
+            new.devices.insert(key, fact.at);
+        } else if let Some(last_seen) = new.devices.get_mut(&key) {
+            *last_seen = fact.at.max(*last_seen);
+        }
+    }
+
+    fn take_extension(&mut self, fact: &Fact, new: &mut NewEntities) {
+        let Some(extension) = &fact.local else {
+            return;
+        };
+        let is_outdated = self
+            .extensions
+            .get(extension)
+            .is_none_or(|written| fact.at < *written);
+
+        if is_outdated {
+            self.extensions.insert(extension.clone(), fact.at);
+            new.extensions
+                .insert((fact.site.clone(), extension.clone()), fact.at);
+        }
     }
 }
