@@ -1,13 +1,24 @@
-//! Messages that were set aside, to be looked at.
+//! Messages that were rejected, for inspection and retry.
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::writer::with_timeout;
-use super::{PostgresLedger, writer};
+use super::PostgresLedger;
+use super::time_limits::{with_timeout, with_write_timeout};
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
+
+const SELECT_DEAD_LETTERS: &str = "-- select_dead_letters
+    SELECT id, digest, reason, message
+    FROM dead_events
+    WHERE id > $1
+    ORDER BY id
+    LIMIT $2";
+
+const DELETE_DEAD_LETTER: &str = "-- delete_dead_letter
+    DELETE FROM dead_events
+    WHERE digest = $1";
 
 #[async_trait]
 impl DeadLetters for PostgresLedger {
@@ -16,7 +27,6 @@ impl DeadLetters for PostgresLedger {
         after: i64,
         most: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
-        let sql = "SELECT id, digest, reason, message FROM dead_events WHERE id > $1 ORDER BY id LIMIT $2";
         let letter = |row: PgRow| {
             (
                 row.get(0),
@@ -27,26 +37,27 @@ impl DeadLetters for PostgresLedger {
                 },
             )
         };
+        let select = sqlx::query(SELECT_DEAD_LETTERS)
+            .bind(after)
+            .bind(i64::from(most))
+            .map(letter);
+
         let mut reader = self.slow_reader().await?;
-        let select = sqlx::query(sql).bind(after).bind(i64::from(most));
-        let letters = with_timeout(
-            reader.time_limit,
-            select.map(letter).fetch_all(&mut *reader),
-        )
-        .await?;
+        let letters = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
         reader.release().await?;
 
         Ok(letters)
     }
 
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
-        writer::write(async move {
+        with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM dead_events WHERE digest = $1")
+            sqlx::query(DELETE_DEAD_LETTER)
                 .bind(digest)
                 .execute(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(())
         })
         .await

@@ -1,5 +1,7 @@
-//! Into how many partitions sites are spread. All workers agree on it here: of an older generation
-//! nobody can take a partition over, so a worker that was told otherwise writes nothing.
+//! The layout of the partitions: how many there are, in which generation.
+//!
+//! All workers agree on it through the database. Partitions of an older generation cannot be taken
+//! over, so a worker with outdated settings writes nothing.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
@@ -7,100 +9,139 @@ use sqlx::{ConnectOptions, Connection};
 use super::{Partition, PostgresAddress};
 use crate::port::ledger::LedgerError;
 
-/// A way of spreading sites.
+const INSERT_LAYOUT: &str = "-- insert_layout
+    INSERT INTO partition_layout (generation, parts)
+    VALUES ($1, $2)
+    ON CONFLICT DO NOTHING";
+
+const SELECT_LAYOUT: &str = "-- select_layout
+    SELECT generation, parts
+    FROM partition_layout
+    FOR SHARE";
+
+const UPDATE_LAYOUT: &str = "-- update_layout
+    UPDATE partition_layout
+    SET generation = $1,
+        parts = $2
+    WHERE generation < $1";
+
+const REVOKE_OWNERS: &str = "-- revoke_owners
+    UPDATE partition_owner
+    SET epoch = epoch + 1,
+        owner = gen_random_uuid()
+    WHERE generation < $1";
+
+/// The watermark goes on from the lowest of the older generations.
+const INSERT_PARTITIONS: &str = "-- insert_partitions
+    INSERT INTO partition_owner (generation, part, epoch, owner, watermark)
+    SELECT
+        $1,
+        part,
+        0,
+        gen_random_uuid(),
+        (
+            SELECT min(watermark)
+            FROM partition_owner
+            WHERE generation < $1
+        )
+    FROM generate_series(0, $2 - 1) AS part";
+
+/// A generation of the partitions, and their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub generation: u32,
     pub partitions: u32,
 }
 
-/// Whether a partition may be taken over. The first worker ever lays the partitions out.
-pub(super) async fn check(
+/// Checks that the partition belongs to the layout in force. The first worker puts its own layout
+/// in force.
+pub(super) async fn check_layout(
     transaction: &mut PgConnection,
-    part: Partition,
+    partition: Partition,
 ) -> Result<(), LedgerError> {
-    let sql =
-        "INSERT INTO partition_layout (generation, parts) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    sqlx::query(sql)
-        .bind(part.generation.cast_signed())
-        .bind(part.count.cast_signed())
+    sqlx::query(INSERT_LAYOUT)
+        .bind(partition.generation.cast_signed())
+        .bind(partition.count.cast_signed())
         .execute(&mut *transaction)
         .await?;
-    match read(transaction).await? {
-        Some(Layout {
-            generation,
-            partitions: parts,
-        }) if (generation, parts) == (part.generation, part.count) => Ok(()),
-        Some(Layout { generation, .. }) if generation > part.generation => {
-            Err(LedgerError::LayoutMismatch(format!(
-                "generation {generation} of the partitions is in force, and this process was told {}: give it the settings of the others",
-                part.generation
-            )))
-        }
-        Some(Layout {
-            generation,
-            partitions: parts,
-        }) => Err(LedgerError::LayoutMismatch(format!(
-            "generation {generation} of the partitions has {parts} of them, and this process was told generation {} with {}: another number needs a new generation",
-            part.generation, part.count
-        ))),
-        None => Err(LedgerError::Unavailable(
-            "the layout of the partitions was removed under way".to_owned(),
-        )),
+
+    let Some(layout) = select_layout(transaction).await? else {
+        return Err(LedgerError::Unavailable(
+            "the row of partition_layout was deleted during the take-over".to_owned(),
+        ));
+    };
+    let Layout {
+        generation,
+        partitions,
+    } = layout;
+
+    if generation > partition.generation {
+        return Err(LedgerError::LayoutMismatch(format!(
+            "generation {generation} of the partitions is in force, and this process is set to \
+             {}: give it the settings of the other workers",
+            partition.generation
+        )));
     }
+    if (generation, partitions) != (partition.generation, partition.count) {
+        return Err(LedgerError::LayoutMismatch(format!(
+            "generation {generation} of the partitions has {partitions} of them, and this process \
+             is set to generation {} with {}: another number needs a new generation",
+            partition.generation, partition.count
+        )));
+    }
+
+    Ok(())
 }
 
-async fn read(transaction: &mut PgConnection) -> Result<Option<Layout>, LedgerError> {
-    let found: Option<(i32, i32)> =
-        sqlx::query_as("SELECT generation, parts FROM partition_layout FOR SHARE")
-            .fetch_optional(&mut *transaction)
-            .await?;
-    Ok(found.map(|(generation, parts)| Layout {
+async fn select_layout(connection: &mut PgConnection) -> Result<Option<Layout>, LedgerError> {
+    let found: Option<(i32, i32)> = sqlx::query_as(SELECT_LAYOUT)
+        .fetch_optional(connection)
+        .await?;
+
+    Ok(found.map(|(generation, partitions)| Layout {
         generation: generation.cast_unsigned(),
-        partitions: parts.cast_unsigned(),
+        partitions: partitions.cast_unsigned(),
     }))
 }
 
-/// The layout in force; none before the first worker.
+/// The layout in force; `None` before the first worker.
 pub async fn layout(address: &PostgresAddress) -> Result<Option<Layout>, LedgerError> {
     let mut connection = address.writing("cordboard layout").connect().await?;
-    let found = read(&mut connection).await?;
+    let found = select_layout(&mut connection).await?;
     connection.close().await?;
+
     Ok(found)
 }
 
-/// Puts a newer layout in force. Whoever owns a partition of the older one writes nothing any more;
-/// time goes on from where the last of them stood.
+/// Puts a newer layout in force. Owners of partitions of an older one can no longer write, and time
+/// goes on from the lowest of their watermarks.
 pub async fn adopt(address: &PostgresAddress, layout: Layout) -> Result<(), LedgerError> {
+    let generation = layout.generation.cast_signed();
+    let partitions = layout.partitions.cast_signed();
     let mut connection = address.writing("cordboard layout").connect().await?;
     let mut transaction = connection.begin().await?;
-    let (generation, parts) = (
-        layout.generation.cast_signed(),
-        layout.partitions.cast_signed(),
-    );
-    let moved = sqlx::query(
-        "UPDATE partition_layout SET generation = $1, parts = $2 WHERE generation < $1",
-    )
-    .bind(generation)
-    .bind(parts)
-    .execute(&mut *transaction)
-    .await?;
-    if moved.rows_affected() == 1 {
-        // Taken by nobody: every commit under way is waited for, and every later one is refused.
-        sqlx::query("UPDATE partition_owner SET epoch = epoch + 1, owner = gen_random_uuid() WHERE generation < $1")
+
+    let updated = sqlx::query(UPDATE_LAYOUT)
+        .bind(generation)
+        .bind(partitions)
+        .execute(&mut *transaction)
+        .await?;
+    if updated.rows_affected() == 1 {
+        // The new owner ids belong to no worker: the update waits for commits that are under way,
+        // and the fence refuses later ones.
+        sqlx::query(REVOKE_OWNERS)
             .bind(generation)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
-            "INSERT INTO partition_owner (generation, part, epoch, owner, watermark)
-             SELECT $1, part, 0, gen_random_uuid(), (SELECT min(watermark) FROM partition_owner WHERE generation < $1) FROM generate_series(0, $2 - 1) AS part",
-        )
-        .bind(generation)
-        .bind(parts)
-        .execute(&mut *transaction)
-        .await?;
+        sqlx::query(INSERT_PARTITIONS)
+            .bind(generation)
+            .bind(partitions)
+            .execute(&mut *transaction)
+            .await?;
     }
+
     transaction.commit().await?;
     connection.close().await?;
+
     Ok(())
 }

@@ -1,10 +1,16 @@
-//! The ledger on PostgreSQL: many workers, each with the partitions it owns and one connection for
-//! each of them.
+//! The ledger on PostgreSQL.
+//!
+//! Sites are spread over partitions, and each partition has one owner among many workers. The owner
+//! writes over one connection for each of its partitions; reads share a pool of the process.
 
+mod audit;
 mod batch;
 mod batch_sql;
+mod call_page;
 mod dead_letters;
 mod layout;
+mod migrations;
+mod notifications;
 mod read;
 mod reader;
 mod recovery;
@@ -12,6 +18,7 @@ mod statement;
 mod states;
 mod stats;
 mod tables;
+mod time_limits;
 mod upkeep;
 mod write;
 mod writer;
@@ -21,43 +28,27 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use uuid::Uuid;
 
-use super::sql::MigrationStatus;
 use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::partition_of;
 pub use layout::{Layout, adopt, layout};
+pub use migrations::{migrate, migrations};
 use reader::Reader;
+use time_limits::{
+    BATCH_STATEMENT_TIMEOUT, CONNECT_LIMIT, HISTORY_LIMIT, READ_LIMIT, READ_STATEMENT_TIMEOUT,
+};
 use writer::Writer;
 
-/// Tables of a later version are ours as well: it only adds to them as long as this version may run
-/// beside it.
-static MIGRATIONS: Migrator = Migrator {
-    ignore_missing: true,
-    ..sqlx::migrate!("migrations/postgres")
-};
-
 const READERS_MAX: u32 = 8;
-/// To connect, and to be given a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
-/// Questions of the interfaces are ended by the server after this long.
-const READ_TIMEOUT: &str = "2s";
-/// The server ends what it can; a server that says nothing at all is given up after this long.
-const READ_PATIENCE: Duration = Duration::from_secs(5);
-const WRITE_PATIENCE: Duration = Duration::from_secs(15);
-/// A statement is a whole batch: where the disk is slow, it may take what ten small ones would.
-/// Ended sooner it would never be done.
-const BATCH_TIMEOUT: &str = "12s";
-/// A whole history may be read at once when records are compared.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_hours(1);
 
-/// Whatever is asked has an index that leads to it. A plan that walks through a table because it
-/// was small once, or because nobody has counted its rows yet, costs more with every call there is.
-/// Such plans look dear to the planner where nothing else is allowed; compiling them, which it does
-/// then, takes a hundred times longer than they do.
+/// Every query has an index that leads to its rows. A sequential scan that was planned while a
+/// table was small, or before its rows were counted, costs more with every stored call. If no
+/// other plan exists, the planner still takes one of these at a very high estimate, and would then
+/// compile it just in time, which takes a hundred times longer than its execution.
 const BY_INDEX: [(&str, &str); 4] = [
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -65,7 +56,7 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
-/// One of the partitions into which sites are spread, in one way of spreading them.
+/// One partition of the sites, in one generation of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     pub generation: u32,
@@ -74,24 +65,24 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Whether a site belongs to it.
+    /// Whether the site belongs to the partition.
     fn contains(self, site: &Site) -> bool {
         partition_of(site, self.count) == self.number
     }
 }
 
-/// One partition of the database.
+/// The ledger of one partition.
 pub struct PostgresLedger {
     partition: Partition,
     writer: Writer,
     readers: PgPool,
-    patience: Duration,
-    /// Who took the partition over last, as far as this ledger knows: the epoch, and an id that
-    /// nobody else ever has.
-    owner: Mutex<(i64, uuid::Uuid)>,
+    /// The longest wait for the answer to a short read.
+    read_limit: Duration,
+    /// The last take-over by this ledger: its epoch, and an owner id that is never used again.
+    owner: Mutex<(i64, Uuid)>,
 }
 
-/// How to connect, checked.
+/// Validated connection options.
 #[derive(Clone, Debug)]
 pub struct PostgresAddress(PgConnectOptions);
 
@@ -100,6 +91,7 @@ impl FromStr for PostgresAddress {
 
     fn from_str(url: &str) -> Result<PostgresAddress, String> {
         let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+
         Ok(PostgresAddress(options.disable_statement_logging()))
     }
 }
@@ -109,10 +101,11 @@ impl PostgresAddress {
         self.0.clone().application_name(name)
     }
 
-    /// Every statement takes a batch, and its plan is made once, for any values.
+    /// Options for writes. A statement takes a whole batch, and its plan is made once for all
+    /// values.
     fn writing(&self, name: &str) -> PgConnectOptions {
         self.named(name).options(BY_INDEX).options([
-            ("statement_timeout", BATCH_TIMEOUT),
+            ("statement_timeout", BATCH_STATEMENT_TIMEOUT),
             ("lock_timeout", "2s"),
             ("idle_in_transaction_session_timeout", "3s"),
             ("plan_cache_mode", "force_generic_plan"),
@@ -120,50 +113,51 @@ impl PostgresAddress {
     }
 }
 
-/// Connections for questions, shared by everything in this process that asks; opened when they are
-/// needed.
+/// The pool for all reads of this process. Connections are opened on demand.
 #[must_use]
 pub fn readers(address: &PostgresAddress) -> PgPool {
     let options = address.named("cordboard read").options(BY_INDEX);
-    // What leads to the fewest rows depends on what is asked for; and a page is no work for several
-    // processes.
+    // The best index depends on the filter, so every read is planned with its values. A page is too
+    // little work for parallel processes.
     let options = options.options([
-        ("statement_timeout", READ_TIMEOUT),
+        ("statement_timeout", READ_STATEMENT_TIMEOUT),
         ("default_transaction_read_only", "on"),
         ("plan_cache_mode", "force_custom_plan"),
         ("max_parallel_workers_per_gather", "0"),
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(READERS_MAX)
-        .acquire_timeout(CONNECT_PATIENCE);
+        .acquire_timeout(CONNECT_LIMIT);
+
     pool.connect_lazy_with(options)
 }
 
 impl PostgresLedger {
-    /// One partition; its connection is opened when it is needed first.
+    /// The ledger of one partition. Its connection is opened at the first write.
     #[must_use]
     pub fn new(address: &PostgresAddress, readers: PgPool, partition: Partition) -> PostgresLedger {
         let name = format!("cordboard p{:02}", partition.number);
         let writer = Writer::new(address.writing(&name));
+
         PostgresLedger {
             partition,
             writer,
             readers,
-            patience: READ_PATIENCE,
+            read_limit: READ_LIMIT,
             owner: Mutex::default(),
         }
     }
 
-    /// The whole database, to be read as it stands at one moment, whatever is written meanwhile.
+    /// Opens the whole database as of one moment: later writes stay invisible.
     pub async fn open_snapshot(
         address: &PostgresAddress,
-        part: Partition,
+        partition: Partition,
     ) -> Result<PostgresLedger, LedgerError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(CONNECT_PATIENCE);
+            .acquire_timeout(CONNECT_LIMIT);
         let pool = pool.after_connect(|connection, _| {
             let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
             Box::pin(async move { sqlx::query(begin).execute(connection).await.map(|_| ()) })
@@ -171,14 +165,15 @@ impl PostgresLedger {
         let readers = pool
             .connect_with(address.named("cordboard rebuild"))
             .await?;
-        let ledger = PostgresLedger::new(address, readers, part);
+        let ledger = PostgresLedger::new(address, readers, partition);
+
         Ok(PostgresLedger {
-            patience: SNAPSHOT_PATIENCE,
+            read_limit: HISTORY_LIMIT,
             ..ledger
         })
     }
 
-    /// Lets its own connection go; those it shares stay.
+    /// Closes the ledger's own connection; the shared pool stays open.
     pub async fn release(self) {
         self.writer.close().await;
     }
@@ -188,65 +183,17 @@ impl PostgresLedger {
         self.writer.close().await;
     }
 
-    fn owner(&self) -> (i64, uuid::Uuid) {
+    fn owner(&self) -> (i64, Uuid) {
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leases a connection for short reads.
     async fn reader(&self) -> Result<Reader, LedgerError> {
-        Reader::lease(&self.readers, self.patience).await
+        Reader::lease(&self.readers, self.read_limit).await
     }
 
-    /// Leases a connection for reads that may take long, because they read a history.
+    /// Leases a connection for long reads of a history.
     async fn slow_reader(&self) -> Result<Reader, LedgerError> {
         Reader::lease_slow(&self.readers).await
     }
-}
-
-/// Brings the database up to date. Needs the owner of the tables.
-pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
-    // A migration waits for no lock: whoever works goes on working, and the migration is tried
-    // again.
-    let mut connection = address
-        .named("cordboard migrate")
-        .options([("lock_timeout", "2s")])
-        .connect()
-        .await?;
-    MIGRATIONS
-        .run(&mut connection)
-        .await
-        .map_err(|error| match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            other => LedgerError::Corrupt(other.to_string()),
-        })?;
-    connection.close().await?;
-    Ok(())
-}
-
-/// Which migrations there are, and which the database has.
-pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus>, LedgerError> {
-    let mut connection = address.named("cordboard migrate").connect().await?;
-    let exists: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text")
-        .fetch_one(&mut connection)
-        .await?;
-    let applied: Vec<i64> = match exists {
-        None => Vec::new(),
-        Some(_) => {
-            sqlx::query_scalar(
-                "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
-            )
-            .fetch_all(&mut connection)
-            .await?
-        }
-    };
-    connection.close().await?;
-    let up = MIGRATIONS
-        .iter()
-        .filter(|migration| !migration.migration_type.is_down_migration());
-    let status = up.map(|migration| MigrationStatus {
-        version: migration.version,
-        description: migration.description.to_string(),
-        applied: applied.contains(&migration.version),
-    });
-    Ok(status.collect())
 }

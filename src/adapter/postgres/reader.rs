@@ -1,4 +1,4 @@
-//! A connection of the shared pool, leased for reads.
+//! Connections of the shared pool, leased for reads.
 //!
 //! A lease that ends without [`Reader::release`] closes its connection: an error, a time limit or a
 //! caller that went away may have left an answer outstanding, and the next query would take it for
@@ -11,15 +11,18 @@ use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 
-use super::SNAPSHOT_PATIENCE;
-use super::writer::with_timeout;
+use super::time_limits::{HISTORY_LIMIT, with_timeout};
 use crate::port::ledger::LedgerError;
+
+const RAISE_STATEMENT_TIMEOUT: &str = "SET statement_timeout = '10min'";
+/// Back to the setting of the pool.
+const RESET_STATEMENT_TIMEOUT: &str = "SET statement_timeout = '2s'";
 
 const HAS_CONNECTION: &str = "a lease holds its connection until it ends";
 
 pub(super) struct Reader {
     connection: Option<PoolConnection<Postgres>>,
-    /// The server ends its statements later than the pool's other connections.
+    /// Whether the statement timeout is raised above that of the pool.
     is_slow: bool,
     /// The longest wait for one answer.
     pub time_limit: Duration,
@@ -34,11 +37,11 @@ impl Reader {
         })
     }
 
-    /// Leases a connection for reads of a whole history.
+    /// Leases a connection with time limits for reads of a whole history.
     pub(super) async fn lease_slow(pool: &PgPool) -> Result<Reader, LedgerError> {
-        let mut reader = Reader::lease(pool, SNAPSHOT_PATIENCE).await?;
-        let raise = sqlx::query("SET statement_timeout = '10min'").execute(&mut *reader);
-        with_timeout(SNAPSHOT_PATIENCE, raise).await?;
+        let mut reader = Reader::lease(pool, HISTORY_LIMIT).await?;
+        let raise = sqlx::query(RAISE_STATEMENT_TIMEOUT).execute(&mut *reader);
+        with_timeout(HISTORY_LIMIT, raise).await?;
         reader.is_slow = true;
 
         Ok(reader)
@@ -47,8 +50,8 @@ impl Reader {
     /// Returns the connection to the pool, with the pool's settings.
     pub(super) async fn release(mut self) -> Result<(), LedgerError> {
         if self.is_slow {
-            let reset = sqlx::query("SET statement_timeout = '2s'").execute(&mut *self);
-            with_timeout(SNAPSHOT_PATIENCE, reset).await?;
+            let reset = sqlx::query(RESET_STATEMENT_TIMEOUT).execute(&mut *self);
+            with_timeout(HISTORY_LIMIT, reset).await?;
         }
         drop(self.connection.take());
 
@@ -73,8 +76,8 @@ impl DerefMut for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // A pool connection dropped in the middle of an answer is returned to its pool by a
-            // task that waits for the server, and a silent server then holds the slot for ever.
+            // sqlx returns a dropped connection to its pool in a task that first awaits the rest of
+            // the answer: a silent server would occupy the slot of the pool for ever.
             drop(connection.detach());
         }
     }

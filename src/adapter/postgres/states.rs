@@ -1,29 +1,68 @@
-//! The states of calls that other programs register, and look up.
+//! States of calls: other programs register them here, and look them up.
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::writer::with_timeout;
-use super::{PostgresLedger, writer};
+use super::PostgresLedger;
+use super::time_limits::{with_timeout, with_write_timeout};
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{CallState, StateChange, StateLedger};
 
-const INSERT: &str = "INSERT INTO call_states (call_id, session_id, provider, site, direction, status, from_number, to_number, call_metadata, created_at, updated_at, ended_at)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL)
- ON CONFLICT (call_id) DO UPDATE SET session_id = coalesce(excluded.session_id, call_states.session_id), updated_at = excluded.updated_at";
-const UPDATE: &str = "UPDATE call_states SET status = $2, call_metadata = coalesce($3::json, call_metadata), updated_at = $4, ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
- WHERE call_id = $1 AND provider <> 'grandstream' AND ended_at IS NULL";
-const BY_ID: &str = "SELECT * FROM shown_states WHERE call_id = $1";
-const BY_SESSION: &str =
-    "SELECT * FROM shown_states WHERE session_id = $1 ORDER BY created_at DESC LIMIT 1";
-const ACTIVE: &str =
-    "SELECT * FROM shown_states WHERE ended_at IS NULL ORDER BY created_at, call_id LIMIT $1";
-const CLOSE: &str = "UPDATE call_states SET status = 'failed', updated_at = $2, ended_at = $2 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < $1";
+const UPSERT_STATE: &str = "-- upsert_state
+    INSERT INTO call_states (
+        call_id, session_id, provider, site, direction, status, from_number, to_number,
+        call_metadata, created_at, updated_at, ended_at
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL)
+    ON CONFLICT (call_id) DO UPDATE
+    SET session_id = coalesce(excluded.session_id, call_states.session_id),
+        updated_at = excluded.updated_at";
 
-#[expect(clippy::needless_pass_by_value, reason = "as the driver hands it out")]
-fn state(row: PgRow) -> CallState {
+const UPDATE_STATE: &str = "-- update_state
+    UPDATE call_states
+    SET status = $2,
+        call_metadata = coalesce($3::json, call_metadata),
+        updated_at = $4,
+        ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
+    WHERE call_id = $1
+        AND provider <> 'grandstream'
+        AND ended_at IS NULL";
+
+const CLOSE_OLD_STATES: &str = "-- close_old_states
+    UPDATE call_states
+    SET status = 'failed',
+        updated_at = $2,
+        ended_at = $2
+    WHERE ended_at IS NULL
+        AND provider <> 'grandstream'
+        AND created_at < $1";
+
+const SELECT_STATE: &str = "-- select_state
+    SELECT *
+    FROM shown_states
+    WHERE call_id = $1";
+
+const SELECT_STATE_OF_SESSION: &str = "-- select_state_of_session
+    SELECT *
+    FROM shown_states
+    WHERE session_id = $1
+    ORDER BY created_at DESC
+    LIMIT 1";
+
+const SELECT_ACTIVE_STATES: &str = "-- select_active_states
+    SELECT *
+    FROM shown_states
+    WHERE ended_at IS NULL
+    ORDER BY created_at, call_id
+    LIMIT $1";
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the driver passes rows by value"
+)]
+fn call_state(row: PgRow) -> CallState {
     CallState {
         call_id: row.get(0),
         session_id: row.get(1),
@@ -43,9 +82,9 @@ fn state(row: PgRow) -> CallState {
 #[async_trait]
 impl StateLedger for PostgresLedger {
     async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
-        writer::write(async move {
+        with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
-            sqlx::query(INSERT)
+            sqlx::query(UPSERT_STATE)
                 .bind(&state.call_id)
                 .bind(&state.session_id)
                 .bind(&state.provider)
@@ -59,21 +98,22 @@ impl StateLedger for PostgresLedger {
                 .bind(state.updated_at.0)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID)
+            let stored = sqlx::query(SELECT_STATE)
                 .bind(&state.call_id)
-                .map(self::state)
+                .map(call_state)
                 .fetch_one(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(stored)
         })
         .await
     }
 
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
-        writer::write(async move {
+        with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
-            let changed = sqlx::query(UPDATE)
+            let updated = sqlx::query(UPDATE_STATE)
                 .bind(&change.call_id)
                 .bind(&change.status)
                 .bind(&change.metadata)
@@ -81,33 +121,36 @@ impl StateLedger for PostgresLedger {
                 .bind(change.ends)
                 .execute(&mut *writer)
                 .await?;
-            let stored = sqlx::query(BY_ID)
+            let stored = sqlx::query(SELECT_STATE)
                 .bind(&change.call_id)
-                .map(state)
+                .map(call_state)
                 .fetch_optional(&mut *writer)
                 .await?;
-            writer.give_back();
-            Ok(stored.map(|state| (state, changed.rows_affected() == 1)))
+            writer.release();
+
+            Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
         })
         .await
     }
 
     async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
-        writer::write(async move {
+        with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
-            let closed = sqlx::query(CLOSE)
+            let closed = sqlx::query(CLOSE_OLD_STATES)
                 .bind(before.0)
                 .bind(now.0)
                 .execute(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(closed.rows_affected())
         })
         .await
     }
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
-        let select = sqlx::query(BY_ID).bind(call_id).map(state);
+        let select = sqlx::query(SELECT_STATE).bind(call_id).map(call_state);
+
         let mut reader = self.reader().await?;
         let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
         reader.release().await?;
@@ -116,7 +159,10 @@ impl StateLedger for PostgresLedger {
     }
 
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
-        let select = sqlx::query(BY_SESSION).bind(session_id).map(state);
+        let select = sqlx::query(SELECT_STATE_OF_SESSION)
+            .bind(session_id)
+            .map(call_state);
+
         let mut reader = self.reader().await?;
         let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
         reader.release().await?;
@@ -125,7 +171,10 @@ impl StateLedger for PostgresLedger {
     }
 
     async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
-        let select = sqlx::query(ACTIVE).bind(i64::from(most)).map(state);
+        let select = sqlx::query(SELECT_ACTIVE_STATES)
+            .bind(i64::from(most))
+            .map(call_state);
+
         let mut reader = self.reader().await?;
         let states = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
         reader.release().await?;

@@ -1,23 +1,28 @@
-//! Room for the facts of the coming months, and an end for those that are old enough.
+//! Monthly partitions of the facts: creates those of the coming months, and drops expired ones.
 
-use super::{PostgresLedger, writer};
+use super::PostgresLedger;
+use super::time_limits::with_write_timeout;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 
+const KEEP_FACTS: &str = "-- keep_facts
+    SELECT keep_facts($1, $2)";
+
 impl PostgresLedger {
-    /// Makes the partitions of the coming months, and lets go of facts that lie wholly before an
-    /// instant. Safe to call at any time, by anybody, as often as wanted.
+    /// Creates the monthly partitions from `now` on, and drops those that lie wholly before
+    /// `since`. Any process may call it at any time.
     pub async fn maintain_fact_partitions(&self, now: At, since: At) -> Result<(), LedgerError> {
-        Box::pin(writer::write(async {
+        with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("SELECT keep_facts($1, $2)")
+            sqlx::query(KEEP_FACTS)
                 .bind(now.0)
                 .bind(since.0)
                 .execute(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(())
-        }))
+        })
         .await
     }
 }

@@ -1,6 +1,7 @@
-//! The writing side: one transaction per batch, guarded by the owner of the partition.
+//! Writes of a partition's owner: one statement per batch, guarded by the fence.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use sqlx::Connection;
@@ -8,20 +9,60 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::statement::Fence;
-use super::writer::with_timeout;
-use super::{Partition, PostgresLedger, batch, recovery, tables, writer};
+use super::tables::{self, column};
+use super::time_limits::{HISTORY_LIMIT, with_timeout, with_write_timeout};
+use super::{PostgresLedger, batch, recovery};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{
-    Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecordAudit, RecoveredState,
-};
-use crate::port::outbox::{Notification, NotificationLog};
-use crate::wire::partition::partition_of;
+use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::outbox::Notification;
 
-/// A statement for so many facts takes megabytes, which its connection does not keep: there is one
-/// for each partition.
-const LARGE_FACTS: usize = 512;
+/// A statement for at least this many facts grows the connection's buffers to megabytes. They are
+/// released afterwards, since every partition has a connection.
+const LARGE_BATCH_FACTS: usize = 512;
+
+const SELECT_STORED_FACTS: &str = "-- select_stored_facts
+    SELECT event_id
+    FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
+    JOIN call_events
+        ON site = t.of
+        AND received_at = t.at
+        AND event_id = t.id";
+
+const SELECT_FACT_MESSAGES: &str = "-- select_fact_messages
+    SELECT envelope
+    FROM call_events
+    WHERE site = $1
+        AND received_at >= $2
+        AND received_at <= $3
+    ORDER BY received_at, event_id";
+
+const SELECT_CALLS_STARTED: &str = "-- select_calls_started
+    SELECT call_id
+    FROM call_logs
+    WHERE site = $1
+        AND started_at >= $2
+        AND started_at <= $3";
+
+const RECORD_ATTEMPT: &str = "-- record_attempt
+    INSERT INTO redelivery_attempts AS stored (digest, attempts)
+    VALUES ($1, 1)
+    ON CONFLICT (digest) DO UPDATE
+    SET attempts = stored.attempts + 1
+    RETURNING attempts";
+
+const CLEAR_ATTEMPTS: &str = "-- clear_attempts
+    DELETE FROM redelivery_attempts
+    WHERE digest = $1";
+
+const SELECT_COMMIT_NO: &str = "-- select_commit_no
+    SELECT commit_no
+    FROM partition_owner
+    WHERE generation = $1
+        AND part = $2
+        AND epoch = $3
+        AND owner = $4";
 
 #[async_trait]
 impl Ledger for PostgresLedger {
@@ -29,60 +70,53 @@ impl Ledger for PostgresLedger {
         self.partition.contains(site)
     }
 
-    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
-        with_timeout(super::SNAPSHOT_PATIENCE, self.take_over_partition(memory)).await
+    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
+        with_timeout(HISTORY_LIMIT, self.take_over_partition(lookback)).await
     }
 
     async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
-        writer::write(async {
-            let sql = "SELECT event_id FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
-                JOIN call_events ON site = t.of AND received_at = t.at AND event_id = t.id";
+        with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.parts_mut();
-            // What was given up may still come through, and what is asked before it does is
-            // answered too early. So the fence is read first.
+
+            // An abandoned statement may still be committed, after the facts were read. The fence
+            // is read first, so that it refuses a batch that relies on such a read.
             written.commit_no = self.last_commit_no(connection, written.commit_no).await?;
-            let known: Vec<Uuid> = sqlx::query_scalar(sql)
-                .bind(
-                    facts
-                        .iter()
-                        .map(|received| received.fact.site.as_str())
-                        .collect::<Vec<_>>(),
-                )
-                .bind(
-                    facts
-                        .iter()
-                        .map(|received| received.fact.at.0)
-                        .collect::<Vec<_>>(),
-                )
+            let stored: Vec<Uuid> = sqlx::query_scalar(SELECT_STORED_FACTS)
+                .bind(column(facts, |received| received.fact.site.as_str()))
+                .bind(column(facts, |received| received.fact.at.0))
                 .bind(tables::uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(connection)
                 .await?;
-            let known: HashSet<u128> = known.into_iter().map(|id| id.as_u128()).collect();
-            writer.give_back();
+            writer.release();
+
+            let stored: HashSet<u128> = stored.into_iter().map(|id| id.as_u128()).collect();
+
             Ok(facts
                 .iter()
                 .map(|received| received.fact.id)
-                .filter(|id| !known.contains(&id.0))
+                .filter(|id| !stored.contains(&id.0))
                 .collect())
-        }).await
+        })
+        .await
     }
 
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
-        writer::write(async {
+        with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.parts_mut();
-            // Over another connection than the last commit: an attempt at this very batch may have
-            // been given up on that one.
+
+            // Without a cached number this is not the connection of the last commit: an attempt at
+            // this very batch may have been abandoned on that one, and its facts may be stored.
             let new: HashSet<EventId> = match written.commit_no {
-                Some(_) if changes.facts_are_new => changes
-                    .facts
-                    .iter()
-                    .map(|received| received.fact.id)
-                    .collect(),
+                Some(_) if changes.facts_are_new => {
+                    let facts = changes.facts.iter();
+                    facts.map(|received| received.fact.id).collect()
+                }
                 _ => HashSet::new(),
             };
-            let Some(after) = self.last_commit_no(connection, written.commit_no).await? else {
+            let Some(last_commit_no) = self.last_commit_no(connection, written.commit_no).await?
+            else {
                 return Err(LedgerError::Fenced);
             };
             let (epoch, owner) = self.owner();
@@ -90,19 +124,22 @@ impl Ledger for PostgresLedger {
                 partition: self.partition,
                 epoch,
                 owner,
-                last_commit_no: after,
+                last_commit_no,
             };
-            let number = batch::write(connection, written, fence, changes, &new).await?;
-            if number.is_none() && self.last_commit_no(connection, None).await?.is_some() {
+
+            let commit_no = batch::write(connection, written, fence, changes, &new).await?;
+            if commit_no.is_none() && self.last_commit_no(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable(
-                    "a batch that was given up came through after all".to_owned(),
+                    "an abandoned batch was committed after all".to_owned(),
                 ));
             }
-            written.commit_no = Some(number.ok_or(LedgerError::Fenced)?);
-            if changes.facts.len() >= LARGE_FACTS {
+            written.commit_no = Some(commit_no.ok_or(LedgerError::Fenced)?);
+
+            if changes.facts.len() >= LARGE_BATCH_FACTS {
                 connection.shrink_buffers();
             }
-            writer.give_back();
+            writer.release();
+
             Ok(())
         })
         .await
@@ -114,11 +151,11 @@ impl Ledger for PostgresLedger {
         from: At,
         to: At,
     ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let sql = "SELECT envelope FROM call_events WHERE site = $1 AND received_at >= $2 AND received_at <= $3 ORDER BY received_at, event_id";
-        let select = sqlx::query_scalar(sql)
+        let select = sqlx::query_scalar(SELECT_FACT_MESSAGES)
             .bind(site.as_str())
             .bind(from.0)
             .bind(to.0);
+
         let mut reader = self.slow_reader().await?;
         let envelopes: Vec<String> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
@@ -132,23 +169,7 @@ impl Ledger for PostgresLedger {
         number: u64,
         most: u32,
     ) -> Result<Vec<Notification>, LedgerError> {
-        let (generation, part) = (
-            self.partition.generation.cast_signed(),
-            self.partition.number.cast_signed(),
-        );
-
-        let sql = "SELECT number, kind, call_id, data FROM notices WHERE generation = $1 AND part = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let select = sqlx::query_as(sql)
-            .bind(generation)
-            .bind(part)
-            .bind(number.cast_signed())
-            .bind(i64::from(most));
-        let mut reader = self.reader().await?;
-        let stored: Vec<(i64, String, Uuid, String)> =
-            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
-
-        stored.into_iter().map(news).collect()
+        self.select_notifications_after(number, most).await
     }
 
     async fn calls_started(
@@ -157,11 +178,11 @@ impl Ledger for PostgresLedger {
         from: At,
         to: At,
     ) -> Result<Vec<CallId>, LedgerError> {
-        let sql = "SELECT call_id FROM call_logs WHERE site = $1 AND started_at >= $2 AND started_at <= $3";
-        let select = sqlx::query_scalar(sql)
+        let select = sqlx::query_scalar(SELECT_CALLS_STARTED)
             .bind(site.as_str())
             .bind(from.0)
             .bind(to.0);
+
         let mut reader = self.slow_reader().await?;
         let ids: Vec<Uuid> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
@@ -171,141 +192,66 @@ impl Ledger for PostgresLedger {
     }
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
-        writer::write(async {
-            let sql = "INSERT INTO redelivery_attempts AS known (digest, attempts) VALUES ($1, 1)
-                ON CONFLICT (digest) DO UPDATE SET attempts = known.attempts + 1 RETURNING attempts";
+        with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
-            let attempts: i32 = sqlx::query_scalar(sql)
+            let attempts: i32 = sqlx::query_scalar(RECORD_ATTEMPT)
                 .bind(sql::digest(message))
                 .fetch_one(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(attempts.cast_unsigned())
-        }).await
+        })
+        .await
     }
 
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
-        writer::write(async {
+        with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
-            sqlx::query("DELETE FROM redelivery_attempts WHERE digest = $1")
+            sqlx::query(CLEAR_ATTEMPTS)
                 .bind(sql::digest(message))
                 .execute(&mut *writer)
                 .await?;
-            writer.give_back();
+            writer.release();
+
             Ok(())
         })
         .await
     }
 }
 
-#[async_trait]
-impl RecordAudit for PostgresLedger {
-    async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        let Partition {
-            generation,
-            count: of,
-            ..
-        } = self.partition;
-
-        let mut reader = self.reader().await?;
-        let sites = "SELECT site FROM sites ORDER BY site";
-        let names: Vec<String> = with_timeout(
-            reader.time_limit,
-            sqlx::query_scalar(sites).fetch_all(&mut *reader),
-        )
-        .await?;
-        let sql = "SELECT part, watermark FROM partition_owner WHERE generation = $1";
-        let select = sqlx::query_as(sql).bind(generation.cast_signed());
-        let watermarks: Vec<(i32, i64)> =
-            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
-
-        let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
-        let watermark = |site: &Site| {
-            watermarks
-                .get(&partition_of(site, of).cast_signed())
-                .map_or(At::START, |at| At(*at))
-        };
-        Ok(names
-            .iter()
-            .filter_map(|name| Site::parse(name))
-            .map(|site| (site.clone(), watermark(&site)))
-            .collect())
-    }
-
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        let mut reader = self.reader().await?;
-        let since = with_timeout(
-            reader.time_limit,
-            sqlx::query_scalar("SELECT since FROM facts_kept").fetch_one(&mut *reader),
-        )
-        .await?;
-        reader.release().await?;
-
-        Ok(At(since))
-    }
-
-    async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
-        let sql =
-            "SELECT call_id::text, record::text FROM call_logs WHERE site = $1 ORDER BY call_id";
-        let select = sqlx::query_as(sql).bind(site.as_str());
-        let mut reader = self.slow_reader().await?;
-        let records = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
-
-        Ok(records)
-    }
-}
-
-#[async_trait]
-impl NotificationLog for PostgresLedger {
-    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
-        let sql = "SELECT owners.part, number, kind, call_id, data FROM partition_owner AS owners
-            CROSS JOIN LATERAL (SELECT * FROM notices WHERE notices.generation = owners.generation AND notices.part = owners.part ORDER BY number DESC LIMIT $2) AS last
-            WHERE owners.generation = $1 ORDER BY written DESC, owners.part, number DESC LIMIT $2";
-        let generation = self.partition.generation.cast_signed();
-        let select = sqlx::query_as(sql).bind(generation).bind(i64::from(most));
-        let mut reader = self.reader().await?;
-        let stored: Vec<(i32, i64, String, Uuid, String)> =
-            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
-
-        let read = |(part, number, kind, call, data): (i32, i64, String, Uuid, String)| {
-            Ok((part.cast_unsigned(), news((number, kind, call, data))?))
-        };
-        stored.into_iter().rev().map(read).collect()
-    }
-}
-
 impl PostgresLedger {
-    async fn take_over_partition(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
+    async fn take_over_partition(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
         let owner = Uuid::now_v7();
         let mut writer = self.writer.lease().await?;
-        writer.forget_rows();
-        let (epoch, number, standing) =
-            recovery::take_over(&mut writer, self.partition, owner, memory).await?;
-        *self
-            .owner
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = (epoch, owner);
-        writer.parts_mut().1.commit_no = Some(number);
-        writer.give_back();
-        Ok(standing)
+        writer.clear_written_rows();
+
+        let taken = recovery::take_over(&mut writer, self.partition, owner, lookback).await?;
+
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = (taken.epoch, owner);
+        let (_, written) = writer.parts_mut();
+        written.commit_no = Some(taken.commit_no);
+        writer.release();
+
+        Ok(taken.state)
     }
 
-    /// The last statement that wrote to the partition, as far as it is known, or as the database
-    /// says; `None` when somebody else owns it. Whatever is asked afterwards and was changed by
-    /// then is found out by the fence, which wants this number.
+    /// Returns the number of the last statement that wrote to the partition: the cached one, or the
+    /// one in the database; `None` when the partition has another owner.
+    ///
+    /// Later reads may miss a statement that is committed meanwhile. The fence then refuses a batch
+    /// with this number.
     async fn last_commit_no(
         &self,
         connection: &mut PgConnection,
-        known: Option<i64>,
+        cached: Option<i64>,
     ) -> Result<Option<i64>, sqlx::Error> {
-        if known.is_some() {
-            return Ok(known);
+        if cached.is_some() {
+            return Ok(cached);
         }
+
         let (epoch, owner) = self.owner();
-        sqlx::query_scalar("SELECT commit_no FROM partition_owner WHERE generation = $1 AND part = $2 AND epoch = $3 AND owner = $4")
+        sqlx::query_scalar(SELECT_COMMIT_NO)
             .bind(self.partition.generation.cast_signed())
             .bind(self.partition.number.cast_signed())
             .bind(epoch)
@@ -313,10 +259,4 @@ impl PostgresLedger {
             .fetch_optional(connection)
             .await
     }
-}
-
-fn news(
-    (number, kind, call, data): (i64, String, Uuid, String),
-) -> Result<Notification, LedgerError> {
-    sql::notification(number, &kind, EventId(call.as_u128()), &data)
 }

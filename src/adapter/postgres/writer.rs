@@ -1,15 +1,17 @@
-//! The connection of one partition. It is opened when it is needed, serves as long as nothing fails
-//! on it, and is closed when something did: what is left of its transaction only the server knows.
+//! The connection of one partition for its writes.
+//!
+//! It is opened for the first write and serves until something fails on it. After a failure only
+//! the server knows the state of the transaction, so the connection is closed, and its cache is
+//! dropped with it.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::time_limits::{CONNECT_LIMIT, with_timeout};
 use super::written_rows::WrittenRows;
-use super::{CONNECT_PATIENCE, WRITE_PATIENCE};
 use crate::port::ledger::LedgerError;
 
 pub(super) struct Writer {
@@ -17,13 +19,14 @@ pub(super) struct Writer {
     idle: Mutex<Option<Session>>,
 }
 
-/// A connection, and what was written over it.
+/// A connection, and the rows that were written over it.
 struct Session {
     connection: PgConnection,
     written: WrittenRows,
 }
 
-/// The connection, for a while. It goes back only by [`Lease::give_back`]; otherwise it is closed.
+/// The leased connection. Only [`Lease::release`] stores it for the next lease; a lease that is
+/// dropped closes it.
 pub(super) struct Lease<'w> {
     idle: MutexGuard<'w, Option<Session>>,
     session: Session,
@@ -37,61 +40,47 @@ impl Writer {
         }
     }
 
+    /// Waits until no other lease is out, and connects where no connection is idle.
     pub(super) async fn lease(&self) -> Result<Lease<'_>, LedgerError> {
         let mut idle = self.idle.lock().await;
+
         let session = if let Some(session) = idle.take() {
             session
         } else {
-            let connection = with_timeout(CONNECT_PATIENCE, self.options.connect()).await?;
+            // Boxed, since connecting is rare and its large future would be part of every write.
+            let connect = Box::pin(with_timeout(CONNECT_LIMIT, self.options.connect()));
+            let connection = connect.await?;
             Session {
                 connection,
                 written: WrittenRows::default(),
             }
         };
+
         Ok(Lease { idle, session })
     }
 
     pub(super) async fn close(self) {
         if let Some(session) = self.idle.into_inner() {
-            // Whatever was committed is safe; a close that fails loses nothing.
-            let _closed = session.connection.close().await;
+            // An idle connection has no open transaction: a failed close loses nothing.
+            let _ = session.connection.close().await;
         }
     }
 }
 
-/// Does what needs the server, unless it takes longer than any statement may. What was under way is
-/// dropped with its connection.
-pub(super) async fn with_timeout<T, E>(
-    patience: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, LedgerError>
-where
-    LedgerError: From<E>,
-{
-    let late = |_| LedgerError::Unavailable("it does not answer".to_owned());
-    Ok(tokio::time::timeout(patience, work).await.map_err(late)??)
-}
-
-pub(super) async fn write<T>(
-    work: impl Future<Output = Result<T, LedgerError>>,
-) -> Result<T, LedgerError> {
-    with_timeout(WRITE_PATIENCE, work).await
-}
-
 impl Lease<'_> {
-    /// Everything went well: the connection serves again.
-    pub(super) fn give_back(self) {
+    /// Stores the connection for the next lease. Only for a connection on which nothing failed.
+    pub(super) fn release(self) {
         let Lease { mut idle, session } = self;
         *idle = Some(session);
     }
 
-    /// The connection, and what was written over it.
+    /// The connection, and the cache of the rows that were written over it.
     pub(super) fn parts_mut(&mut self) -> (&mut PgConnection, &mut WrittenRows) {
         (&mut self.session.connection, &mut self.session.written)
     }
 
-    /// Somebody else may have written since.
-    pub(super) fn forget_rows(&mut self) {
+    /// Empties the cache: another owner may have written since.
+    pub(super) fn clear_written_rows(&mut self) {
         self.session.written = WrittenRows::default();
     }
 }
