@@ -1,16 +1,20 @@
-//! A service of several processes on real servers: everything of its own but the servers, which may
+//! A service of several processes on real servers. Everything is its own but the servers, which may
 //! be shared.
 
 use std::process::Output;
+use std::sync::Mutex;
+use std::time::Duration;
 
-use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::ledger::block_on;
+use super::log::Log;
 use super::servers::{self, Urls};
-use super::service::{Service, command};
+use super::service::{self, Service, command};
+use super::wait::{PATIENCE, eventually, eventually_count};
 use super::{postgres, rabbit};
+
+/// Events are stored within this, counted from the last one that was.
+const STORED: Duration = Duration::from_secs(30);
 
 pub struct Cluster {
     pub database: String,
@@ -18,30 +22,31 @@ pub struct Cluster {
     pub urls: Urls,
     settings: Vec<(String, String)>,
     data: TempDir,
+    /// The logs of the processes started so far, for the message of a test that fails.
+    logs: Mutex<Vec<(String, Log)>>,
 }
 
 impl Cluster {
     /// On the servers of the run.
-    pub fn new() -> Cluster {
-        Cluster::on(servers::shared())
+    pub async fn new() -> Cluster {
+        Cluster::on(servers::shared()).await
     }
 
-    /// Tables, exchanges and queues are there.
-    pub fn on(urls: &Urls) -> Cluster {
-        let cluster = Cluster::bare(urls);
-        cluster.told(&["broker", "apply"]);
+    /// On these servers; tables, exchanges and queues exist.
+    pub async fn on(urls: &Urls) -> Cluster {
+        let cluster = Cluster::bare(urls).await;
+        cluster.output_of(&["broker", "apply"]).await;
+
         cluster
     }
 
-    /// Only the tables are there.
-    pub fn bare(urls: &Urls) -> Cluster {
-        let (database, broker) = block_on(async {
-            let database = postgres::new_database(&urls.database).await;
-            (database, rabbit::new_vhost(urls).await)
-        });
+    /// Only the tables exist.
+    pub async fn bare(urls: &Urls) -> Cluster {
+        let database = postgres::new_database(&urls.database).await;
+        let broker = rabbit::new_vhost(urls).await;
         let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
         let settings = [
-            ("BROKER__URL", &*broker),
+            ("BROKER__URL", broker.as_str()),
             ("BROKER__PARTITIONS", "4"),
             ("BROKER__BALANCE_MS", "300"),
             ("DATABASE__URL", &database),
@@ -49,22 +54,24 @@ impl Cluster {
             ("LIVE__PREFIX", &prefix),
             ("POLICY__MISSED_DELAY_MS", "200"),
             ("POLICY__RERING_GAP_MS", "250"),
-        ];
-        let settings = settings
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec();
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec();
+
         let cluster = Cluster {
             database,
             broker,
             urls: urls.clone(),
             settings,
             data: tempfile::tempdir().unwrap(),
+            logs: Mutex::default(),
         };
-        cluster.told(&["migrate"]);
+        cluster.output_of(&["migrate"]).await;
+
         cluster
     }
 
-    /// With another setting for what is started from now on.
+    /// Changes a setting for processes that are started from now on.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.to_owned(), value.to_owned()));
@@ -78,103 +85,122 @@ impl Cluster {
     }
 
     /// Starts a process under a name; the same name has the same journal.
-    pub fn start(&self, name: &str, roles: &str) -> Service {
-        self.start_with(name, roles, "")
+    pub async fn start(&self, name: &str, roles: &str) -> Service {
+        self.start_with(name, roles, "").await
     }
 
     /// The same with more settings, as they stand in a file.
-    pub fn start_with(&self, name: &str, roles: &str, more: &str) -> Service {
+    pub async fn start_with(&self, name: &str, roles: &str, more: &str) -> Service {
         let file = self.data.path().join(format!("{name}.toml"));
         std::fs::write(&file, more).unwrap();
         let arguments = ["serve", "--role", roles, "--config", file.to_str().unwrap()];
-        let mut service = Service::begin(command(
-            &self.data.path().join(name),
-            &arguments,
-            &self.settings(),
-        ));
-        service.wait_until_ready();
+        let data = self.data.path().join(name);
+
+        let service = Service::begin(command(&data, &arguments, &self.settings())).await;
+        service.wait_until_ready().await;
+        self.logs
+            .lock()
+            .unwrap()
+            .push((name.to_owned(), service.log.clone()));
+
         service
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        self.run_beside("command", arguments)
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        self.run_beside("command", arguments).await
     }
 
     /// A command on the machine of a process, beside it.
-    pub fn run_beside(&self, name: &str, arguments: &[&str]) -> Output {
-        command(&self.data.path().join(name), arguments, &self.settings())
-            .output()
-            .unwrap()
+    pub async fn run_beside(&self, name: &str, arguments: &[&str]) -> Output {
+        let data = self.data.path().join(name);
+
+        service::output(command(&data, arguments, &self.settings())).await
     }
 
-    /// What a command prints when all is well.
-    pub fn told(&self, arguments: &[&str]) -> String {
-        self.told_beside("command", arguments)
+    /// The output of a command that succeeds.
+    pub async fn output_of(&self, arguments: &[&str]) -> String {
+        self.output_beside("command", arguments).await
     }
 
-    pub fn told_beside(&self, name: &str, arguments: &[&str]) -> String {
-        let output = self.run_beside(name, arguments);
+    pub async fn output_beside(&self, name: &str, arguments: &[&str]) -> String {
+        let output = self.run_beside(name, arguments).await;
         assert_eq!(
             output.status.code(),
             Some(0),
             "{arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// One number from the database.
-    pub fn count(&self, sql: &'static str) -> i64 {
-        block_on(postgres::value(&self.database, sql))
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        postgres::value(&self.database, sql).await
     }
 
-    /// Waits until a count is this.
-    pub fn until(&self, sql: &'static str, expected: i64) {
-        block_on(async { while postgres::value::<i64>(&self.database, sql).await != expected {} });
-    }
-
-    /// Waits until every event that was accepted is stored, and every call decided; and sees that
-    /// nothing is stored otherwise than its facts say.
-    pub fn settled(&self, accepted: usize) {
-        block_on(async {
-            let stored =
-                || postgres::value::<i64>(&self.database, "SELECT count(*) FROM call_events");
-            while usize::try_from(stored().await).unwrap() < accepted {}
-        });
-        assert_eq!(
-            self.count("SELECT count(*) FROM call_events"),
-            i64::try_from(accepted).unwrap(),
-            "nothing is stored that nobody sent"
-        );
-        assert_eq!(self.told(&["rebuild", "--diff"]), "");
-    }
-}
-
-impl Service {
-    /// Asks the API with a body.
-    pub fn call(&self, method: &str, target: &str, body: &Value) -> (u16, Value) {
-        use std::io::{Read, Write};
-        let mut socket = std::net::TcpStream::connect(self.people).unwrap();
-        let body = body.to_string();
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        write!(socket, "{head}Connection: close\r\n\r\n{body}").unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (
-            status,
-            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_default(),
+    /// Waits until a number fulfils a condition.
+    pub async fn until_count(&self, awaited: &str, sql: &'static str, fits: impl Fn(i64) -> bool) {
+        eventually(
+            PATIENCE,
+            awaited,
+            async || match postgres::try_value::<i64>(&self.database, sql).await {
+                Ok(count) if fits(count) => Ok(()),
+                Ok(count) => Err(format!("{count} from {sql}\n{}", self.logs())),
+                Err(error) => Err(error.to_string()),
+            },
         )
+        .await;
     }
 
-    pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+    /// Waits until a number has this value.
+    pub async fn until(&self, sql: &'static str, expected: i64) {
+        let awaited = format!("{expected} from {sql}");
+        self.until_count(&awaited, sql, |count| count == expected)
+            .await;
     }
 
-    pub fn thaw(&self) {
-        self.signal(Signal::CONT);
+    /// How many events are stored; none while the database is away.
+    pub async fn stored(&self) -> usize {
+        let sql = "SELECT count(*) FROM call_events";
+        let count: i64 = postgres::try_value(&self.database, sql).await.unwrap_or(0);
+
+        usize::try_from(count).unwrap()
+    }
+
+    /// Waits until so many events are stored.
+    pub async fn until_stored(&self, expected: usize) {
+        eventually_count(
+            STORED,
+            "stored events",
+            expected,
+            async || self.stored().await,
+            async || self.logs(),
+        )
+        .await;
+    }
+
+    /// Waits until every accepted event is stored; and asserts that nothing else is, and that all
+    /// records are what their facts say.
+    pub async fn settled(&self, accepted: usize) {
+        self.until_stored(accepted).await;
+
+        assert_eq!(
+            self.stored().await,
+            accepted,
+            "only what was sent is stored"
+        );
+        assert_eq!(self.output_of(&["rebuild", "--diff"]).await, "");
+    }
+
+    /// The tails of the logs of all processes.
+    pub fn logs(&self) -> String {
+        let logs = self.logs.lock().unwrap();
+        let tails: Vec<String> = logs
+            .iter()
+            .map(|(name, log)| format!("--- {name}\n{}", log.tail()))
+            .collect();
+
+        tails.join("\n")
     }
 }

@@ -13,10 +13,10 @@ use cordboard::domain::time::{At, Span};
 use cordboard::port::clock::Clock;
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use super::flow::{self, Event, Flow};
+use super::http::{self, KeptAlive};
 use super::overlay::{EPOCH, mac, place};
 
 /// Longer than any rule waits, in microseconds.
@@ -103,65 +103,44 @@ pub fn settings(file: &Path) -> Settings {
 }
 
 /// The connection of all phones of a flow.
-pub struct Phones {
-    socket: BufReader<TcpStream>,
+struct Phones {
+    connection: KeptAlive,
     flow: Flow,
 }
 
 impl Phones {
-    pub async fn connect(from: IpAddr, to: SocketAddr, flow: Flow) -> Phones {
+    async fn connect(from: IpAddr, to: SocketAddr, flow: Flow) -> Phones {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from, 0)).unwrap();
+        let socket = socket.connect(to).await.unwrap();
+
         Phones {
-            socket: BufReader::new(socket.connect(to).await.unwrap()),
+            connection: KeptAlive::on(socket),
             flow,
         }
     }
 
-    pub async fn report(&mut self, event: &Event) {
+    async fn report(&mut self, event: &Event) {
         let mac = mac(place(&self.flow, &event.phone), 2);
         let local = &self.flow.phones[&event.phone];
-        // As a phone writes it: nothing is escaped but what would end the parameter.
         let remote = if event.remote == "-" {
             "anonymous"
         } else {
             &event.remote
         };
+        // As a phone writes it: only what would end the parameter is escaped.
         let target = format!(
             "/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John \"J\" Doe",
             event.name, event.phone, event.leg
         );
-        let (status, body) = ask(&mut self.socket, &target).await;
+
+        let (status, body) = self.connection.get(&target).await.unwrap();
         assert_eq!(status, 200, "{}: {target}: {body}", self.flow.name);
     }
 }
 
-pub async fn ask(socket: &mut BufReader<TcpStream>, target: &str) -> (u16, String) {
-    socket
-        .write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    let (mut head, mut length) = (String::new(), 0);
-    while !head.ends_with("\r\n\r\n") {
-        let from = head.len();
-        assert!(
-            socket.read_line(&mut head).await.unwrap() > 0,
-            "the connection ended: {head}"
-        );
-        if let Some(value) = head[from..].to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body).await.unwrap();
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        String::from_utf8(body).unwrap(),
-    )
-}
-
-/// Lets every flow happen: what is due at one instant is sent at that instant, all flows at once,
-/// each in its own order. The phones of a flow send to one of the ingresses.
+/// Plays all flows at once: requests of one instant are sent at that instant, those of a flow in
+/// their order. The phones of a flow report to one of the ingresses.
 pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, form: usize) {
     let mut due: BTreeMap<i64, Vec<(usize, Event)>> = BTreeMap::new();
     for (index, flow) in flows.iter().enumerate() {
@@ -169,19 +148,16 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
             due.entry(event.at).or_default().push((index, event));
         }
     }
+
     let mut phones = Vec::new();
     for (index, flow) in flows.iter().enumerate() {
-        phones.push(
-            Phones::connect(
-                address(index),
-                ingresses[index % ingresses.len()],
-                flow.clone(),
-            )
-            .await,
-        );
+        let ingress = ingresses[index % ingresses.len()];
+        phones.push(Phones::connect(address(index), ingress, flow.clone()).await);
     }
+
     for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
         clock.set(at * 1_000 + more);
+
         let mut of_flow: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for (index, event) in events {
             of_flow.entry(index).or_default().push(event);
@@ -197,21 +173,21 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         }))
         .await;
     }
+
     clock.set(clock.read() + AFTER_ALL);
 }
 
+/// The calls of a flow as the API shows them, in the order of their beginning.
 pub async fn calls_of(gateway: SocketAddr, index: usize) -> Vec<Value> {
-    let mut socket = BufReader::new(TcpStream::connect(gateway).await.unwrap());
-    let (status, body) = ask(
-        &mut socket,
-        &format!("/api/v1/calls?limit=200&site={}", site(index)),
-    )
-    .await;
+    let target = format!("/api/v1/calls?limit=200&site={}", site(index));
+    let (status, body) = http::get(gateway, &target).await;
     assert_eq!(status, 200, "{body}");
+
     let mut calls = serde_json::from_str::<Value>(&body).unwrap()["calls"]
         .as_array()
         .unwrap()
         .clone();
     calls.reverse();
+
     calls
 }

@@ -1,9 +1,14 @@
-//! A virtual host of one's own on the RabbitMQ of the run.
+//! Virtual hosts of tests' own on the RabbitMQ of the run.
+
+use std::time::Duration;
 
 use reqwest::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::servers::{self, Urls};
+
+/// A request to the management API; it is slow while the broker starts.
+const MANAGEMENT: Duration = Duration::from_secs(30);
 
 /// A new virtual host; its URL.
 pub async fn vhost() -> String {
@@ -13,50 +18,52 @@ pub async fn vhost() -> String {
 pub async fn new_vhost(servers: &Urls) -> String {
     let name = format!("test-{}", uuid::Uuid::now_v7().simple());
     make_vhost(servers, &name).await;
-    // One for each node.
-    let nodes = servers
+
+    // One address for each node.
+    let nodes: Vec<String> = servers
         .amqp
         .split(' ')
-        .map(|node| format!("{}/{name}", node.rsplit_once('/').unwrap().0));
-    nodes.collect::<Vec<_>>().join(" ")
+        .map(|node| format!("{}/{name}", node.rsplit_once('/').unwrap().0))
+        .collect();
+
+    nodes.join(" ")
 }
 
-/// One in which our user may do everything.
+/// Makes a virtual host in which our user may do everything.
 pub async fn make_vhost(servers: &Urls, name: &str) {
+    let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+
     manage(servers, "PUT", &format!("vhosts/{name}"), &json!({})).await;
-    manage(
-        servers,
-        "PUT",
-        &format!("permissions/{name}/guest"),
-        &json!({ "configure": ".*", "write": ".*", "read": ".*" }),
-    )
-    .await;
+    manage(servers, "PUT", &format!("permissions/{name}/guest"), &all).await;
+}
+
+/// The name of the virtual host in a URL.
+pub fn vhost_of(url: &str) -> &str {
+    url.rsplit_once('/').unwrap().1
 }
 
 /// Asks the management API.
-pub async fn manage(
-    servers: &Urls,
-    method: &str,
-    path: &str,
-    body: &serde_json::Value,
-) -> serde_json::Value {
+pub async fn manage(servers: &Urls, method: &str, path: &str, body: &Value) -> Value {
     let (scheme, rest) = servers.management.split_once("://").unwrap();
     let (credentials, host) = rest.split_once('@').unwrap();
     let (user, password) = credentials.split_once(':').unwrap();
-    let url = format!("{scheme}://{host}/api/{path}");
-    let request = Client::new()
-        .request(method.parse().unwrap(), &url)
+    let mut request = Client::new()
+        .request(
+            method.parse().unwrap(),
+            format!("{scheme}://{host}/api/{path}"),
+        )
+        .timeout(MANAGEMENT)
         .basic_auth(user, Some(password));
-    let request = if method == "GET" {
-        request
-    } else {
-        request.json(body)
-    };
+    if method != "GET" {
+        request = request.json(body);
+    }
+
     let answer = request.send().await.unwrap();
     assert!(
         answer.status().is_success(),
         "{method} {path}: {}",
         answer.status()
     );
+
     serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default()
 }
