@@ -12,4 +12,8 @@ mod ledger;
 mod pure;
 #[cfg(feature = "server-tests")]
 mod servers;
+#[cfg_attr(
+    not(feature = "server-tests"),
+    expect(dead_code, reason = "some of it is only for tests that need servers")
+)]
 mod support;

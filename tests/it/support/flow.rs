@@ -1,4 +1,4 @@
-//! Call flows: what the phones report, and the records that must come out.
+//! Call flows: the reports of the phones, and the records that must come out.
 //!
 //! A fact line reads `seconds phone event remote leg`. An event with a leading `?` is one that a
 //! phone may not be configured to send. Some events are tokens, because firmware differs:
@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Flow {
     pub name: String,
-    /// Which extension each phone has.
+    /// The extension of each phone.
     pub phones: BTreeMap<String, String>,
     facts: String,
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct Flow {
     /// The policy of the site, as a policy file; the defaults where it is absent.
     #[serde(default)]
     pub policy: String,
-    /// Overlays that take away what this flow is told apart by.
+    /// Overlays under which this flow cannot be distinguished from another one.
     #[serde(default)]
     pub except: Vec<String>,
 }
@@ -62,7 +62,7 @@ pub struct ExpectedTransfer {
     pub to: String,
 }
 
-/// What one phone reports.
+/// One report of a phone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Milliseconds since the flow began.
@@ -87,11 +87,13 @@ pub fn all() -> Vec<Flow> {
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
+
     let read = |path| {
         toml::from_str::<File>(&fs::read_to_string(path).unwrap())
             .unwrap()
             .flow
     };
+
     paths.iter().flat_map(read).collect()
 }
 
@@ -105,13 +107,19 @@ impl Flow {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a flow takes minutes, and not ages"
+)]
 fn event(line: &str) -> Event {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [at, phone, event, remote, leg] = words[..] else {
         panic!("not a fact line: {line}")
     };
+
     let at = (at.parse::<f64>().unwrap() * 1000.0).round() as i64;
     let optional = event.starts_with('?');
+
     Event {
         at,
         phone: phone.into(),
@@ -122,6 +130,8 @@ fn event(line: &str) -> Event {
     }
 }
 
+/// Milliseconds between the events of a token.
+const BETWEEN_PARTS_MS: usize = 30;
 /// The forms of each token.
 const FORMS: [(&str, &[&[&str]]); 4] = [
     ("answered", &[&["answered"], &["answered", "answered"]]),
@@ -149,20 +159,23 @@ const FORMS: [(&str, &[&[&str]]); 4] = [
 /// Replaces every token by one of its forms: `choose` is asked once for each.
 pub fn expand(events: &[Event], mut choose: impl FnMut(usize) -> usize) -> Vec<Event> {
     let mut expanded = Vec::new();
+
     for event in events {
         let Some((_, forms)) = FORMS.iter().find(|(token, _)| *token == event.name) else {
             expanded.push(event.clone());
             continue;
         };
+
         let form = forms[choose(forms.len()) % forms.len()];
-        for (index, name) in form.iter().enumerate() {
+        for (later, name) in (0..).step_by(BETWEEN_PARTS_MS).zip(form) {
             expanded.push(Event {
-                at: event.at + 30 * index as i64,
+                at: event.at + later,
                 name: (*name).into(),
                 ..event.clone()
             });
         }
     }
     expanded.sort_by_key(|event| event.at);
+
     expanded
 }

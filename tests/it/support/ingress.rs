@@ -1,5 +1,6 @@
-//! The ingress over real sockets, keeping what it accepts in memory.
+//! The ingress over real sockets, with accepted messages in memory.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -14,7 +15,11 @@ use cordboard::port::intake::{Intake, NotDurable};
 use cordboard::wire::envelope::Envelope;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use super::overlay::EPOCH;
+use super::wait::{PATIENCE, within};
 
 pub const LIMITS: Limits = Limits {
     connections: 100,
@@ -29,11 +34,11 @@ pub const LIMITS: Limits = Limits {
     strangers_per_second: 1_000,
 };
 
-pub struct StandingClock;
+struct StandingClock;
 
 impl Clock for StandingClock {
     fn now(&self) -> At {
-        At(1_767_225_600_000_000)
+        At(EPOCH)
     }
 
     fn steady(&self) -> Span {
@@ -43,21 +48,30 @@ impl Clock for StandingClock {
 
 /// Keeps messages in memory, or refuses them.
 #[derive(Default)]
-pub struct Shelf {
-    pub kept: Mutex<Vec<Vec<u8>>>,
-    pub full: bool,
+pub struct MemoryIntake {
+    accepted: Mutex<Vec<Vec<u8>>>,
+    is_full: bool,
+}
+
+impl MemoryIntake {
+    /// Refuses all messages.
+    pub fn full() -> MemoryIntake {
+        MemoryIntake {
+            is_full: true,
+            ..MemoryIntake::default()
+        }
+    }
 }
 
 #[async_trait]
-impl Intake for Shelf {
+impl Intake for MemoryIntake {
     async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
-        let kept = if self.full {
-            Err(NotDurable::Full)
-        } else {
-            self.kept.lock().unwrap().push(message);
-            Ok(())
-        };
-        kept
+        if self.is_full {
+            return Err(NotDurable::Full);
+        }
+        self.accepted.lock().unwrap().push(message);
+
+        Ok(())
     }
 
     async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
@@ -65,57 +79,65 @@ impl Intake for Shelf {
     }
 }
 
+/// An ingress that listens on a free port.
 pub struct Running {
-    pub address: std::net::SocketAddr,
-    pub shelf: Arc<Shelf>,
+    pub address: SocketAddr,
+    intake: Arc<MemoryIntake>,
     stop: CancellationToken,
-    server: tokio::task::JoinHandle<()>,
+    server: JoinHandle<()>,
 }
 
 impl Running {
-    pub async fn start(access: Access, limits: Limits, shelf: Shelf) -> Running {
+    pub async fn start(access: Access, limits: Limits, intake: MemoryIntake) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shelf = Arc::new(shelf);
+        let intake = Arc::new(intake);
         let clock: Arc<dyn Clock> = Arc::new(StandingClock);
         let stamp = Stamp::new(Arc::clone(&clock), At(0));
         let ingress = Arc::new(Ingress::new(
             Site::default(),
             access,
-            Arc::clone(&shelf) as Arc<dyn Intake>,
+            Arc::clone(&intake) as Arc<dyn Intake>,
             clock,
             stamp,
             limits,
         ));
+
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, ingress, stop.clone()));
+
         Running {
             address,
-            shelf,
+            intake,
             stop,
             server,
         }
     }
 
+    /// An ingress that accepts requests of any phone.
     pub async fn open() -> Running {
-        Running::start(Access::default(), LIMITS, Shelf::default()).await
+        Running::start(Access::default(), LIMITS, MemoryIntake::default()).await
     }
 
-    /// Sends bytes on one connection and returns everything that is answered until the server
-    /// closes it.
+    pub async fn connect(&self) -> TcpStream {
+        within(PATIENCE, "a connection", TcpStream::connect(self.address))
+            .await
+            .unwrap()
+    }
+
+    /// Sends bytes on a connection of its own, and returns all answers until the server closes it.
     pub async fn talk(&self, bytes: &[u8]) -> String {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let mut socket = self.connect().await;
         socket.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
+
+        read_to_end(&mut socket).await
     }
 
-    /// The status of a request line sent as it stands.
+    /// The status of a request line, which is sent byte for byte.
     pub async fn status(&self, line: &[u8]) -> u16 {
-        let answer = self
-            .talk(&[line, b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"].concat())
-            .await;
+        let end: &[u8] = b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        let answer = self.talk(&[line, end].concat()).await;
+
         answer
             .split(' ')
             .nth(1)
@@ -123,28 +145,48 @@ impl Running {
             .unwrap_or(0)
     }
 
+    /// The accepted messages.
+    pub fn messages(&self) -> Vec<Vec<u8>> {
+        self.intake.accepted.lock().unwrap().clone()
+    }
+
+    /// The facts of the accepted messages.
     pub fn facts(&self) -> Vec<Fact> {
         let policy = Policy::default();
-        self.shelf
-            .kept
-            .lock()
-            .unwrap()
+
+        self.messages()
             .iter()
             .map(|message| {
-                Envelope::decode(message)
-                    .unwrap()
-                    .fact(|_| &policy)
-                    .unwrap()
+                let envelope = Envelope::decode(message).unwrap();
+                envelope.fact(|_| &policy).unwrap()
             })
             .collect()
     }
 
+    /// The fact of the last accepted message.
     pub fn last(&self) -> Fact {
         self.facts().pop().unwrap()
     }
 
     pub async fn end(self) {
         self.stop.cancel();
-        self.server.await.unwrap();
+
+        within(PATIENCE, "the end of the ingress", self.server)
+            .await
+            .unwrap();
     }
+}
+
+/// Everything that is answered on a connection until the server closes it.
+pub async fn read_to_end(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    within(
+        PATIENCE,
+        "the end of a connection",
+        socket.read_to_end(&mut answer),
+    )
+    .await
+    .unwrap();
+
+    String::from_utf8(answer).unwrap()
 }

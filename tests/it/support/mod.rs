@@ -1,7 +1,8 @@
-//! What the tests share: waiting, the service as a process, servers, call flows and their phones,
-//! arbitrary traffic, and the comparison of records.
+//! Code that all tests share: waiting, the service as a process, servers, call flows and their
+//! phones, arbitrary traffic, and the comparison of records.
 
 pub mod batches;
+pub mod embedded;
 pub mod failing;
 pub mod fleet;
 pub mod flow;

@@ -1,17 +1,22 @@
-//! Overlays: what networks and firmware do to a flow without changing what happened.
+//! Overlays: changes that networks and firmware make to the requests of a flow, and that change no
+//! record.
 
 use cordboard::domain::fact::{Fact, Site};
+use cordboard::domain::time::At;
 use cordboard::simulate::Dice;
 use cordboard::wire::fact_line;
 use cordboard::wire::instant;
 use cordboard::wire::policy_file::Policies;
+use serde_json::json;
+use uuid::Uuid;
 
 use super::flow::{Event, Flow};
 
 /// 2026-01-01T00:00:00Z in microseconds.
 pub const EPOCH: i64 = 1_767_225_600_000_000;
+const FIRST_ID: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0000;
 
-/// How a phone writes what it reports.
+/// Spelling of the parameters of a phone's requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spelling {
     pub call_id: CallId,
@@ -30,60 +35,65 @@ pub enum CallId {
 /// The facts of some events, read through the same line format as everything else. Facts of equal
 /// time keep their order.
 pub fn facts(flow: &Flow, events: &[Event], spelling: Spelling, policies: &Policies) -> Vec<Fact> {
-    let fact = |(index, event): (usize, &Event)| {
-        let line = line(flow, event, index, spelling);
-        fact_line::parse(&line, |site| policies.of(site))
-            .unwrap_or_else(|error| panic!("{line}: {error}"))
-    };
-    events.iter().enumerate().map(fact).collect()
+    lines(flow, events, spelling)
+        .iter()
+        .map(|line| {
+            fact_line::parse(line, |site| policies.of(site))
+                .unwrap_or_else(|error| panic!("{line}: {error}"))
+        })
+        .collect()
 }
 
+/// Some events as fact lines.
+pub fn lines(flow: &Flow, events: &[Event], spelling: Spelling) -> Vec<String> {
+    events
+        .iter()
+        .enumerate()
+        .map(|(index, event)| line(flow, event, index, spelling))
+        .collect()
+}
+
+/// One event as a fact line.
 fn line(flow: &Flow, event: &Event, index: usize, spelling: Spelling) -> String {
-    let at = cordboard::domain::time::At(EPOCH + event.at * 1_000);
     let phone = place(flow, &event.phone);
-    let mut object = serde_json::Map::new();
-    let mut put = |key: &str, value: String| object.insert(key.into(), value.into());
-    put("at", instant::text(at));
-    put("event", event.name.clone());
-    put(
-        "event_id",
-        uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + index as u128)
-            .to_string(),
-    );
-    put("mac", mac(phone, spelling.mac + phone));
-    put("local", flow.phones[&event.phone].clone());
-    if event.remote == "-" {
-        put("remote", "anonymous".into());
-    } else {
-        put(
-            "remote",
-            number(
-                &event.remote,
-                if spelling.number == 0 {
-                    0
-                } else {
-                    spelling.number + phone
-                },
-            ),
-        );
-    }
-    match spelling.call_id {
-        CallId::Sent => put("call_id", format!("{}.{}@h", event.phone, event.leg)),
-        CallId::Placeholder => put("call_id", "$call-id".into()),
-        CallId::Absent => None,
+    let number_form = match spelling.number {
+        0 => 0,
+        form => form + phone,
     };
-    serde_json::Value::Object(object).to_string()
+    let remote = if event.remote == "-" {
+        "anonymous".to_owned()
+    } else {
+        number(&event.remote, number_form)
+    };
+
+    let mut line = json!({
+        "at": instant::text(At(EPOCH + event.at * 1_000)),
+        "event": event.name,
+        "event_id": Uuid::from_u128(FIRST_ID + index as u128).to_string(),
+        "mac": mac(phone, spelling.mac + phone),
+        "local": flow.phones[&event.phone],
+        "remote": remote,
+    });
+    match spelling.call_id {
+        CallId::Sent => line["call_id"] = format!("{}.{}@h", event.phone, event.leg).into(),
+        CallId::Placeholder => line["call_id"] = "$call-id".into(),
+        CallId::Absent => {}
+    }
+
+    line.to_string()
 }
 
 /// The number of the device: accounts of one device share it.
 pub fn place(flow: &Flow, phone: &str) -> usize {
     let device = |name: &str| name.replace(".b", "");
+
     flow.phones
         .keys()
         .position(|name| device(name) == device(phone))
         .unwrap_or_else(|| panic!("{}: no phone {phone}", flow.name))
 }
 
+/// The MAC address of a phone in one of four spellings.
 pub fn mac(phone: usize, form: usize) -> String {
     let plain = format!("000b82{phone:06x}");
     let pairs = |separator: &str| {
@@ -94,6 +104,7 @@ pub fn mac(phone: usize, form: usize) -> String {
             .collect::<Vec<_>>()
             .join(separator)
     };
+
     match form % 4 {
         0 => plain.clone(),
         1 => plain.to_uppercase(),
@@ -111,11 +122,13 @@ fn number(remote: &str, form: usize) -> String {
         ("+49300", "49", "300"),
     ];
     let national = known.iter().find(|(number, ..)| *number == remote);
+
     let (code, significant, trunk) = match national {
         Some((_, code, significant)) => (*code, *significant, true),
         None if remote.starts_with("+1") && remote.len() == 12 => ("1", &remote[2..], false),
         None => return remote.into(),
     };
+
     match form {
         0 => remote.into(),
         form if form % 3 == 1 => format!("+{code}{significant}"),
@@ -128,22 +141,26 @@ fn number(remote: &str, form: usize) -> String {
 pub fn duplicated(events: &[Event], dice: &mut Dice) -> Vec<Event> {
     let mut all = events.to_vec();
     all.extend(events.iter().map(|event| Event {
-        at: event.at + dice.roll(10_000) as i64,
+        at: event.at + dice.roll(10_000).cast_signed(),
         ..event.clone()
     }));
     all.sort_by_key(|event| event.at);
+
     all
 }
 
 /// All ways to let one request overtake another one less than a second before it: the two change
-/// places in time. Each with the seconds they are apart.
+/// places in time. Each with the seconds between the two.
 pub fn swaps(events: &[Event]) -> Vec<(f64, Vec<Event>)> {
     let mut all = Vec::new();
+
     for later in 1..events.len() {
         for earlier in 0..later {
-            if events[later].at - events[earlier].at >= 1_000 {
+            let apart_ms = i32::try_from(events[later].at - events[earlier].at).unwrap();
+            if apart_ms >= 1_000 {
                 continue;
             }
+
             let mut swapped = events.to_vec();
             swapped[earlier] = Event {
                 at: events[earlier].at,
@@ -153,12 +170,10 @@ pub fn swaps(events: &[Event]) -> Vec<(f64, Vec<Event>)> {
                 at: events[later].at,
                 ..events[earlier].clone()
             };
-            all.push((
-                (events[later].at - events[earlier].at) as f64 / 1000.0,
-                swapped,
-            ));
+            all.push((f64::from(apart_ms) / 1000.0, swapped));
         }
     }
+
     all
 }
 
@@ -169,6 +184,7 @@ pub fn twin(flow: &Flow, events: &[Event]) -> (Flow, Vec<Event>) {
     for (phone, extension) in &flow.phones {
         both.phones.insert(format!("{phone}'"), other(extension));
     }
+
     let mut all = events.to_vec();
     all.extend(events.iter().map(|event| Event {
         phone: format!("{}'", event.phone),
@@ -176,6 +192,7 @@ pub fn twin(flow: &Flow, events: &[Event]) -> (Flow, Vec<Event>) {
         ..event.clone()
     }));
     all.sort_by_key(|event| event.at);
+
     for call in &flow.call {
         let mut call = call.clone();
         for number in [&mut call.from, &mut call.to] {
@@ -189,9 +206,11 @@ pub fn twin(flow: &Flow, events: &[Event]) -> (Flow, Vec<Event>) {
         }
         both.call.push(call);
     }
+
     (both, all)
 }
 
+/// The number of the twin in place of this one.
 fn other_number(flow: &Flow, number: &str) -> String {
     let ours = flow.phones.values().any(|extension| extension == number);
     let code = flow.phones.values().find_map(|extension| {
@@ -199,6 +218,7 @@ fn other_number(flow: &Flow, number: &str) -> String {
             .strip_suffix(extension.as_str())
             .filter(|code| code.starts_with('*'))
     });
+
     match (ours, code) {
         (true, _) => format!("7{number}"),
         (false, Some(code)) => format!("{code}7{}", &number[code.len()..]),

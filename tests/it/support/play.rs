@@ -1,5 +1,5 @@
-//! Call flows played against a running service: real requests, and a clock that is the test's, so
-//! that flows take as long as they take without anybody waiting.
+//! Call flows played against a running service: real requests, and a clock that the test sets, so
+//! that no test waits as long as its flows take.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,12 +26,12 @@ const AFTER_ALL: i64 = 24 * 3_600 * 1_000_000;
 /// the microseconds do not decide.
 const MORE: i64 = 500;
 
-/// A clock that shows what the test says, in microseconds since the flows began: to everybody who
-/// opened its file, in whatever process.
+/// A clock that the test sets, in microseconds since the flows began. Every process that opens its
+/// file reads the same time.
 pub struct HandClock(File);
 
 impl HandClock {
-    /// The clock that is shown in this file; a new one shows zero.
+    /// The clock in this file; a new one shows zero.
     pub fn at(path: &Path) -> HandClock {
         let file = File::options()
             .read(true)
@@ -41,6 +41,7 @@ impl HandClock {
             .open(path)
             .unwrap();
         file.set_len(size_of::<i64>() as u64).unwrap();
+
         HandClock(file)
     }
 
@@ -51,6 +52,7 @@ impl HandClock {
     fn read(&self) -> i64 {
         let mut bytes = [0; size_of::<i64>()];
         self.0.read_exact_at(&mut bytes, 0).unwrap();
+
         i64::from_ne_bytes(bytes)
     }
 }
@@ -65,36 +67,52 @@ impl Clock for HandClock {
     }
 }
 
-/// A flow is a site of its own, and its phones have an address of their own.
+/// The site of a flow: every flow has its own.
 pub fn site(index: usize) -> String {
     format!("flow-{index}")
 }
 
+/// The address of the phones of a flow.
 pub fn address(index: usize) -> IpAddr {
-    Ipv4Addr::new(127, 0, 1 + (index / 250) as u8, 1 + (index % 250) as u8).into()
+    let network = u8::try_from(1 + index / 250).unwrap();
+    let host = u8::try_from(1 + index % 250).unwrap();
+
+    Ipv4Addr::new(127, 0, network, host).into()
 }
 
-/// Writes the settings of a service for these flows: each is a site of its own. What else it is
-/// told stands in `more`.
+/// Writes the settings of a service for these flows, each with its own site. Further settings are
+/// in `more`.
 pub fn write_settings(flows: &[Flow], data: &Path, more: &str) -> PathBuf {
+    // The flows use the same phones: together they report more than one phone may.
     let mut text = format!(
-        "data_dir = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n",
+        r#"data_dir = "{}"
+
+[gateway]
+listen = "127.0.0.1:0"
+
+[operations]
+listen = "127.0.0.1:0"
+
+[ingress]
+listen = "127.0.0.1:0"
+tick_ms = 5
+per_device_per_second_max = 1000000
+per_device_burst_max = 1000000
+"#,
         data.display()
     );
-    // The flows use the same phones: together they report more than one phone may.
-    text += "[ingress]\nlisten = \"127.0.0.1:0\"\ntick_ms = 5\nper_device_per_second_max = 1000000\nper_device_burst_max = 1000000\n";
     for (index, flow) in flows.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "[ingress.sites.{}]\nnetworks = [\"{}/32\"]",
-            site(index),
-            address(index)
-        );
-        let _ = writeln!(text, "[policy.site.{}]\n{}", site(index), flow.policy);
+        let site = site(index);
+        let address = address(index);
+        let policy = &flow.policy;
+        let networks = format!("[ingress.sites.{site}]\nnetworks = [\"{address}/32\"]");
+        writeln!(text, "{networks}\n[policy.site.{site}]\n{policy}").unwrap();
     }
     text += more;
+
     let file = data.join("settings.toml");
     std::fs::write(&file, text).unwrap();
+
     file
 }
 

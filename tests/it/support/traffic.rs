@@ -43,10 +43,15 @@ fn remote() -> impl Strategy<Value = Option<&'static str>> {
     ]
 }
 
-/// How long after the fact before it a fact is received: together, within the windows of the rules,
-/// or long after.
+/// Milliseconds between two facts: none, within the windows of the rules, or far beyond them.
 fn gap_ms() -> impl Strategy<Value = i64> {
-    prop_oneof![3 => 0..5_i64, 4 => 5..1_500_i64, 3 => 1_500..7_000_i64, 1 => 7_000..150_000_i64, 1 => Just(20_000_000_i64)]
+    prop_oneof![
+        3 => 0..5_i64,
+        4 => 5..1_500_i64,
+        3 => 1_500..7_000_i64,
+        1 => 7_000..150_000_i64,
+        1 => Just(20_000_000_i64),
+    ]
 }
 
 prop_compose! {
@@ -67,6 +72,7 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
     proptest::collection::vec(report(), 0..most).prop_map(|reports| {
         let mut at = EPOCH;
         let mut facts = Vec::with_capacity(reports.len());
+
         for (index, (gap, phone, kind, remote, call_ref, named)) in reports.into_iter().enumerate()
         {
             at += gap * 1_000;
@@ -84,6 +90,7 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
                 extras: Vec::new(),
             });
         }
+
         facts
     })
 }
@@ -93,13 +100,16 @@ pub fn order(most: usize) -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(0..most.max(1), most)
 }
 
+/// The items in an order that `order` chooses.
 pub fn shuffled<T: Clone>(items: &[T], order: &[usize]) -> Vec<T> {
     let mut left = items.to_vec();
     let mut taken = Vec::with_capacity(items.len());
     let mut places = order.iter().cycle();
+
     while !left.is_empty() {
         let place = places.next().copied().unwrap_or(0) % left.len();
         taken.push(left.remove(place));
     }
+
     taken
 }
