@@ -6,7 +6,6 @@ mod flows;
 mod ingress;
 mod journal;
 mod laws;
-mod requests;
 mod seeds;
 mod service;
 mod tidy;

@@ -1,5 +1,5 @@
-//! What the fuzz targets check holds for their seeds: every request line that phones are known to
-//! send, and what fuzzing found.
+//! The checks of the fuzz targets hold for their seeds: every request line that phones are known
+//! to send, and the findings of fuzzing.
 
 #[path = "../../../fuzz/checks.rs"]
 mod checks;
@@ -7,7 +7,7 @@ mod checks;
 use std::fs;
 use std::path::Path;
 
-fn every_seed(target: &str, check: fn(&[u8])) {
+fn check_every_seed(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
         .join(target);
@@ -18,6 +18,7 @@ fn every_seed(target: &str, check: fn(&[u8])) {
         .map(|entry| entry.path())
         .collect();
     assert!(seeds.len() > 2, "there are seeds for {target}");
+
     for seed in seeds {
         check(&fs::read(&seed).unwrap_or_else(|error| panic!("{}: {error}", seed.display())));
     }
@@ -25,20 +26,20 @@ fn every_seed(target: &str, check: fn(&[u8])) {
 
 #[test]
 fn any_piece_of_a_connection_is_repaired_alike() {
-    every_seed("repair", checks::repair);
+    check_every_seed("repair", checks::repair);
 }
 
 #[test]
 fn any_request_is_a_fact_or_is_none() {
-    every_seed("request", checks::request);
+    check_every_seed("request", checks::request);
 }
 
 #[test]
 fn any_message_reads_as_it_was_written() {
-    every_seed("message", checks::message);
+    check_every_seed("message", checks::message);
 }
 
 #[test]
 fn any_journal_opens_and_goes_on() {
-    every_seed("journal", checks::journal);
+    check_every_seed("journal", checks::journal);
 }

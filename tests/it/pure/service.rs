@@ -1,65 +1,52 @@
-//! The service as a process: what was answered with 200 is stored, once, whatever kills the
-//! process, and the records are what the facts make of them.
+//! The service as a process: its API, its event streams, and the repair of its records.
 
-use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
 
-use crate::support::service::{Service, no_difference, run, stored_events, write};
 use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Request;
-use tungstenite::{Message, connect};
+use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
-#[test]
-fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
+use crate::support::http;
+use crate::support::service::{Service, run};
+use crate::support::sqlite::{assert_no_difference, write};
+use crate::support::wait::PATIENCE;
+
+const PHONE: &str = "mac=000b82000001&local=201&remote=+4930111222&c=a";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
-    let id = service
-        .send("/gs/cti/incoming?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
-        .unwrap();
-    service
-        .send("/gs/cti/answered?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
-        .unwrap();
-    assert_eq!(Service::get(service.operations, "/healthz").0, 200);
-    assert_eq!(Service::get(service.operations, "/readyz").0, 200);
-    assert_eq!(service.metric("cordboard_ingress_accepted_total"), 2);
-    let (status, page) = Service::get(service.people, "/");
+    let call = "callId=12345&remote=03001234567&local=203&mac=AA:BB:CC";
+
+    let service = Service::start(data.path()).await;
+    let incoming = service.send(&format!("/gs/cti/incoming?{call}")).await;
+    let id = incoming.unwrap();
+    let answered = service.send(&format!("/gs/cti/answered?{call}")).await;
+    answered.unwrap();
+    for target in ["/healthz", "/readyz"] {
+        assert_eq!(http::get(service.operations, target).await.0, 200);
+    }
+    let accepted = service.metric("cordboard_ingress_accepted_total").await;
+    assert_eq!(accepted, 2);
+    let (status, page) = http::get(service.gateway, "/").await;
     assert!(status == 200 && page.contains("<title>Cordboard</title>"));
-    service.stop();
+    service.stop().await;
 
-    let service = Service::start(data.path());
-    let (status, call) = Service::get(service.people, &format!("/api/v1/calls/{id}"));
-    let call: Value = serde_json::from_str(&call).unwrap();
-    assert_eq!(
-        (status, &call["status"], &call["answered_by"]["extension"]),
-        (200, &Value::from("answered"), &Value::from("203"))
-    );
-    service
-        .send("/gs/cti/hangup?callId=12345&remote=03001234567&local=203&mac=AA:BB:CC")
-        .unwrap();
-    service.stop();
-    no_difference(data.path());
+    let service = Service::start(data.path()).await;
+    let shown = service.ask(&format!("/api/v1/calls/{id}")).await;
+    assert_eq!(shown["status"], "answered");
+    assert_eq!(shown["answered_by"]["extension"], "203");
+    let hangup = service.send(&format!("/gs/cti/hangup?{call}")).await;
+    hangup.unwrap();
+    service.stop().await;
+    assert_no_difference(data.path()).await;
 
-    let service = Service::start(data.path());
-    let calls: Value = serde_json::from_str(
-        &Service::get(
-            service.people,
-            "/api/v1/calls?extension=203&outcome=answered",
-        )
-        .1,
-    )
-    .unwrap();
-    assert_eq!(
-        (
-            calls["calls"].as_array().unwrap().len(),
-            &calls["calls"][0]["status"]
-        ),
-        (1, &Value::from("completed"))
-    );
+    let service = Service::start(data.path()).await;
+    let target = "/api/v1/calls?extension=203&outcome=answered";
+    let found = service.ask(target).await;
+    assert_eq!(found["calls"].as_array().unwrap().len(), 1);
+    assert_eq!(found["calls"][0]["status"], "completed");
     for (target, expected) in [
         ("/api/v1/calls?limit=0", 400),
         ("/api/v1/calls?nope=1", 400),
@@ -69,267 +56,168 @@ fn the_example_of_the_guide_becomes_a_call_that_survives_a_restart() {
         ("/api/v1/missed", 200),
         ("/api/v1/stats", 200),
     ] {
-        assert_eq!(Service::get(service.people, target).0, expected, "{target}");
+        let (status, _) = http::get(service.gateway, target).await;
+        assert_eq!(status, expected, "{target}");
     }
-    service.stop();
+    service.stop().await;
 }
 
-#[test]
-fn whoever_watches_misses_nothing_not_even_over_a_restart() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_misses_no_notification_over_a_restart() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
-    let mut events = service.watch(None);
-    service
-        .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
-        .unwrap();
-    let (first, told) = events.until("call.started");
-    assert_eq!(told["call"]["from"]["e164"], "+4930111222");
-    service
-        .send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a")
-        .unwrap();
-    let (second, told) = events.until("call.answered");
-    assert_eq!(
-        (second, &told["call"]["answered_by"]["extension"]),
-        (first.map(|first| first + 1), &Value::from("201"))
-    );
-    service.stop();
+    let service = Service::start(data.path()).await;
+    let mut events = service.watch(None).await;
+    let incoming = service.send(&format!("/gs/cti/incoming?{PHONE}")).await;
+    incoming.unwrap();
+    let (first, started) = events.until("call.started").await;
+    assert_eq!(started["call"]["from"]["e164"], "+4930111222");
+    let answered = service.send(&format!("/gs/cti/answered?{PHONE}")).await;
+    answered.unwrap();
+    let (second, answered) = events.until("call.answered").await;
+    assert_eq!(second, first.map(|first| first + 1));
+    assert_eq!(answered["call"]["answered_by"]["extension"], "201");
+    service.stop().await;
 
-    let service = Service::start(data.path());
-    let mut events = service.watch(first);
+    let service = Service::start(data.path()).await;
+    let mut events = service.watch(first).await;
     assert_eq!(
-        events.until("call.answered").0,
+        events.until("call.answered").await.0,
         second,
-        "what was missed before the restart comes first"
+        "notifications from before the restart come first"
     );
-    service
-        .send("/gs/cti/hangup?mac=000b82000001&local=201&remote=+4930111222&c=a")
-        .unwrap();
-    assert_eq!(
-        events.until("call.ended").0,
-        second.map(|second| second + 1)
-    );
-    service.watch(Some(4_711)).until("resync");
-    service.stop();
+    let hangup = service.send(&format!("/gs/cti/hangup?{PHONE}")).await;
+    hangup.unwrap();
+    let (third, _) = events.until("call.ended").await;
+    assert_eq!(third, second.map(|second| second + 1));
+    service.watch(Some(4_711)).await.until("resync").await;
+    service.stop().await;
 }
 
-#[test]
-fn a_program_watches_over_websocket_and_a_foreign_page_does_not() {
-    let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
-    let url = |query: &str| format!("ws://{}/ws{query}", service.people);
-    let told = |socket: &mut tungstenite::WebSocket<_>| loop {
+/// A connection on which reads and writes block, each until a deadline.
+fn blocking(gateway: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&gateway, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+
+    stream
+}
+
+fn request(gateway: SocketAddr, query: &str) -> Request {
+    format!("ws://{gateway}/ws{query}")
+        .into_client_request()
+        .unwrap()
+}
+
+/// Number and type of the next event.
+fn next_event(socket: &mut WebSocket<TcpStream>) -> (u64, String) {
+    loop {
         if let Message::Text(text) = socket.read().unwrap() {
-            let told: Value = serde_json::from_str(&text).unwrap();
-            return (
-                told["number"].as_u64().unwrap(),
-                told["type"].as_str().unwrap().to_owned(),
-            );
+            let event: Value = serde_json::from_str(&text).unwrap();
+            let number = event["number"].as_u64().unwrap();
+            return (number, event["type"].as_str().unwrap().to_owned());
         }
-    };
-    let mut watching = connect(url("")).unwrap().0;
-    service
-        .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
-        .unwrap();
-    assert_eq!(told(&mut watching), (1, "call.started".into()));
-    service
-        .send("/gs/cti/answered?mac=000b82000001&local=201&remote=+4930111222&c=a")
-        .unwrap();
-    assert_eq!(told(&mut watching), (2, "call.answered".into()));
-    assert_eq!(
-        told(&mut connect(url("?after=1")).unwrap().0),
-        (2, "call.answered".into()),
-        "whoever comes back misses nothing"
-    );
-    let status = |request| match connect::<Request>(request) {
-        Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+    }
+}
+
+/// Opens a WebSocket.
+fn connect(gateway: SocketAddr, query: &str) -> WebSocket<TcpStream> {
+    let (socket, _) = tungstenite::client(request(gateway, query), blocking(gateway)).unwrap();
+
+    socket
+}
+
+/// The status with which a WebSocket is rejected.
+fn rejection(gateway: SocketAddr, request: Request) -> u16 {
+    match tungstenite::client(request, blocking(gateway)) {
+        Err(HandshakeError::Failure(Error::Http(answer))) => answer.status().as_u16(),
         other => panic!("{other:?}"),
-    };
-    let mut foreign = url("").into_client_request().unwrap();
-    foreign
-        .headers_mut()
-        .insert("origin", "http://elsewhere.example".parse().unwrap());
-    assert_eq!(status(foreign), 403);
-    assert_eq!(
-        status(url("?after=soon").into_client_request().unwrap()),
-        400
-    );
-    service.stop();
+    }
 }
 
-#[test]
-fn a_second_process_on_the_same_data_is_refused() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_watches_over_websocket_and_a_foreign_page_does_not() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
-    let output = run(data.path(), &["serve"]);
+    let service = Service::start(data.path()).await;
+    let gateway = service.gateway;
+
+    let mut watching = connect(gateway, "");
+    let incoming = service.send(&format!("/gs/cti/incoming?{PHONE}")).await;
+    incoming.unwrap();
+    assert_eq!(next_event(&mut watching), (1, "call.started".into()));
+    let answered = service.send(&format!("/gs/cti/answered?{PHONE}")).await;
+    answered.unwrap();
+    assert_eq!(next_event(&mut watching), (2, "call.answered".into()));
+
+    let mut resumed = connect(gateway, "?after=1");
+    assert_eq!(
+        next_event(&mut resumed),
+        (2, "call.answered".into()),
+        "a watcher that comes back misses nothing"
+    );
+
+    let mut foreign = request(gateway, "");
+    let origin = "http://elsewhere.example".parse().unwrap();
+    foreign.headers_mut().insert("origin", origin);
+    assert_eq!(rejection(gateway, foreign), 403);
+    assert_eq!(rejection(gateway, request(gateway, "?after=soon")), 400);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_on_the_same_data_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+
+    let output = run(data.path(), &["serve"]).await;
+    let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(69));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("another process uses this journal"));
-    service.stop();
+    assert!(log.contains("another process uses this journal"), "{log}");
+    service.stop().await;
 }
 
-#[test]
-fn what_somebody_wrote_into_the_database_is_shown_and_mended() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_another_program_changed_are_shown_and_repaired() {
     let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
-    let mut events = service.watch(None);
+    let service = Service::start(data.path()).await;
+    let mut events = service.watch(None).await;
     for n in 0..3 {
-        service
-            .send(&format!(
-                "/gs/cti/incoming?mac=000b8200000{n}&local=20{n}&remote=+493011122{n}&c={n}"
-            ))
-            .unwrap();
-        events.until("call.started");
+        let phone = format!("mac=000b8200000{n}&local=20{n}&remote=+493011122{n}&c={n}");
+        let incoming = service.send(&format!("/gs/cti/incoming?{phone}")).await;
+        incoming.unwrap();
+        events.until("call.started").await;
     }
-    let running = run(data.path(), &["rebuild"]);
-    assert!(
-        running.status.code() == Some(69)
-            && String::from_utf8_lossy(&running.stderr).contains("stop the service first")
-    );
-    service.stop();
+    let beside = run(data.path(), &["rebuild"]).await;
+    let log = String::from_utf8_lossy(&beside.stderr);
+    assert_eq!(beside.status.code(), Some(69));
+    assert!(log.contains("stop the service first"), "{log}");
+    service.stop().await;
+
     for sql in [
-        "UPDATE call_logs SET record = replace(record, 'inbound', 'outbound') WHERE call_id = (SELECT min(call_id) FROM call_logs)",
-        "DELETE FROM call_logs WHERE call_id = (SELECT max(call_id) FROM call_logs)",
+        "UPDATE call_logs
+         SET record = replace(record, 'inbound', 'outbound')
+         WHERE call_id = (SELECT min(call_id) FROM call_logs)",
+        "DELETE FROM call_logs
+         WHERE call_id = (SELECT max(call_id) FROM call_logs)",
     ] {
-        write(data.path(), sql);
+        write(data.path(), sql).await;
     }
-    let shown = run(data.path(), &["rebuild", "--diff"]);
-    assert_eq!(
-        (
-            shown.status.code(),
-            String::from_utf8_lossy(&shown.stdout).lines().count()
-        ),
-        (Some(69), 6)
-    );
-    let later = run(
-        data.path(),
-        &["rebuild", "--diff", "--since", "2999-01-01T00:00:00Z"],
-    );
+    let shown = run(data.path(), &["rebuild", "--diff"]).await;
+    let lines = String::from_utf8_lossy(&shown.stdout).lines().count();
+    assert_eq!((shown.status.code(), lines), (Some(69), 6));
+    let since = ["rebuild", "--diff", "--since", "2999-01-01T00:00:00Z"];
+    let later = run(data.path(), &since).await;
     assert_eq!(later.status.code(), Some(0), "no call began that late");
-    let mended = run(data.path(), &["rebuild"]);
+
+    let repaired = run(data.path(), &["rebuild"]).await;
     assert_eq!(
-        String::from_utf8_lossy(&mended.stdout),
+        String::from_utf8_lossy(&repaired.stdout),
         "2 calls were stored otherwise, and are right now\n"
     );
-    no_difference(data.path());
-    let service = Service::start(data.path());
-    assert_eq!(
-        service.ask("/api/v1/calls/live")["calls"]
-            .as_array()
-            .unwrap()
-            .len(),
-        3
-    );
-    service.stop();
-    no_difference(data.path());
-}
+    assert_no_difference(data.path()).await;
 
-/// What one phone of the load says next, so that calls begin and end.
-fn report(phone: usize, step: usize) -> String {
-    let event = ["incoming", "answered", "hangup", "incoming", "missed"][step % 5];
-    let call = step / 5 * 2 + usize::from(step % 5 > 2);
-    format!(
-        "/gs/cti/{event}?mac=000b8200000{phone}&local=20{phone}&callId={phone}-{call}&remote=+4930{}{call:07}",
-        phone / 2
-    )
-}
-
-#[test]
-fn whatever_ends_the_process_no_accepted_event_is_lost_or_doubled() {
-    const ENDS: usize = 200;
-    const PHONES: usize = 4;
-    let data = tempfile::tempdir().unwrap();
-    let (mut accepted, sent) = (Vec::new(), Arc::new(AtomicUsize::new(0)));
-    for end in 0..ENDS {
-        let service = Service::start(data.path());
-        let (answered, answers) = channel();
-        let senders: Vec<_> = (0..PHONES)
-            .map(|phone| {
-                let (phones, answered, sent) =
-                    (service.phones, answered.clone(), Arc::clone(&sent));
-                std::thread::spawn(move || load(phones, phone, end, &answered, &sent))
-            })
-            .collect();
-        drop(answered);
-        // The moment of the end is a number of accepted events, different every time: no clock
-        // decides.
-        accepted.extend(answers.iter().take(1 + (end * 37) % 40));
-        // Every fifth time it is asked to stop, and must say that all went well.
-        if end % 5 == 4 {
-            service.stop();
-        } else {
-            service.kill();
-        }
-        accepted.extend(answers.iter());
-        for sender in senders {
-            sender.join().unwrap();
-        }
-    }
-    Service::start(data.path()).stop();
-    let stored = stored_events(data.path());
-    let unique: HashSet<&String> = stored.iter().collect();
-    assert_eq!(unique.len(), stored.len(), "no event is stored twice");
-    let lost: Vec<&String> = accepted.iter().filter(|id| !unique.contains(id)).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} accepted events are lost",
-        lost.len(),
-        accepted.len()
-    );
-    assert!(
-        stored.len() <= sent.load(Ordering::Relaxed),
-        "nothing is stored that nobody sent"
-    );
-    no_difference(data.path());
-}
-
-/// Sends until the service is gone.
-fn load(
-    phones: SocketAddr,
-    phone: usize,
-    round: usize,
-    accepted: &Sender<String>,
-    sent: &AtomicUsize,
-) {
-    let Ok(mut socket) = TcpStream::connect(phones) else {
-        return;
-    };
-    let Ok(reading) = socket.try_clone() else {
-        return;
-    };
-    let mut answers = BufReader::new(reading);
-    for step in round * 1_000.. {
-        sent.fetch_add(1, Ordering::Relaxed);
-        // In one piece: the rest of a request that comes in pieces waits for an acknowledgement of
-        // the first.
-        let request = format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", report(phone, step));
-        if socket.write_all(request.as_bytes()).is_err() {
-            return;
-        }
-        let Some(body) = read_answer(&mut answers) else {
-            return;
-        };
-        let answer: Value = serde_json::from_str(&body).unwrap();
-        accepted
-            .send(answer["event_id"].as_str().unwrap().to_owned())
-            .unwrap();
-    }
-}
-
-/// The body of one answer of known length; `None` when the connection broke.
-fn read_answer(answers: &mut impl BufRead) -> Option<String> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if answers.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    answers.read_exact(&mut body).ok()?;
-    String::from_utf8(body).ok()
+    let service = Service::start(data.path()).await;
+    let live = service.ask("/api/v1/calls/live").await;
+    assert_eq!(live["calls"].as_array().unwrap().len(), 3);
+    service.stop().await;
+    assert_no_difference(data.path()).await;
 }
