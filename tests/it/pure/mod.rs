@@ -8,5 +8,6 @@ mod journal;
 mod laws;
 mod seeds;
 mod service;
+mod snapshots;
 mod tidy;
 mod worker;
