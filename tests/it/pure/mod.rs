@@ -2,6 +2,7 @@
 
 mod command;
 mod end_to_end;
+mod fixtures;
 mod flows;
 mod ingress;
 mod journal;
