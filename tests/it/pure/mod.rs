@@ -7,6 +7,7 @@ mod flows;
 mod ingress;
 mod journal;
 mod laws;
+mod ledger;
 mod seeds;
 mod service;
 mod snapshots;

@@ -1,4 +1,4 @@
-//! What a worker would write of a few requests.
+//! Batches as a worker commits them, made of a few requests.
 
 use std::sync::Arc;
 
@@ -12,30 +12,33 @@ use cordboard::wire::message::Message;
 
 use super::overlay::EPOCH;
 
-/// As the default rules have it.
-pub const MEMORY: Lookback = Lookback {
+/// The lookback of the default rules.
+pub const LOOKBACK: Lookback = Lookback {
     links: Span::seconds(120),
     calls: Span::seconds(14_400),
 };
 
+/// Seconds after the epoch of the call flows.
+pub fn after_seconds(seconds: i64) -> At {
+    At(EPOCH + seconds * 1_000_000)
+}
+
+/// The fact of one request, received this many seconds after the epoch.
 pub fn received(number: u128, second: i64, target: &str) -> ReceivedFact {
     let envelope = Envelope::new(
         EventId(number),
-        At(EPOCH + second * 1_000_000),
+        after_seconds(second),
         &Site::default(),
         None,
         target,
         "",
         BodyForm::None,
     );
-    let policy = Policy::default();
-    ReceivedFact {
-        fact: envelope.fact(|_| &policy).unwrap(),
-        message: envelope.encode(),
-    }
+
+    of_envelope(&envelope, &Policy::default())
 }
 
-/// A call that is answered, and one that nobody takes.
+/// An answered call and a missed one.
 pub fn two_calls() -> Vec<ReceivedFact> {
     let lines = [
         (0, "incoming?mac=000b82000001&local=201&remote=+4930111&c=a"),
@@ -44,30 +47,38 @@ pub fn two_calls() -> Vec<ReceivedFact> {
         (9, "missed?mac=000b82000002&local=202&remote=+4930222&c=b"),
         (30, "hangup?mac=000b82000001&local=201&remote=+4930111&c=a"),
     ];
-    lines
+
+    (1..)
+        .zip(lines)
+        .map(|(number, (second, line))| received(number, second, &format!("/gs/cti/{line}")))
+        .collect()
+}
+
+/// The facts in these messages; ticks have none.
+pub fn facts(messages: &[Message]) -> Vec<ReceivedFact> {
+    let policy = Policy::default();
+
+    messages
         .iter()
-        .enumerate()
-        .map(|(index, (second, line))| {
-            received(index as u128 + 1, *second, &format!("/gs/cti/{line}"))
+        .filter_map(|message| match message {
+            Message::Report(envelope) => Some(of_envelope(envelope, &policy)),
+            Message::Tick(_) => None,
         })
         .collect()
 }
 
-/// The report that is in a message.
-pub fn of_message(message: &Message, policy: &Policy) -> Option<ReceivedFact> {
-    match message {
-        Message::Report(envelope) => Some(ReceivedFact {
-            fact: envelope.fact(|_| policy).unwrap(),
-            message: envelope.encode(),
-        }),
-        Message::Tick(_) => None,
+fn of_envelope(envelope: &Envelope, policy: &Policy) -> ReceivedFact {
+    ReceivedFact {
+        fact: envelope.fact(|_| policy).unwrap(),
+        message: envelope.encode(),
     }
 }
 
-/// What a worker would write for these facts.
+/// The batch that a worker commits for these facts.
 pub fn changes(timeline: &mut Timeline, facts: Vec<ReceivedFact>, watermark: At) -> Changes {
     let bare: Vec<Fact> = facts.iter().map(|received| received.fact.clone()).collect();
     let delta = timeline.apply(bare, watermark);
+
     Changes {
         calls: CallUpdate::from_delta(delta.changed, delta.finished).collect(),
         withdrawn_calls: delta.withdrawn,

@@ -1,4 +1,4 @@
-//! Ledgers that fail.
+//! Ledgers that fail as databases do, and workers that end in the middle of a commit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,26 +14,25 @@ use cordboard::port::ledger::{
 use cordboard::port::outbox::Notification;
 use cordboard::simulate::Dice;
 
-/// A ledger that fails as databases do.
+/// A ledger whose statements fail at random, before or after they took effect.
 pub struct Failing {
     pub ledger: Arc<SqliteLedger>,
-    /// Of every so many commits one fails.
+    /// One of so many statements fails.
     pub one_in: u64,
     pub dice: Mutex<Dice>,
-    /// Messages with this text in them are not taken.
+    /// Batches with this text in a message are rejected.
     pub poison: &'static str,
-    /// How many facts it was asked for.
+    /// The number of facts that were looked up.
     pub asked: Arc<AtomicUsize>,
 }
 
 impl Failing {
-    /// One that never fails.
+    /// A ledger that never fails.
     pub fn on(ledger: &Arc<SqliteLedger>) -> Failing {
-        let (ledger, dice) = (Arc::clone(ledger), Mutex::new(Dice::new(1)));
         Failing {
-            ledger,
+            ledger: Arc::clone(ledger),
             one_in: u64::MAX,
-            dice,
+            dice: Mutex::new(Dice::new(1)),
             poison: "nothing",
             asked: Arc::default(),
         }
@@ -61,15 +60,17 @@ impl DeadLetters for Failing {
 
 #[async_trait]
 impl Ledger for Failing {
-    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
-        self.ledger.take_over(memory).await
+    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
+        self.ledger.take_over(lookback).await
     }
 
     async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
         if self.roll() == 0 {
             return Err(LedgerError::Unavailable("away".into()));
         }
+
         self.asked.fetch_add(facts.len(), Ordering::Relaxed);
+
         self.ledger.unknown_facts(facts).await
     }
 
@@ -77,14 +78,16 @@ impl Ledger for Failing {
         let is_poison = |received: &ReceivedFact| {
             String::from_utf8_lossy(&received.message).contains(self.poison)
         };
+
         match self.roll() {
             _ if changes.facts.iter().any(is_poison) => {
                 Err(LedgerError::Rejected("no such thing".into()))
             }
             0 => Err(LedgerError::Unavailable("away".into())),
             1 => {
-                // It was written, and nobody heard of it.
+                // The batch is stored, and its worker does not learn that.
                 self.ledger.commit(changes).await?;
+
                 Err(LedgerError::Unavailable("the answer was lost".into()))
             }
             _ => self.ledger.commit(changes).await,
@@ -126,7 +129,8 @@ impl Ledger for Failing {
     }
 }
 
-/// Ends its process, here a task, when a certain fact is to be committed.
+/// A ledger that ends the task of its worker, as a crash ends a process, when a certain fact is to
+/// be committed.
 pub struct Mortal(pub Failing);
 
 #[async_trait]
@@ -146,8 +150,8 @@ impl DeadLetters for Mortal {
 
 #[async_trait]
 impl Ledger for Mortal {
-    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError> {
-        self.0.take_over(memory).await
+    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
+        self.0.take_over(lookback).await
     }
 
     async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
@@ -162,6 +166,7 @@ impl Ledger for Mortal {
                 .any(|received| received.fact.id == EventId(7)),
             "the end"
         );
+
         self.0.commit(changes).await
     }
 

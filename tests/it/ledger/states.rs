@@ -1,0 +1,110 @@
+//! Laws of the states of calls that other programs register.
+
+use cordboard::domain::fact::EventId;
+use cordboard::domain::time::At;
+use cordboard::port::ledger::Ledger;
+use cordboard::port::query::Query;
+use cordboard::port::states::{CallState, StateChange, StateLedger};
+
+use super::Store;
+use crate::support::batches::{LOOKBACK, after_seconds, changes, timeline, two_calls};
+
+pub async fn other_programs_register_calls_and_join_their_sessions_to_ours(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+
+    register_call_of_another_program(&ledger).await;
+    join_session_to_call_of_phones(&ledger).await;
+    close_old_calls(&ledger).await;
+}
+
+async fn register_call_of_another_program(ledger: &impl StateLedger) {
+    let state = registered("x", Some("s1"));
+    assert!(ledger.register(&state).await.unwrap() == state);
+
+    // A second registration without a session keeps the session.
+    let again = ledger.register(&registered("x", None)).await.unwrap();
+    assert_eq!(again.session_id.as_deref(), Some("s1"));
+    let found = ledger.by_session("s1").await.unwrap().unwrap();
+    assert_eq!(found.call_id, "x");
+
+    let answer = change("x", "answered", 1, false);
+    let (answered, changed) = ledger.update(&answer).await.unwrap().unwrap();
+    assert!(changed);
+    assert_eq!(answered.status, "answered");
+    assert_eq!(answered.metadata, "{\"a\":1}");
+
+    let unknown = change("unknown", "answered", 1, false);
+    assert!(ledger.update(&unknown).await.unwrap().is_none());
+}
+
+/// The session stays over every commit and the end of the call, and only the phones change the
+/// state.
+async fn join_session_to_call_of_phones(ledger: &(impl Ledger + Query + StateLedger)) {
+    let mut timeline = timeline();
+    let mut facts = two_calls();
+    let end = facts.pop().unwrap();
+    let some = changes(&mut timeline, facts, after_seconds(10));
+    ledger.commit(&some).await.unwrap();
+
+    let ours = EventId(1).to_string();
+    let joined = ledger.register(&registered(&ours, Some("s2"))).await;
+    assert_eq!(joined.unwrap().provider, "grandstream");
+    let failure = change(&ours, "failed", 2, true);
+    let (_, changed) = ledger.update(&failure).await.unwrap().unwrap();
+    assert!(!changed);
+    assert_eq!(ledger.active(10).await.unwrap().len(), 3);
+
+    let rest = changes(&mut timeline, vec![end], At::END);
+    ledger.commit(&rest).await.unwrap();
+
+    let over = ledger.by_session("s2").await.unwrap().unwrap();
+    assert_eq!(over.call_id, ours);
+    assert_eq!(over.status, "completed");
+    assert!(over.ended_at.is_some());
+    let without_session = ledger.by_id(&EventId(3).to_string()).await.unwrap();
+    assert!(
+        without_session.is_none(),
+        "a call without a session is only in the log"
+    );
+}
+
+async fn close_old_calls(ledger: &impl StateLedger) {
+    let created = after_seconds(0);
+    let now = At(created.0 + 9);
+
+    assert_eq!(ledger.close_older(created, now).await.unwrap(), 0);
+    let after = At(created.0 + 1);
+    assert_eq!(ledger.close_older(after, now).await.unwrap(), 1);
+
+    let closed = ledger.by_id("x").await.unwrap().unwrap();
+    assert_eq!(closed.status, "failed");
+    assert!(ledger.active(10).await.unwrap().is_empty());
+}
+
+fn registered(call_id: &str, session_id: Option<&str>) -> CallState {
+    CallState {
+        call_id: call_id.to_owned(),
+        session_id: session_id.map(ToOwned::to_owned),
+        provider: "carrier".to_owned(),
+        site: "default".to_owned(),
+        direction: "inbound".to_owned(),
+        status: "ringing".to_owned(),
+        from_number: Some("+4930111".into()),
+        to_number: None,
+        metadata: "{\"a\":1}".to_owned(),
+        created_at: after_seconds(0),
+        updated_at: after_seconds(0),
+        ended_at: None,
+    }
+}
+
+fn change(call_id: &str, status: &str, second: i64, ends: bool) -> StateChange {
+    StateChange {
+        call_id: call_id.to_owned(),
+        status: status.to_owned(),
+        metadata: None,
+        now: after_seconds(second),
+        ends,
+    }
+}
