@@ -1,6 +1,13 @@
 //! Tests on the servers of the run.
 
-mod broker;
+mod call_states;
+mod dead_letters;
 mod fence;
+mod foreign;
+mod generations;
+mod ledger;
 mod live;
+mod outbox;
 mod production;
+mod redelivery;
+mod topology;

@@ -20,6 +20,10 @@ pub mod wait;
 #[cfg(feature = "server-tests")]
 pub mod cluster;
 #[cfg(feature = "server-tests")]
+pub mod foreign;
+#[cfg(feature = "server-tests")]
+pub mod live;
+#[cfg(feature = "server-tests")]
 pub mod load;
 #[cfg(feature = "server-tests")]
 pub mod postgres;

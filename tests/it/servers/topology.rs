@@ -1,0 +1,99 @@
+//! Exchanges, queues and policies: declared, compared with existing ones, never destroyed.
+
+use serde_json::{Value, json};
+
+use crate::support::cluster::Cluster;
+use crate::support::foreign::ForeignProgram;
+use crate::support::rabbit::{self, vhost_of};
+use crate::support::servers;
+use crate::support::service::Service;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_with_other_arguments_is_reported_and_left_alone() {
+    let cluster = Cluster::bare(servers::shared()).await;
+    let program = ForeignProgram::connect(&cluster.broker).await;
+    program.declare("grandstream-queue.p02").await;
+    program
+        .publish("", "grandstream-queue.p02", b"of others")
+        .await;
+
+    let output = cluster.run(&["broker", "apply"]).await;
+
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(error.contains("grandstream-queue.p02"), "{error}");
+    assert!(error.contains("nothing was changed"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let status = cluster.output_of(&["broker", "status"]).await;
+    assert!(status.contains("1 messages"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_are_set_through_the_management_api_or_printed_as_commands() {
+    let mut cluster = Cluster::new().await;
+    let printed = cluster.output_of(&["broker", "apply"]).await;
+    assert!(printed.contains("rabbitmqctl set_policy"), "{printed}");
+    assert!(printed.contains("\"delivery-limit\":100"), "{printed}");
+
+    cluster.set("BROKER__MANAGEMENT_URL", &cluster.urls.management.clone());
+    let applied = cluster.output_of(&["broker", "apply"]).await;
+    assert!(applied.contains("cordboard-events"), "{applied}");
+    let path = format!("policies/{}", vhost_of(&cluster.broker));
+    let policies = rabbit::manage(&cluster.urls, "GET", &path, &json!({})).await;
+    let limits: Vec<&Value> = policies
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|policy| policy["definition"].get("delivery-limit"))
+        .collect();
+    assert_eq!(limits, [&json!(100)]);
+
+    cluster.set("BROKER__MANAGEMENT_URL", "http://guest:wrong@127.0.0.1:1");
+    let output = cluster.run(&["broker", "apply"]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(error.contains("management API"), "{error}");
+    assert!(!error.contains("wrong"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_virtual_host_is_named_and_waited_for() {
+    let mut cluster = Cluster::bare(servers::shared()).await;
+    let (node, _) = cluster.broker.rsplit_once('/').unwrap();
+    let vhost = format!("test-{}", uuid::Uuid::now_v7().simple());
+    let missing = format!("{node}/{vhost}");
+    cluster.set("BROKER__URL", &missing);
+
+    let ingress = cluster.start("a", "ingress").await;
+    let worker = cluster.start("b", "worker").await;
+    let target = "/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a";
+    ingress.send(target).await.unwrap();
+    until_named(&ingress, "publisher", &vhost).await;
+    until_named(&worker, "consumer", &vhost).await;
+    assert_eq!(ingress.readiness().await.1["status"], "degraded");
+    assert_eq!(worker.readiness().await.0, 503);
+
+    rabbit::make_vhost(servers::shared(), &vhost).await;
+    cluster.output_of(&["broker", "apply"]).await;
+    cluster.settled(1).await;
+
+    ingress.stop().await;
+    worker.stop().await;
+}
+
+/// Waits until a part of the readiness names the virtual host.
+async fn until_named(service: &Service, part: &str, vhost: &str) {
+    let awaited = format!("`{part}` names {vhost}");
+
+    service
+        .eventually(&awaited, async |service| {
+            let (_, readiness) = service.readiness().await;
+            let text = readiness[part].as_str().unwrap();
+            if text.contains(vhost) {
+                Ok(())
+            } else {
+                Err(text.to_owned())
+            }
+        })
+        .await;
+}
