@@ -1,216 +1,352 @@
-//! The service on real servers: RabbitMQ, PostgreSQL, Redis; several ingresses, workers and
-//! gateways, each a process of its own. Only the clock is the test's.
+//! Call flows through several ingresses, workers and gateways on real servers, each a process of
+//! its own. Only the clock belongs to the test.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a process of the test learns from its environment what it is to be"
+    reason = "the environment names the role of a process of this test"
 )]
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::support::flow;
-use crate::support::ledger::block_on;
-use crate::support::play::{HandClock, calls_of, play, settings, write_settings};
-use crate::support::postgres;
-use crate::support::rabbit;
-use crate::support::servers;
-use crate::support::service::Service;
-use crate::support::verdict::{Leniency, differences_as_shown};
 use cordboard::app::{self, Context, Roles, Scope, Stop};
+use cordboard::config::Settings;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
 
-const NONE: Roles = Roles {
-    ingress: false,
-    worker: false,
-    gateway: false,
-};
-/// What this program is to be, where it is not the test itself: a role, the file of its settings,
-/// the file of the clock.
+use crate::support::flow::{self, Flow};
+use crate::support::log::Log;
+use crate::support::play::{HandClock, calls_of, play_at_pace, settings, write_settings};
+use crate::support::verdict::{Leniency, differences_as_shown};
+use crate::support::wait::{PATIENCE, eventually, within};
+use crate::support::{http, postgres, rabbit, servers, service};
+
+const TEST: &str = "servers::production::\
+    every_flow_gives_its_records_through_three_workers_and_two_ingresses";
+const PROCESSES: [&str; 6] = [
+    "ingress", "ingress", "worker", "worker", "worker", "gateway",
+];
+const INGRESSES: usize = 2;
+/// Six processes share a small machine with other tests.
+const ALL_DECIDED: Duration = Duration::from_mins(3);
+
+/// The role of this process where it is not the test itself, the file of its settings, and the file
+/// of the clock.
 const ROLE: &str = "CORDBOARD_TEST_ROLE";
 const SETTINGS: &str = "CORDBOARD_TEST_SETTINGS";
 const CLOCK: &str = "CORDBOARD_TEST_CLOCK";
+/// A tick is a message to every partition, and a small machine has to keep up with them. Phones keep
+/// their connections while the clock waits.
+const MORE_SETTINGS: [(&str, &str); 2] = [
+    ("CORDBOARD__INGRESS__TICK_MS", "20"),
+    ("CORDBOARD__INGRESS__HEAD_TIMEOUT_MS", "600000"),
+];
 const LISTENING: &str = "listening on ";
 
-/// The service with the test's clock, until its standard input ends.
-fn serve(role: &str) {
-    let path = |name: &str| env::var_os(name).unwrap();
-    let roles = match role {
-        "ingress" => Roles {
-            ingress: true,
-            ..NONE
-        },
-        "worker" => Roles {
-            worker: true,
-            ..NONE
-        },
-        _ => Roles {
-            gateway: true,
-            ..NONE
-        },
-    };
-    let stop = Stop::default();
-    let surroundings = Context {
-        roles,
-        clock: Arc::new(HandClock::at(Path::new(&path(CLOCK)))),
-        metrics: PrometheusBuilder::new().install_recorder().unwrap(),
-        reread: Arc::new(|| panic!("nobody asked for it")),
-        stop: stop.clone(),
-    };
-    std::thread::spawn(move || {
-        let _ended = std::io::stdin().read_to_end(&mut Vec::new());
-        stop.ask();
-    });
-    block_on(async {
-        let service = app::Service::start(&settings(Path::new(&path(SETTINGS))), surroundings)
-            .await
-            .unwrap()
-            .unwrap();
-        let addresses = service.addresses;
-        let listening = addresses
-            .ingress
-            .or(addresses.gateway)
-            .unwrap_or(addresses.operations);
-        std::io::stdout()
-            .write_all(format!("\n{LISTENING}{listening}\n").as_bytes())
-            .unwrap();
-        service.run().await.unwrap();
-    });
-}
+/// Units of the clock.
+const SECOND: i64 = 1_000_000;
+/// Long enough for all ingresses to become known before the flows begin.
+const BEFORE: i64 = -600 * SECOND;
+/// An ingress that is a minute behind the other is not waited for, and its events are late. The
+/// clock moves so far before all ingresses have to catch up.
+const STRIDE: i64 = 45 * SECOND;
+/// Promises are stored after ten seconds, or with the next event.
+const PROMISES_BEHIND: i64 = 11 * SECOND;
 
-/// One process of a service.
-struct Process {
-    child: Child,
-    listening: SocketAddr,
-}
+/// Microseconds of the flows up to which every ingress has promised every partition that its events
+/// are published; none until all of them have.
+const PROMISED: &str = "
+SELECT CASE WHEN count(*) = 12 THEN min(promise.value::bigint) - 1767225600000000 END
+FROM partition_owner
+CROSS JOIN json_each_text(ticks) AS promise";
 
-impl Process {
-    /// This program once more, as something else.
-    fn start(role: &str, settings: &Path, clock: &Path) -> Process {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "servers::production::every_flow_gives_its_records_through_three_workers_and_two_ingresses",
-                "--nocapture",
-            ])
-            .envs([
-                (ROLE, Path::new(role)),
-                (SETTINGS, settings),
-                (CLOCK, clock),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let listening = lines.find_map(|line| line.unwrap().strip_prefix(LISTENING)?.parse().ok());
-        // What it writes later is read to the end, or it would wait for room in the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Process {
-            child,
-            listening: listening.unwrap_or_else(|| panic!("the {role} did not start")),
-        }
-    }
+/// Counts open calls, partitions whose time is not over, and partitions without an owner.
+const UNDECIDED: &str = "
+SELECT
+    (SELECT count(*) FROM call_states WHERE is_open)
+    + (SELECT count(*) FROM partition_owner WHERE watermark < 1767268800000000)
+    + greatest(0, 6 - (SELECT count(*) FROM partition_owner))";
 
-    /// It finishes what it has, and ends well.
-    fn end(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-/// Nothing survives a test that failed.
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ended = (self.child.kill(), self.child.wait());
-    }
-}
-
-/// Waits until nobody holds more partitions than an even share.
-fn wait_for_an_even_share(workers: &[Process]) {
-    // A worker that never held one has no such number yet.
-    while workers.iter().any(|worker| {
-        !Service::get(worker.listening, "/metrics")
-            .1
-            .contains("\ncordboard_worker_partitions 2\n")
-    }) {}
-}
-
-/// Waits until time has passed for every partition, and every call is final.
-async fn wait_for_the_end(database: &str) {
-    let open = "SELECT (SELECT count(*) FROM call_states WHERE is_open) + (SELECT count(*) FROM partition_owner WHERE watermark < 1767268800000000)
-        + greatest(0, 6 - (SELECT count(*) FROM partition_owner))";
-    while postgres::value::<i64>(database, open).await > 0 {}
-}
-
-#[test]
-fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flow_gives_its_records_through_three_workers_and_two_ingresses() {
     if let Ok(role) = env::var(ROLE) {
-        return serve(&role);
+        serve(&role).await;
+        return;
     }
+
     let flows = flow::all();
     let mut wrong = Vec::new();
     for form in 0..2 {
-        let data: Vec<_> = (0..6).map(|_| tempfile::tempdir().unwrap()).collect();
-        let clock = data[0].path().join("clock");
-        let hand = HandClock::at(&clock);
-        let (database, broker) =
-            block_on(async { (postgres::database().await, rabbit::vhost().await) });
-        let more = format!(
-            "[broker]\nurl = \"{broker}\"\npartitions = 6\nbalance_ms = 300\n[database]\nurl = \"{database}\"\n\
-             [live]\nurl = \"{}\"\nprefix = \"{}:\"\n",
-            servers::shared().redis,
-            uuid::Uuid::now_v7().simple()
-        );
-        let roles = [
-            "ingress", "ingress", "worker", "worker", "worker", "gateway",
-        ];
-        let start = |(role, data): (&str, &tempfile::TempDir)| {
-            Process::start(role, &write_settings(&flows, data.path(), &more), &clock)
-        };
-        let processes: Vec<Process> = roles.into_iter().zip(&data).map(start).collect();
-        let ingresses: Vec<SocketAddr> = processes[..2]
-            .iter()
-            .map(|process| process.listening)
-            .collect();
-        let gateway = processes[5].listening;
-        wait_for_an_even_share(&processes[2..5]);
-        let shown: Vec<Vec<Value>> = block_on(async {
-            play(&flows, &ingresses, &hand, form).await;
-            wait_for_the_end(&database).await;
-            join_all((0..flows.len()).map(|index| calls_of(gateway, index))).await
-        });
-        processes.into_iter().for_each(Process::end);
-        block_on(async {
-            let settings = settings(&data[0].path().join("settings.toml"));
-            assert_eq!(
-                app::differences(&settings, &Scope::default())
-                    .await
-                    .unwrap(),
-                []
-            );
-            assert_eq!(
-                postgres::value::<i64>(&database, postgres::WRONG_COPIES).await,
-                0
-            );
-        });
+        let shown = play_through_servers(&flows, form).await;
+
         for (flow, calls) in flows.iter().zip(&shown) {
+            let differences = differences_as_shown(flow, calls, Leniency::default());
+            let name = &flow.name;
             wrong.extend(
-                differences_as_shown(flow, calls, Leniency::default())
+                differences
                     .into_iter()
-                    .map(|it| format!("{} (form {form}): {it}", flow.name)),
+                    .map(|difference| format!("{name} (form {form}): {difference}")),
             );
         }
     }
+
     assert!(
         wrong.is_empty(),
         "{} differences:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// Plays the flows on a new service. Returns the calls of each flow as the API shows them.
+async fn play_through_servers(flows: &[Flow], form: usize) -> Vec<Vec<Value>> {
+    let database = postgres::database().await;
+    let data: Vec<TempDir> = PROCESSES.map(|_| tempfile::tempdir().unwrap()).into();
+    let file = data[0].path().join("clock");
+    let mut pace = Pace::new(HandClock::at(&file), &database);
+    let processes = start_all(flows, &data, &database, &file).await;
+    let (ingresses, rest) = processes.split_at(INGRESSES);
+    let (gateway, workers) = rest.split_last().unwrap();
+
+    until_even_share(workers).await;
+    pace.until_all_known().await;
+    let ingresses: Vec<SocketAddr> = ingresses.iter().map(|process| process.listening).collect();
+    let advance = async |micros| pace.advance(micros).await;
+    let end = play_at_pace(flows, &ingresses, form, advance).await;
+    pace.jump(end).await;
+    until_all_decided(&database).await;
+    let indexes = 0..flows.len();
+    let shown = join_all(indexes.map(|index| calls_of(gateway.listening, index))).await;
+
+    for process in processes {
+        process.end().await;
+    }
+    let settings = settings(&data[0].path().join("settings.toml"));
+    let differences = app::differences(&settings, &Scope::default()).await;
+    assert_eq!(differences.unwrap(), []);
+    let wrong: i64 = postgres::value(&database, postgres::WRONG_COPIES).await;
+    assert_eq!(wrong, 0);
+
+    shown
+}
+
+async fn start_all(flows: &[Flow], data: &[TempDir], database: &str, clock: &Path) -> Vec<Process> {
+    let broker = rabbit::vhost().await;
+    let redis = &servers::shared().redis;
+    let prefix = uuid::Uuid::now_v7().simple();
+    let more = format!(
+        r#"
+[broker]
+url = "{broker}"
+partitions = 6
+balance_ms = 300
+[database]
+url = "{database}"
+[live]
+url = "{redis}"
+prefix = "{prefix}:"
+"#
+    );
+
+    let mut processes = Vec::new();
+    for (role, data) in PROCESSES.into_iter().zip(data) {
+        let settings = write_settings(flows, data.path(), &more);
+        processes.push(Process::start(role, &settings, clock).await);
+    }
+
+    processes
+}
+
+/// Moves the clock, and never so far that an ingress is left behind.
+struct Pace<'a> {
+    clock: HandClock,
+    now: i64,
+    /// The instant at which all ingresses had caught up.
+    caught_up: i64,
+    database: &'a str,
+}
+
+impl Pace<'_> {
+    /// A clock that shows a time before the flows.
+    fn new(clock: HandClock, database: &str) -> Pace<'_> {
+        clock.set(BEFORE);
+
+        Pace {
+            clock,
+            now: BEFORE,
+            caught_up: BEFORE,
+            database,
+        }
+    }
+
+    /// Lets seconds pass until every partition knows all ingresses.
+    async fn until_all_known(&mut self) {
+        eventually(PATIENCE, "a promise of each ingress", async || {
+            self.set(self.now + SECOND);
+            match self.promised().await {
+                Some(_) => Ok(()),
+                None => Err("promises are missing".to_owned()),
+            }
+        })
+        .await;
+    }
+
+    /// Moves the clock to this instant, in strides.
+    async fn advance(&mut self, to: i64) {
+        while to > self.caught_up + STRIDE {
+            self.set(self.caught_up + STRIDE);
+            self.until_caught_up().await;
+        }
+
+        self.set(to);
+    }
+
+    /// Moves the clock to this instant at once, when no event is under way any more.
+    async fn jump(&mut self, to: i64) {
+        self.advance(self.now + 2 * STRIDE).await;
+
+        self.set(to);
+    }
+
+    async fn until_caught_up(&mut self) {
+        let expected = self.now - PROMISES_BEHIND;
+
+        eventually(PATIENCE, "promises of all ingresses", async || {
+            match self.promised().await {
+                Some(instant) if instant >= expected => Ok(()),
+                promised => Err(format!("{promised:?} instead of {expected}")),
+            }
+        })
+        .await;
+        self.caught_up = self.now;
+    }
+
+    fn set(&mut self, micros: i64) {
+        self.clock.set(micros);
+        self.now = micros;
+    }
+
+    async fn promised(&self) -> Option<i64> {
+        postgres::value(self.database, PROMISED).await
+    }
+}
+
+/// Waits until no worker owns more partitions than an even share.
+async fn until_even_share(workers: &[Process]) {
+    eventually(PATIENCE, "two partitions for each worker", async || {
+        let metrics = workers
+            .iter()
+            .map(|worker| http::get(worker.listening, "/metrics"));
+        let owned: Vec<Option<i64>> = join_all(metrics)
+            .await
+            .iter()
+            .map(|(_, text)| service::sum_of(text, "cordboard_worker_partitions"))
+            .collect();
+
+        if owned.iter().all(|owned| *owned == Some(2)) {
+            Ok(())
+        } else {
+            Err(format!("{owned:?}"))
+        }
+    })
+    .await;
+}
+
+/// Waits until time has passed for every partition, and every call is final.
+async fn until_all_decided(database: &str) {
+    eventually(ALL_DECIDED, "every call is final", async || {
+        let undecided: i64 = postgres::value(database, UNDECIDED).await;
+        if undecided > 0 {
+            return Err(format!("{undecided} calls and partitions are not"));
+        }
+
+        Ok(())
+    })
+    .await;
+}
+
+/// One process of a service; it does not survive a test that fails.
+struct Process {
+    child: Child,
+    log: Log,
+    listening: SocketAddr,
+}
+
+impl Process {
+    /// Starts this test program once more, with another role.
+    async fn start(role: &str, settings: &Path, clock: &Path) -> Process {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", TEST, "--nocapture"])
+            .env(ROLE, role)
+            .env(SETTINGS, settings)
+            .env(CLOCK, clock)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+
+        let log = Log::read(child.stdout.take().unwrap());
+        let line = log.until(PATIENCE, LISTENING).await;
+        let (_, address) = line.split_once(LISTENING).unwrap();
+
+        Process {
+            listening: address.parse().unwrap(),
+            child,
+            log,
+        }
+    }
+
+    /// Asks the process to stop: it finishes all work, and succeeds.
+    async fn end(mut self) {
+        drop(self.child.stdin.take());
+
+        let status = within(PATIENCE, "the end of the process", self.child.wait()).await;
+        assert!(status.unwrap().success(), "{}", self.log.tail());
+    }
+}
+
+/// Runs the service with the clock of the test, until standard input ends.
+async fn serve(role: &str) {
+    let path = |name: &str| env::var_os(name).unwrap();
+    let stop = Stop::default();
+    let context = Context {
+        roles: Roles {
+            ingress: role == "ingress",
+            worker: role == "worker",
+            gateway: role == "gateway",
+        },
+        clock: Arc::new(HandClock::at(Path::new(&path(CLOCK)))),
+        metrics: PrometheusBuilder::new().install_recorder().unwrap(),
+        reread: Arc::new(|| panic!("this test does not change settings")),
+        stop: stop.clone(),
+    };
+    // A task that reads would keep the runtime from ending.
+    std::thread::spawn(move || {
+        // An error ends the input as well.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        stop.ask();
+    });
+
+    let more = MORE_SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let settings = Settings::load(Some(Path::new(&path(SETTINGS))), more).unwrap();
+    let started = app::Service::start(&settings, context).await;
+    let service = started.unwrap().unwrap();
+    let addresses = service.addresses;
+    let listening = addresses
+        .ingress
+        .or(addresses.gateway)
+        .unwrap_or(addresses.operations);
+    // The test harness has begun a line.
+    let line = format!("\n{LISTENING}{listening}\n");
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+
+    service.run().await.unwrap();
 }

@@ -45,7 +45,7 @@ impl HandClock {
         HandClock(file)
     }
 
-    fn set(&self, micros: i64) {
+    pub fn set(&self, micros: i64) {
         self.0.write_all_at(&micros.to_ne_bytes(), 0).unwrap();
     }
 
@@ -160,6 +160,19 @@ impl Phones {
 /// Plays all flows at once: requests of one instant are sent at that instant, those of a flow in
 /// their order. The phones of a flow report to one of the ingresses.
 pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, form: usize) {
+    let end = play_at_pace(flows, ingresses, form, async |micros| clock.set(micros)).await;
+
+    clock.set(end);
+}
+
+/// The same where `advance` moves the clock to each instant: a clock that runs ahead of a slow
+/// ingress makes its events late. Returns an instant at which no rule waits any more.
+pub async fn play_at_pace(
+    flows: &[Flow],
+    ingresses: &[SocketAddr],
+    form: usize,
+    mut advance: impl AsyncFnMut(i64),
+) -> i64 {
     let mut due: BTreeMap<i64, Vec<(usize, Event)>> = BTreeMap::new();
     for (index, flow) in flows.iter().enumerate() {
         for event in flow::expand(&flow.events(), |forms| form % forms) {
@@ -173,8 +186,10 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         phones.push(Phones::connect(address(index), ingress, flow.clone()).await);
     }
 
+    let mut now = 0;
     for (more, (at, events)) in (0..).map(|step| step * MORE).zip(due) {
-        clock.set(at * 1_000 + more);
+        now = at * 1_000 + more;
+        advance(now).await;
 
         let mut of_flow: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for (index, event) in events {
@@ -192,7 +207,7 @@ pub async fn play(flows: &[Flow], ingresses: &[SocketAddr], clock: &HandClock, f
         .await;
     }
 
-    clock.set(clock.read() + AFTER_ALL);
+    now + AFTER_ALL
 }
 
 /// The calls of a flow as the API shows them, in the order of their beginning.
