@@ -1,7 +1,21 @@
-//! Faults: what is killed, frozen, parted, locked or full changes no record.
+//! Faults: a process or server that is killed, frozen, cut off, locked or full changes no record.
 
 #[cfg(feature = "server-tests")]
-mod disasters;
+mod backup;
+#[cfg(feature = "server-tests")]
+mod broker;
+#[cfg(feature = "server-tests")]
+mod cluster;
+#[cfg(feature = "server-tests")]
+mod database;
 mod embedded;
 #[cfg(feature = "server-tests")]
-mod production;
+mod ingress;
+#[cfg(feature = "server-tests")]
+mod live_view;
+#[cfg(feature = "server-tests")]
+mod storm;
+#[cfg(feature = "server-tests")]
+mod upgrade;
+#[cfg(feature = "server-tests")]
+mod workers;

@@ -13,13 +13,12 @@ use super::service::{self, Service, command};
 use super::wait::{PATIENCE, eventually, eventually_count};
 use super::{postgres, rabbit};
 
-/// Events are stored within this, counted from the last one that was.
-const STORED: Duration = Duration::from_secs(30);
-
 pub struct Cluster {
     pub database: String,
     pub broker: String,
     pub urls: Urls,
+    /// How long a wait for the database may see no progress.
+    pub patience: Duration,
     settings: Vec<(String, String)>,
     data: TempDir,
     /// The logs of the processes started so far, for the message of a test that fails.
@@ -62,6 +61,7 @@ impl Cluster {
             database,
             broker,
             urls: urls.clone(),
+            patience: PATIENCE,
             settings,
             data: tempfile::tempdir().unwrap(),
             logs: Mutex::default(),
@@ -142,7 +142,7 @@ impl Cluster {
     /// Waits until a number fulfils a condition.
     pub async fn until_count(&self, awaited: &str, sql: &'static str, fits: impl Fn(i64) -> bool) {
         eventually(
-            PATIENCE,
+            self.patience,
             awaited,
             async || match postgres::try_value::<i64>(&self.database, sql).await {
                 Ok(count) if fits(count) => Ok(()),
@@ -171,7 +171,7 @@ impl Cluster {
     /// Waits until so many events are stored.
     pub async fn until_stored(&self, expected: usize) {
         eventually_count(
-            STORED,
+            self.patience,
             "stored events",
             expected,
             async || self.stored().await,

@@ -1,11 +1,10 @@
-//! Phones that report as much as they are told to, and keep accounts of their own: what was
-//! accepted, and what each call must have become. The check of the database is plain SQL, and knows
+//! Phones that report as many events as a test allows, and keep accounts of their own: the accepted
+//! events, and the expected outcome of each call. The check of the database is plain SQL, and knows
 //! nothing of how the program decides.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use tokio::sync::watch;
@@ -16,9 +15,6 @@ use super::http;
 use super::postgres;
 use super::service::event_id;
 use super::wait::{PATIENCE, eventually_count, within};
-
-/// Events are stored within this, counted from the last one that was.
-const STORED: Duration = Duration::from_secs(30);
 
 /// Conditions that no row may fulfil, whatever happened.
 const WRONG: [(&str, &str); 9] = [
@@ -108,7 +104,7 @@ const AUDIT: [&str; 3] = [
 /// Phones at work, one task for each ingress.
 pub struct Load {
     pace: Arc<watch::Sender<Pace>>,
-    /// Where each ingress listens; nowhere while it is down.
+    /// The address of each ingress; none while it is down.
     ingresses: Vec<Arc<watch::Sender<Option<SocketAddr>>>>,
     phones: Vec<JoinHandle<Sent>>,
 }
@@ -315,7 +311,7 @@ impl Cluster {
         };
 
         eventually_count(
-            STORED,
+            self.patience,
             "accepted events that are stored",
             accepted.len(),
             async || accepted.len() - missing().await.len(),

@@ -3,11 +3,15 @@
 use super::cluster::Cluster;
 use super::load::Load;
 use super::postgres;
+use super::proxy::{Proxy, server_of};
+use super::rabbit::vhost_of;
 use super::servers::Servers;
 use super::service::Service;
 
 /// Requests in which a little of everything occurs.
 pub const SOME: usize = 150;
+/// The number of partitions of a cluster.
+pub const PARTITIONS: usize = 4;
 const INGRESSES: [&str; 2] = ["ingress-a", "ingress-b"];
 
 pub struct Scene {
@@ -56,6 +60,28 @@ impl Scene {
         let ingress = self.cluster.start(INGRESSES[index], "ingress").await;
         self.load().moved(index, Some(ingress.ingress));
         self.ingresses.insert(index, ingress);
+    }
+
+    /// Starts a process that reaches the broker through a proxy.
+    pub async fn start_behind_proxy(&mut self, name: &str, role: &str) -> (Service, Proxy) {
+        let direct = self.cluster.broker.clone();
+        let proxy = Proxy::to(server_of(&direct)).await;
+
+        self.cluster.set("BROKER__URL", &proxy.url(&direct));
+        let service = self.cluster.start(name, role).await;
+        self.cluster.set("BROKER__URL", &direct);
+
+        (service, proxy)
+    }
+
+    /// Deletes the queues of all partitions, with their messages.
+    pub async fn delete_queues(&mut self) {
+        let vhost = vhost_of(&self.cluster.broker);
+
+        for partition in 0..PARTITIONS {
+            let order = format!("ctl delete_queue -p {vhost} grandstream-queue.p{partition:02}");
+            self.servers.order(&order).await;
+        }
     }
 
     pub async fn worker(&self, name: &str) -> Service {

@@ -1,0 +1,105 @@
+//! Faults of the live view: it is incomplete for a while, and delays and changes no record.
+
+use cordboard::domain::fact::EventId;
+use cordboard::port::live::LiveDirectory;
+use deadpool_redis::redis::{self, Client};
+
+use crate::support::live::{CALLER, View};
+use crate::support::scene::Scene;
+use crate::support::servers::Servers;
+use crate::support::wait::{PATIENCE, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_view_that_is_flushed_killed_frozen_or_full_changes_no_record() {
+    let mut scene = Scene::new().await;
+    let workers = vec![scene.worker("a").await, scene.worker("b").await];
+    scene.report().await;
+    scene.more().await;
+
+    let client = Client::open(&*scene.servers.urls.redis).unwrap();
+    for _ in 0..3 {
+        command(&client, &["FLUSHALL"]).await;
+        scene.more().await;
+    }
+    command(&client, &["CONFIG", "SET", "maxmemory", "1mb"]).await;
+    scene.more().await;
+    command(&client, &["CONFIG", "SET", "maxmemory", "0"]).await;
+
+    scene.servers.order("kill redis").await;
+    scene.more().await;
+    workers[0].until_part("live view", false).await;
+    let (status, _) = workers[0].readiness().await;
+    assert_eq!(status, 200, "nothing waits for the live view");
+    scene.servers.order("wipe redis").await;
+    scene.servers.order("start redis").await;
+    workers[0].until_part("live view", true).await;
+
+    scene.servers.order("freeze redis").await;
+    scene.more().await;
+    scene.servers.order("thaw redis").await;
+
+    scene.end(workers).await;
+}
+
+async fn command(client: &Client, words: &[&str]) {
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+
+    redis::cmd(words[0])
+        .arg(&words[1..])
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_flush_every_call_is_shown_again_and_until_then_the_view_is_incomplete() {
+    let mut servers = Servers::start(&["redis"]).await;
+    let mut view = View::on(&servers.urls.redis);
+    view.report(0, "incoming").await;
+    view.republish().await;
+    let directory = view.directory();
+    assert_eq!(directory.open_calls().await.unwrap().len(), 1);
+
+    servers.order("kill redis").await;
+    servers.order("wipe redis").await;
+    servers.order("start redis").await;
+
+    // After failures in a row the server is left alone for a moment.
+    eventually(PATIENCE, "a complete view", async || {
+        if directory.open_calls().await.is_some() {
+            return Ok(());
+        }
+        if !view.report(1, "incoming").await {
+            assert_eq!(directory.open_calls().await, None);
+            view.republish().await;
+        }
+
+        Err("the view is incomplete".to_owned())
+    })
+    .await;
+    assert_eq!(directory.open_calls().await.unwrap().len(), 1);
+    let active = format!("calls:active:{CALLER}");
+    assert!(view.field(&active, "claimed_call_id").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_another_type_and_a_frozen_server_are_no_obstacle() {
+    let mut servers = Servers::start(&["redis"]).await;
+    let mut view = View::on(&servers.urls.redis);
+    let active = format!("calls:active:{CALLER}");
+    let _: () = view.ask("SET", &active, &["of another program"]).await;
+
+    view.report(0, "incoming").await;
+    let direction = view.get(&format!("call:direction:{}", EventId(1))).await;
+    assert_eq!(direction.as_deref(), Some("in"));
+
+    servers.order("freeze redis").await;
+    let began = tokio::time::Instant::now();
+    for second in 1..200 {
+        view.report(second, "incoming").await;
+    }
+    // Five requests time out, and then no more are made: not two hundred times the deadline.
+    let elapsed = began.elapsed();
+    assert!(elapsed.as_secs() < 10, "{elapsed:?}");
+    servers.order("thaw redis").await;
+}
