@@ -36,15 +36,15 @@ fn timeline() -> Timeline {
 
 /// Batches as the worker takes them; the watermark follows a second behind.
 fn feed(timeline: &mut Timeline, facts: &[Fact], batch: usize) -> usize {
-    let mut told = 0;
+    let mut changes = 0;
     for batch in facts.chunks(batch) {
         let watermark = batch
             .first()
             .map_or(At::START, |fact| fact.at - Span::seconds(1));
         let delta = timeline.apply(batch.to_vec(), watermark);
-        told += delta.notices.len() + delta.finished.len() + delta.changed.len();
+        changes += delta.notices.len() + delta.finished.len() + delta.changed.len();
     }
-    told
+    changes
 }
 
 fn incremental(bencher: Bencher<'_, '_>, open_calls: u64, batch: usize) {
@@ -58,8 +58,8 @@ fn incremental(bencher: Bencher<'_, '_>, open_calls: u64, batch: usize) {
             timeline
         })
         .bench_local_values(|mut timeline| {
-            let told = feed(&mut timeline, measured, batch);
-            (told, timeline)
+            let changes = feed(&mut timeline, measured, batch);
+            (changes, timeline)
         });
 }
 

@@ -1,5 +1,5 @@
 //! How long it takes, at a steady rate, from a phone's request to the committed row and to the page
-//! of whoever watches; and whether the service keeps up. One process with all roles on real
+//! of the watchers; and whether the service keeps up. One process with all roles on real
 //! servers, phones and watchers, all of it on one machine.
 #![expect(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ use support::servers::Servers;
 use support::service::{Events, Service};
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
-/// Whoever looks without a pause takes a core from those who work.
+/// A watcher that looks without a pause takes a core from the service.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 fn percentiles(mut all: Vec<Duration>) -> String {
@@ -47,7 +47,7 @@ fn percentiles(mut all: Vec<Duration>) -> String {
     )
 }
 
-/// A phone of its own that nobody else hears of: when it sent, by the number of who rings it.
+/// A phone of its own that no other part hears of: when it sent, by the number of who rings it.
 type Sent = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// Rings in between, and looks until the fact is committed.
@@ -105,9 +105,9 @@ fn probe(
 fn watch(mut events: Events, sent: &Sent, last: &str) -> Vec<Duration> {
     let mut took = Vec::new();
     loop {
-        let told = events.until("call.started").1;
+        let event = events.until("call.started").1;
         let now = Instant::now();
-        let remote = told["call"]["from"]["number"].as_str().unwrap_or_default();
+        let remote = event["call"]["from"]["number"].as_str().unwrap_or_default();
         if remote == last {
             return took;
         }

@@ -157,7 +157,7 @@ fn main() {
     let servers = Servers::start(&[]);
     let mut cluster = Cluster::bare(&servers.urls);
     cluster.set("BROKER__PARTITIONS", &layout.partitions.to_string());
-    cluster.told(&["broker", "apply"]);
+    cluster.run(&["broker", "apply"]);
     let (warm_up, messages) = (traffic(0, WARM_UP_EVENTS), traffic(1, events));
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     let runtime = tokio::runtime::Runtime::new().unwrap();

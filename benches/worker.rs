@@ -19,11 +19,11 @@ use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::port::intake::{Delivery, Inbox, InboxError};
 use cordboard::port::ledger::Ledger;
-use cordboard::port::outbox::Outbox;
+use cordboard::port::live::NoLiveView;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::Worker;
+use cordboard::worker::{Dependencies, Worker, lookback};
 use tokio_util::sync::CancellationToken;
 
 /// About 300 calls are open at any time.
@@ -68,17 +68,22 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
             .unwrap(),
     );
     ledger.migrate().await.unwrap();
-    let (ledger, fanout) = (
-        ledger as Arc<dyn Ledger>,
-        Arc::new(MemoryOutbox::default()) as Arc<dyn Outbox>,
-    );
-    let inbox = Box::new(Backlog {
-        messages: messages.into_iter(),
-        batch,
-    });
-    let worker = Worker::start(inbox, ledger, fanout, Policies::default(), Arc::default())
-        .await
-        .unwrap();
+    let policies = Policies::default();
+    let state = ledger.take_over(lookback(&policies)).await.unwrap();
+    let dependencies = Dependencies {
+        number: 0,
+        inbox: Box::new(Backlog {
+            messages: messages.into_iter(),
+            batch,
+        }),
+        ledger,
+        outbox: Arc::new(MemoryOutbox::default()),
+        live: Arc::new(NoLiveView),
+        counters: Arc::default(),
+        in_flight: Arc::default(),
+    };
+    let worker = Worker::new(dependencies, policies, state);
+
     let began = Instant::now();
     worker.run(CancellationToken::new()).await.unwrap();
     began.elapsed()

@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod app;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod domain;
@@ -13,8 +14,11 @@ pub mod gateway;
 pub mod health;
 pub mod ingress;
 pub mod net;
+pub mod ops;
 pub mod port;
 pub mod provider;
+pub mod retry;
+pub mod setup;
 pub mod simulate;
 pub mod telemetry;
 pub mod wire;

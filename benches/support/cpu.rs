@@ -17,7 +17,7 @@ pub fn used() -> BTreeMap<String, f64> {
         else {
             continue;
         };
-        // It may have ended meanwhile; whoever waited for it has its time.
+        // It may have ended meanwhile; its waiting parent has its time.
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
             continue;
         };

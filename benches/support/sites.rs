@@ -112,7 +112,7 @@ pub fn settings(sites: usize) -> String {
     })
 }
 
-/// Somebody who watches everything, and only hears it.
+/// A watcher of all notifications that only receives them.
 pub async fn hear(people: SocketAddr) {
     let mut socket = TcpStream::connect(people).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(

@@ -1,198 +1,221 @@
-//! The service without servers: the worker reads the journal itself, the database is a file,
-//! everybody who watches is told in this process.
+//! The embedded profile: all roles in one process, without servers. The worker reads the journal
+//! itself, the ledger is a file, and notifications stay in the process.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use futures_util::future::select_all;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use super::http::Door;
-use super::lifecycle::{ready, stopping};
-use super::open::{open_ledger, retry_until_available};
-use super::phones::{self, Opening, Phones};
-use super::{Context, Listeners, ServiceError, Stop, http};
+use super::http::{Door, serve};
+use super::ingress::{self, IngressContext};
+use super::lifecycle::ready;
+use super::listeners::Listeners;
+use super::part::Part;
+use super::process::Process;
+use super::{Context, ServiceError};
+use crate::adapter::journal::{JournalInbox, Opened};
 use crate::adapter::memory::MemoryOutbox;
+use crate::adapter::sqlite::SqliteLedger;
+use crate::chain::Chain;
 use crate::config::Settings;
 use crate::gateway::{self, CallStates, Gateway, Health};
-use crate::port::ledger::Ledger;
-use crate::port::outbox::{NotificationLog, Outbox};
+use crate::health::FlowCounters;
+use crate::port::clock::Clock;
+use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
+use crate::port::live::NoLiveView;
+use crate::port::outbox::{Notification, NotificationLog, Outbox};
 use crate::port::query::Query;
 use crate::port::states::StateLedger;
 use crate::port::watch::Watch;
-use crate::worker::{Worker, lookback};
+use crate::retry::Backoff;
+use crate::setup::{SetupError, open_journal, open_ledger};
+use crate::wire::policy_file::Policies;
+use crate::worker::{Dependencies, Worker, lookback};
 
-/// News that those who come back may have missed.
-const NEWS_KEPT: u32 = 1_024;
+/// Latest notifications, for watchers that come back after a restart.
+const NOTIFICATIONS_KEPT: u32 = 1_024;
+const OPEN_RETRY_FIRST: Duration = Duration::from_millis(250);
 
-/// All roles in one process: phones and people are served, the worker is ready to run.
-pub(super) struct Embedded {
-    phones: Phones,
-    operations: JoinHandle<()>,
-    /// Serves people, if any are to be.
-    people: Option<JoinHandle<()>>,
-    worker: Worker,
-    stop: Stop,
+/// Starts all roles. `None` when the stop came before the database could be opened.
+pub(super) async fn start(
+    settings: &Settings,
+    context: Context,
+    listeners: Listeners,
+) -> Result<Option<Process>, ServiceError> {
+    let Context {
+        clock,
+        metrics,
+        reread,
+        stop,
+        ..
+    } = context;
+    let (Some(ingress_listener), Some(gateway_listener)) = (listeners.ingress, listeners.gateway)
+    else {
+        return Err(ServiceError::Ended("the ingress"));
+    };
+
+    // Health is served first: a start that waits for the database can be seen.
+    let mut opened = open_journal(settings, clock.now())?;
+    let counters = opened.journal.books();
+    let query = Arc::new(OnceLock::new());
+    let health = Health {
+        query: Arc::clone(&query),
+        journal: Some(ingress::journal_health(&opened)),
+        workers: Arc::new(vec![Arc::clone(&counters)]),
+        signs: Vec::new(),
+        clock: Arc::clone(&clock),
+        metrics,
+    };
+    let operations = serve(
+        Arc::new(listeners.operations.socket),
+        gateway::operations_router(health),
+        stop.hard.clone(),
+    );
+    let operations = tokio::spawn(operations);
+
+    let inbox = JournalInbox::new(&opened.journal).map_err(SetupError::JournalRead)?;
+    let found = std::mem::take(&mut opened.found);
+    let ingress_context = IngressContext {
+        settings,
+        clock: &clock,
+        reread,
+        shipper: None,
+        stop: &stop,
+    };
+    let ingress = ingress::start(ingress_context, ingress_listener, opened)?;
+    // Events are accepted from here on. A service manager that waited for the database as well
+    // would end a process that can do its work.
+    ready();
+
+    let door = Arc::new(Door::default());
+    let people = serve(
+        Arc::new(gateway_listener.socket),
+        Arc::clone(&door).router(),
+        stop.hard.clone(),
+    );
+    let people = tokio::spawn(people);
+
+    let policies = settings.policies()?;
+    let Some(database) = Database::open(settings, &policies, &stop.soft).await? else {
+        return Ok(None);
+    };
+    // Only this function sets it.
+    let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
+    door.open(gateway::router(database.gateway(&clock)));
+
+    let inbox = database.inbox(inbox, &found, &counters);
+    let worker = database.worker(inbox, counters, policies);
+    let worker = Part::spawn_fallible("the worker", worker.run(stop.hard.clone()));
+
+    Ok(Some(Process {
+        ingress: Some(ingress),
+        parts: vec![worker],
+        http: vec![people, operations],
+        stop,
+    }))
 }
 
-impl Embedded {
-    pub(super) async fn start(
-        settings: &Settings,
-        surroundings: Context,
-        listeners: Listeners,
-    ) -> Result<Option<Embedded>, ServiceError> {
-        let Context {
-            clock,
-            metrics,
-            reread,
-            stop,
-            ..
-        } = surroundings;
-        let Listeners {
-            ingress: phones,
-            gateway: people,
-            operations: signs,
-        } = listeners;
-        let Some(phones) = phones else {
-            return Err(ServiceError::Ended("a part of the ingress"));
-        };
-        let mut opening = Opening::new(settings, &*clock)?;
-        let mut inbox = Box::new(opening.inbox()?);
-        let (books, found) = (
-            Arc::clone(&opening.books),
-            std::mem::take(&mut opening.found),
-        );
-        let query = Arc::new(OnceLock::new());
-        let health = Health {
-            query: Arc::clone(&query),
-            journal: Some((Arc::clone(&opening.backlog), Arc::clone(&books))),
-            workers: Arc::new(vec![Arc::clone(&books)]),
-            signs: Vec::new(),
-            clock: Arc::clone(&clock),
-            metrics,
-        };
-        let operations = tokio::spawn(http::serve(
-            Arc::new(signs),
-            gateway::operations_router(health),
-            stop.hard.clone(),
-        ));
-        let phones = phones::serve(settings, phones, opening, &clock, reread, None, &stop)?;
-        // Events are taken from here on. A service manager that waited for the database, too, would
-        // end what can do its work.
-        ready();
+/// The open ledger, and what it holds.
+struct Database {
+    ledger: Arc<SqliteLedger>,
+    state: RecoveredState,
+    watchers: Arc<MemoryOutbox>,
+}
 
-        let door = Arc::new(Door::default());
-        let people = people.map(|people| {
-            tokio::spawn(http::serve(
-                people,
-                Arc::clone(&door).router(),
-                stop.hard.clone(),
-            ))
-        });
-        let policies = settings.policies()?;
-        let recall = lookback(&policies);
-        let opened = retry_until_available(&stop.soft, async || {
-            let ledger = open_ledger(settings).await?;
-            ledger.migrate().await?;
-            let (standing, news) = (
-                ledger.take_over(recall).await?,
-                ledger.recent(NEWS_KEPT).await?,
-            );
-            Ok((ledger, standing, news))
-        });
-        let Some((ledger, standing, news)) = opened.await? else {
-            return Ok(None);
-        };
-        if standing.watermark.is_none() && found.waiting < found.records {
-            tracing::warn!(
-                "the database is new and the journal is not: what the journal still holds is read again. Older calls are only where the former database is"
-            );
-            inbox.rewind(&found, &books);
+impl Database {
+    /// Opens the ledger, and tries again while another process holds it or its disk is full: phones
+    /// are served without it. `None` when the stop came first.
+    async fn open(
+        settings: &Settings,
+        policies: &Policies,
+        stop: &CancellationToken,
+    ) -> Result<Option<Database>, ServiceError> {
+        let mut backoff = Backoff::from(OPEN_RETRY_FIRST);
+
+        loop {
+            match Database::try_open(settings, policies).await {
+                Ok(database) => return Ok(Some(database)),
+                Err(SetupError::Ledger(error)) if !matches!(error, LedgerError::Fenced) => {
+                    tracing::error!(
+                        error = %Chain(&error),
+                        retry_in_ms = backoff.next_delay().as_millis(),
+                        "database unavailable; events are accepted and kept in the journal \
+                         meanwhile. `cordboard doctor` says more"
+                    );
+                }
+                Err(error) => return Err(error.into()),
+            }
+
+            if !backoff.wait(stop).await {
+                return Ok(None);
+            }
         }
-        let (ledger, fanout) = (
-            Arc::new(ledger),
-            Arc::new(MemoryOutbox::after(
-                standing.last_notification,
-                news.into_iter().map(|(_, news)| news).collect(),
-            )),
-        );
-        let worker = Worker::with(
-            standing,
-            inbox,
-            Arc::clone(&ledger) as Arc<dyn Ledger>,
-            Arc::clone(&fanout) as Arc<dyn Outbox>,
-            policies,
-            books,
-        );
-        let _first = query.set(Arc::clone(&ledger) as Arc<dyn Query>);
-        let states = CallStates {
-            ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>,
-            directory: None,
-            clock: Arc::clone(&clock),
-        };
-        let gateway = Gateway {
-            query: ledger,
-            states,
-            watch: fanout as Arc<dyn Watch>,
-            directory: None,
-            presence: None,
-            clock,
-        };
-        door.open(gateway::router(gateway));
-        Ok(Some(Embedded {
-            phones,
-            operations,
-            people,
-            worker,
-            stop,
-        }))
     }
 
-    pub(super) async fn run(self) -> Result<(), ServiceError> {
-        let stop = self.stop;
-        let mut working = tokio::spawn(self.worker.run(stop.hard.clone()));
-        let patience = tokio::spawn(stop.clone().drain_deadline());
-        let mut phones = self.phones;
-        let mut worked = None;
-        let unasked = stop.run_until_stopped(async {
-            tokio::select! {
-                result = &mut working => {
-                    worked = Some(result);
-                    "the worker"
-                }
-                // None of these ends by itself: whoever serves phones must not fall silent
-                // unnoticed.
-                _ended = select_all(&mut phones.tasks) => "a part of the ingress",
-            }
-        });
-        let unasked = unasked.await;
-        if let (Some(ended), None) = (unasked, &worked) {
-            return Err(ServiceError::Ended(ended));
+    async fn try_open(settings: &Settings, policies: &Policies) -> Result<Database, SetupError> {
+        let ledger = open_ledger(settings).await?;
+        ledger.migrate().await?;
+        let state = ledger.take_over(lookback(policies)).await?;
+        let recent = ledger.recent(NOTIFICATIONS_KEPT).await?;
+
+        let recent: Vec<Notification> = recent.into_iter().map(|(_, one)| one).collect();
+        let watchers = MemoryOutbox::after(state.last_notification, recent);
+        Ok(Database {
+            ledger: Arc::new(ledger),
+            state,
+            watchers: Arc::new(watchers),
+        })
+    }
+
+    /// The inbox of this database. A new database reads everything that the journal still holds.
+    fn inbox(
+        &self,
+        mut inbox: JournalInbox,
+        found: &Opened,
+        counters: &FlowCounters,
+    ) -> JournalInbox {
+        if self.state.watermark.is_none() && found.waiting < found.records {
+            tracing::warn!(
+                "the database is new and the journal is not: all events in the journal are read \
+                 again. Older calls are only in the former database"
+            );
+            inbox.rewind(found, counters);
         }
-        stopping();
-        stop.soft.cancel();
-        // With the last of them gone the journal ends, and the worker with it, when it has read
-        // everything.
-        phones.end(&stop).await;
-        let worked = if let Some(worked) = worked {
-            worked
-        } else {
-            tokio::select! {
-                worked = working => worked,
-                // A transaction that is cut off here is none, and is done again after the next
-                // start.
-                () = stop.hard_stop_grace() => return Ok(()),
-            }
+
+        inbox
+    }
+
+    fn gateway(&self, clock: &Arc<dyn Clock>) -> Gateway {
+        Gateway {
+            query: Arc::clone(&self.ledger) as Arc<dyn Query>,
+            states: CallStates {
+                ledger: Arc::clone(&self.ledger) as Arc<dyn StateLedger>,
+                directory: None,
+                clock: Arc::clone(clock),
+            },
+            watch: Arc::clone(&self.watchers) as Arc<dyn Watch>,
+            directory: None,
+            presence: None,
+            clock: Arc::clone(clock),
+        }
+    }
+
+    fn worker(
+        self,
+        inbox: JournalInbox,
+        counters: Arc<FlowCounters>,
+        policies: Policies,
+    ) -> Worker {
+        let dependencies = Dependencies {
+            number: 0,
+            inbox: Box::new(inbox),
+            ledger: self.ledger as Arc<dyn Ledger>,
+            outbox: self.watchers as Arc<dyn Outbox>,
+            live: Arc::new(NoLiveView),
+            counters,
+            in_flight: Arc::default(),
         };
-        patience.abort();
-        stop.hard.cancel();
-        if let Some(serving) = self.people {
-            let _ended = serving.await;
-        }
-        let _ended = self.operations.await;
-        match worked {
-            Ok(Ok(())) if unasked.is_none() => Ok(()),
-            Ok(Ok(())) | Err(_) => Err(ServiceError::Ended("the worker")),
-            Ok(Err(error)) => Err(error.into()),
-        }
+
+        Worker::new(dependencies, policies, self.state)
     }
 }

@@ -1,5 +1,5 @@
 //! Serving people and operations: only so many connections at once, silent ones are closed, and
-//! after the stop nobody is waited for long.
+//! after the stop no connection is waited for long.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,8 +70,8 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-/// Where people come before there is anything to show: they are told to wait. Once it is open,
-/// everybody is served, on connections that are open already as well.
+/// The router before there is anything to show: it answers 503 with a time to wait. Once it is open,
+/// requests are served, on connections that are open already as well.
 #[derive(Default)]
 pub(super) struct Door(OnceLock<TowerToHyperService<Router>>);
 

@@ -1,17 +1,18 @@
-//! Beginning and ending: what the service manager is told, and the two ways to stop.
+//! The two stops of a process, and the messages to the service manager.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long the worker may take after the stop to read what was received before it.
-const DRAIN: Duration = Duration::from_secs(10);
-/// How long a transaction under way may take after the hard stop.
-const GRACE: Duration = Duration::from_millis(500);
+/// Time after the soft stop to work on what was received before it.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Time for a transaction under way after the hard stop.
+const HARD_STOP_GRACE: Duration = Duration::from_millis(500);
+/// Between two messages to the watchdog of the service manager.
+const WATCHDOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Two wishes: finish what is under way and end; end now.
+/// The soft stop finishes work under way; the hard stop ends now.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     pub soft: CancellationToken,
@@ -19,7 +20,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// The first call asks to finish, the second to end now.
+    /// The first call is a soft stop, the second a hard one.
     pub fn ask(&self) {
         if self.soft.is_cancelled() {
             self.hard.cancel();
@@ -27,29 +28,34 @@ impl Stop {
         self.soft.cancel();
     }
 
-    /// Waits for the end of what does not end by itself, or for the soft stop; `None` when it was
-    /// asked to end, which it may have been in the very moment in which it was looked at.
-    pub(super) async fn run_until_stopped<T>(&self, ending: impl Future<Output = T>) -> Option<T> {
+    /// Waits for work that ends only by an error. `None` after the soft stop, also when both came
+    /// in the same moment.
+    pub(super) async fn run_until_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let ended = tokio::select! {
             biased;
             () = self.soft.cancelled() => None,
-            ended = ending => Some(ended),
+            ended = work => Some(ended),
         };
+
         ended.filter(|_| !self.soft.is_cancelled())
     }
 
-    /// A moment after the hard stop.
+    /// Ends a moment after the hard stop.
     pub(super) async fn hard_stop_grace(&self) {
         self.hard.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(HARD_STOP_GRACE).await;
     }
 
-    /// After the soft stop: waits for so long, then stops hard.
+    /// Turns the soft stop into a hard one when the work takes too long.
     pub(super) async fn drain_deadline(self) {
         self.soft.cancelled().await;
+
         tokio::select! {
-            () = tokio::time::sleep(DRAIN) => {
-                tracing::warn!("not everything received has been worked on; the rest follows at the next start");
+            () = tokio::time::sleep(DRAIN_MAX) => {
+                tracing::warn!(
+                    "not all received events have been processed; the rest follows at the next \
+                     start"
+                );
                 self.hard.cancel();
             }
             () = self.hard.cancelled() => {}
@@ -57,29 +63,39 @@ impl Stop {
     }
 }
 
-/// Waits for the end of a part. One that has ended may have been waited for already, which can be
-/// done only once.
-pub(super) async fn end_of(part: JoinHandle<()>) {
-    if !part.is_finished() {
-        let _ended = part.await;
-    }
-}
-
 pub(super) fn ready() {
-    // Without a service manager there is nobody to tell.
-    let _told = sd_notify::notify(&[NotifyState::Ready]);
+    notify(NotifyState::Ready);
 }
 
 pub(super) fn stopping() {
-    let _told = sd_notify::notify(&[NotifyState::Stopping]);
+    notify(NotifyState::Stopping);
 }
 
-/// Tells the service manager that the process works, if it asked to be told.
+fn notify(state: NotifyState<'_>) {
+    // Without a service manager no process listens.
+    let _ = sd_notify::notify(&[state]);
+}
+
+/// Tells the service manager that the process works, where it has a watchdog.
 pub(super) fn watchdog() -> impl Fn() + Send {
-    let asked = sd_notify::watchdog_enabled().is_some();
+    let is_enabled = sd_notify::watchdog_enabled().is_some();
+
     move || {
-        if asked {
-            let _told = sd_notify::notify(&[NotifyState::Watchdog]);
+        if is_enabled {
+            notify(NotifyState::Watchdog);
+        }
+    }
+}
+
+/// The same, again and again until the stop.
+pub(super) async fn keep_watchdog(stop: CancellationToken) {
+    let alive = watchdog();
+
+    loop {
+        alive();
+        tokio::select! {
+            () = tokio::time::sleep(WATCHDOG_EVERY) => {}
+            () = stop.cancelled() => return,
         }
     }
 }
@@ -89,30 +105,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_ends_because_of_the_stop_was_asked_to() {
+    async fn an_end_after_the_stop_is_not_early() {
         let stop = Stop::default();
-        assert_eq!(
-            stop.run_until_stopped(async { "the worker" }).await,
-            Some("the worker")
-        );
-        let asked_while_it_was_looked_at = async {
+        let early = stop.run_until_stopped(async { "the worker" }).await;
+        assert_eq!(early, Some("the worker"));
+
+        let ends_with_the_stop = async {
             stop.ask();
             "the worker"
         };
-        assert_eq!(
-            stop.run_until_stopped(asked_while_it_was_looked_at).await,
-            None
-        );
-        assert_eq!(
-            stop.run_until_stopped(std::future::pending::<()>()).await,
-            None
-        );
-    }
-
-    #[tokio::test]
-    async fn the_end_of_a_part_can_be_waited_for_again() {
-        let mut part = tokio::spawn(async {});
-        (&mut part).await.unwrap();
-        end_of(part).await;
+        assert_eq!(stop.run_until_stopped(ends_with_the_stop).await, None);
+        let never_ends = std::future::pending::<()>();
+        assert_eq!(stop.run_until_stopped(never_ends).await, None);
     }
 }

@@ -1,376 +1,348 @@
-//! The service with servers: any number of processes, each with the roles it was given. Nothing
-//! here waits for a server before it begins; what is away is asked again, said in health, and its
-//! work waits where it is safe.
+//! The production profile: any number of processes, each with some of the roles. No role waits for
+//! a server before it starts: it tries again, health says so, and its work waits where it is safe.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::select_all;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
 
-use super::lifecycle::{end_of, ready, stopping, watchdog};
-use super::partitions::Partitions;
-use super::phones::{self, Opening, Phones};
-use super::place::Servers;
-use super::{Context, Listeners, Reread, Roles, ServiceError, Stop, http, place};
+use super::ingress::{self, IngressContext, IngressRole};
+use super::lifecycle::{keep_watchdog, ready};
+use super::listeners::{Listener, Listeners};
+use super::part::Part;
+use super::process::Process;
+use super::{Context, Reread, ServiceError, Stop, http};
+use crate::adapter::journal::JournalTail;
 use crate::adapter::memory::MemoryOutbox;
-use crate::adapter::postgres::{Partition, PostgresLedger, readers};
-use crate::adapter::rabbit::{BrokerAddress, Feed, Layout, Mouth, Publisher};
-use crate::adapter::redis::{Link, RedisAddress, RedisDirectory, RedisPresence};
+use crate::adapter::postgres::{PostgresAddress, PostgresLedger, readers};
+use crate::adapter::rabbit::RabbitBroker;
+use crate::adapter::redis::{RedisDirectory, RedisPresence};
+use crate::chain::Chain;
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
-use crate::gateway::{CallStates, Gateway, Health};
-use crate::health::FlowCounters;
-use crate::health::HealthCheck;
+use crate::gateway::{self, CallStates, Feed, Gateway, Health};
+use crate::health::{FlowCounters, HealthCheck};
+use crate::ingress::Shipper;
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
-use crate::port::states::StateLedger;
-use crate::port::watch::Watch;
+use crate::setup::{LiveLinks, PostgresStores, Servers, SetupError, open_journal};
+use crate::worker::{OutboxPublisher, WorkerGroup};
 
-/// How often the service manager hears that the process works, where phones are not what it works
-/// for.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
-/// How often room is made for facts; there is enough for months.
-const ROOM_EVERY: Duration = Duration::from_hours(1);
-/// Gateways hear the news of several workers each in its own order; a watcher who comes to another
-/// one hears so many again.
+/// Fact tables are created months ahead.
+const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
+/// A watcher that moves to another gateway receives this many notifications again: each gateway
+/// receives those of several workers in an order of its own.
 const OVERLAP: usize = 32;
 
-/// One process of several.
-pub(super) struct Production {
-    phones: Option<Phones>,
-    /// What ends when it has passed on everything there is.
-    publisher: Option<JoinHandle<()>>,
-    /// What ends with the stop.
-    workers: Vec<JoinHandle<()>>,
-    people: Option<(Arc<TcpListener>, Gateway)>,
-    operations: JoinHandle<()>,
-    stop: Stop,
+/// Starts the roles of a process.
+pub(super) fn start(
+    settings: &Settings,
+    servers: Servers,
+    context: Context,
+    listeners: Listeners,
+) -> Result<Process, ServiceError> {
+    let roles = context.roles;
+    let mut starting = Starting::new(settings, servers, context)?;
+
+    let mut ingress = None;
+    if let Some(listener) = listeners.ingress {
+        ingress = Some(starting.ingress(listener)?);
+    }
+    if roles.worker {
+        starting.worker()?;
+    }
+    if let Some(listener) = listeners.gateway {
+        starting.gateway(listener);
+    }
+    if ingress.is_none() {
+        starting.watchdog();
+    }
+
+    Ok(starting.operations(ingress, listeners.operations))
 }
 
-impl Production {
-    pub(super) fn start(
-        settings: &Settings,
+/// A process whose roles are being started.
+struct Starting<'s> {
+    settings: &'s Settings,
+    broker: Arc<RabbitBroker>,
+    servers: Servers,
+    /// `None` in a process without the roles that read it.
+    database: Option<Database>,
+    live: Option<LiveLinks>,
+    clock: Arc<dyn Clock>,
+    reread: Reread,
+    stop: Stop,
+    health: Health,
+    parts: Vec<Part>,
+    http: Vec<tokio::task::JoinHandle<()>>,
+}
+
+struct Database {
+    address: PostgresAddress,
+    readers: PgPool,
+    /// For reads of all partitions.
+    ledger: Arc<PostgresLedger>,
+}
+
+impl<'s> Starting<'s> {
+    fn new(
+        settings: &'s Settings,
         servers: Servers,
-        surroundings: Context,
-        listeners: Listeners,
-    ) -> Result<Production, ServiceError> {
+        context: Context,
+    ) -> Result<Starting<'s>, ServiceError> {
         let Context {
             roles,
             clock,
             metrics,
             reread,
             stop,
-        } = surroundings;
-        let Listeners {
-            ingress: door,
-            gateway: people,
-            operations: signs,
-        } = listeners;
-        let Servers {
-            broker,
-            layout,
-            database,
-        } = servers;
-        let part = Partition {
-            generation: layout.generation,
-            number: 0,
-            count: layout.partitions,
-        };
-        let reading = database.map(|database| {
-            let pool = readers(&database);
-            (
-                Arc::new(PostgresLedger::new(&database, pool.clone(), part)),
-                database,
-                pool,
-            )
-        });
-        let known = OnceLock::new();
-        let mut health = Health {
-            query: Arc::new(known),
-            journal: None,
-            workers: Arc::new(Vec::new()),
-            signs: Vec::new(),
-            clock: Arc::clone(&clock),
-            metrics,
-        };
-        if let Some((reading, ..)) = &reading {
-            let _first = health.query.set(Arc::clone(reading) as Arc<dyn Query>);
-        }
+        } = context;
+        let broker = RabbitBroker::new(servers.broker.clone(), servers.layout, Arc::clone(&clock));
+        let database = servers
+            .database
+            .clone()
+            .map(|address| Database::open(address, &servers));
 
-        let live = live(settings, roles, &mut health.signs)?;
-        let (phones, publisher) = match door {
-            Some(door) => {
-                let (phones, publisher) = self::phones(
-                    settings,
-                    door,
-                    (broker.clone(), layout),
-                    &clock,
-                    reread,
-                    &mut health,
-                    &stop,
-                )?;
-                (Some(phones), Some(publisher))
-            }
-            None => (None, None),
-        };
-        let mut workers = Vec::new();
-        if let (true, Some((reading, database, pool))) = (roles.worker, &reading) {
-            let (sign, telling) = (
-                HealthCheck::pending("consumer"),
-                HealthCheck::pending("news"),
-            );
-            health.signs.extend([sign.clone(), telling.clone()]);
-            health.workers = Arc::new(
-                (0..layout.partitions)
-                    .map(|_| Arc::new(FlowCounters::default()))
-                    .collect(),
-            );
-            // It ends when all partitions have, and everything they had to tell is told.
-            let (mouth, speaking) = Mouth::open(broker.clone(), layout, telling, stop.hard.clone());
-            let partitions = Partitions {
-                room: Arc::default(),
-                broker: broker.clone(),
-                layout,
-                database: database.clone(),
-                readers: pool.clone(),
-                policies: settings.policies()?,
-                mouth,
-                live: live.as_ref().map(|(calls, _)| Arc::clone(calls)),
-                prefix: settings.live.prefix.clone(),
-                books: Arc::clone(&health.workers),
-                clock: Arc::clone(&clock),
-                sign,
-                balance: Duration::from_millis(settings.broker.balance_ms),
-                owned: Arc::new(Mutex::default()),
-            };
-            workers.push(tokio::spawn(keep_room(
-                Arc::clone(reading),
-                settings.database.facts_kept_days,
-                Arc::clone(&clock),
-                stop.soft.clone(),
-            )));
-            workers.extend([tokio::spawn(partitions.run(stop.soft.clone())), speaking]);
+        let mut health = new_health(&clock, metrics);
+        if let Some(database) = &database {
+            // Only this function sets it.
+            let _ = health
+                .query
+                .set(Arc::clone(&database.ledger) as Arc<dyn Query>);
         }
-        let mut serving = None;
-        if let (Some(people), Some((reading, ..))) = (people, reading) {
-            let sign = HealthCheck::pending("feed");
-            health.signs.push(sign.clone());
-            let fanout = Arc::new(MemoryOutbox::default().overlapping(OVERLAP));
-            let feed = Feed {
-                address: broker,
-                layout,
-                ledger: Arc::clone(&reading),
-                to: Arc::clone(&fanout),
-                sign,
-            };
-            workers.push(tokio::spawn(feed.run(stop.soft.clone())));
-            serving = Some((people, gateway(settings, reading, live, fanout, clock)));
-        }
-        let operations = tokio::spawn(http::serve(
-            Arc::new(signs),
-            crate::gateway::operations_router(health),
-            stop.hard.clone(),
-        ));
-        ready();
-        Ok(Production {
-            phones,
-            publisher,
-            workers,
-            people: serving,
-            operations,
+        let live = LiveLinks::open(settings, roles, &mut health.signs)?;
+
+        Ok(Starting {
+            settings,
+            broker: Arc::new(broker),
+            servers,
+            database,
+            live,
+            clock,
+            reread,
             stop,
+            health,
+            parts: Vec::new(),
+            http: Vec::new(),
         })
     }
 
-    pub(super) async fn run(self) -> Result<(), ServiceError> {
-        let stop = self.stop;
-        let serving = self.people.map(|(people, gateway)| {
-            tokio::spawn(http::serve(
-                people,
-                crate::gateway::router(gateway),
-                stop.hard.clone(),
-            ))
-        });
-        let patience = tokio::spawn(stop.clone().drain_deadline());
-        let (mut phones, mut publisher) = (self.phones, self.publisher);
-        let alone = phones.is_none();
-        let mut workers = self.workers;
-        let unasked = stop.run_until_stopped(async {
-            tokio::select! {
-                () = ended(phones.as_mut().map(|phones| &mut phones.tasks[..])) => "a part of the ingress",
-                () = ended(publisher.as_mut().map(std::slice::from_mut)) => "the publisher",
-                () = ended(Some(&mut workers)) => "a part of the worker or the gateway",
-                never = alive(alone) => match never {},
-            }
-        });
-        let unasked = unasked.await;
-        stopping();
-        stop.soft.cancel();
-        if let Some(ended) = unasked {
-            return Err(ServiceError::Ended(ended));
-        }
-        if let Some(phones) = phones {
-            phones.end(&stop).await;
-        }
-        let finishing = async {
-            for one in workers.into_iter().chain(publisher) {
-                end_of(one).await;
-            }
+    /// Adds a dependency to the health report.
+    fn check(&mut self, name: &'static str) -> HealthCheck {
+        let check = HealthCheck::pending(name);
+        self.health.signs.push(check.clone());
+
+        check
+    }
+
+    /// Serves phones, and ships the journal to the broker.
+    fn ingress(&mut self, listener: Listener) -> Result<IngressRole, ServiceError> {
+        let check = self.check("publisher");
+        let opened = open_journal(self.settings, self.clock.now())?;
+        self.health.journal = Some(ingress::journal_health(&opened));
+
+        let tail = JournalTail::new(&opened.journal).map_err(SetupError::JournalRead)?;
+        let broker = Arc::clone(&self.broker);
+        let shipper = Shipper::new(Box::new(tail), broker, check.clone());
+        self.parts.push(Part::spawn(
+            "the shipper",
+            shipper.run(self.stop.soft.clone(), self.stop.hard.clone()),
+        ));
+
+        let context = IngressContext {
+            settings: self.settings,
+            clock: &self.clock,
+            reread: Arc::clone(&self.reread),
+            shipper: Some(&check),
+            stop: &self.stop,
         };
-        tokio::select! {
-            () = finishing => {}
-            // What is not passed on or not settled by now is, after the next start.
-            () = stop.hard_stop_grace() => {}
-        }
-        patience.abort();
-        stop.hard.cancel();
-        if let Some(serving) = serving {
-            let _ended = serving.await;
-        }
-        let _ended = self.operations.await;
+        ingress::start(context, listener, opened)
+    }
+
+    /// Folds the partitions that the broker gives this process.
+    fn worker(&mut self) -> Result<(), ServiceError> {
+        let group_check = self.check("consumer");
+        let outbox_check = self.check("news");
+        let Some(database) = &self.database else {
+            return Ok(());
+        };
+
+        let counters =
+            (0..self.servers.layout.partitions).map(|_| Arc::new(FlowCounters::default()));
+        self.health.workers = Arc::new(counters.collect());
+        let broker = Arc::clone(&self.broker);
+        let (publisher, outbox) = OutboxPublisher::new(broker, outbox_check);
+        let stores = PostgresStores::new(
+            &self.servers,
+            database.address.clone(),
+            database.readers.clone(),
+            self.live.as_ref(),
+            &self.settings.live.prefix,
+        );
+        let group = WorkerGroup {
+            broker: Arc::clone(&self.broker) as _,
+            stores: Arc::new(stores),
+            policies: self.settings.policies()?,
+            outbox,
+            counters: Arc::clone(&self.health.workers),
+            health: group_check,
+            balance_every: Duration::from_millis(self.settings.broker.balance_ms),
+            in_flight: Arc::default(),
+            owned: Arc::default(),
+        };
+        let maintenance = maintain_fact_tables(
+            Arc::clone(&database.ledger),
+            self.settings.database.facts_kept_days,
+            Arc::clone(&self.clock),
+            self.stop.clone(),
+        );
+
+        self.parts.extend([
+            Part::spawn("the maintenance of fact tables", maintenance),
+            Part::spawn("the worker", group.run(self.stop.soft.clone())),
+            // It ends when all partitions have, and their notifications are published.
+            Part::spawn("the outbox", publisher.run(self.stop.hard.clone())),
+        ]);
         Ok(())
+    }
+
+    /// Serves people and programs.
+    fn gateway(&mut self, listener: Listener) {
+        let check = self.check("feed");
+        let Some(database) = &self.database else {
+            return;
+        };
+        let ledger = Arc::clone(&database.ledger);
+
+        let watchers = Arc::new(MemoryOutbox::default().overlapping(OVERLAP));
+        let feed = Feed {
+            broker: Arc::clone(&self.broker) as _,
+            log: Arc::clone(&ledger) as _,
+            watchers: Arc::clone(&watchers) as _,
+            health: check,
+        };
+        self.parts
+            .push(Part::spawn("the feed", feed.run(self.stop.soft.clone())));
+
+        let directory = self.directory();
+        let gateway = Gateway {
+            query: Arc::clone(&ledger) as _,
+            states: CallStates {
+                ledger,
+                directory: directory.clone(),
+                clock: Arc::clone(&self.clock),
+            },
+            watch: watchers,
+            directory,
+            presence: self.presence(),
+            clock: Arc::clone(&self.clock),
+        };
+        self.serve(listener, gateway::router(gateway));
+    }
+
+    fn directory(&self) -> Option<Arc<dyn LiveDirectory>> {
+        let layout = self.servers.layout;
+        let partitions = (0..layout.partitions).map(|number| layout.partition_name(number));
+
+        let links = self.live.as_ref()?;
+        Some(Arc::new(RedisDirectory::new(
+            Arc::clone(&links.calls),
+            Arc::clone(&links.cache),
+            &self.settings.live.prefix,
+            partitions.collect(),
+        )))
+    }
+
+    fn presence(&self) -> Option<Arc<dyn Presence>> {
+        let links = self.live.as_ref()?;
+        let gateway_id = uuid::Uuid::now_v7().to_string();
+
+        Some(Arc::new(RedisPresence::new(
+            Arc::clone(&links.calls),
+            &self.settings.live.prefix,
+            &gateway_id,
+        )))
+    }
+
+    /// Keeps the service manager informed. Where phones are served, the tick does.
+    fn watchdog(&mut self) {
+        let keep = keep_watchdog(self.stop.soft.clone());
+        self.parts.push(Part::spawn("the watchdog", keep));
+    }
+
+    fn serve(&mut self, listener: Listener, router: axum::Router) {
+        let socket = Arc::new(listener.socket);
+        let serving = http::serve(socket, router, self.stop.hard.clone());
+        self.http.push(tokio::spawn(serving));
+    }
+
+    /// Serves health and metrics: the process is complete.
+    fn operations(mut self, ingress: Option<IngressRole>, listener: Listener) -> Process {
+        let router = gateway::operations_router(self.health.clone());
+        self.serve(listener, router);
+        ready();
+
+        Process {
+            ingress,
+            parts: self.parts,
+            http: self.http,
+            stop: self.stop,
+        }
     }
 }
 
-/// Serves phones, and takes what they say to the broker.
-fn phones(
-    settings: &Settings,
-    door: (TcpListener, SocketAddr),
-    (broker, layout): (BrokerAddress, Layout),
-    clock: &Arc<dyn Clock>,
-    reread: Reread,
-    health: &mut Health,
-    stop: &Stop,
-) -> Result<(Phones, JoinHandle<()>), ServiceError> {
-    let sign = HealthCheck::pending("publisher");
-    health.signs.push(sign.clone());
-    let opening = Opening::new(settings, &**clock)?;
-    health.journal = Some((Arc::clone(&opening.backlog), Arc::clone(&opening.books)));
-    let publisher = Publisher::new(broker, layout, opening.tail()?, sign.clone());
-    let publishing = tokio::spawn(publisher.run(stop.soft.clone(), stop.hard.clone()));
-    Ok((
-        phones::serve(settings, door, opening, clock, reread, Some(&sign), stop)?,
-        publishing,
-    ))
+impl Database {
+    fn open(address: PostgresAddress, servers: &Servers) -> Database {
+        let readers = readers(&address);
+        let ledger = PostgresLedger::new(&address, readers.clone(), servers.partition(0));
+
+        Database {
+            address,
+            readers,
+            ledger: Arc::new(ledger),
+        }
+    }
 }
 
-/// Sees that there is room for the facts of the coming months, and that those that are old enough
-/// go.
-async fn keep_room(
+/// A health report without dependencies.
+fn new_health(clock: &Arc<dyn Clock>, metrics: PrometheusHandle) -> Health {
+    Health {
+        query: Arc::new(OnceLock::new()),
+        journal: None,
+        workers: Arc::default(),
+        signs: Vec::new(),
+        clock: Arc::clone(clock),
+        metrics,
+    }
+}
+
+/// Creates the fact tables of the coming months, and deletes those that are old enough.
+async fn maintain_fact_tables(
     ledger: Arc<PostgresLedger>,
     kept_days: u32,
     clock: Arc<dyn Clock>,
-    stop: CancellationToken,
+    stop: Stop,
 ) {
     loop {
         let now = clock.now();
-        let since = if kept_days == 0 {
+        let kept_since = if kept_days == 0 {
             At::START
         } else {
             now - Span::seconds(i64::from(kept_days) * 86_400)
         };
-        if let Err(error) = ledger.maintain_fact_partitions(now, since).await {
-            tracing::warn!(%error, "the tables of the coming months could not be made; facts go to the common one until they can");
+        if let Err(error) = ledger.maintain_fact_partitions(now, kept_since).await {
+            tracing::warn!(
+                error = %Chain(&error),
+                "fact tables of the coming months cannot be created; facts are stored in the \
+                 common table until they can"
+            );
         }
+
         tokio::select! {
-            () = tokio::time::sleep(ROOM_EVERY) => {}
-            () = stop.cancelled() => return,
+            () = tokio::time::sleep(MAINTAIN_EVERY) => {}
+            () = stop.soft.cancelled() => return,
         }
-    }
-}
-
-/// The two databases of the live view, where there is one.
-type Live = Option<(Arc<Link>, Arc<Link>)>;
-
-fn live(
-    settings: &Settings,
-    roles: Roles,
-    signs: &mut Vec<HealthCheck>,
-) -> Result<Live, ServiceError> {
-    let address: Option<RedisAddress> = settings.live.address()?;
-    let Some(address) = address.filter(|_| roles.worker || roles.gateway) else {
-        return Ok(None);
-    };
-    // It is nothing that anything waits for.
-    let (calls, cache) = (
-        HealthCheck::optional("live view"),
-        HealthCheck::optional("cache"),
-    );
-    signs.extend([calls.clone(), cache.clone()]);
-    let open = |database, sign| {
-        Link::new(&address, database, sign)
-            .map(Arc::new)
-            .map_err(ServiceError::Live)
-    };
-    Ok(Some((
-        open(settings.live.calls_database, calls)?,
-        open(settings.live.cache_database, cache)?,
-    )))
-}
-
-fn gateway(
-    settings: &Settings,
-    ledger: Arc<PostgresLedger>,
-    live: Live,
-    fanout: Arc<MemoryOutbox>,
-    clock: Arc<dyn Clock>,
-) -> Gateway {
-    let (layout, prefix) = (place::layout(settings), &settings.live.prefix);
-    let parts = (0..layout.partitions)
-        .map(|part| layout.partition_name(part))
-        .collect();
-    let shown = live.map(|(calls, cache)| {
-        let presence = Arc::new(RedisPresence::new(
-            Arc::clone(&calls),
-            prefix,
-            &uuid::Uuid::now_v7().to_string(),
-        )) as Arc<dyn Presence>;
-        (
-            Arc::new(RedisDirectory::new(calls, cache, prefix, parts)) as Arc<dyn LiveDirectory>,
-            presence,
-        )
-    });
-    let (directory, presence) = shown.unzip();
-    let states = CallStates {
-        ledger: Arc::clone(&ledger) as Arc<dyn StateLedger>,
-        directory: directory.clone(),
-        clock: Arc::clone(&clock),
-    };
-    Gateway {
-        query: ledger,
-        states,
-        watch: fanout as Arc<dyn Watch>,
-        directory,
-        presence,
-        clock,
-    }
-}
-
-/// Waits until one of these has ended, which none of them does by itself; for ever where there are
-/// none.
-async fn ended(tasks: Option<&mut [JoinHandle<()>]>) {
-    match tasks {
-        Some(tasks) if !tasks.is_empty() => {
-            let _first = select_all(tasks).await;
-        }
-        _ => std::future::pending().await,
-    }
-}
-
-/// Tells the service manager that this process works; where phones are served, their promises do.
-async fn alive(alone: bool) -> Infallible {
-    if !alone {
-        return std::future::pending().await;
-    }
-    let tell = watchdog();
-    loop {
-        tell();
-        tokio::time::sleep(ALIVE_EVERY).await;
     }
 }

@@ -1,4 +1,4 @@
-//! SIGHUP: who may report is read again. What cannot be read changes nothing.
+//! SIGHUP: the access rules are read again. Settings with an error change nothing.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -9,40 +9,42 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{BadConfig, Settings};
 use crate::ingress::Ingress;
 
-/// Reads the settings again, from wherever they were read at first.
+/// Reads the settings again from their sources.
 pub type Reread = Arc<dyn Fn() -> Result<Settings, BadConfig> + Send + Sync>;
 
-/// `listening` is where phones reach us, whatever the settings say now.
+/// Reloads at each SIGHUP until the stop. The ingress stays at `address`, its bound one.
 pub(super) async fn reload(
     ingress: Arc<Ingress>,
-    listening: SocketAddr,
+    address: SocketAddr,
     reread: Reread,
     stop: CancellationToken,
 ) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         return stop.cancelled().await;
     };
+
     loop {
         tokio::select! {
             _ = hangups.recv() => {}
             () = stop.cancelled() => return,
         }
-        match reread().and_then(|settings| settings.ingress.access_at(listening)) {
+
+        match reread().and_then(|settings| settings.ingress.access_at(address)) {
             Ok(access) => {
-                let (keys, networks) = (access.keys.len(), access.networks.len());
+                tracing::info!(
+                    keys = access.keys.len(),
+                    networks = access.networks.len(),
+                    "keys, networks, proxies and denied devices reloaded; other settings change \
+                     with a restart"
+                );
                 *ingress
                     .access
                     .write()
                     .unwrap_or_else(PoisonError::into_inner) = access;
-                tracing::info!(
-                    keys,
-                    networks,
-                    "keys, networks, proxies and denied devices were read again; other settings change with a restart"
-                );
             }
             Err(error) => {
                 metrics::counter!("cordboard_reload_failures_total").increment(1);
-                tracing::error!(%error, "the settings cannot be read again; everything stays as it was");
+                tracing::error!(%error, "settings cannot be reloaded; nothing changes");
             }
         }
     }

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::options::SettingsArguments;
 use super::runtime::block_on;
-use crate::app::{self, Applied};
 use crate::config::Settings;
+use crate::ops::{self, Applied, BrokerStatus};
 
 /// Set up RabbitMQ, or list its queues
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn apply(settings: &Settings) -> Result<(), Failure> {
-    let applied = block_on(async { Ok(app::apply_broker(settings).await?) })?;
+    let applied = block_on(async { Ok(ops::apply_broker(settings).await?) })?;
     let mut out = io::stdout().lock();
 
     match applied {
@@ -69,7 +69,7 @@ fn apply(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn adopt(settings: &Settings) -> Result<(), Failure> {
-    let forwarded = block_on(async { Ok(app::adopt_layout(settings).await?) })?;
+    let forwarded = block_on(async { Ok(ops::adopt_layout(settings).await?) })?;
     let mut out = io::stdout().lock();
 
     writeln!(
@@ -88,7 +88,8 @@ fn adopt(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn status(settings: &Settings) -> Result<(), Failure> {
-    let (queues, workers) = block_on(async { Ok(app::broker_status(settings).await?) })?;
+    let BrokerStatus { queues, workers } =
+        block_on(async { Ok(ops::broker_status(settings).await?) })?;
     let mut out = io::stdout().lock();
 
     writeln!(out, "{workers} workers")?;

@@ -7,8 +7,8 @@ use clap::{Subcommand, ValueEnum};
 use super::failure::Failure;
 use super::options::SettingsArguments;
 use super::runtime::block_on;
-use crate::app::{self, DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore};
 use crate::domain::time::At;
+use crate::ops::{self, DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore};
 use crate::wire::envelope::Envelope;
 use crate::wire::instant;
 
@@ -89,7 +89,7 @@ impl Filters {
         DeadLetterFilter {
             digests: self.digests,
             reason: self.reason,
-            shelf: self.store.map(|store| match store {
+            store: self.store.map(|store| match store {
                 Store::Database => DeadLetterStore::Database,
                 Store::Broker => DeadLetterStore::Broker,
             }),
@@ -170,7 +170,7 @@ fn apply(
 
     block_on(async {
         let mut out = io::stdout().lock();
-        app::dead_letters(&settings, &filter, action, dry_run, |result| {
+        ops::dead_letters(&settings, &filter, action, dry_run, |result| {
             if written.is_ok() {
                 written = writeln!(out, "{}", format(result));
             }
@@ -184,7 +184,7 @@ fn apply(
 
 fn list_line(result: &DeadLetterResult) -> String {
     let digest = &result.letter.digest[..DIGEST_CHARS];
-    let store = match result.shelf {
+    let store = match result.store {
         DeadLetterStore::Database => "database",
         DeadLetterStore::Broker => "broker",
     };

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::failure::Failure;
 use super::options::SettingsArguments;
 use super::runtime::block_on;
-use crate::app::{self, Grade};
+use crate::ops::{self, Grade};
+use crate::setup::machine_clock;
 
 /// Check settings, disk, journal, database, broker, clock and ports, and print remedies
 ///
@@ -18,7 +19,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let findings = block_on(async { Ok(app::examine(&settings, &*app::machine_clock()).await) })?;
+    let findings = block_on(async { Ok(ops::examine(&settings, &*machine_clock()).await) })?;
 
     let mut out = io::stdout().lock();
     writeln!(out, "{:<8} {:<10} valid", "ok", "settings")?;
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Grade::Note => "note",
             Grade::Bad => "problem",
         };
-        writeln!(out, "{grade:<8} {:<10} {}", finding.place, finding.told)?;
+        writeln!(out, "{grade:<8} {:<10} {}", finding.subject, finding.text)?;
     }
 
     let problems = findings

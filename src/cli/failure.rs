@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 
 use super::exit::Exit;
 use crate::app::ServiceError;
+use crate::chain::Chain;
+use crate::setup::SetupError;
 
 /// A failure, named by the part that has to be corrected.
 #[derive(Debug)]
@@ -35,9 +37,18 @@ impl From<io::Error> for Failure {
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Failure {
         match error {
-            ServiceError::Config(error) => Failure::Config(error.to_string()),
-            ServiceError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
-            other => Failure::Service(other.to_string()),
+            ServiceError::Setup(error) => error.into(),
+            other => Failure::Service(Chain(&other).to_string()),
+        }
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Failure {
+        match error {
+            SetupError::Config(error) => Failure::Config(error.to_string()),
+            SetupError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
+            other => Failure::Service(Chain(&other).to_string()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::failure::Failure;
 use super::options::SettingsArguments;
 use super::runtime::block_on;
-use crate::app;
+use crate::ops;
 
 /// Apply the pending migrations of the database
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
-    let migrations = block_on(async { Ok(app::migrate(&settings, arguments.status).await?) })?;
+    let migrations = block_on(async { Ok(ops::migrate(&settings, arguments.status).await?) })?;
 
     let mut out = io::stdout().lock();
     for migration in migrations {

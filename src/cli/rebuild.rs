@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::options::{SettingsArguments, parse_instant, read_policies};
 use super::progress;
 use super::runtime::block_on;
-use crate::app::{self, Scope};
+use crate::ops::{self, Scope};
 
 /// Fold all stored facts from scratch, and correct the stored records
 ///
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
 
     if arguments.diff {
-        let differences = block_on(async { Ok(app::differences(&settings, &scope).await?) })?;
+        let differences = block_on(async { Ok(ops::differences(&settings, &scope).await?) })?;
         return print_differences(&differences);
     }
 
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bar.set_length(all);
             bar.set_position(rebuilt);
         };
-        Ok(app::rebuild(&settings, &scope, progress).await?)
+        Ok(ops::rebuild(&settings, &scope, progress).await?)
     })?;
     bar.finish_and_clear();
 
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_differences(differences: &[app::Difference]) -> Result<(), Failure> {
+fn print_differences(differences: &[ops::Difference]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for difference in differences {
         let stored = difference.stored.as_deref().unwrap_or("nothing");

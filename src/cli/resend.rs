@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::options::{SettingsArguments, parse_instant};
 use super::progress;
 use super::runtime::block_on;
-use crate::app::{self, Period};
+use crate::ops::{self, Period};
 
 /// Send the events again that this ingress has received and that its journal retains
 ///
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let counter = progress::counter("events")?;
     let events = block_on(async {
         let progress = |sent| counter.set_position(sent);
-        Ok(app::resend(&settings, period, arguments.dry_run, progress).await?)
+        Ok(ops::resend(&settings, period, arguments.dry_run, progress).await?)
     })?;
     counter.finish_and_clear();
 

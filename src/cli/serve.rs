@@ -10,8 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::Failure;
 use super::options::{SettingsArguments, environment};
 use super::runtime::block_on;
-use crate::app::{self, Context, Reread, Roles, Service, Stop};
+use crate::app::{self, Context, Reread, Service, Stop};
 use crate::config::Settings;
+use crate::setup::{Roles, machine_clock};
 use crate::telemetry;
 
 /// Run the service: ingress, worker and gateway in one process without servers, or some of these
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
         let context = Context {
             roles: arguments.roles(),
-            clock: app::machine_clock(),
+            clock: machine_clock(),
             metrics,
             reread,
             stop,

@@ -4,7 +4,9 @@
 use std::fmt;
 
 use compact_str::CompactString;
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+
+use super::region::Region;
 
 const RAW_CHARS_MAX: usize = 64;
 /// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public
@@ -333,7 +335,7 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
         });
     }
 
-    let region = region?;
+    let Region(region) = region?;
     let national = PHONE_NUMBER_UTIL
         .parse(digits, Some(region))
         .ok()
@@ -386,15 +388,6 @@ fn is_calling_code(digits: &str) -> bool {
     }
 }
 
-/// Reads a two-letter region such as `FR`; `None` when there is no such region.
-#[must_use]
-pub fn parse_region(text: &str) -> Option<Region> {
-    let region = text.trim().to_ascii_uppercase().parse::<Region>().ok()?;
-    PHONE_NUMBER_UTIL
-        .get_country_code_for_region(region)
-        .map(|_| region)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -427,7 +420,7 @@ mod tests {
             "06 12 34 56 78",
             "sip:+33612345678@pbx",
         ];
-        for region in [None, parse_region("fr")] {
+        for region in [None, Region::parse("fr")] {
             for a in spellings {
                 for b in spellings {
                     let a = Number::parse(a, region);
@@ -439,7 +432,7 @@ mod tests {
         }
 
         assert_eq!(
-            Number::parse("0612345678", parse_region("FR")).e164(),
+            Number::parse("0612345678", Region::parse("FR")).e164(),
             Some("+33612345678")
         );
         assert_eq!(number("0612345678").e164(), None);

@@ -4,9 +4,8 @@
 //! All time values are spans of event time. They separate cases that the facts of phones do not
 //! distinguish, such as a second ring of one call and a second call.
 
-use rlibphonenumber::Region;
-
 use super::number::{Form, Number};
+use super::region::Region;
 use super::time::Span;
 
 /// The configurable rules of one site. The defaults suit a site without any configuration.

@@ -5,6 +5,7 @@
 
 mod api;
 mod directory;
+mod feed;
 mod operations;
 mod parameters;
 mod response;
@@ -24,6 +25,7 @@ use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
 use crate::port::watch::Watch;
 
+pub use feed::Feed;
 pub use operations::{Health, router as operations_router};
 pub use states::CallStates;
 

@@ -12,6 +12,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value};
 
+use crate::chain::Chain;
 use crate::domain::time::At;
 use crate::health::HealthCheck;
 use crate::health::{FlowCounters, FlowSnapshot};
@@ -120,7 +121,10 @@ impl Health {
             return Err("waiting for the database to open".to_owned());
         };
 
-        query.counts().await.map_err(|error| error.to_string())
+        query
+            .counts()
+            .await
+            .map_err(|error| Chain(&error).to_string())
     }
 
     /// Copies the counters of the process to the metrics.

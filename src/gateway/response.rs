@@ -5,6 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::chain::Chain;
 use crate::port::ledger::LedgerError;
 
 pub(super) fn json_response(status: StatusCode, body: String) -> Response {
@@ -26,7 +27,7 @@ pub(super) fn error_response(status: StatusCode, code: &str, message: &str) -> R
 
 /// The response to a request whose query failed. The error itself is only logged.
 pub(super) fn unavailable_response(error: &LedgerError) -> Response {
-    tracing::warn!(%error, "query failed, answered with 503");
+    tracing::warn!(error = %Chain(error), "query failed, answered with 503");
 
     error_response(
         StatusCode::SERVICE_UNAVAILABLE,

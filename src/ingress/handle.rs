@@ -13,10 +13,11 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
+use tracing::Instrument;
 
 use super::auth::Access;
-use super::limits::RateLimit;
-use super::server::Limits;
+use super::limits::Limits;
+use super::rate_limit::RateLimit;
 use super::stamp::Stamp;
 use crate::domain::device::Device;
 use crate::domain::fact::{EventId, Site};
@@ -165,9 +166,9 @@ impl Ingress {
         let ingress = Arc::clone(&self);
 
         // A task of its own finishes the request of a phone that does not wait for the answer.
-        let accepted = tokio::spawn(async move {
-            tokio::time::timeout(timeout, ingress.accept(from, request)).await
-        });
+        let accept =
+            async move { tokio::time::timeout(timeout, ingress.accept(from, request)).await };
+        let accepted = tokio::spawn(accept.instrument(tracing::debug_span!("request")));
         let result = match accepted.await {
             Ok(in_time) => in_time.unwrap_or(Err(Refusal::Timeout)),
             Err(_) => Err(Refusal::NotDurable),
@@ -349,12 +350,29 @@ impl Ingress {
         );
         envelope.trace = trace;
 
+        let event_id = receipt.id;
+        tracing::debug!(
+            station = "request",
+            %event_id,
+            site = site.as_str(),
+            "request received"
+        );
+
         // The journal logs its own failure once; here it would be logged for every request.
+        let span = tracing::debug_span!("append", %event_id);
         self.intake
             .accept(envelope.encode())
+            .instrument(span)
             .await
-            .map(|()| receipt.id)
-            .map_err(|_| Refusal::NotDurable)
+            .map_err(|_| Refusal::NotDurable)?;
+
+        tracing::debug!(
+            station = "append",
+            %event_id,
+            site = site.as_str(),
+            "event durable"
+        );
+        Ok(event_id)
     }
 }
 

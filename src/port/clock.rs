@@ -1,11 +1,11 @@
-//! Time of day. Only the edge asks for it; everything behind it reads the time of its facts.
+//! Time of day. Only the edge reads it; all later stages use the time of their facts.
 
 use crate::domain::time::{At, Span};
 
-/// Tells what time it is.
+/// A clock.
 pub trait Clock: Send + Sync {
     fn now(&self) -> At;
 
-    /// Time since some moment; nobody can set it.
+    /// Time since a fixed moment. It is never set, and never goes back.
     fn steady(&self) -> Span;
 }

@@ -1,28 +1,28 @@
-//! Dead letters: messages that hold no fact, kept as they came until somebody looks at them.
+//! Dead letters: messages that hold no fact, stored as they came for operations to look at.
 
 use async_trait::async_trait;
 
-use super::ledger::LedgerError;
+use super::error::LedgerError;
 
-/// A message that was set aside.
+/// A message that was set aside, and why.
 #[derive(Clone)]
 pub struct DeadLetter {
-    /// The name of the message: its digest.
+    /// The digest of the message, which names it.
     pub digest: String,
     pub reason: String,
     pub message: Vec<u8>,
 }
 
-/// The letters in the database.
+/// Dead letters in the database.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// The oldest first, at most so many, after those that were seen already.
+    /// Dead letters after a position, at most `max`, the oldest first.
     async fn dead_letters(
         &self,
         after: i64,
         most: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError>;
 
-    /// Forgets a letter.
+    /// Removes a dead letter.
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError>;
 }

@@ -1,49 +1,82 @@
-//! Where the ingress puts what it must not lose, and where the worker takes it from.
+//! The log between the ingress and whatever processes its messages: durable appends on one side,
+//! deliveries in the same order on the other.
 
 use async_trait::async_trait;
 
+use super::error::BoxError;
 use crate::wire::message::Message;
 
-/// Why a message could not be made durable. The phone is told to try again; it will not, so
-/// somebody else must be told too.
+/// Why a message could not be made durable. The phone is answered with 503 and will not send it
+/// again.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDurable {
     #[error("there is no room left")]
     Full,
-    #[error("{0}")]
-    Unavailable(String),
+    #[error("the journal does not take it")]
+    Unavailable(#[source] BoxError),
 }
 
-/// Keeps messages in the order of their arrival.
+/// Accepts messages in the order of their arrival.
 #[async_trait]
 pub trait Intake: Send + Sync {
     /// Returns when the message is durable.
     async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable>;
 
-    /// The same for the promise that everything up to an instant stands before it.
+    /// The same for a tick.
     async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable>;
 }
 
-/// What is kept and not done with.
+/// Messages that are durable and not processed yet.
 pub trait Backlog: Send + Sync {
     fn depth(&self) -> u64;
-    /// Room that everything kept takes.
+
+    /// Bytes of all stored messages, processed or not.
     fn bytes(&self) -> u64;
-    /// Why nothing is taken at the moment.
+
+    /// Why no message is accepted at the moment.
     fn refusal_reason(&self) -> Option<String>;
 }
 
-/// Reading what was kept went wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InboxError(pub String);
+/// A stored message and its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalRecord {
+    pub sequence: u64,
+    pub payload: Vec<u8>,
+}
 
-/// A message that somebody has to handle.
+/// The journal for the ingress's shipper: records in their order, until they are released.
+#[async_trait]
+pub trait JournalSource: Send + Sync {
+    /// Waits for a record. Returns false when there will never be another.
+    async fn wait(&mut self) -> bool;
+
+    /// The next records, at most `max`.
+    fn read(&mut self, max: usize) -> Result<Vec<JournalRecord>, InboxError>;
+
+    /// Records that are durable and not released: read already, or not.
+    fn depth(&self) -> u64;
+
+    /// The `count` records up to `sequence` are shipped.
+    fn release(&mut self, sequence: u64, count: u64);
+
+    /// Reads again everything that is not released.
+    fn rewind(&mut self);
+
+    /// Stores the progress, as before a stop.
+    fn checkpoint(&mut self);
+}
+
+/// Reading messages failed.
+#[derive(Debug, thiserror::Error)]
+#[error("messages cannot be read")]
+pub struct InboxError(#[source] pub BoxError);
+
+/// A message to be processed.
 pub struct Delivery {
     pub message: Vec<u8>,
-    /// What it says, where that had to be read on the way.
+    /// The decoded message, where it had to be decoded on the way.
     pub decoded: Option<Message>,
-    /// Whoever had it before did not settle it, several times: it may be what ended them.
+    /// Earlier consumers did not settle it, several times: it may be what ended them.
     pub redelivered_often: bool,
 }
 
@@ -57,15 +90,15 @@ impl From<Vec<u8>> for Delivery {
     }
 }
 
-/// Messages in their order, until they are settled.
+/// Deliveries in their order, until they are settled.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// The next messages, at most `most`; waits for one. Empty when there will never be another.
-    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError>;
+    /// The next deliveries, at most `max`; waits for one. Empty when there will never be another.
+    async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, InboxError>;
 
-    /// Everything handed out so far is done with.
+    /// All deliveries so far are processed.
     async fn settle(&mut self) -> Result<(), InboxError>;
 
-    /// The last word before a stop: what is settled is remembered.
+    /// Stores what is settled, and ends the subscription.
     async fn close(&mut self) -> Result<(), InboxError>;
 }

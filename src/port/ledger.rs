@@ -1,156 +1,50 @@
-//! The truth: facts for good, and the records made from them, written together or not at all.
+//! The truth: facts, which are never changed, and the records made from them. A batch is written
+//! as a whole or not at all, by one owner of its partition at a time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
+pub use super::changes::{CallUpdate, Changes, ReceivedFact, RejectedMessage};
+use super::dead_letters::DeadLetters;
+pub use super::error::LedgerError;
+use super::outbox::Notification;
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId, Fact, Site};
-use crate::domain::record::CallRecord;
+use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::{At, Span};
-use crate::port::dead_letters::DeadLetters;
-use crate::port::outbox::Notification;
-use crate::wire::call_json;
 use crate::wire::message::IngressId;
 
-/// Why the ledger did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// Try the same again later.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
-    /// Somebody else owns the partition now: stop, and forget everything held in memory.
-    #[error("another worker has taken over")]
-    Fenced,
-    /// Sites are spread over the partitions in another way than this process was told.
-    #[error("{0}")]
-    LayoutMismatch(String),
-    /// Trying again will not help.
-    #[error("the database holds what cannot be read: {0}")]
-    Corrupt(String),
-    /// Some of what was to be written can never be: find it, set it aside, and write the rest.
-    #[error("the database does not take this: {0}")]
-    Rejected(String),
-}
-
-/// A fact with the message it came in.
-#[derive(Clone)]
-pub struct ReceivedFact {
-    pub fact: Fact,
-    pub message: Vec<u8>,
-}
-
-/// A message that holds no fact.
-#[derive(Clone)]
-pub struct RejectedMessage {
-    pub message: Vec<u8>,
-    pub reason: String,
-}
-
-/// A call as it stands now, with its text as everybody shows it: made once, wherever it is written
-/// and told.
-#[derive(Clone)]
-pub struct CallUpdate {
-    pub record: CallRecord,
-    /// Nothing can change it any more.
-    pub is_final: bool,
-    json: OnceLock<Arc<str>>,
-}
-
-impl CallUpdate {
-    #[must_use]
-    pub fn new(record: CallRecord, is_final: bool) -> CallUpdate {
-        CallUpdate {
-            record,
-            is_final,
-            json: OnceLock::new(),
-        }
-    }
-
-    /// The calls of a delta, each time it occurs.
-    pub fn from_delta(
-        changed: Vec<CallRecord>,
-        finished: Vec<CallRecord>,
-    ) -> impl Iterator<Item = CallUpdate> {
-        let changed = changed
-            .into_iter()
-            .map(|record| CallUpdate::new(record, false));
-        changed.chain(
-            finished
-                .into_iter()
-                .map(|record| CallUpdate::new(record, true)),
-        )
-    }
-
-    /// The record as JSON.
-    pub fn json(&self) -> &str {
-        self.json
-            .get_or_init(|| call_json::text(&self.record).into())
-    }
-}
-
-/// What one batch changes; all of it, or nothing.
-#[derive(Clone, Default)]
-pub struct Changes {
-    pub facts: Vec<ReceivedFact>,
-    /// None of the facts is in the ledger, as somebody knows who has seen the end of every commit
-    /// before this one.
-    pub facts_are_new: bool,
-    pub rejected: Vec<RejectedMessage>,
-    pub calls: Vec<CallUpdate>,
-    /// Calls that turned out to be none.
-    pub withdrawn_calls: Vec<CallId>,
-    /// What watchers will be told when this is committed; kept for those who are away.
-    pub notifications: Vec<Notification>,
-    pub watermark: Option<At>,
-    /// The last promise of each ingress.
-    pub ticks: BTreeMap<IngressId, At>,
-    /// News up to this number have reached every program that listens.
-    pub published_up_to: u64,
-}
-
-impl Changes {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
-            && self.rejected.is_empty()
-            && self.calls.is_empty()
-            && self.withdrawn_calls.is_empty()
-    }
-}
-
-/// Where the worker left off.
+/// The state in which the last owner left the partition.
 #[derive(Clone, Default)]
 pub struct RecoveredState {
     pub watermark: Option<At>,
-    /// When the last fact that is stored was received.
+    /// The receipt of the latest stored fact.
     pub last_fact_at: Option<At>,
-    /// The last promise of each ingress.
+    /// The last tick of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
-    /// The messages of the facts from which the calls that are not final, and those that the next
-    /// ones may be linked to, can be folded again, in their order.
+    /// The messages of the facts of all calls that are not final, and of those that later calls may
+    /// be linked to, in their order. Always whole calls.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
     pub open_calls: Vec<CallId>,
-    /// The extensions devices have reported, and when first.
+    /// Reported extensions, each with its first report.
     pub extensions: Vec<(Site, Extension, At)>,
-    /// The number of the last news.
+    /// The number of the latest notification.
     pub last_notification: u64,
-    /// News up to this number have reached every program that listens.
+    /// Notifications up to this number are published.
     pub published_up_to: u64,
 }
 
-/// How far back what is over still matters.
+/// How far back closed calls are read on take-over.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookback {
-    /// Calls that ended less than this before a call may have to do with it.
+    /// Calls that ended less than this before a call may be linked to it.
     pub links: Span,
-    /// No call is longer.
+    /// The longest call.
     pub calls: Span,
 }
 
-/// The writing side; one owner at a time.
+/// The ledger for the worker of one partition.
 #[async_trait]
 pub trait Ledger: DeadLetters {
     /// Whether a site belongs to the partition.
@@ -158,16 +52,16 @@ pub trait Ledger: DeadLetters {
         true
     }
 
-    /// Takes the partition over and tells where the last owner left off.
-    async fn take_over(&self, memory: Lookback) -> Result<RecoveredState, LedgerError>;
+    /// Takes the partition over: from now on the former owner commits nothing.
+    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError>;
 
-    /// Which of these facts are not in the ledger yet.
+    /// The ids of those facts that are not stored yet.
     async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError>;
 
-    /// Writes a batch. Doing it twice is doing it once.
+    /// Stores a batch. Storing it again changes nothing.
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
 
-    /// The messages of a site's facts received in a stretch of time, in their order.
+    /// The messages of a site's facts that were received in a period, in their order.
     async fn fact_messages(
         &self,
         site: &Site,
@@ -175,38 +69,41 @@ pub trait Ledger: DeadLetters {
         to: At,
     ) -> Result<Vec<Vec<u8>>, LedgerError>;
 
-    /// The news after a number, at most so many, in their order.
+    /// The notifications after a number, at most `max`, in their order.
     async fn notifications_after(
         &self,
         number: u64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<Notification>, LedgerError>;
 
-    /// Writes down that a message is about to be handled, because it may end whoever does. Returns
-    /// how often that has been written.
+    /// Stores that processing of a message begins, because it may end the process. Returns the
+    /// number of attempts so far.
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError>;
 
-    /// It was handled, and nothing ended.
+    /// The message was processed.
     async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError>;
 
-    /// The ids of a site's calls that began in a stretch of time.
+    /// The ids of a site's calls that started in a period.
     async fn calls_started(
         &self,
         site: &Site,
         from: At,
         to: At,
     ) -> Result<Vec<CallId>, LedgerError>;
+
+    /// Closes the owner's connection, after the last commit.
+    async fn release(&self) {}
 }
 
-/// What `rebuild` compares: the stored records of every site, and how far back facts reach.
+/// The ledger for `rebuild`, which compares stored records with their facts.
 #[async_trait]
 pub trait RecordAudit: Send + Sync {
-    /// The sites there are, and up to where time has passed for each.
+    /// All sites, each with its watermark.
     async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError>;
 
-    /// From this instant on all facts are kept.
+    /// Facts received since this instant are complete.
     async fn facts_kept_since(&self) -> Result<At, LedgerError>;
 
-    /// The records of a site as they are stored, in the order of their ids.
+    /// Ids and records of a site's calls as they are stored, by id.
     async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError>;
 }

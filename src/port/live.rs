@@ -1,21 +1,21 @@
-//! The live view: what is going on right now, where other programs read it quickly. It is written
-//! after the ledger and may be lost at any time; nothing is wrong then, only colder. None of it
-//! ever fails or takes long: what cannot be shown is not shown.
+//! The live view: open calls where other programs read them quickly. It is written after the ledger
+//! and may be lost at any time; look-ups are only slower then. No operation fails or takes long: an
+//! entry that cannot be written is left out.
 
 use async_trait::async_trait;
 
-use super::ledger::Changes;
+use super::changes::Changes;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 
-/// What a worker shows of its partition.
+/// The live view for the worker of one partition.
 #[async_trait]
 pub trait LiveView: Send + Sync {
-    /// Shows what was committed. Returns whether what was shown before is still there; if not, it
-    /// is to be shown again.
+    /// Writes committed changes. Returns false when earlier entries are gone: everything is to be
+    /// written again.
     async fn publish(&self, changes: &Changes) -> bool;
 
-    /// Shows all calls that are open.
+    /// Writes all open calls.
     async fn republish(&self, calls: &[CallRecord]);
 }
 
@@ -56,7 +56,7 @@ pub enum CacheKey<'k> {
     Extension { site: &'k str, extension: &'k str },
 }
 
-/// Who is there.
+/// Sessions of agents.
 #[async_trait]
 pub trait Presence: Send + Sync {
     async fn heartbeat(&self, user: &str, socket: &str, now: At);
@@ -64,7 +64,7 @@ pub trait Presence: Send + Sync {
     async fn leave(&self, user: &str, socket: &str);
 }
 
-/// Nobody looks.
+/// A process without a live view.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLiveView;
 
@@ -74,7 +74,5 @@ impl LiveView for NoLiveView {
         true
     }
 
-    async fn republish(&self, _: &[CallRecord]) {
-        ()
-    }
+    async fn republish(&self, _: &[CallRecord]) {}
 }

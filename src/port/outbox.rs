@@ -1,4 +1,4 @@
-//! Telling the interfaces what changed, after it is true.
+//! Notifications of committed changes, for people and programs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use async_trait::async_trait;
 
 use crate::domain::fact::CallId;
 use crate::domain::notice::NoticeKind;
-use crate::port::ledger::LedgerError;
+use crate::port::error::LedgerError;
 
-/// What was committed, for whoever watches.
+/// A committed change of a call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// One more than the news before it, also over restarts: a watcher who comes back names the
-    /// last one it saw.
+    /// One more than the notification before it, also over restarts: a watcher that comes back
+    /// names the last number it has seen.
     pub number: u64,
     pub kind: NoticeKind,
     pub call: CallId,
-    /// What watchers are told, as JSON.
+    /// The document for watchers, as JSON.
     pub data: Arc<str>,
 }
 
 impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("News")
+        f.debug_struct("Notification")
             .field("number", &self.number)
             .field("kind", &self.kind)
             .field("call", &self.call)
@@ -31,29 +31,30 @@ impl fmt::Debug for Notification {
     }
 }
 
-/// Never blocks, never fails: a watcher that cannot follow catches up by itself.
+/// The outbox of one partition. It neither blocks nor fails: notifications that find no room stay
+/// in the ledger, and are enqueued as a backlog when there is some.
 pub trait Outbox: Send + Sync {
-    fn enqueue(&self, news: Vec<Notification>);
+    fn enqueue(&self, notifications: Vec<Notification>);
 
-    /// News up to this number have been passed on for good; those after it are told again after a
-    /// crash.
+    /// Notifications up to this number are published for good; later ones are published again
+    /// after a crash.
     fn published_up_to(&self) -> u64;
 
-    /// After which number news are to be told that could not be: they found no room, or it is not
-    /// known that they were told before this process began. They are in the ledger; whoever tells
-    /// them does it now, as there is room.
+    /// The number after which the backlog begins, when there is a backlog and room for it. After a
+    /// start the backlog holds the notifications of which it is not known that they were published.
     fn resume_after(&self) -> Option<u64> {
         None
     }
 
-    /// Tells what was missing. `last` is the number of the last news there are.
-    fn enqueue_backlog(&self, _news: Vec<Notification>, _last: u64) {}
+    /// Enqueues notifications of the backlog. `last` is the number of the latest notification in
+    /// the ledger.
+    fn enqueue_backlog(&self, _notifications: Vec<Notification>, _last: u64) {}
 }
 
 /// Stored notifications, for gateways and for processes that start again.
 #[async_trait]
 pub trait NotificationLog: Send + Sync {
-    /// The latest notifications of all partitions, each with its partition, at most `most`, the
+    /// The latest notifications of all partitions, each with its partition, at most `max`, the
     /// oldest first.
-    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError>;
+    async fn recent(&self, max: u32) -> Result<Vec<(u32, Notification)>, LedgerError>;
 }

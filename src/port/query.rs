@@ -1,12 +1,12 @@
-//! Questions the interfaces ask of the truth. Records come back as the JSON text that was stored:
-//! nothing is read and written again.
+//! Queries of the interfaces. Records come back as the JSON text that is stored, without another
+//! round of decoding.
 
 use async_trait::async_trait;
 
-use super::ledger::LedgerError;
+use super::error::LedgerError;
 use crate::domain::private::PrivateText;
 
-/// Which calls are wanted; every part that is set must hold.
+/// A filter of calls; every field that is set must match.
 #[derive(Clone, Default)]
 pub struct CallFilter {
     pub site: Option<String>,
@@ -14,21 +14,21 @@ pub struct CallFilter {
     pub since: Option<i64>,
     /// Microseconds; calls that began before it.
     pub until: Option<i64>,
-    /// Any party's number, as sent or in E.164.
+    /// The number of either party, as sent or in E.164.
     pub number: Option<String>,
-    /// A participant.
+    /// The extension of a participant.
     pub extension: Option<String>,
     pub direction: Option<String>,
     pub outcome: Option<String>,
     pub status: Option<String>,
     /// Only calls that are not over.
     pub live: bool,
-    /// Where the last page ended.
+    /// The end of the page before.
     pub after: Option<(i64, String)>,
     pub limit: u32,
 }
 
-/// A stored record, and its place in the order of pages.
+/// A stored record, with its position in the order of pages.
 #[derive(Clone)]
 pub struct StoredCall {
     pub started_at: i64,
@@ -36,26 +36,25 @@ pub struct StoredCall {
     pub record: String,
 }
 
-/// How much there is of what operations watch.
+/// Counts for operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OperationCounts {
     /// Calls that are not over.
     pub live: u32,
-    /// Unanswered calls whose phones are silent, and of which it is not decided yet whether
-    /// somebody missed them.
+    /// Unanswered calls whose phones are silent, and whose missed decision is not due yet.
     pub missed_pending: u32,
-    /// Messages that hold no fact, kept as they came.
+    /// Dead letters.
     pub dead: u32,
 }
 
-/// A missed call that was not answered after all.
+/// A missed call that is not retracted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissedCall {
     pub call_id: String,
     pub site: String,
     pub number: Option<PrivateText>,
     pub e164: Option<PrivateText>,
-    /// JSON: the extensions that rang.
+    /// The extensions that rang, as JSON.
     pub extensions: String,
     pub missed_at: i64,
     pub desk_status: String,
@@ -75,7 +74,7 @@ pub struct HourStats {
     pub talk_us: i64,
 }
 
-/// An extension, and whose it is.
+/// An extension and its agent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KnownExtension {
     pub extension: String,
@@ -84,19 +83,19 @@ pub struct KnownExtension {
     pub name: Option<PrivateText>,
 }
 
-/// The reading side of the ledger.
+/// The ledger for the interfaces.
 #[async_trait]
 pub trait Query: Send + Sync {
-    /// The newest calls first.
+    /// Calls that match, the newest first.
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError>;
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError>;
-    /// The newest first.
+    /// Missed calls, the newest first.
     async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError>;
-    /// Statistics by hour of the calls that began in a stretch of time, to the minute.
+    /// Hourly statistics of calls that began in a period; its limits count to the minute.
     async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError>;
-    /// The devices of a site and when each was seen last, the latest first.
+    /// The devices of a site with their last report, the latest first.
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError>;
-    /// The extensions of a site and who uses them.
+    /// The extensions of a site and their agents.
     async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError>;
     async fn counts(&self) -> Result<OperationCounts, LedgerError>;
 }

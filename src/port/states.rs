@@ -1,20 +1,20 @@
-//! The states of calls as other programs know them: those that phones reported, and those that
-//! other programs registered themselves.
+//! States of calls for other programs: of calls that phones reported, and of calls that programs
+//! registered themselves.
 
 use async_trait::async_trait;
 
-use super::ledger::LedgerError;
+use super::error::LedgerError;
 use crate::domain::private::PrivateText;
 use crate::domain::time::At;
 
-/// Who tells of a call. Calls of phones are made from facts: nobody else changes their state.
+/// The provider of calls that phones report. Their state follows from facts alone.
 pub const PHONE_PROVIDER: &str = "grandstream";
 
 /// One row of `call_states`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallState {
     pub call_id: String,
-    /// What another program calls the conversation it holds with this call.
+    /// Another program's name for its conversation with this call.
     pub session_id: Option<String>,
     pub provider: String,
     pub site: String,
@@ -29,50 +29,49 @@ pub struct CallState {
     pub ended_at: Option<At>,
 }
 
-/// Why a state was not changed.
+/// Why a state is not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("there is no such call")]
+    #[error("no call has this id")]
     NotFound,
-    #[error("the phones tell the state of this call")]
+    #[error("the state of this call follows from the reports of its phones")]
     OwnedByPhones,
-    #[error("the call is over")]
+    #[error("the call has ended")]
     Ended,
 }
 
-/// The states as they are stored.
+/// Stored states.
 #[async_trait]
 pub trait StateLedger: Send + Sync {
-    /// Writes a new state. A call that is known already keeps what it has; only its session is
-    /// joined to it, where one is given.
+    /// Stores a new state. A stored call keeps its state, and gets the session where one is given.
     async fn register(&self, state: &CallState) -> Result<CallState, LedgerError>;
 
-    /// Changes the state of a call that is going on and not ours. Returns it as it is then, and
-    /// whether it was changed; `None` when there is no such call.
+    /// Changes the state of a call that is live and not reported by phones. Returns the stored
+    /// state and whether it was changed; `None` when no call has this id.
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError>;
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError>;
 
-    /// The last call of a session.
+    /// The latest call of a session.
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError>;
 
-    /// Calls that are going on, the oldest first, at most so many.
+    /// Live calls, at most `max`, the oldest first.
     async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError>;
 
-    /// Closes calls of other programs that began before an instant and were never ended. Returns
-    /// how many there were.
+    /// Closes calls of other programs that began before an instant and have no end. Returns their
+    /// number.
     async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError>;
 }
 
-/// What another program says of a call.
+/// A change of state by another program.
 pub struct StateChange {
     pub call_id: String,
     pub status: String,
-    /// JSON, instead of what is there.
+    /// JSON that replaces the stored metadata.
     pub metadata: Option<String>,
     pub now: At,
-    /// With this the call is over.
+    /// The call ends with this change.
     pub ends: bool,
 }

@@ -1,26 +1,26 @@
-//! Following what happens.
+//! The event stream for watchers.
 
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 
-/// One event for watchers.
+/// One event of the stream.
 #[derive(Clone)]
 pub struct WatchEvent {
-    /// `None` says that events were missed: look at everything again.
+    /// `None` when events were missed: the watcher reads everything again.
     pub number: Option<u64>,
     pub name: &'static str,
     pub data: Arc<str>,
 }
 
-/// Where events come from.
+/// The source of the stream.
 pub trait Watch: Send + Sync {
-    /// Events from now on, or from after the one with this number.
+    /// Events from now on, or after the event with this number.
     fn watch(&self, known: Option<u64>) -> BoxStream<'static, WatchEvent>;
 }
 
 impl WatchEvent {
-    /// What a watcher gets when it missed more than is kept.
+    /// The event for a watcher that missed more than is stored.
     #[must_use]
     pub fn resync() -> WatchEvent {
         WatchEvent {

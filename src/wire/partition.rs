@@ -1,5 +1,5 @@
-//! The partition of a site. Publishers and workers of all versions must agree, so the function
-//! never changes.
+//! Partitions: sites are spread over them, and each has one worker at a time. Publishers and workers
+//! of all versions must agree, so the partition of a site never changes.
 
 use sha2::{Digest, Sha256};
 
@@ -15,6 +15,31 @@ pub fn partition_of(site: &Site, partitions: u32) -> u32 {
     };
 
     u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
+}
+
+/// A generation of the partitions, and their number. Another number of partitions is another
+/// generation, with queues of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub generation: u32,
+    pub partitions: u32,
+}
+
+impl Layout {
+    #[must_use]
+    pub fn partition_of(self, site: &Site) -> u32 {
+        partition_of(site, self.partitions)
+    }
+
+    /// The name of a partition: `p03`, and `g2.p03` from the second generation on.
+    #[must_use]
+    pub fn partition_name(self, number: u32) -> String {
+        if self.generation <= 1 {
+            format!("p{number:02}")
+        } else {
+            format!("g{}.p{number:02}", self.generation)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::domain::fact::Site;
-use crate::domain::number::parse_region;
 use crate::domain::policy::Policy;
+use crate::domain::region::Region;
 use crate::domain::time::Span;
 
 /// No delay of the policy is longer than this.
@@ -187,7 +187,7 @@ macro_rules! rules_of_a_site {
                 let mut policy = base.clone();
 
                 if let Some(region) = &self.region {
-                    let known = parse_region(region).ok_or_else(|| {
+                    let known = Region::parse(region).ok_or_else(|| {
                         BadPolicy::UnknownRegion(region.chars().take(10).collect())
                     })?;
                     policy.region = Some(known);
@@ -288,11 +288,11 @@ mod tests {
 
         assert_eq!(
             (berlin.region, berlin.missed_delay),
-            (parse_region("DE"), Span::seconds(8))
+            (Region::parse("DE"), Span::seconds(8))
         );
         assert_eq!(
             (other.region, other.extensions.len()),
-            (parse_region("FR"), 0)
+            (Region::parse("FR"), 0)
         );
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let policies =
             Policies::parse(r#"{"region": "FR", "site": {"a": {"ring_max_ms": 60000}}}"#)
                 .unwrap_or_default();
-        assert_eq!(policies.of(&Site::default()).region, parse_region("FR"));
+        assert_eq!(policies.of(&Site::default()).region, Region::parse("FR"));
     }
 
     #[test]

@@ -1,128 +1,85 @@
-//! A message that can be neither folded nor written must not hold up its neighbours: the batch is
-//! halved until it stands alone, and it is kept as it came.
+//! Bisection of a batch that fails because of one of its messages: it is halved until the message
+//! stands alone, and that message is set aside as it came. Its neighbours are processed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Worker, WorkerError};
+use super::WorkerError;
 use crate::port::intake::Delivery;
 use crate::wire::message::Message;
 
-/// A message, and why it is not to be touched, if that is known.
-pub(super) struct BatchItem {
-    pub message: Vec<u8>,
-    pub read: Option<Message>,
-    pub poison: Option<String>,
+/// A message under way.
+pub struct BatchItem {
+    pub(super) message: Vec<u8>,
+    pub(super) decoded: Option<Message>,
+    /// The reason why it is set aside unread.
+    pub(super) poison: Option<String>,
 }
 
-/// What is left of a batch, the next part last.
+impl From<Delivery> for BatchItem {
+    fn from(delivery: Delivery) -> BatchItem {
+        BatchItem {
+            message: delivery.message,
+            decoded: delivery.decoded,
+            poison: None,
+        }
+    }
+}
+
+/// The sub-batches that are left of a batch, the next one last.
 pub(super) struct Bisection(Vec<Vec<BatchItem>>);
 
 impl Bisection {
-    pub(super) fn whole(messages: Vec<Delivery>) -> Bisection {
-        Bisection(vec![
-            messages
-                .into_iter()
-                .map(|handed| BatchItem {
-                    message: handed.message,
-                    read: handed.decoded,
-                    poison: None,
-                })
-                .collect(),
-        ])
+    /// The whole batch as one.
+    pub(super) fn of(deliveries: Vec<Delivery>) -> Bisection {
+        Bisection(vec![deliveries.into_iter().map(Into::into).collect()])
     }
 
-    /// What there is, is not to be read.
-    fn mark(&mut self, why: &str) {
-        for part in self.0.iter_mut().flatten() {
-            part.poison = Some(why.to_owned());
-        }
+    /// A message that is set aside unread.
+    pub(super) fn poisoned(delivery: Delivery, reason: &str) -> Bisection {
+        let poison = Some(reason.to_owned());
+
+        Bisection(vec![vec![BatchItem {
+            poison,
+            ..delivery.into()
+        }]])
     }
 
     pub(super) fn next(&mut self) -> Option<Vec<BatchItem>> {
         self.0.pop()
     }
 
-    /// Puts back a part in which `reason` is somewhere: in two halves, or marked when it is one
-    /// message.
-    fn split(&mut self, mut part: Vec<BatchItem>, reason: String) {
-        if let [only] = &mut part[..] {
-            only.poison = Some(reason);
-            self.0.push(part);
-            return;
-        }
-        let second = part.split_off(part.len() / 2);
-        self.0.push(second);
-        self.0.push(part);
-    }
-}
-
-impl Worker {
-    /// After a failure: the same again in smaller parts, if it was poison.
-    pub(super) async fn split_after_failure(
+    /// Adds a failed sub-batch again, in two halves; a single message is marked instead.
+    ///
+    /// # Errors
+    /// When the sub-batch held only messages that are set aside: the reason lies elsewhere.
+    pub(super) fn split(
         &mut self,
-        parts: &mut Bisection,
-        part: Vec<BatchItem>,
-        error: WorkerError,
+        mut sub_batch: Vec<BatchItem>,
+        reason: String,
     ) -> Result<(), WorkerError> {
-        let marked = part.iter().any(|part| part.poison.is_some());
-        let WorkerError::Poison(reason) = error else {
-            return Err(error);
-        };
-        if marked || part.is_empty() {
-            // Not even the message alone can be kept: that is no matter of what it says.
+        let is_marked = sub_batch.iter().any(|item| item.poison.is_some());
+        if is_marked || sub_batch.is_empty() {
             return Err(WorkerError::Poison(reason));
         }
-        tracing::error!(
-            reason,
-            messages = part.len(),
-            "something in a batch can be neither folded nor written; looking for it by halves"
-        );
-        // What the batch had changed in memory is not what was committed.
-        self.begin_again().await?;
-        parts.split(part, reason);
+
+        if let [only] = &mut sub_batch[..] {
+            only.poison = Some(reason);
+            self.0.push(sub_batch);
+            return Ok(());
+        }
+        let second = sub_batch.split_off(sub_batch.len() / 2);
+        self.0.push(second);
+        self.0.push(sub_batch);
+
         Ok(())
     }
 }
 
-/// A batch that was begun so often and never done is handled message by message.
-pub(super) const BATCH_ATTEMPTS_MAX: u32 = 2;
-/// A message that was begun so often and never done is not handled again.
-const ATTEMPTS_MAX: u32 = 5;
-
-impl Worker {
-    /// Handles a message that may end whoever does: each attempt is written down first, and after
-    /// some of them it is set aside unread.
-    pub(super) async fn handle_alone(&mut self, one: Delivery) -> Result<(), WorkerError> {
-        let message = one.message.clone();
-        let mut parts = Bisection::whole(vec![one]);
-        let attempts = self.attempt(&message).await?;
-        if attempts > ATTEMPTS_MAX {
-            tracing::error!(
-                attempts,
-                "a message ended the process that handled it, several times; it is set aside as it came"
-            );
-            parts.mark("whoever handled it ended before it was done, again and again");
-        }
-        self.work_off(parts).await?;
-        self.acquit(&message).await
-    }
-
-    pub(super) async fn attempt(&self, message: &[u8]) -> Result<u32, WorkerError> {
-        self.retry_while_unavailable("attempts", || self.ledger.record_attempt(message))
-            .await
-    }
-
-    pub(super) async fn acquit(&self, message: &[u8]) -> Result<(), WorkerError> {
-        self.retry_while_unavailable("attempts", || self.ledger.clear_attempts(message))
-            .await
-    }
-}
-
-/// Does what may panic on a message that nobody foresaw.
-pub(super) fn catch_panic<T>(what: impl FnOnce() -> T) -> Result<T, WorkerError> {
-    // What a panic leaves half done is thrown away with all that is in memory.
-    catch_unwind(AssertUnwindSafe(what))
-        .map_err(|_| WorkerError::Poison("folding it ends in a defect of this program".to_owned()))
+/// Calls the core with messages that may make it panic.
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, WorkerError> {
+    // The state that a panic leaves behind is dropped: the partition is recovered.
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| WorkerError::Poison("folding it panics, a defect of this program".to_owned()))
 }
 
 #[cfg(test)]
@@ -130,26 +87,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halving_finds_the_one_and_keeps_the_order() {
-        let mut parts = Bisection::whole((0..11_u8).map(|n| vec![n].into()).collect());
-        let (mut written, mut aside) = (Vec::new(), Vec::new());
-        while let Some(part) = parts.next() {
-            let marked = part.iter().any(|part| part.poison.is_some());
-            if !marked
-                && part
-                    .iter()
-                    .any(|part| part.message == [7] || part.message == [0])
-            {
-                parts.split(part, "bad".to_owned());
+    fn bisection_isolates_bad_messages_and_keeps_the_order_of_the_others() {
+        let mut bisection = Bisection::of((0..11_u8).map(|n| vec![n].into()).collect());
+        let mut written = Vec::new();
+        let mut aside = Vec::new();
+
+        while let Some(sub_batch) = bisection.next() {
+            let is_marked = sub_batch.iter().any(|item| item.poison.is_some());
+            let is_bad = sub_batch
+                .iter()
+                .any(|item| [0, 7].contains(&item.message[0]));
+            if is_bad && !is_marked {
+                bisection.split(sub_batch, "bad".to_owned()).unwrap();
                 continue;
             }
-            let to = if marked { &mut aside } else { &mut written };
-            to.extend(part.into_iter().map(|part| part.message[0]));
+
+            let target = if is_marked { &mut aside } else { &mut written };
+            target.extend(sub_batch.into_iter().map(|item| item.message[0]));
         }
-        assert_eq!(
-            (written, aside),
-            (vec![1, 2, 3, 4, 5, 6, 8, 9, 10], vec![0, 7])
-        );
+
+        assert_eq!(written, [1, 2, 3, 4, 5, 6, 8, 9, 10]);
+        assert_eq!(aside, [0, 7]);
+    }
+
+    #[test]
+    fn a_failure_of_a_message_that_is_set_aside_is_not_charged_to_it() {
+        let mut bisection = Bisection::poisoned(vec![1].into(), "bad");
+        let sub_batch = bisection.next().unwrap();
+
+        assert!(matches!(
+            bisection.split(sub_batch, "worse".to_owned()),
+            Err(WorkerError::Poison(_))
+        ));
     }
 
     #[test]

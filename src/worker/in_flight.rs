@@ -1,45 +1,44 @@
-//! What the partitions of one process may have in hand together. A batch of a backlog takes some
-//! ten kilobytes for each message until it is written; with a few of them under way both ends have
-//! enough to do, and more would only take memory.
+//! Process-wide limit on messages being processed (backpressure). A batch of a backlog takes some ten
+//! kilobytes a message until it is committed. A few batches keep the broker and the database busy;
+//! more would only take memory.
 
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Messages in hand: two of the largest batches.
+/// Messages in flight: two of the largest batches.
 const MESSAGES_MAX: usize = 2 * super::BATCH_MESSAGES_MAX;
-/// Batches of so many take next to nothing, and need no leave: what is reported now does not wait
-/// for a backlog.
+/// Smaller batches take little memory and need no permit: live events do not wait for a backlog.
 const SMALL_MESSAGES: usize = 256;
-/// Nobody waits longer than this: whoever is in front may be held up by something that holds up
-/// nobody else.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A batch waits no longer than this: the one before it may be held up for a reason of its own.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Shared by the partitions of a process.
 pub struct InFlightLimit {
     free: Semaphore,
-    patience: Duration,
+    wait_max: Duration,
 }
 
 impl Default for InFlightLimit {
     fn default() -> InFlightLimit {
         InFlightLimit {
             free: Semaphore::new(MESSAGES_MAX),
-            patience: PATIENCE,
+            wait_max: WAIT_MAX,
         }
     }
 }
 
 impl InFlightLimit {
-    /// Waits until there is room for a batch; it is held until what is returned is dropped.
+    /// Waits for a permit for a batch; the permit lasts until it is dropped.
     pub(super) async fn acquire(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
         if messages <= SMALL_MESSAGES {
             return None;
         }
-        let all = u32::try_from(messages.min(MESSAGES_MAX)).unwrap_or(u32::MAX);
-        tokio::time::timeout(self.patience, self.free.acquire_many(all))
-            .await
-            .ok()?
-            .ok()
+
+        let permits = u32::try_from(messages.min(MESSAGES_MAX)).unwrap_or(u32::MAX);
+        let acquired = tokio::time::timeout(self.wait_max, self.free.acquire_many(permits));
+
+        acquired.await.ok()?.ok()
     }
 }
 
@@ -50,32 +49,37 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn large_batches_wait_for_each_other_but_not_for_ever_and_small_ones_never() {
-        let mut room = InFlightLimit::default();
-        let first = room.acquire(MESSAGES_MAX - 1_000).await;
+    async fn large_batches_wait_for_each_other_within_limits_and_small_ones_do_not() {
+        let mut limit = InFlightLimit::default();
+        let first = limit.acquire(MESSAGES_MAX - 1_000).await;
         assert!(
-            first.is_some() && room.acquire(1_001).now_or_never().is_none(),
-            "there is no room"
+            first.is_some() && limit.acquire(1_001).now_or_never().is_none(),
+            "no permit is free"
         );
         assert!(
-            room.acquire(SMALL_MESSAGES).now_or_never().is_some(),
-            "it needs none"
+            limit.acquire(SMALL_MESSAGES).now_or_never().is_some(),
+            "a small batch needs none"
         );
         assert!(
-            room.acquire(1_000)
+            limit
+                .acquire(1_000)
                 .now_or_never()
-                .is_some_and(|room| room.is_some()),
-            "there is just enough"
+                .is_some_and(|permit| permit.is_some()),
+            "just enough are free"
         );
         drop(first);
         assert!(
-            room.acquire(MESSAGES_MAX + 1)
+            limit
+                .acquire(MESSAGES_MAX + 1)
                 .now_or_never()
-                .is_some_and(|room| room.is_some()),
-            "one that is larger than all has all"
+                .is_some_and(|permit| permit.is_some()),
+            "a batch that is larger than the limit takes all"
         );
-        room.patience = Duration::ZERO;
-        let _first = room.acquire(MESSAGES_MAX).await;
-        assert!(room.acquire(1_001).await.is_none(), "it goes on without");
+        limit.wait_max = Duration::ZERO;
+        let _first = limit.acquire(MESSAGES_MAX).await;
+        assert!(
+            limit.acquire(1_001).await.is_none(),
+            "the batch goes on without"
+        );
     }
 }

@@ -1,42 +1,47 @@
-//! The worker: messages in, calls out. One actor per partition; everything it decides is decided by
-//! the pure core, everything it does is done in `handle`.
+//! The worker: deliveries in, calls out. One actor per partition.
+//!
+//! Decisions are made by [`Partition`], a pure value; effects happen in `handle.rs` alone. A batch
+//! is processed at least once, and its effects follow its commit: a crash anywhere is repaired by
+//! the next delivery of the same messages.
 
-mod back_off;
+mod attempts;
 mod bisect;
+mod group;
 mod handle;
 mod in_flight;
-mod read;
-mod reconstruct;
-mod recover;
-mod redrive;
+mod observe;
+mod outbox;
+mod partition;
+mod recovery;
 mod refold;
+mod retry_dead_letters;
 mod watermark;
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::domain::Timeline;
-use crate::domain::fact::{CallId, Site};
-use crate::domain::time::At;
+use crate::chain::Chain;
 use crate::health::FlowCounters;
 use crate::port::intake::{Inbox, InboxError};
-use crate::port::ledger::{CallUpdate, Ledger, LedgerError};
+use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
 use crate::port::live::LiveView;
 use crate::port::outbox::Outbox;
+use crate::retry::Backoff;
 use crate::wire::policy_file::Policies;
 
-pub use back_off::BackOff;
+pub use bisect::BatchItem;
+pub use group::WorkerGroup;
 pub use in_flight::InFlightLimit;
-pub use recover::lookback;
-use watermark::WatermarkTracker;
+pub use outbox::{OutboxHandle, OutboxPublisher, PartitionOutbox};
+pub use partition::{Batch, History, Partition, Step, Stretch};
+pub use recovery::lookback;
 
-/// Messages handled in one transaction.
+/// Messages of one transaction.
 pub const BATCH_MESSAGES_MAX: usize = 4_096;
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
 
 /// Why a worker ends before it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -45,104 +50,139 @@ pub enum WorkerError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Inbox(#[from] InboxError),
-    /// Something in the batch can be neither folded nor written.
-    #[error("a message cannot be handled: {0}")]
+    /// One message of the batch can be neither folded nor stored.
+    #[error("a message cannot be processed: {0}")]
     Poison(String),
-    /// The batch under way is handled again after the next start.
-    #[error("stopped while the database was away")]
+    /// The batch under way is processed again after the next start.
+    #[error("stopped while the database was unavailable")]
     Stopped,
 }
 
-/// One partition and what is known of its sites.
+/// Everything a worker needs from outside.
+pub struct Dependencies {
+    /// The partition's number, for logs.
+    pub number: u32,
+    pub inbox: Box<dyn Inbox>,
+    pub ledger: Arc<dyn Ledger>,
+    pub outbox: Arc<dyn Outbox>,
+    pub live: Arc<dyn LiveView>,
+    pub counters: Arc<FlowCounters>,
+    /// Shared by the partitions of a process.
+    pub in_flight: Arc<InFlightLimit>,
+}
+
+/// The actor of one partition.
 pub struct Worker {
+    number: u32,
     inbox: Box<dyn Inbox>,
     ledger: Arc<dyn Ledger>,
-    fanout: Arc<dyn Outbox>,
-    policies: Policies,
-    sites: BTreeMap<Site, Timeline>,
-    watermark: At,
-    promises: WatermarkTracker,
-    /// The watermark of the last commit.
-    committed: At,
-    /// When the last fact was received that somebody else may have stored: what came later, and was
-    /// not folded here, is new.
-    stored_until: At,
-    /// Fragments of calls that were over before the history that was read at the start: they are no
-    /// calls of their own.
-    fragments: HashSet<CallId>,
-    /// Calls that were over before, and stand as if they were not: they are written with the next
-    /// batch.
-    left_open: Vec<CallUpdate>,
-    /// The number of the last news.
-    told: u64,
+    outbox: Arc<dyn Outbox>,
     live: Arc<dyn LiveView>,
-    books: Arc<FlowCounters>,
-    room: Arc<InFlightLimit>,
+    counters: Arc<FlowCounters>,
+    in_flight: Arc<InFlightLimit>,
+    partition: Partition,
     stop: CancellationToken,
 }
 
 impl Worker {
-    /// Works until the stop is asked for; the batch under way is finished first.
+    /// A worker that goes on from a recovered state.
+    #[must_use]
+    pub fn new(dependencies: Dependencies, policies: Policies, state: RecoveredState) -> Worker {
+        Worker {
+            number: dependencies.number,
+            inbox: dependencies.inbox,
+            ledger: dependencies.ledger,
+            outbox: dependencies.outbox,
+            live: dependencies.live,
+            counters: dependencies.counters,
+            in_flight: dependencies.in_flight,
+            partition: Partition::recover(policies, state),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Processes deliveries until the stop; the batch under way is finished first.
     ///
     /// # Errors
-    /// When another worker has taken over, or the inbox cannot be read.
+    /// When another worker has taken the partition over, or the inbox cannot be read.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
         self.stop = stop;
-        self.show_all().await;
+        self.republish_live_view().await;
+
         let worked = self.work().await;
         self.inbox.close().await?;
-        worked
+
+        match worked {
+            Err(WorkerError::Stopped) => Ok(()),
+            worked => worked,
+        }
     }
 
     async fn work(&mut self) -> Result<(), WorkerError> {
         self.retry_unknown_versions().await?;
-        self.tell_missing().await?;
-        loop {
-            let messages = tokio::select! {
-                messages = self.inbox.next_batch(BATCH_MESSAGES_MAX) => messages?,
-                () = self.stop.cancelled() => return Ok(()),
+        self.enqueue_backlog().await?;
+
+        while !self.stop.is_cancelled() {
+            let deliver = tracing::debug_span!("deliver", partition = self.number);
+            let deliveries = tokio::select! {
+                deliveries = self.inbox.next_batch(BATCH_MESSAGES_MAX).instrument(deliver) => deliveries?,
+                () = self.stop.cancelled() => break,
             };
-            if messages.is_empty() {
-                return Ok(());
+            if deliveries.is_empty() {
+                break;
             }
-            let room = Arc::clone(&self.room);
-            let _in_hand = room.acquire(messages.len()).await;
-            match self.handle(messages).await {
-                Err(WorkerError::Stopped) => return Ok(()),
-                handled => handled?,
-            }
-            if self.stop.is_cancelled() {
-                return Ok(());
-            }
+
+            let in_flight = Arc::clone(&self.in_flight);
+            let _permit = in_flight.acquire(deliveries.len()).await;
+            let span = tracing::debug_span!(
+                "batch",
+                partition = self.number,
+                messages = deliveries.len()
+            );
+            self.handle(deliveries).instrument(span).await?;
         }
+
+        Ok(())
     }
 
-    /// Asks the ledger, again and again while it is away: the batch stays where it is, and nothing
-    /// overtakes it.
-    async fn retry_while_unavailable<'a, T>(
+    /// Repeats an operation of the ledger while it is unavailable. The batch stays where it is, and
+    /// no other batch overtakes it.
+    async fn retry_while_unavailable<T, F>(
         &self,
-        what: &'static str,
-        ask: impl Fn() -> BoxFuture<'a, Result<T, LedgerError>>,
-    ) -> Result<T, WorkerError> {
-        let mut back_off = BackOff::from(BACK_OFF_MIN);
+        operation: &'static str,
+        run: impl Fn() -> F,
+    ) -> Result<T, WorkerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        let mut backoff = Backoff::from(RETRY_FIRST);
+        let mut has_failed = false;
+
         loop {
-            match ask().await {
-                Ok(done) => {
-                    if back_off.next > BACK_OFF_MIN {
-                        self.books.set_blocked(None);
-                        tracing::info!(what, "the database answers again");
+            match run().await {
+                Ok(value) => {
+                    if has_failed {
+                        self.counters.set_blocked(None);
+                        tracing::info!(operation, "database available again");
                     }
-                    return Ok(done);
+                    return Ok(value);
                 }
                 Err(error @ LedgerError::Unavailable(_)) => {
-                    self.books.set_blocked(Some(error.to_string()));
-                    tracing::error!(%error, what, retry_in_ms = back_off.next.as_millis(), "a batch waits for the database; check its disk and who else has it open");
+                    has_failed = true;
+                    self.counters.set_blocked(Some(Chain(&error).to_string()));
                     metrics::counter!("cordboard_worker_retries_total").increment(1);
+                    tracing::error!(
+                        error = %Chain(&error),
+                        operation,
+                        retry_in_ms = backoff.next_delay().as_millis(),
+                        "database unavailable, the batch waits for it; check its disk and its locks"
+                    );
                 }
                 Err(LedgerError::Rejected(reason)) => return Err(WorkerError::Poison(reason)),
                 Err(error) => return Err(error.into()),
             }
-            if !back_off.wait(&self.stop).await {
+
+            if !backoff.wait(&self.stop).await {
                 return Err(WorkerError::Stopped);
             }
         }

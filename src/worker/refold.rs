@@ -1,99 +1,78 @@
-//! Facts from before what is kept in memory: the history around them is folded again, and the
-//! records it had made are corrected.
+//! Facts that are older than the state in memory: the history around them is folded again, and the
+//! records that it had made are corrected.
 
 use std::collections::HashSet;
 
-use super::{Worker, WorkerError, bisect};
+use super::WorkerError;
+use super::bisect::catch_panic;
+use super::partition::{History, Partition, Stretch};
 use crate::domain::fact::{CallId, EventId, Fact, Site};
-use crate::domain::time::{At, Span};
+use crate::domain::record::CallRecord;
+use crate::domain::time::Span;
 use crate::domain::{Delta, Timeline, notice};
 use crate::port::ledger::Changes;
 use crate::wire::message::Message;
 
-impl Worker {
-    /// Folds the site's history again with the late facts in it. The delta then holds every call of
-    /// that stretch as it is now.
-    pub(super) async fn refold(
+/// A site folded from its history.
+struct Folded {
+    timeline: Timeline,
+    changed: Vec<CallRecord>,
+    finished: Vec<CallRecord>,
+}
+
+impl Folded {
+    fn all(&self) -> Vec<CallRecord> {
+        [self.changed.clone(), self.finished.clone()].concat()
+    }
+}
+
+impl Partition {
+    /// The history that the late facts of a site may have to do with.
+    pub(super) fn stretch_around(&self, site: &Site, delta: &Delta) -> Stretch {
+        let policy = self.policies.of(site);
+        let first_late = delta.late.iter().map(|fact| fact.at).min();
+        let first_late = first_late.unwrap_or(self.watermark);
+        // A call that started earlier has nothing to do with the late facts.
+        let reach = Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window;
+
+        Stretch {
+            site: site.clone(),
+            facts_from: first_late - (reach + reach),
+            calls_from: first_late - reach,
+        }
+    }
+
+    /// Folds the stretch again with the late facts in it. The delta then holds every call of the
+    /// stretch as it is now.
+    pub(super) fn refold(
         &mut self,
-        site: &Site,
+        stretch: &Stretch,
         delta: Delta,
+        history: History,
         changes: &Changes,
     ) -> Result<Delta, WorkerError> {
-        metrics::counter!("cordboard_worker_refolds_total").increment(1);
-        let policy = self.policies.of(site).clone();
-        let first = delta
-            .late
-            .iter()
-            .map(|fact| fact.at)
-            .min()
-            .unwrap_or(self.watermark);
-        // No call that began earlier can have anything to do with the late facts.
-        let reach = Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window;
-        let (from, trusted) = (first - (reach + reach), first - reach);
-        let mut facts = self.history(site, from).await?;
-        facts.extend(
-            changes
-                .facts
-                .iter()
-                .map(|received| &received.fact)
-                .filter(|fact| fact.site == *site)
-                .cloned(),
-        );
-
-        let known = self
-            .sites
-            .get(site)
-            .map(Timeline::known_extensions)
-            .unwrap_or_default();
-        let fold = |facts: Vec<Fact>| {
-            let mut timeline = Timeline::with_extensions(site.clone(), policy.clone(), &known);
-            let mut folded = bisect::catch_panic(|| timeline.apply(facts, self.watermark))?;
-            timeline.knows_all_since(trusted);
-            folded.changed.retain(|record| record.started_at >= trusted);
-            folded
-                .finished
-                .retain(|record| record.started_at >= trusted);
-            Ok::<_, WorkerError>((timeline, folded))
-        };
-        // What was told so far is what the history says without the late facts.
+        let facts = self.facts_of(stretch, &history, changes);
         let late: HashSet<EventId> = delta.late.iter().map(|fact| fact.id).collect();
-        let (_, before) = fold(
-            facts
-                .iter()
-                .filter(|fact| !late.contains(&fact.id))
-                .cloned()
-                .collect(),
-        )?;
-        let (
-            timeline,
-            Delta {
-                changed, finished, ..
-            },
-        ) = fold(facts)?;
-        let told = [before.changed, before.finished].concat();
-        let present: HashSet<CallId> = changed
+        let without_late = facts
             .iter()
-            .chain(&finished)
-            .map(|record| record.id)
+            .filter(|fact| !late.contains(&fact.id))
+            .cloned()
             .collect();
+
+        // Notifications so far follow from the history without the late facts.
+        let before = self.fold(stretch, without_late)?;
+        let now = self.fold(stretch, facts)?;
+
         let mut notices = delta.notices;
-        notices.extend(notice::between(
-            &told,
-            &[changed.clone(), finished.clone()].concat(),
-        ));
-        let stored = self
-            .retry_while_unavailable("stored calls", || {
-                self.ledger.calls_started(site, trusted, At::END)
-            })
-            .await?;
-        let withdrawn = stored
-            .into_iter()
-            .filter(|call| !present.contains(call))
-            .collect();
-        self.sites.insert(site.clone(), timeline);
+        notices.extend(notice::between(&before.all(), &now.all()));
+        let present: HashSet<CallId> = now.all().iter().map(|record| record.id).collect();
+        let stored = history.calls.into_iter();
+        let withdrawn = stored.filter(|call| !present.contains(call)).collect();
+        self.sites.insert(stretch.site.clone(), now.timeline);
+
         Ok(Delta {
-            changed,
-            finished,
+            changed: now.changed,
+            finished: now.finished,
             withdrawn,
             notices,
             late: Vec::new(),
@@ -101,13 +80,38 @@ impl Worker {
         })
     }
 
-    async fn history(&self, site: &Site, from: At) -> Result<Vec<Fact>, WorkerError> {
-        let messages = self
-            .retry_while_unavailable("history", || self.ledger.fact_messages(site, from, At::END))
-            .await?;
-        Ok(messages
+    /// The stored facts of a stretch, and those of the batch under way.
+    fn facts_of(&self, stretch: &Stretch, history: &History, changes: &Changes) -> Vec<Fact> {
+        let stored = history
+            .messages
             .iter()
-            .filter_map(|message| Message::fact(message, &self.policies))
-            .collect())
+            .filter_map(|message| Message::fact(message, &self.policies));
+        let received = changes
+            .facts
+            .iter()
+            .map(|received| &received.fact)
+            .filter(|fact| fact.site == stretch.site);
+
+        stored.chain(received.cloned()).collect()
+    }
+
+    fn fold(&self, stretch: &Stretch, facts: Vec<Fact>) -> Result<Folded, WorkerError> {
+        let site = &stretch.site;
+        let known = self.sites.get(site);
+        let extensions = known.map(Timeline::known_extensions).unwrap_or_default();
+        let policy = self.policies.of(site).clone();
+        let mut timeline = Timeline::with_extensions(site.clone(), policy, &extensions);
+
+        let mut delta = catch_panic(|| timeline.apply(facts, self.watermark))?;
+        timeline.knows_all_since(stretch.calls_from);
+        let is_affected = |record: &CallRecord| record.started_at >= stretch.calls_from;
+        delta.changed.retain(is_affected);
+        delta.finished.retain(is_affected);
+
+        Ok(Folded {
+            timeline,
+            changed: delta.changed,
+            finished: delta.finished,
+        })
     }
 }

@@ -49,7 +49,7 @@ impl Inbox for JournalInbox {
             let entries = self
                 .reader
                 .read(most)
-                .map_err(|error| InboxError(error.to_string()))?;
+                .map_err(|error| InboxError(error.into()))?;
             if let Some(last) = entries.last() {
                 self.delivered = (last.end, last.sequence);
                 return Ok(entries

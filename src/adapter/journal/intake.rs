@@ -31,7 +31,7 @@ impl Intake for Journal {
 fn not_durable(error: Refused) -> NotDurable {
     match error {
         Refused::Full => NotDurable::Full,
-        other => NotDurable::Unavailable(other.to_string()),
+        other => NotDurable::Unavailable(other.into()),
     }
 }
 

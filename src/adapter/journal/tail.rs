@@ -1,17 +1,24 @@
-//! The journal's records on their way to a broker.
+//! The journal as source of the shipper.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::follower::Entry;
+use async_trait::async_trait;
+
+use super::checkpoint::Position;
 use super::handle::Journal;
 use super::reader::JournalReader;
 use crate::health::FlowCounters;
+use crate::port::intake::{InboxError, JournalRecord, JournalSource};
 
-/// Reads the journal for a publisher, which releases records when they are confirmed.
+/// Reads the journal for the shipper, which releases records when they are confirmed.
 #[derive(Debug)]
 pub struct JournalTail {
     reader: JournalReader,
     counters: Arc<FlowCounters>,
+    /// Sequence numbers of the records that were read and are not released, and the positions
+    /// behind them.
+    unreleased: VecDeque<(u64, Position)>,
 }
 
 impl JournalTail {
@@ -23,39 +30,58 @@ impl JournalTail {
         Ok(JournalTail {
             reader: JournalReader::new(journal)?,
             counters: journal.books(),
+            unreleased: VecDeque::new(),
         })
     }
+}
 
-    /// Waits for a durable record to read. Returns false when the journal is closed and no record
-    /// can follow.
-    pub async fn wait(&mut self) -> bool {
+#[async_trait]
+impl JournalSource for JournalTail {
+    async fn wait(&mut self) -> bool {
         self.reader.follower.wait().await
     }
 
-    pub fn read(&mut self, most: usize) -> std::io::Result<Vec<Entry>> {
-        self.reader.read(most)
+    fn read(&mut self, max: usize) -> Result<Vec<JournalRecord>, InboxError> {
+        let entries = self
+            .reader
+            .read(max)
+            .map_err(|error| InboxError(error.into()))?;
+
+        let positions = entries.iter().map(|entry| (entry.sequence, entry.end));
+        self.unreleased.extend(positions);
+        let records = entries.into_iter().map(|entry| JournalRecord {
+            sequence: entry.sequence,
+            payload: entry.payload,
+        });
+        Ok(records.collect())
     }
 
-    /// Returns the number of durable records that are not released, read or not.
-    #[must_use]
-    pub fn depth(&self) -> u64 {
+    fn depth(&self) -> u64 {
         self.reader.progress.depth()
     }
 
-    /// Releases `count` records, the last of them `last`: the broker has confirmed them.
-    pub fn release(&mut self, last: &Entry, count: u64) {
-        self.reader.progress.settle_up_to(last.sequence);
+    fn release(&mut self, sequence: u64, count: u64) {
+        let mut released = None;
+        while let Some((read, position)) = self.unreleased.front().copied()
+            && read <= sequence
+        {
+            released = Some(position);
+            self.unreleased.pop_front();
+        }
+
+        self.reader.progress.settle_up_to(sequence);
         self.counters.add_handed_over(count);
-        self.reader.release(last.end);
+        if let Some(position) = released {
+            self.reader.release(position);
+        }
     }
 
-    /// Reads all unreleased records again.
-    pub fn back(&mut self) {
+    fn rewind(&mut self) {
+        self.unreleased.clear();
         self.reader.follower.rewind_to_released();
     }
 
-    /// Writes the checkpoint before a stop.
-    pub fn store(&mut self) {
+    fn checkpoint(&mut self) {
         self.reader.store_checkpoint();
     }
 }

@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::{Partition, PostgresAddress};
 use crate::port::ledger::LedgerError;
+use crate::wire::partition::Layout;
 
 const INSERT_LAYOUT: &str = "-- insert_layout
     INSERT INTO partition_layout (generation, parts)
@@ -46,13 +47,6 @@ const INSERT_PARTITIONS: &str = "-- insert_partitions
         )
     FROM generate_series(0, $2 - 1) AS part";
 
-/// A generation of the partitions, and their number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    pub generation: u32,
-    pub partitions: u32,
-}
-
 /// Checks that the partition belongs to the layout in force. The first worker puts its own layout
 /// in force.
 pub(super) async fn check_layout(
@@ -67,7 +61,7 @@ pub(super) async fn check_layout(
 
     let Some(layout) = select_layout(transaction).await? else {
         return Err(LedgerError::Unavailable(
-            "the row of partition_layout was deleted during the take-over".to_owned(),
+            "the row of partition_layout was deleted during the take-over".into(),
         ));
     };
     let Layout {

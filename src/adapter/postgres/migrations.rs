@@ -37,7 +37,7 @@ pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
         .await
         .map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            other => LedgerError::Corrupt(other.to_string()),
+            other => LedgerError::Corrupt(other.into()),
         })?;
     connection.close().await?;
 

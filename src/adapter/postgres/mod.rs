@@ -7,6 +7,7 @@ mod audit;
 mod batch;
 mod batch_sql;
 mod call_page;
+mod column;
 mod dead_letters;
 mod layout;
 mod migrations;
@@ -35,7 +36,7 @@ use uuid::Uuid;
 use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::partition_of;
-pub use layout::{Layout, adopt, layout};
+pub use layout::{adopt, layout};
 pub use migrations::{migrate, migrations};
 use reader::Reader;
 use time_limits::{
@@ -173,11 +174,7 @@ impl PostgresLedger {
         })
     }
 
-    /// Closes the ledger's own connection; the shared pool stays open.
-    pub async fn release(self) {
-        self.writer.close().await;
-    }
-
+    /// Closes all connections, also those of the shared pool.
     pub async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;

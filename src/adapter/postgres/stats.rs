@@ -10,8 +10,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::batch_sql::{DELETE_STATS, UPSERT_STATS};
+use super::column::column;
 use super::statement::BatchStatement;
-use super::tables::column;
 use crate::adapter::sql;
 use crate::domain::record::{CallRecord, Direction, Outcome};
 use crate::wire::call_json::direction_name;

@@ -11,6 +11,7 @@ use super::batch_sql::{
     UPSERT_DEVICES, UPSERT_EXTENSIONS, UPSERT_LINKS, UPSERT_MISSED_CALLS, UPSERT_NOTIFICATIONS,
     UPSERT_OPEN_STATES, UPSERT_OUTCOMES, UPSERT_PARTICIPANTS,
 };
+use super::column::column;
 use super::statement::{BatchStatement, Columns};
 use super::written_rows::OutcomeRow;
 use crate::adapter::sql;
@@ -32,11 +33,6 @@ pub(super) fn uuid(id: CallId) -> Uuid {
 
 pub(super) fn uuids(ids: impl IntoIterator<Item = CallId>) -> Vec<Uuid> {
     ids.into_iter().map(uuid).collect()
-}
-
-/// The values of one column.
-pub(super) fn column<T, V>(rows: impl IntoIterator<Item = T>, value: impl Fn(T) -> V) -> Vec<V> {
-    rows.into_iter().map(value).collect()
 }
 
 fn micros(at: Option<At>) -> Option<i64> {

@@ -26,7 +26,7 @@ pub(super) async fn with_timeout<T, E>(
 where
     LedgerError: From<E>,
 {
-    let late = |_| LedgerError::Unavailable(format!("no answer within {limit:?}"));
+    let late = |_| LedgerError::Unavailable(format!("no answer within {limit:?}").into());
 
     Ok(tokio::time::timeout(limit, work).await.map_err(late)??)
 }

@@ -8,8 +8,9 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::column::column;
 use super::statement::Fence;
-use super::tables::{self, column};
+use super::tables;
 use super::time_limits::{HISTORY_LIMIT, with_timeout, with_write_timeout};
 use super::{PostgresLedger, batch, recovery};
 use crate::adapter::sql;
@@ -130,7 +131,7 @@ impl Ledger for PostgresLedger {
             let commit_no = batch::write(connection, written, fence, changes, &new).await?;
             if commit_no.is_none() && self.last_commit_no(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable(
-                    "an abandoned batch was committed after all".to_owned(),
+                    "an abandoned batch was committed after all".into(),
                 ));
             }
             written.commit_no = Some(commit_no.ok_or(LedgerError::Fenced)?);
@@ -217,6 +218,10 @@ impl Ledger for PostgresLedger {
             Ok(())
         })
         .await
+    }
+
+    async fn release(&self) {
+        self.writer.close().await;
     }
 }
 

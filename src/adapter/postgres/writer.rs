@@ -59,8 +59,9 @@ impl Writer {
         Ok(Lease { idle, session })
     }
 
-    pub(super) async fn close(self) {
-        if let Some(session) = self.idle.into_inner() {
+    /// Closes the connection. The next lease connects again.
+    pub(super) async fn close(&self) {
+        if let Some(session) = self.idle.lock().await.take() {
             // An idle connection has no open transaction: a failed close loses nothing.
             let _ = session.connection.close().await;
         }

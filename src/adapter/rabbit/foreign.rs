@@ -1,5 +1,5 @@
-//! What other programs publish: a plain report without an envelope. It gets one here, so that
-//! behind this place there is only one form.
+//! Reports of other programs: plain messages without an envelope. They get one here, so that later
+//! stages know a single form.
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
@@ -11,14 +11,14 @@ use crate::domain::time::At;
 use crate::wire::envelope::{BodyForm, Envelope, Trace};
 use crate::wire::instant;
 
-/// Keys of the event's topic in a routing key.
+/// The topics of events in routing keys.
 const TOPICS: [&str; 2] = ["call", "device"];
-/// Beyond it an instant is given in milliseconds, or else in microseconds.
+/// Larger timestamps are milliseconds, or else microseconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
 
-/// The envelope of a plain report; `None` when it is none. What has no id gets one of its content,
-/// so that the same message is the same event; what has no instant was received when it is read
-/// first.
+/// The envelope of a plain report; `None` for any other message. A report without an id gets one
+/// from its content, so that the same message is the same event. A report without an instant was
+/// received when it is first read.
 pub(super) fn envelope(
     key: &str,
     properties: &BasicProperties,
@@ -31,42 +31,42 @@ pub(super) fn envelope(
     if report.contains_key("v") || report.contains_key("tick") {
         return None;
     }
-    let event = event(key, properties, &report)?;
-    let at = report
-        .get("timestamp")
-        .or_else(|| report.get("at"))
-        .and_then(instant_of);
-    let at = at
-        .or_else(|| {
-            properties
-                .timestamp()
-                .map(|seconds| At(seconds.cast_signed().saturating_mul(1_000_000)))
-        })
-        .unwrap_or(now);
-    let site = report
-        .get("site")
-        .and_then(Value::as_str)
-        .map_or_else(|| Some(Site::default()), Site::parse)?;
-    let given = properties
-        .message_id()
-        .as_ref()
-        .and_then(|id| EventId::parse(id.as_str()));
-    let id = given.unwrap_or_else(|| id_of(key, body, at));
-    let mut envelope = Envelope::new(
-        id,
-        at,
-        &site,
-        None,
-        &format!("/gs/cti/{event}"),
-        &Value::Object(report).to_string(),
-        BodyForm::Json,
-    );
+
+    let event = event_name(key, properties, &report)?;
+    let at = received_at(properties, &report).unwrap_or(now);
+    let site = match report.get("site").and_then(Value::as_str) {
+        Some(name) => Site::parse(name)?,
+        None => Site::default(),
+    };
+    let message_id = properties.message_id().as_ref();
+    let id = message_id
+        .and_then(|id| EventId::parse(id.as_str()))
+        .unwrap_or_else(|| id_of(key, body, at));
+
+    let target = format!("/gs/cti/{event}");
+    let body = Value::Object(report).to_string();
+    let mut envelope = Envelope::new(id, at, &site, None, &target, &body, BodyForm::Json);
     envelope.trace = trace(properties);
+
     Some(envelope)
 }
 
-/// The name of the event: in the key, or in the type, or in the report.
-fn event(key: &str, properties: &BasicProperties, report: &Map<String, Value>) -> Option<String> {
+fn received_at(properties: &BasicProperties, report: &Map<String, Value>) -> Option<At> {
+    let in_report = report.get("timestamp").or_else(|| report.get("at"));
+    let of_message = || {
+        let seconds = properties.timestamp().as_ref()?;
+        Some(At(seconds.cast_signed().saturating_mul(1_000_000)))
+    };
+
+    in_report.and_then(instant_of).or_else(of_message)
+}
+
+/// The name of the event, from the routing key, the type of the message, or the report.
+fn event_name(
+    key: &str,
+    properties: &BasicProperties,
+    report: &Map<String, Value>,
+) -> Option<String> {
     let mut words = key.split('.');
     let of_key = words
         .next()
@@ -79,26 +79,21 @@ fn event(key: &str, properties: &BasicProperties, report: &Map<String, Value>) -
             .find_map(|name| report.get(*name)?.as_str())
     };
     let name = of_key.or_else(of_type).or_else(of_report)?;
-    // It becomes a path segment.
-    let is_plain = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    is_plain.then(|| name.to_owned())
+
+    // The name becomes a path segment.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (!name.is_empty() && name.bytes().all(is_plain)).then(|| name.to_owned())
 }
 
 fn instant_of(value: &Value) -> Option<At> {
     match value {
         Value::String(text) => instant::parse(text).ok(),
-        Value::Number(number) => {
-            let whole = number.as_i64().filter(|whole| *whole >= 0);
-            match whole {
-                Some(seconds) if seconds < SECONDS_MAX => Some(At(seconds * 1_000_000)),
-                Some(millis) if millis < SECONDS_MAX * 1_000 => Some(At(millis * 1_000)),
-                Some(micros) => Some(At(micros)),
-                None => seconds(number.as_f64()?),
-            }
-        }
+        Value::Number(number) => match number.as_i64().filter(|whole| *whole >= 0) {
+            Some(seconds) if seconds < SECONDS_MAX => Some(At(seconds * 1_000_000)),
+            Some(millis) if millis < SECONDS_MAX * 1_000 => Some(At(millis * 1_000)),
+            Some(micros) => Some(At(micros)),
+            None => instant_of_seconds(number.as_f64()?),
+        },
         _ => None,
     }
 }
@@ -107,13 +102,13 @@ fn instant_of(value: &Value) -> Option<At> {
     clippy::cast_possible_truncation,
     reason = "checked to be an instant of these centuries"
 )]
-fn seconds(seconds: f64) -> Option<At> {
+fn instant_of_seconds(seconds: f64) -> Option<At> {
     (0.0..1e11)
         .contains(&seconds)
         .then_some(At((seconds * 1e6) as i64))
 }
 
-/// A version 7 id of the instant, its random part the digest of the message.
+/// A version 7 id of the instant, with the digest of the message as its random part.
 fn id_of(key: &str, body: &[u8], at: At) -> EventId {
     let digest = Sha256::new()
         .chain_update(key)
@@ -122,17 +117,18 @@ fn id_of(key: &str, body: &[u8], at: At) -> EventId {
         .finalize();
     let mut random = [0; 10];
     random.copy_from_slice(&digest[..10]);
+
     let millis = u64::try_from(at.0.div_euclid(1_000)).unwrap_or(0);
-    EventId(
-        uuid::Builder::from_unix_timestamp_millis(millis, &random)
-            .into_uuid()
-            .as_u128(),
-    )
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+
+    EventId(id.as_u128())
 }
 
 fn trace(properties: &BasicProperties) -> Option<Trace> {
     let header = properties.headers().as_ref()?.inner().get("traceparent")?;
-    Trace::parse(std::str::from_utf8(header.as_long_string()?.as_bytes()).ok()?)
+    let text = std::str::from_utf8(header.as_long_string()?.as_bytes()).ok()?;
+
+    Trace::parse(text)
 }
 
 #[cfg(test)]
@@ -163,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_are_read_in_every_form_and_what_is_no_report_is_none() {
+    fn instants_are_read_in_every_form_and_other_messages_are_no_reports() {
         let at = |text: &str| {
             let body = format!("{{\"mac\":\"000b82000001\",\"timestamp\":{text}}}");
             envelope(

@@ -1,13 +1,13 @@
-//! Policies are set through the management API; where there is none, the same is printed as
-//! commands.
+//! The management API, through which policies are set.
 
 use reqwest::{Client, StatusCode, Url};
 use serde_json::json;
 
-use super::topology::policies;
-use super::{BrokerError, PATIENCE};
+use super::OPERATION_MAX;
+use super::topology::{Policy, policies};
+use crate::port::broker::BrokerError;
 
-/// Where the management API is, and who may use it.
+/// The address of the management API, with its credentials.
 #[derive(Clone, Debug)]
 pub struct Management(Url);
 
@@ -17,60 +17,82 @@ impl std::str::FromStr for Management {
     fn from_str(url: &str) -> Result<Management, String> {
         let url: Url = url.parse().map_err(|error| format!("{error}"))?;
         if url.cannot_be_a_base() || !matches!(url.scheme(), "http" | "https") {
-            return Err("it is no http address".to_owned());
+            return Err("not an http address".to_owned());
         }
+
         Ok(Management(url))
     }
 }
 
-/// Sets our policies on a virtual host; those of others are left alone. Returns their names.
+/// Sets our policies on a virtual host; other policies are left alone. Returns their names.
 pub async fn apply(management: &Management, vhost: &str) -> Result<Vec<&'static str>, BrokerError> {
     let client = Client::builder()
-        .timeout(PATIENCE)
+        .timeout(OPERATION_MAX)
         .build()
         .map_err(|error| classify(&error))?;
-    let mut set = Vec::new();
+
+    let mut names = Vec::new();
     for policy in policies() {
-        let mut url = management.0.clone();
-        let (user, password) = (
-            url.username().to_owned(),
-            url.password().map(ToOwned::to_owned),
-        );
-        // Credentials go into the header, never into an address that somebody logs.
-        let _plain = (url.set_username(""), url.set_password(None));
-        url.path_segments_mut()
-            .map_err(|()| {
-                BrokerError::Mismatch("the management API has no such address".to_owned())
-            })?
-            .pop_if_empty()
-            .extend(["api", "policies", vhost, policy.name]);
-        let body = json!({ "pattern": policy.pattern, "apply-to": policy.applies_to, "definition": policy.definition, "priority": 0 });
-        let request = client.put(url).basic_auth(user, password).json(&body);
-        let answer = request.send().await.map_err(|error| classify(&error))?;
-        match answer.status() {
-            status if status.is_success() => set.push(policy.name),
-            StatusCode::UNAUTHORIZED => {
-                return Err(BrokerError::Mismatch(
-                    "the management API does not know this user".to_owned(),
-                ));
-            }
-            status => {
-                return Err(BrokerError::Mismatch(format!(
-                    "the management API answers {status} to policy `{}`",
-                    policy.name
-                )));
-            }
-        }
+        set_policy(&client, management, vhost, &policy).await?;
+        names.push(policy.name);
     }
-    Ok(set)
+
+    Ok(names)
 }
 
-/// Without the address: it may hold a password.
+async fn set_policy(
+    client: &Client,
+    management: &Management,
+    vhost: &str,
+    policy: &Policy,
+) -> Result<(), BrokerError> {
+    let request = client
+        .put(management.policy_url(vhost, policy)?)
+        .basic_auth(management.0.username(), management.0.password())
+        .json(&json!({
+            "pattern": policy.pattern,
+            "apply-to": policy.applies_to,
+            "definition": policy.definition,
+            "priority": 0,
+        }));
+
+    let answer = request.send().await.map_err(|error| classify(&error))?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        StatusCode::UNAUTHORIZED => Err(BrokerError::Mismatch(
+            "the management API does not know this user".to_owned(),
+        )),
+        status => Err(BrokerError::Mismatch(format!(
+            "the management API answers {status} to policy `{}`",
+            policy.name
+        ))),
+    }
+}
+
+impl Management {
+    /// Without credentials: they go into the header, never into an address that may be logged.
+    fn policy_url(&self, vhost: &str, policy: &Policy) -> Result<Url, BrokerError> {
+        let invalid = || BrokerError::Mismatch("the management API has no such address".to_owned());
+        let mut url = self.0.clone();
+
+        url.set_username("").map_err(|()| invalid())?;
+        url.set_password(None).map_err(|()| invalid())?;
+        url.path_segments_mut()
+            .map_err(|()| invalid())?
+            .pop_if_empty()
+            .extend(["api", "policies", vhost, policy.name]);
+
+        Ok(url)
+    }
+}
+
+/// The error without the address, which may hold a password.
 fn classify(error: &reqwest::Error) -> BrokerError {
-    let kind = if error.is_timeout() {
+    let problem = if error.is_timeout() {
         "does not answer"
     } else {
         "cannot be reached"
     };
-    BrokerError::Unavailable(format!("the management API {kind}"))
+
+    BrokerError::unavailable(format!("the management API {problem}"))
 }

@@ -1,71 +1,50 @@
-//! Names other programs rely on: exchanges, queues, routing keys. They never change their meaning.
+//! Names of exchanges, queues and routing keys. Other programs rely on them: their meaning never
+//! changes.
 
-use crate::domain::fact::{Kind, Site};
-use crate::wire::partition::partition_of;
+use crate::domain::fact::Kind;
+use crate::wire::partition::Layout;
 
-/// Events of phones.
+/// The exchange of phones' events.
 pub(super) const EVENTS: &str = "grandstream";
-/// What the broker gives up.
+/// Messages that the broker gives up.
 pub(super) const DEAD_EXCHANGE: &str = "grandstream.dlx";
 pub(super) const DEAD_QUEUE: &str = "grandstream-queue.dead";
-/// What became of calls, for other programs.
+/// The exchange of notifications.
 pub(super) const CALLS: &str = "cordboard.calls";
-/// What other programs publish has no partition in its key; the first partition sees to it.
+/// Keys of other programs' messages. They name no partition, and go to the first one.
 pub(super) const FOREIGN_KEYS: [&str; 2] = ["call.*", "device.*"];
-/// Nothing is ever in it: every worker reads it, so the broker can say how many there are.
+/// An empty queue that every worker consumes, so that the broker knows their number.
 pub(super) const WORKERS: &str = "cordboard.workers";
 pub(super) const APP_ID: &str = "cordboard";
 
-/// How sites are spread over queues. Another number of partitions is another generation, with
-/// queues of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    pub generation: u32,
-    pub partitions: u32,
-}
-
 impl Layout {
-    /// The name of a partition: `p03`, and `g2.p03` from the second generation on.
+    /// The queue of a partition.
     #[must_use]
-    pub fn partition_name(self, part: u32) -> String {
-        if self.generation <= 1 {
-            format!("p{part:02}")
-        } else {
-            format!("g{}.p{part:02}", self.generation)
-        }
+    pub fn queue(self, partition: u32) -> String {
+        format!("grandstream-queue.{}", self.partition_name(partition))
     }
 
-    #[must_use]
-    pub fn queue(self, part: u32) -> String {
-        format!("grandstream-queue.{}", self.partition_name(part))
-    }
-
-    #[must_use]
-    pub fn partition_of(self, site: &Site) -> u32 {
-        partition_of(site, self.partitions)
-    }
-
-    /// The keys of everything a partition holds.
-    pub(super) fn bindings(self, part: u32) -> [String; 3] {
+    /// The binding keys of a partition's queue.
+    pub(super) fn bindings(self, partition: u32) -> [String; 3] {
         ["call", "device", "tick"].map(|topic| match topic {
-            "tick" => format!("tick.{}", self.partition_name(part)),
-            _ => format!("{topic}.*.{}", self.partition_name(part)),
+            "tick" => format!("tick.{}", self.partition_name(partition)),
+            _ => format!("{topic}.*.{}", self.partition_name(partition)),
         })
     }
 
-    pub(super) fn event_key(self, kind: Kind, part: u32) -> String {
+    pub(super) fn event_key(self, kind: Kind, partition: u32) -> String {
         let topic = if matches!(kind, Kind::Device(_)) {
             "device"
         } else {
             "call"
         };
-        format!("{topic}.{}.{}", kind.name(), self.partition_name(part))
+        format!("{topic}.{}.{}", kind.name(), self.partition_name(partition))
     }
 
-    /// Of what concerns one partition and nobody else: promises, and what was published where it
-    /// does not belong, and has been heard there.
-    pub(super) fn own_key(self, part: u32) -> String {
-        format!("tick.{}", self.partition_name(part))
+    /// The key of messages for one partition alone: ticks, and events that were published to another
+    /// partition first.
+    pub(super) fn own_key(self, partition: u32) -> String {
+        format!("tick.{}", self.partition_name(partition))
     }
 }
 
@@ -75,7 +54,7 @@ mod tests {
     use crate::domain::fact::DeviceState;
 
     #[test]
-    fn names_are_those_that_others_bind_to() {
+    fn names_are_the_documented_ones() {
         let first = Layout {
             generation: 1,
             partitions: 16,

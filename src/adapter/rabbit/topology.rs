@@ -1,8 +1,8 @@
-//! Exchanges, queues, bindings: declared as they must be, which changes nothing that exists. What
-//! exists otherwise is told and left alone.
+//! Exchanges, queues and bindings: declared as they must be, which changes nothing that exists.
+//! Objects that exist otherwise are reported and left alone.
 //!
-//! A queue's arguments can never be changed, so they hold only what no policy can say; everything
-//! else is policy.
+//! The arguments of a queue are fixed for its life, so they hold only what no policy can set;
+//! everything else is policy.
 
 use lapin::options::{
     BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -11,10 +11,13 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
 
-use super::names::{CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, Layout, WORKERS};
-use super::{BrokerError, close_channel, with_timeout};
+use super::names::{CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, WORKERS};
+use super::{OPERATION_MAX, close_channel, unavailable, with_timeout};
+use crate::chain::Chain;
+use crate::port::broker::BrokerError;
+use crate::wire::partition::Layout;
 
-/// What a policy of ours is called, what it applies to, and what it says.
+/// A policy of our queues.
 pub struct Policy {
     pub name: &'static str,
     pub pattern: &'static str,
@@ -26,15 +29,16 @@ pub struct Policy {
 #[must_use]
 pub fn policies() -> [Policy; 1] {
     let events = json!({
-        // High: redeliveries after restarts must never add up to a lost event. What ends workers is
-        // set aside by them.
+        // High: redeliveries after restarts must never add up to a lost event. Workers set
+        // messages aside that end them.
         "delivery-limit": 100,
         "dead-letter-exchange": DEAD_EXCHANGE,
-        // Nothing is lost between a queue and the queue of what was given up.
+        // No message is lost between a queue and the dead letter queue.
         "dead-letter-strategy": "at-least-once",
         "overflow": "reject-publish",
         "queue-leader-locator": "balanced",
     });
+
     [Policy {
         name: "cordboard-events",
         pattern: r"^grandstream-queue\.(g[0-9]+\.)?p[0-9]+$",
@@ -43,119 +47,134 @@ pub fn policies() -> [Policy; 1] {
     }]
 }
 
-/// Sees that everything is there, and declares it where it is not: who may only use what others
-/// declared needs no right to declare.
-pub async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
-    let mut missing = depth(connection, DEAD_QUEUE).await?.is_none();
-    for part in 0..layout.partitions {
-        missing = missing || depth(connection, &layout.queue(part)).await?.is_none();
+/// Declares everything where a queue is missing. Where all exist, no right to declare is needed.
+pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
+    let mut is_missing = depth(connection, DEAD_QUEUE).await?.is_none();
+    for partition in 0..layout.partitions {
+        let queue = layout.queue(partition);
+        is_missing = is_missing || depth(connection, &queue).await?.is_none();
     }
-    if missing {
+
+    if is_missing {
         declare(connection, layout).await
     } else {
         Ok(())
     }
 }
 
-/// Declares everything. Each kind on a channel of its own: the broker closes the channel of whoever
-/// declares what exists otherwise.
-pub async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
+/// Declares everything. Each object on a channel of its own: the broker closes the channel of a
+/// declaration that does not match.
+pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     for name in [EVENTS, DEAD_EXCHANGE, CALLS] {
-        let kind = if name == DEAD_EXCHANGE {
-            ExchangeKind::Fanout
-        } else {
-            ExchangeKind::Topic
-        };
-        on_channel(connection, async |channel| {
-            let options = ExchangeDeclareOptions {
-                durable: true,
-                ..ExchangeDeclareOptions::default()
-            };
-            with_timeout(channel.exchange_declare(
-                name.into(),
-                kind.clone(),
-                options,
-                FieldTable::default(),
-            ))
-            .await
-        })
-        .await
-        .map_err(|error| {
-            classify(
-                error,
-                &format!("exchange `{name}`"),
-                "a durable exchange of another type or with other options",
-            )
-        })?;
+        declare_exchange(connection, name).await?;
     }
-    let mut queues: Vec<(String, FieldTable)> = (0..layout.partitions)
-        .map(|part| (layout.queue(part), quorum(true)))
-        .collect();
-    queues.push((DEAD_QUEUE.to_owned(), quorum(false)));
+    for partition in 0..layout.partitions {
+        declare_queue(connection, &layout.queue(partition), &quorum(true)).await?;
+    }
+    declare_queue(connection, DEAD_QUEUE, &quorum(false)).await?;
     // Classic: a quorum queue that never held a message does not come back after a crash of
     // RabbitMQ 3.10.
-    queues.push((WORKERS.to_owned(), FieldTable::default()));
-    for (name, arguments) in queues {
-        on_channel(connection, async |channel| {
-            let options = QueueDeclareOptions {
-                durable: true,
-                ..QueueDeclareOptions::default()
-            };
-            with_timeout(channel.queue_declare(name.as_str().into(), options, arguments.clone()))
-                .await
-                .map(|_| ())
-        })
-        .await
-        .map_err(|error| {
-            classify(
-                error,
-                &format!("queue `{name}`"),
-                "a queue of another type or with other arguments",
-            )
-        })?;
-    }
+    declare_queue(connection, WORKERS, &FieldTable::default()).await?;
+
     on_channel(connection, async |channel| {
-        let mut bindings: Vec<(String, &str, String)> = Vec::new();
-        for part in 0..layout.partitions {
-            bindings.extend(
-                layout
-                    .bindings(part)
-                    .map(|key| (layout.queue(part), EVENTS, key)),
-            );
-        }
-        bindings.extend(FOREIGN_KEYS.map(|key| (layout.queue(0), EVENTS, key.to_owned())));
-        bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
-        // What other programs publish goes to the newest generation only.
-        for generation in 1..layout.generation {
-            let former = Layout {
-                generation,
-                partitions: 1,
-            }
-            .queue(0);
-            for key in FOREIGN_KEYS {
-                with_timeout(channel.queue_unbind(
-                    former.as_str().into(),
-                    EVENTS.into(),
-                    key.into(),
-                    FieldTable::default(),
-                ))
-                .await?;
-            }
-        }
-        for (queue, exchange, key) in bindings {
-            let options = QueueBindOptions::default();
-            with_timeout(channel.queue_bind(
-                queue.into(),
-                exchange.into(),
-                key.into(),
-                options,
-                FieldTable::default(),
-            ))
-            .await?;
-        }
-        Ok(())
+        unbind_former(channel, layout).await?;
+        bind(channel, layout).await
     })
     .await
+}
+
+async fn declare_exchange(connection: &Connection, name: &str) -> Result<(), BrokerError> {
+    let kind = if name == DEAD_EXCHANGE {
+        ExchangeKind::Fanout
+    } else {
+        ExchangeKind::Topic
+    };
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+
+    on_channel(connection, async |channel| {
+        let name = name.into();
+        let declared = channel.exchange_declare(name, kind, options, FieldTable::default());
+        with_timeout(declared).await
+    })
+    .await
+    .map_err(|error| {
+        classify(
+            error,
+            &format!("exchange `{name}`"),
+            "a durable exchange of another type or with other options",
+        )
+    })
+}
+
+async fn declare_queue(
+    connection: &Connection,
+    name: &str,
+    arguments: &FieldTable,
+) -> Result<(), BrokerError> {
+    let options = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+
+    let declared = on_channel(connection, async |channel| {
+        with_timeout(channel.queue_declare(name.into(), options, arguments.clone())).await
+    })
+    .await;
+    declared.map(|_| ()).map_err(|error| {
+        classify(
+            error,
+            &format!("queue `{name}`"),
+            "a queue of another type or with other arguments",
+        )
+    })
+}
+
+/// Messages of other programs go to the newest generation only.
+async fn unbind_former(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
+    for generation in 1..layout.generation {
+        let former = Layout {
+            generation,
+            partitions: 1,
+        };
+        for key in FOREIGN_KEYS {
+            let unbound = channel.queue_unbind(
+                former.queue(0).into(),
+                EVENTS.into(),
+                key.into(),
+                FieldTable::default(),
+            );
+            with_timeout(unbound).await?;
+        }
+    }
+
+    Ok(())
+}
+
+async fn bind(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
+    let mut bindings: Vec<(String, &str, String)> = Vec::new();
+    for partition in 0..layout.partitions {
+        let queue = layout.queue(partition);
+        let keys = layout.bindings(partition);
+        bindings.extend(keys.map(|key| (queue.clone(), EVENTS, key)));
+    }
+    bindings.extend(FOREIGN_KEYS.map(|key| (layout.queue(0), EVENTS, key.to_owned())));
+    bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
+
+    for (queue, exchange, key) in bindings {
+        let bound = channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        with_timeout(bound).await?;
+    }
+
+    Ok(())
 }
 
 fn quorum(single_active: bool) -> FieldTable {
@@ -175,83 +194,89 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-/// A channel that lives for one step.
+/// Runs one operation on a channel of its own.
 async fn on_channel<T>(
     connection: &Connection,
-    step: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>,
+    operation: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>,
 ) -> Result<T, BrokerError> {
     let channel = with_timeout(connection.create_channel()).await?;
-    let done = step(&channel).await;
-    close_channel(&channel).await;
+
+    let done = operation(&channel).await;
+    // The broker has closed the channel of a failed operation.
+    let _ = close_channel(&channel).await;
+
     done
 }
 
-fn classify(error: BrokerError, what: &str, otherwise: &str) -> BrokerError {
-    let BrokerError::Unavailable(text) = &error else {
+fn classify(error: BrokerError, object: &str, existing: &str) -> BrokerError {
+    let BrokerError::Unavailable(text, source) = error else {
         return error;
     };
+
     if text.contains("PRECONDITION_FAILED") || text.contains("inequivalent") {
         return BrokerError::Mismatch(format!(
-            "{what} exists already, as {otherwise}; nothing was changed. Use another virtual host, or remove it yourself if it is not needed"
+            "{object} exists already, as {existing}; nothing was changed. Use another virtual \
+             host, or remove it yourself if it is not needed"
         ));
     }
-    BrokerError::Unavailable(format!("{what}: {text}"))
+    BrokerError::Unavailable(format!("{object}: {text}"), source)
 }
 
-/// Counts this worker among those there are, as long as its connection lasts. Where that cannot be
-/// done, workers only do not know of each other, and give nothing up.
-pub async fn enlist(connection: &Connection) -> Option<Consumer> {
-    let consume = async {
+/// Counts this process among the workers for as long as its connection lasts. Where that fails,
+/// workers do not know of each other and give up no partition.
+pub(super) async fn enlist(connection: &Connection) -> Option<Consumer> {
+    let enlisted = async {
         let channel = with_timeout(connection.create_channel()).await?;
-        with_timeout(channel.basic_consume(
+        let consumer = channel.basic_consume(
             WORKERS.into(),
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),
-        ))
-        .await
+        );
+        with_timeout(consumer).await
     };
-    match consume.await {
+
+    match enlisted.await {
         Ok(consumer) => Some(consumer),
         Err(error) => {
-            tracing::warn!(%error, "workers cannot be counted; partitions stay where they are");
+            tracing::warn!(error = %Chain(&error), "workers cannot be counted, partitions stay where they are");
             None
         }
     }
 }
 
-/// How many workers there are.
-pub async fn workers(connection: &Connection) -> Result<u32, BrokerError> {
-    Ok(depth(connection, WORKERS)
-        .await?
-        .map_or(0, |depth| depth.consumers))
+/// The number of worker processes.
+pub(super) async fn workers(connection: &Connection) -> Result<u32, BrokerError> {
+    let depth = depth(connection, WORKERS).await?;
+
+    Ok(depth.map_or(0, |depth| depth.consumers))
 }
 
-/// How many messages the broker has given up.
-pub async fn dead(connection: &Connection) -> Result<u32, BrokerError> {
-    Ok(depth(connection, DEAD_QUEUE)
-        .await?
-        .map_or(0, |depth| depth.messages))
+/// The number of messages that the broker has given up.
+pub(super) async fn dead(connection: &Connection) -> Result<u32, BrokerError> {
+    let depth = depth(connection, DEAD_QUEUE).await?;
+
+    Ok(depth.map_or(0, |depth| depth.messages))
 }
 
-/// How much waits in a queue, and who reads it: of a partition's readers only the active one is
-/// counted.
+/// Messages and consumers of a queue. Of a partition's subscribers only the active one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub messages: u32,
     pub consumers: u32,
 }
 
-/// The queues of a layout as far as they exist.
-pub async fn depths(
+/// The queues of a layout; `None` for a queue that does not exist.
+pub(super) async fn depths(
     connection: &Connection,
     layout: Layout,
 ) -> Result<Vec<Option<Depth>>, BrokerError> {
-    let mut all = Vec::new();
-    for part in 0..layout.partitions {
-        all.push(depth(connection, &layout.queue(part)).await?);
+    let mut depths = Vec::new();
+    for partition in 0..layout.partitions {
+        depths.push(depth(connection, &layout.queue(partition)).await?);
     }
-    Ok(all)
+
+    Ok(depths)
 }
 
 pub(super) async fn depth(
@@ -264,24 +289,24 @@ pub(super) async fn depth(
         durable: true,
         ..QueueDeclareOptions::default()
     };
-    let found = tokio::time::timeout(
-        super::PATIENCE,
-        channel.queue_declare(queue.into(), options, FieldTable::default()),
-    )
-    .await;
-    let depth = match found {
+    let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+
+    let depth = match tokio::time::timeout(OPERATION_MAX, declared).await {
         Ok(Ok(queue)) => Ok(Some(Depth {
             messages: queue.message_count(),
             consumers: queue.consumer_count(),
         })),
+        // The broker has closed the channel.
         Ok(Err(error)) if is_not_found(&error) => return Ok(None),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(unavailable(error)),
         Err(_) => Err(BrokerError::Silent),
     };
-    close_channel(&channel).await;
+    // The channel is not used again.
+    let _ = close_channel(&channel).await;
+
     depth
 }
 
 fn is_not_found(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404)
+    matches!(error.kind(), ErrorKind::ProtocolError(protocol) if protocol.get_id() == 404)
 }

@@ -33,9 +33,9 @@ impl From<sqlx::Error> for LedgerError {
 
         match error {
             Decode(_) | ColumnDecode { .. } | ColumnNotFound(_) => {
-                LedgerError::Corrupt(error.to_string())
+                LedgerError::Corrupt(error.into())
             }
-            _ => LedgerError::Unavailable(error.to_string()),
+            _ => LedgerError::Unavailable(error.into()),
         }
     }
 }
@@ -49,14 +49,15 @@ fn classify_postgres(error: &PgDatabaseError) -> LedgerError {
         return LedgerError::Rejected(format!("{} ({code})", error.message()));
     }
 
-    LedgerError::Unavailable(match code {
+    let text = match code {
         // Undefined table, column and function.
         "42P01" | "42703" | "42883" => format!(
             "{}; `cordboard migrate` brings its tables up to date",
             error.message()
         ),
         _ => format!("{} ({code})", error.message()),
-    })
+    };
+    LedgerError::Unavailable(text.into())
 }
 
 /// All other `SQLite` errors concern the file or the disk and may pass.
@@ -67,8 +68,10 @@ fn classify_sqlite(error: &SqliteError) -> LedgerError {
         .map(|extended| extended & 0xff);
 
     match primary_code {
-        Some(code) if SQLITE_CORRUPT.contains(&code) => LedgerError::Corrupt(error.to_string()),
+        Some(code) if SQLITE_CORRUPT.contains(&code) => {
+            LedgerError::Corrupt(error.to_string().into())
+        }
         Some(code) if SQLITE_REJECTED.contains(&code) => LedgerError::Rejected(error.to_string()),
-        _ => LedgerError::Unavailable(error.to_string()),
+        _ => LedgerError::Unavailable(error.to_string().into()),
     }
 }

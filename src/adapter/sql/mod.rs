@@ -83,7 +83,8 @@ pub(super) fn missed_at(record: &CallRecord) -> At {
 
 /// Parses a stored call id.
 pub(super) fn parse_call_id(text: &str) -> Result<CallId, LedgerError> {
-    EventId::parse(text).ok_or_else(|| LedgerError::Corrupt(format!("{text:?} is no call id")))
+    EventId::parse(text)
+        .ok_or_else(|| LedgerError::Corrupt(format!("{text:?} is no call id").into()))
 }
 
 /// Builds a notification from its stored columns.
@@ -93,7 +94,7 @@ pub(super) fn notification(
     call: CallId,
     data: &str,
 ) -> Result<Notification, LedgerError> {
-    let unknown = || LedgerError::Corrupt(format!("{kind:?} is no kind of notification"));
+    let unknown = || LedgerError::Corrupt(format!("{kind:?} is no kind of notification").into());
 
     Ok(Notification {
         number: number.cast_unsigned(),
@@ -116,7 +117,7 @@ pub(super) fn ticks_text(ticks: &BTreeMap<IngressId, At>) -> String {
 /// Parses the last promise of each ingress.
 pub(super) fn parse_ticks(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerError> {
     let plain: BTreeMap<String, i64> =
-        serde_json::from_str(text).map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| LedgerError::Corrupt(error.into()))?;
 
     Ok(plain
         .into_iter()

@@ -21,7 +21,7 @@ impl SqliteLedger {
                 MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                     error.into()
                 }
-                other => LedgerError::Corrupt(other.to_string()),
+                other => LedgerError::Corrupt(other.into()),
             })?;
         writer.finish();
 

@@ -4,9 +4,9 @@
 //! [`CallStates`] has the operations for code of this program; [`routes`] serves the same
 //! operations over REST.
 
-mod manager;
+mod call_states;
 mod registration;
 mod routes;
 
-pub use manager::CallStates;
+pub use call_states::CallStates;
 pub(super) use routes::routes;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::Gateway;
 use super::super::response::{error_response, json_response, unavailable_response};
-use super::manager::state_json;
+use super::call_states::state_json;
 use super::registration::{Change, Registration};
 use crate::port::states::{CallState, StateError};
 

@@ -5,12 +5,12 @@
 //! request. Unknown parameters are stored, at most 64 of them; long texts are cut.
 
 use compact_str::CompactString;
-use rlibphonenumber::Region;
 
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallRef, EventId, Fact, Kind, Site};
 use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
+use crate::domain::region::Region;
 use crate::domain::time::At;
 
 const NAME_CHARS_MAX: usize = 256;

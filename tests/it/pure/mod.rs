@@ -8,6 +8,7 @@ mod ingress;
 mod journal;
 mod laws;
 mod ledger;
+mod partition;
 mod seeds;
 mod service;
 mod snapshots;

@@ -211,7 +211,7 @@ async fn records_that_another_program_changed_are_shown_and_repaired() {
     let repaired = run(data.path(), &["rebuild"]).await;
     assert_eq!(
         String::from_utf8_lossy(&repaired.stdout),
-        "2 calls were stored otherwise, and are right now\n"
+        "2 calls corrected\n"
     );
     assert_no_difference(data.path()).await;
 

@@ -3,9 +3,9 @@
 use std::process::Stdio;
 
 use cordboard::adapter::clock::SystemClock;
-use cordboard::adapter::rabbit::Layout;
 use cordboard::domain::fact::Site;
 use cordboard::port::clock::Clock;
+use cordboard::wire::partition::Layout;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;

@@ -1,12 +1,16 @@
 //! The outbox of the broker: notifications are published in their order, and once.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use cordboard::adapter::rabbit::{BrokerAddress, Layout, Mouth, declare};
+use cordboard::adapter::clock::SystemClock;
+use cordboard::adapter::rabbit::{BrokerAddress, RabbitBroker};
 use cordboard::domain::fact::EventId;
 use cordboard::domain::notice::NoticeKind;
 use cordboard::health::HealthCheck;
 use cordboard::port::outbox::{Notification, Outbox};
+use cordboard::wire::partition::Layout;
+use cordboard::worker::OutboxPublisher;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::foreign::{ForeignProgram, Messages};
@@ -26,21 +30,18 @@ const BACKLOG_PAGE: u64 = 512;
 async fn notifications_beyond_the_capacity_are_published_later_in_their_order_and_once() {
     let url = rabbit::vhost().await;
     let address: BrokerAddress = url.parse().unwrap();
-    let connection = address.connect("test").await.unwrap();
-    declare(&connection, LAYOUT).await.unwrap();
+    rabbit::declare(&address, LAYOUT).await;
     let program = ForeignProgram::connect(&url).await;
     let mut calls = program.subscribe("cordboard.calls", "call.#").await;
 
-    let (outbox, publishing) = Mouth::open(
-        address,
-        LAYOUT,
-        HealthCheck::pending("news"),
-        CancellationToken::new(),
-    );
+    let broker = RabbitBroker::new(address, LAYOUT, Arc::new(SystemClock::default()));
+    let (publisher, outbox) =
+        OutboxPublisher::new(Arc::new(broker), HealthCheck::pending("outbox"));
+    let publishing = tokio::spawn(publisher.run(CancellationToken::new()));
     // The previous owner stored nine, four of which are known to be published.
     let mut stored = 9;
     let mut published = 4;
-    let partition = outbox.of(LAYOUT, 2, stored, published);
+    let partition = outbox.partition(2, stored, published);
     drop(outbox);
 
     while published < ALL {

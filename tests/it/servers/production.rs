@@ -13,8 +13,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordboard::app::{self, Context, Roles, Scope, Stop};
+use cordboard::app::{self, Context, Stop};
 use cordboard::config::Settings;
+use cordboard::ops::{self, Scope};
+use cordboard::setup::Roles;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
@@ -129,7 +131,7 @@ async fn play_through_servers(flows: &[Flow], form: usize) -> Vec<Vec<Value>> {
         process.end().await;
     }
     let settings = settings(&data[0].path().join("settings.toml"));
-    let differences = app::differences(&settings, &Scope::default()).await;
+    let differences = ops::differences(&settings, &Scope::default()).await;
     assert_eq!(differences.unwrap(), []);
     let wrong: i64 = postgres::value(&database, postgres::WRONG_COPIES).await;
     assert_eq!(wrong, 0);

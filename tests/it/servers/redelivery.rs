@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use cordboard::adapter::clock::SystemClock;
-use cordboard::adapter::rabbit::{BrokerAddress, Held, Layout, declare};
-use cordboard::port::intake::Inbox;
-use lapin::Connection;
-use tokio_util::sync::CancellationToken;
+use cordboard::adapter::rabbit::{BrokerAddress, RabbitBroker};
+use cordboard::port::broker::PartitionBroker;
+use cordboard::wire::partition::Layout;
 
 use crate::support::foreign::ForeignProgram;
 use crate::support::rabbit;
@@ -22,8 +21,8 @@ const MESSAGES: usize = 5;
 async fn messages_that_came_back_too_often_are_marked_and_keep_their_order() {
     let url = rabbit::vhost().await;
     let address: BrokerAddress = url.parse().unwrap();
-    let connection = address.connect("test").await.unwrap();
-    declare(&connection, LAYOUT).await.unwrap();
+    rabbit::declare(&address, LAYOUT).await;
+    let broker = RabbitBroker::new(address, LAYOUT, Arc::new(SystemClock::default()));
     let program = ForeignProgram::connect(&url).await;
     for number in 0..MESSAGES {
         let body = message(number);
@@ -33,7 +32,7 @@ async fn messages_that_came_back_too_often_are_marked_and_keep_their_order() {
     }
 
     for often in [false, false, true, true] {
-        let received = receive_and_leave(&connection).await;
+        let received = receive_and_leave(&broker).await;
 
         let bodies: Vec<String> = (0..MESSAGES).map(message).collect();
         assert_eq!(received.bodies, bodies);
@@ -52,12 +51,9 @@ struct Received {
 }
 
 /// Consumes the queue until all messages are there, and settles none of them.
-async fn receive_and_leave(connection: &Connection) -> Received {
-    let clock = Arc::new(SystemClock::default());
-    let stop = CancellationToken::new();
-    let mut subscription = Held::subscribe(connection, LAYOUT, 0, clock, stop)
-        .await
-        .unwrap();
+async fn receive_and_leave(broker: &RabbitBroker) -> Received {
+    let connection = broker.join().await.unwrap();
+    let mut subscription = connection.subscribe(0).await.unwrap();
     within(PATIENCE, "the first message", subscription.first())
         .await
         .unwrap();
@@ -69,6 +65,7 @@ async fn receive_and_leave(connection: &Connection) -> Received {
         deliveries.extend(batch.unwrap());
     }
     inbox.close().await.unwrap();
+    connection.close().await;
 
     Received {
         first_is_marked: deliveries[0].redelivered_often,

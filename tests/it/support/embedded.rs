@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use cordboard::app::{self, Context, Roles, Scope, Service, Stop};
+use cordboard::app::{Context, Service, Stop};
+use cordboard::ops::{self, Scope};
 use cordboard::port::clock::Clock;
+use cordboard::setup::Roles;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
@@ -49,7 +51,7 @@ pub async fn play_through(
         .await
         .unwrap()
         .unwrap();
-    let differences = app::differences(&settings, &Scope::default()).await;
+    let differences = ops::differences(&settings, &Scope::default()).await;
     assert_eq!(differences.unwrap(), []);
 
     calls

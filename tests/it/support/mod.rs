@@ -16,6 +16,7 @@ pub mod sqlite;
 pub mod traffic;
 pub mod verdict;
 pub mod wait;
+pub mod worker;
 
 #[cfg(feature = "server-tests")]
 pub mod cluster;

@@ -1,5 +1,7 @@
 //! Virtual hosts of tests' own on the RabbitMQ of the run.
 
+use cordboard::adapter::rabbit::{Administration, BrokerAddress};
+use cordboard::wire::partition::Layout;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -66,4 +68,11 @@ pub async fn manage(servers: &Urls, method: &str, path: &str, body: &Value) -> V
     );
 
     serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default()
+}
+
+/// Declares the exchanges and queues of a layout.
+pub async fn declare(address: &BrokerAddress, layout: Layout) {
+    let broker = Administration::open(address, layout, "test").await.unwrap();
+    broker.declare().await.unwrap();
+    broker.close().await;
 }

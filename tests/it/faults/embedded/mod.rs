@@ -7,6 +7,7 @@ mod journal;
 mod kills;
 mod log;
 mod process;
+mod restarts;
 mod restore;
 mod settings;
 

@@ -1,0 +1,120 @@
+//! Routing keys and properties of our messages.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+
+use super::names::APP_ID;
+use crate::domain::fact::{EventId, Kind, Site};
+use crate::domain::time::At;
+use crate::port::outbox::Notification;
+use crate::provider::grandstream::Request;
+use crate::wire::envelope::{Envelope, Trace};
+use crate::wire::message::Message;
+use crate::wire::partition::Layout;
+
+const PERSISTENT: u8 = 2;
+/// The type of a message that no phone sends; the worker sets it aside as it is.
+const UNREADABLE: &str = "unreadable";
+
+/// Where a message goes, and its properties.
+pub(super) struct Addressed {
+    pub key: String,
+    pub properties: BasicProperties,
+}
+
+/// The messages of a journal record: an event is one message, a tick one for every partition.
+pub(super) fn record(layout: Layout, payload: &[u8]) -> Vec<Addressed> {
+    match Message::decode(payload) {
+        Ok(Message::Report(envelope)) => vec![event(layout, &envelope)],
+        Ok(Message::Tick(tick)) => (0..layout.partitions)
+            .map(|partition| Addressed {
+                key: layout.own_key(partition),
+                properties: properties("tick").with_timestamp(seconds(tick.at)),
+            })
+            .collect(),
+        Err(_) => vec![unreadable(layout, 0)],
+    }
+}
+
+pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
+    let site = Site::parse(&envelope.site);
+    let partition = site.map_or(0, |site| layout.partition_of(&site));
+    let kind = Request::event(&envelope.target);
+    let trace = envelope.trace();
+    let traceparent = long_string(trace.as_str());
+
+    let key = match kind {
+        Some(kind) => layout.event_key(kind, partition),
+        None => unreadable(layout, partition).key,
+    };
+    let properties = properties(kind.map_or(UNREADABLE, Kind::name))
+        .with_message_id(EventId(envelope.id.as_u128()).to_string().into())
+        .with_timestamp(seconds(At(envelope.at)))
+        .with_headers(headers([("traceparent", traceparent)]));
+
+    Addressed { key, properties }
+}
+
+pub(super) fn unreadable(layout: Layout, partition: u32) -> Addressed {
+    Addressed {
+        key: format!("call.{UNREADABLE}.{}", layout.partition_name(partition)),
+        properties: properties(UNREADABLE),
+    }
+}
+
+pub(super) fn notification(
+    layout: Layout,
+    partition: u32,
+    notification: &Notification,
+) -> Addressed {
+    let name = notification_partition(layout, partition);
+    let number = notification.number;
+    let headers = headers([
+        (
+            "traceparent",
+            long_string(Trace::of(notification.call).as_str()),
+        ),
+        ("x-cordboard-part", long_string(&name)),
+        (
+            "x-cordboard-number",
+            AMQPValue::LongLongInt(number.cast_signed()),
+        ),
+    ]);
+
+    Addressed {
+        key: notification.kind.name().to_owned(),
+        properties: properties(notification.kind.name())
+            .with_message_id(format!("{name}.{number}").into())
+            .with_headers(headers),
+    }
+}
+
+/// The name of a partition in the headers of notifications.
+pub(super) fn notification_partition(layout: Layout, partition: u32) -> String {
+    format!("g{}.p{partition:02}", layout.generation)
+}
+
+fn properties(kind: &str) -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_type(kind.into())
+        .with_app_id(APP_ID.into())
+}
+
+fn headers<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.into(), value);
+    }
+
+    table
+}
+
+fn long_string(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+fn seconds(at: At) -> u64 {
+    u64::try_from(at.0.div_euclid(1_000_000)).unwrap_or(0)
+}

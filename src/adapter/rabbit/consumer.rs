@@ -1,0 +1,360 @@
+//! One partition's queue: deliveries in their order until they are settled. Settled means
+//! acknowledged, all up to the last one at once, after their effects are stored.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as AmqpDelivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::publishing::publish_confirmed;
+use super::{addressing, close_channel, confirming_channel, foreign, with_timeout};
+use crate::domain::fact::Site;
+use crate::port::broker::{BrokerError, Subscription};
+use crate::port::clock::Clock;
+use crate::port::intake::{Delivery, Inbox, InboxError};
+use crate::wire::envelope::Envelope;
+use crate::wire::message::Message;
+use crate::wire::partition::Layout;
+
+/// Messages that the broker delivers before any of them is settled: two batches, and fewer where
+/// there are so many partitions that one worker would hold too much with all of them.
+const PREFETCH_MESSAGES_MAX: u32 = 8_192;
+const PREFETCH_MESSAGES_MIN: u32 = 1_024;
+const PREFETCH_MESSAGES_OF_ALL: u32 = 65_536;
+/// Under load batches begin no sooner after each other: each of them costs every server something,
+/// whatever its size.
+const PACE: Duration = Duration::from_millis(10);
+/// A batch of this size is load.
+const BUSY_MESSAGES: usize = 16;
+/// A batch of this size begins at once.
+const WORTHWHILE_MESSAGES: usize = 256;
+/// Settled messages are acknowledged when there are so many of them, or so late: the broker writes
+/// acknowledgements to disk as well, and a message that is delivered again is a duplicate.
+const ACK_MESSAGES: usize = 256;
+const ACK_WITHIN: Duration = Duration::from_millis(100);
+/// A message that was delivered so often may be what ended its consumers.
+const SUSPECT_DELIVERIES: i64 = 2;
+
+/// The consumer of a partition's queue. It must not be dropped before its channel is closed:
+/// otherwise the next consumer would begin while this one still holds messages.
+pub(super) struct PartitionConsumer {
+    channel: Channel,
+    consumer: Consumer,
+    partition: u32,
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    /// Cancelled when an operation is not answered.
+    silent: CancellationToken,
+    waiting: VecDeque<AmqpDelivery>,
+    /// The last message of the last batch.
+    last_delivered: Option<u64>,
+    settled: Option<Settled>,
+    /// Messages delivered since the last acknowledgement.
+    unacknowledged: usize,
+    /// The earliest moment for the next batch, under load.
+    paced: Option<Instant>,
+}
+
+/// All messages up to one are settled.
+#[derive(Clone, Copy)]
+struct Settled {
+    last: u64,
+    /// The latest moment of their acknowledgement.
+    due: Instant,
+}
+
+impl PartitionConsumer {
+    /// Subscribes to the partition's queue. `silent` is cancelled where the broker leaves an
+    /// operation unanswered: it may still subscribe later, and deliver messages that no task reads.
+    pub(super) async fn subscribe(
+        connection: &Connection,
+        layout: Layout,
+        partition: u32,
+        clock: Arc<dyn Clock>,
+        silent: CancellationToken,
+    ) -> Result<PartitionConsumer, BrokerError> {
+        let consumed = consume(connection, layout, partition).await;
+        let (channel, consumer) = report_silence(&silent, consumed)?;
+
+        Ok(PartitionConsumer {
+            channel,
+            consumer,
+            partition,
+            layout,
+            clock,
+            silent,
+            waiting: VecDeque::new(),
+            last_delivered: None,
+            settled: None,
+            unacknowledged: 0,
+            paced: None,
+        })
+    }
+
+    async fn receive(&mut self) -> Result<AmqpDelivery, InboxError> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => Ok(delivery),
+            Some(Err(error)) => Err(InboxError(error.into())),
+            None => Err(InboxError("the broker deleted the queue".into())),
+        }
+    }
+
+    /// Waits for messages, and takes those that have arrived.
+    async fn gather(&mut self, max: usize) -> Result<Vec<AmqpDelivery>, InboxError> {
+        while self.waiting.is_empty() {
+            let due = self.settled.map(|settled| settled.due);
+            tokio::select! {
+                biased;
+                first = self.receive() => self.waiting.push_back(first?),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.acknowledge().await?;
+                }
+            }
+        }
+        self.collect_arrived(max);
+
+        if let Some(at) = self.paced
+            && self.waiting.len() < WORTHWHILE_MESSAGES
+        {
+            tokio::time::sleep_until(at).await;
+            self.collect_arrived(max);
+        }
+
+        let ready = self.waiting.len().min(max);
+        self.paced = (ready >= BUSY_MESSAGES).then(|| Instant::now() + PACE);
+        Ok(self.waiting.drain(..ready).collect())
+    }
+
+    fn collect_arrived(&mut self, max: usize) {
+        while self.waiting.len() < max {
+            match self.consumer.next().now_or_never() {
+                Some(Some(Ok(delivery))) => self.waiting.push_back(delivery),
+                // An error is reported when no message is left.
+                _ => break,
+            }
+        }
+    }
+
+    /// Removes settled messages from the queue.
+    async fn acknowledge(&mut self) -> Result<(), BrokerError> {
+        let Some(settled) = self.settled.take() else {
+            return Ok(());
+        };
+        self.unacknowledged = 0;
+
+        let options = BasicAckOptions { multiple: true };
+        let acknowledged = self.channel.basic_ack(settled.last, options);
+        report_silence(&self.silent, with_timeout(acknowledged).await)
+    }
+
+    /// A message in our form; `None` when it belongs to another partition, and is there now.
+    async fn decode(&self, delivery: AmqpDelivery) -> Result<Option<Delivery>, InboxError> {
+        let redelivered_often = was_delivered_often(&delivery);
+        let raw = |message: Vec<u8>, decoded: Option<Message>| Delivery {
+            message,
+            decoded,
+            redelivered_often,
+        };
+
+        match Message::decode(&delivery.data) {
+            Ok(tick @ Message::Tick(_)) => Ok(Some(raw(delivery.data, Some(tick)))),
+            Ok(Message::Report(envelope)) => {
+                let payload = delivery.data;
+                self.route(envelope, Some(payload), redelivered_often).await
+            }
+            Err(_) => match self.foreign_report(&delivery) {
+                Some(envelope) => self.route(envelope, None, redelivered_often).await,
+                // The worker sets it aside as it is.
+                None => Ok(Some(raw(delivery.data, None))),
+            },
+        }
+    }
+
+    fn foreign_report(&self, delivery: &AmqpDelivery) -> Option<Envelope> {
+        let envelope = foreign::envelope(
+            delivery.routing_key.as_str(),
+            &delivery.properties,
+            &delivery.data,
+            self.clock.now(),
+        )?;
+        metrics::counter!("cordboard_broker_foreign_total").increment(1);
+
+        Some(envelope)
+    }
+
+    /// Delivers an event of this partition, and forwards one of another partition.
+    async fn route(
+        &self,
+        envelope: Envelope,
+        payload: Option<Vec<u8>>,
+        redelivered_often: bool,
+    ) -> Result<Option<Delivery>, InboxError> {
+        let site = Site::parse(&envelope.site);
+        let partition = site.map_or(self.partition, |site| self.layout.partition_of(&site));
+        let message = payload.unwrap_or_else(|| envelope.encode());
+
+        if partition == self.partition {
+            return Ok(Some(Delivery {
+                message,
+                decoded: Some(Message::Report(envelope)),
+                redelivered_often,
+            }));
+        }
+
+        let event_id = envelope.id;
+        // It is confirmed there before it is settled here; a repetition is a duplicate there. The
+        // key is the partition's own: programs that listen to events have received this one.
+        let properties = addressing::event(self.layout, &envelope).properties;
+        let key = self.layout.own_key(partition);
+        let forwarded = publish_confirmed(&self.channel, key, properties, &message).await;
+        report_silence(&self.silent, forwarded)?;
+        metrics::counter!("cordboard_broker_forwarded_total").increment(1);
+        tracing::debug!(%event_id, partition, "event forwarded to its partition");
+
+        Ok(None)
+    }
+}
+
+async fn consume(
+    connection: &Connection,
+    layout: Layout,
+    partition: u32,
+) -> Result<(Channel, Consumer), BrokerError> {
+    // Confirms are for messages that are forwarded.
+    let channel = confirming_channel(connection).await?;
+    let prefetch = prefetch(layout.partitions);
+    with_timeout(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+
+    let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
+    let consumer = channel.basic_consume(
+        layout.queue(partition).into(),
+        tag.into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    let consumer = with_timeout(consumer).await?;
+
+    Ok((channel, consumer))
+}
+
+fn prefetch(partitions: u32) -> u16 {
+    let share = PREFETCH_MESSAGES_OF_ALL / partitions.max(1);
+
+    u16::try_from(share.clamp(PREFETCH_MESSAGES_MIN, PREFETCH_MESSAGES_MAX)).unwrap_or(u16::MAX)
+}
+
+/// An unanswered operation ends the connection.
+fn report_silence<T>(
+    silent: &CancellationToken,
+    result: Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
+    if matches!(result, Err(BrokerError::Silent)) {
+        silent.cancel();
+    }
+
+    result
+}
+
+impl From<BrokerError> for InboxError {
+    fn from(error: BrokerError) -> InboxError {
+        InboxError(error.into())
+    }
+}
+
+fn was_delivered_often(delivery: &AmqpDelivery) -> bool {
+    let headers = delivery.properties.headers().as_ref();
+    let count = headers
+        .and_then(|headers| headers.inner().get("x-delivery-count"))
+        .and_then(integer);
+
+    count.is_some_and(|count| count >= SUSPECT_DELIVERIES)
+}
+
+/// The value of a header that is an integer of any width.
+pub(super) fn integer(value: &AMQPValue) -> Option<i64> {
+    match value {
+        AMQPValue::ShortShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortShortUInt(n) => Some((*n).into()),
+        AMQPValue::ShortInt(n) => Some((*n).into()),
+        AMQPValue::ShortUInt(n) => Some((*n).into()),
+        AMQPValue::LongInt(n) => Some((*n).into()),
+        AMQPValue::LongUInt(n) => Some((*n).into()),
+        AMQPValue::LongLongInt(n) => Some(*n),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Subscription for PartitionConsumer {
+    async fn first(&mut self) -> Result<(), InboxError> {
+        if self.waiting.is_empty() {
+            let first = self.receive().await?;
+            self.waiting.push_back(first);
+        }
+
+        Ok(())
+    }
+
+    fn into_inbox(self: Box<Self>) -> Box<dyn Inbox> {
+        self
+    }
+
+    async fn leave(mut self: Box<Self>) {
+        // A failure to leave changes nothing: the channel is not used again.
+        let _ = self.close().await;
+    }
+}
+
+#[async_trait]
+impl Inbox for PartitionConsumer {
+    async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, InboxError> {
+        loop {
+            let arrived = self.gather(max).await?;
+            self.unacknowledged += arrived.len();
+            let last = arrived.last().map(|delivery| delivery.delivery_tag);
+            self.last_delivered = last.or(self.last_delivered);
+
+            let mut deliveries = Vec::with_capacity(arrived.len());
+            for delivery in arrived {
+                deliveries.extend(self.decode(delivery).await?);
+            }
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            self.settle().await?;
+        }
+    }
+
+    async fn settle(&mut self) -> Result<(), InboxError> {
+        let Some(last) = self.last_delivered.take() else {
+            return Ok(());
+        };
+        let due = match self.settled {
+            Some(settled) => settled.due,
+            None => Instant::now() + ACK_WITHIN,
+        };
+        self.settled = Some(Settled { last, due });
+
+        if self.unacknowledged >= ACK_MESSAGES || due <= Instant::now() {
+            self.acknowledge().await?;
+        }
+
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), InboxError> {
+        // Unacknowledged messages are delivered again; the channel is not used again.
+        let _ = self.acknowledge().await;
+        let _ = report_silence(&self.silent, close_channel(&self.channel).await);
+
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! A worker process's connection: subscriptions to the queues of all partitions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lapin::{Connection, Consumer};
+use tokio_util::sync::CancellationToken;
+
+use super::consumer::PartitionConsumer;
+use super::{RabbitBroker, close_connection, topology};
+use crate::port::broker::{BrokerError, GroupConnection, GroupLoad, PartitionBroker, Subscription};
+use crate::port::clock::Clock;
+use crate::wire::partition::Layout;
+
+struct RabbitGroup {
+    connection: Connection,
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    silent: CancellationToken,
+    /// Counts this process among the workers.
+    _membership: Option<Consumer>,
+}
+
+#[async_trait]
+impl PartitionBroker for RabbitBroker {
+    async fn join(&self) -> Result<Arc<dyn GroupConnection>, BrokerError> {
+        let connection = self.address.connect("cordboard work").await?;
+        topology::ensure(&connection, self.layout).await?;
+        let membership = topology::enlist(&connection).await;
+
+        Ok(Arc::new(RabbitGroup {
+            connection,
+            layout: self.layout,
+            clock: Arc::clone(&self.clock),
+            silent: CancellationToken::new(),
+            _membership: membership,
+        }))
+    }
+
+    fn partitions(&self) -> u32 {
+        self.layout.partitions
+    }
+
+    fn avoid_node(&self) {
+        self.address.avoid_node();
+    }
+}
+
+#[async_trait]
+impl GroupConnection for RabbitGroup {
+    async fn subscribe(&self, partition: u32) -> Result<Box<dyn Subscription>, BrokerError> {
+        let consumer = PartitionConsumer::subscribe(
+            &self.connection,
+            self.layout,
+            partition,
+            Arc::clone(&self.clock),
+            self.silent.clone(),
+        )
+        .await?;
+
+        Ok(Box::new(consumer))
+    }
+
+    async fn load(&self) -> Result<GroupLoad, BrokerError> {
+        let depths = topology::depths(&self.connection, self.layout).await?;
+        let existing = depths.iter().flatten();
+        let without_worker = existing.clone().filter(|depth| depth.consumers == 0);
+
+        Ok(GroupLoad {
+            waiting: existing.clone().map(|depth| depth.messages).sum(),
+            partitions_without_worker: u32::try_from(without_worker.count()).unwrap_or(u32::MAX),
+            dead: topology::dead(&self.connection).await?,
+            workers: topology::workers(&self.connection).await.unwrap_or(1),
+        })
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    async fn silent(&self) {
+        self.silent.cancelled().await;
+    }
+
+    async fn close(&self) {
+        close_connection(&self.connection).await;
+    }
+}

@@ -1,0 +1,41 @@
+//! Why the service cannot start, or ended.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::config::BadConfig;
+use crate::port::ledger::LedgerError;
+use crate::setup::SetupError;
+use crate::worker::WorkerError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(
+        "{listener} cannot listen on {address}: {source}; is another process there? Choose another \
+         address in the settings"
+    )]
+    Bind {
+        listener: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// A task ended without an error, or panicked.
+    #[error("{0} ended before the service was stopped")]
+    Ended(&'static str),
+}
+
+impl From<BadConfig> for ServiceError {
+    fn from(error: BadConfig) -> ServiceError {
+        SetupError::from(error).into()
+    }
+}
+
+impl From<LedgerError> for ServiceError {
+    fn from(error: LedgerError) -> ServiceError {
+        SetupError::from(error).into()
+    }
+}

@@ -1,0 +1,23 @@
+//! The commands of operations, as use cases: each opens what it needs, does its work, and closes it.
+//! How results are printed is the command line's.
+
+mod audit;
+mod broker;
+mod dead_letters;
+mod doctor;
+mod doctor_servers;
+mod finding;
+mod migrate;
+mod rebuild;
+mod resend;
+
+pub use audit::{Difference, Scope};
+pub use broker::{Applied, BrokerStatus, adopt_layout, apply_broker, broker_status};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterFilter, DeadLetterResult, DeadLetterStore, dead_letters,
+};
+pub use doctor::examine;
+pub use finding::{Finding, Grade};
+pub use migrate::migrate;
+pub use rebuild::{differences, rebuild};
+pub use resend::{Period, resend};

@@ -1,0 +1,104 @@
+//! Metrics of a worker, and the debug lines that follow one event through it.
+
+use tracing::Level;
+
+use super::Worker;
+use super::partition::Batch;
+use crate::domain::fact::EventId;
+use crate::domain::notice::NoticeKind;
+use crate::port::intake::Delivery;
+use crate::port::ledger::Changes;
+use crate::port::outbox::Notification;
+use crate::wire::message::Message;
+
+impl Worker {
+    pub(super) fn trace_deliveries(&self, deliveries: &[Delivery]) {
+        if !tracing::enabled!(Level::DEBUG) {
+            return;
+        }
+
+        for delivery in deliveries {
+            let read = || Message::decode(&delivery.message).ok();
+            let Some(Message::Report(envelope)) = delivery.decoded.clone().or_else(read) else {
+                continue;
+            };
+            tracing::debug!(
+                station = "deliver",
+                event_id = %EventId(envelope.id.as_u128()),
+                site = envelope.site,
+                partition = self.number,
+                redelivered_often = delivery.redelivered_often,
+                "event delivered"
+            );
+        }
+    }
+
+    /// Counts a decoded batch, and reports messages that are set aside.
+    pub(super) fn trace_batch(&self, batch: &Batch) {
+        let rejected = batch.rejected().len();
+        let messages = batch.facts().count() + rejected;
+        let ticks = usize::try_from(batch.counts.ticks).unwrap_or(usize::MAX);
+        metrics::histogram!("cordboard_worker_batch_messages").record(float(messages + ticks));
+
+        if rejected > 0 {
+            tracing::error!(
+                messages = rejected,
+                "messages hold no fact, keeping them as they came in the table `dead_events`"
+            );
+        }
+        if tracing::enabled!(Level::DEBUG) {
+            for received in batch.facts() {
+                let fact = &received.fact;
+                tracing::debug!(
+                    station = "batch",
+                    event_id = %fact.id,
+                    site = fact.site.as_str(),
+                    partition = self.number,
+                    "fact decoded"
+                );
+            }
+        }
+    }
+
+    pub(super) fn trace_commit(&self, changes: &Changes) {
+        if tracing::enabled!(Level::DEBUG) {
+            for received in &changes.facts {
+                let fact = &received.fact;
+                tracing::debug!(
+                    station = "commit",
+                    event_id = %fact.id,
+                    site = fact.site.as_str(),
+                    partition = self.number,
+                    "fact committed"
+                );
+            }
+        }
+    }
+
+    pub(super) fn trace_notifications(&self, notifications: &[Notification]) {
+        for notification in notifications {
+            tracing::debug!(
+                station = "notify",
+                call_id = %notification.call,
+                partition = self.number,
+                sequence = notification.number,
+                kind = notification.kind.name(),
+                "notification decided"
+            );
+        }
+    }
+
+    pub(super) fn count_notifications(&self, notifications: &[Notification]) {
+        let retracted = notifications
+            .iter()
+            .filter(|notification| notification.kind == NoticeKind::MissedRetracted)
+            .count();
+
+        metrics::counter!("cordboard_worker_missed_retracted_total").increment(retracted as u64);
+        metrics::gauge!("cordboard_worker_calls_held").set(float(self.partition.calls_held()));
+    }
+}
+
+fn float(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,390 @@
+//! State and decisions of one partition: a pure value without IO, async or clock.
+//!
+//! A batch of deliveries is decoded, applied and committed. Where a fact is older than the state in
+//! memory, [`Partition::apply`] asks for a stretch of history and goes on with
+//! [`Partition::supply`]; the caller reads and writes. The same batches and the same answers give
+//! the same changes, so a simulation can drive it without a ledger.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::WorkerError;
+use super::bisect::{BatchItem, catch_panic};
+use super::watermark::WatermarkTracker;
+use crate::domain::fact::{CallId, EventId, Fact, Site};
+use crate::domain::record::CallRecord;
+use crate::domain::time::{At, Span};
+use crate::domain::{Delta, Timeline};
+use crate::health::BatchCounts;
+use crate::port::ledger::{CallUpdate, Changes, ReceivedFact, RejectedMessage};
+use crate::port::outbox::Notification;
+use crate::wire::message::Message;
+use crate::wire::notification;
+use crate::wire::policy_file::Policies;
+
+/// A watermark that changes nothing else is stored this often: the rest of it passes again after a
+/// crash.
+const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
+
+/// The calls of the sites of one partition, and how far time has passed for them.
+pub struct Partition {
+    pub(super) policies: Policies,
+    pub(super) sites: BTreeMap<Site, Timeline>,
+    pub(super) watermark: At,
+    pub(super) ticks: WatermarkTracker,
+    /// The watermark of the last commit.
+    pub(super) committed_watermark: At,
+    /// The last fact that another owner may have stored: later facts that are not folded are new.
+    pub(super) last_fact_at: At,
+    /// Parts of calls that had ended before the history that was read at the take-over. They are no
+    /// calls of their own.
+    pub(super) fragments: HashSet<CallId>,
+    /// Calls that are final and stored as open; written with the next batch.
+    pub(super) stale_open_calls: Vec<CallUpdate>,
+    pub(super) last_notification: u64,
+    /// The batch that waits for history.
+    pending: Option<Pending>,
+}
+
+/// Facts and rejected messages of a batch, and the counts of it so far.
+pub struct Batch {
+    /// Facts that may be stored already.
+    uncertain: Vec<ReceivedFact>,
+    /// Facts that cannot be stored yet.
+    new: Vec<ReceivedFact>,
+    rejected: Vec<RejectedMessage>,
+    has_ticks: bool,
+    pub counts: BatchCounts,
+}
+
+/// What a batch needs next.
+pub enum Step {
+    /// Everything is decided: the changes are to be committed.
+    Commit(Changes),
+    /// A fact is older than the state in memory: the history around it is needed.
+    NeedHistory(Stretch),
+}
+
+/// A stretch of a site's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    pub site: Site,
+    /// Facts received since.
+    pub facts_from: At,
+    /// Calls that started since. Earlier calls are not affected.
+    pub calls_from: At,
+}
+
+/// The stored history of a stretch.
+pub struct History {
+    /// The messages of its facts, in their order.
+    pub messages: Vec<Vec<u8>>,
+    /// Its calls.
+    pub calls: Vec<CallId>,
+}
+
+/// A batch under way.
+struct Pending {
+    changes: Changes,
+    /// Sites that are still to be applied, the next one last.
+    rest: Vec<(Site, Vec<Fact>)>,
+    /// The site whose history is needed, and its delta without it.
+    late: Option<(Stretch, Delta)>,
+}
+
+impl Batch {
+    /// Facts that may be stored already. Where there are none, the ledger need not be asked.
+    #[must_use]
+    pub fn uncertain(&self) -> &[ReceivedFact] {
+        &self.uncertain
+    }
+
+    /// Drops facts that are stored already, or that the batch holds twice. Of the uncertain facts,
+    /// those in `unknown` are not stored. Returns the ids of the dropped facts.
+    pub fn drop_duplicates(&mut self, unknown: &HashSet<EventId>) -> Vec<EventId> {
+        let mut seen = HashSet::new();
+        let mut dropped = Vec::new();
+        let mut stays = |fact: &Fact, is_unknown: bool| {
+            let stays = is_unknown && seen.insert(fact.id);
+            if !stays {
+                dropped.push(fact.id);
+            }
+            stays
+        };
+
+        self.uncertain
+            .retain(|received| stays(&received.fact, unknown.contains(&received.fact.id)));
+        self.new.retain(|received| stays(&received.fact, true));
+
+        self.counts.duplicates = dropped.len() as u64;
+        dropped
+    }
+
+    /// All facts of the batch.
+    pub fn facts(&self) -> impl Iterator<Item = &ReceivedFact> {
+        self.uncertain.iter().chain(&self.new)
+    }
+
+    #[must_use]
+    pub fn rejected(&self) -> &[RejectedMessage] {
+        &self.rejected
+    }
+}
+
+impl Partition {
+    /// A partition without a history, whose time has passed up to `watermark`.
+    pub(super) fn empty(policies: Policies, watermark: At) -> Partition {
+        Partition {
+            policies,
+            sites: BTreeMap::new(),
+            watermark,
+            ticks: WatermarkTracker::default(),
+            committed_watermark: watermark,
+            last_fact_at: At::START,
+            fragments: HashSet::new(),
+            stale_open_calls: Vec::new(),
+            last_notification: 0,
+            pending: None,
+        }
+    }
+
+    /// Reads deliveries: reports become facts, ticks move the watermark, everything else is
+    /// rejected as it came.
+    pub fn decode(&mut self, items: &mut [BatchItem]) -> Batch {
+        let mut batch = Batch {
+            uncertain: Vec::new(),
+            new: Vec::with_capacity(items.len()),
+            rejected: Vec::new(),
+            has_ticks: false,
+            counts: BatchCounts::default(),
+        };
+
+        for item in items {
+            match self.decode_item(item, &mut batch) {
+                Ok(Some(fact)) => {
+                    let facts = if self.is_new(&fact) {
+                        &mut batch.new
+                    } else {
+                        &mut batch.uncertain
+                    };
+                    facts.push(ReceivedFact {
+                        fact,
+                        message: item.message.clone(),
+                    });
+                }
+                Ok(None) => {}
+                Err(reason) => batch.rejected.push(RejectedMessage {
+                    message: item.message.clone(),
+                    reason,
+                }),
+            }
+        }
+
+        batch.counts.dead = batch.rejected.len() as u64;
+        batch
+    }
+
+    fn decode_item(
+        &mut self,
+        item: &mut BatchItem,
+        batch: &mut Batch,
+    ) -> Result<Option<Fact>, String> {
+        if let Some(reason) = &item.poison {
+            return Err(reason.clone());
+        }
+
+        // Taken: a second attempt reads the message itself.
+        let decoded = item.decoded.take();
+        let message = decoded
+            .map_or_else(|| Message::decode(&item.message), Ok)
+            .map_err(|error| error.to_string())?;
+        batch.counts.latest = batch.counts.latest.max(Some(message.at()));
+
+        match message {
+            Message::Report(envelope) => envelope
+                .fact(|site| self.policies.of(site))
+                .map(Some)
+                .map_err(|error| error.to_string()),
+            Message::Tick(tick) => {
+                batch.has_ticks = true;
+                batch.counts.ticks += 1;
+                self.ticks.observe(&tick);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the ledger cannot have this fact: no other owner wrote since the take-over, and
+    /// everything this owner wrote is folded.
+    fn is_new(&self, fact: &Fact) -> bool {
+        fact.at > self.last_fact_at
+            && self
+                .sites
+                .get(&fact.site)
+                .is_some_and(|timeline| timeline.lacks(fact.key()))
+    }
+
+    /// Applies a batch of new facts and the watermark to the calls.
+    ///
+    /// # Errors
+    /// When a fact of the batch makes the core panic. The partition is to be recovered then.
+    pub fn apply(&mut self, batch: Batch) -> Result<Step, WorkerError> {
+        if batch.has_ticks {
+            let passed = self.ticks.watermark().unwrap_or(At::START);
+            self.watermark = self.watermark.max(passed);
+        }
+
+        let mut facts = batch.uncertain;
+        facts.extend(batch.new);
+        let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
+        for received in &facts {
+            let of_site = by_site.entry(received.fact.site.clone()).or_default();
+            of_site.push(received.fact.clone());
+        }
+        // Time passes for the other sites as well.
+        for site in self.sites.keys() {
+            if !by_site.contains_key(site) {
+                by_site.insert(site.clone(), Vec::new());
+            }
+        }
+
+        self.pending = Some(Pending {
+            changes: Changes {
+                facts,
+                facts_are_new: true,
+                rejected: batch.rejected,
+                calls: std::mem::take(&mut self.stale_open_calls),
+                watermark: batch.has_ticks.then_some(self.watermark),
+                ..Changes::default()
+            },
+            rest: by_site.into_iter().rev().collect(),
+            late: None,
+        });
+
+        self.advance()
+    }
+
+    /// Goes on with the history that [`Step::NeedHistory`] asked for.
+    ///
+    /// # Errors
+    /// As [`Partition::apply`].
+    pub fn supply(&mut self, history: History) -> Result<Step, WorkerError> {
+        let mut pending = self.pending.take().unwrap_or_else(Pending::nothing);
+
+        if let Some((stretch, delta)) = pending.late.take() {
+            let delta = self.refold(&stretch, delta, history, &pending.changes)?;
+            self.collect(delta, &mut pending.changes);
+        }
+        self.pending = Some(pending);
+
+        self.advance()
+    }
+
+    /// Applies the rest of the pending batch, site by site.
+    fn advance(&mut self) -> Result<Step, WorkerError> {
+        let mut pending = self.pending.take().unwrap_or_else(Pending::nothing);
+
+        while let Some((site, facts)) = pending.rest.pop() {
+            let policy = self.policies.of(&site).clone();
+            let timeline = self
+                .sites
+                .entry(site.clone())
+                .or_insert_with(|| Timeline::new(site.clone(), policy));
+            let delta = catch_panic(|| timeline.apply(facts, self.watermark))?;
+
+            if !delta.late.is_empty() {
+                let stretch = self.stretch_around(&site, &delta);
+                pending.late = Some((stretch.clone(), delta));
+                self.pending = Some(pending);
+                return Ok(Step::NeedHistory(stretch));
+            }
+            self.collect(delta, &mut pending.changes);
+        }
+
+        Ok(Step::Commit(pending.changes))
+    }
+
+    /// Adds the changes of one site, and numbers its notifications.
+    fn collect(&mut self, delta: Delta, changes: &mut Changes) {
+        let calls: Vec<CallUpdate> = CallUpdate::from_delta(delta.changed, delta.finished)
+            .filter(|call| !self.fragments.contains(&call.record.id))
+            .collect();
+        let latest: HashMap<CallId, &CallUpdate> =
+            calls.iter().map(|call| (call.record.id, call)).collect();
+
+        for notice in delta.notices {
+            if self.fragments.contains(&notice.call) {
+                continue;
+            }
+            let record = latest.get(&notice.call).map(|call| call.json());
+            self.last_notification += 1;
+            changes.notifications.push(Notification {
+                number: self.last_notification,
+                kind: notice.kind,
+                call: notice.call,
+                data: notification::json(notice.call, record).into(),
+            });
+        }
+
+        changes.calls.extend(calls);
+        let withdrawn = delta.withdrawn.into_iter();
+        changes
+            .withdrawn_calls
+            .extend(withdrawn.filter(|call| !self.fragments.contains(call)));
+    }
+
+    /// Whether changes have to be committed. A watermark alone is committed now and then.
+    #[must_use]
+    pub fn must_commit(&self, changes: &Changes) -> bool {
+        let is_due = changes.watermark.is_some()
+            && self.watermark >= self.committed_watermark + UNSTORED_WATERMARK_MAX;
+
+        is_due || !changes.is_empty()
+    }
+
+    /// Adds the watermark by which the changes were decided, and the ticks it comes from.
+    pub fn stamp(&self, changes: &mut Changes) {
+        changes.watermark = Some(self.watermark).filter(|at| *at != At::START);
+        changes.ticks = self.ticks.ticks().clone();
+    }
+
+    /// The changes of the last step are stored.
+    pub fn committed(&mut self) {
+        self.committed_watermark = self.watermark;
+    }
+
+    #[must_use]
+    pub fn watermark(&self) -> At {
+        self.watermark
+    }
+
+    /// The number of the last notification.
+    #[must_use]
+    pub fn last_notification(&self) -> u64 {
+        self.last_notification
+    }
+
+    /// The records of all calls that are not final.
+    pub fn open_calls(&self) -> Vec<CallRecord> {
+        self.sites
+            .values()
+            .flat_map(Timeline::open_calls)
+            .filter(|call| !self.fragments.contains(&call.id))
+            .collect()
+    }
+
+    /// Calls in memory, finished ones that links may need included.
+    pub fn calls_held(&self) -> usize {
+        self.sites.values().map(Timeline::calls_held).sum()
+    }
+}
+
+impl Pending {
+    /// For a step that no batch asked for: it changes nothing.
+    fn nothing() -> Pending {
+        Pending {
+            changes: Changes::default(),
+            rest: Vec::new(),
+            late: None,
+        }
+    }
+}

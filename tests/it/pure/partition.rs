@@ -1,0 +1,172 @@
+//! The partition of a worker as the pure value that it is: batches in, changes out, with a history
+//! in memory instead of a ledger.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use cordboard::domain::fact::{CallId, EventId, Fact};
+use cordboard::domain::policy::Policy;
+use cordboard::domain::time::At;
+use cordboard::port::intake::Delivery;
+use cordboard::port::ledger::{Changes, RecoveredState};
+use cordboard::simulate::Dice;
+use cordboard::wire::message::Message;
+use cordboard::wire::policy_file::Policies;
+use cordboard::worker::{BatchItem, History, Partition, Step, Stretch};
+
+use crate::support::worker::{Records, folded, traffic};
+
+/// One of so many reports is late.
+const LATE_ONE_IN: u64 = 30;
+/// Messages by which it is late, at most.
+const LATE_BY_MAX: u64 = 8_000;
+const BATCH_MAX: u64 = 60;
+
+/// What a ledger would hold.
+#[derive(Default)]
+struct MemoryHistory {
+    facts: BTreeMap<(At, EventId), Vec<u8>>,
+    calls: BTreeMap<CallId, (At, String)>,
+    /// How often history was asked for.
+    asked: usize,
+}
+
+impl MemoryHistory {
+    fn read(&mut self, stretch: &Stretch) -> History {
+        self.asked += 1;
+        let facts = self.facts.range((stretch.facts_from, EventId(0))..);
+        let calls = self.calls.iter();
+
+        History {
+            messages: facts.map(|(_, message)| message.clone()).collect(),
+            calls: calls
+                .filter(|(_, (started_at, _))| *started_at >= stretch.calls_from)
+                .map(|(id, _)| *id)
+                .collect(),
+        }
+    }
+
+    fn commit(&mut self, changes: &Changes) {
+        for received in &changes.facts {
+            let Fact { at, id, .. } = received.fact;
+            self.facts.insert((at, id), received.message.clone());
+        }
+        for id in &changes.withdrawn_calls {
+            self.calls.remove(id);
+        }
+        for call in &changes.calls {
+            let record = (call.record.started_at, call.json().to_owned());
+            self.calls.insert(call.record.id, record);
+        }
+    }
+
+    fn records(&self) -> Records {
+        let calls = self.calls.iter();
+
+        calls
+            .map(|(id, (_, json))| (id.to_string(), json.clone()))
+            .collect()
+    }
+}
+
+/// Processes the messages in batches of random sizes. Returns the history, and the notifications.
+fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)>) {
+    let mut dice = Dice::new(seed);
+    let mut history = MemoryHistory::default();
+    let mut notifications = Vec::new();
+    let mut partition = Partition::recover(Policies::default(), RecoveredState::default());
+
+    let mut rest = messages;
+    while !rest.is_empty() {
+        let size = usize::try_from(1 + dice.roll(BATCH_MAX))
+            .unwrap()
+            .min(rest.len());
+        let (batch, later) = rest.split_at(size);
+        rest = later;
+
+        let mut items: Vec<BatchItem> = batch
+            .iter()
+            .map(|message| Delivery::from(message.encode()).into())
+            .collect();
+        let mut batch = partition.decode(&mut items);
+        let unknown: HashSet<EventId> = batch
+            .uncertain()
+            .iter()
+            .map(|received| received.fact.id)
+            .collect();
+        batch.drop_duplicates(&unknown);
+
+        let mut step = partition.apply(batch).unwrap();
+        let changes = loop {
+            match step {
+                Step::Commit(changes) => break changes,
+                Step::NeedHistory(stretch) => {
+                    step = partition.supply(history.read(&stretch)).unwrap();
+                }
+            }
+        };
+        history.commit(&changes);
+        partition.committed();
+        let new = changes.notifications.iter();
+        notifications.extend(new.map(|one| (one.number, one.data.to_string())));
+    }
+
+    (history, notifications)
+}
+
+/// Delivers some reports later than they were received, behind ticks that passed them.
+fn with_late_reports(messages: Vec<Message>, seed: u64) -> Vec<Message> {
+    let mut dice = Dice::new(seed);
+    let mut ordered: Vec<(u64, Message)> = (0..)
+        .zip(messages)
+        .map(|(index, message)| match message {
+            Message::Report(_) if dice.roll(LATE_ONE_IN) == 0 => {
+                (index + dice.roll(LATE_BY_MAX), message)
+            }
+            message => (index, message),
+        })
+        .collect();
+    ordered.sort_by_key(|(position, _)| *position);
+
+    ordered.into_iter().map(|(_, message)| message).collect()
+}
+
+#[test]
+fn batches_of_any_size_and_late_facts_give_the_records_of_one_fold() {
+    let mut asked = 0;
+
+    for seed in 1..4 {
+        let messages = with_late_reports(traffic(Duration::from_mins(40)), seed);
+
+        let (history, notifications) = process(&messages, seed);
+
+        asked += history.asked;
+        assert_eq!(
+            history.records(),
+            folded(&messages, &Policy::default()),
+            "seed {seed}"
+        );
+        let numbers = notifications.iter().map(|(number, _)| *number);
+        assert!(numbers.eq(1..=notifications.len() as u64), "seed {seed}");
+    }
+
+    assert!(asked > 0, "no fact was late");
+}
+
+#[test]
+fn the_same_batches_give_the_same_changes() {
+    let messages = with_late_reports(traffic(Duration::from_mins(5)), 3);
+
+    let (first, first_notifications) = process(&messages, 9);
+    let (second, second_notifications) = process(&messages, 9);
+
+    assert_eq!(first.records(), second.records());
+    assert_eq!(first_notifications, second_notifications);
+}
+
+#[test]
+fn history_is_needed_only_for_late_facts() {
+    let (history, _) = process(&traffic(Duration::from_mins(5)), 4);
+
+    assert_eq!(history.asked, 0);
+}
