@@ -71,7 +71,7 @@ async fn a_database_that_is_locked_meanwhile_holds_the_batch_and_loses_nothing()
         "the event waits in the journal"
     );
     assert!(service.metric("cordboard_journal_depth_records").await >= 1);
-    service.log_until("waits for the database").await;
+    service.log_until("database unavailable, the batch waits").await;
     let (status, readiness) = service.readiness().await;
     assert_eq!(
         (status, &readiness["status"]),
@@ -102,7 +102,7 @@ async fn phones_are_served_beside_a_damaged_database_and_log_and_doctor_name_it(
         .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
         .await
         .unwrap();
-    let waiting = service.log_until("waiting for the database").await;
+    let waiting = service.log_until("database unavailable; events are accepted").await;
     assert!(waiting.contains("not a database"), "{waiting}");
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.0, Some(0));
@@ -159,7 +159,7 @@ async fn a_commit_that_fails_for_want_of_room_is_repeated_when_there_is_room() {
     let size = fs::metadata(log_of_writes).unwrap().len();
     limit_files(&service, Some(size + 20_000));
     let mut sent = 0;
-    while !service.log.has("waits for the database") {
+    while !service.log.has("database unavailable, the batch waits") {
         service.send(&event(sent)).await.unwrap();
         sent += 1;
         assert!(sent < 2_000, "the room is small");
@@ -168,7 +168,7 @@ async fn a_commit_that_fails_for_want_of_room_is_repeated_when_there_is_room() {
 
     service.send(&event(sent)).await.unwrap();
     limit_files(&service, None);
-    service.log_until("the database answers again").await;
+    service.log_until("database available again").await;
     service.stop().await;
     assert_eq!(stored_events(data.path()).await.len(), sent + 2);
     assert_no_difference(data.path()).await;

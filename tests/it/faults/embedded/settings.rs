@@ -30,14 +30,14 @@ async fn a_reload_of_invalid_settings_changes_nothing_and_one_of_valid_settings_
 
     write("[ingress]\nkeyss = 1");
     service.signal(Signal::HUP);
-    let line = service.log_until("cannot be read again").await;
+    let line = service.log_until("cannot be reloaded").await;
     assert!(line.contains("keyss"), "{line}");
     assert!(service.send(&old).await.is_some());
     assert_eq!(service.metric("cordboard_reload_failures_total").await, 1);
 
     write(&(key('a') + &key('b')));
     service.signal(Signal::HUP);
-    service.log_until("were read again").await;
+    service.log_until("denied devices reloaded").await;
     let new = event(&token().await);
     assert_ne!(old, new);
     assert!(
@@ -47,7 +47,7 @@ async fn a_reload_of_invalid_settings_changes_nothing_and_one_of_valid_settings_
 
     write(&key('b'));
     service.signal(Signal::HUP);
-    service.log_until("were read again").await;
+    service.log_until("denied devices reloaded").await;
     assert!(service.send(&old).await.is_none());
     assert!(service.send(&new).await.is_some());
     service.stop().await;
@@ -65,7 +65,7 @@ async fn keys_that_are_gone_after_a_reload_do_not_open_the_door() {
 
     fs::write(&config, "").unwrap();
     service.signal(Signal::HUP);
-    let line = service.log_until("cannot be read again").await;
+    let line = service.log_until("cannot be reloaded").await;
     assert!(line.contains("nobody is asked who they are"), "{line}");
 
     let ingress = ([127, 0, 0, 1], service.ingress.port()).into();
