@@ -71,7 +71,9 @@ async fn a_database_that_is_locked_meanwhile_holds_the_batch_and_loses_nothing()
         "the event waits in the journal"
     );
     assert!(service.metric("cordboard_journal_depth_records").await >= 1);
-    service.log_until("database unavailable, the batch waits").await;
+    service
+        .log_until("database unavailable, the batch waits")
+        .await;
     let (status, readiness) = service.readiness().await;
     assert_eq!(
         (status, &readiness["status"]),
@@ -102,7 +104,9 @@ async fn phones_are_served_beside_a_damaged_database_and_log_and_doctor_name_it(
         .send("/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a")
         .await
         .unwrap();
-    let waiting = service.log_until("database unavailable; events are accepted").await;
+    let waiting = service
+        .log_until("database unavailable; events are accepted")
+        .await;
     assert!(waiting.contains("not a database"), "{waiting}");
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.0, Some(0));
