@@ -16,6 +16,9 @@ use super::postgres;
 use super::service::event_id;
 use super::wait::{PATIENCE, eventually_count, within};
 
+/// Ids shown of missing events when a test fails.
+const SHOWN: usize = 10;
+
 /// Conditions that no row may fulfil, whatever happened.
 const WRONG: [(&str, &str); 9] = [
     (
@@ -315,7 +318,11 @@ impl Cluster {
             "accepted events that are stored",
             accepted.len(),
             async || accepted.len() - missing().await.len(),
-            async || format!("lost: {:?}\n{}", missing().await, self.logs()),
+            async || {
+                let missing = missing().await;
+                let first = &missing[..missing.len().min(SHOWN)];
+                format!("{} are missing: {first:?}\n{}", missing.len(), self.logs())
+            },
         )
         .await;
     }
