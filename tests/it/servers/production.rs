@@ -44,8 +44,8 @@ const ALL_DECIDED: Duration = Duration::from_mins(3);
 const ROLE: &str = "CORDBOARD_TEST_ROLE";
 const SETTINGS: &str = "CORDBOARD_TEST_SETTINGS";
 const CLOCK: &str = "CORDBOARD_TEST_CLOCK";
-/// A tick is a message to every partition, and a small machine has to keep up with them. Phones keep
-/// their connections while the clock waits.
+/// A tick is a message to every partition, and a small machine has to keep up with them. Phones
+/// keep their connections while the clock waits.
 const MORE_SETTINGS: [(&str, &str); 2] = [
     ("CORDBOARD__INGRESS__TICK_MS", "20"),
     ("CORDBOARD__INGRESS__HEAD_TIMEOUT_MS", "600000"),
@@ -253,10 +253,10 @@ async fn until_even_share(workers: &[Process]) {
             .collect();
 
         if owned.iter().all(|owned| *owned == Some(2)) {
-            Ok(())
-        } else {
-            Err(format!("{owned:?}"))
+            return Ok(());
         }
+        let logs: Vec<String> = workers.iter().map(|worker| worker.log.tail()).collect();
+        Err(format!("{owned:?}\n{}", logs.join("\n---\n")))
     })
     .await;
 }
@@ -317,6 +317,7 @@ impl Process {
 
 /// Runs the service with the clock of the test, until standard input ends.
 async fn serve(role: &str) {
+    tracing_subscriber::fmt().with_ansi(false).init();
     let path = |name: &str| env::var_os(name).unwrap();
     let stop = Stop::default();
     let context = Context {
