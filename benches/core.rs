@@ -1,4 +1,4 @@
-//! The core: facts per second of the incremental form, and what an open call costs in memory.
+//! The core: facts per second of the incremental form, and the memory of an open call.
 //!
 //! `cargo bench --bench core`
 
@@ -19,7 +19,7 @@ use divan::counter::ItemsCount;
 static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 const FACTS: usize = 200_000;
-/// The facts that fill the site before anything is measured.
+/// Facts that fill the site before the measurement.
 const WARM_UP: usize = 100_000;
 const OPEN_CALLS: [u64; 3] = [10, 300, 3_000];
 
@@ -34,9 +34,10 @@ fn timeline() -> Timeline {
     Timeline::new(Site::default(), Arc::new(Policy::default()))
 }
 
-/// Batches as the worker takes them; the watermark follows a second behind.
+/// Applies batches as the worker does; the watermark follows a second behind.
 fn feed(timeline: &mut Timeline, facts: &[Fact], batch: usize) -> usize {
     let mut changes = 0;
+
     for batch in facts.chunks(batch) {
         let watermark = batch
             .first()
@@ -44,12 +45,14 @@ fn feed(timeline: &mut Timeline, facts: &[Fact], batch: usize) -> usize {
         let delta = timeline.apply(batch.to_vec(), watermark);
         changes += delta.notices.len() + delta.finished.len() + delta.changed.len();
     }
+
     changes
 }
 
 fn incremental(bencher: Bencher<'_, '_>, open_calls: u64, batch: usize) {
     let facts = support::traffic::facts(open_calls, FACTS);
     let (before, measured) = facts.split_at(WARM_UP);
+
     bencher
         .counter(ItemsCount::new(measured.len()))
         .with_inputs(|| {
@@ -63,7 +66,7 @@ fn incremental(bencher: Bencher<'_, '_>, open_calls: u64, batch: usize) {
         });
 }
 
-/// The incremental form with everything the worker asks of it: records of all changed calls,
+/// The incremental form with all results that the worker uses: records of all changed calls,
 /// notices, snapshots.
 #[divan::bench(args = OPEN_CALLS, sample_count = 10, sample_size = 1)]
 fn timeline_in_batches_of_256(bencher: Bencher<'_, '_>, open_calls: u64) {
@@ -87,6 +90,7 @@ fn timeline_with_two_ingresses(bencher: Bencher<'_, '_>, open_calls: u64) {
             fact.id,
         )
     });
+
     bencher
         .counter(ItemsCount::new(facts.len()))
         .bench_local(|| feed(&mut timeline(), &facts, 256));
@@ -96,22 +100,25 @@ fn timeline_with_two_ingresses(bencher: Bencher<'_, '_>, open_calls: u64) {
 #[divan::bench(args = OPEN_CALLS, sample_count = 10, sample_size = 1)]
 fn replay(bencher: Bencher<'_, '_>, open_calls: u64) {
     let facts = support::traffic::facts(open_calls, FACTS);
+
     bencher
         .counter(ItemsCount::new(facts.len()))
         .bench_local(|| {
             let mut replay = Replay::new(Site::default(), Arc::new(Policy::default()));
             let mut finished = 0;
+
             for (index, fact) in facts.iter().enumerate() {
                 replay.step(fact);
                 if index % 256 == 0 {
                     finished += replay.advance(fact.at - Span(1)).len();
                 }
             }
+
             finished + replay.advance(At::END).len()
         });
 }
 
-/// Says how many calls are really open and remembered when the site is warm.
+/// Prints the numbers of open and of held calls when the site is warm, and their memory.
 #[expect(
     clippy::print_stdout,
     reason = "a benchmark reports on standard output"
@@ -125,6 +132,7 @@ fn memory_of(open_calls: u64) {
         .iter()
         .filter(|record| record.ended_at.is_none())
         .count();
+
     let resident = resident_bytes();
     let copies: Vec<Timeline> = (0..4)
         .map(|_| {
@@ -134,6 +142,7 @@ fn memory_of(open_calls: u64) {
         })
         .collect();
     let grown = resident_bytes().saturating_sub(resident) / copies.len();
+
     println!(
         "asked for {open_calls} open calls: {open} open, {} held; {} KiB a site, {} bytes an open call",
         timeline.calls_held(),
@@ -150,5 +159,6 @@ fn resident_bytes() -> usize {
         .nth(1)
         .and_then(|pages| pages.parse().ok())
         .unwrap_or(0);
+
     pages * 4096
 }

@@ -1,14 +1,14 @@
-//! The ingress with durable replies beside the least that axum can do, in one run on one machine:
+//! The ingress with durable answers beside a minimal server of axum, in one run on one machine:
 //! `cargo bench --bench ingress`.
 //!
-//! Both are asked by the same client over the same number of connections, in turns. Compare the
-//! ratio, not the figures. With `-- --serve` it only says where both listen, for a client of your
-//! own such as wrk.
+//! The same client sends requests to both over the same number of connections, in turns. Compare
+//! the ratio, not the figures. With `-- --serve` it only prints both addresses, for another client
+//! such as wrk.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a benchmark that cannot go on must fail, and prints what it found"
+    reason = "a benchmark that cannot go on must fail, and its results are its output"
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -29,7 +29,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// Turns that each server gets; the median counts.
+/// Turns of each server; the median counts.
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(4);
 const PACE_PER_SECOND: u32 = 1_000;
@@ -49,17 +49,18 @@ async fn bare(Query(event): Query<Event>) -> String {
     )
 }
 
-/// Axum with a query extractor: nothing is checked, nothing is kept.
+/// Axum with a query extractor: it checks nothing and stores nothing.
 async fn start_bare() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = axum::Router::new().route("/gs/cti/incoming", axum::routing::get(bare));
     tokio::spawn(async move { axum::serve(listener, router).await });
+
     address
 }
 
-/// Our ingress in front of a journal on this disk, with every limit in force but those on one
-/// phone: here a few phones are very busy.
+/// The ingress with a journal on this disk and all limits, except those on one phone: here a few
+/// phones are very busy.
 async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -95,6 +96,7 @@ async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
         limits,
     ));
     tokio::spawn(serve(listener, ingress, CancellationToken::new()));
+
     address
 }
 
@@ -102,25 +104,27 @@ fn request(phone: usize) -> Vec<u8> {
     let target = format!(
         "/gs/cti/incoming?mac=000b82{phone:06x}&local=20{phone}&remote=+4930{phone:07}&c={phone:x}@10.0.0.1"
     );
+
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
 }
 
 /// Sends a request and reads the whole answer.
 async fn exchange(socket: &mut BufReader<TcpStream>, request: &[u8], line: &mut String) {
     socket.write_all(request).await.unwrap();
-    let (mut length, mut first) = (0, true);
-    loop {
+
+    line.clear();
+    socket.read_line(line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+
+    let mut length = 0;
+    while line != "\r\n" {
         line.clear();
         socket.read_line(line).await.unwrap();
-        assert!(!first || line.starts_with("HTTP/1.1 200"), "{line}");
-        first = false;
         if let Some(value) = line.strip_prefix("content-length: ") {
             length = value.trim().parse().unwrap();
         }
-        if line == "\r\n" {
-            break;
-        }
     }
+
     let mut body = vec![0; length];
     socket.read_exact(&mut body).await.unwrap();
 }
@@ -128,92 +132,127 @@ async fn exchange(socket: &mut BufReader<TcpStream>, request: &[u8], line: &mut 
 async fn connect(to: SocketAddr) -> BufReader<TcpStream> {
     let socket = TcpStream::connect(to).await.unwrap();
     socket.set_nodelay(true).unwrap();
+
     BufReader::new(socket)
 }
 
-/// Requests per second over so many connections that each ask again as soon as they are answered.
-async fn throughput(to: SocketAddr, connections: usize) -> f64 {
+/// Requests per second over these connections; each sends a request after the answer to the last.
+async fn throughput(server: SocketAddr, connections: usize) -> f64 {
     let until = Instant::now() + TURN;
-    let asking = (0..connections).map(|phone| {
-        tokio::spawn(async move {
-            let (mut socket, request, mut line) =
-                (connect(to).await, request(phone), String::new());
-            let mut asked = 0_u64;
-            while Instant::now() < until {
-                exchange(&mut socket, &request, &mut line).await;
-                asked += 1;
-            }
-            asked
-        })
-    });
-    let mut asked = 0;
-    for one in asking.collect::<Vec<_>>() {
-        asked += one.await.unwrap();
+    let clients: Vec<_> = (0..connections)
+        .map(|phone| tokio::spawn(send_until(server, phone, until)))
+        .collect();
+
+    let mut requests = 0;
+    for client in clients {
+        requests += client.await.unwrap();
     }
-    asked as f64 / TURN.as_secs_f64()
+
+    requests as f64 / TURN.as_secs_f64()
 }
 
-/// Latencies at a fixed pace, each from the moment when the request was due, in order of length.
-async fn paced(to: SocketAddr) -> Vec<Duration> {
+/// Returns the number of requests.
+async fn send_until(server: SocketAddr, phone: usize, until: Instant) -> u64 {
+    let mut socket = connect(server).await;
+    let request = request(phone);
+    let mut line = String::new();
+    let mut requests = 0;
+
+    while Instant::now() < until {
+        exchange(&mut socket, &request, &mut line).await;
+        requests += 1;
+    }
+
+    requests
+}
+
+/// Latencies at a fixed pace, each from the time when the request was due, in ascending order.
+async fn paced(server: SocketAddr) -> Vec<Duration> {
     let gap = Duration::from_secs(1) * PACED_CONNECTIONS / PACE_PER_SECOND;
     let began = Instant::now();
-    let asking = (0..PACED_CONNECTIONS).map(|phone| {
-        tokio::spawn(async move {
-            let (mut socket, request, mut line) =
-                (connect(to).await, request(phone as usize), String::new());
-            let mut latencies = Vec::new();
-            // What is late is caught up with: a slow answer makes the requests behind it late, too,
-            // as it would for phones.
-            let mut pace =
-                tokio::time::interval_at((began + gap * phone / PACED_CONNECTIONS).into(), gap);
-            loop {
-                let due = pace.tick().await;
-                if due >= (began + PACED).into() {
-                    return latencies;
-                }
-                exchange(&mut socket, &request, &mut line).await;
-                latencies.push(due.elapsed());
-            }
+    let clients: Vec<_> = (0..PACED_CONNECTIONS)
+        .map(|phone| {
+            let first = began + gap * phone / PACED_CONNECTIONS;
+            tokio::spawn(send_paced(
+                server,
+                phone as usize,
+                first,
+                gap,
+                began + PACED,
+            ))
         })
-    });
+        .collect();
+
     let mut latencies = Vec::new();
-    for one in asking.collect::<Vec<_>>() {
-        latencies.extend(one.await.unwrap());
+    for client in clients {
+        latencies.extend(client.await.unwrap());
     }
     latencies.sort_unstable();
+
     latencies
+}
+
+async fn send_paced(
+    server: SocketAddr,
+    phone: usize,
+    first: Instant,
+    gap: Duration,
+    until: Instant,
+) -> Vec<Duration> {
+    let mut socket = connect(server).await;
+    let request = request(phone);
+    let mut line = String::new();
+    let mut latencies = Vec::new();
+    // The interval catches up: a slow answer delays the requests after it, too, as on phones.
+    let mut pace = tokio::time::interval_at(first.into(), gap);
+
+    loop {
+        let due = pace.tick().await;
+        if due >= until.into() {
+            return latencies;
+        }
+
+        exchange(&mut socket, &request, &mut line).await;
+        latencies.push(due.elapsed());
+    }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
+
     figures[figures.len() / 2]
 }
 
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let (bare, ours) = (start_bare().await, start_ingress(folder.path()).await);
+    let bare = start_bare().await;
+    let ours = start_ingress(folder.path()).await;
     if std::env::args().any(|argument| argument == "--serve") {
         println!("bare axum  http://{bare}/gs/cti/incoming?mac=000b82000001&remote=1");
         println!("ingress    http://{ours}/gs/cti/incoming?mac=000b82000001&remote=1");
         std::future::pending::<()>().await;
     }
+
     println!("connections   bare axum/s   ingress/s   ratio");
     for connections in [16, 64, 256] {
-        let (mut least, mut durable) = (Vec::new(), Vec::new());
+        let mut least = Vec::new();
+        let mut durable = Vec::new();
         for _ in 0..TURNS {
             least.push(throughput(bare, connections).await);
             durable.push(throughput(ours, connections).await);
         }
+
         let (least, durable) = (median(least), median(durable));
         println!(
             "{connections:>11}   {least:>11.0}   {durable:>9.0}   {:>5.2}",
             durable / least
         );
     }
+
     println!("at {PACE_PER_SECOND} requests/s   p50 ms   p99 ms   p99.9 ms   max ms");
-    for (name, to) in [("bare axum", bare), ("ingress", ours)] {
-        let latencies = paced(to).await;
+    for (name, server) in [("bare axum", bare), ("ingress", ours)] {
+        let latencies = paced(server).await;
         let millis = |per_thousand: usize| {
             latencies[(latencies.len() - 1) * per_thousand / 1_000].as_secs_f64() * 1e3
         };

@@ -1,6 +1,6 @@
-//! How long it takes, at a steady rate, from a phone's request to the committed row and to the page
-//! of the watchers; and whether the service keeps up. One process with all roles on real
-//! servers, phones and watchers, all of it on one machine.
+//! The latency at a steady rate, from a phone's request to the committed row and to the event in a
+//! client's stream, and whether the service keeps up. One process with all roles, real servers,
+//! phones and clients, all of it on one machine.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,16 +12,17 @@
     reason = "counts of a benchmark are small"
 )]
 
-#[path = "support/cpu.rs"]
-mod cpu;
+#[path = "support/process.rs"]
+#[expect(dead_code, reason = "this benchmark reads processor time only")]
+mod process;
 #[path = "support/sites.rs"]
 mod sites;
 #[path = "../tests/it/support/mod.rs"]
+#[expect(dead_code, reason = "a benchmark uses a part of the test support")]
 mod support;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,125 +30,181 @@ use futures_util::future::join_all;
 use sites::Sites;
 use sqlx::{Connection, PgConnection};
 use support::cluster::Cluster;
+use support::http;
 use support::servers::Servers;
-use support::service::{Events, Service};
+use support::service::{Events, Service, event_id};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
-/// A watcher that looks without a pause takes a core from the service.
+/// A probe that looks without a pause takes a core from the service.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
+const COMMITTED: &str = "
+SELECT 1
+FROM call_events
+WHERE site = 'default' AND received_at >= $1 AND event_id = $2";
 
-fn percentiles(mut all: Vec<Duration>) -> String {
-    all.sort_unstable();
-    let millis = |share: usize| all[(all.len() - 1) * share / 100].as_secs_f64() * 1e3;
+/// The time of each probe's request, by its caller's number.
+type SentAt = Arc<Mutex<HashMap<String, Instant>>>;
+
+fn percentiles(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let millis = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
+
     format!(
         "p50 {:>6.1} ms  p99 {:>6.1} ms  ({})",
         millis(50),
         millis(99),
-        all.len()
+        times.len()
     )
 }
 
-/// A phone of its own that no other part hears of: when it sent, by the number of who rings it.
-type Sent = Arc<Mutex<HashMap<String, Instant>>>;
+/// A current-thread runtime of its own: a probe or a client does not wait for the load's tasks.
+fn in_own_thread<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(work())
+    })
+}
 
-/// Rings in between, and looks until the fact is committed.
-fn probe(
-    phones: SocketAddr,
-    database: &str,
+/// Phones of their own that ring between the load: each rings, and the probe looks until the event
+/// is committed.
+struct Probe {
+    ingress: SocketAddr,
     run: usize,
-    sent: &Sent,
-    over: &AtomicBool,
-) -> Vec<Duration> {
-    let mut took = Vec::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let mut connection = runtime.block_on(PgConnection::connect(database)).unwrap();
-    let mut due = Instant::now();
-    for number in 0.. {
-        if over.load(Ordering::Acquire) {
-            break;
+    sent_at: SentAt,
+}
+
+impl Probe {
+    /// Probes until the end; returns the time from each request to its row.
+    async fn run(self, database: String, end: CancellationToken) -> Vec<Duration> {
+        let mut connection = PgConnection::connect(&database).await.unwrap();
+        let mut due = interval(PROBE_EVERY);
+        let mut took = Vec::new();
+
+        for number in 0.. {
+            tokio::select! {
+                _ = due.tick() => {}
+                () = end.cancelled() => break,
+            }
+            took.push(self.ring(number, &mut connection).await);
         }
-        std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
-        due += PROBE_EVERY;
+
+        took
+    }
+
+    async fn ring(&self, number: usize, connection: &mut PgConnection) -> Duration {
+        let run = self.run;
         let remote = format!("+49897{run:02}{number:05}");
-        let phone = format!(
+        let parameters = format!(
             "mac=000b83{run:02}{:04x}&local=9{run}{number:05}&remote={remote}",
             number % 65_536
         );
+
         let began = Instant::now();
-        sent.lock().unwrap().insert(remote.clone(), began);
-        let (_, answer) = Service::get(phones, &format!("/gs/cti/incoming?{phone}"));
-        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-        let id: uuid::Uuid = answer["event_id"].as_str().unwrap().parse().unwrap();
-        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
-        let since =
-            i64::try_from(seconds).unwrap() * 1_000_000 + i64::from(nanos) / 1_000 - 100_000;
-        let sql = "SELECT 1 FROM call_events WHERE site = 'default' AND received_at >= $1 AND event_id = $2";
-        let mut is_committed = || {
-            let found = sqlx::query(sql)
-                .bind(since)
-                .bind(id)
-                .fetch_optional(&mut connection);
-            runtime.block_on(found).unwrap().is_some()
-        };
-        while !is_committed() {
-            std::thread::park_timeout(LOOK_EVERY);
-        }
-        took.push(began.elapsed());
-        Service::get(phones, &format!("/gs/cti/hangup?{phone}"));
+        self.sent_at.lock().unwrap().insert(remote, began);
+        let target = format!("/gs/cti/incoming?{parameters}");
+        let (_, answer) = http::get(self.ingress, &target).await;
+        until_committed(connection, event_id(&answer).parse().unwrap()).await;
+        let took = began.elapsed();
+
+        http::get(self.ingress, &format!("/gs/cti/hangup?{parameters}")).await;
+
+        took
     }
-    took
 }
 
-/// Watches as a page does, until the probes are over.
-fn watch(mut events: Events, sent: &Sent, last: &str) -> Vec<Duration> {
-    let mut took = Vec::new();
+async fn until_committed(connection: &mut PgConnection, id: uuid::Uuid) {
+    // Ids tell their time; the margin covers the difference from the time of receipt.
+    let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+    let since = i64::try_from(seconds).unwrap() * 1_000_000 + i64::from(nanos) / 1_000 - 100_000;
+
     loop {
-        let event = events.until("call.started").1;
+        let row = sqlx::query(COMMITTED)
+            .bind(since)
+            .bind(id)
+            .fetch_optional(&mut *connection)
+            .await
+            .unwrap();
+        if row.is_some() {
+            return;
+        }
+
+        // The probe has its own thread, and the timer of the runtime counts whole milliseconds.
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+/// Watches the event stream up to the call from `last`; returns the time from each probe's request
+/// to its event.
+async fn watch(mut events: Events, sent_at: SentAt, last: String) -> Vec<Duration> {
+    let mut took = Vec::new();
+
+    loop {
+        let (_, event) = events.until("call.started").await;
         let now = Instant::now();
         let remote = event["call"]["from"]["number"].as_str().unwrap_or_default();
         if remote == last {
             return took;
         }
-        took.extend(sent.lock().unwrap().remove(remote).map(|began| now - began));
+        took.extend(
+            sent_at
+                .lock()
+                .unwrap()
+                .remove(remote)
+                .map(|began| now - began),
+        );
     }
 }
 
-fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Duration) {
+async fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Duration) {
     let sites = Sites::at_rate(rate, span);
-    let (sent, over) = (Sent::default(), AtomicBool::new(false));
+    let sent_at = SentAt::default();
+    let end = CancellationToken::new();
     let last = format!("+498999{run:02}0000");
-    let stored_before = service.metric("cordboard_worker_stored_total");
-    let (phones, events) = (service.phones, service.watch(None));
-    let before = cpu::used();
-    let (answered, committed, shown, behind) = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(events, &sent, &last));
-        let probing = scope.spawn(|| probe(phones, &cluster.database, run, &sent, &over));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let answered = runtime.block_on(sites.play(phones));
-        let ended = Instant::now();
-        over.store(true, Ordering::Release);
-        let committed = probing.join().unwrap();
-        let all = stored_before
-            + i64::try_from(answered.len()).unwrap()
-            + 2 * i64::try_from(committed.len()).unwrap();
-        while service.metric("cordboard_worker_stored_total") < all {
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-        let behind = ended.elapsed();
-        service
-            .send(&format!(
-                "/gs/cti/incoming?mac=000b84{run:06x}&local=99{run:03}&remote={last}"
-            ))
-            .unwrap();
-        (answered, committed, watching.join().unwrap(), behind)
+    let stored_before = service.metric("cordboard_worker_stored_total").await;
+    let before = process::cpu_seconds();
+
+    let probe = Probe {
+        ingress: service.ingress,
+        run,
+        sent_at: Arc::clone(&sent_at),
+    };
+    let probing = in_own_thread({
+        let (database, end) = (cluster.database.clone(), end.clone());
+        async move || probe.run(database, end).await
     });
-    let used = cpu::between(&before, &cpu::used(), answered.len());
+    let watching = in_own_thread({
+        let (gateway, last) = (service.gateway, last.clone());
+        async move || watch(Events::open(gateway, None).await, sent_at, last).await
+    });
+
+    let answered = sites.play(service.ingress).await;
+    let ended = Instant::now();
+    end.cancel();
+    let committed = tokio::task::spawn_blocking(|| probing.join().unwrap())
+        .await
+        .unwrap();
+    let expected = stored_before
+        + i64::try_from(answered.len()).unwrap()
+        + 2 * i64::try_from(committed.len()).unwrap();
+    service
+        .until_metric("cordboard_worker_stored_total", |stored| stored >= expected)
+        .await;
+    let behind = ended.elapsed();
+
+    let target = format!("/gs/cti/incoming?mac=000b84{run:06x}&local=99{run:03}&remote={last}");
+    service.send(&target).await.unwrap();
+    let shown = tokio::task::spawn_blocking(|| watching.join().unwrap())
+        .await
+        .unwrap();
+
+    let used = process::per_10_000(&before, &process::cpu_seconds(), answered.len());
     println!("{rate:>6.0} events/s  answered   {}", percentiles(answered));
     println!("                 committed  {}", percentiles(committed));
     println!(
@@ -158,32 +215,41 @@ fn measure(cluster: &Cluster, service: &Service, run: usize, rate: f64, span: Du
     println!("                 processor seconds for 10,000 events: {used}");
 }
 
-fn main() {
-    let asked = |name: &str| {
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let argument = |name: &str| {
         std::env::args()
             .find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
     };
-    let rates = asked("rates").unwrap_or_else(|| "100,500,1000,5000".to_owned());
-    let span = Duration::from_secs(asked("seconds").map_or(20, |text| text.parse().unwrap()));
-    let servers = Servers::start(&[]);
-    let mut cluster = Cluster::on(&servers.urls);
+    let rates: Vec<f64> = argument("rates")
+        .unwrap_or_else(|| "100,500,1000,5000".to_owned())
+        .split(',')
+        .map(|rate| rate.parse().unwrap())
+        .collect();
+    let span = Duration::from_secs(argument("seconds").map_or(20, |text| text.parse().unwrap()));
+    let agents = argument("agents").map_or(0, |text| text.parse().unwrap());
+
+    let servers = Servers::start(&[]).await;
+    let mut cluster = Cluster::on(&servers.urls).await;
     cluster.set("POLICY__MISSED_DELAY_MS", "5000");
     cluster.set("POLICY__RERING_GAP_MS", "6000");
     cluster.set("INGRESS__TICK_MS", "1000");
-    let rates: Vec<f64> = rates.split(',').map(|rate| rate.parse().unwrap()).collect();
-    let most = rates.iter().copied().map(Sites::at_most).max().unwrap();
-    let service = cluster.start_with("all", "ingress,worker,gateway", &sites::settings(most));
-    let agents = asked("agents").map_or(0, |text| text.parse().unwrap());
-    let people = service.people;
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(join_all((0..agents).map(|_| sites::hear(people))));
+    if let Some(partitions) = argument("partitions") {
+        cluster.set("BROKER__PARTITIONS", &partitions);
+        cluster.output_of(&["broker", "apply"]).await;
+    }
+    let sites = rates.iter().copied().map(Sites::needed_for).max().unwrap();
+    let service = cluster
+        .start_with("all", "ingress,worker,gateway", &sites::settings(sites))
+        .await;
+
+    let gateway = service.gateway;
+    in_own_thread(async move || {
+        join_all((0..agents).map(|_| sites::receive_all(gateway))).await;
     });
     for (run, rate) in rates.into_iter().enumerate() {
-        measure(&cluster, &service, run, rate, span);
+        measure(&cluster, &service, run, rate, span).await;
     }
-    service.stop();
+
+    service.stop().await;
 }

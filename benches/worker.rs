@@ -1,10 +1,10 @@
-//! The worker over SQLite with all its effects, draining a journal's worth of a busy site: `cargo
-//! bench --bench worker`.
+//! The worker over SQLite with all its effects, draining the journal of a busy site: `cargo bench
+//! --bench worker`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a benchmark that cannot go on must fail, and prints what it found"
+    reason = "a benchmark that cannot go on must fail, and its results are its output"
 )]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -34,7 +34,7 @@ const FLEET: Fleet = Fleet {
     duration: Duration::from_mins(25),
 };
 
-/// A backlog, handed out in batches of one size.
+/// A backlog in batches of one size.
 struct Backlog {
     messages: std::vec::IntoIter<Vec<u8>>,
     batch: usize,
@@ -42,11 +42,11 @@ struct Backlog {
 
 #[async_trait]
 impl Inbox for Backlog {
-    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+    async fn next_batch(&mut self, messages_max: usize) -> Result<Vec<Delivery>, InboxError> {
         Ok(self
             .messages
             .by_ref()
-            .take(self.batch.min(most))
+            .take(self.batch.min(messages_max))
             .map(Into::into)
             .collect())
     }
@@ -86,6 +86,7 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
 
     let began = Instant::now();
     worker.run(CancellationToken::new()).await.unwrap();
+
     began.elapsed()
 }
 
@@ -102,6 +103,7 @@ async fn main() {
             .map(Message::encode)
             .collect();
         let events = messages.len() as f64;
+
         println!(
             "{batch:>5}   {:>8.0}",
             events / drain(messages, batch).await.as_secs_f64()

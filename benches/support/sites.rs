@@ -1,5 +1,5 @@
-//! Phones of many sites at work: every site has an address of its own, and its phones report over
-//! one connection.
+//! Phones of many sites at work: every site has its own address, and its phones report over one
+//! connection.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use cordboard::simulate::{Fleet, Report};
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::support::play::ask;
+use super::support::http::KeptAlive;
 
-/// One call of a fleet reports about so many events.
+/// Events of one call of a fleet, on average.
 const EVENTS_PER_CALL: f64 = 6.6;
 /// A busy site: most of its phones are free.
 const PHONES: u64 = 300;
 const CALLS_PER_SECOND: f64 = 1.5;
-/// Calls that begin before the measurement does.
+/// Calls that begin before the measurement.
 const WARM_UP: Duration = Duration::from_secs(40);
 
-/// What each site reports.
+/// The request targets of each site, with their time.
 pub struct Sites(Vec<Vec<(Duration, String)>>);
 
 impl Sites {
-    /// So many busy sites as report exactly so much together.
+    /// Busy sites that together report exactly at this rate.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -33,94 +33,97 @@ impl Sites {
         reason = "a number of sites"
     )]
     pub fn at_rate(rate: f64, span: Duration) -> Sites {
-        let sites = Sites::at_most(rate);
+        let sites = Sites::needed_for(rate);
         let calls_per_second = rate / EVENTS_PER_CALL / sites as f64;
-        let mut all: Vec<(usize, Report)> = Vec::new();
-        for site in 0..sites {
-            let fleet = Fleet {
-                seed: site as u64 + 1,
-                phones: PHONES,
-                calls_per_second,
-                duration: WARM_UP + span * 2,
-            };
-            all.extend(
-                fleet
+        let mut reports: Vec<(usize, Report)> = (0..sites)
+            .flat_map(|site| {
+                let fleet = Fleet {
+                    seed: site as u64 + 1,
+                    phones: PHONES,
+                    calls_per_second,
+                    duration: WARM_UP + span * 2,
+                };
+                let warm = fleet
                     .reports()
                     .into_iter()
-                    .skip_while(|report| report.at < WARM_UP)
-                    .map(|report| (site, report)),
-            );
-        }
-        all.sort_by_key(|(_, report)| report.at);
-        all.truncate((rate * span.as_secs_f64()) as usize);
+                    .skip_while(|report| report.at < WARM_UP);
+                warm.map(move |report| (site, report))
+            })
+            .collect();
+        reports.sort_by_key(|(_, report)| report.at);
+        reports.truncate((rate * span.as_secs_f64()) as usize);
+
         let mut of_sites: Vec<Vec<(Duration, String)>> = vec![Vec::new(); sites];
-        for (place, (site, report)) in all.into_iter().enumerate() {
+        for (place, (site, report)) in reports.into_iter().enumerate() {
             let at = Duration::from_secs_f64(place as f64 / rate);
-            of_sites[site].push((
-                at,
-                format!("/gs/cti/{}?{}", report.event, report.parameters()),
-            ));
+            let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
+            of_sites[site].push((at, target));
         }
+
         Sites(of_sites)
     }
 
-    /// How many sites report so much.
+    /// The number of busy sites that report at this rate.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a number of sites"
     )]
-    pub fn at_most(rate: f64) -> usize {
+    pub fn needed_for(rate: f64) -> usize {
         (rate / EVENTS_PER_CALL / CALLS_PER_SECOND).ceil() as usize
     }
 
-    /// Reports everything at its time. Returns how long each answer took.
-    pub async fn play(self, to: SocketAddr) -> Vec<Duration> {
+    /// Sends every report at its time; returns the time until each answer.
+    pub async fn play(self, ingress: SocketAddr) -> Vec<Duration> {
         let began = Instant::now();
         let playing = self.0.into_iter().enumerate().map(async |(site, reports)| {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.bind(SocketAddr::new(address(site), 0)).unwrap();
-            let mut socket = BufReader::new(socket.connect(to).await.unwrap());
+            let mut phones = connect(site, ingress).await;
             let mut took = Vec::with_capacity(reports.len());
             for (at, target) in reports {
-                tokio::time::interval_at(began + at, WARM_UP).tick().await;
+                sleep_until(began + at).await;
                 let sent = Instant::now();
-                let (status, body) = ask(&mut socket, &target).await;
+                let (status, body) = phones.get(&target).await.unwrap();
                 assert_eq!(status, 200, "{target}: {body}");
                 took.push(sent.elapsed());
             }
             took
         });
+
         join_all(playing).await.concat()
     }
 }
 
+async fn connect(site: usize, ingress: SocketAddr) -> KeptAlive {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(address(site), 0)).unwrap();
+
+    KeptAlive::on(socket.connect(ingress).await.unwrap())
+}
+
 fn address(site: usize) -> IpAddr {
     let [.., high, low] = u32::try_from(site + 1).unwrap().to_be_bytes();
+
     Ipv4Addr::new(127, 1, high, low).into()
 }
 
-/// Settings by which an ingress tells these sites apart.
+/// Settings with the network of each site.
 pub fn settings(sites: usize) -> String {
     (0..sites).fold(String::new(), |mut text, site| {
+        let address = address(site);
         let _ = writeln!(
             text,
-            "[ingress.sites.site-{site}]\nnetworks = [\"{}/32\"]",
-            address(site)
+            "[ingress.sites.site-{site}]\nnetworks = [\"{address}/32\"]"
         );
         text
     })
 }
 
-/// A watcher of all notifications that only receives them.
-pub async fn hear(people: SocketAddr) {
-    let mut socket = TcpStream::connect(people).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(
-        &mut socket,
-        b"GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n\r\n",
-    )
-    .await
-    .unwrap();
-    let mut heard = vec![0; 64 * 1024];
-    while socket.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+/// A client of the event stream that only receives.
+pub async fn receive_all(gateway: SocketAddr) {
+    let mut socket = TcpStream::connect(gateway).await.unwrap();
+    let request = b"GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+
+    let mut buffer = vec![0; 64 * 1024];
+    while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }

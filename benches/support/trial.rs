@@ -1,7 +1,7 @@
-//! Consumers to compare with, in batches of 256: one pipeline, one transaction, one acknowledgement
-//! for each. `least` does the least one could: one claim and one row for each message. `trial` does
-//! what a first try at this service does: it reads each message, claims its call by a script, keeps
-//! every event, and keeps one row for each call up to date.
+//! Consumers to compare with. Both take batches of 256, with one pipeline, one transaction and one
+//! acknowledgement for each batch. `least` does the minimum: one claim and one row for each message.
+//! `trial` is a first attempt at the task: it parses each message, claims its call by a script,
+//! stores every event, and one row for each call.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const CLAIM: &str = "local owner = redis.call('HGET', KEYS[1], 'owner')
  redis.call('EXPIRE', KEYS[1], 3600)
  return owner";
 
-/// What both need.
+/// A consumer with its connections.
 pub struct Peer {
     sql: PgConnection,
     live: MultiplexedConnection,
@@ -39,8 +39,9 @@ pub async fn channel(broker: &str) -> Channel {
         .await
         .unwrap();
     let channel = connection.create_channel().await.unwrap();
-    // It lives as long as the benchmark.
+    // The connection lives as long as the benchmark.
     std::mem::forget(connection);
+
     channel
 }
 
@@ -76,6 +77,7 @@ impl Peer {
             )
             .await
             .unwrap();
+
         Peer {
             sql,
             live,
@@ -85,17 +87,19 @@ impl Peer {
     }
 
     /// The next messages, and the tag that acknowledges all of them.
-    async fn batch(&mut self, most: usize) -> (Vec<Vec<u8>>, u64) {
-        let (mut messages, mut tag) = (Vec::new(), 0);
-        while messages.len() < BATCH.min(most) {
+    async fn batch(&mut self, messages_max: usize) -> (Vec<Vec<u8>>, u64) {
+        let mut messages = Vec::new();
+        let mut tag = 0;
+        while messages.len() < BATCH.min(messages_max) {
             let delivery = self.consumer.next().await.unwrap().unwrap();
             tag = delivery.delivery_tag;
             messages.push(delivery.data);
         }
+
         (messages, tag)
     }
 
-    async fn settle(&self, tag: u64) {
+    async fn acknowledge(&self, tag: u64) {
         self.channel
             .basic_ack(tag, BasicAckOptions { multiple: true })
             .await
@@ -108,6 +112,7 @@ pub const LEAST_TABLES: &str = "CREATE TABLE least (id bigserial PRIMARY KEY, bo
 pub async fn least(peer: &mut Peer, messages: usize) -> Duration {
     let began = Instant::now();
     let mut done = 0;
+
     while done < messages {
         let (batch, tag) = peer.batch(messages - done).await;
         let mut pipeline = Pipeline::new();
@@ -120,6 +125,7 @@ pub async fn least(peer: &mut Peer, messages: usize) -> Duration {
                 .arg(key);
         }
         pipeline.query_async::<()>(&mut peer.live).await.unwrap();
+
         let bodies: Vec<&str> = batch
             .iter()
             .map(|body| std::str::from_utf8(body).unwrap())
@@ -129,16 +135,44 @@ pub async fn least(peer: &mut Peer, messages: usize) -> Duration {
             .execute(&mut peer.sql)
             .await
             .unwrap();
-        peer.settle(tag).await;
+
+        peer.acknowledge(tag).await;
         done += batch.len();
     }
+
     began.elapsed()
 }
 
 pub const TRIAL_TABLES: &str = "
-CREATE TABLE trial_events (id uuid PRIMARY KEY, site text NOT NULL, at bigint NOT NULL, event text NOT NULL, remote text, body text NOT NULL);
-CREATE TABLE trial_calls (site text NOT NULL, remote text NOT NULL, first_at bigint NOT NULL, last_at bigint NOT NULL, last_event text NOT NULL,
-    PRIMARY KEY (site, remote)) WITH (fillfactor = 70)";
+CREATE TABLE trial_events (
+    id uuid PRIMARY KEY,
+    site text NOT NULL,
+    at bigint NOT NULL,
+    event text NOT NULL,
+    remote text,
+    body text NOT NULL
+);
+CREATE TABLE trial_calls (
+    site text NOT NULL,
+    remote text NOT NULL,
+    first_at bigint NOT NULL,
+    last_at bigint NOT NULL,
+    last_event text NOT NULL,
+    PRIMARY KEY (site, remote)
+) WITH (fillfactor = 70)";
+
+const INSERT_EVENTS: &str = "
+INSERT INTO trial_events
+SELECT *
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+ON CONFLICT DO NOTHING";
+
+const UPSERT_CALLS: &str = "
+INSERT INTO trial_calls
+SELECT *
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+ON CONFLICT (site, remote) DO UPDATE
+SET last_at = excluded.last_at, last_event = excluded.last_event";
 
 /// One event as the trial reads it.
 struct Event {
@@ -152,37 +186,44 @@ struct Event {
 }
 
 impl Event {
-    /// `None` for a promise.
-    fn read(message: Vec<u8>) -> Option<Event> {
+    /// Returns `None` for a tick.
+    fn parse(message: Vec<u8>) -> Option<Event> {
         let body = String::from_utf8(message).unwrap();
-        let read: Value = serde_json::from_str(&body).unwrap();
-        let id = read["id"].as_str()?.parse().unwrap();
-        let at = read["at"].as_i64().unwrap();
-        let target = read["target"].as_str().unwrap();
-        let (path, query) = target.split_once('?').unwrap();
+        let fields: Value = serde_json::from_str(&body).unwrap();
+        let id = fields["id"].as_str()?.parse().unwrap();
+        let (path, query) = fields["target"].as_str().unwrap().split_once('?').unwrap();
         let parameter = |name: &str| {
-            query.split('&').find_map(|pair| {
-                pair.strip_prefix(name)?
-                    .strip_prefix('=')
-                    .map(str::to_owned)
-            })
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
         };
-        let name = path.rsplit('/').next().unwrap().to_owned();
-        let (remote, device) = (parameter("remote"), parameter("mac").unwrap_or_default());
+
         Some(Event {
             id,
-            site: read["site"].as_str().unwrap().to_owned(),
-            at,
-            name,
-            remote,
-            device,
+            site: fields["site"].as_str().unwrap().to_owned(),
+            at: fields["at"].as_i64().unwrap(),
+            name: path.rsplit('/').next().unwrap().to_owned(),
+            remote: parameter("remote"),
+            device: parameter("mac").unwrap_or_default(),
             body,
         })
     }
+
+    fn remote(&self) -> &str {
+        self.remote.as_deref().unwrap_or_default()
+    }
+}
+
+/// The row of one call.
+struct Call<'e> {
+    first_at: i64,
+    last_at: i64,
+    last_event: &'e str,
 }
 
 pub async fn trial(peer: &mut Peer, messages: usize) -> Duration {
-    let hash: String = redis::cmd("SCRIPT")
+    let script: String = redis::cmd("SCRIPT")
         .arg("LOAD")
         .arg(CLAIM)
         .query_async(&mut peer.live)
@@ -190,45 +231,45 @@ pub async fn trial(peer: &mut Peer, messages: usize) -> Duration {
         .unwrap();
     let began = Instant::now();
     let mut done = 0;
+
     while done < messages {
         let (batch, tag) = peer.batch(messages - done).await;
         done += batch.len();
-        let events: Vec<Event> = batch.into_iter().filter_map(Event::read).collect();
+        let events: Vec<Event> = batch.into_iter().filter_map(Event::parse).collect();
+
         let mut pipeline = Pipeline::new();
         for event in &events {
-            let key = format!(
-                "trial:{}:{}",
-                event.site,
-                event.remote.as_deref().unwrap_or_default()
-            );
             pipeline
                 .cmd("EVALSHA")
-                .arg(&hash)
+                .arg(&script)
                 .arg(1)
-                .arg(key)
+                .arg(format!("trial:{}:{}", event.site, event.remote()))
                 .arg(&event.device)
                 .arg(&event.name);
         }
         pipeline.query_async::<()>(&mut peer.live).await.unwrap();
+
         write(&mut peer.sql, &events).await;
-        peer.settle(tag).await;
+        peer.acknowledge(tag).await;
     }
+
     began.elapsed()
 }
 
 async fn write(sql: &mut PgConnection, events: &[Event]) {
-    fn column<'e, V>(events: &'e [Event], value: impl Fn(&'e Event) -> V) -> Vec<V> {
-        events.iter().map(value).collect()
-    }
-    let mut calls: HashMap<(&str, &str), (i64, i64, &str)> = HashMap::new();
+    let mut calls: HashMap<(&str, &str), Call<'_>> = HashMap::new();
     for event in events {
-        let call = calls
-            .entry((&event.site, event.remote.as_deref().unwrap_or_default()))
-            .or_insert((event.at, event.at, &event.name));
-        (call.1, call.2) = (event.at, &event.name);
+        let call = calls.entry((&event.site, event.remote())).or_insert(Call {
+            first_at: event.at,
+            last_at: event.at,
+            last_event: &event.name,
+        });
+        call.last_at = event.at;
+        call.last_event = &event.name;
     }
+
     let mut transaction = sql.begin().await.unwrap();
-    sqlx::query("INSERT INTO trial_events SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[]) ON CONFLICT DO NOTHING")
+    sqlx::query(INSERT_EVENTS)
         .bind(column(events, |event| event.id))
         .bind(column(events, |event| event.site.as_str()))
         .bind(column(events, |event| event.at))
@@ -238,17 +279,18 @@ async fn write(sql: &mut PgConnection, events: &[Event]) {
         .execute(&mut *transaction)
         .await
         .unwrap();
-    sqlx::query(
-        "INSERT INTO trial_calls SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
-            ON CONFLICT (site, remote) DO UPDATE SET last_at = excluded.last_at, last_event = excluded.last_event",
-    )
-    .bind(calls.keys().map(|(site, _)| *site).collect::<Vec<_>>())
-    .bind(calls.keys().map(|(_, remote)| *remote).collect::<Vec<_>>())
-    .bind(calls.values().map(|(first, ..)| *first).collect::<Vec<_>>())
-    .bind(calls.values().map(|(_, last, _)| *last).collect::<Vec<_>>())
-    .bind(calls.values().map(|(.., event)| *event).collect::<Vec<_>>())
-    .execute(&mut *transaction)
-    .await
-    .unwrap();
+    sqlx::query(UPSERT_CALLS)
+        .bind(column(calls.keys(), |(site, _)| *site))
+        .bind(column(calls.keys(), |(_, remote)| *remote))
+        .bind(column(calls.values(), |call| call.first_at))
+        .bind(column(calls.values(), |call| call.last_at))
+        .bind(column(calls.values(), |call| call.last_event))
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
+}
+
+fn column<R, V>(rows: impl IntoIterator<Item = R>, value: impl Fn(R) -> V) -> Vec<V> {
+    rows.into_iter().map(value).collect()
 }

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use super::log::Log;
 use super::servers::{self, Urls};
 use super::service::{self, Service, command};
-use super::wait::{PATIENCE, eventually, eventually_count};
+use super::wait::{PATIENCE, STALLED, eventually, eventually_count};
 use super::{postgres, rabbit};
 
 pub struct Cluster {
     pub database: String,
     pub broker: String,
     pub urls: Urls,
-    /// How long a wait for the database may see no progress.
+    /// How long the number of stored events may stay the same while one is missing.
     pub patience: Duration,
     settings: Vec<(String, String)>,
     data: TempDir,
@@ -61,7 +61,7 @@ impl Cluster {
             database,
             broker,
             urls: urls.clone(),
-            patience: PATIENCE,
+            patience: STALLED,
             settings,
             data: tempfile::tempdir().unwrap(),
             logs: Mutex::default(),
@@ -142,7 +142,7 @@ impl Cluster {
     /// Waits until a number fulfils a condition.
     pub async fn until_count(&self, awaited: &str, sql: &'static str, fits: impl Fn(i64) -> bool) {
         eventually(
-            self.patience,
+            self.patience.max(PATIENCE),
             awaited,
             async || match postgres::try_value::<i64>(&self.database, sql).await {
                 Ok(count) if fits(count) => Ok(()),

@@ -52,16 +52,12 @@ impl Log {
     /// # Panics
     /// With the tail of the log, when there is none within the time, or the output ends.
     pub async fn until(&self, within: Duration, expected: &str) -> String {
-        let found = timeout(within, self.search(expected)).await;
+        let Ok(found) = timeout(within, self.search(expected)).await else {
+            let tail = self.tail();
+            panic!("no {expected:?} in the log within {within:?}:\n{tail}");
+        };
 
-        match found {
-            Ok(Some(line)) => line,
-            Ok(None) => panic!("the log ended without {expected:?}:\n{}", self.tail()),
-            Err(_) => panic!(
-                "no {expected:?} in the log within {within:?}:\n{}",
-                self.tail()
-            ),
-        }
+        found.unwrap_or_else(|| panic!("the log ended without {expected:?}:\n{}", self.tail()))
     }
 
     async fn search(&self, expected: &str) -> Option<String> {

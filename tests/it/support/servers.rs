@@ -12,7 +12,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::wait::within;
 
 /// Servers start and restart within this, also several at once on a small machine.
-const ORDER: Duration = Duration::from_secs(180);
+const ORDER: Duration = Duration::from_mins(3);
 
 const NAMES: [&str; 4] = [
     "CORDBOARD_TEST_AMQP_URL",

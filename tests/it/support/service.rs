@@ -18,7 +18,7 @@ use super::log::Log;
 use super::wait::{PATIENCE, eventually, within};
 
 /// A command that works on a database of a test is done within this.
-const COMMAND: Duration = Duration::from_secs(120);
+const COMMAND: Duration = Duration::from_mins(2);
 
 /// One running process.
 pub struct Service {
@@ -216,19 +216,7 @@ impl Service {
 
     /// Watches the event stream, from now or from after a number.
     pub async fn watch(&self, after: Option<u64>) -> Events {
-        let mut stream = TcpStream::connect(self.gateway).await.unwrap();
-        let known = after
-            .map(|number| format!("Last-Event-ID: {number}\r\n"))
-            .unwrap_or_default();
-        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n{known}\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-
-        let mut events = Events {
-            lines: BufReader::new(stream),
-        };
-        events.until("hello").await;
-
-        events
+        Events::open(self.gateway, after).await
     }
 
     /// Asks the process to stop, and waits until it has: everything received before is processed.
@@ -286,6 +274,23 @@ pub struct Events {
 }
 
 impl Events {
+    /// Opens the stream, from now or from after a number.
+    pub async fn open(gateway: SocketAddr, after: Option<u64>) -> Events {
+        let mut stream = TcpStream::connect(gateway).await.unwrap();
+        let known = after
+            .map(|number| format!("Last-Event-ID: {number}\r\n"))
+            .unwrap_or_default();
+        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n{known}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+
+        let mut events = Events {
+            lines: BufReader::new(stream),
+        };
+        events.until("hello").await;
+
+        events
+    }
+
     /// Reads up to the next event with this name; returns its number and its data.
     pub async fn until(&mut self, name: &str) -> (Option<u64>, Value) {
         let search = async {

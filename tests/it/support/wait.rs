@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 /// Long enough for anything that is going to happen on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// A count that does not grow for so long will not grow any more: something is lost.
+pub const STALLED: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -27,10 +29,12 @@ pub async fn eventually<T>(
     loop {
         looks.tick().await;
 
-        match timeout_at(deadline, probe()).await {
-            Ok(Ok(value)) => return value,
-            Ok(Err(seen)) => last_seen = seen,
-            Err(_) => panic!("{awaited}: no answer within {within:?}; last seen: {last_seen}"),
+        let Ok(seen) = timeout_at(deadline, probe()).await else {
+            panic!("{awaited}: no answer within {within:?}; last seen: {last_seen}");
+        };
+        match seen {
+            Ok(value) => return value,
+            Err(seen) => last_seen = seen,
         }
 
         assert!(
@@ -70,10 +74,8 @@ pub async fn eventually_count(
         last_seen = seen;
 
         if Instant::now() >= deadline {
-            panic!(
-                "{awaited}: {seen} of {expected}, no progress for {within:?}; {}",
-                missing().await
-            );
+            let missing = missing().await;
+            panic!("{awaited}: {seen} of {expected}, no progress for {within:?}; {missing}");
         }
     }
 }
