@@ -1,7 +1,7 @@
 //! Call states for other programs: they register calls of their own, join their sessions to calls
 //! of phones, and find a call by its session or a session by its call.
 //!
-//! [`CallStates`] has the operations for code of this program; [`routes`] serves the same
+//! [`CallStates`] has the operations for code of this program; [`routes()`] serves the same
 //! operations over REST.
 
 mod call_states;
