@@ -1,102 +1,126 @@
-//! The open database: its connections, its owner id, and its integrity check.
+//! The ledger of the worker: one owner, one transaction per batch.
 
-use std::path::Path;
-use std::time::Duration;
+use std::collections::HashSet;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection};
+use async_trait::async_trait;
+use sqlx::Connection;
 
-use super::connection::WriteConnection;
-use super::statements;
-use crate::port::ledger::LedgerError;
+use super::audit::{self, NotificationRow};
+use super::ledger::SqliteLedger;
+use super::{batch, recovery, rows, statements};
+use crate::adapter::sql;
+use crate::domain::fact::{CallId, EventId, Site};
+use crate::domain::time::At;
+use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::outbox::Notification;
 
-/// How long a statement waits for another process to unlock the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS_MAX: u32 = 4;
-
-/// The open database file.
-pub struct SqliteLedger {
-    pub(super) writer: WriteConnection,
-    pub(super) readers: SqlitePool,
-    /// Id of this process in the fence of the partition.
-    pub(super) owner: String,
-}
-
-impl SqliteLedger {
-    /// Opens the database at a path, or creates it. Migrations are the caller's decision.
-    pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let writer = WriteConnection::open(options.clone()).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
-
-        Ok(SqliteLedger {
-            writer,
-            readers,
-            owner: uuid::Uuid::now_v7().to_string(),
-        })
-    }
-
-    /// Opens an existing database for reads of one moment's state, whatever is written meanwhile.
-    pub async fn open_snapshot(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let writer = WriteConnection::open(options.clone()).await?;
-
-        // One connection in one transaction that never ends: all reads see the same state.
-        let readers = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(|connection, _| {
-                Box::pin(async move { sqlx::query("BEGIN").execute(connection).await.map(|_| ()) })
-            })
-            .connect_with(options.read_only(true))
-            .await?;
-
-        Ok(SqliteLedger {
-            writer,
-            readers,
-            owner: uuid::Uuid::now_v7().to_string(),
-        })
-    }
-
-    /// Checks the whole file, and whether it can be written. Returns the first damage found.
-    pub async fn trouble(&self) -> Result<Option<String>, LedgerError> {
-        let finding: String = sqlx::query_scalar(statements::QUICK_CHECK)
-            .fetch_one(&self.readers)
-            .await?;
-        if finding != "ok" {
-            return Ok(Some(finding));
-        }
-
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
         let mut writer = self.writer.lease().await?;
-        writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await?
-            .rollback()
+
+        let state = recovery::take_over(&mut writer, &self.owner, lookback).await?;
+        writer.finish();
+
+        Ok(state)
+    }
+
+    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+        let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
+
+        let stored: Vec<String> = sqlx::query_scalar(statements::SELECT_KNOWN_EVENTS)
+            .bind(rows::id_array(&ids))
+            .fetch_all(&self.readers)
+            .await?;
+        let stored: HashSet<String> = stored.into_iter().collect();
+
+        Ok(ids
+            .into_iter()
+            .filter(|id| !stored.contains(&id.to_string()))
+            .collect())
+    }
+
+    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+
+        if !batch::pass_fence(&mut transaction, &self.owner, changes).await? {
+            return Err(LedgerError::Fenced);
+        }
+        batch::write_batch(&mut transaction, changes).await?;
+
+        transaction.commit().await?;
+        writer.finish();
+        Ok(())
+    }
+
+    async fn fact_messages(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .fetch_all(&self.readers)
+            .await?;
+
+        Ok(envelopes.into_iter().map(String::into_bytes).collect())
+    }
+
+    async fn notifications_after(
+        &self,
+        number: u64,
+        most: u32,
+    ) -> Result<Vec<Notification>, LedgerError> {
+        let rows: Vec<NotificationRow> = sqlx::query_as(statements::SELECT_NOTICES_AFTER)
+            .bind(number.cast_signed())
+            .bind(most)
+            .fetch_all(&self.readers)
+            .await?;
+
+        rows.into_iter().map(audit::notification).collect()
+    }
+
+    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+
+        let attempts: u32 = sqlx::query_scalar(statements::RECORD_ATTEMPT)
+            .bind(sql::digest(message))
+            .fetch_one(&mut *writer)
             .await?;
         writer.finish();
 
-        Ok(None)
+        Ok(attempts)
     }
 
-    /// Waits for running statements and closes the file.
-    pub async fn close(self) {
-        self.readers.close().await;
-        self.writer.close().await;
+    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lease().await?;
+
+        sqlx::query(statements::CLEAR_ATTEMPTS)
+            .bind(sql::digest(message))
+            .execute(&mut *writer)
+            .await?;
+        writer.finish();
+
+        Ok(())
+    }
+
+    async fn calls_started(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+    ) -> Result<Vec<CallId>, LedgerError> {
+        let ids: Vec<String> = sqlx::query_scalar(statements::SELECT_CALLS_STARTED)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .fetch_all(&self.readers)
+            .await?;
+
+        ids.iter().map(|id| sql::parse_call_id(id)).collect()
     }
 }

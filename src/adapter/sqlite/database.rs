@@ -1,0 +1,102 @@
+//! The open database: its connections, its owner id, and its integrity check.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+
+use super::connection::WriteConnection;
+use super::statements;
+use crate::port::ledger::LedgerError;
+
+/// How long a statement waits for another process to unlock the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS_MAX: u32 = 4;
+
+/// The open database file.
+pub struct SqliteLedger {
+    pub(super) writer: WriteConnection,
+    pub(super) readers: SqlitePool,
+    /// Id of this process in the fence of the partition.
+    pub(super) owner: String,
+}
+
+impl SqliteLedger {
+    /// Opens the database at a path, or creates it. Migrations are the caller's decision.
+    pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let writer = WriteConnection::open(options.clone()).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .connect_with(options.read_only(true))
+            .await?;
+
+        Ok(SqliteLedger {
+            writer,
+            readers,
+            owner: uuid::Uuid::now_v7().to_string(),
+        })
+    }
+
+    /// Opens an existing database for reads of one moment's state, whatever is written meanwhile.
+    pub async fn open_snapshot(path: &Path) -> Result<SqliteLedger, LedgerError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let writer = WriteConnection::open(options.clone()).await?;
+
+        // One connection in one transaction that never ends: all reads see the same state.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::query("BEGIN").execute(connection).await.map(|_| ()) })
+            })
+            .connect_with(options.read_only(true))
+            .await?;
+
+        Ok(SqliteLedger {
+            writer,
+            readers,
+            owner: uuid::Uuid::now_v7().to_string(),
+        })
+    }
+
+    /// Checks the whole file, and whether it can be written. Returns the first damage found.
+    pub async fn trouble(&self) -> Result<Option<String>, LedgerError> {
+        let finding: String = sqlx::query_scalar(statements::QUICK_CHECK)
+            .fetch_one(&self.readers)
+            .await?;
+        if finding != "ok" {
+            return Ok(Some(finding));
+        }
+
+        let mut writer = self.writer.lease().await?;
+        writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await?
+            .rollback()
+            .await?;
+        writer.finish();
+
+        Ok(None)
+    }
+
+    /// Waits for running statements and closes the file.
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
