@@ -69,7 +69,7 @@ async fn start_ingress(folder: &std::path::Path) -> SocketAddr {
         JournalLimits {
             segment_bytes: 64 << 20,
             total_bytes: 8 << 30,
-            kept: Duration::ZERO,
+            retention: Duration::ZERO,
         },
     )
     .unwrap();

@@ -87,7 +87,7 @@ pub fn journal(bytes: &[u8]) {
     const LIMITS: Limits = Limits {
         segment_bytes: 4_096,
         total_bytes: 1 << 24,
-        kept: Duration::ZERO,
+        retention: Duration::ZERO,
     };
 
     let folder = tempfile::tempdir().expect("a folder for the journal");

@@ -1,8 +1,8 @@
 //! Cordboard turns the HTTP events of Grandstream phones and PBXs into one true record per call.
 //!
-//! Start reading at [`domain`]: it defines calls, and has no IO. The services [`ingress`], [`worker`]
-//! and [`gateway`] see the outside only through the traits of [`port`]; [`app`] joins everything.
-//! ARCHITECTURE.md has the vocabulary, the way of one event, and the invariants.
+//! Start reading at [`domain`]: it defines calls, and has no IO. The services [`ingress`],
+//! [`worker`] and [`gateway`] see the outside only through the traits of [`port`]; [`app`] joins
+//! everything. ARCHITECTURE.md has the vocabulary, the way of one event, and the invariants.
 
 pub mod adapter;
 pub mod app;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-/// The longest delay before jitter, which at most doubles it.
-const DELAY_MAX: Duration = Duration::from_secs(5);
+/// The longest delay before jitter, which at most doubles it: after an outage every dependency is
+/// tried again within five seconds.
+const DELAY_MAX: Duration = Duration::from_millis(2_500);
 
 /// Delays between attempts, from `first` up to a limit.
 pub struct Backoff {

@@ -10,7 +10,7 @@ use cordboard::adapter::rabbit::RabbitBroker;
 use cordboard::domain::time::Span;
 use cordboard::health::HealthCheck;
 use cordboard::ingress::Shipper;
-use cordboard::port::intake::Backlog;
+use cordboard::port::intake::JournalDepth;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use cordboard::wire::partition::Layout;
@@ -109,7 +109,7 @@ pub async fn publish(broker: &str, layout: Layout, messages: &[Vec<u8>]) -> Dura
     let limits = Limits {
         segment_bytes: 64 << 20,
         total_bytes: 4 << 30,
-        kept: Duration::ZERO,
+        retention: Duration::ZERO,
     };
     let (journal, _) = Journal::open(folder.path(), limits).unwrap();
     fill(&journal, messages).await;

@@ -1,7 +1,7 @@
 //! Consumers to compare with. Both take batches of 256, with one pipeline, one transaction and one
-//! acknowledgement for each batch. `least` does the minimum: one claim and one row for each message.
-//! `trial` is a first attempt at the task: it parses each message, claims its call by a script,
-//! stores every event, and one row for each call.
+//! acknowledgement for each batch. `least` does the minimum: one claim and one row for each
+//! message. `trial` is a first attempt at the task: it parses each message, claims its call by a
+//! script, stores every event, and one row for each call.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -35,7 +35,7 @@ struct RecentNotifications {
 
 /// Missed and future notifications of one watcher.
 #[derive(Debug)]
-pub struct Subscription {
+pub struct WatcherSubscription {
     /// Notifications after the last one that the watcher received.
     pub missed: Vec<Notification>,
     /// False when some missed notifications are no longer buffered: the watcher must read all calls
@@ -57,7 +57,7 @@ impl Default for MemoryOutbox {
 impl MemoryOutbox {
     /// Continues the numbering of an earlier process, with its latest notifications.
     #[must_use]
-    pub fn after(last_number: u64, notifications: Vec<Notification>) -> MemoryOutbox {
+    pub fn resume_after_number(last_number: u64, notifications: Vec<Notification>) -> MemoryOutbox {
         let recent = RecentNotifications {
             last_number,
             notifications: notifications.into(),
@@ -74,20 +74,20 @@ impl MemoryOutbox {
     /// several workers arrive at each gateway in a slightly different order, so the number alone
     /// does not say which of them a watcher has received.
     #[must_use]
-    pub fn overlapping(self, overlap: usize) -> MemoryOutbox {
+    pub fn with_overlap(self, overlap: usize) -> MemoryOutbox {
         MemoryOutbox { overlap, ..self }
     }
 
     /// Subscribes to all future notifications, and to the buffered ones after `last_received`.
     #[must_use]
-    pub fn subscribe(&self, last_received: Option<u64>) -> Subscription {
+    pub fn subscribe(&self, last_received: Option<u64>) -> WatcherSubscription {
         // Under the lock no notification is sent, so none falls between the buffer and the
         // receiver.
         let recent = self.recent.lock();
         let events = self.sender.subscribe();
 
         let Some(last_received) = last_received else {
-            return Subscription {
+            return WatcherSubscription {
                 missed: Vec::new(),
                 complete: true,
                 events,
@@ -95,12 +95,12 @@ impl MemoryOutbox {
         };
 
         match recent.first_missed(last_received, self.overlap) {
-            Some(index) => Subscription {
+            Some(index) => WatcherSubscription {
                 missed: recent.notifications.iter().skip(index).cloned().collect(),
                 complete: true,
                 events,
             },
-            None => Subscription {
+            None => WatcherSubscription {
                 missed: Vec::new(),
                 complete: false,
                 events,
@@ -153,7 +153,7 @@ impl Outbox for MemoryOutbox {
 
 impl Watch for MemoryOutbox {
     fn watch(&self, last_received: Option<u64>) -> BoxStream<'static, WatchEvent> {
-        let Subscription {
+        let WatcherSubscription {
             missed,
             complete,
             events,
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_numbers_continue_after_a_restart() {
-        let outbox = MemoryOutbox::after(5, notifications(4..=5));
+        let outbox = MemoryOutbox::resume_after_number(5, notifications(4..=5));
 
         assert_eq!(missed_numbers(&outbox, 3), [4, 5]);
         assert!(missed_numbers(&outbox, 5).is_empty());

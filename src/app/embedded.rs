@@ -13,7 +13,7 @@ use super::listeners::Listeners;
 use super::part::Part;
 use super::process::Process;
 use super::{Context, ServiceError};
-use crate::adapter::journal::{JournalInbox, Opened};
+use crate::adapter::journal::{JournalInbox, JournalScan};
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::chain::Chain;
@@ -56,13 +56,13 @@ pub(super) async fn start(
 
     // Health is served first: a start that waits for the database can be seen.
     let mut opened = open_journal(settings, clock.now())?;
-    let counters = opened.journal.books();
+    let counters = opened.journal.flow_counters();
     let query = Arc::new(OnceLock::new());
     let health = Health {
         query: Arc::clone(&query),
         journal: Some(ingress::journal_health(&opened)),
         workers: Arc::new(vec![Arc::clone(&counters)]),
-        signs: Vec::new(),
+        checks: Vec::new(),
         clock: Arc::clone(&clock),
         metrics,
     };
@@ -159,7 +159,7 @@ impl Database {
         let recent = ledger.recent(NOTIFICATIONS_KEPT).await?;
 
         let recent: Vec<Notification> = recent.into_iter().map(|(_, one)| one).collect();
-        let watchers = MemoryOutbox::after(state.last_notification, recent);
+        let watchers = MemoryOutbox::resume_after_number(state.last_notification, recent);
         Ok(Database {
             ledger: Arc::new(ledger),
             state,
@@ -171,15 +171,15 @@ impl Database {
     fn inbox(
         &self,
         mut inbox: JournalInbox,
-        found: &Opened,
+        found: &JournalScan,
         counters: &FlowCounters,
     ) -> JournalInbox {
-        if self.state.watermark.is_none() && found.waiting < found.records {
+        if self.state.watermark.is_none() && found.unreleased < found.records {
             tracing::warn!(
                 "the database is new and the journal is not: all events in the journal are read \
                  again. Older calls are only in the former database"
             );
-            inbox.rewind(found, counters);
+            inbox.rewind_to_start(found, counters);
         }
 
         inbox

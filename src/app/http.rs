@@ -70,8 +70,8 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-/// The router before there is anything to show: it answers 503 with a time to wait. Once it is open,
-/// requests are served, on connections that are open already as well.
+/// The router before there is anything to show: it answers 503 with a time to wait. Once it is
+/// open, requests are served, on connections that are open already as well.
 #[derive(Default)]
 pub(super) struct Door(OnceLock<TowerToHyperService<Router>>);
 

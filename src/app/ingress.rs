@@ -13,7 +13,7 @@ use crate::health::{FlowCounters, HealthCheck};
 use crate::ingress::stamp::Stamp;
 use crate::ingress::{self, Ingress};
 use crate::port::clock::Clock;
-use crate::port::intake::{Backlog, Intake};
+use crate::port::intake::{Intake, JournalDepth};
 use crate::setup::{OpenJournal, SetupError};
 use crate::wire::message::IngressId;
 
@@ -25,7 +25,7 @@ pub(super) struct IngressRole {
     is_one_of_many: bool,
 }
 
-/// What the ingress role needs from the process.
+/// The resources of the process for the ingress role.
 pub(super) struct IngressContext<'c> {
     pub settings: &'c Settings,
     pub clock: &'c Arc<dyn Clock>,
@@ -36,10 +36,10 @@ pub(super) struct IngressContext<'c> {
 }
 
 /// The journal for the health report. It does not keep the journal open.
-pub(super) fn journal_health(opened: &OpenJournal) -> (Arc<dyn Backlog>, Arc<FlowCounters>) {
+pub(super) fn journal_health(opened: &OpenJournal) -> (Arc<dyn JournalDepth>, Arc<FlowCounters>) {
     (
         Arc::new(JournalBacklog::new(&opened.journal)),
-        opened.journal.books(),
+        opened.journal.flow_counters(),
     )
 }
 
@@ -60,7 +60,7 @@ pub(super) fn start(
     } else {
         IngressId::default()
     };
-    let stamp = Stamp::new(Arc::clone(clock), opened.last_receipt).of(id);
+    let stamp = Stamp::new(Arc::clone(clock), opened.last_receipt).with_ingress(id);
     let intake: Arc<dyn Intake> = match (settings.durability, context.shipper) {
         (Durability::Broker, Some(shipper)) => {
             Arc::new(ConfirmedIntake::new(opened.journal, shipper.clone()))
@@ -77,7 +77,7 @@ pub(super) fn start(
     ));
 
     let serve = ingress::serve(listener.socket, Arc::clone(&ingress), stop.clone());
-    let tick = ingress::tick(
+    let tick = ingress::send_ticks(
         Arc::clone(&ingress),
         settings.tick(),
         stop.clone(),
@@ -116,7 +116,7 @@ impl IngressRole {
         }
 
         if self.is_one_of_many {
-            ingress::leave(&self.ingress).await;
+            ingress::send_last_tick(&self.ingress).await;
         }
     }
 }

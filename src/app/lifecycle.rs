@@ -21,7 +21,7 @@ pub struct Stop {
 
 impl Stop {
     /// The first call is a soft stop, the second a hard one.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         if self.soft.is_cancelled() {
             self.hard.cancel();
         }
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(early, Some("the worker"));
 
         let ends_with_the_stop = async {
-            stop.ask();
+            stop.request();
             "the worker"
         };
         assert_eq!(stop.run_until_stopped(ends_with_the_stop).await, None);

@@ -21,7 +21,7 @@ pub(super) struct Listeners {
     pub operations: Listener,
 }
 
-/// Where a process can be reached.
+/// The bound addresses of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     pub ingress: Option<SocketAddr>,

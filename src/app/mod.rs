@@ -28,7 +28,7 @@ pub use reload::Reread;
 use listeners::Listeners;
 use process::Process;
 
-/// What the command line gives the service.
+/// The resources that the command line hands to the service.
 pub struct Context {
     pub roles: Roles,
     pub clock: Arc<dyn Clock>,

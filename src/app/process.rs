@@ -94,3 +94,49 @@ async fn finish(parts: Vec<Part>) -> Result<(), ServiceError> {
 
     finished
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_early_ends_the_process_with_its_name() {
+        let stop = Stop::default();
+        let until_stopped = stop.soft.clone();
+        let parts = vec![
+            Part::spawn("a part that goes on", async move {
+                until_stopped.cancelled().await;
+            }),
+            Part::spawn("the part that ends", async {}),
+        ];
+        let process = Process {
+            ingress: None,
+            parts,
+            http: Vec::new(),
+            stop,
+        };
+
+        let ended = process.run().await;
+        assert!(matches!(
+            ended,
+            Err(ServiceError::Ended("the part that ends"))
+        ));
+    }
+
+    #[tokio::test]
+    async fn parts_that_end_with_the_stop_end_the_process_well() {
+        let stop = Stop::default();
+        let asks_for_the_stop = stop.clone();
+        let parts = vec![Part::spawn("the part", async move {
+            asks_for_the_stop.request();
+        })];
+        let process = Process {
+            ingress: None,
+            parts,
+            http: Vec::new(),
+            stop,
+        };
+
+        assert!(process.run().await.is_ok());
+    }
+}

@@ -112,7 +112,7 @@ impl<'s> Starting<'s> {
                 .query
                 .set(Arc::clone(&database.ledger) as Arc<dyn Query>);
         }
-        let live = LiveLinks::open(settings, roles, &mut health.signs)?;
+        let live = LiveLinks::open(settings, roles, &mut health.checks)?;
 
         Ok(Starting {
             settings,
@@ -132,7 +132,7 @@ impl<'s> Starting<'s> {
     /// Adds a dependency to the health report.
     fn check(&mut self, name: &'static str) -> HealthCheck {
         let check = HealthCheck::pending(name);
-        self.health.signs.push(check.clone());
+        self.health.checks.push(check.clone());
 
         check
     }
@@ -216,7 +216,7 @@ impl<'s> Starting<'s> {
         };
         let ledger = Arc::clone(&database.ledger);
 
-        let watchers = Arc::new(MemoryOutbox::default().overlapping(OVERLAP));
+        let watchers = Arc::new(MemoryOutbox::default().with_overlap(OVERLAP));
         let feed = Feed {
             broker: Arc::clone(&self.broker) as _,
             log: Arc::clone(&ledger) as _,
@@ -266,7 +266,7 @@ impl<'s> Starting<'s> {
         )))
     }
 
-    /// Keeps the service manager informed. Where phones are served, the tick does.
+    /// Keeps the service manager informed. In a process with an ingress, its tick does this.
     fn watchdog(&mut self) {
         let keep = keep_watchdog(self.stop.soft.clone());
         self.parts.push(Part::spawn("the watchdog", keep));
@@ -312,7 +312,7 @@ fn new_health(clock: &Arc<dyn Clock>, metrics: PrometheusHandle) -> Health {
         query: Arc::new(OnceLock::new()),
         journal: None,
         workers: Arc::default(),
-        signs: Vec::new(),
+        checks: Vec::new(),
         clock: Arc::clone(clock),
         metrics,
     }

@@ -1,7 +1,7 @@
 //! SIGHUP: the access rules are read again. Settings with an error change nothing.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -37,10 +37,7 @@ pub(super) async fn reload(
                     "keys, networks, proxies and denied devices reloaded; other settings change \
                      with a restart"
                 );
-                *ingress
-                    .access
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = access;
+                *ingress.access.write() = access;
             }
             Err(error) => {
                 metrics::counter!("cordboard_reload_failures_total").increment(1);

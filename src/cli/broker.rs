@@ -48,12 +48,12 @@ fn apply(settings: &Settings) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
 
     match applied {
-        Applied::Set(policies) => writeln!(
+        Applied::PoliciesSet(policies) => writeln!(
             out,
             "exchanges and queues declared; policies set: {}",
             policies.join(", ")
         )?,
-        Applied::Commands(commands) => {
+        Applied::PolicyCommands(commands) => {
             writeln!(
                 out,
                 "# exchanges and queues declared; to set the policies, run these commands on a \

@@ -145,7 +145,7 @@ fn change(arguments: ChangeArguments, action: DeadLetterAction) -> Result<(), Fa
         arguments.dry_run,
         |result| {
             let digest = &result.letter.digest[..DIGEST_CHARS];
-            if result.possible {
+            if result.applied {
                 format!("{digest}  {effect}")
             } else {
                 let reason = &result.letter.reason;

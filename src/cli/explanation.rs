@@ -40,7 +40,7 @@ pub(super) fn explanation(record: &CallRecord) -> String {
 
     for step in &record.trace {
         lines.push(step_line(record, step));
-        lines.push(format!("{:>14}{}", "", step.rule.words()));
+        lines.push(format!("{:>14}{}", "", step.rule.description()));
     }
 
     lines.push(String::new());

@@ -149,6 +149,6 @@ async fn stop_on_signals(stop: Stop) {
             _ = interrupt.recv() => {}
         }
         tracing::info!(now = stop.soft.is_cancelled(), "stopping");
-        stop.ask();
+        stop.request();
     }
 }

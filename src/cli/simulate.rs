@@ -142,7 +142,7 @@ fn reports(arguments: &Arguments) -> Vec<Report> {
         ChaosArgument::One(chaos) => std::slice::from_ref(chaos),
         ChaosArgument::All => &Chaos::ALL[..],
     }) {
-        chaos.strike(&mut reports, &mut dice);
+        chaos.apply_to(&mut reports, &mut dice);
     }
 
     reports

@@ -126,7 +126,7 @@ impl IngressSettings {
     pub fn access_at(&self, listening: SocketAddr) -> Result<Access, BadConfig> {
         let access = self.access()?;
         let reachable = !listening.ip().is_loopback();
-        if reachable && !access.checks_anything() && !self.allow_unauthenticated {
+        if reachable && !access.is_restricted() && !self.allow_unauthenticated {
             return Err(BadConfig(format!(
                 "the ingress listens on {listening}, which other machines can reach, and no \
                  credentials are checked: set `ingress.keys` or `ingress.networks`, or set \

@@ -70,7 +70,7 @@ pub(super) struct TraceEntry {
     pub rule: Rule,
 }
 
-/// The rule that decided the meaning of a fact, or of the passing of time. [`Rule::words`] explains
+/// The rule that decided the meaning of a fact, or of the passing of time. [`Rule::description`] explains
 /// each rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

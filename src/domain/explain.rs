@@ -54,7 +54,7 @@ impl Rule {
 
     /// The meaning of the rule, for people.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Rule::Began => "no other call explains this leg, so a call begins with it",
             Rule::LateJoin => "the beginning of this leg was never reported; it joins late",

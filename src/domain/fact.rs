@@ -1,7 +1,7 @@
 //! A fact: the report of one phone at one instant.
 //!
-//! Facts are a set, ordered by `(at, id)` ([`FactKey`]); a fact is never changed. Adapters of PBX
-//! vendors create facts, and every text is parsed and limited here.
+//! Facts are a set, ordered by `(at, id)` ([`FactKey`]); a fact is never changed. The room
+//! `provider` creates facts; each type limits its own text.
 
 use std::fmt;
 
@@ -21,7 +21,8 @@ const SITE_CHARS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u128);
 
-/// The identity of a call: the id of the fact that began it.
+/// The identity of a call: the id of the fact that began it. A call that is split off from another
+/// has an id derived from that of its first fact.
 pub type CallId = EventId;
 
 impl EventId {

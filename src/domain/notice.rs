@@ -44,7 +44,7 @@ impl NoticeKind {
 
     /// The kind with this published name.
     #[must_use]
-    pub fn named(name: &str) -> Option<NoticeKind> {
+    pub fn from_name(name: &str) -> Option<NoticeKind> {
         NoticeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 

@@ -112,7 +112,7 @@ impl Timeline {
 
     /// Declares that the timeline has all facts only from `at` on: earlier facts are returned as
     /// late.
-    pub fn knows_all_since(&mut self, at: At) {
+    pub fn set_complete_since(&mut self, at: At) {
         if let Some(oldest) = self.snapshots.front_mut() {
             oldest.watermark = oldest.watermark.max(at);
         }
@@ -127,7 +127,7 @@ impl Timeline {
 
     /// Whether a fact is within the retained range and not folded yet.
     #[must_use]
-    pub fn lacks(&self, key: FactKey) -> bool {
+    pub fn is_missing(&self, key: FactKey) -> bool {
         let is_newest = self.tail.back().is_none_or(|last| last.key() < key);
         !self.is_late(key)
             && (is_newest || self.tail.binary_search_by_key(&key, Fact::key).is_err())
@@ -336,7 +336,7 @@ impl Timeline {
 
     /// The extensions that devices have reported, each with the instant of its first report.
     #[must_use]
-    pub fn known_extensions(&self) -> Vec<(Extension, At)> {
+    pub fn reported_extensions(&self) -> Vec<(Extension, At)> {
         self.head.reported_extensions()
     }
 

@@ -14,7 +14,7 @@ use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::live::CacheKey;
-use crate::port::query::KnownExtension;
+use crate::port::query::ReportedExtension;
 use crate::wire::instant;
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,7 +101,7 @@ pub(super) async fn extension(
     .await
 }
 
-fn extension_json(extension: &KnownExtension) -> Value {
+fn extension_json(extension: &ReportedExtension) -> Value {
     json!({
         "extension": extension.extension,
         "first_report": instant::text(At(extension.first_report)),

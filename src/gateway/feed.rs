@@ -8,18 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::Chain;
 use crate::health::HealthCheck;
-use crate::port::broker::{BrokerError, NotificationFeed};
+use crate::port::broker::{BrokerError, NotificationFeed, NotificationStream};
 use crate::port::ledger::LedgerError;
 use crate::port::outbox::{Notification, NotificationLog, Outbox};
 use crate::retry::Backoff;
 
 /// Notifications read back at the start, for watchers that were away.
-const BACKLOG_MAX: u32 = 1_000;
+const STORED_READ_MAX: u32 = 1_000;
 /// Notifications of a partition that are remembered to recognise repetitions.
 const REMEMBERED_MAX: u64 = 4_096;
 /// The low part of a watcher's number is the partition.
@@ -77,21 +76,31 @@ impl Feed {
         passed: &mut HashMap<u32, Passed>,
         backoff: &mut Backoff,
     ) -> Result<(), FeedError> {
-        // The subscription begins before the backlog is read: no notification falls in between.
+        // The subscription begins before stored notifications are read: none falls in between.
         let mut published = self.broker.subscribe().await?;
-        let backlog = self.log.recent(BACKLOG_MAX).await?;
-        for (partition, notification) in backlog {
+        let ended = self.follow(&mut *published, passed, backoff).await;
+        published.close().await;
+
+        ended
+    }
+
+    /// Passes on the latest stored notifications, then published ones until an error.
+    async fn follow(
+        &self,
+        published: &mut dyn NotificationStream,
+        passed: &mut HashMap<u32, Passed>,
+        backoff: &mut Backoff,
+    ) -> Result<(), FeedError> {
+        for (partition, notification) in self.log.recent(STORED_READ_MAX).await? {
             self.pass_on(passed, partition, notification);
         }
         self.health.set_up();
         backoff.reset();
 
-        while let Some(next) = published.next().await {
-            let (partition, notification) = next?;
+        loop {
+            let (partition, notification) = published.next().await?;
             self.pass_on(passed, partition, notification);
         }
-
-        Err(BrokerError::unavailable("the broker deleted the queue").into())
     }
 
     /// Passes a notification on unless it was before. A known number with another content is new:

@@ -17,7 +17,7 @@ use crate::domain::time::At;
 use crate::health::HealthCheck;
 use crate::health::{FlowCounters, FlowSnapshot};
 use crate::port::clock::Clock;
-use crate::port::intake::Backlog;
+use crate::port::intake::JournalDepth;
 use crate::port::query::{OperationCounts, Query};
 
 /// The sources of readiness and metrics.
@@ -26,11 +26,11 @@ pub struct Health {
     /// Empty until the database is open, and in a process without a database.
     pub query: Arc<OnceLock<Arc<dyn Query>>>,
     /// The journal and its counters, in a process with an ingress.
-    pub journal: Option<(Arc<dyn Backlog>, Arc<FlowCounters>)>,
+    pub journal: Option<(Arc<dyn JournalDepth>, Arc<FlowCounters>)>,
     /// The counters of the partitions that this process may own.
     pub workers: Arc<Vec<Arc<FlowCounters>>>,
     /// The health checks of the other dependencies.
-    pub signs: Vec<HealthCheck>,
+    pub checks: Vec<HealthCheck>,
     pub clock: Arc<dyn Clock>,
     pub metrics: PrometheusHandle,
 }
@@ -74,7 +74,7 @@ async fn ready(State(health): State<Health>) -> Response {
         });
         readiness.add("database", error, false);
     }
-    for check in &health.signs {
+    for check in &health.checks {
         readiness.add(check.name, check.last_error(), check.optional);
     }
     let journal_error = health
@@ -135,7 +135,7 @@ impl Health {
             update_journal_metrics(&**backlog, counters, now);
         }
         self.update_worker_metrics(now);
-        for check in &self.signs {
+        for check in &self.checks {
             metrics::gauge!("cordboard_server_up", "server" => check.name)
                 .set(flag(check.last_error().is_none()));
         }
@@ -164,7 +164,7 @@ impl Health {
     }
 }
 
-fn update_journal_metrics(backlog: &dyn Backlog, counters: &FlowCounters, now: At) {
+fn update_journal_metrics(backlog: &dyn JournalDepth, counters: &FlowCounters, now: At) {
     let depth = backlog.depth();
     let flow = counters.snapshot(depth);
 

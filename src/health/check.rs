@@ -1,7 +1,9 @@
 //! Health of one dependency of the service: available, or the reason why not. A change is logged
 //! once; the health report shows the last error for as long as it lasts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The state of one dependency, shared by all clones.
 #[derive(Clone, Debug)]
@@ -60,8 +62,6 @@ impl HealthCheck {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.last_error.lock()
     }
 }

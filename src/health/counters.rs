@@ -4,7 +4,8 @@
 //! that a message was lost or counted twice. All counts begin at zero with the process.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::domain::time::At;
 
@@ -120,7 +121,7 @@ impl FlowCounters {
     }
 
     /// Clears the state of the partition, because another worker owns it now. Counts stay.
-    pub fn release(&self) {
+    pub fn reset_partition(&self) {
         self.watermark.store(At::START.0, Ordering::Relaxed);
         self.set_blocked(None);
     }
@@ -154,9 +155,7 @@ impl FlowCounters {
     }
 
     fn lock_blocked_reason(&self) -> MutexGuard<'_, Option<String>> {
-        self.blocked_reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.blocked_reason.lock()
     }
 }
 

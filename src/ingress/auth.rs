@@ -1,4 +1,4 @@
-//! Authority of requests: a token of the phone, and the network that the request came from.
+//! Authorization of requests: a token of the phone, and the network that the request came from.
 //!
 //! A phone cannot sign anything, so a token bound to its MAC has to do. The token stands in the
 //! path because a caller's name can add query parameters, but never a path segment.
@@ -73,7 +73,7 @@ pub struct Access {
 impl Access {
     /// Whether a token or a network is required.
     #[must_use]
-    pub fn checks_anything(&self) -> bool {
+    pub fn is_restricted(&self) -> bool {
         !self.keys.is_empty() || !self.networks.is_empty()
     }
 
@@ -238,8 +238,8 @@ mod tests {
         assert!(access.allows_network("10.1.2.3".parse().unwrap()));
         assert!(access.allows_network("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
-        assert!(access.checks_anything());
-        assert!(!Access::default().checks_anything());
+        assert!(access.is_restricted());
+        assert!(!Access::default().is_restricted());
     }
 
     #[test]

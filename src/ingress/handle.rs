@@ -1,18 +1,19 @@
 //! One request of a phone: it is authenticated, read, made durable and answered.
 //!
 //! Guarantees: a 200 is sent only after the event is durable. A request that was read is finished
-//! even when its connection is gone. A sender without authority gets one and the same answer for a
+//! even when its connection is gone. A sender without authorization gets one and the same answer for a
 //! wrong path, a wrong token and a wrong network.
 
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::{Mutex, RwLock};
 use tracing::Instrument;
 
 use super::auth::Access;
@@ -191,7 +192,7 @@ impl Ingress {
         };
 
         metrics::counter!("cordboard_ingress_refused_total", "reason" => reason).increment(1);
-        if is_admitted(&self.refusal_log, reason, self.clock.now()) {
+        if admit(&self.refusal_log, reason, self.clock.now()) {
             tracing::warn!(%from, reason, "request refused");
         }
 
@@ -230,7 +231,8 @@ impl Ingress {
             .and_then(|value| Trace::parse(value.to_str().ok()?));
         let body = self.read_body(request, form).await?;
 
-        // Authority is checked before the reason why a request cannot be read is answered.
+        // Authorization comes first: a client without it must not learn why its request is
+        // unreadable.
         let read = grandstream::Request::read(&target, form.body(&body)).map_err(refusal_of);
         let readable = read.as_ref().ok();
         let device = readable.and_then(|request| request.report.device());
@@ -239,7 +241,7 @@ impl Ingress {
 
         let oddities: Vec<&'static str> = read?.report.oddities().collect();
         let device = device.ok_or(Refusal::NoDevice)?;
-        if !is_admitted(&self.per_device, device, self.clock.now()) {
+        if !admit(&self.per_device, device, self.clock.now()) {
             return Err(Refusal::TooManyRequests);
         }
 
@@ -254,7 +256,7 @@ impl Ingress {
 
     /// The address of the sender, as the trusted proxies in front of this listener report it.
     fn origin(&self, peer: IpAddr, request: &Request<Incoming>) -> IpAddr {
-        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        let access = self.access.read();
         if !access.is_proxy(peer) {
             return peer.to_canonical();
         }
@@ -270,10 +272,7 @@ impl Ingress {
 
     /// Whether connections of this address carry the requests of many phones.
     pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
-        self.access
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_proxy(peer)
+        self.access.read().is_proxy(peer)
     }
 
     /// Checks network and token. Unauthorized requests are limited by address.
@@ -283,7 +282,7 @@ impl Ingress {
         token: Option<&str>,
         device: Option<&Device>,
     ) -> Result<(), Refusal> {
-        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        let access = self.access.read();
         let reason = match device {
             _ if !access.allows_network(from) => "strange_network",
             Some(device) if access.allows(token, device) => return Ok(()),
@@ -293,7 +292,7 @@ impl Ingress {
             None => "unreadable_stranger",
         };
 
-        if is_admitted(&self.unauthorized, from, self.clock.now()) {
+        if admit(&self.unauthorized, from, self.clock.now()) {
             Err(Refusal::Unauthorized(reason))
         } else {
             Err(Refusal::TooManyRequests)
@@ -333,7 +332,6 @@ impl Ingress {
         let site = self
             .access
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
             .site_of(from)
             .unwrap_or(&self.site)
             .clone();
@@ -376,11 +374,8 @@ impl Ingress {
     }
 }
 
-fn is_admitted<Name: Eq + Hash>(limit: &Mutex<RateLimit<Name>>, name: Name, now: At) -> bool {
-    limit
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .admit(name, now)
+fn admit<Name: Eq + Hash>(limit: &Mutex<RateLimit<Name>>, name: Name, now: At) -> bool {
+    limit.lock().admit(name, now)
 }
 
 fn form_of(request: &Request<Incoming>) -> BodyForm {

@@ -1,4 +1,4 @@
-//! What one ingress accepts, and how fast.
+//! Limits on the size and the rate of requests that one ingress accepts.
 
 /// The limits of one ingress.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use super::repair::LineRepair;
 const READ_BYTES: usize = 8 * 1024;
 
 /// A socket whose request lines are repaired while they are read.
-pub(super) struct Repaired<S> {
+pub(super) struct RepairedSocket<S> {
     socket: S,
     repair: LineRepair,
     /// Repaired bytes; those before `consumed` were read by the parser already.
@@ -22,9 +22,9 @@ pub(super) struct Repaired<S> {
     ended: bool,
 }
 
-impl<S> Repaired<S> {
-    pub(super) fn new(socket: S) -> Repaired<S> {
-        Repaired {
+impl<S> RepairedSocket<S> {
+    pub(super) fn new(socket: S) -> RepairedSocket<S> {
+        RepairedSocket {
             socket,
             repair: LineRepair::default(),
             ready: Vec::new(),
@@ -45,7 +45,7 @@ impl<S> Repaired<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RepairedSocket<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -78,7 +78,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Repaired<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Repaired<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RepairedSocket<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

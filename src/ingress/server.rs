@@ -7,20 +7,21 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Repaired;
 use super::handle::Ingress;
 use super::limits::Limits;
+use super::repaired_socket::RepairedSocket;
 use crate::net::accept;
 
 /// Serves connections until the stop; then finishes the requests under way.
@@ -83,7 +84,7 @@ async fn connection(
         .max_buf_size(limits.head_bytes.max(8 * 1024))
         .max_headers(limits.headers);
 
-    let served = builder.serve_connection(TokioIo::new(Repaired::new(socket)), service);
+    let served = builder.serve_connection(TokioIo::new(RepairedSocket::new(socket)), service);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -140,10 +141,7 @@ impl ConnectionLimit {
     /// total.
     fn admit(&self, from: IpAddr, shared: bool) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
-        let mut per_address = self
-            .per_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut per_address = self.per_address.lock();
         let count = per_address.entry(from).or_insert(0);
         if *count >= self.per_address_max && !shared {
             return None;
@@ -162,10 +160,7 @@ impl ConnectionLimit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut per_address = self
-            .per_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut per_address = self.per_address.lock();
 
         if let Some(count) = per_address.get_mut(&self.from) {
             *count -= 1;

@@ -1,8 +1,8 @@
 //! The shipper takes the journal to the broker, in its order.
 //!
-//! Released are records that the broker has confirmed and routed; after any doubt it begins again at
-//! the lowest record that is not, so duplicates are normal and known by their ids. While the broker
-//! is away or blocked, the journal grows and phones notice nothing.
+//! A record is released when the broker has confirmed and routed it. After any failure the shipper
+//! starts again at the first unreleased record, so duplicates are normal and known by their ids.
+//! While the broker is away or blocked, the journal grows and phones notice nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use crate::chain::Chain;
 use crate::health::HealthCheck;
-use crate::port::broker::{BrokerError, EventBroker, EventChannel, Receipt};
+use crate::port::broker::{BrokerError, EventBroker, EventChannel, PublishReceipt};
 use crate::port::intake::{InboxError, JournalRecord, JournalSource};
 use crate::retry::Backoff;
 
@@ -25,7 +25,7 @@ const WINDOW_MESSAGES_MAX: usize = 1_024;
 /// Records read at once, and the room there must be for them: a full window is filled up in steps,
 /// not record by record.
 const READ_RECORDS_MAX: usize = 256;
-/// Under load groups begin no sooner after each other: the broker stores, confirms and delivers each
+/// Under load groups start at least this far apart: the broker stores, confirms and delivers each
 /// group by itself.
 const PACE: Duration = Duration::from_millis(5);
 /// A group of this size is load.
@@ -59,7 +59,7 @@ enum ShipError {
 /// A published record that is not confirmed.
 struct InFlight {
     sequence: u64,
-    receipt: Receipt,
+    receipt: PublishReceipt,
 }
 
 impl Shipper {
@@ -202,7 +202,7 @@ impl Shipper {
         channel: &dyn EventChannel,
         records: &[JournalRecord],
         blocked: &mut watch::Receiver<bool>,
-    ) -> Result<Vec<Receipt>, BrokerError> {
+    ) -> Result<Vec<PublishReceipt>, BrokerError> {
         let span = tracing::debug_span!("publish", records = records.len());
         let publishing = channel.publish(records).instrument(span);
         tokio::pin!(publishing);

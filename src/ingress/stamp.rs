@@ -1,10 +1,12 @@
 //! Receipt: every accepted request gets an instant and an id, once.
 //!
-//! Guarantees: instants of one ingress never go back, whatever the clock does. A promise never goes
-//! beyond the instant of a request that is not durable yet.
+//! Guarantees: instants of one ingress never go back, whatever the clock does. A tick is always
+//! earlier than every request that is not durable yet.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::domain::fact::EventId;
 use crate::domain::time::{At, Span};
@@ -31,7 +33,7 @@ struct Issued {
     pending: BTreeSet<At>,
 }
 
-/// A request that is being made durable. Until it is dropped, no promise goes beyond its instant.
+/// A request that is being made durable. Until it is dropped, every tick is earlier.
 pub struct Receipt<'s> {
     stamp: &'s Stamp,
     pub at: At,
@@ -57,13 +59,13 @@ impl Stamp {
 
     /// Names the ingress, where there are several.
     #[must_use]
-    pub fn of(self, ingress: IngressId) -> Stamp {
+    pub fn with_ingress(self, ingress: IngressId) -> Stamp {
         Stamp { ingress, ..self }
     }
 
     /// Issues the instant and the id of a request that is received now.
     pub fn receive(&self) -> Receipt<'_> {
-        let mut issued = self.lock();
+        let mut issued = self.issued.lock();
         let at = advance(&mut issued, &*self.clock);
         issued.pending.insert(at);
         drop(issued);
@@ -80,18 +82,13 @@ impl Stamp {
     }
 
     /// Issues the promise that no request at or before this instant will become durable any more.
-    pub fn promise(&self) -> At {
-        let mut issued = self.lock();
+    pub fn tick_instant(&self) -> At {
+        let mut issued = self.issued.lock();
 
         match issued.pending.first() {
             Some(first) => *first - Span(1),
             None => advance(&mut issued, &*self.clock),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Issued> {
-        // A panic of another holder leaves the instants whole.
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,7 +108,7 @@ fn advance(issued: &mut Issued, clock: &dyn Clock) -> At {
 
 impl Drop for Receipt<'_> {
     fn drop(&mut self) {
-        self.stamp.lock().pending.remove(&self.at);
+        self.stamp.issued.lock().pending.remove(&self.at);
     }
 }
 
@@ -186,13 +183,13 @@ mod tests {
         let first = stamp.receive();
         let second = stamp.receive();
 
-        assert_eq!(stamp.promise(), first.at - Span(1));
+        assert_eq!(stamp.tick_instant(), first.at - Span(1));
         drop(first);
-        assert_eq!(stamp.promise(), second.at - Span(1));
+        assert_eq!(stamp.tick_instant(), second.at - Span(1));
 
         let last = second.at;
         drop(second);
-        assert!(stamp.promise() > last);
-        assert!(stamp.receive().at > stamp.promise() - Span(2));
+        assert!(stamp.tick_instant() > last);
+        assert!(stamp.receive().at > stamp.tick_instant() - Span(2));
     }
 }

@@ -15,7 +15,7 @@ use crate::wire::message::{Message, Tick};
 const JUMP_MIN: Span = Span::seconds(1);
 
 /// Sends ticks until the stop. `alive` is called after each, whether it became durable or not.
-pub async fn tick(
+pub async fn send_ticks(
     ingress: Arc<Ingress>,
     every: Duration,
     stop: CancellationToken,
@@ -41,12 +41,12 @@ pub async fn tick(
             );
         }
 
-        let promise = ingress.stamp.promise();
+        let at = ingress.stamp.tick_instant();
         metrics::gauge!("cordboard_ingress_clock_ahead_seconds")
-            .set(Duration::from_micros((promise - now).0.max(0).unsigned_abs()).as_secs_f64());
+            .set(Duration::from_micros((at - now).0.max(0).unsigned_abs()).as_secs_f64());
 
         let tick = Tick {
-            at: promise,
+            at,
             ingress: ingress.stamp.ingress,
             leaving: false,
         };
@@ -61,9 +61,9 @@ pub async fn tick(
 
 /// Sends the last tick: no request follows until the ingress starts again, and the watermark need
 /// not wait for it.
-pub async fn leave(ingress: &Ingress) {
+pub async fn send_last_tick(ingress: &Ingress) {
     let tick = Tick {
-        at: ingress.stamp.promise(),
+        at: ingress.stamp.tick_instant(),
         ingress: ingress.stamp.ingress,
         leaving: true,
     };

@@ -73,7 +73,7 @@ pub(super) async fn audit<L: Ledger + RecordAudit>(
     Ok(audited)
 }
 
-/// Where old facts are deleted, calls around the oldest may have lost some of theirs.
+/// If old facts were deleted, calls around the oldest fact may have lost some of theirs.
 fn first_whole_day(facts_kept_since: At) -> At {
     if facts_kept_since == At::START {
         At::START

@@ -9,9 +9,9 @@ use crate::wire::partition::Layout;
 /// How the policies come into force.
 pub enum Applied {
     /// These policies were set.
-    Set(Vec<&'static str>),
+    PoliciesSet(Vec<&'static str>),
     /// The settings name no management API: these commands set them.
-    Commands(Vec<String>),
+    PolicyCommands(Vec<String>),
 }
 
 /// Declares exchanges and queues, and sets the policies.
@@ -30,8 +30,8 @@ pub async fn apply_broker(settings: &Settings) -> Result<Applied, SetupError> {
 
     let management: Option<Management> = settings.broker.management()?;
     Ok(match management {
-        Some(management) => Applied::Set(apply(&management, vhost).await?),
-        None => Applied::Commands(policies().iter().map(|one| command(vhost, one)).collect()),
+        Some(management) => Applied::PoliciesSet(apply(&management, vhost).await?),
+        None => Applied::PolicyCommands(policies().iter().map(|one| command(vhost, one)).collect()),
     })
 }
 
@@ -49,7 +49,7 @@ fn command(vhost: &str, policy: &Policy) -> String {
     )
 }
 
-/// Puts the layout of the settings into force. Where it is in force already, messages that reached
+/// Puts the layout of the settings into force. If it is in force already, messages that reached
 /// the queues of older generations since are forwarded. Returns their number.
 ///
 /// # Errors
@@ -107,7 +107,7 @@ async fn adopt(
     Ok(0)
 }
 
-/// What waits in the broker.
+/// The messages that wait in the broker.
 pub struct BrokerStatus {
     /// The queues in the order of their partitions; `None` for one that does not exist.
     pub queues: Vec<(String, Option<Depth>)>,

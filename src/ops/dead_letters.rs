@@ -44,7 +44,7 @@ pub struct DeadLetterResult {
     pub store: DeadLetterStore,
     pub letter: DeadLetter,
     /// False for a letter to retry that is still unreadable.
-    pub possible: bool,
+    pub applied: bool,
 }
 
 impl DeadLetterFilter {
@@ -129,7 +129,7 @@ async fn on_servers(
     done
 }
 
-/// Where letters are sent again.
+/// The destination of letters that are sent again.
 enum Target<'t> {
     None,
     /// As if they had just been received.
@@ -173,14 +173,14 @@ impl<R: FnMut(&DeadLetterResult)> Command<'_, R> {
         let store = DeadLetterStore::Database;
 
         for letter in matching(ledger, self.filter).await? {
-            let possible = self.send(&letter, target).await?;
-            if possible && self.is_removing() {
+            let applied = self.send(&letter, target).await?;
+            if applied && self.is_removing() {
                 ledger.remove_dead_letter(&letter.digest).await?;
             }
             (self.report)(&DeadLetterResult {
                 store,
                 letter,
-                possible,
+                applied,
             });
         }
 
@@ -203,21 +203,21 @@ impl<R: FnMut(&DeadLetterResult)> Command<'_, R> {
                 continue;
             }
 
-            let possible = self.send(&queued.letter, target).await?;
-            if possible && self.is_removing() {
+            let applied = self.send(&queued.letter, target).await?;
+            if applied && self.is_removing() {
                 queue.remove(&queued).await?;
             }
             (self.report)(&DeadLetterResult {
                 store,
                 letter: queued.letter,
-                possible,
+                applied,
             });
         }
 
         Ok(())
     }
 
-    /// Sends a letter again, if that is the action. Returns whether the action is possible.
+    /// Sends a letter again, if that is the action. Returns whether the action was applied.
     async fn send(&self, letter: &DeadLetter, target: &Target<'_>) -> Result<bool, SetupError> {
         if self.action != DeadLetterAction::Retry {
             return Ok(true);

@@ -7,21 +7,18 @@ use std::path::{Path, PathBuf};
 
 use super::doctor_servers;
 use super::finding::Finding;
-use crate::adapter::journal::{Journal, OpenError, Opened};
+use crate::adapter::journal::{Journal, JournalScan, OpenError};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::chain::Chain;
 use crate::config::Settings;
-use crate::domain::time::{At, Span};
+use crate::domain::time::At;
 use crate::port::clock::Clock;
 use crate::port::ledger::LedgerError;
-use crate::setup::{DatabaseAddress, database};
+use crate::setup::{DatabaseAddress, database, is_clock_behind, last_receipt};
 use crate::wire::instant;
-use crate::wire::message::Message;
 
 /// 2025-01-01T00:00:00Z. A clock that shows less was never set.
 const PLAUSIBLE_MIN: At = At(1_735_689_600_000_000);
-/// Receipts run ahead of the clock by no more than this while nothing is wrong.
-const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
 /// Permissions of all other users of the machine.
 const OTHERS: u32 = 0o007;
 
@@ -55,12 +52,6 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
     findings.extend(listeners.map(|(name, address)| check_listener(name, address, is_running)));
 
     findings
-}
-
-fn last_receipt(opened: &Opened) -> Option<At> {
-    let message = Message::decode(opened.last.as_deref()?).ok()?;
-
-    Some(message.at())
 }
 
 fn check_access(settings: &Settings) -> Finding {
@@ -157,7 +148,7 @@ fn is_open_to_others(folder: &Path) -> bool {
     metadata.is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0)
 }
 
-fn check_journal(folder: &Path, journal: Result<Opened, OpenError>) -> Finding {
+fn check_journal(folder: &Path, journal: Result<JournalScan, OpenError>) -> Finding {
     let opened = match journal {
         Ok(opened) => opened,
         Err(OpenError::InUse { .. }) => {
@@ -169,7 +160,7 @@ fn check_journal(folder: &Path, journal: Result<Opened, OpenError>) -> Finding {
     if opened.damages.is_empty() {
         let text = format!(
             "{} records, {} of them wait for the worker",
-            opened.records, opened.waiting
+            opened.records, opened.unreleased
         );
         return Finding::good("journal", text);
     }
@@ -195,7 +186,7 @@ fn check_clock(now: At, last_receipt: Option<At>) -> Finding {
     }
 
     match last_receipt {
-        Some(last) if last > now + CLOCK_AHEAD_MAX => Finding::bad(
+        Some(last) if is_clock_behind(last, now) => Finding::bad(
             "clock",
             format!(
                 "events were received at {} already, and it shows {now_text}: it was set back; \
@@ -240,11 +231,11 @@ async fn check_database(path: &Path) -> Vec<Finding> {
 
 async fn examine_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
     let ledger = SqliteLedger::open(path).await?;
-    let is_newer = ledger.is_from_the_future().await?;
+    let is_newer = ledger.has_newer_schema().await?;
     let damage = if is_newer {
         None
     } else {
-        ledger.trouble().await?
+        ledger.find_damage().await?
     };
     let migrations = ledger.migrations().await?;
     ledger.close().await;
@@ -295,6 +286,7 @@ fn check_listener(name: &'static str, address: SocketAddr, is_running: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Span;
     use crate::ops::finding::Grade;
 
     #[test]

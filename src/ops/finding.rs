@@ -1,4 +1,4 @@
-//! What `doctor` finds.
+//! The findings of `doctor`.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grade {

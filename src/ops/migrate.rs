@@ -25,7 +25,7 @@ pub async fn migrate(
     };
 
     if only_status && !path.exists() {
-        return Ok(SqliteLedger::all_migrations(&[]));
+        return Ok(SqliteLedger::migration_status(&[]));
     }
 
     let ledger = open_ledger_of(settings, &path).await?;

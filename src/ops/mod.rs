@@ -1,5 +1,5 @@
-//! The commands of operations, as use cases: each opens what it needs, does its work, and closes it.
-//! How results are printed is the command line's.
+//! The commands of operations, as use cases: each opens what it needs, does its work, and closes
+//! it. How results are printed is the command line's.
 
 mod audit;
 mod broker;

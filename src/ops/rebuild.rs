@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use super::audit::{DAY, Deviation, Difference, Scope, audit};
 use super::broker::broker_status;
 use crate::adapter::journal::{Journal, OpenError};
-use crate::adapter::postgres::{PostgresLedger, readers};
+use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::fact::{EventId, Site};
 use crate::port::ledger::{Changes, Ledger, LedgerError, RecordAudit};
-use crate::setup::{DatabaseAddress, SetupError, database, open_ledger_of, require_servers};
+use crate::setup::{
+    DatabaseAddress, SetupError, database, layout, open_ledger_of, require_servers,
+};
 use crate::worker::lookback;
 
 /// Compares stored records with the facts. The service may run meanwhile: everything is read as of
@@ -36,7 +38,7 @@ pub async fn differences(
             deviations
         }
         DatabaseAddress::Server(address) => {
-            let partition = require_servers(settings)?.partition(0);
+            let partition = PartitionAddress::of(layout(settings), 0);
             let ledger = PostgresLedger::open_snapshot(&address, partition).await?;
             let deviations = audit(&ledger, &policies, scope.since, all_sites).await?;
             ledger.close().await;
@@ -101,7 +103,7 @@ async fn rebuild_partitions(
             }
             corrected => corrected?,
         };
-        ledger.release().await;
+        ledger.close().await;
     }
 
     Ok(corrected)

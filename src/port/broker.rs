@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 use super::dead_letters::DeadLetter;
@@ -43,7 +42,7 @@ impl BrokerError {
 }
 
 /// A published record.
-pub struct Receipt {
+pub struct PublishReceipt {
     /// Messages that the record became: a tick is one for each partition.
     pub messages: usize,
     /// Resolves when all of them are confirmed and routed, or one is not.
@@ -57,7 +56,7 @@ pub trait EventBroker: Send + Sync {
     /// declared again, otherwise only where one is missing.
     async fn open(&self, redeclare: bool) -> Result<Box<dyn EventChannel>, BrokerError>;
 
-    /// The next connection prefers another node: this one answers and does not do its work.
+    /// Called after a failed connection: the next one tries another node first.
     fn avoid_node(&self);
 }
 
@@ -65,7 +64,7 @@ pub trait EventBroker: Send + Sync {
 #[async_trait]
 pub trait EventChannel: Send + Sync {
     /// Publishes records in their order. Resolves when they are written to the socket.
-    async fn publish(&self, records: &[JournalRecord]) -> Result<Vec<Receipt>, BrokerError>;
+    async fn publish(&self, records: &[JournalRecord]) -> Result<Vec<PublishReceipt>, BrokerError>;
 
     /// Whether the broker is short of memory or disk: it then takes no messages.
     fn blocked(&self) -> watch::Receiver<bool>;
@@ -86,19 +85,26 @@ pub trait NotificationChannel: Send + Sync {
     async fn publish(
         &self,
         notifications: &[(u32, Notification)],
-    ) -> Result<Vec<Receipt>, BrokerError>;
+    ) -> Result<Vec<PublishReceipt>, BrokerError>;
 
     async fn close(self: Box<Self>);
 }
 
 /// Notifications as they are published, each with its partition.
-pub type NotificationStream = BoxStream<'static, Result<(u32, Notification), BrokerError>>;
+#[async_trait]
+pub trait NotificationStream: Send {
+    /// Waits for the next notification. After an error there is none any more.
+    async fn next(&mut self) -> Result<(u32, Notification), BrokerError>;
+
+    /// Closes the connection.
+    async fn close(self: Box<Self>);
+}
 
 /// The broker for the gateway: notifications of all partitions.
 #[async_trait]
 pub trait NotificationFeed: Send + Sync {
-    /// Notifications that are published from now on. The connection ends with the stream.
-    async fn subscribe(&self) -> Result<NotificationStream, BrokerError>;
+    /// Subscribes to notifications that are published from now on.
+    async fn subscribe(&self) -> Result<Box<dyn NotificationStream>, BrokerError>;
 
     /// The next connection prefers another node.
     fn avoid_node(&self);
@@ -117,7 +123,7 @@ pub trait PartitionBroker: Send + Sync {
     fn avoid_node(&self);
 }
 
-/// What waits for the group, and who works on it.
+/// The waiting messages of the group, and the number of its members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupLoad {
     /// Messages that wait in the queues of all partitions.

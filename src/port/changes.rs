@@ -1,6 +1,6 @@
 //! The changes of one batch: facts, records and notifications that are committed together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::outbox::Notification;
@@ -67,8 +67,8 @@ impl CallUpdate {
 #[derive(Clone, Default)]
 pub struct Changes {
     pub facts: Vec<ReceivedFact>,
-    /// No fact is stored yet. The owner knows, because it has seen the end of every commit before
-    /// this one.
+    /// The owner has checked that none of `facts` is in the ledger. An adapter may skip its own
+    /// check on the connection of the last commit.
     pub facts_are_new: bool,
     pub rejected: Vec<RejectedMessage>,
     pub calls: Vec<CallUpdate>,
@@ -76,6 +76,7 @@ pub struct Changes {
     pub withdrawn_calls: Vec<CallId>,
     /// Notifications of this batch, stored for watchers that are away.
     pub notifications: Vec<Notification>,
+    /// The watermark by which these changes were decided.
     pub watermark: Option<At>,
     /// The last tick of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
@@ -90,5 +91,17 @@ impl Changes {
             && self.rejected.is_empty()
             && self.calls.is_empty()
             && self.withdrawn_calls.is_empty()
+    }
+
+    /// The last update of each call: a call may change and finish within one batch.
+    #[must_use]
+    pub fn latest_calls(&self) -> Vec<&CallUpdate> {
+        let mut ids = HashSet::new();
+
+        self.calls
+            .iter()
+            .rev()
+            .filter(|call| ids.insert(call.record.id))
+            .collect()
     }
 }

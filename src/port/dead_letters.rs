@@ -20,7 +20,7 @@ pub trait DeadLetters: Send + Sync {
     async fn dead_letters(
         &self,
         after: i64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError>;
 
     /// Removes a dead letter.

@@ -1,4 +1,4 @@
-//! The log between the ingress and whatever processes its messages: durable appends on one side,
+//! The log between the ingress and the worker or the shipper: durable appends on one side,
 //! deliveries in the same order on the other.
 
 use async_trait::async_trait;
@@ -26,8 +26,8 @@ pub trait Intake: Send + Sync {
     async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable>;
 }
 
-/// Messages that are durable and not processed yet.
-pub trait Backlog: Send + Sync {
+/// The durable messages that are not processed yet.
+pub trait JournalDepth: Send + Sync {
     fn depth(&self) -> u64;
 
     /// Bytes of all stored messages, processed or not.
@@ -38,7 +38,7 @@ pub trait Backlog: Send + Sync {
 }
 
 /// A stored message and its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct JournalRecord {
     pub sequence: u64,
     pub payload: Vec<u8>,
@@ -76,7 +76,7 @@ pub struct Delivery {
     pub message: Vec<u8>,
     /// The decoded message, where it had to be decoded on the way.
     pub decoded: Option<Message>,
-    /// Earlier consumers did not settle it, several times: it may be what ended them.
+    /// It was delivered several times and never settled: it may end the process of its worker.
     pub redelivered_often: bool,
 }
 

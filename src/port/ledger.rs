@@ -18,12 +18,13 @@ use crate::wire::message::IngressId;
 #[derive(Clone, Default)]
 pub struct RecoveredState {
     pub watermark: Option<At>,
-    /// The receipt of the latest stored fact.
+    /// The instant of the latest stored fact.
     pub last_fact_at: Option<At>,
     /// The last tick of each ingress.
     pub ticks: BTreeMap<IngressId, At>,
     /// The messages of the facts of all calls that are not final, and of those that later calls may
-    /// be linked to, in their order. Always whole calls.
+    /// be linked to, in their order. These calls are complete. Other calls of the same time may be
+    /// included in part; the worker ignores them as fragments.
     pub messages: Vec<Vec<u8>>,
     /// The calls that are not final.
     pub open_calls: Vec<CallId>,
@@ -38,7 +39,7 @@ pub struct RecoveredState {
 /// How far back closed calls are read on take-over.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookback {
-    /// Calls that ended less than this before a call may be linked to it.
+    /// The longest time between the end of one call and the start of a call that is linked to it.
     pub links: Span,
     /// The longest call.
     pub calls: Span,
@@ -56,7 +57,7 @@ pub trait Ledger: DeadLetters {
     async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError>;
 
     /// The ids of those facts that are not stored yet.
-    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError>;
+    async fn facts_not_stored(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError>;
 
     /// Stores a batch. Storing it again changes nothing.
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
@@ -92,7 +93,7 @@ pub trait Ledger: DeadLetters {
     ) -> Result<Vec<CallId>, LedgerError>;
 
     /// Closes the owner's connection, after the last commit.
-    async fn release(&self) {}
+    async fn close(&self) {}
 }
 
 /// The ledger for `rebuild`, which compares stored records with their facts.

@@ -11,8 +11,9 @@ use crate::domain::time::At;
 /// The live view for the worker of one partition.
 #[async_trait]
 pub trait LiveView: Send + Sync {
-    /// Writes committed changes. Returns false when earlier entries are gone: everything is to be
-    /// written again.
+    /// Writes committed changes. Returns false when the view lacks earlier entries: all open calls
+    /// are to be written again. An unreachable view returns true; its gap is reported by the next
+    /// write that reaches it.
     async fn publish(&self, changes: &Changes) -> bool;
 
     /// Writes all open calls.

@@ -1,8 +1,8 @@
-//! What the services need from the outside world: a handful of coarse traits, each named for its
-//! caller and with errors named by what the caller does next.
+//! Ports: one trait for each use of the outside world by a service. Each error variant is named by
+//! the caller's next step, or says it in its document.
 //!
-//! Types that carry what phones said have no debug form, so that no log line can hold it by
-//! accident.
+//! Types with the content of reports have no debug form, or a redacted one, so that no log line
+//! shows it by accident.
 
 pub mod broker;
 pub mod changes;

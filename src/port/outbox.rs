@@ -32,7 +32,7 @@ impl fmt::Debug for Notification {
 }
 
 /// The outbox of one partition. It neither blocks nor fails: notifications that find no room stay
-/// in the ledger, and are enqueued as a backlog when there is some.
+/// in the ledger, and are enqueued when there is some.
 pub trait Outbox: Send + Sync {
     fn enqueue(&self, notifications: Vec<Notification>);
 
@@ -40,15 +40,15 @@ pub trait Outbox: Send + Sync {
     /// after a crash.
     fn published_up_to(&self) -> u64;
 
-    /// The number after which the backlog begins, when there is a backlog and room for it. After a
-    /// start the backlog holds the notifications of which it is not known that they were published.
-    fn resume_after(&self) -> Option<u64> {
+    /// The number of the last enqueued notification, when later ones wait in the ledger and there is
+    /// room. After a start, notifications that may not be published wait there.
+    fn unqueued_after(&self) -> Option<u64> {
         None
     }
 
-    /// Enqueues notifications of the backlog. `last` is the number of the latest notification in
-    /// the ledger.
-    fn enqueue_backlog(&self, _notifications: Vec<Notification>, _last: u64) {}
+    /// Enqueues notifications from the ledger. `last` is the number of the latest notification
+    /// there.
+    fn enqueue_unqueued(&self, _notifications: Vec<Notification>, _last: u64) {}
 }
 
 /// Stored notifications, for gateways and for processes that start again.

@@ -1,6 +1,8 @@
 //! Queries of the interfaces. Records come back as the JSON text that is stored, without another
 //! round of decoding.
 
+use std::fmt;
+
 use async_trait::async_trait;
 
 use super::error::LedgerError;
@@ -48,7 +50,7 @@ pub struct OperationCounts {
 }
 
 /// A missed call that is not retracted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MissedCall {
     pub call_id: String,
     pub site: String,
@@ -59,6 +61,16 @@ pub struct MissedCall {
     pub missed_at: i64,
     pub desk_status: String,
     pub assigned_to: Option<String>,
+}
+
+impl fmt::Debug for MissedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MissedCall")
+            .field("call_id", &self.call_id)
+            .field("site", &self.site)
+            .field("missed_at", &self.missed_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The calls of one site, one direction and one hour.
@@ -76,7 +88,7 @@ pub struct HourStats {
 
 /// An extension and its agent.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KnownExtension {
+pub struct ReportedExtension {
     pub extension: String,
     pub first_report: i64,
     pub agent: Option<String>,
@@ -96,6 +108,6 @@ pub trait Query: Send + Sync {
     /// The devices of a site with their last report, the latest first.
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError>;
     /// The extensions of a site and their agents.
-    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError>;
+    async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError>;
     async fn counts(&self) -> Result<OperationCounts, LedgerError>;
 }

@@ -58,7 +58,7 @@ pub trait StateLedger: Send + Sync {
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError>;
 
     /// Live calls, at most `max`, the oldest first.
-    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError>;
+    async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError>;
 
     /// Closes calls of other programs that began before an instant and have no end. Returns their
     /// number.

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{Roles, SetupError};
-use crate::adapter::postgres::{Partition, PostgresAddress};
+use crate::adapter::postgres::{PartitionAddress, PostgresAddress};
 use crate::adapter::rabbit::BrokerAddress;
 use crate::config::{BadConfig, Settings};
 use crate::wire::partition::Layout;
 
 const DATABASE_FILE: &str = "cordboard.db";
 
-/// Where the ledger is.
+/// The place of the ledger.
 #[derive(Clone, Debug)]
 pub enum DatabaseAddress {
     File(PathBuf),
@@ -46,12 +46,8 @@ pub struct Servers {
 
 impl Servers {
     #[must_use]
-    pub fn partition(&self, number: u32) -> Partition {
-        Partition {
-            generation: self.layout.generation,
-            number,
-            count: self.layout.partitions,
-        }
+    pub fn partition(&self, number: u32) -> PartitionAddress {
+        PartitionAddress::of(self.layout, number)
     }
 }
 

@@ -27,7 +27,7 @@ pub enum SetupError {
     #[error("the journal cannot be read: {0}")]
     JournalRead(io::Error),
     #[error("the journal cannot be written: {0}")]
-    JournalWrite(#[from] journal::Refused),
+    JournalWrite(#[from] journal::AppendError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("the broker: {0}")]

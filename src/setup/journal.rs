@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use super::SetupError;
 use super::ledger::create_data_folder;
-use crate::adapter::journal::{self, Journal, Opened};
+use crate::adapter::journal::{self, Journal, JournalScan};
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
 use crate::wire::message::Message;
 
-/// Receipts run ahead of the clock by no more than this while nothing is wrong.
-const CLOCK_AHEAD_MAX: Span = Span::seconds(1);
+/// Receipts precede the clock by at most this while nothing is wrong.
+const RECEIPT_AHEAD_MAX: Span = Span::seconds(1);
 
 /// The open journal, and what it holds.
 pub struct OpenJournal {
     pub journal: Journal,
-    pub found: Opened,
+    pub found: JournalScan,
     /// The receipt of its latest event.
     pub last_receipt: At,
 }
@@ -26,7 +26,7 @@ pub fn open_journal(settings: &Settings, now: At) -> Result<OpenJournal, SetupEr
     let limits = journal::Limits {
         segment_bytes: settings.journal.segment_bytes,
         total_bytes: settings.journal.total_bytes_max,
-        kept: Duration::from_hours(settings.journal.kept_hours.into()),
+        retention: Duration::from_hours(settings.journal.kept_hours.into()),
     };
     let (journal, found) = Journal::open(&settings.data_dir.join("journal"), limits)?;
 
@@ -37,9 +37,9 @@ pub fn open_journal(settings: &Settings, now: At) -> Result<OpenJournal, SetupEr
         });
     }
 
-    let oldest_waiting = receipt(found.first_waiting.as_deref()).unwrap_or(now);
-    journal.books().set_oldest_waiting(oldest_waiting);
-    let last_receipt = receipt(found.last.as_deref()).unwrap_or(At(0));
+    let oldest_waiting = receipt(found.first_unreleased.as_deref()).unwrap_or(now);
+    journal.flow_counters().set_oldest_waiting(oldest_waiting);
+    let last_receipt = last_receipt(&found).unwrap_or(At(0));
     report_clock(last_receipt, now);
 
     Ok(OpenJournal {
@@ -49,13 +49,25 @@ pub fn open_journal(settings: &Settings, now: At) -> Result<OpenJournal, SetupEr
     })
 }
 
+/// The receipt of the latest event in a journal.
+#[must_use]
+pub fn last_receipt(found: &JournalScan) -> Option<At> {
+    receipt(found.last_payload.as_deref())
+}
+
+/// Whether the clock is behind the receipts of earlier events.
+#[must_use]
+pub fn is_clock_behind(last_receipt: At, now: At) -> bool {
+    last_receipt > now + RECEIPT_AHEAD_MAX
+}
+
 fn receipt(message: Option<&[u8]>) -> Option<At> {
     let message = Message::decode(message?).ok()?;
 
     Some(message.at())
 }
 
-fn report_damages(found: &Opened) {
+fn report_damages(found: &JournalScan) {
     for damage in &found.damages {
         tracing::error!(
             segment = %damage.segment.display(),
@@ -76,7 +88,7 @@ fn report_damages(found: &Opened) {
 }
 
 fn report_clock(last_receipt: At, now: At) {
-    if last_receipt <= now + CLOCK_AHEAD_MAX {
+    if !is_clock_behind(last_receipt, now) {
         return;
     }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::{Roles, SetupError};
-use crate::adapter::redis::{Link, RedisAddress};
+use crate::adapter::redis::{RedisAddress, RedisLink};
 use crate::config::Settings;
 use crate::health::HealthCheck;
 
 /// Connections to the two Redis databases of the live view.
 #[derive(Clone)]
 pub struct LiveLinks {
-    pub calls: Arc<Link>,
-    pub cache: Arc<Link>,
+    pub calls: Arc<RedisLink>,
+    pub cache: Arc<RedisLink>,
 }
 
 impl LiveLinks {
@@ -31,8 +31,8 @@ impl LiveLinks {
         let calls_check = HealthCheck::optional("live view");
         let cache_check = HealthCheck::optional("cache");
         checks.extend([calls_check.clone(), cache_check.clone()]);
-        let calls = Link::new(&address, settings.live.calls_database, calls_check);
-        let cache = Link::new(&address, settings.live.cache_database, cache_check);
+        let calls = RedisLink::new(&address, settings.live.calls_database, calls_check);
+        let cache = RedisLink::new(&address, settings.live.cache_database, cache_check);
 
         Ok(Some(LiveLinks {
             calls: Arc::new(calls.map_err(SetupError::Live)?),

@@ -11,7 +11,7 @@ mod stores;
 
 pub use backends::{DatabaseAddress, Servers, database, layout, require_servers, servers};
 pub use error::SetupError;
-pub use journal::{OpenJournal, open_journal};
+pub use journal::{OpenJournal, is_clock_behind, last_receipt, open_journal};
 pub use ledger::{open_ledger, open_ledger_of};
 pub use live::LiveLinks;
 pub use roles::Roles;

@@ -1,6 +1,6 @@
 //! The roles of a process.
 
-/// What a process does. Any number of processes may have a role.
+/// The roles of a process. Any number of processes may have a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
     pub ingress: bool,

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::{LiveLinks, Servers};
-use crate::adapter::postgres::{Partition, PostgresAddress, PostgresLedger};
-use crate::adapter::redis::{Link, RedisLive};
+use crate::adapter::postgres::{PostgresAddress, PostgresLedger};
+use crate::adapter::redis::{RedisLink, RedisLive};
 use crate::port::ledger::Ledger;
 use crate::port::live::{LiveView, NoLiveView};
 use crate::port::stores::PartitionStores;
-use crate::wire::partition::Layout;
 
 /// Opens the stores of partitions. Their ledgers share a pool for reads.
 pub struct PostgresStores {
     database: PostgresAddress,
     readers: PgPool,
-    layout: Layout,
-    live: Option<Arc<Link>>,
+    servers: Servers,
+    live: Option<Arc<RedisLink>>,
     /// Begins all keys of the live view.
     prefix: String,
 }
@@ -34,7 +33,7 @@ impl PostgresStores {
         PostgresStores {
             database,
             readers,
-            layout: servers.layout,
+            servers: servers.clone(),
             live: live.map(|links| Arc::clone(&links.calls)),
             prefix: prefix.to_owned(),
         }
@@ -43,16 +42,10 @@ impl PostgresStores {
 
 impl PartitionStores for PostgresStores {
     fn ledger(&self, partition: u32) -> Arc<dyn Ledger> {
-        let partition = Partition {
-            generation: self.layout.generation,
-            number: partition,
-            count: self.layout.partitions,
-        };
-
         Arc::new(PostgresLedger::new(
             &self.database,
             self.readers.clone(),
-            partition,
+            self.servers.partition(partition),
         ))
     }
 
@@ -61,7 +54,7 @@ impl PartitionStores for PostgresStores {
             Some(link) => Arc::new(RedisLive::new(
                 Arc::clone(link),
                 &self.prefix,
-                &self.layout.partition_name(partition),
+                &self.servers.layout.partition_name(partition),
             )),
             None => Arc::new(NoLiveView),
         }

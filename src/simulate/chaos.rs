@@ -58,7 +58,7 @@ impl Chaos {
     }
 
     /// Disturbs reports, which are ordered by time before and after.
-    pub fn strike(self, reports: &mut Vec<Report>, dice: &mut Dice) {
+    pub fn apply_to(self, reports: &mut Vec<Report>, dice: &mut Dice) {
         match self {
             Chaos::Duplicates => duplicate(reports, dice),
             Chaos::Swaps => swap(reports, dice),
@@ -156,7 +156,7 @@ mod tests {
             duration: Duration::from_mins(1),
         };
         let mut reports = fleet.reports();
-        chaos.strike(&mut reports, &mut Dice::new(1));
+        chaos.apply_to(&mut reports, &mut Dice::new(1));
 
         assert!(
             reports.windows(2).all(|pair| pair[0].at <= pair[1].at),

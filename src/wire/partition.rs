@@ -1,5 +1,5 @@
-//! Partitions: sites are spread over them, and each has one worker at a time. Publishers and workers
-//! of all versions must agree, so the partition of a site never changes.
+//! Partitions: sites are spread over them, and each has one worker at a time. Publishers and
+//! workers of all versions must agree, so the partition of a site never changes.
 
 use sha2::{Digest, Sha256};
 

@@ -61,7 +61,7 @@ impl Policies {
     /// The longest spans of any site for which calls must be remembered: closed ones, as targets of
     /// links, and open ones.
     #[must_use]
-    pub fn memory(&self) -> (Span, Span) {
+    pub fn lookback(&self) -> (Span, Span) {
         let longest = |span: fn(&Policy) -> Span| {
             let all = self.sites.values().chain([&self.default]);
             all.map(|policy| span(policy)).max().unwrap_or(Span::ZERO)

@@ -25,7 +25,7 @@ impl Worker {
     /// Processes a message of a suspect batch by itself.
     pub(super) async fn handle_alone(&mut self, delivery: Delivery) -> Result<(), WorkerError> {
         let message = delivery.message.clone();
-        let attempts = self.attempts_of(Some(&message)).await?;
+        let attempts = self.record_attempt(Some(&message)).await?;
 
         let batch = if attempts > MESSAGE_ATTEMPTS_MAX {
             tracing::error!(
@@ -41,8 +41,8 @@ impl Worker {
         self.clear_attempts(Some(&message)).await
     }
 
-    /// Stores one more attempt, and returns their number; none where nothing is suspected.
-    pub(super) async fn attempts_of(&self, suspect: Option<&[u8]>) -> Result<u32, WorkerError> {
+    /// Stores one more attempt of a suspect, and returns their number; zero without a suspect.
+    pub(super) async fn record_attempt(&self, suspect: Option<&[u8]>) -> Result<u32, WorkerError> {
         match suspect {
             None => Ok(0),
             Some(message) => {

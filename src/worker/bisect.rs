@@ -55,15 +55,15 @@ impl Bisection {
     pub(super) fn split(
         &mut self,
         mut sub_batch: Vec<BatchItem>,
-        reason: String,
+        reason: &str,
     ) -> Result<(), WorkerError> {
         let is_marked = sub_batch.iter().any(|item| item.poison.is_some());
         if is_marked || sub_batch.is_empty() {
-            return Err(WorkerError::Poison(reason));
+            return Err(WorkerError::Poison(reason.to_owned()));
         }
 
         if let [only] = &mut sub_batch[..] {
-            only.poison = Some(reason);
+            only.poison = Some(reason.to_owned());
             self.0.push(sub_batch);
             return Ok(());
         }
@@ -98,7 +98,7 @@ mod tests {
                 .iter()
                 .any(|item| [0, 7].contains(&item.message[0]));
             if is_bad && !is_marked {
-                bisection.split(sub_batch, "bad".to_owned()).unwrap();
+                bisection.split(sub_batch, "bad").unwrap();
                 continue;
             }
 
@@ -116,7 +116,7 @@ mod tests {
         let sub_batch = bisection.next().unwrap();
 
         assert!(matches!(
-            bisection.split(sub_batch, "worse".to_owned()),
+            bisection.split(sub_batch, "worse"),
             Err(WorkerError::Poison(_))
         ));
     }

@@ -187,7 +187,7 @@ impl WorkerGroup {
         self.owned.lock().insert(partition, give_up.clone());
         let ended = self.run_owner(partition, subscription, give_up).await;
         self.owned.lock().remove(&partition);
-        self.counters_of(partition).release();
+        self.counters_of(partition).reset_partition();
 
         ended
     }
@@ -235,7 +235,7 @@ impl WorkerGroup {
                 Ended::Lost(Chain(&error).to_string())
             }
         };
-        ledger.release().await;
+        ledger.close().await;
 
         ended
     }

@@ -1,5 +1,6 @@
-//! One batch: read -> reconstruct -> commit -> publish -> notify -> settle. No other file of the
-//! worker has effects in this order; a batch with a poisonous message goes this way in sub-batches.
+//! One batch, step by step: decode, drop duplicates, reconstruct, commit, publish (live view, then
+//! outbox), settle. If one message makes the batch fail, the batch is split, and each part takes the
+//! same steps.
 
 use std::collections::HashSet;
 
@@ -20,11 +21,12 @@ const BACKLOG_AT_ONCE: u32 = 512;
 
 impl Worker {
     pub(super) async fn handle(&mut self, deliveries: Vec<Delivery>) -> Result<(), WorkerError> {
-        self.trace_deliveries(&deliveries);
+        self.observe_deliveries(&deliveries);
 
         // A batch that ended its worker several times is processed message by message.
         let suspect = suspect_of(&deliveries);
-        if self.attempts_of(suspect.as_deref()).await? > BATCH_ATTEMPTS_MAX {
+        let attempts = self.record_attempt(suspect.as_deref()).await?;
+        if attempts > BATCH_ATTEMPTS_MAX {
             for delivery in deliveries {
                 self.handle_alone(delivery).await?;
             }
@@ -33,32 +35,33 @@ impl Worker {
         }
 
         self.inbox.settle().await?;
-        self.enqueue_backlog().await?;
+        self.enqueue_unqueued().await?;
         self.clear_attempts(suspect.as_deref()).await
     }
 
     pub(super) async fn process(&mut self, mut bisection: Bisection) -> Result<(), WorkerError> {
         while let Some(mut items) = bisection.next() {
             let mut batch = self.partition.decode(&mut items);
-            self.trace_batch(&batch);
+            self.observe_batch(&batch);
             self.drop_duplicates(&mut batch).await?;
             let mut counts = batch.counts;
 
-            match self.commit(batch).await {
+            match self.reconstruct_and_commit(batch).await {
                 Ok(changes) => {
                     counts.stored = changes.facts.len() as u64;
                     self.publish(changes).await;
                     self.counters.add_batch(&counts);
                 }
                 Err(WorkerError::Poison(reason)) => {
+                    let messages = items.len();
+                    bisection.split(items, &reason)?;
                     tracing::error!(
                         reason,
-                        messages = items.len(),
+                        messages,
                         "batch cannot be processed because of one of its messages, splitting it"
                     );
-                    // Changes in memory that were not committed are dropped with the state.
+                    // The memory holds uncommitted changes: the committed state is read again.
                     self.recover().await?;
-                    bisection.split(items, reason)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -68,55 +71,69 @@ impl Worker {
     }
 
     async fn drop_duplicates(&self, batch: &mut Batch) -> Result<(), WorkerError> {
-        let mut unknown = HashSet::new();
+        let mut not_stored = HashSet::new();
         if !batch.uncertain().is_empty() {
-            let ask = || self.ledger.unknown_facts(batch.uncertain());
-            unknown.extend(self.retry_while_unavailable("look up facts", ask).await?);
+            let ask = || self.ledger.facts_not_stored(batch.uncertain());
+            not_stored.extend(self.retry_while_unavailable("look up facts", ask).await?);
         }
 
-        for event_id in batch.drop_duplicates(&unknown) {
+        for event_id in batch.drop_duplicates(&not_stored) {
             tracing::debug!(%event_id, "duplicate dropped");
         }
 
         Ok(())
     }
 
-    async fn commit(&mut self, batch: Batch) -> Result<Changes, WorkerError> {
-        let mut step = self.partition.apply(batch)?;
-        let mut changes = loop {
-            match step {
-                Step::Commit(changes) => break changes,
-                Step::NeedHistory(stretch) => {
-                    let history = self.history(&stretch).await?;
-                    step = self.partition.supply(history)?;
-                }
-            }
-        };
+    async fn reconstruct_and_commit(&mut self, batch: Batch) -> Result<Changes, WorkerError> {
+        let mut changes = self.reconstruct(batch).await?;
 
         if self.partition.must_commit(&changes) {
-            self.partition.stamp(&mut changes);
-            changes.published_up_to = self.outbox.published_up_to();
-            let began = tokio::time::Instant::now();
-            self.retry_while_unavailable("commit a batch", || self.ledger.commit(&changes))
-                .instrument(tracing::debug_span!("commit", facts = changes.facts.len()))
-                .await?;
-            metrics::histogram!("cordboard_worker_commit_seconds")
-                .record(began.elapsed().as_secs_f64());
-            self.partition.committed();
-            self.trace_commit(&changes);
+            self.commit(&mut changes).await?;
         }
 
         Ok(changes)
     }
 
-    /// Shows committed changes to programs and people.
+    /// Applies the batch to the calls, and reads the history that it needs.
+    async fn reconstruct(&mut self, batch: Batch) -> Result<Changes, WorkerError> {
+        let mut step = self.partition.apply(batch)?;
+
+        loop {
+            match step {
+                Step::Commit(changes) => return Ok(changes),
+                Step::NeedHistory(stretch) => {
+                    let history = self.history(&stretch).await?;
+                    step = self.partition.supply(history)?;
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+        self.partition.add_watermark(changes);
+        changes.published_up_to = self.outbox.published_up_to();
+
+        let changes = &*changes;
+        let began = tokio::time::Instant::now();
+        self.retry_while_unavailable("commit a batch", || self.ledger.commit(changes))
+            .instrument(tracing::debug_span!("commit", facts = changes.facts.len()))
+            .await?;
+        metrics::histogram!("cordboard_worker_commit_seconds")
+            .record(began.elapsed().as_secs_f64());
+
+        self.partition.committed();
+        self.observe_commit(changes);
+
+        Ok(())
+    }
+
+    /// Shows changes to programs and people; they are stored, or move only the watermark.
     async fn publish(&self, changes: Changes) {
         if !self.live.publish(&changes).await {
             self.republish_live_view().await;
         }
 
-        self.trace_notifications(&changes.notifications);
-        self.count_notifications(&changes.notifications);
+        self.observe_notifications(&changes.notifications);
         self.counters.advance_watermark(self.partition.watermark());
         self.outbox.enqueue(changes.notifications);
     }
@@ -126,15 +143,15 @@ impl Worker {
     }
 
     /// Enqueues notifications that found no room in the outbox, as far as there is room now.
-    pub(super) async fn enqueue_backlog(&self) -> Result<(), WorkerError> {
-        while let Some(after) = self.outbox.resume_after() {
-            let backlog = self
+    pub(super) async fn enqueue_unqueued(&self) -> Result<(), WorkerError> {
+        while let Some(after) = self.outbox.unqueued_after() {
+            let unqueued = self
                 .retry_while_unavailable("read notifications", || {
                     self.ledger.notifications_after(after, BACKLOG_AT_ONCE)
                 })
                 .await?;
             self.outbox
-                .enqueue_backlog(backlog, self.partition.last_notification());
+                .enqueue_unqueued(unqueued, self.partition.last_notification());
         }
 
         Ok(())

@@ -1,6 +1,6 @@
-//! Process-wide limit on messages being processed (backpressure). A batch of a backlog takes some ten
-//! kilobytes a message until it is committed. A few batches keep the broker and the database busy;
-//! more would only take memory.
+//! Process-wide limit on messages being processed (backpressure). After an outage a batch is large: each
+//! message takes some ten kilobytes until it is committed. A few batches keep the broker and the database
+//! busy; more would only take memory.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! The worker: deliveries in, calls out. One actor per partition.
 //!
-//! Decisions are made by [`Partition`], a pure value; effects happen in `handle.rs` alone. A batch
-//! is processed at least once, and its effects follow its commit: a crash anywhere is repaired by
-//! the next delivery of the same messages.
+//! [`Partition`] decides, as a pure value without IO. `handle.rs` runs the effects of a batch in
+//! their order; attempts, dead letters, subscriptions and publication have files of their own. A
+//! batch is processed at least once, and its effects follow its commit: a crash anywhere is repaired
+//! by the next delivery of the same messages.
 
 mod attempts;
 mod bisect;
@@ -120,7 +121,7 @@ impl Worker {
 
     async fn work(&mut self) -> Result<(), WorkerError> {
         self.retry_unknown_versions().await?;
-        self.enqueue_backlog().await?;
+        self.enqueue_unqueued().await?;
 
         while !self.stop.is_cancelled() {
             let deliver = tracing::debug_span!("deliver", partition = self.number);

@@ -7,12 +7,12 @@ use super::partition::Batch;
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
 use crate::port::intake::Delivery;
-use crate::port::ledger::Changes;
+use crate::port::ledger::{Changes, ReceivedFact};
 use crate::port::outbox::Notification;
 use crate::wire::message::Message;
 
 impl Worker {
-    pub(super) fn trace_deliveries(&self, deliveries: &[Delivery]) {
+    pub(super) fn observe_deliveries(&self, deliveries: &[Delivery]) {
         if !tracing::enabled!(Level::DEBUG) {
             return;
         }
@@ -34,7 +34,7 @@ impl Worker {
     }
 
     /// Counts a decoded batch, and reports messages that are set aside.
-    pub(super) fn trace_batch(&self, batch: &Batch) {
+    pub(super) fn observe_batch(&self, batch: &Batch) {
         let rejected = batch.rejected().len();
         let messages = batch.facts().count() + rejected;
         let ticks = usize::try_from(batch.counts.ticks).unwrap_or(usize::MAX);
@@ -46,36 +46,34 @@ impl Worker {
                 "messages hold no fact, keeping them as they came in the table `dead_events`"
             );
         }
-        if tracing::enabled!(Level::DEBUG) {
-            for received in batch.facts() {
-                let fact = &received.fact;
-                tracing::debug!(
-                    station = "batch",
-                    event_id = %fact.id,
-                    site = fact.site.as_str(),
-                    partition = self.number,
-                    "fact decoded"
-                );
-            }
+        self.trace_facts("batch", batch.facts());
+    }
+
+    pub(super) fn observe_commit(&self, changes: &Changes) {
+        self.trace_facts("commit", &changes.facts);
+    }
+
+    fn trace_facts<'f>(
+        &self,
+        station: &'static str,
+        facts: impl IntoIterator<Item = &'f ReceivedFact>,
+    ) {
+        if !tracing::enabled!(Level::DEBUG) {
+            return;
+        }
+
+        for ReceivedFact { fact, .. } in facts {
+            tracing::debug!(
+                station,
+                event_id = %fact.id,
+                site = fact.site.as_str(),
+                partition = self.number,
+                "fact passed"
+            );
         }
     }
 
-    pub(super) fn trace_commit(&self, changes: &Changes) {
-        if tracing::enabled!(Level::DEBUG) {
-            for received in &changes.facts {
-                let fact = &received.fact;
-                tracing::debug!(
-                    station = "commit",
-                    event_id = %fact.id,
-                    site = fact.site.as_str(),
-                    partition = self.number,
-                    "fact committed"
-                );
-            }
-        }
-    }
-
-    pub(super) fn trace_notifications(&self, notifications: &[Notification]) {
+    pub(super) fn observe_notifications(&self, notifications: &[Notification]) {
         for notification in notifications {
             tracing::debug!(
                 station = "notify",
@@ -86,9 +84,7 @@ impl Worker {
                 "notification decided"
             );
         }
-    }
 
-    pub(super) fn count_notifications(&self, notifications: &[Notification]) {
         let retracted = notifications
             .iter()
             .filter(|notification| notification.kind == NoticeKind::MissedRetracted)

@@ -19,7 +19,7 @@ use crate::retry::Backoff;
 
 /// Notifications of a process that wait in memory; the others wait in the ledger.
 const QUEUE_MAX: usize = 8_192;
-/// Room in the queue before the backlog is read.
+/// Room in the queue before notifications are read from the ledger.
 const BACKLOG_ROOM_MIN: usize = QUEUE_MAX / 4;
 /// Notifications published before the first of them is confirmed.
 const GROUP_MAX: usize = 512;
@@ -45,7 +45,7 @@ impl OutboxHandle {
             partition,
             queue: self.0.clone(),
             published: Arc::new(AtomicU64::new(published_up_to)),
-            backlog_after: Mutex::new((published_up_to < last).then_some(published_up_to)),
+            unqueued_after: Mutex::new((published_up_to < last).then_some(published_up_to)),
         }
     }
 }
@@ -57,11 +57,12 @@ pub struct PartitionOutbox {
     published: Arc<AtomicU64>,
     /// The last notification in the queue, when later ones wait in the ledger. New ones wait there
     /// as well then, or they would overtake them.
-    backlog_after: Mutex<Option<u64>>,
+    unqueued_after: Mutex<Option<u64>>,
 }
 
 impl PartitionOutbox {
-    /// Queues notifications while there is room. Returns the number before the first one without.
+    /// Queues notifications while there is room. Returns the number of the last queued one, if some
+    /// found no room.
     fn queue(&self, notifications: Vec<Notification>) -> Option<u64> {
         for notification in notifications {
             let before = notification.number.saturating_sub(1);
@@ -81,13 +82,13 @@ impl PartitionOutbox {
 
 impl Outbox for PartitionOutbox {
     fn enqueue(&self, notifications: Vec<Notification>) {
-        let mut backlog_after = self.backlog_after.lock();
+        let mut unqueued_after = self.unqueued_after.lock();
         let count = notifications.len() as u64;
 
-        if backlog_after.is_none() {
-            *backlog_after = self.queue(notifications);
+        if unqueued_after.is_none() {
+            *unqueued_after = self.queue(notifications);
         }
-        if backlog_after.is_some() {
+        if unqueued_after.is_some() {
             metrics::counter!("cordboard_broker_news_late_total").increment(count);
             tracing::debug!(
                 partition = self.partition,
@@ -101,21 +102,21 @@ impl Outbox for PartitionOutbox {
         self.published.load(Ordering::Acquire)
     }
 
-    fn resume_after(&self) -> Option<u64> {
+    fn unqueued_after(&self) -> Option<u64> {
         let has_room = self.queue.capacity() >= BACKLOG_ROOM_MIN && !self.queue.is_closed();
 
-        self.backlog_after.lock().filter(|_| has_room)
+        self.unqueued_after.lock().filter(|_| has_room)
     }
 
-    fn enqueue_backlog(&self, notifications: Vec<Notification>, last: u64) {
-        let mut backlog_after = self.backlog_after.lock();
+    fn enqueue_unqueued(&self, notifications: Vec<Notification>, last: u64) {
+        let mut unqueued_after = self.unqueued_after.lock();
         // Notifications that the ledger has deleted cannot be published any more.
         let reached = notifications
             .last()
             .map_or(last, |notification| notification.number);
 
         let stopped_at = self.queue(notifications);
-        *backlog_after = stopped_at.or((reached < last).then_some(reached));
+        *unqueued_after = stopped_at.or((reached < last).then_some(reached));
     }
 }
 

@@ -1,6 +1,6 @@
 //! State and decisions of one partition: a pure value without IO, async or clock.
 //!
-//! A batch of deliveries is decoded, applied and committed. Where a fact is older than the state in
+//! A batch of deliveries is decoded, applied and committed. If a fact is older than the state in
 //! memory, [`Partition::apply`] asks for a stretch of history and goes on with
 //! [`Partition::supply`]; the caller reads and writes. The same batches and the same answers give
 //! the same changes, so a simulation can drive it without a ledger.
@@ -21,8 +21,8 @@ use crate::wire::message::Message;
 use crate::wire::notification;
 use crate::wire::policy_file::Policies;
 
-/// A watermark that changes nothing else is stored this often: the rest of it passes again after a
-/// crash.
+/// A batch that only moves the watermark is committed when it has moved by this much since the last
+/// commit. After a crash, that much event time passes again.
 const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
 
 /// The calls of the sites of one partition, and how far time has passed for them.
@@ -35,11 +35,11 @@ pub struct Partition {
     pub(super) committed_watermark: At,
     /// The last fact that another owner may have stored: later facts that are not folded are new.
     pub(super) last_fact_at: At,
-    /// Parts of calls that had ended before the history that was read at the take-over. They are no
-    /// calls of their own.
+    /// Calls that were final at the take-over and are in memory only in part. They are neither
+    /// stored nor published.
     pub(super) fragments: HashSet<CallId>,
-    /// Calls that are final and stored as open; written with the next batch.
-    pub(super) stale_open_calls: Vec<CallUpdate>,
+    /// Final calls whose stored rows still say open; the next batch writes them.
+    pub(super) unstored_final_calls: Vec<CallUpdate>,
     pub(super) last_notification: u64,
     /// The batch that waits for history.
     pending: Option<Pending>,
@@ -47,16 +47,16 @@ pub struct Partition {
 
 /// Facts and rejected messages of a batch, and the counts of it so far.
 pub struct Batch {
-    /// Facts that may be stored already.
+    /// Facts that may be in the ledger already: it is asked.
     uncertain: Vec<ReceivedFact>,
-    /// Facts that cannot be stored yet.
-    new: Vec<ReceivedFact>,
+    /// Facts that are certainly not in the ledger.
+    certainly_new: Vec<ReceivedFact>,
     rejected: Vec<RejectedMessage>,
     has_ticks: bool,
     pub counts: BatchCounts,
 }
 
-/// What a batch needs next.
+/// The next step of a batch.
 pub enum Step {
     /// Everything is decided: the changes are to be committed.
     Commit(Changes),
@@ -87,24 +87,24 @@ struct Pending {
     changes: Changes,
     /// Sites that are still to be applied, the next one last.
     rest: Vec<(Site, Vec<Fact>)>,
-    /// The site whose history is needed, and its delta without it.
+    /// The site whose history is needed, and the delta computed before it was read.
     late: Option<(Stretch, Delta)>,
 }
 
 impl Batch {
-    /// Facts that may be stored already. Where there are none, the ledger need not be asked.
+    /// Facts that may be in the ledger already. If there are none, the ledger need not be asked.
     #[must_use]
     pub fn uncertain(&self) -> &[ReceivedFact] {
         &self.uncertain
     }
 
-    /// Drops facts that are stored already, or that the batch holds twice. Of the uncertain facts,
-    /// those in `unknown` are not stored. Returns the ids of the dropped facts.
-    pub fn drop_duplicates(&mut self, unknown: &HashSet<EventId>) -> Vec<EventId> {
+    /// Drops facts that are in the ledger already, or that the batch holds twice. `not_stored` are
+    /// the uncertain facts that the ledger does not have. Returns the ids of the dropped facts.
+    pub fn drop_duplicates(&mut self, not_stored: &HashSet<EventId>) -> Vec<EventId> {
         let mut seen = HashSet::new();
         let mut dropped = Vec::new();
-        let mut stays = |fact: &Fact, is_unknown: bool| {
-            let stays = is_unknown && seen.insert(fact.id);
+        let mut stays = |fact: &Fact, is_new: bool| {
+            let stays = is_new && seen.insert(fact.id);
             if !stays {
                 dropped.push(fact.id);
             }
@@ -112,8 +112,9 @@ impl Batch {
         };
 
         self.uncertain
-            .retain(|received| stays(&received.fact, unknown.contains(&received.fact.id)));
-        self.new.retain(|received| stays(&received.fact, true));
+            .retain(|received| stays(&received.fact, not_stored.contains(&received.fact.id)));
+        self.certainly_new
+            .retain(|received| stays(&received.fact, true));
 
         self.counts.duplicates = dropped.len() as u64;
         dropped
@@ -121,7 +122,7 @@ impl Batch {
 
     /// All facts of the batch.
     pub fn facts(&self) -> impl Iterator<Item = &ReceivedFact> {
-        self.uncertain.iter().chain(&self.new)
+        self.uncertain.iter().chain(&self.certainly_new)
     }
 
     #[must_use]
@@ -141,7 +142,7 @@ impl Partition {
             committed_watermark: watermark,
             last_fact_at: At::START,
             fragments: HashSet::new(),
-            stale_open_calls: Vec::new(),
+            unstored_final_calls: Vec::new(),
             last_notification: 0,
             pending: None,
         }
@@ -152,7 +153,7 @@ impl Partition {
     pub fn decode(&mut self, items: &mut [BatchItem]) -> Batch {
         let mut batch = Batch {
             uncertain: Vec::new(),
-            new: Vec::with_capacity(items.len()),
+            certainly_new: Vec::with_capacity(items.len()),
             rejected: Vec::new(),
             has_ticks: false,
             counts: BatchCounts::default(),
@@ -162,7 +163,7 @@ impl Partition {
             match self.decode_item(item, &mut batch) {
                 Ok(Some(fact)) => {
                     let facts = if self.is_new(&fact) {
-                        &mut batch.new
+                        &mut batch.certainly_new
                     } else {
                         &mut batch.uncertain
                     };
@@ -220,10 +221,11 @@ impl Partition {
             && self
                 .sites
                 .get(&fact.site)
-                .is_some_and(|timeline| timeline.lacks(fact.key()))
+                .is_some_and(|timeline| timeline.is_missing(fact.key()))
     }
 
-    /// Applies a batch of new facts and the watermark to the calls.
+    /// Applies the facts and the watermark of a batch to the calls, after
+    /// [`Batch::drop_duplicates`].
     ///
     /// # Errors
     /// When a fact of the batch makes the core panic. The partition is to be recovered then.
@@ -234,7 +236,7 @@ impl Partition {
         }
 
         let mut facts = batch.uncertain;
-        facts.extend(batch.new);
+        facts.extend(batch.certainly_new);
         let mut by_site: BTreeMap<Site, Vec<Fact>> = BTreeMap::new();
         for received in &facts {
             let of_site = by_site.entry(received.fact.site.clone()).or_default();
@@ -252,7 +254,7 @@ impl Partition {
                 facts,
                 facts_are_new: true,
                 rejected: batch.rejected,
-                calls: std::mem::take(&mut self.stale_open_calls),
+                calls: std::mem::take(&mut self.unstored_final_calls),
                 watermark: batch.has_ticks.then_some(self.watermark),
                 ..Changes::default()
             },
@@ -342,7 +344,7 @@ impl Partition {
     }
 
     /// Adds the watermark by which the changes were decided, and the ticks it comes from.
-    pub fn stamp(&self, changes: &mut Changes) {
+    pub fn add_watermark(&self, changes: &mut Changes) {
         changes.watermark = Some(self.watermark).filter(|at| *at != At::START);
         changes.ticks = self.ticks.ticks().clone();
     }

@@ -15,7 +15,7 @@ use crate::wire::policy_file::Policies;
 /// How far back closed calls are read on take-over.
 #[must_use]
 pub fn lookback(policies: &Policies) -> Lookback {
-    let (links, calls) = policies.memory();
+    let (links, calls) = policies.lookback();
 
     Lookback { links, calls }
 }
@@ -70,11 +70,11 @@ impl Partition {
         // Notices of this delta were published by the last owner.
         let delta = timeline.apply(facts, self.watermark);
         let final_calls = CallUpdate::from_delta(Vec::new(), delta.finished);
-        self.stale_open_calls
+        self.unstored_final_calls
             .extend(final_calls.filter(|call| open.contains(&call.record.id)));
 
         // Only the history of open and linkable calls was read: a late fact may belong to others.
-        timeline.knows_all_since(self.watermark);
+        timeline.set_complete_since(self.watermark);
         let held = timeline.open_calls();
         let ids = held.iter().map(|record| record.id);
         self.fragments

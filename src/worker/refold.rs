@@ -98,12 +98,12 @@ impl Partition {
     fn fold(&self, stretch: &Stretch, facts: Vec<Fact>) -> Result<Folded, WorkerError> {
         let site = &stretch.site;
         let known = self.sites.get(site);
-        let extensions = known.map(Timeline::known_extensions).unwrap_or_default();
+        let extensions = known.map(Timeline::reported_extensions).unwrap_or_default();
         let policy = self.policies.of(site).clone();
         let mut timeline = Timeline::with_extensions(site.clone(), policy, &extensions);
 
         let mut delta = catch_panic(|| timeline.apply(facts, self.watermark))?;
-        timeline.knows_all_since(stretch.calls_from);
+        timeline.set_complete_since(stretch.calls_from);
         let is_affected = |record: &CallRecord| record.started_at >= stretch.calls_from;
         delta.changed.retain(is_affected);
         delta.finished.retain(is_affected);

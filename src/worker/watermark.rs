@@ -1,5 +1,5 @@
-//! How far time has passed for a partition: as far as the ticks of every ingress say. An ingress that
-//! is silent for long is left out; its late facts correct earlier decisions.
+//! The watermark of a partition: the lowest of the last ticks of all ingresses. An ingress
+//! that is silent for long is left out; its late facts correct earlier decisions.
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ pub trait Segment: Send {
     fn sync(&mut self) -> io::Result<()>;
 
     /// Truncates the segment to `length` bytes, to undo a failed append.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
 /// The disk of the machine.
@@ -89,7 +89,7 @@ impl Segment for File {
         self.sync_data()
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)?;
         self.seek(SeekFrom::Start(length)).map(|_| ())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Why a record was not made durable.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Refused {
+pub enum AppendError {
     #[error("the journal is full")]
     Full,
     #[error("the journal cannot be written: {0}")]
@@ -15,13 +15,13 @@ pub enum Refused {
     Closed,
 }
 
-impl Refused {
+impl AppendError {
     /// Classifies an I/O error of an append.
-    pub(super) fn from_io(error: io::Error) -> Refused {
+    pub(super) fn from_io(error: io::Error) -> AppendError {
         if is_disk_full(&error) {
-            Refused::Full
+            AppendError::Full
         } else {
-            Refused::Unavailable(Arc::new(error))
+            AppendError::Unavailable(Arc::new(error))
         }
     }
 }

@@ -86,9 +86,9 @@ impl Follower {
             .is_ok()
     }
 
-    /// Reads the next records, at most `most`. Returns none when all durable records have been
+    /// Reads the next records, at most `max`. Returns none when all durable records have been
     /// read.
-    pub fn read(&mut self, most: usize) -> io::Result<Vec<Entry>> {
+    pub fn read(&mut self, max: usize) -> io::Result<Vec<Entry>> {
         let durable = *self.durable.borrow();
         let mut entries = Vec::new();
 
@@ -105,7 +105,7 @@ impl Follower {
                 continue;
             };
 
-            self.decode_records(&bytes, most, &mut entries);
+            self.decode_records(&bytes, max, &mut entries);
         }
 
         Ok(entries)
@@ -131,21 +131,21 @@ impl Follower {
         };
 
         file.seek(SeekFrom::Start(self.next.offset))?;
-        let most = limit.map_or(READ_BYTES as u64, |limit| {
+        let max = limit.map_or(READ_BYTES as u64, |limit| {
             limit
                 .saturating_sub(self.next.offset)
                 .min(READ_BYTES as u64)
         });
         let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes)?;
+        file.take(max).read_to_end(&mut bytes)?;
 
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    fn decode_records(&mut self, bytes: &[u8], most: usize, entries: &mut Vec<Entry>) {
+    fn decode_records(&mut self, bytes: &[u8], max: usize, entries: &mut Vec<Entry>) {
         let mut offset = 0;
 
-        while offset < bytes.len() && entries.len() < most {
+        while offset < bytes.len() && entries.len() < max {
             match record::decode(&bytes[offset..]) {
                 Decoded::Record {
                     sequence,
@@ -200,7 +200,7 @@ impl Follower {
         self.released = self.released.max(position);
 
         if is_checkpoint_due {
-            self.store()
+            self.store_checkpoint()
         } else {
             Ok(())
         }
@@ -215,7 +215,7 @@ impl Follower {
     }
 
     /// Writes the checkpoint now, as before a stop, and retires the segments before it.
-    pub fn store(&mut self) -> io::Result<()> {
+    pub fn store_checkpoint(&mut self) -> io::Result<()> {
         if self.released == self.checkpoint {
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl Follower {
                 continue;
             }
 
-            if self.limits.kept.is_zero() {
+            if self.limits.retention.is_zero() {
                 fs::remove_file(segment_path(&self.folder, number))?;
             } else {
                 retention::retain(&self.folder, number)?;
@@ -247,7 +247,7 @@ impl Follower {
         if has_retired {
             retention::expire_retained(
                 &self.folder,
-                self.limits.kept,
+                self.limits.retention,
                 self.limits.total_bytes.saturating_sub(unreleased_bytes),
             )?;
             sync_folder(&self.folder)?;

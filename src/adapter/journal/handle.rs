@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::checkpoint::{self, Position};
 use super::disk::{Disk, MachineDisk};
-use super::error::{OpenError, Refused};
+use super::error::{AppendError, OpenError};
 use super::follower::Follower;
 use super::limits::Limits;
 use super::progress::Progress;
-use super::scan::{self, Opened};
+use super::scan::{self, JournalScan};
 use super::writer::{Append, JournalWriter, WriterOutputs};
 use crate::health::FlowCounters;
 
@@ -38,12 +38,12 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal in `folder`, or creates it there.
-    pub fn open(folder: &Path, limits: Limits) -> Result<(Journal, Opened), OpenError> {
+    pub fn open(folder: &Path, limits: Limits) -> Result<(Journal, JournalScan), OpenError> {
         Journal::open_on(Box::new(MachineDisk), folder, limits)
     }
 
     /// Scans a journal without opening or changing it.
-    pub fn inspect(folder: &Path) -> Result<Opened, OpenError> {
+    pub fn inspect(folder: &Path) -> Result<JournalScan, OpenError> {
         let io_error = |source| OpenError::Io {
             path: folder.to_owned(),
             source,
@@ -56,7 +56,7 @@ impl Journal {
             Ok(_) => scan::scan(folder)
                 .map(|(opened, _)| opened)
                 .map_err(io_error),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Opened::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(JournalScan::default()),
             Err(error) => Err(io_error(error)),
         }
     }
@@ -66,7 +66,7 @@ impl Journal {
         disk: Box<dyn Disk>,
         folder: &Path,
         limits: Limits,
-    ) -> Result<(Journal, Opened), OpenError> {
+    ) -> Result<(Journal, JournalScan), OpenError> {
         let io_error = |source| OpenError::Io {
             path: folder.to_owned(),
             source,
@@ -77,11 +77,11 @@ impl Journal {
         let last_sequence = end.next_sequence - 1;
         let progress = Arc::new(Progress::new(
             last_sequence,
-            last_sequence.saturating_sub(opened.waiting),
+            last_sequence.saturating_sub(opened.unreleased),
             end.total_bytes,
         ));
         let counters = Arc::new(FlowCounters::default());
-        counters.add_recovered(opened.waiting);
+        counters.add_recovered(opened.unreleased);
 
         let (durable_sender, durable) = watch::channel(end.position);
         let outputs = WriterOutputs {
@@ -109,7 +109,7 @@ impl Journal {
     }
 
     /// Appends a record and returns when it is durable.
-    pub async fn append(&self, payload: Vec<u8>) -> Result<(), Refused> {
+    pub async fn append(&self, payload: Vec<u8>) -> Result<(), AppendError> {
         self.append_record(payload, false).await.map(|_| ())
     }
 
@@ -119,16 +119,19 @@ impl Journal {
         &self,
         payload: Vec<u8>,
         is_tick: bool,
-    ) -> Result<u64, Refused> {
+    ) -> Result<u64, AppendError> {
         let (append, sequence) = Append::new(payload, is_tick);
 
-        self.queue.send(append).await.map_err(|_| Refused::Closed)?;
-        sequence.await.map_err(|_| Refused::Closed)?
+        self.queue
+            .send(append)
+            .await
+            .map_err(|_| AppendError::Closed)?;
+        sequence.await.map_err(|_| AppendError::Closed)?
     }
 
     /// Counters of accepted, recovered and handed-over records.
     #[must_use]
-    pub fn books(&self) -> Arc<FlowCounters> {
+    pub fn flow_counters(&self) -> Arc<FlowCounters> {
         Arc::clone(&self.counters)
     }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::checkpoint::Position;
 use super::handle::Journal;
 use super::reader::JournalReader;
-use super::scan::Opened;
+use super::scan::JournalScan;
 use crate::health::FlowCounters;
 use crate::port::intake::{Delivery, Inbox, InboxError};
 
@@ -31,16 +31,16 @@ impl JournalInbox {
 
     /// Begins at the first stored record, released or not, because the database is new and lacks
     /// the records that an earlier one received.
-    pub fn rewind(&mut self, journal: &Opened, counters: &FlowCounters) {
+    pub fn rewind_to_start(&mut self, journal: &JournalScan, counters: &FlowCounters) {
         self.reader.follower.rewind_to_start();
         self.reader.progress.unsettle_last(journal.records);
-        counters.add_recovered(journal.records - journal.waiting);
+        counters.add_recovered(journal.records - journal.unreleased);
     }
 }
 
 #[async_trait]
 impl Inbox for JournalInbox {
-    async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, InboxError> {
+    async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, InboxError> {
         loop {
             if !self.reader.follower.wait().await {
                 return Ok(Vec::new());
@@ -48,7 +48,7 @@ impl Inbox for JournalInbox {
 
             let entries = self
                 .reader
-                .read(most)
+                .read(max)
                 .map_err(|error| InboxError(error.into()))?;
             if let Some(last) = entries.last() {
                 self.delivered = (last.end, last.sequence);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::error::Refused;
+use super::error::AppendError;
 use super::handle::Journal;
 use super::progress::Progress;
 use crate::health::HealthCheck;
-use crate::port::intake::{Backlog, Intake, NotDurable};
+use crate::port::intake::{Intake, JournalDepth, NotDurable};
 
 #[async_trait]
 impl Intake for Journal {
@@ -28,9 +28,9 @@ impl Intake for Journal {
     }
 }
 
-fn not_durable(error: Refused) -> NotDurable {
+fn not_durable(error: AppendError) -> NotDurable {
     match error {
-        Refused::Full => NotDurable::Full,
+        AppendError::Full => NotDurable::Full,
         other => NotDurable::Unavailable(other.into()),
     }
 }
@@ -93,7 +93,7 @@ impl JournalBacklog {
     }
 }
 
-impl Backlog for JournalBacklog {
+impl JournalDepth for JournalBacklog {
     fn depth(&self) -> u64 {
         self.0.depth()
     }

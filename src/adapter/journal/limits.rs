@@ -13,5 +13,5 @@ pub struct Limits {
     pub total_bytes: u64,
     /// How long released segments are retained, as far as there is space. Zero deletes them at
     /// once.
-    pub kept: Duration,
+    pub retention: Duration,
 }

@@ -29,12 +29,12 @@ mod writer;
 
 pub use checkpoint::Position;
 pub use disk::{Disk, MachineDisk, Segment};
-pub use error::{OpenError, Refused};
+pub use error::{AppendError, OpenError};
 pub use follower::{Entry, Follower};
 pub use handle::Journal;
 pub use inbox::JournalInbox;
 pub use intake::{ConfirmedIntake, JournalBacklog};
 pub use limits::Limits;
 pub use retention::history;
-pub use scan::{Damage, Opened};
+pub use scan::{Damage, JournalScan};
 pub use tail::JournalTail;

@@ -34,12 +34,12 @@ impl JournalReader {
         })
     }
 
-    /// Reads the next records, at most `most`.
-    pub(super) fn read(&mut self, most: usize) -> io::Result<Vec<Entry>> {
+    /// Reads the next records, at most `max`.
+    pub(super) fn read(&mut self, max: usize) -> io::Result<Vec<Entry>> {
         if self.progress.depth() <= CACHED_RECORDS {
-            self.follower.read(most)
+            self.follower.read(max)
         } else {
-            tokio::task::block_in_place(|| self.follower.read(most))
+            tokio::task::block_in_place(|| self.follower.read(max))
         }
     }
 
@@ -67,7 +67,7 @@ impl JournalReader {
 
     /// Writes the checkpoint before a stop.
     pub(super) fn store_checkpoint(&mut self) {
-        if let Err(error) = self.follower.store() {
+        if let Err(error) = self.follower.store_checkpoint() {
             tracing::warn!(
                 %error,
                 "the journal's checkpoint could not be written; \

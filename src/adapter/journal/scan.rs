@@ -18,14 +18,14 @@ pub struct Damage {
 
 /// Records and damage of a journal at its opening.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub struct JournalScan {
     pub records: u64,
     /// Records that no follower has released.
-    pub waiting: u64,
+    pub unreleased: u64,
     /// The payload of the first unreleased record.
-    pub first_waiting: Option<Vec<u8>>,
+    pub first_unreleased: Option<Vec<u8>>,
     /// The payload of the last record.
-    pub last: Option<Vec<u8>>,
+    pub last_payload: Option<Vec<u8>>,
     /// Unreadable stretches; copies of their segments are in `corrupt/`.
     pub damages: Vec<Damage>,
     /// Bytes of an append that a crash interrupted. Their phones received no answer.
@@ -43,24 +43,24 @@ pub(super) struct End {
 
 /// Reads all segments and truncates the torn tail of the last one. Damaged segments are copied
 /// aside; readers skip their damaged stretches.
-pub(super) fn scan_and_repair(folder: &Path) -> io::Result<(Opened, End)> {
-    let (opened, end) = scan(folder)?;
+pub(super) fn scan_and_repair(folder: &Path) -> io::Result<(JournalScan, End)> {
+    let (found, end) = scan(folder)?;
 
     // The copies must hold the bytes that the truncation removes.
-    copy_damaged_segments(folder, &opened.damages)?;
+    copy_damaged_segments(folder, &found.damages)?;
 
-    if opened.torn_bytes > 0 {
+    if found.torn_bytes > 0 {
         let file = OpenOptions::new()
             .write(true)
             .open(segment_path(folder, end.position.segment))?;
         file.set_len(end.position.offset)?;
         file.sync_all()?;
     }
-    Ok((opened, end))
+    Ok((found, end))
 }
 
 /// Reads all segments without changing them.
-pub(super) fn scan(folder: &Path) -> io::Result<(Opened, End)> {
+pub(super) fn scan(folder: &Path) -> io::Result<(JournalScan, End)> {
     let numbers = segment_numbers(folder)?;
     let last = Position {
         segment: numbers.last().copied().unwrap_or(0),
@@ -69,7 +69,7 @@ pub(super) fn scan(folder: &Path) -> io::Result<(Opened, End)> {
     let mut scan = Scan {
         released: checkpoint::start_position(folder, last)?,
         next_sequence: 1,
-        opened: Opened::default(),
+        found: JournalScan::default(),
     };
     let mut end = End {
         position: Position::default(),
@@ -82,7 +82,7 @@ pub(super) fn scan(folder: &Path) -> io::Result<(Opened, End)> {
         let bytes = fs::read(&path)?;
         let usable = scan.scan_segment(&path, *number, &bytes, *number == last.segment);
 
-        scan.opened.torn_bytes += (bytes.len() - usable) as u64;
+        scan.found.torn_bytes += (bytes.len() - usable) as u64;
         end.position = Position {
             segment: *number,
             offset: usable as u64,
@@ -93,9 +93,9 @@ pub(super) fn scan(folder: &Path) -> io::Result<(Opened, End)> {
 
     if scan.released > end.position {
         // The checkpoint belongs to another journal: a follower reads all records.
-        scan.opened.waiting = scan.opened.records;
+        scan.found.unreleased = scan.found.records;
     }
-    Ok((scan.opened, end))
+    Ok((scan.found, end))
 }
 
 /// State of a scan over all segments.
@@ -103,7 +103,7 @@ struct Scan {
     /// Records before this position are released.
     released: Position,
     next_sequence: u64,
-    opened: Opened,
+    found: JournalScan,
 }
 
 impl Scan {
@@ -140,7 +140,7 @@ impl Scan {
             }
 
             let damage_end = next.unwrap_or(bytes.len());
-            self.opened.damages.push(Damage {
+            self.found.damages.push(Damage {
                 segment: path.to_owned(),
                 offset: offset as u64,
                 bytes: (damage_end - offset) as u64,
@@ -149,19 +149,19 @@ impl Scan {
         }
 
         if let Some(payload) = last_payload {
-            self.opened.last = Some(payload.to_vec());
+            self.found.last_payload = Some(payload.to_vec());
         }
         usable
     }
 
     fn count_record(&mut self, position: Position, sequence: u64, payload: &[u8]) {
-        self.opened.records += 1;
+        self.found.records += 1;
         self.next_sequence = self.next_sequence.max(sequence + 1);
 
         if position >= self.released {
-            self.opened.waiting += 1;
-            self.opened
-                .first_waiting
+            self.found.unreleased += 1;
+            self.found
+                .first_unreleased
                 .get_or_insert_with(|| payload.to_vec());
         }
     }

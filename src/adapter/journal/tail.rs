@@ -29,7 +29,7 @@ impl JournalTail {
     pub fn new(journal: &Journal) -> std::io::Result<JournalTail> {
         Ok(JournalTail {
             reader: JournalReader::new(journal)?,
-            counters: journal.books(),
+            counters: journal.flow_counters(),
             unreleased: VecDeque::new(),
         })
     }

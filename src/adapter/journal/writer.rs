@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::{Position, segment_numbers, segment_path};
 use super::disk::{Disk, Segment};
-use super::error::{Refused, is_disk_full};
+use super::error::{AppendError, is_disk_full};
 use super::limits::Limits;
 use super::progress::Progress;
 use super::record;
@@ -28,7 +28,7 @@ const SPARE_DIVISOR: u64 = 16;
 pub(super) struct Append {
     payload: Vec<u8>,
     is_tick: bool,
-    reply: oneshot::Sender<Result<u64, Refused>>,
+    reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
 impl Append {
@@ -36,7 +36,7 @@ impl Append {
     pub(super) fn new(
         payload: Vec<u8>,
         is_tick: bool,
-    ) -> (Append, oneshot::Receiver<Result<u64, Refused>>) {
+    ) -> (Append, oneshot::Receiver<Result<u64, AppendError>>) {
         let (reply, sequence) = oneshot::channel();
         let append = Append {
             payload,
@@ -122,7 +122,7 @@ impl JournalWriter {
         }
     }
 
-    fn append_group(&mut self, group: &[Append]) -> Result<(), Refused> {
+    fn append_group(&mut self, group: &[Append]) -> Result<(), AppendError> {
         self.buffer.clear();
         for (sequence, append) in (self.end.next_sequence..).zip(group) {
             record::encode(sequence, &append.payload, &mut self.buffer);
@@ -132,13 +132,13 @@ impl JournalWriter {
         loop {
             match self.append_buffer() {
                 // New records take precedence over retained segments.
-                Err(Refused::Full) if retention::delete_oldest_retained(&self.folder) => {}
+                Err(AppendError::Full) if retention::delete_oldest_retained(&self.folder) => {}
                 result => return result,
             }
         }
     }
 
-    fn append_buffer(&mut self) -> Result<(), Refused> {
+    fn append_buffer(&mut self) -> Result<(), AppendError> {
         let end = self.end.position.offset;
         if end > 0 && end + self.buffer.len() as u64 > self.limits.segment_bytes {
             self.segment = None;
@@ -152,7 +152,7 @@ impl JournalWriter {
                 }
                 Err(AppendFailure::DiskFull) => {
                     self.segment = Some(segment);
-                    return Err(Refused::Full);
+                    return Err(AppendError::Full);
                 }
                 Err(AppendFailure::SegmentUnusable(error)) => {
                     tracing::error!(
@@ -166,7 +166,7 @@ impl JournalWriter {
         self.append_to_new_segment()
     }
 
-    fn append_to_new_segment(&mut self) -> Result<(), Refused> {
+    fn append_to_new_segment(&mut self) -> Result<(), AppendError> {
         let number = self.end.position.segment + 1;
         let mut segment = self
             .disk
@@ -174,7 +174,7 @@ impl JournalWriter {
                 &segment_path(&self.folder, number),
                 self.limits.segment_bytes,
             )
-            .map_err(Refused::from_io)?;
+            .map_err(AppendError::from_io)?;
 
         match append_and_sync(segment.as_mut(), &self.buffer, 0) {
             Ok(()) => {
@@ -185,14 +185,14 @@ impl JournalWriter {
                 self.segment = Some(segment);
                 Ok(())
             }
-            Err(AppendFailure::DiskFull) => Err(Refused::Full),
+            Err(AppendFailure::DiskFull) => Err(AppendError::Full),
             Err(AppendFailure::SegmentUnusable(error)) => {
                 // The number of an unusable segment is never used again.
                 self.end.position = Position {
                     segment: number,
                     offset: 0,
                 };
-                Err(Refused::from_io(error))
+                Err(AppendError::from_io(error))
             }
         }
     }
@@ -216,7 +216,7 @@ impl JournalWriter {
     /// the last measurement are subtracted only when the group seems not to fit. While appends are
     /// rejected, a spare share must be free as well: the journal accepts records again when there
     /// is some room, not whenever one small record happens to fit.
-    fn check_capacity(&mut self) -> Result<(), Refused> {
+    fn check_capacity(&mut self) -> Result<(), AppendError> {
         let spare = if self.outputs.progress.rejection_reason().is_some() {
             self.limits.total_bytes / SPARE_DIVISOR
         } else {
@@ -230,13 +230,13 @@ impl JournalWriter {
 
         let measured = self
             .measure_segments()
-            .map_err(|error| Refused::Unavailable(Arc::new(error)))?;
+            .map_err(|error| AppendError::Unavailable(Arc::new(error)))?;
         self.end.total_bytes = measured;
 
         if fits(measured) {
             Ok(())
         } else {
-            Err(Refused::Full)
+            Err(AppendError::Full)
         }
     }
 
@@ -273,7 +273,7 @@ fn append_and_sync(
     from: u64,
 ) -> Result<(), AppendFailure> {
     if let Err(error) = segment.append(bytes) {
-        return Err(match (segment.cut(from), is_disk_full(&error)) {
+        return Err(match (segment.truncate(from), is_disk_full(&error)) {
             (Ok(()), true) => AppendFailure::DiskFull,
             _ => AppendFailure::SegmentUnusable(error),
         });
@@ -282,7 +282,7 @@ fn append_and_sync(
     segment.sync().map_err(|error| {
         // No phone was answered for these bytes. If the truncation fails, readers find the records
         // and know later copies by their ids.
-        let _ = segment.cut(from);
+        let _ = segment.truncate(from);
         AppendFailure::SegmentUnusable(error)
     })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::time_limits::with_timeout;
-use super::{Partition, PostgresLedger};
+use super::{PartitionAddress, PostgresLedger};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, RecordAudit};
@@ -34,7 +34,7 @@ const SELECT_RECORDS: &str = "-- select_records
 #[async_trait]
 impl RecordAudit for PostgresLedger {
     async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError> {
-        let Partition {
+        let PartitionAddress {
             generation,
             count: partitions,
             ..
@@ -47,7 +47,7 @@ impl RecordAudit for PostgresLedger {
             with_timeout(reader.time_limit, sites.fetch_all(&mut *reader)).await?;
         let watermarks: Vec<(i32, i64)> =
             with_timeout(reader.time_limit, watermarks.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         let watermarks: HashMap<i32, i64> = watermarks.into_iter().collect();
         let watermark = |site: &Site| {
@@ -68,7 +68,7 @@ impl RecordAudit for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let since = with_timeout(reader.time_limit, select.fetch_one(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(At(since))
     }
@@ -78,7 +78,7 @@ impl RecordAudit for PostgresLedger {
 
         let mut reader = self.slow_reader().await?;
         let records = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(records)
     }

@@ -27,7 +27,7 @@ const OUTCOMES: [Outcome; 4] = [
 ];
 
 /// Old notifications are deleted in steps of this many, so that not every batch deletes some.
-const NOTIFICATIONS_DELETED_STEP: i64 = sql::NEWS_KEPT / 10;
+const NOTIFICATIONS_DELETED_STEP: i64 = sql::NOTIFICATIONS_STORED / 10;
 
 const SELECT_STORED_CALLS: &str = "-- select_stored_calls
     SELECT call_id, site, started_at, direction, outcome, ring_us, talk_us, ended_at
@@ -37,8 +37,9 @@ const SELECT_STORED_CALLS: &str = "-- select_stored_calls
 /// Writes the changes of a batch, and returns the number of the statement. `new` are facts that are
 /// not in the database.
 ///
-/// Returns `None` without writing anything when the partition has another owner, or was written to
-/// since the fence was read: reads made here were outdated then as well.
+/// Returns `None` without writing anything when the partition has another owner, or another
+/// statement was committed since `last_commit_no` was read: what this function has read may then be
+/// outdated, too.
 pub(super) async fn write(
     connection: &mut PgConnection,
     written: &mut WrittenRows,
@@ -46,7 +47,7 @@ pub(super) async fn write(
     changes: &Changes,
     new: &HashSet<EventId>,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let latest = sql::latest_per_call(changes);
+    let latest = changes.latest_calls();
     let rewritten: HashSet<CallId> = latest.iter().map(|call| call.record.id).collect();
     let withdrawn: Vec<CallId> = changes
         .withdrawn_calls
@@ -58,13 +59,13 @@ pub(super) async fn write(
         written.remove_call(*call);
     }
 
-    // A call has the id of its first fact: the call of a new fact is new as well.
+    // A call bears the id of a fact, or one derived from it: the call of a new fact is new as well.
     let uncached = latest
         .iter()
         .map(|call| call.record.id)
         .filter(|id| written.call(*id).is_none() && !new.contains(id));
-    let unknown = uncached.chain(withdrawn.iter().copied()).collect();
-    let stored = read_stored_calls(connection, unknown).await?;
+    let to_read = uncached.chain(withdrawn.iter().copied()).collect();
+    let stored = read_stored_calls(connection, to_read).await?;
 
     let mut statement = BatchStatement::fenced(fence, changes);
     if !changes.facts.is_empty() {
@@ -346,7 +347,7 @@ fn write_notifications(
     let (Some(first), Some(last)) = (notifications.first(), notifications.last()) else {
         return;
     };
-    let deletable_up_to = (last.number.cast_signed() - sql::NEWS_KEPT)
+    let deletable_up_to = (last.number.cast_signed() - sql::NOTIFICATIONS_STORED)
         .min(published_up_to.cast_signed())
         .min(first.number.cast_signed() - 1);
     let delete_up_to =

@@ -1,6 +1,6 @@
 //! The query for one page of calls.
 //!
-//! Whatever the filter, a page is read along an index that has its order, and the scan ends with
+//! With every filter a page is read along an index that has its order, and the scan ends with
 //! the page.
 
 use std::fmt;

@@ -25,7 +25,7 @@ impl DeadLetters for PostgresLedger {
     async fn dead_letters(
         &self,
         after: i64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
         let letter = |row: PgRow| {
             (
@@ -39,12 +39,12 @@ impl DeadLetters for PostgresLedger {
         };
         let select = sqlx::query(SELECT_DEAD_LETTERS)
             .bind(after)
-            .bind(i64::from(most))
+            .bind(i64::from(max))
             .map(letter);
 
         let mut reader = self.slow_reader().await?;
         let letters = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(letters)
     }
@@ -56,7 +56,7 @@ impl DeadLetters for PostgresLedger {
                 .bind(digest)
                 .execute(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(())
         })

@@ -6,7 +6,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 
-use super::{Partition, PostgresAddress};
+use super::{PartitionAddress, PostgresAddress};
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::Layout;
 
@@ -51,7 +51,7 @@ const INSERT_PARTITIONS: &str = "-- insert_partitions
 /// in force.
 pub(super) async fn check_layout(
     transaction: &mut PgConnection,
-    partition: Partition,
+    partition: PartitionAddress,
 ) -> Result<(), LedgerError> {
     sqlx::query(INSERT_LAYOUT)
         .bind(partition.generation.cast_signed())

@@ -1,7 +1,6 @@
 //! Writes of a partition's owner: one statement per batch, guarded by the fence.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use sqlx::Connection;
@@ -75,7 +74,7 @@ impl Ledger for PostgresLedger {
         with_timeout(HISTORY_LIMIT, self.take_over_partition(lookback)).await
     }
 
-    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+    async fn facts_not_stored(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
         with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.parts_mut();
@@ -89,7 +88,7 @@ impl Ledger for PostgresLedger {
                 .bind(tables::uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(connection)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             let stored: HashSet<u128> = stored.into_iter().map(|id| id.as_u128()).collect();
 
@@ -107,8 +106,8 @@ impl Ledger for PostgresLedger {
             let mut writer = self.writer.lease().await?;
             let (connection, written) = writer.parts_mut();
 
-            // Without a cached number this is not the connection of the last commit: an attempt at
-            // this very batch may have been abandoned on that one, and its facts may be stored.
+            // A new connection has no cached number. An earlier attempt at this batch may have been
+            // abandoned on the old connection and committed since: its facts may be stored.
             let new: HashSet<EventId> = match written.commit_no {
                 Some(_) if changes.facts_are_new => {
                     let facts = changes.facts.iter();
@@ -139,7 +138,7 @@ impl Ledger for PostgresLedger {
             if changes.facts.len() >= LARGE_BATCH_FACTS {
                 connection.shrink_buffers();
             }
-            writer.release();
+            writer.put_back();
 
             Ok(())
         })
@@ -160,7 +159,7 @@ impl Ledger for PostgresLedger {
         let mut reader = self.slow_reader().await?;
         let envelopes: Vec<String> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(envelopes.into_iter().map(String::into_bytes).collect())
     }
@@ -168,9 +167,9 @@ impl Ledger for PostgresLedger {
     async fn notifications_after(
         &self,
         number: u64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<Notification>, LedgerError> {
-        self.select_notifications_after(number, most).await
+        self.select_notifications_after(number, max).await
     }
 
     async fn calls_started(
@@ -187,7 +186,7 @@ impl Ledger for PostgresLedger {
         let mut reader = self.slow_reader().await?;
         let ids: Vec<Uuid> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(ids.into_iter().map(|id| EventId(id.as_u128())).collect())
     }
@@ -199,7 +198,7 @@ impl Ledger for PostgresLedger {
                 .bind(sql::digest(message))
                 .fetch_one(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(attempts.cast_unsigned())
         })
@@ -213,14 +212,14 @@ impl Ledger for PostgresLedger {
                 .bind(sql::digest(message))
                 .execute(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(())
         })
         .await
     }
 
-    async fn release(&self) {
+    async fn close(&self) {
         self.writer.close().await;
     }
 }
@@ -233,10 +232,10 @@ impl PostgresLedger {
 
         let taken = recovery::take_over(&mut writer, self.partition, owner, lookback).await?;
 
-        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = (taken.epoch, owner);
+        *self.owner.lock() = (taken.epoch, owner);
         let (_, written) = writer.parts_mut();
         written.commit_no = Some(taken.commit_no);
-        writer.release();
+        writer.put_back();
 
         Ok(taken.state)
     }

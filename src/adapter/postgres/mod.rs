@@ -10,6 +10,7 @@ mod call_page;
 mod column;
 mod dead_letters;
 mod layout;
+mod ledger;
 mod migrations;
 mod notifications;
 mod read;
@@ -21,21 +22,20 @@ mod stats;
 mod tables;
 mod time_limits;
 mod upkeep;
-mod write;
 mod writer;
 mod written_rows;
 
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use uuid::Uuid;
 
 use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
-use crate::wire::partition::partition_of;
+use crate::wire::partition::{Layout, partition_of};
 pub use layout::{adopt, layout};
 pub use migrations::{migrate, migrations};
 use reader::Reader;
@@ -57,15 +57,24 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
-/// One partition of the sites, in one generation of the layout.
+/// The place of a partition in the database: its generation of the layout, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partition {
+pub struct PartitionAddress {
     pub generation: u32,
     pub number: u32,
     pub count: u32,
 }
 
-impl Partition {
+impl PartitionAddress {
+    #[must_use]
+    pub fn of(layout: Layout, number: u32) -> PartitionAddress {
+        PartitionAddress {
+            generation: layout.generation,
+            number,
+            count: layout.partitions,
+        }
+    }
+
     /// Whether the site belongs to the partition.
     fn contains(self, site: &Site) -> bool {
         partition_of(site, self.count) == self.number
@@ -74,7 +83,7 @@ impl Partition {
 
 /// The ledger of one partition.
 pub struct PostgresLedger {
-    partition: Partition,
+    partition: PartitionAddress,
     writer: Writer,
     readers: PgPool,
     /// The longest wait for the answer to a short read.
@@ -136,7 +145,11 @@ pub fn readers(address: &PostgresAddress) -> PgPool {
 impl PostgresLedger {
     /// The ledger of one partition. Its connection is opened at the first write.
     #[must_use]
-    pub fn new(address: &PostgresAddress, readers: PgPool, partition: Partition) -> PostgresLedger {
+    pub fn new(
+        address: &PostgresAddress,
+        readers: PgPool,
+        partition: PartitionAddress,
+    ) -> PostgresLedger {
         let name = format!("cordboard p{:02}", partition.number);
         let writer = Writer::new(address.writing(&name));
 
@@ -152,7 +165,7 @@ impl PostgresLedger {
     /// Opens the whole database as of one moment: later writes stay invisible.
     pub async fn open_snapshot(
         address: &PostgresAddress,
-        partition: Partition,
+        partition: PartitionAddress,
     ) -> Result<PostgresLedger, LedgerError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -181,7 +194,7 @@ impl PostgresLedger {
     }
 
     fn owner(&self) -> (i64, Uuid) {
-        *self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.owner.lock()
     }
 
     /// Leases a connection for short reads.

@@ -36,15 +36,15 @@ const SELECT_RECENT_NOTIFICATIONS: &str = "-- select_recent_notifications
 
 #[async_trait]
 impl NotificationLog for PostgresLedger {
-    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
+    async fn recent(&self, max: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
         let select = sqlx::query_as(SELECT_RECENT_NOTIFICATIONS)
             .bind(self.partition.generation.cast_signed())
-            .bind(i64::from(most));
+            .bind(i64::from(max));
 
         let mut reader = self.reader().await?;
         let newest_first: Vec<(i32, i64, String, Uuid, String)> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         newest_first
             .into_iter()
@@ -61,18 +61,18 @@ impl PostgresLedger {
     pub(super) async fn select_notifications_after(
         &self,
         number: u64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<Notification>, LedgerError> {
         let select = sqlx::query_as(SELECT_NOTIFICATIONS_AFTER)
             .bind(self.partition.generation.cast_signed())
             .bind(self.partition.number.cast_signed())
             .bind(number.cast_signed())
-            .bind(i64::from(most));
+            .bind(i64::from(max));
 
         let mut reader = self.reader().await?;
         let stored: Vec<(i64, String, Uuid, String)> =
             with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         stored.into_iter().map(notification).collect()
     }

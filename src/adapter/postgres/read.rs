@@ -10,7 +10,7 @@ use super::time_limits::with_timeout;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, HourStats, KnownExtension, MissedCall, OperationCounts, Query, StoredCall,
+    CallFilter, HourStats, MissedCall, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 
 const SELECT_CALL: &str = "-- select_call
@@ -100,7 +100,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let calls = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(calls)
     }
@@ -113,7 +113,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let record = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(record)
     }
@@ -135,7 +135,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let calls = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(calls)
     }
@@ -159,7 +159,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let hours = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(hours)
     }
@@ -169,13 +169,13 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let devices = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(devices)
     }
 
-    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
-        let extension = |row: PgRow| KnownExtension {
+    async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError> {
+        let extension = |row: PgRow| ReportedExtension {
             extension: row.get(0),
             first_report: row.get(1),
             agent: row.get(2),
@@ -185,7 +185,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let extensions = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(extensions)
     }
@@ -201,7 +201,7 @@ impl Query for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let counts = with_timeout(reader.time_limit, select.fetch_one(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(counts)
     }

@@ -48,7 +48,7 @@ impl Reader {
     }
 
     /// Returns the connection to the pool, with the pool's settings.
-    pub(super) async fn release(mut self) -> Result<(), LedgerError> {
+    pub(super) async fn put_back(mut self) -> Result<(), LedgerError> {
         if self.is_slow {
             let reset = sqlx::query(RESET_STATEMENT_TIMEOUT).execute(&mut *self);
             with_timeout(HISTORY_LIMIT, reset).await?;

@@ -5,7 +5,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::Partition;
+use super::PartitionAddress;
 use crate::adapter::sql;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
@@ -109,7 +109,7 @@ struct Claim {
 /// Claims the partition and reads its state, in one transaction.
 pub(super) async fn take_over(
     writer: &mut PgConnection,
-    partition: Partition,
+    partition: PartitionAddress,
     owner: Uuid,
     lookback: Lookback,
 ) -> Result<TakenOver, LedgerError> {
@@ -159,7 +159,7 @@ pub(super) async fn take_over(
 /// by the row's lock.
 async fn claim_partition(
     transaction: &mut PgConnection,
-    partition: Partition,
+    partition: PartitionAddress,
     owner: Uuid,
 ) -> Result<Claim, sqlx::Error> {
     sqlx::query_as(CLAIM_PARTITION)
@@ -174,7 +174,7 @@ async fn claim_partition(
 /// Reads the sites of the partition.
 async fn select_sites(
     transaction: &mut PgConnection,
-    partition: Partition,
+    partition: PartitionAddress,
 ) -> Result<Vec<String>, sqlx::Error> {
     let all: Vec<String> = sqlx::query_scalar(SELECT_SITES)
         .fetch_all(transaction)

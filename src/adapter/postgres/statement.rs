@@ -10,7 +10,7 @@ use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Partition;
+use super::PartitionAddress;
 use crate::adapter::sql;
 use crate::domain::time::At;
 use crate::port::ledger::Changes;
@@ -19,11 +19,12 @@ use crate::port::ledger::Changes;
 /// the database the statement writes nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Fence {
-    pub partition: Partition,
+    pub partition: PartitionAddress,
     pub epoch: i64,
     pub owner: Uuid,
-    /// The last statement known to the owner. An abandoned statement that is committed after all
-    /// finds a later number, or makes the next statement find one.
+    /// The last statement known to the owner. A statement whose answer never came may still commit.
+    /// If it commits late, its number is outdated and it writes nothing. If it commits first, the
+    /// owner's next statement is outdated and writes nothing.
     pub last_commit_no: i64,
 }
 

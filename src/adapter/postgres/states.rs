@@ -103,7 +103,7 @@ impl StateLedger for PostgresLedger {
                 .map(call_state)
                 .fetch_one(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(stored)
         })
@@ -126,7 +126,7 @@ impl StateLedger for PostgresLedger {
                 .map(call_state)
                 .fetch_optional(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
         })
@@ -141,7 +141,7 @@ impl StateLedger for PostgresLedger {
                 .bind(now.0)
                 .execute(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(closed.rows_affected())
         })
@@ -153,7 +153,7 @@ impl StateLedger for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(state)
     }
@@ -165,19 +165,19 @@ impl StateLedger for PostgresLedger {
 
         let mut reader = self.reader().await?;
         let state = with_timeout(reader.time_limit, select.fetch_optional(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(state)
     }
 
-    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
+    async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError> {
         let select = sqlx::query(SELECT_ACTIVE_STATES)
-            .bind(i64::from(most))
+            .bind(i64::from(max))
             .map(call_state);
 
         let mut reader = self.reader().await?;
         let states = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.release().await?;
+        reader.put_back().await?;
 
         Ok(states)
     }

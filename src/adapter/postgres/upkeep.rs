@@ -19,7 +19,7 @@ impl PostgresLedger {
                 .bind(since.0)
                 .execute(&mut *writer)
                 .await?;
-            writer.release();
+            writer.put_back();
 
             Ok(())
         })

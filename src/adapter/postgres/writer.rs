@@ -70,7 +70,7 @@ impl Writer {
 
 impl Lease<'_> {
     /// Stores the connection for the next lease. Only for a connection on which nothing failed.
-    pub(super) fn release(self) {
+    pub(super) fn put_back(self) {
         let Lease { mut idle, session } = self;
         *idle = Some(session);
     }

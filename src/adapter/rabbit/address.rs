@@ -1,4 +1,4 @@
-//! Where the broker is: one address, or one for each node of a cluster.
+//! The address of the broker, or one for each node of a cluster.
 
 use std::str::FromStr;
 use std::sync::Arc;

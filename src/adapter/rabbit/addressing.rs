@@ -16,7 +16,7 @@ const PERSISTENT: u8 = 2;
 /// The type of a message that no phone sends; the worker sets it aside as it is.
 const UNREADABLE: &str = "unreadable";
 
-/// Where a message goes, and its properties.
+/// The routing key and the properties of a message.
 pub(super) struct Addressed {
     pub key: String,
     pub properties: BasicProperties,

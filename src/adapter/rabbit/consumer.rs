@@ -1,5 +1,5 @@
-//! One partition's queue: deliveries in their order until they are settled. Settled means
-//! acknowledged, all up to the last one at once, after their effects are stored.
+//! One partition's queue: deliveries in their order, until they are settled. Settled messages are
+//! acknowledged within 100 ms; one acknowledgement covers all messages up to the last settled one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::wire::partition::Layout;
 const PREFETCH_MESSAGES_MAX: u32 = 8_192;
 const PREFETCH_MESSAGES_MIN: u32 = 1_024;
 const PREFETCH_MESSAGES_OF_ALL: u32 = 65_536;
-/// Under load batches begin no sooner after each other: each of them costs every server something,
-/// whatever its size.
+/// Under load batches start at least this far apart: each of them costs every server a fixed
+/// amount.
 const PACE: Duration = Duration::from_millis(10);
 /// A batch of this size is load.
 const BUSY_MESSAGES: usize = 16;
@@ -63,9 +63,10 @@ pub(super) struct PartitionConsumer {
     paced: Option<Instant>,
 }
 
-/// All messages up to one are settled.
+/// Settled messages that are not acknowledged yet.
 #[derive(Clone, Copy)]
 struct Settled {
+    /// The last of them.
     last: u64,
     /// The latest moment of their acknowledgement.
     due: Instant,
@@ -155,8 +156,11 @@ impl PartitionConsumer {
         report_silence(&self.silent, with_timeout(acknowledged).await)
     }
 
-    /// A message in our form; `None` when it belongs to another partition, and is there now.
-    async fn decode(&self, delivery: AmqpDelivery) -> Result<Option<Delivery>, InboxError> {
+    /// Decodes a message. A message of another partition is published there, and `None` is returned.
+    async fn decode_or_forward(
+        &self,
+        delivery: AmqpDelivery,
+    ) -> Result<Option<Delivery>, InboxError> {
         let redelivered_often = was_delivered_often(&delivery);
         let raw = |message: Vec<u8>, decoded: Option<Message>| Delivery {
             message,
@@ -324,7 +328,7 @@ impl Inbox for PartitionConsumer {
 
             let mut deliveries = Vec::with_capacity(arrived.len());
             for delivery in arrived {
-                deliveries.extend(self.decode(delivery).await?);
+                deliveries.extend(self.decode_or_forward(delivery).await?);
             }
             if !deliveries.is_empty() {
                 return Ok(deliveries);

@@ -5,11 +5,12 @@ use futures_util::StreamExt;
 use lapin::{Channel, Connection, Event};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tracing::Level;
 
 use super::addressing;
 use super::publishing::{confirmed, pipeline_publishes, publish_event};
-use super::{RabbitBroker, close_connection, confirming_channel, topology, unavailable};
-use crate::port::broker::{BrokerError, EventBroker, EventChannel, Receipt};
+use super::{RabbitBroker, close_connection, confirming_channel, or_close, topology, unavailable};
+use crate::port::broker::{BrokerError, EventBroker, EventChannel, PublishReceipt};
 use crate::port::intake::JournalRecord;
 use crate::wire::partition::Layout;
 
@@ -26,12 +27,8 @@ struct RabbitEvents {
 impl EventBroker for RabbitBroker {
     async fn open(&self, redeclare: bool) -> Result<Box<dyn EventChannel>, BrokerError> {
         let connection = self.address.connect_to_publish("cordboard publish").await?;
-        if redeclare {
-            topology::declare(&connection, self.layout).await?;
-        } else {
-            topology::ensure(&connection, self.layout).await?;
-        }
-        let channel = confirming_channel(&connection).await?;
+        let opened = open_channel(&connection, self.layout, redeclare).await;
+        let channel = or_close(&connection, opened).await?;
 
         let (blocked, follower) = follow_blocking(&connection);
         Ok(Box::new(RabbitEvents {
@@ -48,6 +45,20 @@ impl EventBroker for RabbitBroker {
     }
 }
 
+async fn open_channel(
+    connection: &Connection,
+    layout: Layout,
+    redeclare: bool,
+) -> Result<Channel, BrokerError> {
+    if redeclare {
+        topology::declare(connection, layout).await?;
+    } else {
+        topology::ensure(connection, layout).await?;
+    }
+
+    confirming_channel(connection).await
+}
+
 /// Whether the broker is short of memory or disk, as the connection says.
 fn follow_blocking(connection: &Connection) -> (watch::Receiver<bool>, AbortHandle) {
     let (state, blocked) = watch::channel(connection.status().blocked());
@@ -61,6 +72,8 @@ fn follow_blocking(connection: &Connection) -> (watch::Receiver<bool>, AbortHand
                 _ => continue,
             };
         }
+        // The connection has ended: its confirmations fail, and nothing waits for an unblocking.
+        state.send_replace(false);
     });
 
     (blocked, follower.abort_handle())
@@ -68,14 +81,16 @@ fn follow_blocking(connection: &Connection) -> (watch::Receiver<bool>, AbortHand
 
 #[async_trait]
 impl EventChannel for RabbitEvents {
-    async fn publish(&self, records: &[JournalRecord]) -> Result<Vec<Receipt>, BrokerError> {
+    async fn publish(&self, records: &[JournalRecord]) -> Result<Vec<PublishReceipt>, BrokerError> {
         let addressed: Vec<_> = records
             .iter()
             .map(|record| addressing::record(self.layout, &record.payload))
             .collect();
         let counts: Vec<usize> = addressed.iter().map(Vec::len).collect();
-        for (record, messages) in records.iter().zip(&addressed) {
-            trace(record, messages);
+        if tracing::enabled!(Level::DEBUG) {
+            for (record, messages) in records.iter().zip(&addressed) {
+                trace(record, messages);
+            }
         }
 
         let publishes = records
@@ -86,7 +101,7 @@ impl EventChannel for RabbitEvents {
         let confirms = pipeline_publishes(publishes).await.map_err(unavailable)?;
 
         let mut confirms = confirms.into_iter();
-        let receipts = counts.into_iter().map(|messages| Receipt {
+        let receipts = counts.into_iter().map(|messages| PublishReceipt {
             messages,
             confirmed: confirmed(
                 confirms.by_ref().take(messages).collect(),

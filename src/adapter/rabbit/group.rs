@@ -7,7 +7,7 @@ use lapin::{Connection, Consumer};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::PartitionConsumer;
-use super::{RabbitBroker, close_connection, topology};
+use super::{RabbitBroker, close_connection, or_close, topology};
 use crate::port::broker::{BrokerError, GroupConnection, GroupLoad, PartitionBroker, Subscription};
 use crate::port::clock::Clock;
 use crate::wire::partition::Layout;
@@ -25,7 +25,8 @@ struct RabbitGroup {
 impl PartitionBroker for RabbitBroker {
     async fn join(&self) -> Result<Arc<dyn GroupConnection>, BrokerError> {
         let connection = self.address.connect("cordboard work").await?;
-        topology::ensure(&connection, self.layout).await?;
+        let ensured = topology::ensure(&connection, self.layout).await;
+        or_close(&connection, ensured).await?;
         let membership = topology::enlist(&connection).await;
 
         Ok(Arc::new(RabbitGroup {

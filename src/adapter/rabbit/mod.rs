@@ -87,6 +87,19 @@ async fn close_channel(channel: &Channel) -> Result<(), BrokerError> {
     with_timeout(channel.close(REPLY_SUCCESS, "done".into())).await
 }
 
+/// Passes a result on, and closes the connection on an error. A connection that is only dropped
+/// stays open while the broker leaves the end of its channels unanswered.
+async fn or_close<T>(
+    connection: &Connection,
+    opened: Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
+    if opened.is_err() {
+        close_connection(connection).await;
+    }
+
+    opened
+}
+
 /// Closes a connection that is not used again.
 async fn close_connection(connection: &Connection) {
     // It may be broken already, and closing it can only fail then.

@@ -41,8 +41,8 @@ impl Layout {
         format!("{topic}.{}.{}", kind.name(), self.partition_name(partition))
     }
 
-    /// The key of messages for one partition alone: ticks, and events that were published to another
-    /// partition first.
+    /// The key of messages for one partition alone: ticks, and events that were published to
+    /// another partition first.
     pub(super) fn own_key(self, partition: u32) -> String {
         format!("tick.{}", self.partition_name(partition))
     }

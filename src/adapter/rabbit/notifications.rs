@@ -2,7 +2,7 @@
 //! gateways through a queue of their own.
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
@@ -15,14 +15,14 @@ use super::consumer::integer;
 use super::names::CALLS;
 use super::publishing::{confirmed, pipeline_publishes};
 use super::{
-    RabbitBroker, addressing, close_connection, confirming_channel, topology, unavailable,
-    with_timeout,
+    RabbitBroker, addressing, close_connection, confirming_channel, or_close, topology,
+    unavailable, with_timeout,
 };
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
 use crate::port::broker::{
     BrokerError, NotificationBroker, NotificationChannel, NotificationFeed, NotificationStream,
-    Receipt,
+    PublishReceipt,
 };
 use crate::port::outbox::Notification;
 use crate::wire::partition::Layout;
@@ -37,8 +37,8 @@ struct RabbitNotifications {
 impl NotificationBroker for RabbitBroker {
     async fn open(&self) -> Result<Box<dyn NotificationChannel>, BrokerError> {
         let connection = self.address.connect_to_publish("cordboard notify").await?;
-        topology::ensure(&connection, self.layout).await?;
-        let channel = confirming_channel(&connection).await?;
+        let opened = open_channel(&connection, self.layout).await;
+        let channel = or_close(&connection, opened).await?;
 
         Ok(Box::new(RabbitNotifications {
             connection,
@@ -48,12 +48,18 @@ impl NotificationBroker for RabbitBroker {
     }
 }
 
+async fn open_channel(connection: &Connection, layout: Layout) -> Result<Channel, BrokerError> {
+    topology::ensure(connection, layout).await?;
+
+    confirming_channel(connection).await
+}
+
 #[async_trait]
 impl NotificationChannel for RabbitNotifications {
     async fn publish(
         &self,
         notifications: &[(u32, Notification)],
-    ) -> Result<Vec<Receipt>, BrokerError> {
+    ) -> Result<Vec<PublishReceipt>, BrokerError> {
         let publishes = notifications
             .iter()
             .map(|(partition, notification)| self.publish_one(*partition, notification));
@@ -61,7 +67,7 @@ impl NotificationChannel for RabbitNotifications {
 
         // No one has to listen, so an unroutable notification is no failure: it is not mandatory.
         let (_, never_blocked) = watch::channel(false);
-        let receipts = confirms.into_iter().map(|confirm| Receipt {
+        let receipts = confirms.into_iter().map(|confirm| PublishReceipt {
             messages: 1,
             confirmed: confirmed(vec![confirm], never_blocked.clone()),
         });
@@ -91,36 +97,45 @@ impl RabbitNotifications {
 
 #[async_trait]
 impl NotificationFeed for RabbitBroker {
-    async fn subscribe(&self) -> Result<NotificationStream, BrokerError> {
+    async fn subscribe(&self) -> Result<Box<dyn NotificationStream>, BrokerError> {
         let connection = self.address.connect("cordboard feed").await?;
-        let consumer = match consume(&connection).await {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                close_connection(&connection).await;
-                return Err(error);
-            }
-        };
+        let consumed = consume(&connection).await;
+        let consumer = or_close(&connection, consumed).await?;
 
-        let layout = self.layout;
-        let notifications = stream::unfold(
-            (consumer, connection),
-            async |(mut consumer, connection)| {
-                let next = consumer.next().await;
-                next.map(|delivery| (delivery, (consumer, connection)))
-            },
-        );
-        let decoded = notifications.filter_map(move |delivery| {
-            std::future::ready(match delivery {
-                Ok(delivery) => decode(&delivery, layout).map(Ok),
-                Err(error) => Some(Err(unavailable(error))),
-            })
-        });
-
-        Ok(decoded.boxed())
+        Ok(Box::new(RabbitFeed {
+            connection,
+            consumer,
+            layout: self.layout,
+        }))
     }
 
     fn avoid_node(&self) {
         self.address.avoid_node();
+    }
+}
+
+/// A gateway's subscription to all notifications.
+struct RabbitFeed {
+    connection: Connection,
+    consumer: Consumer,
+    layout: Layout,
+}
+
+#[async_trait]
+impl NotificationStream for RabbitFeed {
+    async fn next(&mut self) -> Result<(u32, Notification), BrokerError> {
+        loop {
+            let Some(delivery) = self.consumer.next().await else {
+                return Err(BrokerError::unavailable("the broker deleted the queue"));
+            };
+            if let Some(decoded) = decode(&delivery.map_err(unavailable)?, self.layout) {
+                return Ok(decoded);
+            }
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        close_connection(&self.connection).await;
     }
 }
 
@@ -167,7 +182,7 @@ fn decode(delivery: &Delivery, layout: Layout) -> Option<(u32, Notification)> {
     let document: Document = serde_json::from_str(&data).ok()?;
     let notification = Notification {
         number,
-        kind: NoticeKind::named(delivery.routing_key.as_str())?,
+        kind: NoticeKind::from_name(delivery.routing_key.as_str())?,
         call: EventId::parse(&document.call_id)?,
         data: data.into(),
     };

@@ -1,4 +1,5 @@
-//! Publishing with confirms: in order, mandatory, and done only when a message is stored and routed.
+//! Publishing with confirms: in order, mandatory, and done only when a message is stored and
+//! routed.
 
 use std::time::Duration;
 
@@ -61,26 +62,34 @@ pub(super) async fn pipeline_publishes<T>(
 /// confirms when it has memory and disk again.
 pub(super) fn confirmed(
     confirms: Vec<PublisherConfirm>,
-    blocked: watch::Receiver<bool>,
+    mut blocked: watch::Receiver<bool>,
 ) -> BoxFuture<'static, Result<(), BrokerError>> {
     Box::pin(async move {
-        for mut confirm in confirms {
-            loop {
-                match tokio::time::timeout(CONFIRM_MAX, &mut confirm).await {
-                    Ok(confirmation) => {
-                        check(&confirmation.map_err(unavailable)?)?;
-                        break;
-                    }
-                    Err(_) if *blocked.borrow() => {}
-                    Err(_) => {
-                        return Err(BrokerError::unavailable("the broker confirms no messages"));
-                    }
-                }
-            }
+        for confirm in confirms {
+            check(&await_confirm(confirm, &mut blocked).await?)?;
         }
 
         Ok(())
     })
+}
+
+async fn await_confirm(
+    mut confirm: PublisherConfirm,
+    blocked: &mut watch::Receiver<bool>,
+) -> Result<Confirmation, BrokerError> {
+    loop {
+        let is_blocked = *blocked.borrow();
+
+        tokio::select! {
+            biased;
+            confirmation = &mut confirm => return confirmation.map_err(unavailable),
+            // After the block the broker has the whole time again.
+            Ok(()) = blocked.changed() => {}
+            () = tokio::time::sleep(CONFIRM_MAX), if !is_blocked => {
+                return Err(BrokerError::unavailable("the broker confirms no messages"));
+            }
+        }
+    }
 }
 
 /// Whether the broker has stored a message *and* put it into a queue.
@@ -133,5 +142,8 @@ pub(super) async fn resend(
         }
     }
 
-    close_channel(&channel).await
+    // All records are in their queues: a failed close changes nothing.
+    let _ = close_channel(&channel).await;
+
+    Ok(())
 }

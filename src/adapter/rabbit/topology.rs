@@ -47,7 +47,7 @@ pub fn policies() -> [Policy; 1] {
     }]
 }
 
-/// Declares everything where a queue is missing. Where all exist, no right to declare is needed.
+/// Declares everything where a queue is missing. If all exist, no right to declare is needed.
 pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     let mut is_missing = depth(connection, DEAD_QUEUE).await?.is_none();
     for partition in 0..layout.partitions {
@@ -222,7 +222,7 @@ fn classify(error: BrokerError, object: &str, existing: &str) -> BrokerError {
     BrokerError::Unavailable(format!("{object}: {text}"), source)
 }
 
-/// Counts this process among the workers for as long as its connection lasts. Where that fails,
+/// Counts this process among the workers for as long as its connection lasts. If that fails,
 /// workers do not know of each other and give up no partition.
 pub(super) async fn enlist(connection: &Connection) -> Option<Consumer> {
     let enlisted = async {

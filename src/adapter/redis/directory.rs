@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
 
 use super::keys::{Keys, STATE_SECONDS};
-use super::link::Link;
+use super::link::RedisLink;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
 
 /// Highest index of live calls read per partition; no site has so many.
@@ -15,8 +15,8 @@ const LIVE_CALLS_MAX: usize = 10_000;
 
 /// Reads the live view and the cache.
 pub struct RedisDirectory {
-    calls: Arc<Link>,
-    cache: Arc<Link>,
+    calls: Arc<RedisLink>,
+    cache: Arc<RedisLink>,
     keys: Keys,
     /// All partitions. An unpublished one makes the list of open calls incomplete.
     partitions: Vec<String>,
@@ -25,8 +25,8 @@ pub struct RedisDirectory {
 impl RedisDirectory {
     #[must_use]
     pub fn new(
-        calls: Arc<Link>,
-        cache: Arc<Link>,
+        calls: Arc<RedisLink>,
+        cache: Arc<RedisLink>,
         prefix: &str,
         partitions: Vec<String>,
     ) -> RedisDirectory {
@@ -128,7 +128,7 @@ impl LiveDirectory for RedisDirectory {
     }
 }
 
-async fn get(link: &Link, key: String) -> Option<String> {
+async fn get(link: &RedisLink, key: String) -> Option<String> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("GET").arg(key);
 
@@ -138,7 +138,7 @@ async fn get(link: &Link, key: String) -> Option<String> {
         .ok()?
 }
 
-async fn set(link: &Link, key: String, value: &str, ttl_seconds: i64) {
+async fn set(link: &RedisLink, key: String, value: &str, ttl_seconds: i64) {
     let mut pipeline = Pipeline::new();
     pipeline
         .cmd("SET")

@@ -39,7 +39,7 @@ impl FromStr for RedisAddress {
 }
 
 /// A pool of connections to one database of a Redis server.
-pub struct Link {
+pub struct RedisLink {
     pool: Pool,
     health: HealthCheck,
     breaker: Mutex<CircuitBreaker>,
@@ -72,12 +72,16 @@ impl CircuitBreaker {
     }
 }
 
-impl Link {
+impl RedisLink {
     /// Prepares the pool. Connections are made when they are first needed.
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub fn new(address: &RedisAddress, database: u32, health: HealthCheck) -> Result<Link, String> {
+    pub fn new(
+        address: &RedisAddress,
+        database: u32,
+        health: HealthCheck,
+    ) -> Result<RedisLink, String> {
         let info = address
             .0
             .as_str()
@@ -102,7 +106,7 @@ impl Link {
             .build()
             .map_err(|error| error.to_string())?;
 
-        Ok(Link {
+        Ok(RedisLink {
             pool,
             health,
             breaker: Mutex::default(),

@@ -14,10 +14,9 @@ use tokio::time::Instant;
 use super::call::LiveWriter;
 use super::commands::Commands;
 use super::keys::{Keys, PARTITION_MARKER_SECONDS};
-use super::link::Link;
+use super::link::RedisLink;
 use super::published::PublishedCalls;
 use super::stream;
-use crate::adapter::sql;
 use crate::domain::fact::Site;
 use crate::domain::record::CallRecord;
 use crate::port::ledger::Changes;
@@ -31,7 +30,7 @@ const CALLS_PER_PIPELINE: usize = 100;
 
 /// The live view of one partition.
 pub struct RedisLive {
-    link: Arc<Link>,
+    link: Arc<RedisLink>,
     keys: Keys,
     partition: String,
     /// Event time of the latest update. Versions grow with it, so the writer with newer data wins.
@@ -44,7 +43,7 @@ pub struct RedisLive {
 
 impl RedisLive {
     #[must_use]
-    pub fn new(link: Arc<Link>, prefix: &str, partition: &str) -> RedisLive {
+    pub fn new(link: Arc<RedisLink>, prefix: &str, partition: &str) -> RedisLive {
         RedisLive {
             link,
             keys: Keys(prefix.to_owned()),
@@ -120,7 +119,7 @@ impl RedisLive {
             .arg(PARTITION_MARKER_SECONDS)
             .arg("GET");
 
-        let calls = sql::latest_per_call(changes);
+        let calls = changes.latest_calls();
         let mut published = self.published.lock();
         let version = self.advance_version(changes);
         let mut writer = self.writer(&mut commands, &mut published, version, false);

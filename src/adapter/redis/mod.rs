@@ -19,6 +19,6 @@ mod stream;
 mod transfer;
 
 pub use directory::RedisDirectory;
-pub use link::{Link, RedisAddress};
+pub use link::{RedisAddress, RedisLink};
 pub use live::RedisLive;
 pub use presence::RedisPresence;

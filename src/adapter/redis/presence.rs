@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
 
 use super::keys::{Keys, SESSION_SECONDS};
-use super::link::Link;
+use super::link::RedisLink;
 use crate::domain::time::At;
 use crate::port::live::Presence;
 
@@ -19,7 +19,7 @@ return 0";
 
 /// Writes the sessions of the agents that are connected to one gateway.
 pub struct RedisPresence {
-    link: Arc<Link>,
+    link: Arc<RedisLink>,
     keys: Keys,
     /// Id of the gateway.
     node: String,
@@ -27,7 +27,7 @@ pub struct RedisPresence {
 
 impl RedisPresence {
     #[must_use]
-    pub fn new(link: Arc<Link>, prefix: &str, node: &str) -> RedisPresence {
+    pub fn new(link: Arc<RedisLink>, prefix: &str, node: &str) -> RedisPresence {
         RedisPresence {
             link,
             keys: Keys(prefix.to_owned()),

@@ -3,7 +3,7 @@
 
 mod errors;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use sha2::Digest;
@@ -13,7 +13,7 @@ use crate::domain::fact::{CallId, EventId};
 use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
 use crate::domain::time::At;
-use crate::port::ledger::{CallUpdate, Changes, LedgerError};
+use crate::port::ledger::LedgerError;
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
@@ -21,7 +21,7 @@ use crate::wire::message::IngressId;
 pub(super) const MINUTE_US: i64 = 60_000_000;
 pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
 /// Notifications stored for watchers that reconnect.
-pub(super) const NEWS_KEPT: i64 = 10_000;
+pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
 /// Facts from this long before the first open call may belong to it.
 pub(super) const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 
@@ -31,18 +31,6 @@ pub struct MigrationStatus {
     pub version: i64,
     pub description: String,
     pub applied: bool,
-}
-
-/// Returns the last update of each call: a call may change and finish within one batch.
-pub(super) fn latest_per_call(changes: &Changes) -> Vec<&CallUpdate> {
-    let mut ids = HashSet::new();
-
-    changes
-        .calls
-        .iter()
-        .rev()
-        .filter(|call| ids.insert(call.record.id))
-        .collect()
 }
 
 /// Returns the minute whose statistics count a call that began at `started_us`.
@@ -98,7 +86,7 @@ pub(super) fn notification(
 
     Ok(Notification {
         number: number.cast_unsigned(),
-        kind: NoticeKind::named(kind).ok_or_else(unknown)?,
+        kind: NoticeKind::from_name(kind).ok_or_else(unknown)?,
         call,
         data: data.into(),
     })

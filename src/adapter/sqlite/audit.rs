@@ -1,17 +1,15 @@
-//! Stored records and notifications, for rebuilds and for restarts.
+//! Stored records, for `rebuild`.
 
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
 use super::recovery::PARTITION;
 use super::statements;
-use crate::adapter::sql;
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, RecordAudit};
-use crate::port::outbox::{Notification, NotificationLog};
 
 #[async_trait]
 impl RecordAudit for SqliteLedger {
@@ -42,28 +40,4 @@ impl RecordAudit for SqliteLedger {
             .fetch_all(&self.readers)
             .await?)
     }
-}
-
-#[async_trait]
-impl NotificationLog for SqliteLedger {
-    async fn recent(&self, most: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
-        let rows: Vec<NotificationRow> = sqlx::query_as(statements::SELECT_RECENT_NOTICES)
-            .bind(most)
-            .fetch_all(&self.readers)
-            .await?;
-
-        rows.into_iter()
-            .rev()
-            .map(|row| Ok((0, notification(row)?)))
-            .collect()
-    }
-}
-
-/// Columns of a stored notification: number, kind, call id and data.
-pub(super) type NotificationRow = (i64, String, String, String);
-
-pub(super) fn notification(
-    (number, kind, call, data): NotificationRow,
-) -> Result<Notification, LedgerError> {
-    sql::notification(number, &kind, sql::parse_call_id(&call)?, &data)
 }

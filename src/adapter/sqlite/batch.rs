@@ -93,7 +93,7 @@ async fn write_notifications(
     .await?;
 
     sqlx::query(statements::DELETE_OLD_NOTICES)
-        .bind(last_number.cast_signed() - sql::NEWS_KEPT)
+        .bind(last_number.cast_signed() - sql::NOTIFICATIONS_STORED)
         .execute(transaction)
         .await?;
     Ok(())
@@ -103,7 +103,7 @@ async fn write_calls(
     transaction: &mut SqliteConnection,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
-    let updates = sql::latest_per_call(changes);
+    let updates = changes.latest_calls();
     let withdrawn = &changes.withdrawn_calls;
     let mut ids: Vec<CallId> = updates.iter().map(|call| call.record.id).collect();
     ids.extend(withdrawn);

@@ -53,7 +53,7 @@ impl WriteConnection {
 
 impl Lease<'_> {
     /// Ends the lease after success: the connection serves the next one.
-    pub(super) fn finish(self) {
+    pub(super) fn put_back(self) {
         let Lease {
             mut idle,
             connection,

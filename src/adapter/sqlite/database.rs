@@ -27,35 +27,18 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the database at a path, or creates it. Migrations are the caller's decision.
     pub async fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        let options = options(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let writer = WriteConnection::open(options.clone()).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
+            .foreign_keys(true);
+        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
 
-        Ok(SqliteLedger {
-            writer,
-            readers,
-            owner: uuid::Uuid::now_v7().to_string(),
-        })
+        SqliteLedger::connect(options, readers).await
     }
 
     /// Opens an existing database for reads of one moment's state, whatever is written meanwhile.
     pub async fn open_snapshot(path: &Path) -> Result<SqliteLedger, LedgerError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let writer = WriteConnection::open(options.clone()).await?;
-
         // One connection in one transaction that never ends: all reads see the same state.
         let readers = SqlitePoolOptions::new()
             .max_connections(1)
@@ -63,9 +46,17 @@ impl SqliteLedger {
             .max_lifetime(None)
             .after_connect(|connection, _| {
                 Box::pin(async move { sqlx::query("BEGIN").execute(connection).await.map(|_| ()) })
-            })
-            .connect_with(options.read_only(true))
-            .await?;
+            });
+
+        SqliteLedger::connect(options(path), readers).await
+    }
+
+    async fn connect(
+        options: SqliteConnectOptions,
+        readers: SqlitePoolOptions,
+    ) -> Result<SqliteLedger, LedgerError> {
+        let writer = WriteConnection::open(options.clone()).await?;
+        let readers = readers.connect_with(options.read_only(true)).await?;
 
         Ok(SqliteLedger {
             writer,
@@ -75,7 +66,7 @@ impl SqliteLedger {
     }
 
     /// Checks the whole file, and whether it can be written. Returns the first damage found.
-    pub async fn trouble(&self) -> Result<Option<String>, LedgerError> {
+    pub async fn find_damage(&self) -> Result<Option<String>, LedgerError> {
         let finding: String = sqlx::query_scalar(statements::QUICK_CHECK)
             .fetch_one(&self.readers)
             .await?;
@@ -89,7 +80,7 @@ impl SqliteLedger {
             .await?
             .rollback()
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(None)
     }
@@ -99,4 +90,11 @@ impl SqliteLedger {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
 use super::statements;
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
 use crate::port::ledger::LedgerError;
@@ -14,7 +14,7 @@ impl DeadLetters for SqliteLedger {
     async fn dead_letters(
         &self,
         after: i64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
         let dead_letter = |row: SqliteRow| {
             (
@@ -29,7 +29,7 @@ impl DeadLetters for SqliteLedger {
 
         Ok(sqlx::query(statements::SELECT_DEAD_EVENTS)
             .bind(after)
-            .bind(most)
+            .bind(max)
             .map(dead_letter)
             .fetch_all(&self.readers)
             .await?)
@@ -42,7 +42,7 @@ impl DeadLetters for SqliteLedger {
             .bind(digest)
             .execute(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use sqlx::Connection;
 
-use super::audit::{self, NotificationRow};
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
+use super::notifications::{self, NotificationRow};
 use super::{batch, recovery, rows, statements};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
@@ -20,12 +20,12 @@ impl Ledger for SqliteLedger {
         let mut writer = self.writer.lease().await?;
 
         let state = recovery::take_over(&mut writer, &self.owner, lookback).await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(state)
     }
 
-    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+    async fn facts_not_stored(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
         let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
 
         let stored: Vec<String> = sqlx::query_scalar(statements::SELECT_KNOWN_EVENTS)
@@ -50,7 +50,7 @@ impl Ledger for SqliteLedger {
         batch::write_batch(&mut transaction, changes).await?;
 
         transaction.commit().await?;
-        writer.finish();
+        writer.put_back();
         Ok(())
     }
 
@@ -73,15 +73,15 @@ impl Ledger for SqliteLedger {
     async fn notifications_after(
         &self,
         number: u64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<Notification>, LedgerError> {
         let rows: Vec<NotificationRow> = sqlx::query_as(statements::SELECT_NOTICES_AFTER)
             .bind(number.cast_signed())
-            .bind(most)
+            .bind(max)
             .fetch_all(&self.readers)
             .await?;
 
-        rows.into_iter().map(audit::notification).collect()
+        rows.into_iter().map(notifications::notification).collect()
     }
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
@@ -91,7 +91,7 @@ impl Ledger for SqliteLedger {
             .bind(sql::digest(message))
             .fetch_one(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(attempts)
     }
@@ -103,7 +103,7 @@ impl Ledger for SqliteLedger {
             .bind(sql::digest(message))
             .execute(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
 use super::statements;
 use crate::adapter::sql::MigrationStatus;
 use crate::port::ledger::LedgerError;
@@ -23,7 +23,7 @@ impl SqliteLedger {
                 }
                 other => LedgerError::Corrupt(other.into()),
             })?;
-        writer.finish();
+        writer.put_back();
 
         Ok(())
     }
@@ -41,12 +41,12 @@ impl SqliteLedger {
                 }
             })?;
 
-        Ok(SqliteLedger::all_migrations(&applied))
+        Ok(SqliteLedger::migration_status(&applied))
     }
 
     /// Lists the migrations of this version and marks the applied ones.
     #[must_use]
-    pub fn all_migrations(applied: &[i64]) -> Vec<MigrationStatus> {
+    pub fn migration_status(applied: &[i64]) -> Vec<MigrationStatus> {
         MIGRATIONS
             .iter()
             .filter(|migration| !migration.migration_type.is_down_migration())
@@ -59,7 +59,7 @@ impl SqliteLedger {
     }
 
     /// Whether a newer version of this program has changed the tables.
-    pub async fn is_from_the_future(&self) -> Result<bool, LedgerError> {
+    pub async fn has_newer_schema(&self) -> Result<bool, LedgerError> {
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
         let applied: Option<i64> = sqlx::query_scalar(statements::SELECT_NEWEST_MIGRATION)
             .fetch_one(&self.readers)

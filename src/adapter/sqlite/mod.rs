@@ -9,14 +9,15 @@
 mod audit;
 mod batch;
 mod connection;
+mod database;
 mod dead_letters;
 mod ledger;
 mod migrations;
+mod notifications;
 mod read;
 mod recovery;
 mod rows;
 mod statements;
 mod states;
-mod write;
 
-pub use ledger::SqliteLedger;
+pub use database::SqliteLedger;

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
 use super::statements;
 use crate::adapter::sql;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, HourStats, KnownExtension, MissedCall, OperationCounts, Query, StoredCall,
+    CallFilter, HourStats, MissedCall, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 
 #[async_trait]
@@ -83,8 +83,8 @@ impl Query for SqliteLedger {
             .await?)
     }
 
-    async fn extensions(&self, site: &str) -> Result<Vec<KnownExtension>, LedgerError> {
-        let extension = |row: SqliteRow| KnownExtension {
+    async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError> {
+        let extension = |row: SqliteRow| ReportedExtension {
             extension: row.get(0),
             first_report: row.get(1),
             agent: row.get(2),

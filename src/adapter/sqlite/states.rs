@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::ledger::SqliteLedger;
+use super::database::SqliteLedger;
 use super::statements;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
@@ -55,7 +55,7 @@ impl StateLedger for SqliteLedger {
             .map(call_state)
             .fetch_one(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(stored)
     }
@@ -76,7 +76,7 @@ impl StateLedger for SqliteLedger {
             .map(call_state)
             .fetch_optional(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
     }
@@ -89,7 +89,7 @@ impl StateLedger for SqliteLedger {
             .bind(now.0)
             .execute(&mut *writer)
             .await?;
-        writer.finish();
+        writer.put_back();
 
         Ok(closed.rows_affected())
     }
@@ -110,9 +110,9 @@ impl StateLedger for SqliteLedger {
             .await?)
     }
 
-    async fn active(&self, most: u32) -> Result<Vec<CallState>, LedgerError> {
+    async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError> {
         Ok(sqlx::query(statements::SELECT_ACTIVE_CALL_STATES)
-            .bind(most)
+            .bind(max)
             .map(call_state)
             .fetch_all(&self.readers)
             .await?)

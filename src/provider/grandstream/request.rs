@@ -17,7 +17,7 @@ const PREFIX: &str = "/gs/cti/";
 /// Parameters of one request; a phone sends at most a dozen.
 const PARAMETERS_MAX: usize = 64;
 
-/// The content of a request whose authority is not checked yet.
+/// The content of a request that is not authorized yet.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub kind: Kind,

@@ -86,7 +86,10 @@ async fn commit_in_small_batches(store: &impl Store, facts: &[ReceivedFact]) -> 
 
         // Workers look facts up as well. They do not always say that facts are new, and then the
         // commit has to find that out.
-        assert_eq!(ledger.unknown_facts(some).await.unwrap().len(), some.len());
+        assert_eq!(
+            ledger.facts_not_stored(some).await.unwrap().len(),
+            some.len()
+        );
         let batch = Changes {
             facts_are_new: number % 2 == 0,
             ..changes(&mut timeline, some.to_vec(), watermark)
@@ -107,7 +110,7 @@ pub async fn unknown_facts_are_those_that_are_not_stored(store: &impl Store) {
     let asked = [two_calls().swap_remove(2), received(77, 5, target)];
 
     assert_eq!(
-        ledger.unknown_facts(&asked).await.unwrap(),
+        ledger.facts_not_stored(&asked).await.unwrap(),
         vec![EventId(77)]
     );
 }

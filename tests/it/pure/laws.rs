@@ -326,10 +326,10 @@ proptest! {
     ) {
         prop_assume!(!facts.is_empty());
         let mut timeline = new_timeline();
-        timeline.knows_all_since(facts[since % facts.len()].at);
+        timeline.set_complete_since(facts[since % facts.len()].at);
 
         for fact in shuffled(&[facts.clone(), facts.clone()].concat(), &order) {
-            let lacks = timeline.lacks(fact.key());
+            let lacks = timeline.is_missing(fact.key());
             let delta = timeline.apply(vec![fact], At::START);
             prop_assert_eq!(lacks, delta.duplicates == 0 && delta.late.is_empty());
         }

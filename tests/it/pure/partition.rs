@@ -22,7 +22,7 @@ const LATE_ONE_IN: u64 = 30;
 const LATE_BY_MAX: u64 = 8_000;
 const BATCH_MAX: u64 = 60;
 
-/// What a ledger would hold.
+/// The contents of a ledger.
 #[derive(Default)]
 struct MemoryHistory {
     facts: BTreeMap<(At, EventId), Vec<u8>>,

@@ -8,9 +8,10 @@ use tungstenite::handshake::client::Request;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
 use crate::support::http;
-use crate::support::service::{Service, run};
+use crate::support::service::{Service, command, run};
 use crate::support::sqlite::{assert_no_difference, write};
-use crate::support::wait::PATIENCE;
+use crate::support::stations::{DEBUG, once, stations_of};
+use crate::support::wait::{PATIENCE, within};
 
 const PHONE: &str = "mac=000b82000001&local=201&remote=+4930111222&c=a";
 
@@ -220,4 +221,21 @@ async fn records_that_another_program_changed_are_shown_and_repaired() {
     assert_eq!(live["calls"].as_array().unwrap().len(), 3);
     service.stop().await;
     assert_no_difference(data.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_shows_an_event_once_at_every_station() {
+    let data = tempfile::tempdir().unwrap();
+    let serve = command(data.path(), &["serve"], &[("LOG__FILTER", DEBUG)]);
+    let service = Service::begin(serve).await;
+    service.wait_until_ready().await;
+
+    let id = service.send(&format!("/gs/cti/incoming?{PHONE}")).await;
+    let id = id.unwrap();
+    let log = service.log.clone();
+    service.stop().await;
+    within(PATIENCE, "the end of the log", log.ended()).await;
+
+    let stations = ["request", "append", "deliver", "batch", "commit", "notify"];
+    assert_eq!(stations_of(&log, &id), once(&stations));
 }

@@ -175,7 +175,7 @@ async fn the_files_of_a_journal_have_their_form() {
     let limits = Limits {
         segment_bytes: 1,
         total_bytes: 1_000_000,
-        kept: Duration::from_hours(1),
+        retention: Duration::from_hours(1),
     };
     let (journal, _) = Journal::open(folder.path(), limits).unwrap();
     let tick = Message::Tick(Tick::from(At(EPOCH))).encode();
@@ -190,7 +190,7 @@ async fn the_files_of_a_journal_have_their_form() {
     let second = follower.read(1).unwrap().remove(0);
     assert_eq!(first.payload, b"first");
     follower.release(second.end).unwrap();
-    follower.store().unwrap();
+    follower.store_checkpoint().unwrap();
 
     assert_snapshot("journal", &files(folder.path(), ""));
 }
@@ -252,7 +252,7 @@ async fn dead_letters_are_printed_in_their_form() {
     let limits = Limits {
         segment_bytes: 1_000_000,
         total_bytes: 1_000_000,
-        kept: Duration::ZERO,
+        retention: Duration::ZERO,
     };
     let (journal, _) = Journal::open(&data.path().join("journal"), limits).unwrap();
     for message in [

@@ -2,6 +2,7 @@
 
 mod call_states;
 mod dead_letters;
+mod examples;
 mod fence;
 mod foreign;
 mod generations;
@@ -10,4 +11,5 @@ mod live;
 mod outbox;
 mod production;
 mod redelivery;
+mod stations;
 mod topology;

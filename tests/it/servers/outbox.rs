@@ -45,9 +45,9 @@ async fn notifications_beyond_the_capacity_are_published_later_in_their_order_an
     drop(outbox);
 
     while published < ALL {
-        while let Some(after) = partition.resume_after() {
+        while let Some(after) = partition.unqueued_after() {
             let page = notifications(after + 1..=stored.min(after + BACKLOG_PAGE));
-            partition.enqueue_backlog(page, stored);
+            partition.enqueue_unqueued(page, stored);
         }
         if stored < ALL {
             let more = ALL.min(stored + ENQUEUED_AT_ONCE);

@@ -335,7 +335,7 @@ async fn serve(role: &str) {
     std::thread::spawn(move || {
         // An error ends the input as well.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        stop.ask();
+        stop.request();
     });
 
     let more = MORE_SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));

@@ -46,7 +46,7 @@ pub async fn play_through(
     until_all_flows_ended(operations).await;
     let calls = join_all((0..flows.len()).map(|index| calls_of(gateway, index))).await;
 
-    stop.ask();
+    stop.request();
     within(PATIENCE, "the end of the service", running)
         .await
         .unwrap()

@@ -1,4 +1,4 @@
-//! Ledgers that fail as databases do, and workers that end in the middle of a commit.
+//! A ledger that fails as databases do, or that ends its worker in the middle of a commit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,8 @@ pub struct Failing {
     pub dice: Mutex<Dice>,
     /// Batches with this text in a message are rejected.
     pub poison: &'static str,
+    /// The commit of this fact ends the task of its worker, as a crash ends a process.
+    pub deadly: Option<EventId>,
     /// The number of facts that were looked up.
     pub asked: Arc<AtomicUsize>,
 }
@@ -34,6 +36,7 @@ impl Failing {
             one_in: u64::MAX,
             dice: Mutex::new(Dice::new(1)),
             poison: "nothing",
+            deadly: None,
             asked: Arc::default(),
         }
     }
@@ -48,9 +51,9 @@ impl DeadLetters for Failing {
     async fn dead_letters(
         &self,
         after: i64,
-        most: u32,
+        rows_max: u32,
     ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
-        self.ledger.dead_letters(after, most).await
+        self.ledger.dead_letters(after, rows_max).await
     }
 
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
@@ -64,20 +67,23 @@ impl Ledger for Failing {
         self.ledger.take_over(lookback).await
     }
 
-    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
+    async fn facts_not_stored(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
         if self.roll() == 0 {
             return Err(LedgerError::Unavailable("away".into()));
         }
 
         self.asked.fetch_add(facts.len(), Ordering::Relaxed);
 
-        self.ledger.unknown_facts(facts).await
+        self.ledger.facts_not_stored(facts).await
     }
 
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         let is_poison = |received: &ReceivedFact| {
             String::from_utf8_lossy(&received.message).contains(self.poison)
         };
+
+        let is_deadly = |received: &ReceivedFact| Some(received.fact.id) == self.deadly;
+        assert!(!changes.facts.iter().any(is_deadly), "the end");
 
         match self.roll() {
             _ if changes.facts.iter().any(is_poison) => {
@@ -106,9 +112,9 @@ impl Ledger for Failing {
     async fn notifications_after(
         &self,
         number: u64,
-        most: u32,
+        rows_max: u32,
     ) -> Result<Vec<Notification>, LedgerError> {
-        self.ledger.notifications_after(number, most).await
+        self.ledger.notifications_after(number, rows_max).await
     }
 
     async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
@@ -126,81 +132,5 @@ impl Ledger for Failing {
         to: At,
     ) -> Result<Vec<CallId>, LedgerError> {
         self.ledger.calls_started(site, from, to).await
-    }
-}
-
-/// A ledger that ends the task of its worker, as a crash ends a process, when a certain fact is to
-/// be committed.
-pub struct Mortal(pub Failing);
-
-#[async_trait]
-impl DeadLetters for Mortal {
-    async fn dead_letters(
-        &self,
-        after: i64,
-        most: u32,
-    ) -> Result<Vec<(i64, DeadLetter)>, LedgerError> {
-        self.0.dead_letters(after, most).await
-    }
-
-    async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
-        self.0.remove_dead_letter(digest).await
-    }
-}
-
-#[async_trait]
-impl Ledger for Mortal {
-    async fn take_over(&self, lookback: Lookback) -> Result<RecoveredState, LedgerError> {
-        self.0.take_over(lookback).await
-    }
-
-    async fn unknown_facts(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError> {
-        self.0.unknown_facts(facts).await
-    }
-
-    async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
-        assert!(
-            !changes
-                .facts
-                .iter()
-                .any(|received| received.fact.id == EventId(7)),
-            "the end"
-        );
-
-        self.0.commit(changes).await
-    }
-
-    async fn fact_messages(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.0.fact_messages(site, from, to).await
-    }
-
-    async fn notifications_after(
-        &self,
-        number: u64,
-        most: u32,
-    ) -> Result<Vec<Notification>, LedgerError> {
-        self.0.notifications_after(number, most).await
-    }
-
-    async fn record_attempt(&self, message: &[u8]) -> Result<u32, LedgerError> {
-        self.0.record_attempt(message).await
-    }
-
-    async fn clear_attempts(&self, message: &[u8]) -> Result<(), LedgerError> {
-        self.0.clear_attempts(message).await
-    }
-
-    async fn calls_started(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-    ) -> Result<Vec<CallId>, LedgerError> {
-        self.0.calls_started(site, from, to).await
     }
 }

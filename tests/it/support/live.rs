@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cordboard::adapter::redis::{Link, RedisDirectory, RedisLive};
+use cordboard::adapter::redis::{RedisDirectory, RedisLink, RedisLive};
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::Fact;
 use cordboard::domain::time::At;
@@ -20,7 +20,7 @@ pub const PHONE: &str = "000b82000001";
 
 pub struct View {
     pub prefix: String,
-    pub link: Arc<Link>,
+    pub link: Arc<RedisLink>,
     pub live: RedisLive,
     url: String,
     timeline: Timeline,
@@ -32,7 +32,7 @@ impl View {
     pub fn on(url: &str) -> View {
         let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
         let health = HealthCheck::optional("live view");
-        let link = Arc::new(Link::new(&url.parse().unwrap(), 0, health).unwrap());
+        let link = Arc::new(RedisLink::new(&url.parse().unwrap(), 0, health).unwrap());
 
         View {
             live: RedisLive::new(Arc::clone(&link), &prefix, "p00"),

@@ -1,5 +1,5 @@
-//! What a process writes, line by line: kept for the message of a test that fails, and searched by
-//! tests that wait for a line.
+//! The output of a process, line by line: kept for the message of a test that fails, and searched
+//! by tests that wait for a line.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -13,6 +13,7 @@ pub mod overlay;
 pub mod play;
 pub mod service;
 pub mod sqlite;
+pub mod stations;
 pub mod traffic;
 pub mod verdict;
 pub mod wait;

@@ -1,12 +1,12 @@
 //! Databases of tests' own on the PostgreSQL of the run.
 
-use cordboard::adapter::postgres::{self, Partition, PostgresAddress, PostgresLedger};
+use cordboard::adapter::postgres::{self, PartitionAddress, PostgresAddress, PostgresLedger};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::servers;
 
 /// The only partition there is.
-pub const WHOLE: Partition = Partition {
+pub const WHOLE: PartitionAddress = PartitionAddress {
     generation: 1,
     number: 0,
     count: 1,
@@ -67,7 +67,7 @@ pub async fn new_database(server: &str) -> String {
     format!("{server}/{name}")
 }
 
-pub fn ledger(url: &str, partition: Partition) -> PostgresLedger {
+pub fn ledger(url: &str, partition: PartitionAddress) -> PostgresLedger {
     let address: PostgresAddress = url.parse().unwrap();
     let readers = postgres::readers(&address);
 

@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cordboard::adapter::journal::{Disk, Journal, JournalBacklog, MachineDisk, Refused, Segment};
-use cordboard::port::intake::Backlog;
+use cordboard::adapter::journal::{
+    AppendError, Disk, Journal, JournalBacklog, MachineDisk, Segment,
+};
+use cordboard::port::intake::JournalDepth;
 
 use super::{ROOMY, append, follow, open, segments, try_append};
 
@@ -95,8 +97,8 @@ impl Segment for FaultySegment {
         self.file.sync()
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file.cut(length)
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
     }
 }
 
@@ -120,7 +122,7 @@ async fn a_file_whose_sync_failed_is_left_alone_and_waiting_records_go_to_a_new_
     disk.faults().syncs = 2;
     let refused = try_append(&journal, b"lost").await;
     assert!(
-        matches!(refused, Err(Refused::Unavailable(_))),
+        matches!(refused, Err(AppendError::Unavailable(_))),
         "{refused:?}"
     );
     assert!(JournalBacklog::new(&journal).refusal_reason().is_some());
@@ -143,12 +145,12 @@ async fn a_disk_without_room_refuses_and_is_used_again_when_it_has_some() {
 
     disk.faults().creates = 1;
     let refused = try_append(&journal, b"first").await;
-    assert!(matches!(refused, Err(Refused::Full)), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
     append(&journal, b"second").await;
 
     disk.faults().appends = 1;
     let refused = try_append(&journal, b"third").await;
-    assert!(matches!(refused, Err(Refused::Full)), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Full)), "{refused:?}");
     append(&journal, b"fourth").await;
 
     let accepted = [b"second".to_vec(), b"fourth".to_vec()];

@@ -38,7 +38,7 @@ fn size(folder: &Path) -> u64 {
 async fn released_records_are_kept_for_a_while_and_do_not_wait() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
-        kept: Duration::from_hours(1),
+        retention: Duration::from_hours(1),
         ..ROOMY
     };
     let (journal, _) = Journal::open(folder.path(), limits).unwrap();
@@ -49,7 +49,7 @@ async fn released_records_are_kept_for_a_while_and_do_not_wait() {
     drop(journal);
 
     let (journal, opened) = Journal::open(folder.path(), limits).unwrap();
-    assert_eq!((opened.waiting, opened.damages), (1, vec![]));
+    assert_eq!((opened.unreleased, opened.damages), (1, vec![]));
     assert_eq!(follow(&journal), [vec![50; 60]]);
 
     // Two segments are from two hours ago: they are deleted when the next one is released.
@@ -73,7 +73,7 @@ async fn kept_segments_never_take_the_room_of_new_records() {
     let limits = Limits {
         segment_bytes: 400,
         total_bytes: 2_000,
-        kept: Duration::from_hours(1),
+        retention: Duration::from_hours(1),
     };
     let (journal, _) = Journal::open_on(Box::new(disk.clone()), folder.path(), limits).unwrap();
     for n in 0..10_u8 {

@@ -101,7 +101,7 @@ impl Modelled<'_> {
 
     /// Closes the journal and opens it again, with so many bytes of a torn record at its end.
     fn restart(mut self, torn_bytes: Option<usize>) -> Self {
-        self.follower.store().unwrap();
+        self.follower.store_checkpoint().unwrap();
         drop(self.follower);
         drop(self.journal);
         // Another process reads the contents of the disk.

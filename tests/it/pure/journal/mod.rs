@@ -10,14 +10,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cordboard::adapter::journal::{Follower, Journal, Limits, Refused};
+use cordboard::adapter::journal::{AppendError, Follower, Journal, Limits};
 
 use crate::support::wait::{PATIENCE, within};
 
 const ROOMY: Limits = Limits {
     segment_bytes: 400,
     total_bytes: 1_000_000,
-    kept: Duration::ZERO,
+    retention: Duration::ZERO,
 };
 
 fn open(folder: &Path) -> Journal {
@@ -25,7 +25,7 @@ fn open(folder: &Path) -> Journal {
 }
 
 /// Appends a record, and returns the journal's answer.
-async fn try_append(journal: &Journal, payload: &[u8]) -> Result<(), Refused> {
+async fn try_append(journal: &Journal, payload: &[u8]) -> Result<(), AppendError> {
     let answer = journal.append(payload.to_vec());
 
     within(PATIENCE, "an answer of the journal", answer).await
@@ -62,7 +62,7 @@ fn release(follower: &mut Follower, most: usize) -> usize {
         follower.release(entry.end).unwrap();
         released += 1;
     }
-    follower.store().unwrap();
+    follower.store_checkpoint().unwrap();
 
     released
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use cordboard::adapter::journal::{Journal, Limits, OpenError, Position, Refused};
+use cordboard::adapter::journal::{AppendError, Journal, Limits, OpenError, Position};
 
 use super::{ROOMY, append, follow, open, read_all, release, segments, try_append};
 
@@ -21,7 +21,11 @@ async fn appended_records_are_delivered_in_order_after_a_restart() {
 
     let (journal, opened) = Journal::open(folder.path(), ROOMY).unwrap();
     assert_eq!(
-        (opened.records, opened.last.as_ref(), opened.torn_bytes),
+        (
+            opened.records,
+            opened.last_payload.as_ref(),
+            opened.torn_bytes
+        ),
         (50, sent.last(), 0)
     );
     assert_eq!(follow(&journal), sent);
@@ -60,7 +64,7 @@ async fn released_records_are_not_delivered_again_and_their_segments_are_deleted
         }
     }
     follower.release(last).unwrap();
-    follower.store().unwrap();
+    follower.store_checkpoint().unwrap();
     assert!(segments(folder.path()).len() < before);
     drop(journal);
 
@@ -74,7 +78,7 @@ async fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
     let tight = Limits {
         segment_bytes: 200,
         total_bytes: 1_000,
-        kept: Duration::ZERO,
+        retention: Duration::ZERO,
     };
     let (journal, _) = Journal::open(folder.path(), tight).unwrap();
     let mut accepted = 0;
@@ -84,7 +88,7 @@ async fn a_full_journal_refuses_and_accepts_again_when_there_is_room() {
     }
     assert!(matches!(
         try_append(&journal, &[1; 80]).await,
-        Err(Refused::Full)
+        Err(AppendError::Full)
     ));
 
     let mut follower = journal.follow().unwrap();
@@ -114,7 +118,7 @@ async fn the_room_of_a_segment_is_reserved_when_it_begins() {
     let limits = Limits {
         segment_bytes: 1 << 20,
         total_bytes: 1 << 30,
-        kept: Duration::ZERO,
+        retention: Duration::ZERO,
     };
     let (journal, _) = Journal::open(folder.path(), limits).unwrap();
     append(&journal, b"little").await;

@@ -2,7 +2,7 @@
 
 use super::{Source, assert_none, program_sources};
 
-/// Every room, and the rooms that it may use. Arrows point to rooms above in this list.
+/// Every room, and the rooms above it in this list that it may import.
 const ROOMS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("chain", &[]),
@@ -72,7 +72,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
 const SHARED_ADAPTERS: [&str; 1] = ["sql"];
 
 #[test]
-fn arrows_point_down_only() {
+fn a_room_imports_only_rooms_above_it() {
     let mut violations = Vec::new();
 
     for Source { path, text } in program_sources() {
@@ -91,7 +91,7 @@ fn arrows_point_down_only() {
         }
     }
 
-    assert_none("arrows point down only", &violations);
+    assert_none("a room imports only rooms above it", &violations);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The worker over a real ledger. Restarts at any batch, repeated, late and unreadable messages, and
-//! a failing database end in the records that a fold of all messages at once gives.
+//! The worker over a real ledger. Restarts at any batch, repeated, late and unreadable messages,
+//! and a failing database end in the records that a fold of all messages at once gives.
 
 mod failures;
 mod late;

@@ -16,7 +16,7 @@ use cordboard::wire::policy_file::Policies;
 use cordboard::worker::lookback;
 
 use super::new_ledger;
-use crate::support::failing::{Failing, Mortal};
+use crate::support::failing::Failing;
 use crate::support::overlay::EPOCH;
 use crate::support::worker::{
     WorkerUnderTest, assert_stored, batches, batches_of, encode, traffic,
@@ -66,7 +66,11 @@ async fn a_message_that_ends_its_workers_is_set_aside() {
             redelivered_often: true,
             ..message.clone().into()
         });
-        let worker = WorkerUnderTest::on(Arc::new(Mortal(Failing::on(&ledger))));
+        let failing = Failing {
+            deadly: Some(EventId(7)),
+            ..Failing::on(&ledger)
+        };
+        let worker = WorkerUnderTest::on(Arc::new(failing));
         let run = worker.run_deliveries(vec![deliveries.collect()]);
         if tokio::spawn(run).await.is_ok() {
             break;
