@@ -1,29 +1,9 @@
 //! Bisection of a batch that fails because of one of its messages: it is halved until the message
 //! stands alone, and that message is set aside as it came. Its neighbours are processed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::WorkerError;
+use super::partition::BatchItem;
 use crate::port::intake::Delivery;
-use crate::wire::message::Message;
-
-/// A message under way.
-pub struct BatchItem {
-    pub(super) message: Vec<u8>,
-    pub(super) decoded: Option<Message>,
-    /// The reason why it is set aside unread.
-    pub(super) poison: Option<String>,
-}
-
-impl From<Delivery> for BatchItem {
-    fn from(delivery: Delivery) -> BatchItem {
-        BatchItem {
-            message: delivery.message,
-            decoded: delivery.decoded,
-            poison: None,
-        }
-    }
-}
 
 /// The sub-batches that are left of a batch, the next one last.
 pub(super) struct Bisection(Vec<Vec<BatchItem>>);
@@ -75,13 +55,6 @@ impl Bisection {
     }
 }
 
-/// Calls the core with messages that may make it panic.
-pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, WorkerError> {
-    // The state that a panic leaves behind is dropped: the partition is recovered.
-    catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| WorkerError::Poison("folding it panics, a defect of this program".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,15 +90,6 @@ mod tests {
 
         assert!(matches!(
             bisection.split(sub_batch, "worse"),
-            Err(WorkerError::Poison(_))
-        ));
-    }
-
-    #[test]
-    fn a_panic_is_poison() {
-        assert_eq!(catch_panic(|| 7).ok(), Some(7));
-        assert!(matches!(
-            catch_panic(|| panic!("at the worst moment")),
             Err(WorkerError::Poison(_))
         ));
     }

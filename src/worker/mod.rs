@@ -33,11 +33,10 @@ use crate::port::outbox::Outbox;
 use crate::retry::Backoff;
 use crate::wire::policy_file::Policies;
 
-pub use bisect::BatchItem;
 pub use group::WorkerGroup;
 pub use in_flight::InFlightLimit;
 pub use outbox::{OutboxHandle, OutboxPublisher, PartitionOutbox};
-pub use partition::{Batch, History, Partition, Step, Stretch};
+pub use partition::{Batch, BatchItem, History, Partition, Step, Stretch};
 pub use recovery::lookback;
 
 /// Messages of one transaction.

@@ -6,15 +6,16 @@
 //! the same changes, so a simulation can drive it without a ledger.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::WorkerError;
-use super::bisect::{BatchItem, catch_panic};
 use super::watermark::WatermarkTracker;
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::domain::{Delta, Timeline};
 use crate::health::BatchCounts;
+use crate::port::intake::Delivery;
 use crate::port::ledger::{CallUpdate, Changes, ReceivedFact, RejectedMessage};
 use crate::port::outbox::Notification;
 use crate::wire::message::Message;
@@ -43,6 +44,24 @@ pub struct Partition {
     pub(super) last_notification: u64,
     /// The batch that waits for history.
     pending: Option<Pending>,
+}
+
+/// A message under way.
+pub struct BatchItem {
+    pub(super) message: Vec<u8>,
+    pub(super) decoded: Option<Message>,
+    /// The reason why it is set aside unread.
+    pub(super) poison: Option<String>,
+}
+
+impl From<Delivery> for BatchItem {
+    fn from(delivery: Delivery) -> BatchItem {
+        BatchItem {
+            message: delivery.message,
+            decoded: delivery.decoded,
+            poison: None,
+        }
+    }
 }
 
 /// Facts and rejected messages of a batch, and the counts of it so far.
@@ -388,5 +407,26 @@ impl Pending {
             rest: Vec::new(),
             late: None,
         }
+    }
+}
+
+/// Calls the core with messages that may make it panic.
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, WorkerError> {
+    // The state that a panic leaves behind is dropped: the partition is recovered.
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| WorkerError::Poison("folding it panics, a defect of this program".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_poison() {
+        assert_eq!(catch_panic(|| 7).ok(), Some(7));
+        assert!(matches!(
+            catch_panic(|| panic!("at the worst moment")),
+            Err(WorkerError::Poison(_))
+        ));
     }
 }

@@ -4,8 +4,7 @@
 use std::collections::HashSet;
 
 use super::WorkerError;
-use super::bisect::catch_panic;
-use super::partition::{History, Partition, Stretch};
+use super::partition::{History, Partition, Stretch, catch_panic};
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::Span;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::checkpoint::{self, Position};
@@ -16,6 +17,7 @@ use super::progress::Progress;
 use super::scan::{self, JournalScan};
 use super::writer::{Append, JournalWriter, WriterOutputs};
 use crate::health::FlowCounters;
+use crate::port::intake::{Intake, NotDurable};
 
 /// Appends queued for the next sync; further callers wait for a slot in the queue.
 const QUEUE_RECORDS_MAX: usize = 4_096;
@@ -183,4 +185,28 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     }
 
     Ok(lock)
+}
+
+#[async_trait]
+impl Intake for Journal {
+    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
+        self.append_record(message, false)
+            .await
+            .map(|_| ())
+            .map_err(not_durable)
+    }
+
+    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
+        self.append_record(tick, true)
+            .await
+            .map(|_| ())
+            .map_err(not_durable)
+    }
+}
+
+pub(super) fn not_durable(error: AppendError) -> NotDurable {
+    match error {
+        AppendError::Full => NotDurable::Full,
+        other => NotDurable::Unavailable(other.into()),
+    }
 }

@@ -1,39 +1,14 @@
-//! The journal as intake of the ingress, and its backlog for operations.
+//! The journal as intake that waits for confirmations, and its depth for operations.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::error::AppendError;
-use super::handle::Journal;
+use super::handle::{Journal, not_durable};
 use super::progress::Progress;
 use crate::health::HealthCheck;
 use crate::port::intake::{Intake, JournalDepth, NotDurable};
-
-#[async_trait]
-impl Intake for Journal {
-    async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable> {
-        self.append_record(message, false)
-            .await
-            .map(|_| ())
-            .map_err(not_durable)
-    }
-
-    async fn accept_tick(&self, tick: Vec<u8>) -> Result<(), NotDurable> {
-        self.append_record(tick, true)
-            .await
-            .map(|_| ())
-            .map_err(not_durable)
-    }
-}
-
-fn not_durable(error: AppendError) -> NotDurable {
-    match error {
-        AppendError::Full => NotDurable::Full,
-        other => NotDurable::Unavailable(other.into()),
-    }
-}
 
 /// How long an accepted message waits for its confirmation.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Hundreds of kills of processes and servers under load.
+//! Hundreds of kills of processes and servers, under load.
 
 use cordboard::simulate::Dice;
 
