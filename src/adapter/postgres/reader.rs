@@ -1,6 +1,6 @@
 //! Connections of the shared pool, leased for reads.
 //!
-//! A lease that ends without [`Reader::release`] closes its connection: an error, a time limit or a
+//! A lease that ends without [`Reader::put_back`] closes its connection: an error, a time limit or a
 //! caller that went away may have left an answer outstanding, and the next query would take it for
 //! its own. The pool opens another connection in its place.
 

@@ -25,7 +25,7 @@ struct Session {
     written: WrittenRows,
 }
 
-/// The leased connection. Only [`Lease::release`] stores it for the next lease; a lease that is
+/// The leased connection. Only [`Lease::put_back`] stores it for the next lease; a lease that is
 /// dropped closes it.
 pub(super) struct Lease<'w> {
     idle: MutexGuard<'w, Option<Session>>,

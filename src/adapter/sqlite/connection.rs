@@ -14,7 +14,7 @@ pub(super) struct WriteConnection {
     idle: Mutex<Option<SqliteConnection>>,
 }
 
-/// The leased connection. It stays open only by [`Lease::finish`]; dropping the lease closes it.
+/// The leased connection. It stays open only by [`Lease::put_back`]; dropping the lease closes it.
 pub(super) struct Lease<'w> {
     idle: MutexGuard<'w, Option<SqliteConnection>>,
     connection: SqliteConnection,
