@@ -30,7 +30,7 @@ use tokio::net::TcpStream;
 /// Connections that a listening socket lets wait.
 const PENDING_MAX: usize = 100;
 /// The key is that of the standard's example; the answer to it is not checked.
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
@@ -62,7 +62,9 @@ async fn main() {
 
     let servers = Servers::start(&[]).await;
     let cluster = Cluster::on(&servers.urls).await;
-    let gateway = cluster.start("gateway", "gateway").await;
+    // All clients share one address.
+    let limits = "[gateway]\ntrusted_proxies = [\"127.0.0.1/32\"]";
+    let gateway = cluster.start_with("gateway", "gateway", limits).await;
     println!(
         "without a client: {} MiB",
         process::memory_mib(&gateway, "VmRSS")

@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use cordboard::adapter::clock::SystemClock;
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::port::intake::{Delivery, Inbox, InboxError};
-use cordboard::port::ledger::Ledger;
+use cordboard::port::ledger::{BelievedInstants, Ledger};
 use cordboard::port::live::NoLiveView;
 use cordboard::simulate::Fleet;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::{Dependencies, Worker, lookback};
+use cordboard::worker::{Believed, Dependencies, Worker, lookback};
 use tokio_util::sync::CancellationToken;
 
 /// About 300 calls are open at any time.
@@ -69,7 +70,10 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
     );
     ledger.migrate().await.unwrap();
     let policies = Policies::default();
-    let state = ledger.take_over(lookback(&policies)).await.unwrap();
+    let state = ledger
+        .take_over(lookback(&policies, BelievedInstants::ALL))
+        .await
+        .unwrap();
     let dependencies = Dependencies {
         number: 0,
         inbox: Box::new(Backlog {
@@ -81,6 +85,8 @@ async fn drain(messages: Vec<Vec<u8>>, batch: usize) -> Duration {
         live: Arc::new(NoLiveView),
         counters: Arc::default(),
         in_flight: Arc::default(),
+        clock: Arc::new(SystemClock::default()),
+        believed: Believed::default(),
     };
     let worker = Worker::new(dependencies, policies, state);
 

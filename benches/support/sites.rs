@@ -121,7 +121,7 @@ pub fn settings(sites: usize) -> String {
 /// A client of the event stream that only receives.
 pub async fn receive_all(gateway: SocketAddr) {
     let mut socket = TcpStream::connect(gateway).await.unwrap();
-    let request = b"GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n\r\n";
+    let request = b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
     socket.write_all(request).await.unwrap();
 
     let mut buffer = vec![0; 64 * 1024];

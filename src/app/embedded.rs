@@ -4,20 +4,23 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::http::{Door, serve};
+use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
 use super::listeners::Listeners;
 use super::part::Part;
 use super::process::Process;
-use super::{Context, ServiceError};
+use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::chain::Chain;
-use crate::config::Settings;
+use crate::config::{GatewaySettings, Settings};
+use crate::domain::time::At;
 use crate::gateway::{self, CallStates, Gateway, Health};
 use crate::health::FlowCounters;
 use crate::port::clock::Clock;
@@ -30,7 +33,7 @@ use crate::port::watch::Watch;
 use crate::retry::Backoff;
 use crate::setup::{SetupError, open_journal, open_ledger};
 use crate::wire::policy_file::Policies;
-use crate::worker::{Dependencies, Worker, lookback};
+use crate::worker::{Believed, Dependencies, Worker, lookback};
 
 /// Latest notifications, for watchers that come back after a restart.
 const NOTIFICATIONS_KEPT: u32 = 1_024;
@@ -67,8 +70,9 @@ pub(super) async fn start(
         metrics,
     };
     let operations = serve(
-        Arc::new(listeners.operations.socket),
-        gateway::operations_router(health),
+        listeners.operations.socket,
+        gateway::operations_router(health, settings.operations.own_hosts()),
+        HttpLimits::of_operations(),
         stop.hard.clone(),
     );
     let operations = tokio::spawn(operations);
@@ -87,24 +91,25 @@ pub(super) async fn start(
     // would end a process that can do its work.
     ready();
 
-    let door = Arc::new(Door::default());
-    let people = serve(
-        Arc::new(gateway_listener.socket),
-        Arc::clone(&door).router(),
-        stop.hard.clone(),
-    );
-    let people = tokio::spawn(people);
+    let (deferred, people) = serve_gateway(settings, gateway_listener.socket, &stop);
 
     let policies = settings.policies()?;
-    let Some(database) = Database::open(settings, &policies, &stop.soft).await? else {
+    let Some(database) = Database::open(settings, &policies, &clock, &stop.soft).await? else {
         return Ok(None);
     };
     // Only this function sets it.
     let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
-    door.open(gateway::router(database.gateway(&clock)));
+    let gateway = database.gateway(&settings.gateway, &clock);
+    deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
     let inbox = database.inbox(inbox, &found, &counters);
-    let worker = database.worker(inbox, counters, policies);
+    let worker = database.worker(
+        inbox,
+        counters,
+        policies,
+        &clock,
+        settings.worker.believed(),
+    );
     let worker = Part::spawn_fallible("the worker", worker.run(stop.hard.clone()));
 
     Ok(Some(Process {
@@ -115,7 +120,24 @@ pub(super) async fn start(
     }))
 }
 
-/// The open ledger, and what it holds.
+/// Serves the gateway, which answers 503 until its router is set.
+fn serve_gateway(
+    settings: &Settings,
+    listener: TcpListener,
+    stop: &Stop,
+) -> (Arc<DeferredRouter>, JoinHandle<()>) {
+    let deferred = Arc::new(DeferredRouter::default());
+    let serving = serve(
+        listener,
+        Arc::clone(&deferred).router(),
+        HttpLimits::of_gateway(&settings.gateway),
+        stop.hard.clone(),
+    );
+
+    (deferred, tokio::spawn(serving))
+}
+
+/// The open ledger with its recovered state.
 struct Database {
     ledger: Arc<SqliteLedger>,
     state: RecoveredState,
@@ -128,12 +150,13 @@ impl Database {
     async fn open(
         settings: &Settings,
         policies: &Policies,
+        clock: &Arc<dyn Clock>,
         stop: &CancellationToken,
     ) -> Result<Option<Database>, ServiceError> {
         let mut backoff = Backoff::from(OPEN_RETRY_FIRST);
 
         loop {
-            match Database::try_open(settings, policies).await {
+            match Database::try_open(settings, policies, clock.now()).await {
                 Ok(database) => return Ok(Some(database)),
                 Err(SetupError::Ledger(error)) if !matches!(error, LedgerError::Fenced) => {
                     tracing::error!(
@@ -152,10 +175,15 @@ impl Database {
         }
     }
 
-    async fn try_open(settings: &Settings, policies: &Policies) -> Result<Database, SetupError> {
+    async fn try_open(
+        settings: &Settings,
+        policies: &Policies,
+        now: At,
+    ) -> Result<Database, SetupError> {
+        let believed = settings.worker.believed().instants(now);
         let ledger = open_ledger(settings).await?;
         ledger.migrate().await?;
-        let state = ledger.take_over(lookback(policies)).await?;
+        let state = ledger.take_over(lookback(policies, believed)).await?;
         let recent = ledger.recent(NOTIFICATIONS_KEPT).await?;
 
         let recent: Vec<Notification> = recent.into_iter().map(|(_, one)| one).collect();
@@ -185,7 +213,7 @@ impl Database {
         inbox
     }
 
-    fn gateway(&self, clock: &Arc<dyn Clock>) -> Gateway {
+    fn gateway(&self, settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Gateway {
         Gateway {
             query: Arc::clone(&self.ledger) as Arc<dyn Query>,
             states: CallStates {
@@ -197,6 +225,7 @@ impl Database {
             directory: None,
             presence: None,
             clock: Arc::clone(clock),
+            watchers: settings.watcher_limit(),
         }
     }
 
@@ -205,6 +234,8 @@ impl Database {
         inbox: JournalInbox,
         counters: Arc<FlowCounters>,
         policies: Policies,
+        clock: &Arc<dyn Clock>,
+        believed: Believed,
     ) -> Worker {
         let dependencies = Dependencies {
             number: 0,
@@ -214,6 +245,8 @@ impl Database {
             live: Arc::new(NoLiveView),
             counters,
             in_flight: Arc::default(),
+            clock: Arc::clone(clock),
+            believed,
         };
 
         Worker::new(dependencies, policies, self.state)

@@ -1,6 +1,10 @@
-//! Serving people and operations: only so many connections at once, silent ones are closed, and
-//! after the stop no connection is waited for long.
+//! The HTTP listeners of gateway and operations.
+//!
+//! - **Limits**: connections in total and of one address; surplus connections get 503.
+//! - **Deadlines**: a request head takes at most 10 s, a write without progress 5 s.
+//! - **Stop**: no new connections; answers under way have half a second.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,90 +14,162 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::IntoResponse;
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::net::accept;
+use crate::config::GatewaySettings;
+use crate::net::{
+    ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept, reject_busy,
+};
 
-/// Connections of one listener; those of phones are counted apart, and no page may take their
-/// place.
-const CONNECTIONS_MAX: usize = 2_048;
-/// To send a request's head, and between two requests.
+/// Connections of the operations listener: a few monitors.
+const OPERATIONS_CONNECTIONS_MAX: usize = 256;
+/// Time to send a request head; also the idle time between two requests on one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long answers under way may take after the stop.
-const GRACE: Duration = Duration::from_millis(500);
+/// Time for answers under way after the stop. Event streams never end by themselves.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+/// The answer while the database is not open yet.
+const STARTING: &str = concat!(
+    r#"{"status":"error","code":"starting","#,
+    r#""message":"waiting for the database; events are kept meanwhile"}"#,
+    "\n"
+);
 
-/// Serves until `stop`, then gives what is under way a moment.
-pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, stop: CancellationToken) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let connections = TaskTracker::new();
-    loop {
-        let seat = tokio::select! {
-            seat = Arc::clone(&seats).acquire_owned() => seat,
-            () = stop.cancelled() => break,
-        };
-        let Some((socket, _)) = accept(&listener, &stop).await else {
-            break;
-        };
-        let (router, stop) = (router.clone(), stop.clone());
-        connections.spawn(async move {
-            let _seat = seat;
-            connection(socket, router, stop).await;
-        });
-    }
-    connections.close();
-    // Event streams never end by themselves.
-    let _all_ended = tokio::time::timeout(GRACE, connections.wait()).await;
+/// Limits of one listener.
+#[derive(Clone)]
+pub(super) struct HttpLimits {
+    pub connections: usize,
+    pub connections_per_address: usize,
+    /// Addresses that many clients share.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
-async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+impl HttpLimits {
+    pub(super) fn of_gateway(settings: &GatewaySettings) -> HttpLimits {
+        HttpLimits {
+            connections: settings.connections_max,
+            connections_per_address: settings.connections_per_address_max,
+            trusted_proxies: settings.trusted_proxies.clone(),
+        }
+    }
+
+    pub(super) fn of_operations() -> HttpLimits {
+        HttpLimits {
+            connections: OPERATIONS_CONNECTIONS_MAX,
+            connections_per_address: OPERATIONS_CONNECTIONS_MAX,
+            trusted_proxies: Vec::new(),
+        }
+    }
+
+    fn is_shared(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&from))
+    }
+}
+
+/// Serves until the stop.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    stop: CancellationToken,
+) {
+    let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
+    let service = TowerToHyperService::new(router);
+    let connections = TaskTracker::new();
+
+    while let Some((socket, from)) = accept(&listener, &stop).await {
+        let Some(permit) = admit(&limit, &limits, from) else {
+            metrics::counter!("cordboard_gateway_refused_total", "reason" => "connections")
+                .increment(1);
+            reject_busy(socket);
+            continue;
+        };
+
+        connections.spawn(connection(socket, permit, service.clone(), stop.clone()));
+    }
+
+    connections.close();
+    // Connections that are still open end with the process.
+    let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
+}
+
+fn admit(
+    limit: &ConnectionLimit,
+    limits: &HttpLimits,
+    from: SocketAddr,
+) -> Option<ConnectionPermit> {
+    limit.admit(from.ip(), limits.is_shared(from.ip()))
+}
+
+async fn connection(
+    socket: TcpStream,
+    permit: ConnectionPermit,
+    router: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) {
+    // A socket that is upgraded outlives its HTTP connection, and takes the permit along.
+    let permit = Arc::new(permit);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&permit));
+        router.call(request)
+    });
+
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let served = builder
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-        .with_upgrades();
+    let socket = TokioIo::new(WriteDeadline::new(socket, WRITE_MAX));
+    let served = builder.serve_connection(socket, service).with_upgrades();
     tokio::pin!(served);
+
+    // A client that disconnects is no failure, so the results are ignored.
     tokio::select! {
-        // A browser that went away is no failure.
-        _ended = served.as_mut() => {}
+        _ = served.as_mut() => {}
         () = stop.cancelled() => {
             served.as_mut().graceful_shutdown();
-            let _ended = served.await;
+            let _ = served.await;
         }
     }
 }
 
-/// The router before there is anything to show: it answers 503 with a time to wait. Once it is
-/// open, requests are served, on connections that are open already as well.
+/// A router that is set when the database is open. Until then it answers 503; afterwards requests
+/// are served also on connections that were open before.
 #[derive(Default)]
-pub(super) struct Door(OnceLock<TowerToHyperService<Router>>);
+pub(super) struct DeferredRouter(OnceLock<TowerToHyperService<Router>>);
 
-impl Door {
-    pub(super) fn open(&self, to: Router) {
-        let _first = self.0.set(TowerToHyperService::new(to));
+impl DeferredRouter {
+    pub(super) fn set(&self, router: Router) {
+        // Only the start of the process sets it.
+        let _ = self.0.set(TowerToHyperService::new(router));
     }
 
-    pub(super) fn router(self: Arc<Door>) -> Router {
+    pub(super) fn router(self: Arc<DeferredRouter>) -> Router {
         Router::new().fallback(move |request: Request| {
-            let served = self.0.get().map(|open| open.call(request));
+            let served = self.0.get().map(|router| router.call(request));
+
             async move {
                 match served {
                     Some(served) => served.await,
-                    None => Ok(wait().into_response()),
+                    None => Ok(starting().into_response()),
                 }
             }
         })
     }
 }
 
-fn wait() -> impl IntoResponse {
-    let body = "{\"status\":\"error\",\"code\":\"starting\",\"message\":\"waiting for the database; events are kept meanwhile\"}\n";
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body)
+fn starting() -> impl IntoResponse {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(RETRY_AFTER, "5")],
+        STARTING,
+    )
 }

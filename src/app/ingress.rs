@@ -60,7 +60,10 @@ pub(super) fn start(
     } else {
         IngressId::default()
     };
-    let stamp = Stamp::new(Arc::clone(clock), opened.last_receipt).with_ingress(id);
+    let believed = context.settings.worker.believed();
+    let stamp = Stamp::new(Arc::clone(clock), opened.last_receipt)
+        .with_ingress(id)
+        .with_ahead_max(believed.window.ahead_max);
     let intake: Arc<dyn Intake> = match (settings.durability, context.shipper) {
         (Durability::Broker, Some(shipper)) => {
             Arc::new(ConfirmedIntake::new(opened.journal, shipper.clone()))

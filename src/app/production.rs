@@ -7,12 +7,13 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
+use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
 use super::listeners::{Listener, Listeners};
 use super::part::Part;
 use super::process::Process;
-use super::{Context, Reread, ServiceError, Stop, http};
+use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::journal::JournalTail;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::postgres::{PostgresAddress, PostgresLedger, readers};
@@ -190,6 +191,8 @@ impl<'s> Starting<'s> {
             health: group_check,
             balance_every: Duration::from_millis(self.settings.broker.balance_ms),
             in_flight: Arc::default(),
+            clock: Arc::clone(&self.clock),
+            believed: self.settings.worker.believed(),
             owned: Arc::default(),
         };
         let maintenance = maintain_fact_tables(
@@ -238,8 +241,11 @@ impl<'s> Starting<'s> {
             directory,
             presence: self.presence(),
             clock: Arc::clone(&self.clock),
+            watchers: self.settings.gateway.watcher_limit(),
         };
-        self.serve(listener, gateway::router(gateway));
+        let router = gateway::router(gateway, self.settings.gateway.own_hosts());
+        let limits = HttpLimits::of_gateway(&self.settings.gateway);
+        self.serve(listener, router, limits);
     }
 
     fn directory(&self) -> Option<Arc<dyn LiveDirectory>> {
@@ -272,16 +278,16 @@ impl<'s> Starting<'s> {
         self.parts.push(Part::spawn("the watchdog", keep));
     }
 
-    fn serve(&mut self, listener: Listener, router: axum::Router) {
-        let socket = Arc::new(listener.socket);
-        let serving = http::serve(socket, router, self.stop.hard.clone());
+    fn serve(&mut self, listener: Listener, router: axum::Router, limits: HttpLimits) {
+        let serving = http::serve(listener.socket, router, limits, self.stop.hard.clone());
         self.http.push(tokio::spawn(serving));
     }
 
     /// Serves health and metrics: the process is complete.
     fn operations(mut self, ingress: Option<IngressRole>, listener: Listener) -> Process {
-        let router = gateway::operations_router(self.health.clone());
-        self.serve(listener, router);
+        let hosts = self.settings.operations.own_hosts();
+        let router = gateway::operations_router(self.health.clone(), hosts);
+        self.serve(listener, router, HttpLimits::of_operations());
         ready();
 
         Process {

@@ -19,6 +19,8 @@ use crate::ingress::auth::{Access, Key};
 const CONNECTIONS_MAX: u64 = 1_000_000;
 const REQUESTS_MAX: u64 = 1_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
+/// A shorter secret can be guessed: every phone shows a token that is made with it.
+const SECRET_BYTES_MIN: usize = 32;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -93,9 +95,9 @@ impl IngressSettings {
                 CONNECTIONS_MAX,
             ),
             Bound::new("connections_per_address_max", per_address, CONNECTIONS_MAX),
-            Bound::new("head_bytes_max", self.head_bytes_max as u64, 1 << 20),
+            Bound::new("head_bytes_max", self.head_bytes_max as u64, 64 << 10),
             Bound::new("headers_max", self.headers_max as u64, 1_000),
-            Bound::new("body_bytes_max", self.body_bytes_max as u64, 512 << 10),
+            Bound::new("body_bytes_max", self.body_bytes_max as u64, 64 << 10),
             Bound::new("head_timeout_ms", self.head_timeout_ms, HOUR_MS),
             Bound::new("request_timeout_ms", self.request_timeout_ms, HOUR_MS),
             Bound::new(
@@ -125,6 +127,12 @@ impl IngressSettings {
     /// checked.
     pub fn access_at(&self, listening: SocketAddr) -> Result<Access, BadConfig> {
         let access = self.access()?;
+        if access.has_boundless_network() {
+            tracing::warn!(
+                "a network of `ingress` covers all addresses: it restricts nothing, and does not \
+                 count as authentication"
+            );
+        }
         let reachable = !listening.ip().is_loopback();
         if reachable && !access.is_restricted() && !self.allow_unauthenticated {
             return Err(BadConfig(format!(
@@ -220,6 +228,13 @@ impl KeySettings {
             _ => return Err(invalid(" needs either `secret` or `secret_file`")),
         };
 
+        let bytes = secret.reveal().trim().len();
+        if bytes < SECRET_BYTES_MIN {
+            return Err(invalid(&format!(
+                ": the secret has {bytes} bytes and can be guessed from a token; make one of at \
+                 least {SECRET_BYTES_MIN}, for example with `openssl rand -hex 32`"
+            )));
+        }
         Key::new(letter, secret.reveal()).ok_or_else(|| invalid(": the secret is empty"))
     }
 }

@@ -6,13 +6,14 @@
 
 mod bounds;
 mod ingress;
+mod listeners;
 #[cfg(test)]
 mod reference;
 mod secret;
 mod servers;
+mod worker;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
@@ -20,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::policy_file::Policies;
 pub use ingress::{Durability, IngressSettings};
+pub use listeners::{GatewaySettings, OperationsSettings};
 pub use servers::{BrokerSettings, DatabaseSettings, LiveSettings};
+pub use worker::WorkerSettings;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "CORDBOARD__";
@@ -42,8 +45,9 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub ingress: IngressSettings,
     pub journal: JournalSettings,
-    pub gateway: ListenerSettings,
-    pub operations: ListenerSettings,
+    pub worker: WorkerSettings,
+    pub gateway: GatewaySettings,
+    pub operations: OperationsSettings,
     pub broker: BrokerSettings,
     pub database: DatabaseSettings,
     pub live: LiveSettings,
@@ -59,13 +63,6 @@ pub struct JournalSettings {
     pub total_bytes_max: u64,
     pub kept_hours: u32,
     pub refuse_damaged: bool,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerSettings {
-    pub listen: SocketAddr,
-    allow_unauthenticated: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -131,10 +128,11 @@ impl Settings {
         tracing_subscriber::EnvFilter::try_new(&self.log.filter)
             .map_err(|error| BadConfig(format!("`log.filter`: {error}")))?;
         self.ingress.check()?;
+        self.worker.check()?;
         self.broker.check()?;
         self.live.check()?;
-        self.gateway.check("gateway", "calls")?;
-        self.operations.check("operations", "metrics")
+        self.gateway.check()?;
+        self.operations.check()
     }
 
     pub fn policies(&self) -> Result<Policies, BadConfig> {
@@ -148,23 +146,6 @@ impl Settings {
     /// When a value has no TOML form.
     pub fn to_redacted_toml(&self) -> Result<String, BadConfig> {
         toml::to_string(self).map_err(|error| BadConfig(error.to_string()))
-    }
-}
-
-impl ListenerSettings {
-    /// Rejects a listener that other machines reach without an explicit permission: it has no
-    /// authentication of its own.
-    fn check(&self, section: &str, content: &str) -> Result<(), BadConfig> {
-        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
-            return Ok(());
-        }
-
-        Err(BadConfig(format!(
-            "`{section}.listen` is {}, where other machines can read {content} without \
-             authentication: listen on a loopback address behind an authenticating reverse proxy, \
-             or set `{section}.allow_unauthenticated = true`",
-            self.listen
-        )))
     }
 }
 
@@ -215,6 +196,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    /// Of the least length.
+    const SECRET: &str = "hush hush hush hush hush hush hu";
 
     fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -298,7 +282,11 @@ mod tests {
             ("[policy]\nmissed_dely_ms = 1", "missed_dely_ms"),
             ("[ingress]\nlisten = ", "line 2"),
             ("\u{0}\u{1}\u{2}", "line 1"),
-            ("[ingress.keys.a]\nsecret = \" \"", "empty"),
+            ("[ingress.keys.a]\nsecret = \" \"", "0 bytes"),
+            (
+                "[ingress.keys.a]\nsecret = \"hush hush hush hush hush hush h\"",
+                "31 bytes",
+            ),
             ("[ingress.keys.ab]\nsecret = \"s\"", "ingress.keys.ab"),
             ("[ingress.keys.a]", "secret_file"),
             ("[ingress.keys]\na = \"hush\"", "[ingress.keys.a]"),
@@ -306,6 +294,13 @@ mod tests {
                 "[ingress]\nconnections_max = 9000000000000000000",
                 "ingress.connections_max",
             ),
+            ("[gateway]\nwatchers_max = 10000", "gateway.watchers_max"),
+            (
+                "[worker]\nbelieved_ahead_ms = 0",
+                "worker.believed_ahead_ms",
+            ),
+            ("[worker]\ningresses = [\"x\"]", "ingresses"),
+            ("[gateway]\nping_seconds = 0", "gateway.ping_seconds"),
             ("[ingress]\ndenied_devices = [\"zz zz\"]", "denied_devices"),
             (
                 "[ingress.keys.a]\nsecret_file = \"/nowhere/at/all\"",
@@ -325,7 +320,7 @@ mod tests {
 
     #[test]
     fn secrets_come_from_a_private_file_or_the_environment_and_are_never_printed() {
-        let settings = load("", &[("CORDBOARD__INGRESS__KEYS__A__SECRET", "hush")]).unwrap();
+        let settings = load("", &[("CORDBOARD__INGRESS__KEYS__A__SECRET", SECRET)]).unwrap();
         assert_eq!(settings.ingress.access().unwrap().keys.len(), 1);
         assert!(!format!("{settings:?}").contains("hush"));
         let printed = settings.to_redacted_toml().unwrap();
@@ -335,7 +330,7 @@ mod tests {
         );
 
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"hush\n").unwrap();
+        file.write_all(SECRET.as_bytes()).unwrap();
         let text = format!("[ingress.keys.b]\nsecret_file = {:?}", file.path());
 
         assert_eq!(
@@ -376,7 +371,7 @@ mod tests {
     #[test]
     fn the_example_for_production_loads() {
         let text = include_str!("../../config/production.toml");
-        let secret = [("CORDBOARD__INGRESS__KEYS__A__SECRET", "s")];
+        let secret = [("CORDBOARD__INGRESS__KEYS__A__SECRET", SECRET)];
         let without_file: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with("secret_file"))
@@ -396,7 +391,11 @@ mod tests {
         );
         assert!(load(&format!("{open}allow_unauthenticated = true"), &[]).is_ok());
         assert!(load(&format!("{open}networks = [\"10.0.0.0/8\"]"), &[]).is_ok());
-        assert!(load(&format!("{open}[ingress.keys.a]\nsecret = \"s\""), &[]).is_ok());
+        assert!(load(&format!("{open}networks = [\"0.0.0.0/0\"]"), &[]).is_err());
+        let everywhere = "networks = [\"10.0.0.0/8\", \"::/0\"]";
+        assert!(load(&format!("{open}{everywhere}"), &[]).is_err());
+        let key = format!("{open}[ingress.keys.a]\nsecret = {SECRET:?}");
+        assert!(load(&key, &[]).is_ok());
 
         for section in ["gateway", "operations"] {
             let open = format!("[{section}]\nlisten = \"0.0.0.0:8081\"\n");

@@ -5,6 +5,7 @@ use std::fmt;
 use compact_str::CompactString;
 
 use super::number::clean_address;
+use super::text::is_printable_in_number;
 
 const NAME_CHARS_MAX: usize = 64;
 
@@ -28,7 +29,7 @@ impl Device {
 
         let name: CompactString = text
             .chars()
-            .filter(|c| !c.is_control())
+            .filter(|c| is_printable_in_number(*c))
             .take(NAME_CHARS_MAX)
             .flat_map(char::to_lowercase)
             .collect();

@@ -57,9 +57,11 @@ mod reading;
 mod reading_transfer;
 pub mod record;
 pub mod region;
+pub mod text;
 pub mod time;
 pub mod timeline;
 pub mod transfer;
+pub mod window;
 
 pub use call::Rule;
 pub use timeline::{Delta, Replay, Timeline, reconstruct};

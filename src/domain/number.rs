@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
 use super::region::Region;
+use super::text::is_printable_in_number;
 
 const RAW_CHARS_MAX: usize = 64;
 /// Shorter digit strings are extensions or service numbers, never subscriber numbers of the public
@@ -91,7 +92,7 @@ impl Number {
         let raw: CompactString = text
             .trim()
             .chars()
-            .filter(|c| !c.is_control())
+            .filter(|c| is_printable_in_number(*c))
             .take(RAW_CHARS_MAX)
             .collect();
 
@@ -302,18 +303,13 @@ fn plain_char(c: char) -> Option<char> {
         | '<'
         | '>'
         | '\u{a0}'
-        | '\u{2010}'..='\u{2015}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' => None,
+        | '\u{2010}'..='\u{2015}' => None,
         '\u{660}'..='\u{669}' => char::from_digit(c as u32 - 0x660, 10),
         '\u{6f0}'..='\u{6f9}' => char::from_digit(c as u32 - 0x6f0, 10),
         '\u{966}'..='\u{96f}' => char::from_digit(c as u32 - 0x966, 10),
         '\u{ff10}'..='\u{ff19}' => char::from_digit(c as u32 - 0xff10, 10),
         '\u{ff0b}' => Some('+'),
-        c if c.is_control() => None,
-        c => Some(c),
+        c => Some(c).filter(|c| is_printable_in_number(*c)),
     }
 }
 

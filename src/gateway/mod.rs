@@ -6,6 +6,7 @@
 mod api;
 mod directory;
 mod feed;
+mod guard;
 mod operations;
 mod parameters;
 mod response;
@@ -13,12 +14,15 @@ mod states;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::sync::Semaphore;
 
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, Presence};
@@ -26,6 +30,7 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 
 pub use feed::Feed;
+pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
 pub use states::CallStates;
 
@@ -44,6 +49,26 @@ pub struct Gateway {
     /// Presence of agents with an open socket.
     pub presence: Option<Arc<dyn Presence>>,
     pub clock: Arc<dyn Clock>,
+    pub watchers: WatcherLimit,
+}
+
+/// The limit on open event streams and sockets, and their pings.
+#[derive(Clone)]
+pub struct WatcherLimit {
+    /// Fewer than the connections of the listener, so that some are left for the API.
+    open: Arc<Semaphore>,
+    /// The interval of pings on a quiet socket, and of comments on a quiet stream.
+    ping_every: Duration,
+}
+
+impl WatcherLimit {
+    #[must_use]
+    pub fn new(watchers_max: usize, ping_every: Duration) -> WatcherLimit {
+        WatcherLimit {
+            open: Arc::new(Semaphore::new(watchers_max)),
+            ping_every,
+        }
+    }
 }
 
 impl Gateway {
@@ -54,7 +79,7 @@ impl Gateway {
 }
 
 /// The routes of the gateway listener: page, API and event stream.
-pub fn router(gateway: Gateway) -> Router {
+pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
     let api = Router::new()
         .route("/calls", get(api::calls))
         .route("/calls/live", get(api::live))
@@ -72,6 +97,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/ws", get(stream::socket))
         .nest("/api/v1", api)
         .with_state(gateway)
+        .layer(from_fn_with_state(hosts, guard::guard))
 }
 
 async fn page() -> impl IntoResponse {

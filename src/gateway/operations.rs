@@ -7,11 +7,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value};
 
+use super::guard::{OwnHosts, guard};
 use crate::chain::Chain;
 use crate::domain::time::At;
 use crate::health::HealthCheck;
@@ -35,12 +37,13 @@ pub struct Health {
     pub metrics: PrometheusHandle,
 }
 
-pub fn router(health: Health) -> Router {
+pub fn router(health: Health, hosts: OwnHosts) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(health)
+        .layer(from_fn_with_state(hosts, guard))
 }
 
 /// The dependencies of the process, each "ok" or with its error.

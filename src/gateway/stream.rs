@@ -4,34 +4,43 @@
 //! the events after it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query as QueryString, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, interval_at, timeout};
 
-use super::Gateway;
+use super::guard::is_same_origin;
 use super::response::error_response;
+use super::{Gateway, WatcherLimit};
+use crate::net::ConnectionPermit;
 use crate::port::watch::WatchEvent;
 
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A socket that leaves this many pings unanswered is closed: its browser has vanished.
+const PINGS_UNANSWERED_MAX: u32 = 2;
 /// Interval of the presence heartbeats of an agent.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 const CLIENT_BYTES_MAX: usize = 4 * 1024;
 /// Time for a watcher to receive one event. A slower watcher is disconnected; it resumes after a
 /// reconnection.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to send the reason of a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const AGENT_BYTES_MAX: usize = 64;
 
-pub(super) async fn events(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    let Some(permit) = gateway.watchers.admit() else {
+        return too_many_watchers();
+    };
     let last_number = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
@@ -46,7 +55,34 @@ pub(super) async fn events(
         })
     });
 
-    Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    let ping_every = gateway.watchers.ping_every;
+    // The stream holds the permit.
+    let stream = hello
+        .chain(events)
+        .inspect(move |_: &Result<Event, Infallible>| {
+            let _ = &permit;
+        });
+
+    Sse::new(stream)
+        .keep_alive(KeepAlive::new().interval(ping_every))
+        .into_response()
+}
+
+impl WatcherLimit {
+    fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.open).try_acquire_owned().ok()
+    }
+}
+
+fn too_many_watchers() -> Response {
+    metrics::counter!("cordboard_gateway_refused_total", "reason" => "watchers").increment(1);
+    let busy = error_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_watchers",
+        "as many event streams are open as `gateway.watchers_max` allows",
+    );
+
+    ([(RETRY_AFTER, "5")], busy).into_response()
 }
 
 /// The query of a WebSocket. SSE has a header for the number instead, `Last-Event-ID`.
@@ -65,6 +101,7 @@ pub(super) async fn socket(
     State(gateway): State<Gateway>,
     resume: Result<QueryString<Resume>, QueryRejection>,
     headers: HeaderMap,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -99,29 +136,19 @@ pub(super) async fn socket(
         }
     };
 
+    let Some(permit) = gateway.watchers.admit() else {
+        return too_many_watchers();
+    };
+
     // Thousands of watchers send next to nothing: with default buffers each would occupy 128 KiB.
     let upgrade = upgrade
         .max_message_size(CLIENT_BYTES_MAX)
         .read_buffer_size(CLIENT_BYTES_MAX)
         .write_buffer_size(0);
-    upgrade.on_upgrade(move |socket| serve_socket(socket, gateway, resume))
-}
-
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &axum::http::HeaderValue| value.to_str().ok())
-    };
-
-    match (text(ORIGIN), text(HOST)) {
-        // Only browsers send an origin.
-        (None, _) => true,
-        (Some(origin), Some(host)) => origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority == host),
-        (Some(_), None) => false,
-    }
+    upgrade.on_upgrade(async move |socket| {
+        serve_socket(socket, gateway, resume).await;
+        drop((permit, connection));
+    })
 }
 
 /// Sends events until the watcher disconnects; its agent is present meanwhile.
@@ -154,27 +181,52 @@ fn is_agent_name(name: &str) -> bool {
         && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
 }
 
+/// Sends events until the watcher disconnects, is too slow, or answers no pings.
 async fn send_events(socket: &mut WebSocket, gateway: &Gateway, last_number: Option<u64>) {
     let mut events = gateway.watch.watch(last_number);
+    let ping_every = gateway.watchers.ping_every;
+    let mut pings = interval_at(Instant::now() + ping_every, ping_every);
+    let mut unanswered = 0;
 
     loop {
         let message = tokio::select! {
             event = events.next() => match event {
                 Some(event) => event_message(&event),
-                None => return,
+                None => return close(socket, close_code::AWAY, "the service stops").await,
             },
-            () = tokio::time::sleep(KEEP_ALIVE) => Message::Ping(bytes::Bytes::new()),
+            _ = pings.tick() => {
+                if unanswered >= PINGS_UNANSWERED_MAX {
+                    return close(socket, close_code::PROTOCOL, "pings are not answered").await;
+                }
+                unanswered += 1;
+                Message::Ping(bytes::Bytes::new())
+            }
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) => {
+                    unanswered = 0;
+                    continue;
+                }
             },
         };
 
-        let sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            return;
+        let sent = timeout(SEND_TIMEOUT, socket.send(message)).await;
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => return close(socket, close_code::AGAIN, "events are read too slowly").await,
         }
     }
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+
+    // The socket is dropped afterwards, whether the watcher reads the reason or not.
+    let _ = timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
 }
 
 fn event_message(event: &WatchEvent) -> Message {
@@ -187,26 +239,4 @@ fn event_message(event: &WatchEvent) -> Message {
         r#"{{"number":{number},"type":"{}","data":{}}}"#,
         event.name, event.data
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_own_page_and_programs_may_watch() {
-        let accepts = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, axum::http::HeaderValue::from_static(value));
-            }
-            is_same_origin(&headers)
-        };
-
-        assert!(accepts(&[("host", "h:1")]));
-        assert!(accepts(&[("host", "h:1"), ("origin", "http://h:1")]));
-        for origin in ["null", "http://h:2", "http://h:1.evil", "http://evil"] {
-            assert!(!accepts(&[("host", "h:1"), ("origin", origin)]), "{origin}");
-        }
-    }
 }

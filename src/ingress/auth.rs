@@ -71,10 +71,23 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether a token or a network is required.
+    /// Whether a token or a network is required. A network of all addresses is none.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
-        !self.keys.is_empty() || !self.networks.is_empty()
+        let has_bounds = !self.networks.is_empty() && !self.has_boundless_network();
+
+        !self.keys.is_empty() || has_bounds
+    }
+
+    /// Whether a network, also of a site, covers all addresses.
+    #[must_use]
+    pub fn has_boundless_network(&self) -> bool {
+        let of_sites = self.sites.iter().flat_map(|(_, networks)| networks);
+
+        self.networks
+            .iter()
+            .chain(of_sites)
+            .any(|network| network.prefix_len() == 0)
     }
 
     /// The origin of a request: the address nearest to us that is no trusted proxy. `forwarded` is

@@ -60,7 +60,6 @@ enum Refusal {
     /// log have this reason.
     Unauthorized(&'static str),
     TooManyParameters,
-    Nul,
     BadBody,
     BodyTooLarge,
     NoDevice,
@@ -87,11 +86,6 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "too_many_parameters",
                 "more than 64 parameters",
-            ),
-            Refusal::Nul => (
-                StatusCode::BAD_REQUEST,
-                "nul_in_parameter",
-                "a parameter contains a NUL",
             ),
             Refusal::BadBody => (
                 StatusCode::BAD_REQUEST,
@@ -347,6 +341,7 @@ impl Ingress {
             form,
         );
         envelope.trace = trace;
+        envelope.ingress = self.stamp.ingress.to_uuid();
 
         let event_id = receipt.id;
         tracing::debug!(
@@ -401,7 +396,6 @@ fn refusal_of(error: Unreadable) -> Refusal {
     match error {
         Unreadable::NotAnEventPath | Unreadable::UnknownEvent => Refusal::NotFound,
         Unreadable::TooManyParameters => Refusal::TooManyParameters,
-        Unreadable::Nul => Refusal::Nul,
         Unreadable::BadJson => Refusal::BadBody,
     }
 }

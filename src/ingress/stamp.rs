@@ -1,7 +1,8 @@
 //! Receipt: every accepted request gets an instant and an id, once.
 //!
-//! Guarantees: instants of one ingress never go back, whatever the clock does. A tick is always
-//! earlier than every request that is not durable yet.
+//! Guarantees: instants of one ingress never go back, unless its clock was so far ahead that workers
+//! would not believe them any more. A tick is always earlier than every request that is not durable
+//! yet.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Stamp {
     /// The ingress of these instants; the default where there is only one.
     pub ingress: IngressId,
     clock: Arc<dyn Clock>,
+    /// Instants further ahead of the clock are believed by no worker.
+    ahead_max: Span,
     issued: Mutex<Issued>,
 }
 
@@ -49,6 +52,7 @@ impl Stamp {
         Stamp {
             ingress: IngressId::default(),
             clock,
+            ahead_max: Span(i64::MAX),
             issued: Mutex::new(Issued {
                 last,
                 last_steady,
@@ -63,10 +67,16 @@ impl Stamp {
         Stamp { ingress, ..self }
     }
 
+    /// Limits instants to this far ahead of the clock.
+    #[must_use]
+    pub fn with_ahead_max(self, ahead_max: Span) -> Stamp {
+        Stamp { ahead_max, ..self }
+    }
+
     /// Issues the instant and the id of a request that is received now.
     pub fn receive(&self) -> Receipt<'_> {
         let mut issued = self.issued.lock();
-        let at = advance(&mut issued, &*self.clock);
+        let at = self.advance(&mut issued);
         issued.pending.insert(at);
         drop(issued);
 
@@ -87,23 +97,33 @@ impl Stamp {
 
         match issued.pending.first() {
             Some(first) => *first - Span(1),
-            None => advance(&mut issued, &*self.clock),
+            None => self.advance(&mut issued),
         }
     }
-}
 
-/// Advances to the next instant, which is the clock's. A clock behind the last instant was set
-/// back: instants then advance from there, a little slower than time passes, so that spans stay
-/// nearly right and the clock catches up.
-fn advance(issued: &mut Issued, clock: &dyn Clock) -> At {
-    let now = clock.now();
-    let steady = clock.steady();
-    let passed = (steady.0 - issued.last_steady.0).max(0);
+    /// Advances to the next instant, which is the clock's. A clock behind the last instant was set
+    /// back: instants then advance from there, a little slower than time passes, so that spans stay
+    /// nearly right and the clock catches up. From too far ahead they go back to the clock.
+    fn advance(&self, issued: &mut Issued) -> At {
+        let now = self.clock.now();
+        let steady = self.clock.steady();
+        let passed = (steady.0 - issued.last_steady.0).max(0);
+        let continued = issued.last + Span((passed - passed / SLOWDOWN).max(1));
 
-    issued.last = now.max(issued.last + Span((passed - passed / SLOWDOWN).max(1)));
-    issued.last_steady = steady;
+        if continued > now + self.ahead_max {
+            tracing::error!(
+                seconds = (continued - now).0 / 1_000_000,
+                "the clock of this machine was ahead: events get its instant again, and those \
+                 before have instants that workers do not believe"
+            );
+            issued.last = now;
+        } else {
+            issued.last = now.max(continued);
+        }
+        issued.last_steady = steady;
 
-    issued.last
+        issued.last
+    }
 }
 
 impl Drop for Receipt<'_> {
@@ -160,6 +180,23 @@ mod tests {
         let late = pass(36_000);
         assert_eq!(late, At(36_010 * 1_000_000), "it has caught up");
         assert_eq!(pass(10), late + Span::seconds(10));
+    }
+
+    #[test]
+    fn a_clock_that_was_too_far_ahead_is_followed_back() {
+        let clock = ManualClock::new(365 * 86_400 * 1_000_000);
+        let stamp = Stamp::new(clock.clone(), At(0)).with_ahead_max(Span::seconds(300));
+        let ahead = stamp.receive().at;
+
+        clock.wall.store(ahead.0 - 200_000_000, Ordering::Relaxed);
+        assert!(stamp.receive().at > ahead, "a small step");
+        clock.wall.store(1_000_000, Ordering::Relaxed);
+        assert_eq!(stamp.receive().at, At(1_000_000), "a year");
+        assert_eq!(stamp.receive().at, At(1_000_001));
+
+        // Also over a restart.
+        let stamp = Stamp::new(clock, ahead).with_ahead_max(Span::seconds(300));
+        assert_eq!(stamp.receive().at, At(1_000_000));
     }
 
     #[test]

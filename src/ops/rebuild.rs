@@ -9,7 +9,7 @@ use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::fact::{EventId, Site};
-use crate::port::ledger::{Changes, Ledger, LedgerError, RecordAudit};
+use crate::port::ledger::{BelievedInstants, Changes, Ledger, LedgerError, RecordAudit};
 use crate::setup::{
     DatabaseAddress, SetupError, database, layout, open_ledger_of, require_servers,
 };
@@ -139,7 +139,8 @@ async fn correct<L: Ledger + RecordAudit>(
     progress: &impl Fn(u64, u64),
 ) -> Result<u64, SetupError> {
     // The recovered calls are not needed: all facts are folded from scratch.
-    let _ = ledger.take_over(lookback(&settings.policies()?)).await?;
+    let lookback = lookback(&settings.policies()?, BelievedInstants::ALL);
+    let _ = ledger.take_over(lookback).await?;
     let audited = audit(ledger, &scope.policies(settings)?, scope.since, is_chosen).await?;
     let all: u64 = audited.iter().map(|site| site.len() as u64).sum();
     let mut corrected = 0;

@@ -34,6 +34,7 @@ pub struct RecoveredState {
     pub last_notification: u64,
     /// Notifications up to this number are published.
     pub published_up_to: u64,
+    pub absurd: Absurd,
 }
 
 /// How far back closed calls are read on take-over.
@@ -43,6 +44,46 @@ pub struct Lookback {
     pub links: Span,
     /// The longest call.
     pub calls: Span,
+    /// Rows with other instants are taken out of the state, and reported.
+    pub believed: BelievedInstants,
+}
+
+/// The first and the last instant that is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct BelievedInstants {
+    pub first: At,
+    pub last: At,
+}
+
+impl BelievedInstants {
+    pub const ALL: BelievedInstants = BelievedInstants {
+        first: At::START,
+        last: At::END,
+    };
+
+    #[must_use]
+    pub fn contains(self, at: At) -> bool {
+        (self.first..=self.last).contains(&at)
+    }
+}
+
+/// Stored state that is not believed. The take-over has corrected the watermark and the ticks, and
+/// moved the facts to the dead letters; the owner corrects the calls.
+#[derive(Clone, Default)]
+pub struct Absurd {
+    /// The stored watermark, where it was ahead.
+    pub watermark: Option<At>,
+    /// The number of facts.
+    pub facts: u64,
+    /// Calls with an instant that is not believed, each with its site and its start.
+    pub calls: Vec<(Site, CallId, At)>,
+}
+
+impl Absurd {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watermark.is_none() && self.facts == 0 && self.calls.is_empty()
+    }
 }
 
 /// The ledger for the worker of one partition.

@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 21] = [
+const COUNTERS: [(&str, &str); 25] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -14,6 +14,10 @@ const COUNTERS: [(&str, &str); 21] = [
     (
         "cordboard_ingress_refused_total",
         "Requests answered with an error, by reason.",
+    ),
+    (
+        "cordboard_gateway_refused_total",
+        "Connections and event streams refused because too many are open, by kind.",
     ),
     (
         "cordboard_ingress_odd_total",
@@ -35,6 +39,19 @@ const COUNTERS: [(&str, &str); 21] = [
     (
         "cordboard_worker_stored_total",
         "Facts committed to the ledger.",
+    ),
+    (
+        "cordboard_worker_ticks_ignored_total",
+        "Ticks that let no time pass, by reason: an ingress without events, or an instant far from \
+         the clock.",
+    ),
+    (
+        "cordboard_worker_state_failures_total",
+        "Batches that waited because every message failed: stored state is the reason.",
+    ),
+    (
+        "cordboard_worker_healed_total",
+        "Take-overs that found and corrected stored instants far from the clock.",
     ),
     (
         "cordboard_worker_known_total",
@@ -97,14 +114,13 @@ const COUNTERS: [(&str, &str); 21] = [
 
 /// Values of the label `reason`: the error codes of responses, and the rejections of the HTTP
 /// parser and the accept loop.
-const REFUSAL_REASONS: [&str; 16] = [
+const REFUSAL_REASONS: [&str; 15] = [
     "method_not_allowed",
     "not_found",
     "strange_network",
     "wrong_token",
     "unreadable_stranger",
     "too_many_parameters",
-    "nul_in_parameter",
     "bad_body",
     "body_too_large",
     "no_device",
@@ -227,6 +243,10 @@ pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
         let (label, values): (&'static str, &[&'static str]) = match name {
             "cordboard_ingress_refused_total" => ("reason", &REFUSAL_REASONS),
             "cordboard_ingress_odd_total" => ("what", &IRREGULARITIES),
+            "cordboard_worker_ticks_ignored_total" => {
+                ("reason", &["unregistered", "outside_window"])
+            }
+            "cordboard_gateway_refused_total" => ("reason", &["connections", "watchers"]),
             _ => {
                 metrics::counter!(name).increment(0);
                 continue;

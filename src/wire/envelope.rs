@@ -53,6 +53,10 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
     pub form: BodyForm,
+    /// The ingress that received the request. Without a broker there is only one, and it has no
+    /// id; requests of other programs have none either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<uuid::Uuid>,
     /// The W3C trace of the request, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
@@ -144,6 +148,7 @@ impl Envelope {
             target: target.to_owned(),
             body: body.to_owned(),
             form,
+            ingress: None,
             trace: None,
         }
     }
@@ -207,6 +212,12 @@ impl Envelope {
 #[derive(Deserialize)]
 struct Version {
     v: u32,
+}
+
+/// Whether a message is one of ours, of any version.
+#[must_use]
+pub fn has_version(message: &[u8]) -> bool {
+    serde_json::from_slice::<Version>(message).is_ok()
 }
 
 #[cfg(test)]

@@ -39,6 +39,12 @@ impl IngressId {
             .ok()
             .map(|id| IngressId(id.as_u128()))
     }
+
+    /// The id in its stored form; `None` for the only ingress, without a broker.
+    #[must_use]
+    pub fn to_uuid(self) -> Option<uuid::Uuid> {
+        (self != IngressId::default()).then(|| uuid::Uuid::from_u128(self.0))
+    }
 }
 
 impl fmt::Display for IngressId {

@@ -5,6 +5,7 @@
 //! times and never finished is taken apart.
 
 use super::bisect::Bisection;
+use super::partition::BatchItem;
 use super::{Worker, WorkerError};
 use crate::port::intake::Delivery;
 
@@ -32,7 +33,9 @@ impl Worker {
                 attempts,
                 "message ended its worker several times, setting it aside unread"
             );
-            Bisection::poisoned(delivery, "processing it ended the worker several times")
+            let mut item = BatchItem::from(delivery);
+            item.poison = Some("processing it ended the worker several times".to_owned());
+            Bisection::poisoned(vec![item])
         } else {
             Bisection::of(vec![delivery])
         };

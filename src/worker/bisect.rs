@@ -1,5 +1,5 @@
 //! Bisection of a batch that fails because of one of its messages: it is halved until the message
-//! stands alone, and that message is set aside as it came. Its neighbours are processed.
+//! stands alone. Its neighbours are processed.
 
 use super::WorkerError;
 use super::partition::BatchItem;
@@ -14,21 +14,16 @@ impl Bisection {
         Bisection(vec![deliveries.into_iter().map(Into::into).collect()])
     }
 
-    /// A message that is set aside unread.
-    pub(super) fn poisoned(delivery: Delivery, reason: &str) -> Bisection {
-        let poison = Some(reason.to_owned());
-
-        Bisection(vec![vec![BatchItem {
-            poison,
-            ..delivery.into()
-        }]])
+    /// Messages that are set aside.
+    pub(super) fn poisoned(items: Vec<BatchItem>) -> Bisection {
+        Bisection(vec![items])
     }
 
     pub(super) fn next(&mut self) -> Option<Vec<BatchItem>> {
         self.0.pop()
     }
 
-    /// Adds a failed sub-batch again, in two halves; a single message is marked instead.
+    /// Adds a failed sub-batch again, in two halves. A single message is guilty, and is returned.
     ///
     /// # Errors
     /// When the sub-batch held only messages that are set aside: the reason lies elsewhere.
@@ -36,22 +31,33 @@ impl Bisection {
         &mut self,
         mut sub_batch: Vec<BatchItem>,
         reason: &str,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<Option<BatchItem>, WorkerError> {
         let is_marked = sub_batch.iter().any(|item| item.poison.is_some());
         if is_marked || sub_batch.is_empty() {
             return Err(WorkerError::Poison(reason.to_owned()));
         }
 
-        if let [only] = &mut sub_batch[..] {
-            only.poison = Some(reason.to_owned());
-            self.0.push(sub_batch);
-            return Ok(());
+        if sub_batch.len() == 1 {
+            return Ok(sub_batch.pop().map(|item| BatchItem {
+                poison: Some(reason.to_owned()),
+                ..item
+            }));
         }
         let second = sub_batch.split_off(sub_batch.len() / 2);
         self.0.push(second);
         self.0.push(sub_batch);
 
-        Ok(())
+        Ok(None)
+    }
+
+    /// Adds messages that are not guilty after all, to be processed next.
+    pub(super) fn acquit(&mut self, messages: Vec<BatchItem>) {
+        let acquitted = messages.into_iter().map(|item| BatchItem {
+            poison: None,
+            ..item
+        });
+
+        self.0.push(acquitted.collect());
     }
 }
 
@@ -59,33 +65,46 @@ impl Bisection {
 mod tests {
     use super::*;
 
+    /// Processes sub-batches until the end. Returns written messages, and guilty ones.
+    fn bisect(bisection: &mut Bisection, bad: &[u8]) -> (Vec<u8>, Vec<BatchItem>) {
+        let mut written = Vec::new();
+        let mut guilty = Vec::new();
+
+        while let Some(sub_batch) = bisection.next() {
+            if sub_batch.iter().any(|item| bad.contains(&item.message[0])) {
+                guilty.extend(bisection.split(sub_batch, "bad").unwrap());
+            } else {
+                written.extend(sub_batch.into_iter().map(|item| item.message[0]));
+            }
+        }
+
+        (written, guilty)
+    }
+
     #[test]
     fn bisection_isolates_bad_messages_and_keeps_the_order_of_the_others() {
         let mut bisection = Bisection::of((0..11_u8).map(|n| vec![n].into()).collect());
-        let mut written = Vec::new();
-        let mut aside = Vec::new();
-
-        while let Some(sub_batch) = bisection.next() {
-            let is_marked = sub_batch.iter().any(|item| item.poison.is_some());
-            let is_bad = sub_batch
-                .iter()
-                .any(|item| [0, 7].contains(&item.message[0]));
-            if is_bad && !is_marked {
-                bisection.split(sub_batch, "bad").unwrap();
-                continue;
-            }
-
-            let target = if is_marked { &mut aside } else { &mut written };
-            target.extend(sub_batch.into_iter().map(|item| item.message[0]));
-        }
-
+        let (written, guilty) = bisect(&mut bisection, &[0, 7]);
         assert_eq!(written, [1, 2, 3, 4, 5, 6, 8, 9, 10]);
-        assert_eq!(aside, [0, 7]);
+        assert_eq!(
+            guilty
+                .iter()
+                .map(|item| item.message[0])
+                .collect::<Vec<_>>(),
+            [0, 7]
+        );
+
+        bisection.acquit(guilty);
+        let (written, guilty) = bisect(&mut bisection, &[]);
+        assert_eq!(written, [0, 7]);
+        assert!(guilty.is_empty());
     }
 
     #[test]
     fn a_failure_of_a_message_that_is_set_aside_is_not_charged_to_it() {
-        let mut bisection = Bisection::poisoned(vec![1].into(), "bad");
+        let mut item = BatchItem::from(Delivery::from(vec![1]));
+        item.poison = Some("bad".to_owned());
+        let mut bisection = Bisection::poisoned(vec![item]);
         let sub_batch = bisection.next().unwrap();
 
         assert!(matches!(

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::outbox::OutboxHandle;
-use super::{Dependencies, InFlightLimit, Worker, WorkerError, lookback};
+use super::{Believed, Dependencies, InFlightLimit, Worker, WorkerError, lookback};
 use crate::chain::Chain;
 use crate::health::{FlowCounters, HealthCheck};
 use crate::port::broker::{BrokerError, GroupConnection, GroupLoad, PartitionBroker, Subscription};
+use crate::port::clock::Clock;
 use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
 use crate::port::stores::PartitionStores;
 use crate::retry::Backoff;
@@ -39,6 +40,8 @@ pub struct WorkerGroup {
     /// How often the shares are balanced.
     pub balance_every: Duration,
     pub in_flight: Arc<InFlightLimit>,
+    pub clock: Arc<dyn Clock>,
+    pub believed: Believed,
     /// Owned partitions, each with the token that gives it up.
     pub owned: Arc<Mutex<BTreeMap<u32, CancellationToken>>>,
 }
@@ -223,6 +226,8 @@ impl WorkerGroup {
             live: self.stores.live_view(partition),
             counters: self.counters_of(partition),
             in_flight: Arc::clone(&self.in_flight),
+            clock: Arc::clone(&self.clock),
+            believed: self.believed.clone(),
         };
         let worker = Worker::new(dependencies, self.policies.clone(), state);
 
@@ -251,7 +256,8 @@ impl WorkerGroup {
         let mut backoff = Backoff::from(RETRY_FIRST);
 
         loop {
-            match ledger.take_over(lookback(&self.policies)).await {
+            let believed = self.believed.instants(self.clock.now());
+            match ledger.take_over(lookback(&self.policies, believed)).await {
                 Ok(state) => {
                     counters.set_blocked(None);
                     return Ok(Some(state));

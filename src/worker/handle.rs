@@ -8,8 +8,8 @@ use tracing::Instrument;
 
 use super::attempts::suspect_of;
 use super::bisect::Bisection;
-use super::partition::{Batch, History, Partition, Step, Stretch};
-use super::{Worker, WorkerError, lookback};
+use super::partition::{Batch, BatchItem, History, Step, Stretch};
+use super::{Worker, WorkerError};
 use crate::domain::time::At;
 use crate::port::intake::Delivery;
 use crate::port::ledger::Changes;
@@ -22,6 +22,7 @@ const BACKLOG_AT_ONCE: u32 = 512;
 impl Worker {
     pub(super) async fn handle(&mut self, deliveries: Vec<Delivery>) -> Result<(), WorkerError> {
         self.observe_deliveries(&deliveries);
+        self.recover_from_future().await?;
 
         // A batch that ended its worker several times is processed message by message.
         let suspect = suspect_of(&deliveries);
@@ -34,38 +35,50 @@ impl Worker {
             self.process(Bisection::of(deliveries)).await?;
         }
 
-        self.inbox.settle().await?;
+        // A suspect is delivered again after a restart, until it is stored or set aside.
+        if self.suspects.is_empty() {
+            self.inbox.settle().await?;
+        }
         self.enqueue_unqueued().await?;
         self.clear_attempts(suspect.as_deref()).await
     }
 
+    /// Processes a batch, in sub-batches where one of its messages fails.
     pub(super) async fn process(&mut self, mut bisection: Bisection) -> Result<(), WorkerError> {
         while let Some(mut items) = bisection.next() {
-            let mut batch = self.partition.decode(&mut items);
-            self.observe_batch(&batch);
-            self.drop_duplicates(&mut batch).await?;
-            let mut counts = batch.counts;
-
-            match self.reconstruct_and_commit(batch).await {
-                Ok(changes) => {
-                    counts.stored = changes.facts.len() as u64;
-                    self.publish(changes).await;
-                    self.counters.add_batch(&counts);
-                }
+            match self.attempt(&mut items).await {
+                Ok(()) => {}
                 Err(WorkerError::Poison(reason)) => {
-                    let messages = items.len();
-                    bisection.split(items, &reason)?;
-                    tracing::error!(
-                        reason,
-                        messages,
-                        "batch cannot be processed because of one of its messages, splitting it"
-                    );
-                    // The memory holds uncommitted changes: the committed state is read again.
-                    self.recover().await?;
+                    self.split(items, &reason, &mut bisection).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
+
+        if self.suspects.can_be_tried() {
+            for suspect in self.suspects.take() {
+                self.try_suspect(suspect).await?;
+            }
+        }
+
+        Ok(())
+    }
+
+    /// Takes one sub-batch through all steps up to its publication.
+    pub(super) async fn attempt(&mut self, items: &mut [BatchItem]) -> Result<(), WorkerError> {
+        let mut batch = self.partition.decode(items, self.clock.now());
+        self.observe_batch(&batch);
+        self.drop_duplicates(&mut batch).await?;
+        let mut counts = batch.counts;
+
+        let changes = self.reconstruct_and_commit(batch).await?;
+        counts.stored = changes.facts.len() as u64;
+        if counts.stored > 0 {
+            self.suspects.stored();
+            self.counters.set_blocked(None);
+        }
+        self.publish(changes).await;
+        self.counters.add_batch(&counts);
 
         Ok(())
     }
@@ -109,7 +122,7 @@ impl Worker {
         }
     }
 
-    async fn commit(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
+    pub(super) async fn commit(&mut self, changes: &mut Changes) -> Result<(), WorkerError> {
         self.partition.add_watermark(changes);
         changes.published_up_to = self.outbox.published_up_to();
 
@@ -128,7 +141,7 @@ impl Worker {
     }
 
     /// Shows changes to programs and people; they are stored, or move only the watermark.
-    async fn publish(&self, changes: Changes) {
+    pub(super) async fn publish(&self, changes: Changes) {
         if !self.live.publish(&changes).await {
             self.republish_live_view().await;
         }
@@ -157,7 +170,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn history(&self, stretch: &Stretch) -> Result<History, WorkerError> {
+    pub(super) async fn history(&self, stretch: &Stretch) -> Result<History, WorkerError> {
         metrics::counter!("cordboard_worker_refolds_total").increment(1);
         tracing::debug!(
             site = stretch.site.as_str(),
@@ -181,18 +194,5 @@ impl Worker {
             .await?;
 
         Ok(History { messages, calls })
-    }
-
-    /// Drops the state in memory and takes the partition over again as it was committed.
-    async fn recover(&mut self) -> Result<(), WorkerError> {
-        let policies = self.partition.policies.clone();
-        let state = self
-            .retry_while_unavailable("recover the partition", || {
-                self.ledger.take_over(lookback(&policies))
-            })
-            .await?;
-        self.partition = Partition::recover(policies, state);
-
-        Ok(())
     }
 }

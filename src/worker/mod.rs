@@ -6,9 +6,11 @@
 //! by the next delivery of the same messages.
 
 mod attempts;
+mod believed;
 mod bisect;
 mod group;
 mod handle;
+mod heal;
 mod in_flight;
 mod observe;
 mod outbox;
@@ -16,23 +18,30 @@ mod partition;
 mod recovery;
 mod refold;
 mod retry_dead_letters;
+mod suspects;
 mod watermark;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::chain::Chain;
 use crate::health::FlowCounters;
+use crate::port::clock::Clock;
 use crate::port::intake::{Inbox, InboxError};
 use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
 use crate::port::live::LiveView;
 use crate::port::outbox::Outbox;
 use crate::retry::Backoff;
+use crate::wire::message::IngressId;
 use crate::wire::policy_file::Policies;
+use suspects::Suspects;
 
+pub use believed::Believed;
 pub use group::WorkerGroup;
 pub use in_flight::InFlightLimit;
 pub use outbox::{OutboxHandle, OutboxPublisher, PartitionOutbox};
@@ -69,6 +78,8 @@ pub struct Dependencies {
     pub counters: Arc<FlowCounters>,
     /// Shared by the partitions of a process.
     pub in_flight: Arc<InFlightLimit>,
+    pub clock: Arc<dyn Clock>,
+    pub believed: Believed,
 }
 
 /// The actor of one partition.
@@ -80,7 +91,11 @@ pub struct Worker {
     live: Arc<dyn LiveView>,
     counters: Arc<FlowCounters>,
     in_flight: Arc<InFlightLimit>,
+    clock: Arc<dyn Clock>,
     partition: Partition,
+    /// Ingresses whose ticks were reported as absurd.
+    reported_ingresses: Mutex<BTreeSet<IngressId>>,
+    suspects: Suspects,
     stop: CancellationToken,
 }
 
@@ -96,7 +111,10 @@ impl Worker {
             live: dependencies.live,
             counters: dependencies.counters,
             in_flight: dependencies.in_flight,
-            partition: Partition::recover(policies, state),
+            clock: dependencies.clock,
+            partition: Partition::recover(policies, dependencies.believed, state),
+            reported_ingresses: Mutex::default(),
+            suspects: Suspects::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -119,6 +137,7 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), WorkerError> {
+        self.heal().await?;
         self.retry_unknown_versions().await?;
         self.enqueue_unqueued().await?;
 

@@ -47,6 +47,29 @@ impl Worker {
             );
         }
         self.trace_facts("batch", batch.facts());
+        self.observe_ticks(batch);
+    }
+
+    /// Counts ticks that let no time pass, and reports each of their ingresses once.
+    fn observe_ticks(&self, batch: &Batch) {
+        let count = |reason: &'static str, ticks: u64| {
+            metrics::counter!("cordboard_worker_ticks_ignored_total", "reason" => reason)
+                .increment(ticks);
+        };
+
+        count("unregistered", batch.unregistered_ticks);
+        count("outside_window", batch.disbelieved_ticks.len() as u64);
+        for (ingress, outside) in &batch.disbelieved_ticks {
+            if self.reported_ingresses.lock().insert(*ingress) {
+                tracing::error!(
+                    partition = self.number,
+                    %ingress,
+                    reason = %outside,
+                    "the ticks of an ingress let no time pass: set the clock of its machine, or of \
+                     this one"
+                );
+            }
+        }
     }
 
     pub(super) fn observe_commit(&self, changes: &Changes) {

@@ -9,16 +9,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::WorkerError;
+use super::believed::Believed;
 use super::watermark::WatermarkTracker;
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
+use crate::domain::window::OutsideWindow;
 use crate::domain::{Delta, Timeline};
 use crate::health::BatchCounts;
 use crate::port::intake::Delivery;
-use crate::port::ledger::{CallUpdate, Changes, ReceivedFact, RejectedMessage};
+use crate::port::ledger::{Absurd, CallUpdate, Changes, ReceivedFact, RejectedMessage};
 use crate::port::outbox::Notification;
-use crate::wire::message::Message;
+use crate::wire::message::{IngressId, Message, Tick};
 use crate::wire::notification;
 use crate::wire::policy_file::Policies;
 
@@ -29,6 +31,7 @@ const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
 /// The calls of the sites of one partition, and how far time has passed for them.
 pub struct Partition {
     pub(super) policies: Policies,
+    pub(super) believed: Believed,
     pub(super) sites: BTreeMap<Site, Timeline>,
     pub(super) watermark: At,
     pub(super) ticks: WatermarkTracker,
@@ -42,6 +45,8 @@ pub struct Partition {
     /// Final calls whose stored rows still say open; the next batch writes them.
     pub(super) unstored_final_calls: Vec<CallUpdate>,
     pub(super) last_notification: u64,
+    /// Stored state that is not believed, and whose calls are to be corrected.
+    pub(super) absurd: Absurd,
     /// The batch that waits for history.
     pending: Option<Pending>,
 }
@@ -72,6 +77,10 @@ pub struct Batch {
     certainly_new: Vec<ReceivedFact>,
     rejected: Vec<RejectedMessage>,
     has_ticks: bool,
+    /// Ingresses whose ticks are outside the window, with the last of them.
+    pub(super) disbelieved_ticks: BTreeMap<IngressId, OutsideWindow>,
+    /// Ticks of ingresses without an event.
+    pub(super) unregistered_ticks: u64,
     pub counts: BatchCounts,
 }
 
@@ -155,6 +164,7 @@ impl Partition {
     pub(super) fn empty(policies: Policies, watermark: At) -> Partition {
         Partition {
             policies,
+            believed: Believed::default(),
             sites: BTreeMap::new(),
             watermark,
             ticks: WatermarkTracker::default(),
@@ -163,23 +173,26 @@ impl Partition {
             fragments: HashSet::new(),
             unstored_final_calls: Vec::new(),
             last_notification: 0,
+            absurd: Absurd::default(),
             pending: None,
         }
     }
 
-    /// Reads deliveries: reports become facts, ticks move the watermark, everything else is
-    /// rejected as it came.
-    pub fn decode(&mut self, items: &mut [BatchItem]) -> Batch {
+    /// Reads deliveries at an instant of the machine's clock: reports become facts, ticks move the
+    /// watermark, everything else is rejected as it came.
+    pub fn decode(&mut self, items: &mut [BatchItem], now: At) -> Batch {
         let mut batch = Batch {
             uncertain: Vec::new(),
             certainly_new: Vec::with_capacity(items.len()),
             rejected: Vec::new(),
             has_ticks: false,
+            disbelieved_ticks: BTreeMap::new(),
+            unregistered_ticks: 0,
             counts: BatchCounts::default(),
         };
 
         for item in items {
-            match self.decode_item(item, &mut batch) {
+            match self.decode_item(item, &mut batch, now) {
                 Ok(Some(fact)) => {
                     let facts = if self.is_new(&fact) {
                         &mut batch.certainly_new
@@ -193,7 +206,7 @@ impl Partition {
                 }
                 Ok(None) => {}
                 Err(reason) => batch.rejected.push(RejectedMessage {
-                    message: item.message.clone(),
+                    message: Believed::cut(&item.message),
                     reason,
                 }),
             }
@@ -207,29 +220,55 @@ impl Partition {
         &mut self,
         item: &mut BatchItem,
         batch: &mut Batch,
+        now: At,
     ) -> Result<Option<Fact>, String> {
         if let Some(reason) = &item.poison {
             return Err(reason.clone());
         }
+
+        Believed::check_size(&item.message)?;
 
         // Taken: a second attempt reads the message itself.
         let decoded = item.decoded.take();
         let message = decoded
             .map_or_else(|| Message::decode(&item.message), Ok)
             .map_err(|error| error.to_string())?;
-        batch.counts.latest = batch.counts.latest.max(Some(message.at()));
+        let believed = self.believed.window.check(message.at(), now);
 
         match message {
-            Message::Report(envelope) => envelope
-                .fact(|site| self.policies.of(site))
-                .map(Some)
-                .map_err(|error| error.to_string()),
+            Message::Report(envelope) => {
+                believed.map_err(|error| error.to_string())?;
+                batch.counts.latest = batch.counts.latest.max(Some(At(envelope.at)));
+                let fact = envelope
+                    .fact(|site| self.policies.of(site))
+                    .map_err(|error| error.to_string())?;
+                if let Some(ingress) = envelope.ingress {
+                    self.ticks.register(IngressId(ingress.as_u128()));
+                }
+                Ok(Some(fact))
+            }
             Message::Tick(tick) => {
-                batch.has_ticks = true;
                 batch.counts.ticks += 1;
-                self.ticks.observe(&tick);
+                self.observe_tick(&tick, believed, batch);
                 Ok(None)
             }
+        }
+    }
+
+    /// A tick that is not believed is dropped: the next one says the same.
+    fn observe_tick(
+        &mut self,
+        tick: &Tick,
+        believed: Result<(), OutsideWindow>,
+        batch: &mut Batch,
+    ) {
+        if let Err(outside) = believed {
+            batch.disbelieved_ticks.insert(tick.ingress, outside);
+        } else if self.ticks.observe(tick) {
+            batch.has_ticks = true;
+            batch.counts.latest = batch.counts.latest.max(Some(tick.at));
+        } else {
+            batch.unregistered_ticks += 1;
         }
     }
 
@@ -325,7 +364,7 @@ impl Partition {
     }
 
     /// Adds the changes of one site, and numbers its notifications.
-    fn collect(&mut self, delta: Delta, changes: &mut Changes) {
+    pub(super) fn collect(&mut self, delta: Delta, changes: &mut Changes) {
         let calls: Vec<CallUpdate> = CallUpdate::from_delta(delta.changed, delta.finished)
             .filter(|call| !self.fragments.contains(&call.record.id))
             .collect();
@@ -365,7 +404,7 @@ impl Partition {
     /// Adds the watermark by which the changes were decided, and the ticks it comes from.
     pub fn add_watermark(&self, changes: &mut Changes) {
         changes.watermark = Some(self.watermark).filter(|at| *at != At::START);
-        changes.ticks = self.ticks.ticks().clone();
+        changes.ticks = self.ticks.ticks();
     }
 
     /// The changes of the last step are stored.

@@ -2,31 +2,38 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::believed::Believed;
 use super::partition::Partition;
 use super::watermark::WatermarkTracker;
 use crate::domain::Timeline;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{CallUpdate, Lookback, RecoveredState};
+use crate::port::ledger::{BelievedInstants, CallUpdate, Lookback, RecoveredState};
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 
-/// How far back closed calls are read on take-over.
+/// How far back closed calls are read on take-over, and which instants are believed.
 #[must_use]
-pub fn lookback(policies: &Policies) -> Lookback {
+pub fn lookback(policies: &Policies, believed: BelievedInstants) -> Lookback {
     let (links, calls) = policies.lookback();
 
-    Lookback { links, calls }
+    Lookback {
+        links,
+        calls,
+        believed,
+    }
 }
 
 impl Partition {
     /// The partition as its last owner committed it.
     #[must_use]
-    pub fn recover(policies: Policies, state: RecoveredState) -> Partition {
+    pub fn recover(policies: Policies, believed: Believed, state: RecoveredState) -> Partition {
         let watermark = state.watermark.unwrap_or(At::START);
         let mut partition = Partition::empty(policies, watermark);
-        partition.ticks = WatermarkTracker::new(state.ticks);
+        partition.ticks = WatermarkTracker::new(state.ticks, &believed.ingresses);
+        partition.believed = believed;
+        partition.absurd = state.absurd;
         partition.last_fact_at = state.last_fact_at.unwrap_or(At::START);
         partition.last_notification = state.last_notification;
 

@@ -7,7 +7,7 @@ use super::WorkerError;
 use super::partition::{History, Partition, Stretch, catch_panic};
 use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
-use crate::domain::time::Span;
+use crate::domain::time::{At, Span};
 use crate::domain::{Delta, Timeline, notice};
 use crate::port::ledger::Changes;
 use crate::wire::message::Message;
@@ -28,16 +28,21 @@ impl Folded {
 impl Partition {
     /// The history that the late facts of a site may have to do with.
     pub(super) fn stretch_around(&self, site: &Site, delta: &Delta) -> Stretch {
-        let policy = self.policies.of(site);
         let first_late = delta.late.iter().map(|fact| fact.at).min();
-        let first_late = first_late.unwrap_or(self.watermark);
-        // A call that started earlier has nothing to do with the late facts.
+
+        self.stretch_from(site, first_late.unwrap_or(self.watermark))
+    }
+
+    /// The history that a change at an instant may have to do with.
+    pub(super) fn stretch_from(&self, site: &Site, at: At) -> Stretch {
+        let policy = self.policies.of(site);
+        // A call that started earlier has nothing to do with it.
         let reach = Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window;
 
         Stretch {
             site: site.clone(),
-            facts_from: first_late - (reach + reach),
-            calls_from: first_late - reach,
+            facts_from: at - (reach + reach),
+            calls_from: at - reach,
         }
     }
 

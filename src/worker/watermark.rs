@@ -8,37 +8,98 @@ use crate::wire::message::{IngressId, Tick};
 
 /// An ingress this far behind the others is left out.
 const SILENT: Span = Span::seconds(60);
+/// Further ingresses are not registered: no service has so many.
+const INGRESSES_MAX: usize = 1_024;
 
-/// The last tick of each ingress.
+/// The last ticks of the ingresses.
+///
+/// Registered ingresses are those of which the partition has an event or a stored tick, and those
+/// that are configured. As soon as one of them ticks, only they count: the tick of any other would
+/// be the word of a stranger, which could let time pass or hold it back. Before that, in a
+/// partition whose events come from other programs alone, strangers are all there is.
 #[derive(Clone, Debug, Default)]
-pub struct WatermarkTracker(BTreeMap<IngressId, At>);
+pub struct WatermarkTracker {
+    registered: BTreeMap<IngressId, At>,
+    strangers: BTreeMap<IngressId, At>,
+}
 
 impl WatermarkTracker {
-    pub(super) fn new(ticks: BTreeMap<IngressId, At>) -> WatermarkTracker {
-        WatermarkTracker(ticks)
-    }
-
-    pub(super) fn observe(&mut self, tick: &Tick) {
-        // The last tick of an ingress that leaves still counts where it is the only one.
-        if tick.leaving && self.0.len() > 1 {
-            self.0.remove(&tick.ingress);
-            return;
+    /// The ticks that were stored, and ingresses that are registered by configuration.
+    pub(super) fn new(
+        ticks: BTreeMap<IngressId, At>,
+        configured: &[IngressId],
+    ) -> WatermarkTracker {
+        let mut tracker = WatermarkTracker {
+            registered: ticks,
+            strangers: BTreeMap::new(),
+        };
+        for ingress in configured {
+            tracker.register(*ingress);
         }
 
-        let last = self.0.entry(tick.ingress).or_insert(tick.at);
-        *last = tick.at.max(*last);
+        tracker
+    }
 
-        if let Some(newest) = self.0.values().copied().max() {
-            self.0.retain(|_, at| *at >= newest - SILENT);
+    /// Registers an ingress by its own event. Its events up to this instant may still be under way,
+    /// so it counts from its next tick on.
+    pub(super) fn register(&mut self, ingress: IngressId) {
+        if self.registered.len() < INGRESSES_MAX {
+            self.registered.entry(ingress).or_insert(At::START);
         }
     }
 
+    /// Returns whether the tick counts.
+    pub(super) fn observe(&mut self, tick: &Tick) -> bool {
+        if self.registered.contains_key(&tick.ingress) {
+            update(&mut self.registered, tick);
+            self.strangers.clear();
+            return true;
+        }
+        if self.ticked().next().is_some() {
+            return false;
+        }
+
+        self.strangers.entry(tick.ingress).or_insert(At::START);
+        update(&mut self.strangers, tick);
+        while self.strangers.len() > INGRESSES_MAX {
+            self.strangers.pop_first();
+        }
+
+        true
+    }
+
+    /// The lowest of the last ticks that count.
     pub(super) fn watermark(&self) -> Option<At> {
-        self.0.values().copied().min()
+        let of_registered = self.ticked().map(|(_, at)| at).min();
+
+        of_registered.or_else(|| self.strangers.values().copied().min())
     }
 
-    pub(super) fn ticks(&self) -> &BTreeMap<IngressId, At> {
-        &self.0
+    /// The last tick of each registered ingress that has ticked.
+    pub(super) fn ticks(&self) -> BTreeMap<IngressId, At> {
+        self.ticked().collect()
+    }
+
+    fn ticked(&self) -> impl Iterator<Item = (IngressId, At)> {
+        self.registered
+            .iter()
+            .map(|(ingress, at)| (*ingress, *at))
+            .filter(|(_, at)| *at != At::START)
+    }
+}
+
+/// Updates the last tick of an ingress, and drops ingresses that have left or are silent.
+fn update(last_ticks: &mut BTreeMap<IngressId, At>, tick: &Tick) {
+    let last = last_ticks.entry(tick.ingress).or_insert(tick.at);
+    *last = tick.at.max(*last);
+
+    // The last tick of an ingress that leaves still counts where it is the only one.
+    if tick.leaving && last_ticks.len() > 1 {
+        last_ticks.remove(&tick.ingress);
+        return;
+    }
+    if let Some(newest) = last_ticks.values().copied().max() {
+        last_ticks.retain(|_, at| *at >= newest - SILENT || *at == At::START);
     }
 }
 
@@ -55,9 +116,9 @@ mod tests {
     }
 
     fn after(ticks: &[Tick]) -> Option<i64> {
-        let mut tracker = WatermarkTracker::default();
+        let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(1), IngressId(2)]);
         for tick in ticks {
-            tracker.observe(tick);
+            assert!(tracker.observe(tick));
         }
         tracker.watermark().map(|at| at.0 / 1_000_000)
     }
@@ -85,6 +146,67 @@ mod tests {
             ..tick(2, 4)
         };
         assert_eq!(after(&[tick(1, 5), tick(2, 3), leaving]), Some(5));
-        assert_eq!(after(&[tick(2, 3), leaving]), Some(4), "the only ingress");
+    }
+
+    #[test]
+    fn the_last_tick_of_the_only_ingress_counts() {
+        let leaving = Tick {
+            leaving: true,
+            ..tick(2, 4)
+        };
+        let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(2)]);
+
+        tracker.observe(&tick(2, 3));
+        tracker.observe(&leaving);
+        assert_eq!(tracker.watermark(), Some(At(4_000_000)));
+    }
+
+    #[test]
+    fn a_stranger_neither_moves_time_nor_holds_it_back() {
+        let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[]);
+        tracker.register(IngressId(1));
+        assert!(tracker.observe(&tick(1, 100)));
+
+        for second in [1, 99, 101, 1_000_000] {
+            assert!(!tracker.observe(&tick(9, second)));
+            assert_eq!(tracker.watermark(), Some(At(100_000_000)));
+        }
+
+        // With an event of its own it is no stranger any more.
+        tracker.register(IngressId(9));
+        assert_eq!(
+            tracker.watermark(),
+            Some(At(100_000_000)),
+            "before its tick"
+        );
+        assert!(tracker.observe(&tick(9, 99)));
+        assert_eq!(tracker.watermark(), Some(At(99_000_000)));
+    }
+
+    #[test]
+    fn without_a_registered_ingress_strangers_let_time_pass() {
+        let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(1)]);
+        assert!(tracker.observe(&tick(8, 100)));
+        assert!(tracker.observe(&tick(9, 99)));
+        assert_eq!(tracker.watermark(), Some(At(99_000_000)));
+        assert!(tracker.ticks().is_empty(), "they are not stored");
+
+        assert!(tracker.observe(&tick(1, 90)));
+        assert_eq!(tracker.watermark(), Some(At(90_000_000)));
+        assert!(!tracker.observe(&tick(8, 101)));
+    }
+
+    #[test]
+    fn the_number_of_ingresses_is_bounded() {
+        let mut tracker = WatermarkTracker::default();
+        for ingress in 0..10_000 {
+            tracker.register(IngressId(ingress));
+        }
+
+        assert_eq!(tracker.registered.len(), INGRESSES_MAX);
+        for ingress in 20_000..30_000 {
+            tracker.observe(&tick(ingress, 5));
+        }
+        assert_eq!(tracker.strangers.len(), INGRESSES_MAX);
     }
 }

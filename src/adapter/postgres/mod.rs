@@ -9,6 +9,7 @@ mod batch_sql;
 mod call_page;
 mod column;
 mod dead_letters;
+mod heal;
 mod layout;
 mod ledger;
 mod migrations;

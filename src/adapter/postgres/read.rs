@@ -35,8 +35,8 @@ const SELECT_STATS: &str = "-- select_stats
         sum(calls)::bigint,
         sum(answered)::bigint,
         sum(missed)::bigint,
-        sum(ring_us)::bigint,
-        sum(talk_us)::bigint
+        least(sum(ring_us), 9223372036854775807)::bigint,
+        least(sum(talk_us), 9223372036854775807)::bigint
     FROM call_stats
     WHERE minute >= $1
         AND minute < $2

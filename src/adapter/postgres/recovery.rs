@@ -6,7 +6,8 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::PartitionAddress;
-use crate::adapter::sql;
+use super::heal::heal;
+use crate::adapter::sql::{self, StoredTime};
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::{At, Span};
@@ -122,9 +123,15 @@ pub(super) async fn take_over(
         .execute(&mut *transaction)
         .await?;
     let sites = select_sites(&mut transaction, partition).await?;
+    let mut time = StoredTime {
+        watermark: claim.watermark,
+        ticks: sql::parse_ticks(&claim.ticks)?,
+    };
+    let believed = lookback.believed;
+    let absurd = heal(&mut transaction, partition, &sites, &mut time, believed).await?;
     let open_calls = select_open_calls(&mut transaction, &sites).await?;
     let messages =
-        select_messages(&mut transaction, &sites, claim.watermark, lookback.links).await?;
+        select_messages(&mut transaction, &sites, time.watermark, lookback.links).await?;
     let last_fact_at: Option<i64> = sqlx::query_scalar(SELECT_LAST_FACT)
         .bind(&sites)
         .fetch_one(&mut *transaction)
@@ -138,14 +145,15 @@ pub(super) async fn take_over(
     transaction.commit().await?;
 
     let state = RecoveredState {
-        watermark: (claim.watermark != At::START.0).then_some(At(claim.watermark)),
+        watermark: (time.watermark != At::START.0).then_some(At(time.watermark)),
         last_fact_at: last_fact_at.map(At),
-        ticks: sql::parse_ticks(&claim.ticks)?,
+        ticks: time.ticks,
         messages,
         open_calls,
         extensions,
         last_notification: last_notification.cast_unsigned(),
         published_up_to: claim.relayed.cast_unsigned(),
+        absurd,
     };
 
     Ok(TakenOver {
@@ -213,7 +221,7 @@ async fn select_messages(
         .await?;
     let (sites, since): (Vec<String>, Vec<i64>) = first_starts
         .into_iter()
-        .filter_map(|(site, start)| Some((site, start? - sql::BEFORE_OPEN_CALLS_US)))
+        .filter_map(|(site, start)| Some((site, start?.saturating_sub(sql::BEFORE_OPEN_CALLS_US))))
         .unzip();
 
     let messages: Vec<String> = sqlx::query_scalar(SELECT_MESSAGES)

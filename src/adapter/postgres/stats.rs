@@ -28,13 +28,13 @@ const COUNT_MINUTES: &str = "-- count_minutes
         count(*),
         count(*) FILTER (WHERE outcome = 'answered'),
         count(*) FILTER (WHERE outcome = 'missed'),
-        coalesce(sum(ring_us), 0)::bigint,
-        coalesce(sum(talk_us), 0)::bigint
+        least(coalesce(sum(ring_us), 0), 9223372036854775807)::bigint,
+        least(coalesce(sum(talk_us), 0), 9223372036854775807)::bigint
     FROM unnest($1::text[], $2::bigint[]) AS t (site, minute)
     JOIN call_logs
         ON call_logs.site = t.site
         AND started_at >= t.minute
-        AND started_at < t.minute + $3
+        AND started_at < least(t.minute, 9223372036854775807 - $3) + $3
     WHERE outcome IS NOT NULL
     GROUP BY t.site, t.minute, direction";
 
@@ -102,8 +102,10 @@ impl Sums {
         self.calls += sign * other.calls;
         self.answered += sign * other.answered;
         self.missed += sign * other.missed;
-        self.ring_us += sign * other.ring_us;
-        self.talk_us += sign * other.talk_us;
+        // Sums over absurd spans saturate, so that one call never stops the statistics.
+        let add = |sum: i64, span: i64| sum.saturating_add(span.saturating_mul(sign));
+        self.ring_us = add(self.ring_us, other.ring_us);
+        self.talk_us = add(self.talk_us, other.talk_us);
     }
 }
 

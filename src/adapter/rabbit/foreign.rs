@@ -11,12 +11,14 @@ use crate::domain::time::At;
 use crate::wire::envelope::{BodyForm, Envelope, Trace};
 use crate::wire::instant;
 
+/// Longer plain reports are set aside: a report has a few hundred bytes.
+pub(super) const REPORT_BYTES_MAX: usize = 16 << 10;
 /// The topics of events in routing keys.
 const TOPICS: [&str; 2] = ["call", "device"];
 /// Larger timestamps are milliseconds, or else microseconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
 
-/// The envelope of a plain report; `None` for any other message. A report without an id gets one
+/// The envelope of a plain report; `None` for any other message, and for one that is too long. A report without an id gets one
 /// from its content, so that the same message is the same event. A report without an instant was
 /// received when it is first read.
 pub(super) fn envelope(
@@ -25,6 +27,9 @@ pub(super) fn envelope(
     body: &[u8],
     now: At,
 ) -> Option<Envelope> {
+    if body.len() > REPORT_BYTES_MAX {
+        return None;
+    }
     let Value::Object(report) = serde_json::from_slice(body).ok()? else {
         return None;
     };

@@ -13,7 +13,7 @@ use crate::domain::fact::{CallId, EventId};
 use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
 use crate::domain::time::At;
-use crate::port::ledger::LedgerError;
+use crate::port::ledger::{BelievedInstants, LedgerError};
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
@@ -25,6 +25,30 @@ pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
 /// Facts from this long before the first open call may belong to it.
 pub(super) const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 
+/// The reason of stored facts that became dead letters at a take-over.
+pub(super) const ABSURD_INSTANT: &str =
+    "its instant is far from the clock of the machine that took over";
+
+/// The stored time of a partition.
+pub(super) struct StoredTime {
+    pub watermark: i64,
+    pub ticks: BTreeMap<IngressId, At>,
+}
+
+impl StoredTime {
+    /// Sets back a watermark and drops ticks that are ahead. Returns the watermark that it was, if
+    /// one of them was ahead.
+    pub(super) fn correct(&mut self, believed: BelievedInstants) -> Option<At> {
+        let ticks = self.ticks.len();
+        self.ticks.retain(|_, at| *at <= believed.last);
+
+        let watermark = self.watermark;
+        self.watermark = watermark.min(believed.last.0);
+
+        (ticks != self.ticks.len() || watermark != self.watermark).then_some(At(watermark))
+    }
+}
+
 /// A migration, and whether the database has it.
 #[derive(Clone, Debug)]
 pub struct MigrationStatus {
@@ -35,7 +59,7 @@ pub struct MigrationStatus {
 
 /// Returns the minute whose statistics count a call that began at `started_us`.
 pub(super) fn minute_of(started_us: i64) -> i64 {
-    started_us - started_us.rem_euclid(MINUTE_US)
+    started_us.saturating_sub(started_us.rem_euclid(MINUTE_US))
 }
 
 /// Returns the extension that answered, or the device where it has none.

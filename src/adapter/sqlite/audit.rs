@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::database::SqliteLedger;
-use super::recovery::PARTITION;
+use super::database::{PARTITION, SqliteLedger};
 use super::statements;
 use crate::domain::fact::Site;
 use crate::domain::time::At;

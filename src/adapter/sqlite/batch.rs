@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::recovery::PARTITION;
+use super::database::PARTITION;
 use super::{rows, statements};
 use crate::adapter::sql;
 use crate::domain::fact::CallId;

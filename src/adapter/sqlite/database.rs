@@ -15,6 +15,8 @@ use crate::port::ledger::LedgerError;
 /// How long a statement waits for another process to unlock the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
+/// The only partition without a broker.
+pub(super) const PARTITION: i64 = 0;
 
 /// The open database file.
 pub struct SqliteLedger {

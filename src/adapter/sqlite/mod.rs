@@ -11,6 +11,7 @@ mod batch;
 mod connection;
 mod database;
 mod dead_letters;
+mod heal;
 mod ledger;
 mod migrations;
 mod notifications;

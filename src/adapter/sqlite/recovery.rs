@@ -3,15 +3,14 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteConnection};
 
+use super::database::PARTITION;
+use super::heal::heal;
 use super::statements;
-use crate::adapter::sql;
+use crate::adapter::sql::{self, StoredTime};
 use crate::domain::device::Extension;
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, Lookback, RecoveredState};
-
-/// The only partition without a broker.
-pub(super) const PARTITION: i64 = 0;
 
 /// Makes `owner` the only writer and reads the state that the last owner committed.
 pub(super) async fn take_over(
@@ -27,11 +26,17 @@ pub(super) async fn take_over(
         .bind(At::START.0)
         .fetch_one(&mut *transaction)
         .await?;
+    let mut time = StoredTime {
+        watermark,
+        ticks: sql::parse_ticks(&ticks)?,
+    };
+    let absurd = heal(&mut transaction, &mut time, lookback.believed).await?;
     let open_calls: Vec<(String, i64)> = sqlx::query(statements::SELECT_OPEN_CALLS)
         .map(|row: SqliteRow| (row.get(0), row.get(1)))
         .fetch_all(&mut *transaction)
         .await?;
-    let messages = relevant_messages(&mut transaction, watermark, &open_calls, lookback).await?;
+    let messages =
+        relevant_messages(&mut transaction, time.watermark, &open_calls, lookback).await?;
     let extensions = extensions(&mut transaction).await?;
     let last_notification: i64 = sqlx::query_scalar(statements::SELECT_LAST_NOTICE)
         .fetch_one(&mut *transaction)
@@ -43,8 +48,8 @@ pub(super) async fn take_over(
     transaction.commit().await?;
 
     Ok(RecoveredState {
-        ticks: sql::parse_ticks(&ticks)?,
-        watermark: (watermark != At::START.0).then_some(At(watermark)),
+        ticks: time.ticks,
+        watermark: (time.watermark != At::START.0).then_some(At(time.watermark)),
         last_fact_at: last_fact_at.map(At),
         messages,
         open_calls: open_calls
@@ -55,6 +60,7 @@ pub(super) async fn take_over(
         last_notification: last_notification.cast_unsigned(),
         // All watchers live in this process, so every stored notification counts as published.
         published_up_to: last_notification.cast_unsigned(),
+        absurd,
     })
 }
 
@@ -67,10 +73,13 @@ async fn relevant_messages(
     lookback: Lookback,
 ) -> Result<Vec<Vec<u8>>, LedgerError> {
     let first_open = open_calls.iter().map(|(_, started_at)| *started_at).min();
-    let links_since = first_open.unwrap_or(i64::MAX).min(watermark.max(0)) - lookback.links.0;
+    let links_since = first_open
+        .unwrap_or(i64::MAX)
+        .min(watermark.max(0))
+        .saturating_sub(lookback.links.0);
 
     let first_call: Option<i64> = sqlx::query_scalar(statements::SELECT_FIRST_RELEVANT_CALL)
-        .bind(links_since - lookback.calls.0)
+        .bind(links_since.saturating_sub(lookback.calls.0))
         .bind(links_since)
         .fetch_one(&mut *transaction)
         .await?;
@@ -79,7 +88,7 @@ async fn relevant_messages(
     };
 
     let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_SINCE)
-        .bind(first_call - sql::BEFORE_OPEN_CALLS_US)
+        .bind(first_call.saturating_sub(sql::BEFORE_OPEN_CALLS_US))
         .fetch_all(&mut *transaction)
         .await?;
     Ok(envelopes.into_iter().map(String::into_bytes).collect())

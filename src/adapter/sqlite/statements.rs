@@ -237,8 +237,8 @@ SELECT
     count(*),
     count(*) FILTER (WHERE outcome = 'answered'),
     count(*) FILTER (WHERE outcome = 'missed'),
-    coalesce(sum(ring_us), 0),
-    sum(talk_us)
+    CAST(min(total(ring_us), 9e18) AS INTEGER),
+    CAST(min(total(talk_us), 9e18) AS INTEGER)
 FROM json_each(?1) AS changed
 JOIN call_logs
     ON call_logs.site = changed.value->>'site'
@@ -251,7 +251,8 @@ pub(super) const SELECT_CALL_STATS: &str = "\
 -- select_call_stats
 SELECT
     site, minute - minute % ?3 AS hour, direction,
-    sum(calls), sum(answered), sum(missed), sum(ring_us), sum(talk_us)
+    sum(calls), sum(answered), sum(missed),
+    CAST(min(total(ring_us), 9e18) AS INTEGER), CAST(min(total(talk_us), 9e18) AS INTEGER)
 FROM call_stats
 WHERE minute >= ?1 AND minute < ?2
 GROUP BY hour, site, direction
@@ -439,6 +440,30 @@ INSERT INTO partition_owner (part, epoch, owner, watermark)
 VALUES (?1, 1, ?2, ?3)
 ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = excluded.owner
 RETURNING watermark, ticks";
+
+pub(super) const CORRECT_TIME: &str = "\
+-- correct_time
+UPDATE partition_owner
+SET watermark = ?2, ticks = ?3
+WHERE part = ?1";
+
+pub(super) const DELETE_ABSURD_FACTS: &str = "\
+-- delete_absurd_facts
+DELETE FROM call_events
+WHERE site = ?1 AND (received_at < ?2 OR received_at > ?3)
+RETURNING envelope";
+
+pub(super) const SELECT_CALLS_WITH_ABSURD_START: &str = "\
+-- select_calls_with_absurd_start
+SELECT call_id, started_at
+FROM call_logs
+WHERE site = ?1 AND (started_at < ?2 OR started_at > ?3)";
+
+pub(super) const SELECT_ABSURD_CALLS: &str = "\
+-- select_absurd_calls
+SELECT call_id, started_at
+FROM call_logs
+WHERE site = ?1 AND (started_at < ?2 OR started_at > ?3 OR ended_at > ?3)";
 
 /// The fence: changes no row for any but the last owner.
 pub(super) const PASS_FENCE: &str = "\

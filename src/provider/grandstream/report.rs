@@ -11,6 +11,7 @@ use crate::domain::fact::{CallRef, EventId, Fact, Kind, Site};
 use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
 use crate::domain::region::Region;
+use crate::domain::text::is_printable;
 use crate::domain::time::At;
 
 const NAME_CHARS_MAX: usize = 256;
@@ -190,7 +191,7 @@ fn non_empty_text(value: &str) -> Option<PrivateText> {
     (!text.is_empty()).then(|| text.into())
 }
 
-/// Text for people: without control characters and direction overrides, and of limited length.
+/// Text for people: without invisible characters, and of limited length.
 fn clean_text(value: &str, chars_max: usize) -> CompactString {
     value
         .trim()
@@ -198,10 +199,6 @@ fn clean_text(value: &str, chars_max: usize) -> CompactString {
         .filter(|c| is_printable(*c))
         .take(chars_max)
         .collect()
-}
-
-fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -35,8 +35,6 @@ pub enum Unreadable {
     UnknownEvent,
     #[error("more than {PARAMETERS_MAX} parameters")]
     TooManyParameters,
-    #[error("a parameter contains a NUL")]
-    Nul,
     #[error("the body is no JSON object")]
     BadJson,
 }
@@ -152,6 +150,9 @@ impl Reader {
             .split(|byte| *byte == b'&')
             .filter(|piece| !piece.is_empty())
         {
+            // A template that was copied out of a provisioning file in XML has `&amp;` between its
+            // parameters.
+            let piece = piece.strip_prefix(b"amp;").unwrap_or(piece);
             let equals = piece.iter().position(|byte| *byte == b'=');
             let Some(equals) = equals else { continue };
             self.add(&unescape(&piece[..equals]), &unescape(&piece[equals + 1..]))?;
@@ -181,11 +182,13 @@ impl Reader {
         if self.parameters > PARAMETERS_MAX {
             return Err(Unreadable::TooManyParameters);
         }
-        if key.contains('\0') || value.contains('\0') {
-            return Err(Unreadable::Nul);
-        }
 
-        self.report.add_parameter(key, value);
+        // No text of the database holds a NUL; other invisible characters vanish field by field.
+        if value.contains('\0') {
+            self.report.add_parameter(key, &value.replace('\0', ""));
+        } else {
+            self.report.add_parameter(key, value);
+        }
         Ok(())
     }
 }
@@ -332,6 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_of_templates_are_repaired() {
+        let fact = fact(
+            "/gs/cti/incoming?mac=000b82000001&amp;local=201&amp;remote=+49%0030&amp;n=B%00ob",
+        );
+
+        assert_eq!(fact.device.to_string(), "000b82000001");
+        let local = fact
+            .local
+            .as_ref()
+            .map(crate::domain::device::Extension::as_str);
+        assert_eq!(local, Some("201"));
+        let remote = fact.remote.map(|number| number.raw().to_owned());
+        assert_eq!(remote.as_deref(), Some("+4930"));
+        assert_eq!(fact.remote_name.as_deref(), Some("Bob"));
+    }
+
+    #[test]
     fn a_name_cannot_replace_earlier_parameters() {
         let fact = fact(
             "/gs/cti/incoming?mac=000b82000001&remote=123\
@@ -360,8 +380,6 @@ mod tests {
             error("/gs/cti/token/exploded?mac=1"),
             Some(Unreadable::UnknownEvent)
         );
-        assert_eq!(error("/gs/cti/incoming?mac=1&n=%00"), Some(Unreadable::Nul));
-
         let many = "p=1&".repeat(65);
         assert_eq!(
             error(&format!("/gs/cti/incoming?{many}")),

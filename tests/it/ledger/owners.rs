@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use cordboard::domain::time::At;
-use cordboard::port::ledger::{Changes, Ledger, LedgerError, RecordAudit};
+use cordboard::port::ledger::{
+    BelievedInstants, Changes, Ledger, LedgerError, Lookback, RecordAudit,
+};
 use cordboard::wire::message::IngressId;
 
 use super::{Store, outcomes};
-use crate::support::batches::{LOOKBACK, after_seconds, changes, timeline, two_calls};
+use crate::support::batches::{LOOKBACK, after_seconds, changes, received, timeline, two_calls};
+use crate::support::overlay::EPOCH;
 
 pub async fn a_replaced_owner_writes_nothing_any_more(store: &impl Store) {
     let first = store.open().await;
@@ -101,4 +104,57 @@ pub async fn promises_and_attempts_survive_their_owner(store: &impl Store) {
     assert_eq!(next.record_attempt(b"m").await.unwrap(), 1);
     assert_eq!(next.facts_kept_since().await.unwrap(), At::START);
     assert_eq!(next.sites().await.unwrap(), []);
+}
+
+pub async fn absurd_instants_are_taken_out_of_the_state(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let absurd = i64::MAX / 1_000_000 - 5;
+    let mut facts = two_calls();
+    facts.push(received(
+        9,
+        absurd - EPOCH / 1_000_000,
+        "/gs/cti/incoming?mac=000b82000009&local=209&remote=+4930999&c=z",
+    ));
+    let mut batch = changes(&mut timeline(), facts.clone(), At::END);
+    let now = after_seconds(60);
+    batch.ticks = [(IngressId(1), now), (IngressId(2), At(i64::MAX - 1))].into();
+    ledger.commit(&batch).await.unwrap();
+
+    let next = store.open().await;
+    let lookback = Lookback {
+        believed: BelievedInstants {
+            first: after_seconds(-60),
+            last: now,
+        },
+        ..LOOKBACK
+    };
+    let recovered = next.take_over(lookback).await.unwrap();
+    assert_eq!(recovered.watermark, Some(now));
+    assert_eq!(recovered.ticks, [(IngressId(1), now)].into());
+    assert!(recovered.last_fact_at <= Some(now));
+    assert_eq!(recovered.absurd.facts, 1);
+    let starts: Vec<At> = recovered
+        .absurd
+        .calls
+        .iter()
+        .map(|(_, _, at)| *at)
+        .collect();
+    assert!(starts.contains(&At(absurd * 1_000_000)), "{starts:?}");
+    assert_eq!(store.dead_messages().await, [facts[5].message.clone()]);
+
+    // What was corrected stays corrected, and the owner withdraws the calls.
+    let withdrawn = Changes {
+        withdrawn_calls: recovered
+            .absurd
+            .calls
+            .iter()
+            .map(|(_, id, _)| *id)
+            .collect(),
+        ..Changes::default()
+    };
+    next.commit(&withdrawn).await.unwrap();
+    let again = store.open().await.take_over(lookback).await.unwrap();
+    assert!(again.absurd.is_empty());
+    assert_eq!(again.watermark, Some(now));
 }

@@ -4,6 +4,7 @@ mod command;
 mod end_to_end;
 mod fixtures;
 mod flows;
+mod gateway;
 mod ingress;
 mod journal;
 mod laws;

@@ -12,7 +12,7 @@ use cordboard::port::ledger::{Changes, RecoveredState};
 use cordboard::simulate::Dice;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::{BatchItem, History, Partition, Step, Stretch};
+use cordboard::worker::{BatchItem, Believed, History, Partition, Step, Stretch};
 
 use crate::support::worker::{Records, folded, traffic};
 
@@ -74,7 +74,11 @@ fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)
     let mut dice = Dice::new(seed);
     let mut history = MemoryHistory::default();
     let mut notifications = Vec::new();
-    let mut partition = Partition::recover(Policies::default(), RecoveredState::default());
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState::default(),
+    );
 
     let mut rest = messages;
     while !rest.is_empty() {
@@ -88,7 +92,7 @@ fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)
             .iter()
             .map(|message| Delivery::from(message.encode()).into())
             .collect();
-        let mut batch = partition.decode(&mut items);
+        let mut batch = partition.decode(&mut items, At(0));
         let unknown: HashSet<EventId> = batch
             .uncertain()
             .iter()

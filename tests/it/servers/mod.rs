@@ -6,6 +6,7 @@ mod examples;
 mod fence;
 mod foreign;
 mod generations;
+mod hostile;
 mod ledger;
 mod live;
 mod outbox;

@@ -143,8 +143,14 @@ async fn start_all(flows: &[Flow], data: &[TempDir], database: &str, clock: &Pat
     let broker = rabbit::vhost().await;
     let redis = &servers::shared().redis;
     let prefix = uuid::Uuid::now_v7().simple();
+    let ingresses: Vec<String> = data[..INGRESSES]
+        .iter()
+        .map(|data| name_ingress(data.path()))
+        .collect();
     let more = format!(
         r#"
+[worker]
+ingresses = {ingresses:?}
 [broker]
 url = "{broker}"
 partitions = 6
@@ -164,6 +170,17 @@ prefix = "{prefix}:"
     }
 
     processes
+}
+
+/// Gives the ingress in this folder a name, which it would take at its first start. The workers
+/// know both from the beginning, so that no time passes before the other one has an event.
+fn name_ingress(data: &Path) -> String {
+    let id = uuid::Uuid::now_v7().to_string();
+    let journal = data.join("journal");
+    std::fs::create_dir_all(&journal).unwrap();
+    std::fs::write(journal.join("id"), &id).unwrap();
+
+    id
 }
 
 /// Moves the clock, and never so far that an ingress is left behind.

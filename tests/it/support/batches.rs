@@ -6,7 +6,7 @@ use cordboard::domain::Timeline;
 use cordboard::domain::fact::{EventId, Fact, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::{At, Span};
-use cordboard::port::ledger::{CallUpdate, Changes, Lookback, ReceivedFact};
+use cordboard::port::ledger::{BelievedInstants, CallUpdate, Changes, Lookback, ReceivedFact};
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 
@@ -16,6 +16,7 @@ use super::overlay::EPOCH;
 pub const LOOKBACK: Lookback = Lookback {
     links: Span::seconds(120),
     calls: Span::seconds(14_400),
+    believed: BelievedInstants::ALL,
 };
 
 /// Seconds after the epoch of the call flows.

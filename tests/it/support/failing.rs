@@ -24,6 +24,8 @@ pub struct Failing {
     pub poison: &'static str,
     /// The commit of this fact ends the task of its worker, as a crash ends a process.
     pub deadly: Option<EventId>,
+    /// So many commits with facts are rejected, whatever they hold: stored state fails.
+    pub broken: Arc<AtomicUsize>,
     /// The number of facts that were looked up.
     pub asked: Arc<AtomicUsize>,
 }
@@ -37,6 +39,7 @@ impl Failing {
             dice: Mutex::new(Dice::new(1)),
             poison: "nothing",
             deadly: None,
+            broken: Arc::default(),
             asked: Arc::default(),
         }
     }
@@ -84,6 +87,17 @@ impl Ledger for Failing {
 
         let is_deadly = |received: &ReceivedFact| Some(received.fact.id) == self.deadly;
         assert!(!changes.facts.iter().any(is_deadly), "the end");
+
+        let is_broken = !changes.facts.is_empty()
+            && self
+                .broken
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok();
+        if is_broken {
+            return Err(LedgerError::Rejected("bigint out of range".into()));
+        }
 
         match self.roll() {
             _ if changes.facts.iter().any(is_poison) => {

@@ -30,7 +30,7 @@ pub async fn try_get(address: SocketAddr, target: &str) -> io::Result<(u16, Stri
 pub async fn call(address: SocketAddr, method: &str, target: &str, body: &Value) -> (u16, Value) {
     let body = body.to_string();
     let request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -41,7 +41,8 @@ pub async fn call(address: SocketAddr, method: &str, target: &str, body: &Value)
     (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
-async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<(u16, String)> {
+/// Status and body of the answer to these bytes, on a connection that is closed after it.
+pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<(u16, String)> {
     let answer = timeout(EXCHANGE, async {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(request).await?;
@@ -99,7 +100,7 @@ impl KeptAlive {
 
     /// Sends a `GET` and reads its answer.
     pub async fn get(&mut self, target: &str) -> io::Result<(u16, String)> {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.send(request.as_bytes()).await?;
 
         self.answer().await

@@ -280,7 +280,7 @@ impl Events {
         let known = after
             .map(|number| format!("Last-Event-ID: {number}\r\n"))
             .unwrap_or_default();
-        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: h\r\n{known}\r\n");
+        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n{known}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
 
         let mut events = Events {

@@ -9,8 +9,9 @@ use cordboard::adapter::sqlite::SqliteLedger;
 use cordboard::domain::Timeline;
 use cordboard::domain::fact::{Fact, Site};
 use cordboard::domain::policy::Policy;
-use cordboard::domain::time::At;
+use cordboard::domain::time::{At, Span};
 use cordboard::health::FlowCounters;
+use cordboard::port::clock::Clock;
 use cordboard::port::intake::{Delivery, Inbox, InboxError};
 use cordboard::port::ledger::{Ledger, RecordAudit};
 use cordboard::port::live::NoLiveView;
@@ -19,7 +20,7 @@ use cordboard::simulate::Fleet;
 use cordboard::wire::call_json::CallJson;
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
-use cordboard::worker::{Dependencies, Worker, lookback};
+use cordboard::worker::{Believed, Dependencies, Worker, lookback};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet;
@@ -32,6 +33,21 @@ pub struct WorkerUnderTest {
     ledger: Arc<dyn Ledger>,
     policies: Policies,
     counters: Arc<FlowCounters>,
+    believed: Believed,
+    clock: Arc<dyn Clock>,
+}
+
+/// A clock that stands still.
+pub struct FixedClock(pub At);
+
+impl Clock for FixedClock {
+    fn now(&self) -> At {
+        self.0
+    }
+
+    fn steady(&self) -> Span {
+        Span::ZERO
+    }
 }
 
 impl WorkerUnderTest {
@@ -40,6 +56,8 @@ impl WorkerUnderTest {
             ledger,
             policies: Policies::default(),
             counters: Arc::default(),
+            believed: Believed::default(),
+            clock: Arc::new(FixedClock(At(0))),
         }
     }
 
@@ -52,6 +70,14 @@ impl WorkerUnderTest {
             policies: policies.clone(),
             ..self
         }
+    }
+
+    pub fn believed(self, believed: Believed) -> WorkerUnderTest {
+        WorkerUnderTest { believed, ..self }
+    }
+
+    pub fn clock(self, clock: Arc<dyn Clock>) -> WorkerUnderTest {
+        WorkerUnderTest { clock, ..self }
     }
 
     pub fn counters(self, counters: &Arc<FlowCounters>) -> WorkerUnderTest {
@@ -73,7 +99,10 @@ impl WorkerUnderTest {
     pub async fn run_deliveries(self, batches: Vec<Vec<Delivery>>) -> Vec<Notification> {
         let state = self
             .ledger
-            .take_over(lookback(&self.policies))
+            .take_over(lookback(
+                &self.policies,
+                self.believed.instants(self.clock.now()),
+            ))
             .await
             .unwrap();
         let outbox = Arc::new(RecordingOutbox::default());
@@ -85,6 +114,8 @@ impl WorkerUnderTest {
             live: Arc::new(NoLiveView),
             counters: self.counters,
             in_flight: Arc::default(),
+            clock: self.clock,
+            believed: self.believed,
         };
         let worker = Worker::new(dependencies, self.policies, state);
         worker.run(CancellationToken::new()).await.unwrap();

@@ -12,7 +12,10 @@ use crate::support::service::{Service, command, run};
 use crate::support::sqlite::{assert_no_difference, stored_events};
 
 /// The beginning of a request, and the rest of it.
-const CALLS: [&[u8]; 2] = [b"GET /api/v1/calls HTTP/1.1\r\nHost: ", b"h\r\n\r\n"];
+const CALLS: [&[u8]; 2] = [
+    b"GET /api/v1/calls HTTP/1.1\r\nHost: ",
+    b"localhost\r\n\r\n",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn phones_are_served_while_the_database_is_locked_at_the_start() {

@@ -14,7 +14,9 @@ async fn a_reload_of_invalid_settings_changes_nothing_and_one_of_valid_settings_
     let data = tempfile::tempdir().unwrap();
     let config = data.path().join("settings.toml");
     let write = |text: &str| fs::write(&config, text).unwrap();
-    let key = |letter: char| format!("[ingress.keys.{letter}]\nsecret = \"secret {letter}\"\n");
+    let key = |letter: char| {
+        format!("[ingress.keys.{letter}]\nsecret = \"the secret of the key {letter}, 32 bytes\"\n")
+    };
     let path = config.to_str().unwrap();
     let token = async || {
         let output = run(data.path(), &["token", "000b82000001", "--config", path]).await;
@@ -57,7 +59,11 @@ async fn a_reload_of_invalid_settings_changes_nothing_and_one_of_valid_settings_
 async fn keys_that_are_gone_after_a_reload_do_not_open_the_door() {
     let data = tempfile::tempdir().unwrap();
     let config = data.path().join("settings.toml");
-    fs::write(&config, "[ingress.keys.a]\nsecret = \"s\"\n").unwrap();
+    fs::write(
+        &config,
+        "[ingress.keys.a]\nsecret = \"a secret of at least 32 bytes, or so\"\n",
+    )
+    .unwrap();
     let arguments = ["serve", "--config", config.to_str().unwrap()];
     let public = [("INGRESS__LISTEN", "0.0.0.0:0")];
     let service = Service::begin(command(data.path(), &arguments, &public)).await;
@@ -80,7 +86,7 @@ async fn a_service_that_cannot_start_says_why_on_one_line() {
     let file = data.path().join("file");
     fs::write(&file, "x").unwrap();
     let secret = data.path().join("secret");
-    fs::write(&secret, "hush").unwrap();
+    fs::write(&secret, "hush hush hush hush hush hush hu").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -95,7 +101,7 @@ async fn a_service_that_cannot_start_says_why_on_one_line() {
             78,
             "every user of this machine",
         ),
-        ("INGRESS__KEYS__A__SECRET", "", 78, "empty"),
+        ("INGRESS__KEYS__A__SECRET", "", 78, "0 bytes"),
         ("INGRESS__TICK_MS", "5s", 78, "tick_ms"),
         ("LOG__FILTER", "a=b=c", 78, "log.filter"),
     ] {

@@ -25,13 +25,16 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ),
     (
         "gateway",
-        &["domain", "wire", "port", "health", "chain", "retry"],
+        &["domain", "wire", "port", "health", "chain", "net", "retry"],
     ),
     (
         "adapter",
         &["domain", "provider", "wire", "port", "health", "chain"],
     ),
-    ("config", &["domain", "wire", "ingress"]),
+    (
+        "config",
+        &["domain", "wire", "ingress", "gateway", "worker"],
+    ),
     ("telemetry", &["config"]),
     (
         "setup",

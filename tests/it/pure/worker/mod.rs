@@ -2,6 +2,7 @@
 //! and a failing database end in the records that a fold of all messages at once gives.
 
 mod failures;
+mod hostile;
 mod late;
 mod rejected;
 mod restarts;

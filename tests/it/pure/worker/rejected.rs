@@ -8,7 +8,7 @@ use cordboard::domain::time::At;
 use cordboard::health::FlowCounters;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::intake::Delivery;
-use cordboard::port::ledger::{Changes, Ledger, RejectedMessage};
+use cordboard::port::ledger::{BelievedInstants, Changes, Ledger, RejectedMessage};
 use cordboard::port::query::Query;
 use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
@@ -134,7 +134,7 @@ async fn store_rejected(ledger: &dyn Ledger, rejected: Vec<RejectedMessage>) {
         ..Changes::default()
     };
     ledger
-        .take_over(lookback(&Policies::default()))
+        .take_over(lookback(&Policies::default(), BelievedInstants::ALL))
         .await
         .unwrap();
 

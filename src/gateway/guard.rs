@@ -1,0 +1,185 @@
+//! Protection from foreign web pages in the browsers of users.
+//!
+//! - A page may let its own name point to this address (DNS rebinding), and would then read every
+//!   answer. Its requests bear its name as `Host`, so only addresses, `localhost` and configured
+//!   names are served; other names get 421.
+//! - A page may send requests whose answers it cannot read (CSRF). So requests of another origin
+//!   that may change something get 403.
+//!
+//! Programs send neither `Origin` nor `Sec-Fetch-Site`, and are not affected.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::response::error_response;
+
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// The configured names of a listener.
+#[derive(Clone, Debug)]
+pub struct OwnHosts {
+    /// The section of the settings with the names.
+    section: &'static str,
+    /// In lower case.
+    names: Arc<[String]>,
+}
+
+impl OwnHosts {
+    #[must_use]
+    pub fn new(section: &'static str, names: &[String]) -> OwnHosts {
+        OwnHosts {
+            section,
+            names: names.iter().map(|name| name.to_lowercase()).collect(),
+        }
+    }
+
+    /// Whether a `Host` names this listener.
+    fn contains(&self, host: &str) -> bool {
+        let name = without_port(host).trim_end_matches('.').to_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+
+        name == "localhost" || self.names.contains(&name) || address.parse::<IpAddr>().is_ok()
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    // The colons of an IPv6 address stand in brackets.
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Lets a request pass, or refuses it.
+pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next: Next) -> Response {
+    let mut names = request
+        .headers()
+        .get_all(HOST)
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .chain(request.uri().authority().map(Authority::as_str));
+
+    if !names.all(|host| hosts.contains(host)) {
+        return error_response(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            &format!(
+                "this name is not served here: use an address or localhost, or add the name to \
+                 `{}.hosts`",
+                hosts.section
+            ),
+        );
+    }
+    if request.method() != Method::GET && !is_same_site(request.headers()) {
+        return error_response(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "requests of other origins may not change anything",
+        );
+    }
+
+    next.run(request).await
+}
+
+fn is_same_site(headers: &HeaderMap) -> bool {
+    let is_foreign = text(headers, &HeaderName::from_static(SEC_FETCH_SITE))
+        .is_some_and(|site| !matches!(site, "same-origin" | "none"));
+
+    !is_foreign && is_same_origin(headers)
+}
+
+/// Whether the request comes from a page of this listener, or from no page at all.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    match (text(headers, &ORIGIN), text(headers, &HOST)) {
+        // Only browsers send an origin.
+        (None, _) => !headers.contains_key(ORIGIN),
+        (Some(origin), Some(host)) => origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority == host),
+        (Some(_), None) => false,
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn addresses_localhost_and_configured_names_are_own_hosts() {
+        let hosts = OwnHosts::new("gateway", &["Calls.Example".to_owned()]);
+
+        for own in [
+            "127.0.0.1",
+            "127.0.0.1:8088",
+            "10.1.2.3:80",
+            "[::1]:8088",
+            "[::1]",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "calls.example",
+            "calls.EXAMPLE.:443",
+        ] {
+            assert!(hosts.contains(own), "{own}");
+        }
+        for foreign in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:80",
+            "xcalls.example",
+            "calls.example.evil",
+            "127.0.0.1:80:evil",
+        ] {
+            assert!(!hosts.contains(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_foreign_and_programs_are_not() {
+        assert!(is_same_site(&headers(&[("host", "h:1")])));
+        assert!(is_same_site(&headers(&[
+            ("host", "h:1"),
+            ("origin", "http://h:1"),
+            ("sec-fetch-site", "same-origin"),
+        ])));
+
+        for origin in ["null", "http://h:2", "http://h:1.evil", "http://evil"] {
+            let foreign = headers(&[("host", "h:1"), ("origin", origin)]);
+            assert!(!is_same_site(&foreign), "{origin}");
+        }
+        for site in ["cross-site", "same-site"] {
+            let foreign = headers(&[("host", "h:1"), ("sec-fetch-site", site)]);
+            assert!(!is_same_site(&foreign), "{site}");
+        }
+        let undecodable = HeaderValue::from_bytes(b"http://h:1\xff").unwrap();
+        let mut foreign = headers(&[("host", "h:1")]);
+        foreign.insert(ORIGIN, undecodable);
+        assert!(!is_same_site(&foreign));
+    }
+}

@@ -1,0 +1,135 @@
+//! Messages whose commit failed although each stood alone. Stored state may be the reason, so none of
+//! them is charged until another message was stored, and it fails again after that. When too many
+//! fail one after the other, stored state is the reason.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::bisect::Bisection;
+use super::partition::BatchItem;
+use super::{Worker, WorkerError};
+use crate::retry::Backoff;
+
+/// More messages do not fail one after the other because of themselves.
+const SUSPECTS_MAX: usize = 3;
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+
+pub(super) struct Suspects {
+    messages: Vec<BatchItem>,
+    /// A message was stored after the last suspect had failed.
+    later_stored: bool,
+    waits: Backoff,
+}
+
+impl Default for Suspects {
+    fn default() -> Suspects {
+        Suspects {
+            messages: Vec::new(),
+            later_stored: false,
+            waits: Backoff::from(WAIT_FIRST),
+        }
+    }
+}
+
+impl Suspects {
+    pub(super) fn add(&mut self, suspect: Option<BatchItem>) {
+        if let Some(suspect) = suspect {
+            self.messages.push(suspect);
+            self.later_stored = false;
+        }
+    }
+
+    /// A message was stored: stored state works.
+    pub(super) fn stored(&mut self) {
+        self.later_stored = true;
+        self.waits.reset();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether stored state works now, so that they can be tried again.
+    pub(super) fn can_be_tried(&self) -> bool {
+        self.later_stored && !self.messages.is_empty()
+    }
+
+    pub(super) fn are_too_many(&self) -> bool {
+        self.messages.len() > SUSPECTS_MAX
+    }
+
+    pub(super) fn take(&mut self) -> Vec<BatchItem> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Waits before the next attempt. Returns false when the stop came first.
+    pub(super) async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        self.waits.wait(stop).await
+    }
+}
+
+impl Worker {
+    /// Splits a sub-batch that failed.
+    pub(super) async fn split(
+        &mut self,
+        items: Vec<BatchItem>,
+        reason: &str,
+        bisection: &mut Bisection,
+    ) -> Result<(), WorkerError> {
+        let messages = items.len();
+        let suspect = bisection.split(items, reason)?;
+        tracing::error!(
+            reason,
+            messages,
+            "batch cannot be processed because of one of its messages, splitting it"
+        );
+
+        self.suspects.add(suspect);
+        if self.suspects.are_too_many() {
+            self.wait_for_stored_state(reason).await?;
+            bisection.acquit(self.suspects.take());
+        }
+
+        // The memory holds uncommitted changes: the committed state is read again.
+        self.recover().await
+    }
+
+    /// Processes a message again that failed alone, now that another one was stored. If it fails
+    /// again, it is guilty, and set aside.
+    pub(super) async fn try_suspect(&mut self, suspect: BatchItem) -> Result<(), WorkerError> {
+        let mut items = vec![BatchItem {
+            poison: None,
+            ..suspect
+        }];
+
+        match self.attempt(&mut items).await {
+            Err(WorkerError::Poison(reason)) => {
+                self.recover().await?;
+                items[0].poison = Some(reason);
+                self.attempt(&mut items).await
+            }
+            done => done,
+        }
+    }
+
+    /// So many messages fail one after the other that none of them can be the reason. Nothing is
+    /// set aside: the partition waits, and the process is not ready.
+    async fn wait_for_stored_state(&mut self, reason: &str) -> Result<(), WorkerError> {
+        let text = format!("stored state of partition {} fails: {reason}", self.number);
+        self.counters.set_blocked(Some(text));
+        metrics::counter!("cordboard_worker_state_failures_total").increment(1);
+        tracing::error!(
+            reason,
+            partition = self.number,
+            "every message fails, so stored state is the reason: the partition waits, and no \
+             message is set aside. See the runbook, CordboardStoredStateFails"
+        );
+
+        if self.suspects.wait(&self.stop).await {
+            Ok(())
+        } else {
+            Err(WorkerError::Stopped)
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Hostile messages, and state that they left in an earlier version: they change no other record,
+//! blame no other message, and move no time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cordboard::domain::fact::{EventId, Site};
+use cordboard::domain::time::{At, Span};
+use cordboard::domain::window::TimeWindow;
+use cordboard::health::FlowCounters;
+use cordboard::port::dead_letters::DeadLetters;
+use cordboard::port::query::{CallFilter, Query};
+use cordboard::wire::envelope::{BodyForm, Envelope};
+use cordboard::wire::message::{IngressId, Message, Tick};
+use cordboard::worker::Believed;
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::test_runner::{Config, TestRunner};
+
+use super::new_ledger;
+use crate::support::failing::Failing;
+use crate::support::overlay::EPOCH;
+use crate::support::worker::{
+    FixedClock, WorkerUnderTest, assert_stored, batches, batches_of, encode, traffic,
+};
+
+const DAY: Duration = Duration::from_mins(3);
+/// More than would be charged to messages, and few enough that the waits stay short.
+const BROKEN_COMMITS: usize = 10;
+/// Ticks and events of it are those of a stranger.
+const STRANGER: IngressId = IngressId(0x0190_0000_0000_7000_8000_0000_0000_00ff);
+const EXTREMES: [i64; 8] = [
+    i64::MIN,
+    i64::MIN + 1,
+    -1,
+    0,
+    EPOCH + 365 * 86_400 * 1_000_000,
+    i64::MAX / 2,
+    i64::MAX - 3,
+    i64::MAX,
+];
+
+fn window() -> Believed {
+    Believed {
+        window: TimeWindow {
+            past_max: Span::seconds(10 * 365 * 86_400),
+            ahead_max: Span::seconds(300),
+        },
+        ..Believed::default()
+    }
+}
+
+/// The machine's clock after the day.
+fn evening() -> Arc<FixedClock> {
+    Arc::new(FixedClock(At(EPOCH + 600 * 1_000_000)))
+}
+
+fn report(id: u128, at: i64, site: &str) -> Message {
+    Message::Report(Envelope::new(
+        EventId(id),
+        At(at),
+        &Site::parse(site).unwrap(),
+        None,
+        "/gs/cti/incoming?mac=000b82fffff1&local=99&remote=+666",
+        "",
+        BodyForm::None,
+    ))
+}
+
+fn tick(ingress: IngressId, at: i64) -> Message {
+    Message::Tick(Tick {
+        at: At(at),
+        ingress,
+        leaving: false,
+    })
+}
+
+#[tokio::test]
+async fn instants_far_from_the_clock_are_set_aside_and_let_no_time_pass() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let mut all = encode(&good);
+    for (index, at) in (1..).zip(EXTREMES) {
+        let ingress = IngressId::default();
+        let hostile = [
+            report(index, at, "default"),
+            tick(ingress, at),
+            tick(STRANGER, at),
+            tick(STRANGER, EPOCH + 1_000_000),
+        ];
+        let place = usize::try_from(index).unwrap() * 31;
+        all.splice(place..place, encode(&hostile));
+    }
+    let counters = Arc::new(FlowCounters::default());
+    counters.add_recovered(all.len() as u64);
+
+    WorkerUnderTest::on_sqlite(&ledger)
+        .believed(window())
+        .clock(evening())
+        .counters(&counters)
+        .run(batches_of(&all, 40))
+        .await;
+
+    assert_stored(&ledger, &good).await;
+    let flow = counters.snapshot(0);
+    assert_eq!((flow.dead, flow.imbalance), (EXTREMES.len() as u64, 0));
+}
+
+#[tokio::test]
+async fn long_messages_are_stored_cut() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let mut all = encode(&good);
+    all.insert(9, vec![b'x'; 10 << 20]);
+
+    WorkerUnderTest::on_sqlite(&ledger)
+        .run(batches_of(&all, 40))
+        .await;
+
+    assert_stored(&ledger, &good).await;
+    let letters = ledger.dead_letters(i64::MIN, 9).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].1.message.len() <= 16 << 10);
+}
+
+#[tokio::test]
+async fn a_failure_of_stored_state_is_charged_to_no_message() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let broken = Arc::new(AtomicUsize::new(0));
+
+    // Batches of one message, as under low load, and larger ones.
+    for size in [1, 16] {
+        let half = good.len() / 2;
+        let part = if size == 1 {
+            &good[..half]
+        } else {
+            &good[half..]
+        };
+        broken.store(BROKEN_COMMITS, Ordering::Relaxed);
+        let failing = Failing {
+            broken: Arc::clone(&broken),
+            ..Failing::on(&ledger)
+        };
+        WorkerUnderTest::on(Arc::new(failing))
+            .run(batches(part, size))
+            .await;
+    }
+
+    assert_stored(&ledger, &good).await;
+    assert_eq!(ledger.counts().await.unwrap().dead, 0);
+}
+
+#[tokio::test]
+async fn stored_state_with_absurd_instants_is_healed_at_take_over() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let half = good.len() / 2;
+
+    // An earlier version believed everything.
+    let mut earlier = encode(&good[..half]);
+    earlier.extend(encode(&[
+        report(1, i64::MAX - 3, "default"),
+        report(2, i64::MIN + 7, "default"),
+        report(3, EPOCH + 365 * 86_400 * 1_000_000, "default"),
+        tick(IngressId::default(), i64::MAX),
+    ]));
+    WorkerUnderTest::on_sqlite(&ledger)
+        .run(batches_of(&earlier, 16))
+        .await;
+    assert!(ledger.counts().await.unwrap().dead == 0);
+
+    WorkerUnderTest::on_sqlite(&ledger)
+        .believed(window())
+        .clock(evening())
+        .run(batches(&good[half..], 16))
+        .await;
+
+    assert_eq!(ledger.counts().await.unwrap().dead, 3, "moved facts");
+    assert_stored(&ledger, &good).await;
+    let page = ledger
+        .calls(&CallFilter {
+            limit: 200,
+            ..CallFilter::default()
+        })
+        .await;
+    assert!(
+        page.unwrap()
+            .iter()
+            .all(|call| { (EPOCH..EPOCH + 600 * 1_000_000).contains(&call.started_at) })
+    );
+}
+
+/// Anything that reaches the broker, beside a normal day of another site.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let instant = prop_oneof![
+        proptest::sample::select(&EXTREMES[..]),
+        any::<i64>(),
+        EPOCH..EPOCH + 200 * 1_000_000,
+    ];
+    let ingress = prop_oneof![Just(STRANGER), any::<u128>().prop_map(IngressId)];
+
+    prop_oneof![
+        (any::<u128>(), instant.clone(), any::<Option<u128>>()).prop_map(|(id, at, ingress)| {
+            let Message::Report(mut envelope) = report(id | 1 << 127, at, "other") else {
+                unreachable!("it is a report")
+            };
+            envelope.ingress = ingress.map(uuid::Uuid::from_u128);
+            envelope.encode()
+        }),
+        (ingress, instant).prop_map(|(ingress, at)| tick(ingress, at).encode()),
+        vec(any::<u8>(), 0..64),
+        "\\{\"v\":[0-9]{1,25}(,\"tick\":-?[0-9]{1,25})?\\}".prop_map(String::into_bytes),
+    ]
+}
+
+#[test]
+fn arbitrary_messages_change_no_record_of_a_normal_day() {
+    let good = traffic(DAY / 2);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    // No stranger is waited for longer than a minute.
+    let last = tick(IngressId::default(), EPOCH + 500 * 1_000_000);
+    let day = [good.clone(), vec![last]].concat();
+
+    let cases = Config::with_cases(10);
+    let strategy = vec((hostile(), any::<proptest::sample::Index>()), 0..40);
+    TestRunner::new(cases)
+        .run(&strategy, |inserted| {
+            let mut all = encode(&day);
+            for (message, index) in inserted {
+                all.insert(index.index(all.len()), message);
+            }
+            runtime.block_on(async {
+                let (_folder, ledger) = new_ledger().await;
+                WorkerUnderTest::on_sqlite(&ledger)
+                    .believed(window())
+                    .clock(evening())
+                    .run(batches_of(&all, 40))
+                    .await;
+                assert_stored(&ledger, &day).await;
+            });
+            Ok(())
+        })
+        .unwrap();
+}
