@@ -55,7 +55,7 @@ impl Worker {
             }
         }
 
-        if self.suspects.can_be_tried() {
+        if self.suspects.can_be_tried(self.clock.steady()) {
             for suspect in self.suspects.take() {
                 self.try_suspect(suspect).await?;
             }

@@ -1,6 +1,7 @@
 //! Messages whose commit failed although each stood alone. Stored state may be the reason, so none of
-//! them is charged until another message was stored, and it fails again after that. When too many
-//! fail one after the other, stored state is the reason.
+//! them is charged until another message was stored, and it fails again after that. In a quiet
+//! partition, where no other message comes, it is tried again after a while, and charged then. When
+//! too many fail one after the other, stored state is the reason.
 
 use std::time::Duration;
 
@@ -9,16 +10,23 @@ use tokio_util::sync::CancellationToken;
 use super::bisect::Bisection;
 use super::partition::BatchItem;
 use super::{Worker, WorkerError};
+use crate::domain::time::Span;
 use crate::retry::Backoff;
 
 /// More messages do not fail one after the other because of themselves.
 const SUSPECTS_MAX: usize = 3;
+/// A suspect waits for another message for so long.
+const ALONE_MAX: Span = Span::seconds(60);
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 
 pub(super) struct Suspects {
     messages: Vec<BatchItem>,
     /// A message was stored after the last suspect had failed.
     later_stored: bool,
+    /// The last failure, by the steady clock.
+    failed_at: Span,
+    /// Messages that were charged without another one that was stored.
+    charged_alone: usize,
     waits: Backoff,
 }
 
@@ -27,22 +35,26 @@ impl Default for Suspects {
         Suspects {
             messages: Vec::new(),
             later_stored: false,
+            failed_at: Span::ZERO,
+            charged_alone: 0,
             waits: Backoff::from(WAIT_FIRST),
         }
     }
 }
 
 impl Suspects {
-    pub(super) fn add(&mut self, suspect: Option<BatchItem>) {
+    pub(super) fn add(&mut self, suspect: Option<BatchItem>, steady: Span) {
         if let Some(suspect) = suspect {
             self.messages.push(suspect);
             self.later_stored = false;
+            self.failed_at = steady;
         }
     }
 
     /// A message was stored: stored state works.
     pub(super) fn stored(&mut self) {
         self.later_stored = true;
+        self.charged_alone = 0;
         self.waits.reset();
     }
 
@@ -50,13 +62,25 @@ impl Suspects {
         self.messages.is_empty()
     }
 
-    /// Whether stored state works now, so that they can be tried again.
-    pub(super) fn can_be_tried(&self) -> bool {
-        self.later_stored && !self.messages.is_empty()
+    /// Whether it is time to try them again.
+    pub(super) fn can_be_tried(&self, steady: Span) -> bool {
+        let waited = Span(steady.0 - self.failed_at.0);
+
+        !self.messages.is_empty() && (self.later_stored || waited > ALONE_MAX)
+    }
+
+    /// Charges a message that failed again. Returns false when stored state may be the reason all
+    /// the same: no other message was stored for so long.
+    fn charge(&mut self) -> bool {
+        if !self.later_stored {
+            self.charged_alone += 1;
+        }
+
+        self.charged_alone <= SUSPECTS_MAX
     }
 
     pub(super) fn are_too_many(&self) -> bool {
-        self.messages.len() > SUSPECTS_MAX
+        self.messages.len() + self.charged_alone > SUSPECTS_MAX
     }
 
     pub(super) fn take(&mut self) -> Vec<BatchItem> {
@@ -85,7 +109,7 @@ impl Worker {
             "batch cannot be processed because of one of its messages, splitting it"
         );
 
-        self.suspects.add(suspect);
+        self.suspects.add(suspect, self.clock.steady());
         if self.suspects.are_too_many() {
             self.wait_for_stored_state(reason).await?;
             bisection.acquit(self.suspects.take());
@@ -95,22 +119,28 @@ impl Worker {
         self.recover().await
     }
 
-    /// Processes a message again that failed alone, now that another one was stored. If it fails
-    /// again, it is guilty, and set aside.
+    /// Processes a message again that failed alone. If it fails again, it is set aside, unless it
+    /// is one of too many.
     pub(super) async fn try_suspect(&mut self, suspect: BatchItem) -> Result<(), WorkerError> {
         let mut items = vec![BatchItem {
             poison: None,
             ..suspect
         }];
 
-        match self.attempt(&mut items).await {
-            Err(WorkerError::Poison(reason)) => {
-                self.recover().await?;
+        while let Err(error) = self.attempt(&mut items).await {
+            let WorkerError::Poison(reason) = error else {
+                return Err(error);
+            };
+            self.recover().await?;
+
+            if self.suspects.charge() {
                 items[0].poison = Some(reason);
-                self.attempt(&mut items).await
+                return self.attempt(&mut items).await;
             }
-            done => done,
+            self.wait_for_stored_state(&reason).await?;
         }
+
+        Ok(())
     }
 
     /// So many messages fail one after the other that none of them can be the reason. Nothing is

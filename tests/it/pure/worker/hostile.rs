@@ -2,13 +2,14 @@
 //! blame no other message, and move no time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cordboard::domain::fact::{EventId, Site};
 use cordboard::domain::time::{At, Span};
 use cordboard::domain::window::TimeWindow;
 use cordboard::health::FlowCounters;
+use cordboard::port::clock::Clock;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::query::{CallFilter, Query};
 use cordboard::wire::envelope::{BodyForm, Envelope};
@@ -54,6 +55,20 @@ fn window() -> Believed {
 /// The machine's clock after the day.
 fn evening() -> Arc<FixedClock> {
     Arc::new(FixedClock(At(EPOCH + 600 * 1_000_000)))
+}
+
+/// A clock that moves by ten seconds whenever it is read.
+#[derive(Default)]
+struct SteppingClock(AtomicI64);
+
+impl Clock for SteppingClock {
+    fn now(&self) -> At {
+        At(EPOCH)
+    }
+
+    fn steady(&self) -> Span {
+        Span::seconds(self.0.fetch_add(10, Ordering::Relaxed))
+    }
 }
 
 fn report(id: u128, at: i64, site: &str) -> Message {
@@ -150,6 +165,28 @@ async fn a_failure_of_stored_state_is_charged_to_no_message() {
 
     assert_stored(&ledger, &good).await;
     assert_eq!(ledger.counts().await.unwrap().dead, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_fails_in_a_quiet_partition_is_set_aside_after_a_while() {
+    let (_folder, ledger) = new_ledger().await;
+    let poison = report(7, EPOCH, "default").encode();
+    let ticks: Vec<Message> = (1..20)
+        .map(|second| tick(IngressId::default(), EPOCH + second * 1_000_000))
+        .collect();
+    let failing = Failing {
+        poison: "+666",
+        ..Failing::on(&ledger)
+    };
+
+    // Only ticks follow, and the clock moves by ten seconds with each.
+    let all = [vec![poison], encode(&ticks)].concat();
+    WorkerUnderTest::on(Arc::new(failing))
+        .clock(Arc::new(SteppingClock::default()))
+        .run(batches_of(&all, 1))
+        .await;
+
+    assert_eq!(ledger.counts().await.unwrap().dead, 1);
 }
 
 #[tokio::test]
