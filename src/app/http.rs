@@ -4,7 +4,6 @@
 //! - **Deadlines**: a request head takes at most 10 s, a write without progress 5 s.
 //! - **Stop**: no new connections; answers under way have half a second.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::GatewaySettings;
 use crate::net::{
-    ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept, reject_busy,
+    ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept, any_contains, reject_busy,
 };
 
 /// Connections of the operations listener: a few monitors.
@@ -41,7 +40,6 @@ const STARTING: &str = concat!(
 );
 
 /// Limits of one listener.
-#[derive(Clone)]
 pub(super) struct HttpLimits {
     pub connections: usize,
     pub connections_per_address: usize,
@@ -65,14 +63,6 @@ impl HttpLimits {
             trusted_proxies: Vec::new(),
         }
     }
-
-    fn is_shared(&self, from: IpAddr) -> bool {
-        let from = from.to_canonical();
-
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(&from))
-    }
 }
 
 /// Serves until the stop.
@@ -87,7 +77,8 @@ pub(super) async fn serve(
     let connections = TaskTracker::new();
 
     while let Some((socket, from)) = accept(&listener, &stop).await {
-        let Some(permit) = admit(&limit, &limits, from) else {
+        let is_shared = any_contains(&limits.trusted_proxies, from.ip());
+        let Some(permit) = limit.admit(from.ip(), is_shared) else {
             metrics::counter!("cordboard_gateway_refused_total", "reason" => "connections")
                 .increment(1);
             reject_busy(socket);
@@ -100,14 +91,6 @@ pub(super) async fn serve(
     connections.close();
     // Connections that are still open end with the process.
     let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
-}
-
-fn admit(
-    limit: &ConnectionLimit,
-    limits: &HttpLimits,
-    from: SocketAddr,
-) -> Option<ConnectionPermit> {
-    limit.admit(from.ip(), limits.is_shared(from.ip()))
 }
 
 async fn connection(

@@ -1,4 +1,4 @@
-//! Settings of the worker (`[worker]`): what it believes of messages.
+//! Settings of the worker (`[worker]`): the bounds of its belief in messages.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::domain::device::Device;
 use crate::domain::fact::Site;
+use crate::net::any_contains;
 
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
@@ -112,19 +113,13 @@ impl Access {
 
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(&address))
+        any_contains(&self.trusted_proxies, address)
     }
 
     #[must_use]
     pub fn allows_network(&self, from: IpAddr) -> bool {
-        let from = from.to_canonical();
-
         self.networks.is_empty()
-            || self.networks.iter().any(|network| network.contains(&from))
+            || any_contains(&self.networks, from)
             || self.site_of(from).is_some()
     }
 

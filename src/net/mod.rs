@@ -1,10 +1,12 @@
-//! Sockets: what all TCP listeners of a process share. The accept loop, the limits on connections,
-//! and the deadline of writes.
+//! Sockets: the accept loop, the limits on connections and the deadline of writes that all TCP
+//! listeners of a process share, and the membership of addresses in networks.
 
 mod accept;
 mod connections;
+mod networks;
 mod write_deadline;
 
 pub use accept::accept;
 pub use connections::{ConnectionLimit, ConnectionPermit, reject_busy};
+pub use networks::any_contains;
 pub use write_deadline::{WRITE_MAX, WriteDeadline};

@@ -1,5 +1,5 @@
-//! What a worker believes of messages: instants within a window around its clock, ticks of
-//! registered ingresses, and messages of a bounded size. Other messages are set aside.
+//! The bounds of belief in messages: instants within a window around the worker's clock, ticks of
+//! registered ingresses, and a bounded size. Other messages are set aside.
 
 use crate::domain::time::At;
 use crate::domain::window::TimeWindow;

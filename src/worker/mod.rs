@@ -25,7 +25,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -94,7 +93,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     partition: Partition,
     /// Ingresses whose ticks were reported as absurd.
-    reported_ingresses: Mutex<BTreeSet<IngressId>>,
+    reported_ingresses: BTreeSet<IngressId>,
     suspects: Suspects,
     stop: CancellationToken,
 }
@@ -113,7 +112,7 @@ impl Worker {
             in_flight: dependencies.in_flight,
             clock: dependencies.clock,
             partition: Partition::recover(policies, dependencies.believed, state),
-            reported_ingresses: Mutex::default(),
+            reported_ingresses: BTreeSet::new(),
             suspects: Suspects::default(),
             stop: CancellationToken::new(),
         }

@@ -11,6 +11,9 @@ use crate::port::ledger::{Changes, ReceivedFact};
 use crate::port::outbox::Notification;
 use crate::wire::message::Message;
 
+/// Ingresses whose absurd ticks are reported, each once.
+const REPORTED_INGRESSES_MAX: usize = 64;
+
 impl Worker {
     pub(super) fn observe_deliveries(&self, deliveries: &[Delivery]) {
         if !tracing::enabled!(Level::DEBUG) {
@@ -34,7 +37,7 @@ impl Worker {
     }
 
     /// Counts a decoded batch, and reports messages that are set aside.
-    pub(super) fn observe_batch(&self, batch: &Batch) {
+    pub(super) fn observe_batch(&mut self, batch: &Batch) {
         let rejected = batch.rejected().len();
         let messages = batch.facts().count() + rejected;
         let ticks = usize::try_from(batch.counts.ticks).unwrap_or(usize::MAX);
@@ -43,7 +46,7 @@ impl Worker {
         if rejected > 0 {
             tracing::error!(
                 messages = rejected,
-                "messages hold no fact, keeping them as they came in the table `dead_events`"
+                "messages hold no fact, keeping them in the table `dead_events`"
             );
         }
         self.trace_facts("batch", batch.facts());
@@ -51,7 +54,7 @@ impl Worker {
     }
 
     /// Counts ticks that let no time pass, and reports each of their ingresses once.
-    fn observe_ticks(&self, batch: &Batch) {
+    fn observe_ticks(&mut self, batch: &Batch) {
         let count = |reason: &'static str, ticks: u64| {
             metrics::counter!("cordboard_worker_ticks_ignored_total", "reason" => reason)
                 .increment(ticks);
@@ -60,7 +63,9 @@ impl Worker {
         count("unregistered", batch.unregistered_ticks);
         count("outside_window", batch.disbelieved_ticks.len() as u64);
         for (ingress, outside) in &batch.disbelieved_ticks {
-            if self.reported_ingresses.lock().insert(*ingress) {
+            // Forged ticks may bear a new name each.
+            let has_room = self.reported_ingresses.len() < REPORTED_INGRESSES_MAX;
+            if has_room && self.reported_ingresses.insert(*ingress) {
                 tracing::error!(
                     partition = self.number,
                     %ingress,

@@ -77,8 +77,8 @@ pub struct Batch {
     certainly_new: Vec<ReceivedFact>,
     rejected: Vec<RejectedMessage>,
     has_ticks: bool,
-    /// Ingresses whose ticks are outside the window, with the last of them.
-    pub(super) disbelieved_ticks: BTreeMap<IngressId, OutsideWindow>,
+    /// Ticks outside the window, each with its ingress.
+    pub(super) disbelieved_ticks: Vec<(IngressId, OutsideWindow)>,
     /// Ticks of ingresses without an event.
     pub(super) unregistered_ticks: u64,
     pub counts: BatchCounts,
@@ -186,7 +186,7 @@ impl Partition {
             certainly_new: Vec::with_capacity(items.len()),
             rejected: Vec::new(),
             has_ticks: false,
-            disbelieved_ticks: BTreeMap::new(),
+            disbelieved_ticks: Vec::new(),
             unregistered_ticks: 0,
             counts: BatchCounts::default(),
         };
@@ -263,7 +263,7 @@ impl Partition {
         batch: &mut Batch,
     ) {
         if let Err(outside) = believed {
-            batch.disbelieved_ticks.insert(tick.ingress, outside);
+            batch.disbelieved_ticks.push((tick.ingress, outside));
         } else if self.ticks.observe(tick) {
             batch.has_ticks = true;
             batch.counts.latest = batch.counts.latest.max(Some(tick.at));

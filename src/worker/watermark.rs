@@ -59,7 +59,6 @@ impl WatermarkTracker {
             return false;
         }
 
-        self.strangers.entry(tick.ingress).or_insert(At::START);
         update(&mut self.strangers, tick);
         while self.strangers.len() > INGRESSES_MAX {
             self.strangers.pop_first();

@@ -447,10 +447,16 @@ UPDATE partition_owner
 SET watermark = ?2, ticks = ?3
 WHERE part = ?1";
 
+/// Each range is read along the index. SQLite would read all facts of the site for one condition
+/// with both.
 pub(super) const DELETE_ABSURD_FACTS: &str = "\
 -- delete_absurd_facts
 DELETE FROM call_events
-WHERE site = ?1 AND (received_at < ?2 OR received_at > ?3)
+WHERE event_id IN (
+    SELECT event_id FROM call_events WHERE site = ?1 AND received_at < ?2
+    UNION ALL
+    SELECT event_id FROM call_events WHERE site = ?1 AND received_at > ?3
+)
 RETURNING envelope";
 
 pub(super) const SELECT_CALLS_WITH_ABSURD_START: &str = "\

@@ -143,7 +143,7 @@ pub async fn absurd_instants_are_taken_out_of_the_state(store: &impl Store) {
     assert!(starts.contains(&At(absurd * 1_000_000)), "{starts:?}");
     assert_eq!(store.dead_messages().await, [facts[5].message.clone()]);
 
-    // What was corrected stays corrected, and the owner withdraws the calls.
+    // Corrections are lasting, and the owner withdraws the calls.
     let withdrawn = Changes {
         withdrawn_calls: recovered
             .absurd

@@ -1,12 +1,11 @@
 //! The programs in `examples` run as their README says, and print the events of calls.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
 use crate::support::cluster::Cluster;
-use crate::support::log::Log;
+use crate::support::log::{self, Log};
 use crate::support::servers;
 use crate::support::wait::{PATIENCE, within};
 
@@ -71,16 +70,8 @@ struct Listener {
 impl Listener {
     /// Starts the program, and waits until its queue is bound.
     async fn start(mut program: Command, broker: &str) -> Listener {
-        let mut child = program
-            .args([broker, &EVENTS.len().to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let output = Log::read(child.stdout.take().unwrap());
-        let messages = Log::read(child.stderr.take().unwrap());
+        let program = program.args([broker, &EVENTS.len().to_string()]);
+        let (child, output, messages) = log::spawn(program);
         messages.until(PATIENCE, "listening to call.#").await;
 
         Listener { child, output }

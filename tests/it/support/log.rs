@@ -1,15 +1,32 @@
 //! The output of a process, line by line: kept for the message of a test that fails, and searched
 //! by tests that wait for a line.
 
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Lines shown of a log when a test fails.
 const TAIL_LINES: usize = 30;
+
+/// Starts a program. Returns it with its standard output and its standard error.
+pub fn spawn(program: &mut Command) -> (Child, Log, Log) {
+    let mut child = program
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let output = Log::read(child.stdout.take().unwrap());
+    let errors = Log::read(child.stderr.take().unwrap());
+
+    (child, output, errors)
+}
 
 /// The output of one process. Clones share it.
 #[derive(Clone, Default)]

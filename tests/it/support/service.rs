@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::http;
-use super::log::Log;
+use super::log::{self, Log};
 use super::wait::{PATIENCE, eventually, within};
 
 /// A command that works on a database of a test is done within this.
@@ -77,16 +77,7 @@ impl Service {
 
     /// Starts a command and waits until phones can connect; the database may not be there yet.
     pub async fn begin(mut command: Command) -> Service {
-        let mut child = command
-            .env("CORDBOARD__LOG__FORMAT", "json")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let greeting = Log::read(child.stdout.take().unwrap());
-        let log = Log::read(child.stderr.take().unwrap());
+        let (child, greeting, log) = log::spawn(command.env("CORDBOARD__LOG__FORMAT", "json"));
 
         let listening = log.until(PATIENCE, "\"message\":\"listening\"").await;
         let listening: Value = serde_json::from_str(&listening).unwrap();
