@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tracing::Instrument;
 
 use super::auth::Access;
+use super::content::Content;
 use super::limits::Limits;
 use super::rate_limit::RateLimit;
 use super::stamp::Stamp;
@@ -218,12 +219,12 @@ impl Ingress {
             .path_and_query()
             .map_or("/", |target| target.as_str())
             .to_owned();
-        let form = form_of(&request);
+        let content = Content::of(&request);
         let trace = request
             .headers()
             .get("traceparent")
             .and_then(|value| Trace::parse(value.to_str().ok()?));
-        let body = self.read_body(request, form).await?;
+        let (body, form) = self.read_body(request, content).await?;
 
         // Authorization comes first: a client without it must not learn why its request is
         // unreadable.
@@ -293,25 +294,32 @@ impl Ingress {
         }
     }
 
+    /// Reads the body, and decides how its parameters are written. A body that breaks off or is
+    /// framed wrongly counts as none: the phone does not repeat the event, and its target may say
+    /// enough.
     async fn read_body(
         &self,
         request: Request<Incoming>,
-        form: BodyForm,
-    ) -> Result<String, Refusal> {
-        if form == BodyForm::None {
-            return Ok(String::new());
+        content: Content,
+    ) -> Result<(String, BodyForm), Refusal> {
+        if content == Content::Ignored {
+            return Ok((String::new(), BodyForm::None));
         }
 
         let body = Limited::new(request.into_body(), self.limits.body_bytes);
-        let bytes = body.collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Refusal::BodyTooLarge
-            } else {
-                Refusal::BadBody
+        let bytes = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
+            Err(_) => {
+                metrics::counter!("cordboard_ingress_odd_total", "what" => "broken_body")
+                    .increment(1);
+                return Ok((String::new(), BodyForm::None));
             }
-        })?;
+        };
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        let form = content.form(&body);
 
-        Ok(String::from_utf8_lossy(&bytes.to_bytes()).into_owned())
+        Ok((body, form))
     }
 
     /// Stamps the request and returns when the intake has made it durable.
@@ -371,25 +379,6 @@ impl Ingress {
 
 fn admit<Name: Eq + Hash>(limit: &Mutex<RateLimit<Name>>, name: Name, now: At) -> bool {
     limit.lock().admit(name, now)
-}
-
-fn form_of(request: &Request<Incoming>) -> BodyForm {
-    if request.method() != Method::POST {
-        return BodyForm::None;
-    }
-
-    let content_type = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    let media_type = content_type.split(';').next().unwrap_or("").trim();
-
-    match media_type.to_ascii_lowercase().as_str() {
-        "application/json" => BodyForm::Json,
-        "application/x-www-form-urlencoded" => BodyForm::Form,
-        _ => BodyForm::None,
-    }
 }
 
 fn refusal_of(error: Unreadable) -> Refusal {

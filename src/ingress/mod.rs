@@ -2,6 +2,7 @@
 //! The shipper publishes the journal to the broker.
 
 pub mod auth;
+mod content;
 mod handle;
 mod limits;
 mod rate_limit;

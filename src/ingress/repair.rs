@@ -6,6 +6,11 @@
 //! percent escapes, all others pass unchanged. To find the next request line on a kept-alive
 //! connection, the headers and bodies in between are followed, and passed on byte by byte.
 //!
+//! A proxy in front may see other boundaries between requests than the parser here, where a line
+//! was repaired or headers contradict each other. A phone does not repeat its event, so such a
+//! request is served; but a `Connection: close` that is added to it makes the parser close the
+//! connection after it, so that no later byte is taken for a request of another sender.
+//!
 //! Limits: a request line longer than 16 KiB is passed on unrepaired. Memory of a connection is one
 //! line.
 
@@ -15,6 +20,8 @@ use percent_encoding::percent_encode_byte;
 const LINE_BYTES_MAX: usize = 16 * 1024;
 /// The beginning of a header line that is stored to recognise it.
 const HEADER_BYTES_MAX: usize = 256;
+/// Makes this request the last of its connection.
+const CLOSE: &[u8] = b"Connection: close\r\n";
 
 /// The repair of one connection. Input arrives as the socket delivers it, in pieces of any size.
 #[derive(Debug)]
@@ -23,7 +30,33 @@ pub struct LineRepair {
     /// The request line, or the beginning of the header line, read so far.
     line: Vec<u8>,
     body: BodyLength,
+    headers: SeenHeaders,
     repaired: u64,
+}
+
+/// The headers of the current request that must stand alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenHeaders {
+    host: bool,
+    content_length: bool,
+    transfer_encoding: bool,
+}
+
+impl SeenHeaders {
+    /// Adds a header. Returns whether a proxy may read the request otherwise because of it.
+    fn add(&mut self, name: &[u8], is_cut: bool) -> bool {
+        let is = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
+
+        if is(b"host") {
+            std::mem::replace(&mut self.host, true)
+        } else if is(b"content-length") {
+            is_cut | std::mem::replace(&mut self.content_length, true) | self.transfer_encoding
+        } else if is(b"transfer-encoding") {
+            is_cut | std::mem::replace(&mut self.transfer_encoding, true) | self.content_length
+        } else {
+            is(b"upgrade")
+        }
+    }
 }
 
 /// The element of the HTTP stream that the next byte belongs to.
@@ -56,6 +89,7 @@ impl Default for LineRepair {
             state: State::RequestLine,
             line: Vec::new(),
             body: BodyLength::Known(0),
+            headers: SeenHeaders::default(),
             repaired: 0,
         }
     }
@@ -102,7 +136,10 @@ impl LineRepair {
             let blank = self.line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
             let before = output.len();
             repair_line(&self.line, output);
-            self.repaired += u64::from(output[before..] != self.line[..]);
+            if output[before..] != self.line[..] {
+                self.repaired += 1;
+                output.extend_from_slice(CLOSE);
+            }
             self.line.clear();
 
             // Empty lines before a request line are allowed, and belong to no request.
@@ -117,6 +154,7 @@ impl LineRepair {
     fn begin_headers(&mut self) {
         self.state = State::Header;
         self.body = BodyLength::Known(0);
+        self.headers = SeenHeaders::default();
     }
 
     fn pass_overlong(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
@@ -129,7 +167,8 @@ impl LineRepair {
         taken
     }
 
-    /// Passes a line on unchanged, and reads it to find the element that follows.
+    /// Passes a line on unchanged, and reads it to find the element that follows. A header that
+    /// makes the boundaries of the request doubtful is followed by the end of the connection.
     fn pass_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let (taken, ended) = rest_of_line(input);
         output.extend_from_slice(&input[..taken]);
@@ -138,6 +177,9 @@ impl LineRepair {
 
         if ended {
             let line = std::mem::take(&mut self.line);
+            if self.state == State::Header && self.is_doubtful(&line) {
+                output.extend_from_slice(CLOSE);
+            }
             self.end_line(line.trim_ascii());
         }
 
@@ -168,12 +210,16 @@ impl LineRepair {
         };
     }
 
+    fn is_doubtful(&mut self, line: &[u8]) -> bool {
+        let is_cut = line.len() == HEADER_BYTES_MAX;
+
+        header(line).is_some_and(|(name, _)| self.headers.add(name, is_cut))
+    }
+
     fn read_header(&mut self, line: &[u8]) {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        let Some((name, value)) = header(line) else {
             return;
         };
-        let name = line[..colon].trim_ascii();
-        let value = line[colon + 1..].trim_ascii();
 
         if name.eq_ignore_ascii_case(b"content-length") && self.body != BodyLength::Chunked {
             let length = str::from_utf8(value)
@@ -210,6 +256,13 @@ impl LineRepair {
 fn rest_of_line(input: &[u8]) -> (usize, bool) {
     let end = input.iter().position(|byte| *byte == b'\n');
     (end.map_or(input.len(), |end| end + 1), end.is_some())
+}
+
+/// Name and value of a header line.
+fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+
+    Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
 }
 
 fn chunk_size(line: &[u8]) -> Option<u64> {
@@ -316,6 +369,7 @@ mod tests {
 
         String::from_utf8_lossy(&output)
             .trim_end()
+            .trim_end_matches("\r\nConnection: close")
             .trim_end_matches(" HTTP/1.1")
             .to_owned()
     }
@@ -359,10 +413,10 @@ GET /b?n=\"q\" HTTP/1.1\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
 \r\nGET /d e HTTP/1.1\r\n\r\n";
         let expected: &[u8] =
-            b"POST /a?n=x%20y HTTP/1.1\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
-GET /b?n=%22q%22 HTTP/1.1\r\nHost: h\r\n\r\n\
+            b"POST /a?n=x%20y HTTP/1.1\r\nConnection: close\r\nContent-Length: 21\r\n\r\nGET /not a line HTTP/1\
+GET /b?n=%22q%22 HTTP/1.1\r\nConnection: close\r\nHost: h\r\n\r\n\
 POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\n\r\n\
-\r\nGET /d%20e HTTP/1.1\r\n\r\n";
+\r\nGET /d%20e HTTP/1.1\r\nConnection: close\r\n\r\n";
 
         for piece in [1, 2, 3, 64, 4096] {
             assert_eq!(
@@ -383,8 +437,8 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
         .concat();
         let output = through(&long, 1000);
 
-        assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"));
-        assert_eq!(output.len(), long.len() + 2);
+        assert!(output.ends_with(b"GET /b%20c HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        assert_eq!(output.len(), long.len() + 2 + CLOSE.len());
     }
 
     #[test]
@@ -401,7 +455,8 @@ POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na b c\r\n0\r\nX: y\r\
 
         for piece in [1000, stream.len()] {
             assert!(
-                through(&stream, piece).ends_with(b"GET /b%20c HTTP/1.1\r\n\r\n"),
+                through(&stream, piece)
+                    .ends_with(b"GET /b%20c HTTP/1.1\r\nConnection: close\r\n\r\n"),
                 "in pieces of {piece}"
             );
         }

@@ -67,7 +67,8 @@ async fn connection(
         .half_close(true)
         .header_read_timeout(Duration::from_millis(limits.head_timeout_ms))
         .max_buf_size(limits.head_bytes.max(8 * 1024))
-        .max_headers(limits.headers);
+        // The repair may add one.
+        .max_headers(limits.headers + 1);
 
     let socket = RepairedSocket::new(WriteDeadline::new(socket, WRITE_MAX));
     let served = builder.serve_connection(TokioIo::new(socket), service);

@@ -133,8 +133,9 @@ const REFUSAL_REASONS: [&str; 15] = [
 ];
 
 /// Values of the label `what`: the irregularities of accepted requests.
-const IRREGULARITIES: [&str; 5] = [
+const IRREGULARITIES: [&str; 6] = [
     "repaired_line",
+    "broken_body",
     "duplicate_parameter",
     "cut",
     "characters_removed",

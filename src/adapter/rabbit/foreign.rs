@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
+use crate::provider::grandstream::json_object;
 use crate::wire::envelope::{BodyForm, Envelope, Trace};
 use crate::wire::instant;
 
@@ -18,9 +19,9 @@ const TOPICS: [&str; 2] = ["call", "device"];
 /// Larger timestamps are milliseconds, or else microseconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
 
-/// The envelope of a plain report; `None` for any other message, and for one that is too long. A report without an id gets one
-/// from its content, so that the same message is the same event. A report without an instant was
-/// received when it is first read.
+/// The envelope of a plain report; `None` for any other message, and for one that is too long. A
+/// report without an id gets one from its content, so that the same message is the same event. A
+/// report without an instant was received when it is first read.
 pub(super) fn envelope(
     key: &str,
     properties: &BasicProperties,
@@ -30,9 +31,7 @@ pub(super) fn envelope(
     if body.len() > REPORT_BYTES_MAX {
         return None;
     }
-    let Value::Object(report) = serde_json::from_slice(body).ok()? else {
-        return None;
-    };
+    let report = json_object(body)?;
     if report.contains_key("v") || report.contains_key("tick") {
         return None;
     }

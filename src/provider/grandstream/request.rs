@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use super::json::json_object;
 use super::names::kind_of;
 use super::report::Report;
 use crate::domain::fact::Kind;
@@ -162,8 +163,7 @@ impl Reader {
     }
 
     fn add_json(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(bytes).map_err(|_| Unreadable::BadJson)?;
+        let object = json_object(bytes).ok_or(Unreadable::BadJson)?;
 
         for (key, value) in &object {
             match value {

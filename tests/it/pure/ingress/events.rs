@@ -42,7 +42,7 @@ const DEVICE_EVENTS: [&str; 12] = [
 ];
 
 /// Bodies that state the same device, extension and number.
-const BODIES: [(&str, &str); 4] = [
+const BODIES: [(&str, &str); 9] = [
     (
         "application/x-www-form-urlencoded",
         "m=000b82000003&l=203&r=%2B49301",
@@ -59,6 +59,23 @@ const BODIES: [(&str, &str); 4] = [
         "application/json; charset=utf-8",
         r#"{"m":"00:0b:82:00:00:03","l":"203","r":"+49301","more":{"x":1}}"#,
     ),
+    (
+        "application/json",
+        "\u{feff}{\"mac\":\"000b82000003\",\"local\":203,\"remote\":\"+49301\"}",
+    ),
+    (
+        "application/json",
+        r#"{"mac":"000b82000003","local":203,"remote":"+49301","display_remote":"A\ud83d"}"#,
+    ),
+    (
+        "text/plain",
+        r#"{"mac":"000b82000003","local":203,"remote":"+49301"}"#,
+    ),
+    (
+        "text/plain; charset=utf-8",
+        "mac=000b82000003&local=203&remote=%2B49301",
+    ),
+    ("", "mac=000b82000003&local=203&remote=%2B49301"),
 ];
 
 /// The answer to an event with a body.
