@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// The longest delay before jitter, which at most doubles it: after an outage every dependency is
 /// tried again within five seconds.
 const DELAY_MAX: Duration = Duration::from_millis(2_500);
+/// Time for a connection that is being opened when the process is asked to leave.
+const LEAVING_OPEN_MAX: Duration = Duration::from_secs(2);
 
 /// Delays between attempts, from `first` up to a limit.
 pub struct Backoff {
@@ -53,6 +55,13 @@ impl Backoff {
         self.next = self.delays.next().unwrap_or(DELAY_MAX);
         true
     }
+}
+
+/// The moment at which a connection that is being opened comes too late: a while after the process
+/// was asked to leave. What waits for it is stored, and follows after the next start.
+pub async fn opens_too_late(leaving: &CancellationToken) {
+    leaving.cancelled().await;
+    tokio::time::sleep(LEAVING_OPEN_MAX).await;
 }
 
 fn delays_from(first: Duration) -> ExponentialBackoff {

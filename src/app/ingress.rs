@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::ServiceError;
+use super::handover::take_handed_over;
 use super::lifecycle::{Stop, watchdog};
 use super::listeners::Listener;
 use super::part::Part;
 use super::reload::{Reread, reload};
-use crate::adapter::journal::{ConfirmedIntake, JournalBacklog};
+use crate::adapter::journal::{ConfirmedIntake, Handover, JournalBacklog};
 use crate::config::{Durability, Settings};
 use crate::health::{FlowCounters, HealthCheck};
 use crate::ingress::stamp::Stamp;
@@ -70,6 +71,11 @@ pub(super) fn start(
         }
         _ => Arc::new(opened.journal),
     };
+    let handover = take_handed_over(
+        Handover::of(&context.settings.data_dir),
+        Arc::clone(&intake),
+        stop.clone(),
+    );
     let ingress = Arc::new(Ingress::new(
         settings.site()?,
         settings.access()?,
@@ -97,6 +103,7 @@ pub(super) fn start(
             Part::spawn("the ingress", serve),
             Part::spawn("the ingress's tick", tick),
             Part::spawn("the reload of access rules", reload),
+            Part::spawn("the handover of events", handover),
         ],
         ingress,
         is_one_of_many,

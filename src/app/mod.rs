@@ -3,6 +3,7 @@
 
 mod embedded;
 mod error;
+mod handover;
 mod http;
 mod ingress;
 mod lifecycle;
@@ -18,7 +19,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Settings;
 use crate::port::clock::Clock;
-use crate::setup::{Roles, SetupError, servers};
+use crate::setup::{Roles, SetupError, check_partitions, servers};
 
 pub use error::ServiceError;
 pub use lifecycle::Stop;
@@ -63,6 +64,9 @@ impl Service {
 
         let listeners = Listeners::bind(settings, context.roles).await?;
         let addresses = listeners.addresses();
+        if let Some(servers) = &servers {
+            check_partitions(servers, context.roles).await?;
+        }
         let process = match servers {
             Some(servers) => Some(production::start(settings, servers, context, listeners)?),
             None => embedded::start(settings, context, listeners).await?,

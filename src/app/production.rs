@@ -206,7 +206,10 @@ impl<'s> Starting<'s> {
             Part::spawn("the maintenance of fact tables", maintenance),
             Part::spawn("the worker", group.run(self.stop.soft.clone())),
             // It ends when all partitions have, and their notifications are published.
-            Part::spawn("the outbox", publisher.run(self.stop.hard.clone())),
+            Part::spawn(
+                "the outbox",
+                publisher.run(self.stop.soft.clone(), self.stop.hard.clone()),
+            ),
         ]);
         Ok(())
     }

@@ -8,7 +8,8 @@ use super::runtime::block_on;
 use crate::ops::{self, Grade};
 use crate::setup::machine_clock;
 
-/// Check settings, disk, journal, database, broker, clock and ports, and print remedies
+/// Check settings, disk, journal, database, broker, clock, ports and the running service, and print
+/// remedies
 ///
 /// The command changes nothing, and may run beside the service.
 #[derive(clap::Args)]

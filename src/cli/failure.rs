@@ -48,6 +48,7 @@ impl From<SetupError> for Failure {
         match error {
             SetupError::Config(error) => Failure::Config(error.to_string()),
             SetupError::IncompleteServerSettings(error) => Failure::Config(error.to_owned()),
+            SetupError::Partitions(error) => Failure::Config(error),
             other => Failure::Service(Chain(&other).to_string()),
         }
     }

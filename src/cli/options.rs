@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
-use crate::config::Settings;
+use crate::config::{Settings, environment};
 use crate::domain::time::At;
 use crate::wire::instant;
 use crate::wire::policy_file::Policies;
@@ -18,19 +18,14 @@ pub(super) struct SettingsArguments {
 
 impl SettingsArguments {
     pub(super) fn load(&self) -> Result<Settings, Failure> {
-        Settings::load(self.file(), environment())
+        environment()
+            .and_then(|variables| Settings::load(self.file(), variables))
             .map_err(|error| Failure::Config(error.to_string()))
     }
 
     pub(super) fn file(&self) -> Option<&Path> {
         self.config.as_deref()
     }
-}
-
-/// The environment variables that are UTF-8: the names and values of settings are.
-pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The options of the commands that read facts from standard input.

@@ -12,8 +12,8 @@ use crate::ops::{self, Period};
 ///
 /// For use after events were lost behind the ingress: a queue was deleted, or a database was
 /// restored from a backup. Every event keeps its id and its time, so that a stored event is not
-/// stored twice. Run the command on the machine of every ingress, with its settings. The ingress
-/// may go on working meanwhile; a service in one process must be stopped first.
+/// stored twice. Run the command on the machine of every ingress, with its settings and as its user.
+/// The service may go on working meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Only events received at or after this instant, such as 2026-11-20T18:00:00Z

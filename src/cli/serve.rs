@@ -8,11 +8,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use super::options::{SettingsArguments, environment};
+use super::options::SettingsArguments;
 use super::runtime::block_on;
 use crate::app::{self, Context, Reread, Service, Stop};
-use crate::config::Settings;
-use crate::setup::{Roles, machine_clock};
+use crate::config::{Settings, environment};
+use crate::setup::{Roles, check_clock, machine_clock};
 use crate::telemetry;
 
 /// Run the service: ingress, worker and gateway in one process without servers, or some of these
@@ -62,8 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics().map_err(|error| Failure::Service(error.to_string()))?;
     raise_open_file_limit();
 
+    let clock = machine_clock();
+    check_clock(clock.now(), arguments.roles())?;
+
     let file = arguments.settings.file().map(Path::to_owned);
-    let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()));
+    let reread: Reread = Arc::new(move || Settings::load(file.as_deref(), environment()?));
     let stop = Stop::default();
 
     block_on(async {
@@ -71,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
         let context = Context {
             roles: arguments.roles(),
-            clock: machine_clock(),
+            clock,
             metrics,
             reread,
             stop,

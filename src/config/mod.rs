@@ -5,6 +5,7 @@
 //! from the default file, and a test keeps it current.
 
 mod bounds;
+mod environment;
 mod ingress;
 mod listeners;
 #[cfg(test)]
@@ -13,26 +14,19 @@ mod secret;
 mod servers;
 mod worker;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::policy_file::Policies;
+pub use environment::environment;
 pub use ingress::{Durability, IngressSettings};
 pub use listeners::{GatewaySettings, OperationsSettings};
 pub use servers::{BrokerSettings, DatabaseSettings, LiveSettings};
 pub use worker::WorkerSettings;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
-const ENVIRONMENT_PREFIX: &str = "CORDBOARD__";
-/// Conventional environment variables for server addresses, and the keys they set.
-const CONVENTIONAL_VARIABLES: [(&str, &str); 3] = [
-    ("AMQP_URL", "broker.url"),
-    ("DATABASE_URL", "database.url"),
-    ("REDIS_URL", "live.url"),
-];
 
 /// Invalid settings: the key, and its problem.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +88,7 @@ impl Settings {
         if let Some(file) = file {
             builder = builder.add_source(File::from(file).format(FileFormat::Toml));
         }
-        let variables = environment_keys(environment);
+        let variables = environment::keys_of(environment);
         let environment = Environment::default()
             .separator(".")
             .source(Some(variables));
@@ -147,27 +141,6 @@ impl Settings {
     pub fn to_redacted_toml(&self) -> Result<String, BadConfig> {
         toml::to_string(self).map_err(|error| BadConfig(error.to_string()))
     }
-}
-
-/// The keys that environment variables set. A conventional variable sets its key only if no
-/// `CORDBOARD__` variable does.
-fn environment_keys(
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> HashMap<String, String> {
-    let mut keys = HashMap::new();
-
-    for (name, value) in environment {
-        if let Some((_, key)) = CONVENTIONAL_VARIABLES
-            .iter()
-            .find(|(conventional, _)| *conventional == name)
-        {
-            keys.entry((*key).to_owned()).or_insert(value);
-        } else if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-            keys.insert(key.to_lowercase().replace("__", "."), value);
-        }
-    }
-
-    keys
 }
 
 /// Joins the lines of a parser error, without the lines that quote the file.

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bounds::Bound;
-use super::{CONVENTIONAL_VARIABLES, DEFAULTS, ENVIRONMENT_PREFIX, Settings};
+use super::environment::{CONVENTIONAL, PREFIX};
+use super::{DEFAULTS, Settings};
 use crate::domain::fact::Site;
 use crate::wire::policy_file::{BadPolicy, Policies};
 
@@ -242,11 +243,8 @@ fn environment_variables(path: &str, setting: &Setting) -> String {
         return "none".to_owned();
     }
 
-    let own = format!(
-        "`{ENVIRONMENT_PREFIX}{}`",
-        path.to_uppercase().replace('.', "__")
-    );
-    match CONVENTIONAL_VARIABLES.iter().find(|(_, key)| *key == path) {
+    let own = format!("`{PREFIX}{}`", path.to_uppercase().replace('.', "__"));
+    match CONVENTIONAL.iter().find(|(_, key)| *key == path) {
         Some((conventional, _)) => format!("{own}, `{conventional}`"),
         None => own,
     }

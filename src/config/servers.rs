@@ -49,7 +49,7 @@ pub struct LiveSettings {
     pub prefix: String,
 }
 
-/// Parses the address of a server from the settings or, if `{key}_file` is set, from that file.
+/// Parses the address of a server, whose errors quote nothing of it, from the settings or, if `{key}_file` is set, from that file.
 /// `None` when neither contains an address.
 fn parse_address<T: FromStr<Err = String>>(
     key: &str,
@@ -72,10 +72,9 @@ fn parse_address<T: FromStr<Err = String>>(
         return Ok(None);
     }
 
-    // The parser's error is left out: it may quote the address, and with it a password.
-    text.parse().map(Some).map_err(|_: String| {
+    text.parse().map(Some).map_err(|reason: String| {
         BadConfig(format!(
-            "`{key}` is not a valid address; config/default.toml shows the form"
+            "`{key}` is not a valid address: {reason}; config/default.toml shows the form"
         ))
     })
 }

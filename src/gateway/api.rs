@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::parameters::{CallsParameters, StatsParameters, cursor};
-use super::response::{error_response, json_response, unavailable_response};
+use super::parameters::{CallsParameters, ListParameters, StatsParameters, cursor, query};
+use super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, HourStats, MissedCall, StoredCall};
@@ -22,14 +22,9 @@ pub(super) async fn calls(
     State(gateway): State<Gateway>,
     parameters: Result<QueryString<CallsParameters>, QueryRejection>,
 ) -> Response {
-    let filter = match parameters
-        .map_err(|error| error.body_text())
-        .and_then(|QueryString(parameters)| parameters.into_filter())
-    {
+    let filter = match query(parameters).and_then(CallsParameters::into_filter) {
         Ok(filter) => filter,
-        Err(message) => {
-            return error_response(StatusCode::BAD_REQUEST, "bad_parameter", &message);
-        }
+        Err(message) => return bad_parameter(&message),
     };
 
     let limit = filter.limit as usize;
@@ -38,8 +33,18 @@ pub(super) async fn calls(
     })
 }
 
-pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
-    if let Some(records) = gateway.live_calls().await {
+pub(super) async fn live(
+    State(gateway): State<Gateway>,
+    parameters: Result<QueryString<ListParameters>, QueryRejection>,
+) -> Response {
+    let limit = match query(parameters).and_then(|list| list.limit_or(LIVE_CALLS_MAX)) {
+        Ok(limit) => limit,
+        Err(message) => return bad_parameter(&message),
+    };
+
+    // The live view has no order over all partitions.
+    let is_whole = limit == LIVE_CALLS_MAX;
+    if is_whole && let Some(records) = gateway.live_calls().await {
         return json_response(
             StatusCode::OK,
             format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")),
@@ -48,7 +53,7 @@ pub(super) async fn live(State(gateway): State<Gateway>) -> Response {
 
     let filter = CallFilter {
         live: true,
-        limit: LIVE_CALLS_MAX,
+        limit,
         ..CallFilter::default()
     };
     query_response(gateway.query.calls(&filter).await, |calls| {
@@ -72,8 +77,16 @@ pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>)
     }
 }
 
-pub(super) async fn missed(State(gateway): State<Gateway>) -> Response {
-    query_response(gateway.query.missed(MISSED_CALLS_MAX).await, |missed| {
+pub(super) async fn missed(
+    State(gateway): State<Gateway>,
+    parameters: Result<QueryString<ListParameters>, QueryRejection>,
+) -> Response {
+    let limit = match query(parameters).and_then(|list| list.limit_or(MISSED_CALLS_MAX)) {
+        Ok(limit) => limit,
+        Err(message) => return bad_parameter(&message),
+    };
+
+    query_response(gateway.query.missed(limit).await, |missed| {
         json!({ "missed": missed.iter().map(missed_json).collect::<Vec<_>>() }).to_string()
     })
 }
@@ -82,15 +95,11 @@ pub(super) async fn stats(
     State(gateway): State<Gateway>,
     parameters: Result<QueryString<StatsParameters>, QueryRejection>,
 ) -> Response {
-    let period = parameters
-        .map_err(|error| error.body_text())
-        .and_then(|QueryString(parameters)| parameters.period());
-
-    match period {
+    match query(parameters).and_then(StatsParameters::period) {
         Ok((since, until)) => query_response(gateway.query.stats(since, until).await, |stats| {
             json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
         }),
-        Err(message) => error_response(StatusCode::BAD_REQUEST, "bad_parameter", &message),
+        Err(message) => bad_parameter(&message),
     }
 }
 

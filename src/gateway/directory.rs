@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::response::{error_response, json_response, unavailable_response};
+use super::parameters::{Parameters, checked_limit, query};
+use super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
@@ -17,74 +18,141 @@ use crate::port::live::CacheKey;
 use crate::port::query::ReportedExtension;
 use crate::wire::instant;
 
+/// The query of a list of one site.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SiteListParameters {
+    site: Option<String>,
+    limit: Option<u32>,
+}
+
+impl Parameters for SiteListParameters {
+    const NAMES: &'static str = "`site` and `limit`";
+}
+
+/// The query of one entry of a site.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SiteParameters {
     site: Option<String>,
 }
 
-type SiteQuery = Result<QueryString<SiteParameters>, QueryRejection>;
-
-/// The requested site, or an error response.
-fn requested_site(parameters: SiteQuery) -> Result<String, Box<Response>> {
-    let bad_parameter = |message: &str| {
-        Box::new(error_response(
-            StatusCode::BAD_REQUEST,
-            "bad_parameter",
-            message,
-        ))
-    };
-
-    let QueryString(SiteParameters { site }) =
-        parameters.map_err(|error| bad_parameter(&error.body_text()))?;
-    let site = site
-        .map_or_else(|| Some(Site::default()), |name| Site::parse(&name))
-        .ok_or_else(|| bad_parameter("`site` is not a site name"))?;
-
-    Ok(site.as_str().to_owned())
+impl Parameters for SiteParameters {
+    const NAMES: &'static str = "`site`";
 }
 
-pub(super) async fn devices(State(gateway): State<Gateway>, parameters: SiteQuery) -> Response {
-    let site = match requested_site(parameters) {
-        Ok(site) => site,
+/// A list of one site.
+struct SiteList {
+    site: String,
+    /// `None` for the whole list.
+    limit: Option<usize>,
+}
+
+impl SiteList {
+    fn requested(
+        parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
+    ) -> Result<SiteList, Box<Response>> {
+        let checked = query(parameters).and_then(|SiteListParameters { site, limit }| {
+            let limit = limit
+                .map(|limit| checked_limit(Some(limit), limit))
+                .transpose()?;
+
+            Ok(SiteList {
+                site: site_name(site)?,
+                limit: limit.map(|limit| limit as usize),
+            })
+        });
+
+        checked.map_err(|message| Box::new(bad_parameter(&message)))
+    }
+
+    /// The length to which the list is cut.
+    fn length(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
+    /// Responds with the list. Only whole lists are cached.
+    async fn respond(
+        &self,
+        gateway: &Gateway,
+        key: CacheKey<'_>,
+        load: impl Future<Output = Result<Option<Value>, LedgerError>>,
+    ) -> Response {
+        if self.limit.is_none() {
+            return read_through_cache(gateway, key, load).await;
+        }
+
+        match load.await {
+            Ok(list) => json_response(StatusCode::OK, list.unwrap_or_default().to_string()),
+            Err(error) => unavailable_response(&error),
+        }
+    }
+}
+
+fn site_name(requested: Option<String>) -> Result<String, String> {
+    let site = match requested {
+        None => Some(Site::default()),
+        Some(name) => Site::parse(&name),
+    };
+
+    site.map(|site| site.as_str().to_owned())
+        .ok_or_else(|| "`site` is not a site name".to_owned())
+}
+
+pub(super) async fn devices(
+    State(gateway): State<Gateway>,
+    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
+) -> Response {
+    let list = match SiteList::requested(parameters) {
+        Ok(list) => list,
         Err(response) => return *response,
     };
 
-    read_through_cache(&gateway, CacheKey::Devices { site: &site }, async {
-        let devices = gateway.query.devices(&site).await?;
+    let load = async {
+        let devices = gateway.query.devices(&list.site).await?;
         let devices: Vec<Value> = devices
             .iter()
+            .take(list.length())
             .map(|(device, last_seen)| {
                 json!({ "mac": device, "last_seen": instant::text(At(*last_seen)) })
             })
             .collect();
         Ok(Some(json!({ "devices": devices })))
-    })
-    .await
+    };
+    let key = CacheKey::Devices { site: &list.site };
+    list.respond(&gateway, key, load).await
 }
 
-pub(super) async fn extensions(State(gateway): State<Gateway>, parameters: SiteQuery) -> Response {
-    let site = match requested_site(parameters) {
-        Ok(site) => site,
+pub(super) async fn extensions(
+    State(gateway): State<Gateway>,
+    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
+) -> Response {
+    let list = match SiteList::requested(parameters) {
+        Ok(list) => list,
         Err(response) => return *response,
     };
 
-    read_through_cache(&gateway, CacheKey::Extensions { site: &site }, async {
-        let extensions = gateway.query.extensions(&site).await?;
-        let extensions: Vec<Value> = extensions.iter().map(extension_json).collect();
+    let load = async {
+        let extensions = gateway.query.extensions(&list.site).await?;
+        let extensions: Vec<Value> = extensions
+            .iter()
+            .take(list.length())
+            .map(extension_json)
+            .collect();
         Ok(Some(json!({ "extensions": extensions })))
-    })
-    .await
+    };
+    let key = CacheKey::Extensions { site: &list.site };
+    list.respond(&gateway, key, load).await
 }
 
 pub(super) async fn extension(
     State(gateway): State<Gateway>,
     Path(extension): Path<String>,
-    parameters: SiteQuery,
+    parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Response {
-    let site = match requested_site(parameters) {
+    let site = match query(parameters).and_then(|SiteParameters { site }| site_name(site)) {
         Ok(site) => site,
-        Err(response) => return *response,
+        Err(message) => return bad_parameter(&message),
     };
     let key = CacheKey::Extension {
         site: &site,

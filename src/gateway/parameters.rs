@@ -1,12 +1,16 @@
 //! Query parameters of the API: instants, names, limits and page cursors.
 
+use axum::extract::Query as QueryString;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+
 use crate::domain::time::At;
 use crate::port::query::CallFilter;
 use crate::wire::instant;
 
 /// Calls of a page without the parameter `limit`.
 const PAGE_CALLS: u32 = 50;
-const PAGE_CALLS_MAX: u32 = 200;
+/// The largest `limit` of any list.
+const LIMIT_MAX: u32 = 200;
 
 // The names that stored calls can have. Another name is rejected: as a filter it would match no
 // call, and the database would read the whole history to find none.
@@ -21,6 +25,70 @@ pub(super) const STATUSES: [&str; 7] = [
     "failed",
 ];
 const OUTCOMES: [&str; 4] = ["answered", "missed", "no_answer", "lost"];
+
+/// The query of a path, and the names of its parameters.
+pub(super) trait Parameters {
+    const NAMES: &'static str;
+}
+
+/// Reads a query.
+///
+/// # Errors
+/// The message for the client. It names the parameters of the path, and quotes no parser.
+pub(super) fn query<P: Parameters>(
+    parameters: Result<QueryString<P>, QueryRejection>,
+) -> Result<P, String> {
+    parameters
+        .map(|QueryString(parameters)| parameters)
+        .map_err(|_| {
+            format!(
+                "a parameter is unknown, repeated or no number where it must be one; this path \
+                 takes {}",
+                P::NAMES
+            )
+        })
+}
+
+/// The message for a client whose body cannot be read.
+pub(super) fn bad_body(rejection: &JsonRejection, fields: &str) -> String {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => {
+            "the body needs `Content-Type: application/json`".to_owned()
+        }
+        JsonRejection::JsonSyntaxError(_) => "the body is not JSON".to_owned(),
+        JsonRejection::JsonDataError(_) => {
+            format!("the body must be a JSON object with {fields}")
+        }
+        _ => "the body is too large, or broke off".to_owned(),
+    }
+}
+
+/// The query of a list without pages.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    limit: Option<u32>,
+}
+
+impl Parameters for ListParameters {
+    const NAMES: &'static str = "`limit`";
+}
+
+impl ListParameters {
+    /// The number of entries, at most; `default` where the client does not say.
+    pub(super) fn limit_or(self, default: u32) -> Result<u32, String> {
+        checked_limit(self.limit, default)
+    }
+}
+
+/// The parameter `limit`, which means the same on every list.
+pub(super) fn checked_limit(limit: Option<u32>, default: u32) -> Result<u32, String> {
+    match limit {
+        None => Ok(default),
+        Some(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        Some(_) => Err(format!("`limit` must be between 1 and {LIMIT_MAX}")),
+    }
+}
 
 /// The query of `/api/v1/calls`.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -46,6 +114,10 @@ pub(super) struct StatsParameters {
     until: Option<String>,
 }
 
+impl Parameters for StatsParameters {
+    const NAMES: &'static str = "`since` and `until`";
+}
+
 impl StatsParameters {
     /// The period in microseconds; unbounded where a parameter is missing.
     pub(super) fn period(self) -> Result<(i64, i64), String> {
@@ -54,6 +126,11 @@ impl StatsParameters {
 
         Ok((since, until))
     }
+}
+
+impl Parameters for CallsParameters {
+    const NAMES: &'static str = "`site`, `since`, `until`, `number`, `extension`, `direction`, \
+                                 `outcome`, `status`, `cursor` and `limit`";
 }
 
 impl CallsParameters {
@@ -71,10 +148,7 @@ impl CallsParameters {
             limit,
         } = self;
 
-        let limit = limit.unwrap_or(PAGE_CALLS);
-        if limit == 0 || limit > PAGE_CALLS_MAX {
-            return Err(format!("`limit` must be between 1 and {PAGE_CALLS_MAX}"));
-        }
+        let limit = checked_limit(limit, PAGE_CALLS)?;
         for (parameter, value, allowed) in [
             ("direction", &direction, &DIRECTIONS[..]),
             ("outcome", &outcome, &OUTCOMES),
@@ -116,9 +190,9 @@ pub(super) fn require_one_of(name: &str, value: &str, allowed: &[&str]) -> Resul
 
 fn parse_instant(name: &str, text: Option<&str>) -> Result<Option<i64>, String> {
     text.map(|text| {
-        instant::parse(text)
-            .map(|At(at)| at)
-            .map_err(|error| format!("`{name}` is not an RFC 3339 instant: {error}"))
+        instant::parse(text).map(|At(at)| at).map_err(|_| {
+            format!("`{name}` is not an RFC 3339 instant, such as 2026-11-20T18:00:00Z")
+        })
     })
     .transpose()
 }

@@ -25,6 +25,11 @@ pub(super) fn error_response(status: StatusCode, code: &str, message: &str) -> R
     json_response(status, body.to_string())
 }
 
+/// The response to a request with an unknown or impossible parameter.
+pub(super) fn bad_parameter(message: &str) -> Response {
+    error_response(StatusCode::BAD_REQUEST, "bad_parameter", message)
+}
+
 /// The response to a request whose query failed. The error itself is only logged.
 pub(super) fn unavailable_response(error: &LedgerError) -> Response {
     tracing::warn!(error = %Chain(error), "query failed, answered with 503");

@@ -20,7 +20,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::guard::is_same_origin;
-use super::response::error_response;
+use super::parameters::{Parameters, query};
+use super::response::{bad_parameter, error_response};
 use super::{Gateway, WatcherLimit};
 use crate::net::ConnectionPermit;
 use crate::port::watch::WatchEvent;
@@ -95,6 +96,10 @@ pub(super) struct Resume {
     agent: Option<String>,
 }
 
+impl Parameters for Resume {
+    const NAMES: &'static str = "`after` and `agent`";
+}
+
 /// Upgrades to a WebSocket. Cross-origin requests are rejected, so that a foreign page cannot watch
 /// calls through the browser of a user.
 pub(super) async fn socket(
@@ -116,24 +121,16 @@ pub(super) async fn socket(
         );
     }
 
-    let resume = match resume {
-        Ok(QueryString(Resume {
+    let resume = match query(resume) {
+        Ok(Resume {
             agent: Some(agent), ..
-        })) if !is_agent_name(&agent) => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                "bad_parameter",
+        }) if !is_agent_name(&agent) => {
+            return bad_parameter(
                 "`agent` must have 1 to 64 bytes, without blanks, colons and control characters",
             );
         }
-        Ok(QueryString(resume)) => resume,
-        Err(rejection) => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                "bad_parameter",
-                &rejection.body_text(),
-            );
-        }
+        Ok(resume) => resume,
+        Err(message) => return bad_parameter(&message),
     };
 
     let Some(permit) = gateway.watchers.admit() else {

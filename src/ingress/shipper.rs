@@ -18,7 +18,7 @@ use crate::chain::Chain;
 use crate::health::HealthCheck;
 use crate::port::broker::{BrokerError, EventBroker, EventChannel, PublishReceipt};
 use crate::port::intake::{InboxError, JournalRecord, JournalSource};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, opens_too_late};
 
 /// Messages that are published and not confirmed.
 const WINDOW_MESSAGES_MAX: usize = 1_024;
@@ -86,7 +86,7 @@ impl Shipper {
         loop {
             let began = Instant::now();
             let ended = tokio::select! {
-                ended = self.run_connection() => ended,
+                ended = self.run_connection(&leaving) => ended,
                 () = stop.cancelled() => break,
             };
             let Err(error) = ended else { break };
@@ -114,9 +114,12 @@ impl Shipper {
     }
 
     /// Ends well only when the journal has ended, and all of it is confirmed.
-    async fn run_connection(&mut self) -> Result<(), ShipError> {
+    async fn run_connection(&mut self, leaving: &CancellationToken) -> Result<(), ShipError> {
         let redeclare = std::mem::take(&mut self.redeclare);
-        let channel = self.broker.open(redeclare).await?;
+        let channel = tokio::select! {
+            channel = self.broker.open(redeclare) => channel?,
+            () = opens_too_late(leaving) => return Err(BrokerError::Silent.into()),
+        };
         self.health.set_up();
 
         let shipped = self.ship(&*channel).await;

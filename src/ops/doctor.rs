@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::doctor_servers;
 use super::finding::Finding;
+use super::{doctor_servers, doctor_service};
 use crate::adapter::journal::{Journal, JournalScan, OpenError};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::chain::Chain;
@@ -14,11 +14,11 @@ use crate::config::Settings;
 use crate::domain::time::At;
 use crate::port::clock::Clock;
 use crate::port::ledger::LedgerError;
-use crate::setup::{DatabaseAddress, database, is_clock_behind, last_receipt};
+use crate::setup::{
+    DatabaseAddress, database, earliest_now, is_clock_behind, is_in_memory, last_receipt,
+};
 use crate::wire::instant;
 
-/// 2025-01-01T00:00:00Z. A clock that shows less was never set.
-const PLAUSIBLE_MIN: At = At(1_735_689_600_000_000);
 /// Permissions of all other users of the machine.
 const OTHERS: u32 = 0o007;
 
@@ -36,13 +36,17 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
         check_clock(clock.now(), last_receipt),
     ];
     match database(settings) {
-        Ok(DatabaseAddress::File(path)) => findings.extend(check_database(&path).await),
+        Ok(DatabaseAddress::File(path)) => {
+            findings.extend(check_database(&path, settings, clock.now()).await);
+        }
         Ok(DatabaseAddress::Server(address)) => {
-            findings.extend(doctor_servers::check_database(&address, settings).await);
+            let found = doctor_servers::check_database(&address, settings, clock.now());
+            findings.extend(found.await);
         }
         Err(error) => findings.push(Finding::bad("database", error.to_string())),
     }
     findings.extend(doctor_servers::check_broker(settings).await);
+    findings.extend(doctor_service::check_service(settings).await);
 
     let listeners = [
         ("ingress", settings.ingress.listen),
@@ -87,6 +91,16 @@ fn check_data_folder(settings: &Settings) -> Finding {
             "data",
             format!(
                 "{}: every user of this machine can read it; `chmod o-rwx` it",
+                folder.display()
+            ),
+        );
+    }
+    if is_in_memory(folder) {
+        return Finding::note(
+            "data",
+            format!(
+                "{}: a file system in memory, whose events are lost when the machine stops; set \
+                 `data_dir` to a folder on a disk",
                 folder.display()
             ),
         );
@@ -178,10 +192,12 @@ fn check_journal(folder: &Path, journal: Result<JournalScan, OpenError>) -> Find
 
 fn check_clock(now: At, last_receipt: Option<At>) -> Finding {
     let now_text = instant::text(now);
-    if now < PLAUSIBLE_MIN {
+    if now < earliest_now() {
         return Finding::bad(
             "clock",
-            format!("shows {now_text}; set it, calls are recorded by it"),
+            format!(
+                "shows {now_text}, before this program was built; set it, calls are recorded by it"
+            ),
         );
     }
 
@@ -198,7 +214,7 @@ fn check_clock(now: At, last_receipt: Option<At>) -> Finding {
     }
 }
 
-async fn check_database(path: &Path) -> Vec<Finding> {
+async fn check_database(path: &Path, settings: &Settings, now: At) -> Vec<Finding> {
     let subject = "database";
     let name = path.display();
     if !path.exists() {
@@ -208,7 +224,7 @@ async fn check_database(path: &Path) -> Vec<Finding> {
         )];
     }
 
-    match examine_database(path).await {
+    match examine_database(path, settings, now).await {
         Ok(findings) => findings,
         Err(error @ LedgerError::Unavailable(_)) => vec![Finding::bad(
             subject,
@@ -229,7 +245,11 @@ async fn check_database(path: &Path) -> Vec<Finding> {
     }
 }
 
-async fn examine_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
+async fn examine_database(
+    path: &Path,
+    settings: &Settings,
+    now: At,
+) -> Result<Vec<Finding>, LedgerError> {
     let ledger = SqliteLedger::open(path).await?;
     let is_newer = ledger.has_newer_schema().await?;
     let damage = if is_newer {
@@ -238,6 +258,7 @@ async fn examine_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
         ledger.find_damage().await?
     };
     let migrations = ledger.migrations().await?;
+    let time = doctor_service::check_time(&ledger, settings, now).await;
     ledger.close().await;
 
     let name = path.display();
@@ -263,7 +284,7 @@ async fn examine_database(path: &Path) -> Result<Vec<Finding>, LedgerError> {
         ),
     };
 
-    Ok(vec![soundness, migrations])
+    Ok([soundness, migrations].into_iter().chain(time).collect())
 }
 
 fn check_listener(name: &'static str, address: SocketAddr, is_running: bool) -> Finding {
@@ -291,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_never_set_or_was_set_back_is_reported() {
-        let now = PLAUSIBLE_MIN + Span::seconds(1_000);
+        let now = earliest_now() + Span::seconds(1_000);
         let in_an_hour = now + Span::seconds(3_600);
 
         assert_eq!(check_clock(now, None).grade, Grade::Good);

@@ -1,15 +1,21 @@
 //! Checks of the servers: whether they can be reached and are set up.
 
+use super::doctor_service;
 use super::finding::Finding;
-use crate::adapter::postgres::{self, PostgresAddress};
+use crate::adapter::postgres::{self, PartitionAddress, PostgresAddress, PostgresLedger};
 use crate::adapter::rabbit::{Administration, BrokerAddress, Depth};
 use crate::chain::Chain;
 use crate::config::Settings;
+use crate::domain::time::At;
 use crate::port::broker::BrokerError;
 use crate::setup::layout;
 use crate::wire::partition::Layout;
 
-pub(super) async fn check_database(address: &PostgresAddress, settings: &Settings) -> Vec<Finding> {
+pub(super) async fn check_database(
+    address: &PostgresAddress,
+    settings: &Settings,
+    now: At,
+) -> Vec<Finding> {
     let migrations = match postgres::migrations(address).await {
         Ok(migrations) => migrations,
         Err(error) => {
@@ -35,11 +41,22 @@ pub(super) async fn check_database(address: &PostgresAddress, settings: &Setting
         return vec![reachable, migrations];
     }
 
-    vec![
+    let layout = layout(settings);
+    let ledger = PostgresLedger::new(
+        address,
+        postgres::readers(address),
+        PartitionAddress::of(layout, 0),
+    );
+    let time = doctor_service::check_time(&ledger, settings, now).await;
+    ledger.close().await;
+
+    let mut findings = vec![
         reachable,
         Finding::good("migrations", "all applied"),
-        check_layout(address, layout(settings)).await,
-    ]
+        check_layout(address, layout).await,
+    ];
+    findings.extend(time);
+    findings
 }
 
 async fn check_layout(address: &PostgresAddress, wanted: Layout) -> Finding {

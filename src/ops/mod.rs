@@ -6,6 +6,7 @@ mod broker;
 mod dead_letters;
 mod doctor;
 mod doctor_servers;
+mod doctor_service;
 mod finding;
 mod migrate;
 mod rebuild;

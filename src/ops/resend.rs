@@ -4,14 +4,21 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::adapter::journal;
+use tokio::time::Instant;
+
+use crate::adapter::journal::{self, Handover, OpenError};
 use crate::adapter::rabbit::Administration;
 use crate::config::Settings;
 use crate::domain::time::At;
 use crate::setup::{Roles, SetupError, machine_clock, open_journal, servers};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
+
+/// The running service takes handed over events within this time, unless its journal is full.
+const TAKEN_MAX: Duration = Duration::from_mins(5);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Events received at or after `since`, and before `until`.
 #[derive(Clone, Copy, Debug)]
@@ -94,13 +101,19 @@ async fn publish(
     Ok(sent)
 }
 
-/// The embedded profile has no queue but the journal: the events are appended to it again.
+/// The embedded profile has no queue but the journal: the events are appended to it again, by the
+/// running service where there is one.
 async fn append(
     settings: &Settings,
     segments: impl Iterator<Item = Segment>,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, SetupError> {
-    let opened = open_journal(settings, machine_clock().now())?;
+    let opened = match open_journal(settings, machine_clock().now()) {
+        Err(SetupError::Journal(OpenError::InUse { .. })) => {
+            return hand_over(settings, segments, progress).await;
+        }
+        opened => opened?,
+    };
     let mut sent = 0;
 
     for segment in segments {
@@ -109,6 +122,37 @@ async fn append(
             sent += 1;
         }
         progress(sent);
+    }
+
+    Ok(sent)
+}
+
+/// Hands the events over to the running service, and waits until it has taken them.
+async fn hand_over(
+    settings: &Settings,
+    segments: impl Iterator<Item = Segment>,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, SetupError> {
+    let handover = Handover::of(&settings.data_dir);
+    let mut file = handover.begin().map_err(SetupError::Handover)?;
+    let mut sent = 0;
+
+    for segment in segments {
+        for event in segment? {
+            file.push(&event).map_err(SetupError::Handover)?;
+            sent += 1;
+        }
+        progress(sent);
+    }
+    let path = file.finish().map_err(SetupError::Handover)?;
+
+    // The last sign of life of the service was its lock on the journal; it may stop meanwhile.
+    let deadline = Instant::now() + TAKEN_MAX;
+    while path.exists() {
+        if Instant::now() > deadline {
+            return Err(SetupError::NotTakenYet { path });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 
     Ok(sent)

@@ -100,6 +100,12 @@ pub trait Ledger: DeadLetters {
     /// The ids of those facts that are not stored yet.
     async fn facts_not_stored(&self, facts: &[ReceivedFact]) -> Result<Vec<EventId>, LedgerError>;
 
+    /// The messages under which facts are stored, by their ids.
+    async fn stored_messages(
+        &self,
+        facts: &[ReceivedFact],
+    ) -> Result<Vec<(EventId, Vec<u8>)>, LedgerError>;
+
     /// Stores a batch. Storing it again changes nothing.
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
 

@@ -15,6 +15,14 @@ pub enum SetupError {
     Config(#[from] BadConfig),
     #[error("{0}")]
     IncompleteServerSettings(&'static str),
+    #[error(
+        "the clock of this machine shows {0}, before this program was built; calls are recorded by \
+         it: set it, then start again"
+    )]
+    Clock(String),
+    /// Another number of partitions is in force.
+    #[error("{0}")]
+    Partitions(String),
     #[error("{path}: {source}")]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -28,6 +36,13 @@ pub enum SetupError {
     JournalRead(io::Error),
     #[error("the journal cannot be written: {0}")]
     JournalWrite(#[from] journal::AppendError),
+    #[error("events cannot be handed over to the running service: {0}")]
+    Handover(io::Error),
+    #[error(
+        "the running service has not taken the events of {path} yet; it takes them when its \
+         journal has room, or at its next start"
+    )]
+    NotTakenYet { path: PathBuf },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("the broker: {0}")]

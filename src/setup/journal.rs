@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::SetupError;
 use super::ledger::create_data_folder;
+use super::{SetupError, is_in_memory};
 use crate::adapter::journal::{self, Journal, JournalScan};
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
@@ -30,6 +30,13 @@ pub fn open_journal(settings: &Settings, now: At) -> Result<OpenJournal, SetupEr
     };
     let (journal, found) = Journal::open(&settings.data_dir.join("journal"), limits)?;
 
+    if is_in_memory(&settings.data_dir) {
+        tracing::warn!(
+            folder = %settings.data_dir.display(),
+            "the data folder is in memory: its events are lost when the machine stops. Set \
+             `data_dir` to a folder on a disk"
+        );
+    }
     report_damages(&found);
     if settings.journal.refuse_damaged && !found.damages.is_empty() {
         return Err(SetupError::Damaged {

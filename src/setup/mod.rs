@@ -6,6 +6,8 @@ mod error;
 mod journal;
 mod ledger;
 mod live;
+mod machine;
+mod partitions;
 mod roles;
 mod stores;
 
@@ -14,6 +16,8 @@ pub use error::SetupError;
 pub use journal::{OpenJournal, is_clock_behind, last_receipt, open_journal};
 pub use ledger::{open_ledger, open_ledger_of};
 pub use live::LiveLinks;
+pub use machine::{check_clock, earliest_now, is_in_memory};
+pub use partitions::check_partitions;
 pub use roles::Roles;
 pub use stores::PostgresStores;
 

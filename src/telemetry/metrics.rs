@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 26] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -60,6 +60,10 @@ const COUNTERS: [(&str, &str); 25] = [
     (
         "cordboard_worker_dead_total",
         "Messages without a readable fact, stored unchanged as dead letters.",
+    ),
+    (
+        "cordboard_worker_conflicts_total",
+        "Events with the id of an earlier one and another content, stored as dead letters.",
     ),
     (
         "cordboard_worker_retries_total",

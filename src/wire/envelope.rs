@@ -129,6 +129,13 @@ pub enum BadEnvelope {
 }
 
 impl Envelope {
+    /// Whether the other envelope holds the same request, whenever and however it was received.
+    #[must_use]
+    pub fn has_content_of(&self, other: &Envelope) -> bool {
+        (&self.site, &self.target, &self.body, self.form)
+            == (&other.site, &other.target, &other.body, other.form)
+    }
+
     #[must_use]
     pub fn new(
         id: EventId,

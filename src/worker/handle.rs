@@ -2,8 +2,6 @@
 //! outbox), settle. If one message makes the batch fail, the batch is split, and each part takes the
 //! same steps.
 
-use std::collections::HashSet;
-
 use tracing::Instrument;
 
 use super::attempts::suspect_of;
@@ -79,20 +77,6 @@ impl Worker {
         }
         self.publish(changes).await;
         self.counters.add_batch(&counts);
-
-        Ok(())
-    }
-
-    async fn drop_duplicates(&self, batch: &mut Batch) -> Result<(), WorkerError> {
-        let mut not_stored = HashSet::new();
-        if !batch.uncertain().is_empty() {
-            let ask = || self.ledger.facts_not_stored(batch.uncertain());
-            not_stored.extend(self.retry_while_unavailable("look up facts", ask).await?);
-        }
-
-        for event_id in batch.drop_duplicates(&not_stored) {
-            tracing::debug!(%event_id, "duplicate dropped");
-        }
 
         Ok(())
     }

@@ -8,6 +8,7 @@
 mod attempts;
 mod believed;
 mod bisect;
+mod duplicates;
 mod group;
 mod handle;
 mod heal;

@@ -15,7 +15,7 @@ use crate::chain::Chain;
 use crate::health::HealthCheck;
 use crate::port::broker::{BrokerError, NotificationBroker, NotificationChannel};
 use crate::port::outbox::{Notification, Outbox};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, opens_too_late};
 
 /// Notifications of a process that wait in memory; the others wait in the ledger.
 const QUEUE_MAX: usize = 8_192;
@@ -146,27 +146,36 @@ impl OutboxPublisher {
         (publisher, OutboxHandle(sender))
     }
 
-    /// Publishes until all handles are dropped and the queue is empty, or the stop.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Publishes until all handles are dropped and the queue is empty, or the stop. When it is asked
+    /// to leave it publishes the rest, as long as the broker takes it; the database holds what is
+    /// not published, for the next owner of the partition.
+    pub async fn run(mut self, leaving: CancellationToken, stop: CancellationToken) {
         let mut backoff = Backoff::from(RECONNECT_FIRST);
 
         loop {
             let ended = tokio::select! {
-                ended = self.run_connection(&mut backoff) => ended,
+                ended = self.run_connection(&mut backoff, &leaving) => ended,
                 () = stop.cancelled() => return,
             };
             match ended {
                 Ok(()) => return,
                 Err(error) => self.health.set_down(&Chain(&error).to_string()),
             }
-            if !backoff.wait(&stop).await {
+            if !backoff.wait(&leaving).await {
                 return;
             }
         }
     }
 
-    async fn run_connection(&mut self, backoff: &mut Backoff) -> Result<(), BrokerError> {
-        let channel = self.broker.open().await?;
+    async fn run_connection(
+        &mut self,
+        backoff: &mut Backoff,
+        leaving: &CancellationToken,
+    ) -> Result<(), BrokerError> {
+        let channel = tokio::select! {
+            channel = self.broker.open() => channel?,
+            () = opens_too_late(leaving) => return Err(BrokerError::Silent),
+        };
         self.health.set_up();
         backoff.reset();
 

@@ -27,6 +27,8 @@ use crate::wire::policy_file::Policies;
 /// A batch that only moves the watermark is committed when it has moved by this much since the last
 /// commit. After a crash, that much event time passes again.
 const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
+/// The reason of a message that is set aside because of its id.
+const CONFLICT: &str = "its id is that of an earlier event with another content, which is kept";
 
 /// The calls of the sites of one partition, and how far time has passed for them.
 pub struct Partition {
@@ -126,26 +128,36 @@ impl Batch {
         &self.uncertain
     }
 
-    /// Drops facts that are in the ledger already, or that the batch holds twice. `not_stored` are
-    /// the uncertain facts that the ledger does not have. Returns the ids of the dropped facts.
-    pub fn drop_duplicates(&mut self, not_stored: &HashSet<EventId>) -> Vec<EventId> {
+    /// Takes out facts that are in the ledger already, or that the batch holds twice. `not_stored`
+    /// are the uncertain facts that the ledger does not have. Returns the facts that were taken
+    /// out.
+    pub fn take_duplicates(&mut self, not_stored: &HashSet<EventId>) -> Vec<ReceivedFact> {
         let mut seen = HashSet::new();
-        let mut dropped = Vec::new();
-        let mut stays = |fact: &Fact, is_new: bool| {
-            let stays = is_new && seen.insert(fact.id);
-            if !stays {
-                dropped.push(fact.id);
-            }
-            stays
-        };
+        let mut is_new =
+            |received: &ReceivedFact, may_be_new: bool| may_be_new && seen.insert(received.fact.id);
 
-        self.uncertain
-            .retain(|received| stays(&received.fact, not_stored.contains(&received.fact.id)));
-        self.certainly_new
-            .retain(|received| stays(&received.fact, true));
+        let is_stored = |received: &ReceivedFact| !not_stored.contains(&received.fact.id);
+        let mut duplicates: Vec<ReceivedFact> = self
+            .uncertain
+            .extract_if(.., |received| !is_new(received, !is_stored(received)))
+            .collect();
+        duplicates.extend(
+            self.certainly_new
+                .extract_if(.., |received| !is_new(received, true)),
+        );
 
-        self.counts.duplicates = dropped.len() as u64;
-        dropped
+        self.counts.duplicates = duplicates.len() as u64;
+        duplicates
+    }
+
+    /// Sets a duplicate aside whose id belongs to a fact with another content.
+    pub fn reject_conflict(&mut self, duplicate: ReceivedFact) {
+        self.rejected.push(RejectedMessage {
+            message: duplicate.message,
+            reason: CONFLICT.to_owned(),
+        });
+        self.counts.duplicates -= 1;
+        self.counts.dead += 1;
     }
 
     /// All facts of the batch.
@@ -283,7 +295,7 @@ impl Partition {
     }
 
     /// Applies the facts and the watermark of a batch to the calls, after
-    /// [`Batch::drop_duplicates`].
+    /// [`Batch::take_duplicates`].
     ///
     /// # Errors
     /// When a fact of the batch makes the core panic. The partition is to be recovered then.

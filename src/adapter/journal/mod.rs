@@ -9,13 +9,14 @@
 //! - **Retention**: released segments are retained in `kept/` for a configured time, and deleted
 //!   earlier when their space is needed.
 //!
-//! One process opens a journal at a time, guarded by a lock file.
+//! One process opens a journal at a time, guarded by a lock file; others hand events over to it.
 
 mod checkpoint;
 mod disk;
 mod error;
 mod follower;
 mod handle;
+mod handover;
 mod inbox;
 mod intake;
 mod limits;
@@ -32,6 +33,7 @@ pub use disk::{Disk, MachineDisk, Segment};
 pub use error::{AppendError, OpenError};
 pub use follower::{Entry, Follower};
 pub use handle::Journal;
+pub use handover::{Handover, handed_over};
 pub use inbox::JournalInbox;
 pub use intake::{ConfirmedIntake, JournalBacklog};
 pub use limits::Limits;

@@ -30,6 +30,14 @@ const SELECT_STORED_FACTS: &str = "-- select_stored_facts
         AND received_at = t.at
         AND event_id = t.id";
 
+const SELECT_STORED_MESSAGES: &str = "-- select_stored_messages
+    SELECT event_id, envelope
+    FROM unnest($1::text[], $2::bigint[], $3::uuid[]) AS t (of, at, id)
+    JOIN call_events
+        ON site = t.of
+        AND received_at = t.at
+        AND event_id = t.id";
+
 const SELECT_FACT_MESSAGES: &str = "-- select_fact_messages
     SELECT envelope
     FROM call_events
@@ -99,6 +107,26 @@ impl Ledger for PostgresLedger {
                 .collect())
         })
         .await
+    }
+
+    async fn stored_messages(
+        &self,
+        facts: &[ReceivedFact],
+    ) -> Result<Vec<(EventId, Vec<u8>)>, LedgerError> {
+        let select = sqlx::query_as(SELECT_STORED_MESSAGES)
+            .bind(column(facts, |received| received.fact.site.as_str()))
+            .bind(column(facts, |received| received.fact.at.0))
+            .bind(tables::uuids(facts.iter().map(|received| received.fact.id)));
+
+        let mut reader = self.slow_reader().await?;
+        let stored: Vec<(Uuid, String)> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(stored
+            .into_iter()
+            .map(|(id, envelope)| (EventId(id.as_u128()), envelope.into_bytes()))
+            .collect())
     }
 
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {

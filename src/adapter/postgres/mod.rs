@@ -101,7 +101,10 @@ impl FromStr for PostgresAddress {
     type Err = String;
 
     fn from_str(url: &str) -> Result<PostgresAddress, String> {
-        let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+        // The parser's error may quote the address, and with it a password.
+        let options = PgConnectOptions::from_str(url).map_err(|_| {
+            "it is not of the form postgres://user:password@host/database".to_owned()
+        })?;
 
         Ok(PostgresAddress(options.disable_statement_logging()))
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
+use percent_encoding::percent_decode_str;
 
 use super::{OPERATION_MAX, with_timeout};
 use crate::port::broker::BrokerError;
@@ -51,7 +52,15 @@ impl FromStr for BrokerAddress {
 }
 
 fn parse_node(url: &str) -> Result<AMQPUri, String> {
-    let mut uri: AMQPUri = url.parse()?;
+    // The parser's error may quote the address, and with it a password.
+    let parsed: Result<AMQPUri, String> = url.parse();
+    let Ok(mut uri) = parsed else {
+        return Err(if has_undecodable_path(url) {
+            "the virtual host has percent escapes that are not UTF-8".to_owned()
+        } else {
+            "it is not of the form amqp://user:password@host/vhost".to_owned()
+        });
+    };
     if uri.vhost.is_empty() {
         return Err("the virtual host is empty; write `/%2f` for the default one".to_owned());
     }
@@ -61,6 +70,14 @@ fn parse_node(url: &str) -> Result<AMQPUri, String> {
     uri.query.connection_timeout.get_or_insert(timeout_ms);
 
     Ok(uri)
+}
+
+/// Whether the path, which names the virtual host, cannot be decoded.
+fn has_undecodable_path(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = after_scheme.split_once('/').map_or("", |(_, path)| path);
+
+    percent_decode_str(path).decode_utf8().is_err()
 }
 
 impl BrokerAddress {
@@ -109,5 +126,25 @@ impl BrokerAddress {
     #[must_use]
     pub fn vhost(&self) -> &str {
         self.nodes.first().map_or("", |node| &node.vhost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_address_is_explained_and_not_quoted() {
+        for (url, reason) in [
+            ("amqp://u:hush@h/%ff", "virtual host"),
+            ("amqp://u:hush@h/", "virtual host is empty"),
+            ("hush", "of the form"),
+            ("amqp://u:hush@h:port/v", "of the form"),
+            ("amqp://u:hush@h/a amqp://u:hush@i/b", "same virtual host"),
+        ] {
+            let error = url.parse::<BrokerAddress>().err().unwrap();
+
+            assert!(error.contains(reason) && !error.contains("hush"), "{error}");
+        }
     }
 }

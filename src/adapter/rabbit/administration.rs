@@ -50,6 +50,18 @@ impl Administration {
         topology::ensure(&self.connection, self.layout).await
     }
 
+    /// Checks that no other number of partitions is in force, as far as the broker knows it without
+    /// a declaration; and with one where a queue is missing.
+    pub async fn check_partitions(&self) -> Result<(), BrokerError> {
+        topology::check_partitions(&self.connection, self.layout).await?;
+        let last = self.layout.queue(self.layout.partitions - 1);
+        if topology::depth(&self.connection, &last).await?.is_some() {
+            return Ok(());
+        }
+
+        topology::declare_partitions(&self.connection, self.layout).await
+    }
+
     pub async fn queues(&self) -> Result<Queues, BrokerError> {
         self.queues_of(self.layout).await
     }

@@ -55,6 +55,12 @@ pub(super) fn envelope(
     Some(envelope)
 }
 
+/// The envelope of a plain report without properties, as far as its bytes decide it.
+#[must_use]
+pub fn read_plain_report(key: &str, body: &[u8], now: At) -> Option<Envelope> {
+    envelope(key, &BasicProperties::default(), body, now)
+}
+
 fn received_at(properties: &BasicProperties, report: &Map<String, Value>) -> Option<At> {
     let in_report = report.get("timestamp").or_else(|| report.get("at"));
     let of_message = || {

@@ -15,9 +15,10 @@ impl std::str::FromStr for Management {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Management, String> {
-        let url: Url = url.parse().map_err(|error| format!("{error}"))?;
+        let not_http = || "it is not of the form http://user:password@host:port".to_owned();
+        let url: Url = url.parse().map_err(|_| not_http())?;
         if url.cannot_be_a_base() || !matches!(url.scheme(), "http" | "https") {
-            return Err("not an http address".to_owned());
+            return Err(not_http());
         }
 
         Ok(Management(url))

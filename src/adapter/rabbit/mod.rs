@@ -32,6 +32,7 @@ use crate::wire::partition::Layout;
 pub use address::BrokerAddress;
 pub use administration::{Administration, Queues};
 pub use dead_letters::RabbitDeadLetters;
+pub use foreign::read_plain_report;
 pub use management::{Management, apply};
 pub use topology::{Depth, Policy, policies};
 

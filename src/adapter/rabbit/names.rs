@@ -15,6 +15,9 @@ pub(super) const CALLS: &str = "cordboard.calls";
 pub(super) const FOREIGN_KEYS: [&str; 2] = ["call.*", "device.*"];
 /// An empty queue that every worker consumes, so that the broker knows their number.
 pub(super) const WORKERS: &str = "cordboard.workers";
+/// An empty queue whose greatest length is the number of partitions: the broker refuses to declare
+/// it with another one.
+const PARTITIONS: &str = "cordboard.partitions";
 pub(super) const APP_ID: &str = "cordboard";
 
 impl Layout {
@@ -22,6 +25,15 @@ impl Layout {
     #[must_use]
     pub fn queue(self, partition: u32) -> String {
         format!("grandstream-queue.{}", self.partition_name(partition))
+    }
+
+    /// The queue that holds the number of partitions.
+    pub(super) fn partitions_queue(self) -> String {
+        if self.generation <= 1 {
+            PARTITIONS.to_owned()
+        } else {
+            format!("{PARTITIONS}.g{}", self.generation)
+        }
     }
 
     /// The binding keys of a partition's queue.

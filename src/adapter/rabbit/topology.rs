@@ -49,6 +49,8 @@ pub fn policies() -> [Policy; 1] {
 
 /// Declares everything where a queue is missing. If all exist, no right to declare is needed.
 pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
+    check_partitions(connection, layout).await?;
+
     let mut is_missing = depth(connection, DEAD_QUEUE).await?.is_none();
     for partition in 0..layout.partitions {
         let queue = layout.queue(partition);
@@ -62,9 +64,32 @@ pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<()
     }
 }
 
+/// Checks that this generation has no more partitions than the layout.
+pub(super) async fn check_partitions(
+    connection: &Connection,
+    layout: Layout,
+) -> Result<(), BrokerError> {
+    let first_surplus = layout.queue(layout.partitions);
+
+    match depth(connection, &first_surplus).await? {
+        None => Ok(()),
+        Some(_) => Err(other_number_of_partitions(layout)),
+    }
+}
+
+fn other_number_of_partitions(layout: Layout) -> BrokerError {
+    BrokerError::Mismatch(format!(
+        "`broker.partitions` is {}, and another number is in force in generation {}. Set the number \
+         of the other processes; `Changing the number of partitions` in the runbook changes it",
+        layout.partitions, layout.generation
+    ))
+}
+
 /// Declares everything. Each object on a channel of its own: the broker closes the channel of a
 /// declaration that does not match.
 pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
+    check_partitions(connection, layout).await?;
+    declare_partitions(connection, layout).await?;
     for name in [EVENTS, DEAD_EXCHANGE, CALLS] {
         declare_exchange(connection, name).await?;
     }
@@ -81,6 +106,21 @@ pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(
         bind(channel, layout).await
     })
     .await
+}
+
+/// Puts the number of partitions of this generation in force, if it has none yet.
+pub(super) async fn declare_partitions(
+    connection: &Connection,
+    layout: Layout,
+) -> Result<(), BrokerError> {
+    let number = AMQPValue::LongLongInt(layout.partitions.into());
+    let arguments = table(&[("x-max-length", number)]);
+    let declared = declare_queue(connection, &layout.partitions_queue(), &arguments).await;
+
+    declared.map_err(|error| match error {
+        BrokerError::Mismatch(_) => other_number_of_partitions(layout),
+        other => other,
+    })
 }
 
 async fn declare_exchange(connection: &Connection, name: &str) -> Result<(), BrokerError> {

@@ -4,11 +4,12 @@
 //! - **No stale answers**: a connection with an outstanding answer is closed.
 //! - **Circuit breaker**: after five failures in a row no request is sent for two seconds.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult,
+    AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
 };
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ const CONNECTIONS_MAX: usize = 8;
 const FAILURES_MAX: u32 = 5;
 /// How long an open circuit breaker stays open.
 const OPEN_DURATION: Duration = Duration::from_secs(2);
+/// Causes of refused commands that are logged. The server has about a dozen.
+const REPORTED_CAUSES_MAX: usize = 64;
 
 /// A validated Redis URL.
 #[derive(Clone, Debug)]
@@ -32,8 +35,9 @@ impl FromStr for RedisAddress {
     type Err = String;
 
     fn from_str(url: &str) -> Result<RedisAddress, String> {
+        // The parser's error may quote the address, and with it a password.
         url.into_connection_info()
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| "it is not of the form redis://user:password@host/".to_owned())?;
         Ok(RedisAddress(url.to_owned()))
     }
 }
@@ -43,6 +47,8 @@ pub struct RedisLink {
     pool: Pool,
     health: HealthCheck,
     breaker: Mutex<CircuitBreaker>,
+    /// Causes of refused commands that were logged already.
+    reported_causes: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +116,7 @@ impl RedisLink {
             pool,
             health,
             breaker: Mutex::default(),
+            reported_causes: Mutex::default(),
         })
     }
 
@@ -137,8 +144,7 @@ impl RedisLink {
             Ok(Ok(answers)) => {
                 self.breaker.lock().record_success();
                 self.health.set_up();
-                let rejected = answers.iter().filter(|answer| answer.is_err()).count();
-                metrics::counter!("cordboard_live_refused_total").increment(rejected as u64);
+                self.report_refused(&answers);
                 return Some(answers);
             }
             Ok(Err(error)) => error.category().to_owned(),
@@ -148,6 +154,32 @@ impl RedisLink {
         // A late answer on this connection would be taken for the answer to a later request.
         drop(Connection::take(connection));
         self.fail(&reason)
+    }
+
+    /// Counts refused commands and answers of another type, and logs each cause once: a key that
+    /// another program has taken would be a line for every event.
+    fn report_refused<T>(&self, answers: &[RedisResult<T>]) {
+        let refused: Vec<&RedisError> = answers
+            .iter()
+            .filter_map(|one| one.as_ref().err())
+            .collect();
+        metrics::counter!("cordboard_live_refused_total").increment(refused.len() as u64);
+        if refused.is_empty() {
+            return;
+        }
+
+        let mut reported = self.reported_causes.lock();
+        for error in refused {
+            let cause = error.code().unwrap_or_else(|| error.category());
+            if reported.len() < REPORTED_CAUSES_MAX && reported.insert(cause.to_owned()) {
+                tracing::error!(
+                    dependency = self.health.name,
+                    cause,
+                    "command refused, or answered with another type; another program may use its \
+                     key. Further ones are only counted, in cordboard_live_refused_total"
+                );
+            }
+        }
     }
 
     /// Records a failed round trip and returns `None`.

@@ -40,6 +40,23 @@ impl Ledger for SqliteLedger {
             .collect())
     }
 
+    async fn stored_messages(
+        &self,
+        facts: &[ReceivedFact],
+    ) -> Result<Vec<(EventId, Vec<u8>)>, LedgerError> {
+        let ids: Vec<EventId> = facts.iter().map(|received| received.fact.id).collect();
+
+        let stored: Vec<(String, String)> = sqlx::query_as(statements::SELECT_ENVELOPES)
+            .bind(rows::id_array(&ids))
+            .fetch_all(&self.readers)
+            .await?;
+
+        Ok(stored
+            .into_iter()
+            .filter_map(|(id, envelope)| Some((EventId::parse(&id)?, envelope.into_bytes())))
+            .collect())
+    }
+
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         let mut writer = self.writer.lease().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;

@@ -48,6 +48,12 @@ SELECT event_id
 FROM call_events
 WHERE event_id IN (SELECT value FROM json_each(?1))";
 
+pub(super) const SELECT_ENVELOPES: &str = "\
+-- select_envelopes
+SELECT event_id, envelope
+FROM call_events
+WHERE event_id IN (SELECT value FROM json_each(?1))";
+
 pub(super) const SELECT_ENVELOPES_OF_SITE: &str = "\
 -- select_envelopes_of_site
 SELECT envelope

@@ -43,6 +43,9 @@ fn initiated() -> String {
 }
 
 impl Registration {
+    pub(super) const FIELDS: &str = "`call_id`, and optionally `session_id`, `provider`, `site`, \
+                                     `direction`, `status`, `from`, `to` and `metadata`";
+
     pub(super) fn into_state(self, now: At) -> Result<CallState, String> {
         check_name("call_id", &self.call_id)?;
         check_name("provider", &self.provider)?;
@@ -106,6 +109,8 @@ pub(super) struct Change {
 }
 
 impl Change {
+    pub(super) const FIELDS: &str = "`status`, and optionally `metadata`";
+
     /// The status, and the metadata as JSON text.
     pub(super) fn validate(self) -> Result<(String, Option<String>), String> {
         require_one_of("status", &self.status, &STATUSES)?;

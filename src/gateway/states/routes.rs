@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Gateway;
-use super::super::response::{error_response, json_response, unavailable_response};
+use super::super::parameters::{Parameters, bad_body, checked_limit, query};
+use super::super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use super::call_states::state_json;
 use super::registration::{Change, Registration};
 use crate::port::states::{CallState, StateError};
@@ -28,7 +29,7 @@ async fn register(
     body: Result<Json<Registration>, JsonRejection>,
 ) -> Response {
     let state = body
-        .map_err(|error| error.body_text())
+        .map_err(|error| bad_body(&error, Registration::FIELDS))
         .and_then(|Json(body)| body.into_state(gateway.states.clock.now()));
 
     match state {
@@ -46,7 +47,7 @@ async fn update(
     body: Result<Json<Change>, JsonRejection>,
 ) -> Response {
     let change = body
-        .map_err(|error| error.body_text())
+        .map_err(|error| bad_body(&error, Change::FIELDS))
         .and_then(|Json(change)| change.validate());
 
     match change {
@@ -79,21 +80,23 @@ async fn session(State(gateway): State<Gateway>, Path(id): Path<String>) -> Resp
 #[serde(deny_unknown_fields)]
 struct FindParameters {
     session: Option<String>,
+    limit: Option<u32>,
+}
+
+impl Parameters for FindParameters {
+    const NAMES: &'static str = "`session` and `limit`";
 }
 
 async fn find(
     State(gateway): State<Gateway>,
     parameters: Result<QueryString<FindParameters>, QueryRejection>,
 ) -> Response {
-    let session = match parameters {
-        Ok(QueryString(parameters)) => parameters.session,
-        Err(rejection) => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                "bad_parameter",
-                &rejection.body_text(),
-            );
-        }
+    let checked = query(parameters).and_then(|FindParameters { session, limit }| {
+        Ok((session, checked_limit(limit, u32::MAX)?))
+    });
+    let (session, limit) = match checked {
+        Ok(checked) => checked,
+        Err(message) => return bad_parameter(&message),
     };
     if let Some(session) = session {
         return optional_response(gateway.states.get_call_for_session(&session).await);
@@ -101,7 +104,8 @@ async fn find(
 
     match gateway.states.get_active_calls().await {
         Ok(active) => {
-            let calls: Vec<Value> = active.iter().map(state_json).collect();
+            let limited = active.iter().take(limit as usize);
+            let calls: Vec<Value> = limited.map(state_json).collect();
             json_response(StatusCode::OK, json!({ "calls": calls }).to_string())
         }
         Err(error) => state_error_response(&error),

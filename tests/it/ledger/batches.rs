@@ -113,6 +113,11 @@ pub async fn unknown_facts_are_those_that_are_not_stored(store: &impl Store) {
         ledger.facts_not_stored(&asked).await.unwrap(),
         vec![EventId(77)]
     );
+    let stored = two_calls().swap_remove(2);
+    assert_eq!(
+        ledger.stored_messages(&asked).await.unwrap(),
+        vec![(stored.fact.id, stored.message)]
+    );
 }
 
 pub async fn live_calls_pending_missed_calls_and_dead_letters_are_counted(store: &impl Store) {

@@ -1,12 +1,15 @@
 //! The commands as people use them: help, mistakes, streams and exit codes.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
+use crate::support::service::{Service, command, output};
 use crate::support::wait::{PATIENCE, within};
 
 /// One call between two phones: second, event, phone, own number, other number, leg.
@@ -294,4 +297,32 @@ async fn a_closed_output_is_no_crash() {
         (output.status.code(), errors(&output)),
         (Some(0), String::new())
     );
+}
+
+#[tokio::test]
+async fn a_variable_that_is_not_utf_8_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let mut doctor = command(data.path(), &["doctor"], &[]);
+    doctor.env("AMQP_URL", OsString::from_vec(b"amqp://hush\xff".to_vec()));
+
+    let output = output(doctor).await;
+
+    assert_eq!(output.status.code(), Some(78));
+    let error = errors(&output);
+    assert!(error.contains("`AMQP_URL` is not UTF-8"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_asks_the_running_service() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let operations = service.operations.to_string();
+    let listen = [("OPERATIONS__LISTEN", operations.as_str())];
+
+    let output = output(command(data.path(), &["doctor"], &listen)).await;
+
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("running, ready"), "{printed}");
+    service.stop().await;
 }

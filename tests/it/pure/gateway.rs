@@ -118,6 +118,75 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_means_the_same_on_every_list_and_errors_quote_no_parser() {
+    let (service, _data) = service_with("").await;
+    let gateway = service.gateway;
+    for phone in 1..4 {
+        let target =
+            format!("/gs/cti/incoming?mac=000b8200000{phone}&local=20{phone}&remote={phone}");
+        service.send(&target).await.unwrap();
+    }
+    service
+        .eventually("three calls", async |service| {
+            let calls = service.ask("/api/v1/calls").await;
+            let count = calls["calls"].as_array().map_or(0, Vec::len);
+            (count == 3).then_some(()).ok_or(calls.to_string())
+        })
+        .await;
+
+    for (path, entries) in [
+        ("calls", "calls"),
+        ("calls/live", "calls"),
+        ("missed", "missed"),
+        ("devices", "devices"),
+        ("extensions", "extensions"),
+        ("call-states", "calls"),
+    ] {
+        let limited = service.ask(&format!("/api/v1/{path}?limit=2")).await;
+        let length = limited[entries].as_array().map(Vec::len);
+        let expected = if path == "missed" { 0 } else { 2 };
+        assert_eq!(length, Some(expected), "{path}: {limited}");
+
+        for query in [
+            "limit=0",
+            "limit=201",
+            "limit=x",
+            "limits=1",
+            "limit=1&limit=2",
+        ] {
+            let target = format!("/api/v1/{path}?{query}");
+            let (status, body) = http::get(gateway, &target).await;
+            assert_eq!(status, 400, "{target}: {body}");
+            assert!(
+                body.contains("limit") && !body.contains("eserialize"),
+                "{target}: {body}"
+            );
+        }
+    }
+
+    for (body, expected) in [
+        ("{", "not JSON"),
+        ("{\"x\":1}", "`call_id`"),
+        ("[]", "`call_id`"),
+    ] {
+        let request = format!(
+            "POST /api/v1/call-states HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (status, answer) = http::exchange(gateway, request.as_bytes()).await.unwrap();
+        assert_eq!(status, 400, "{body}: {answer}");
+        assert!(
+            answer.contains(expected)
+                && !answer.contains("eserialize")
+                && !answer.contains("line 1"),
+            "{body}: {answer}"
+        );
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn surplus_watchers_are_refused_and_the_api_answers() {
     let (service, _data) = service_with("connections_max = 6\nwatchers_max = 4").await;
     let gateway = service.gateway;

@@ -98,7 +98,7 @@ fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)
             .iter()
             .map(|received| received.fact.id)
             .collect();
-        batch.drop_duplicates(&unknown);
+        batch.take_duplicates(&unknown);
 
         let mut step = partition.apply(batch).unwrap();
         let changes = loop {

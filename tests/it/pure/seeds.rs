@@ -3,6 +3,8 @@
 
 #[path = "../../../fuzz/checks.rs"]
 mod checks;
+#[path = "../../../fuzz/gateway.rs"]
+mod gateway;
 
 use std::fs;
 use std::path::Path;
@@ -42,4 +44,24 @@ fn any_message_reads_as_it_was_written() {
 #[test]
 fn any_journal_opens_and_goes_on() {
     check_every_seed("journal", checks::journal);
+}
+
+#[test]
+fn time_passes_within_the_window_whatever_comes() {
+    check_every_seed("ticks", checks::ticks);
+}
+
+#[test]
+fn any_plain_report_reads_back() {
+    check_every_seed("plain_report", checks::plain_report);
+}
+
+#[test]
+fn any_request_to_the_api_has_an_answer() {
+    check_every_seed("api", gateway::api);
+}
+
+#[test]
+fn any_bytes_on_a_socket_end_it_in_order() {
+    check_every_seed("socket", gateway::socket);
 }

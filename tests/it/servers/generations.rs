@@ -110,3 +110,38 @@ async fn check_calls(cluster: &Cluster) {
     }
     assert_eq!(cluster.output_of(&["rebuild", "--diff"]).await, "");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_number_of_partitions_is_refused_at_the_start() {
+    let mut cluster = Cluster::new().await;
+    let worker = cluster.start("worker", "worker").await;
+
+    for other in ["2", "9"] {
+        cluster.set("BROKER__PARTITIONS", other);
+        for arguments in [
+            &["serve", "--role", "ingress"][..],
+            &["serve", "--role", "worker"],
+            &["broker", "apply"],
+        ] {
+            let refused = cluster.run_beside("other", arguments).await;
+            let error = String::from_utf8(refused.stderr).unwrap();
+            let last = error.lines().last().unwrap_or_default();
+            assert_ne!(refused.status.code(), Some(0), "{arguments:?} with {other}");
+            assert!(
+                last.contains("broker.partitions") && last.contains("another number"),
+                "{arguments:?} with {other}: {error}"
+            );
+        }
+    }
+
+    // Nothing was declared that belongs to another number.
+    cluster.set("BROKER__PARTITIONS", "4");
+    let status = cluster.output_of(&["broker", "status"]).await;
+    assert!(!status.contains("missing"), "{status}");
+    let ingress = cluster.start("ingress", "ingress").await;
+    report(&ingress, 0..4, "incoming").await;
+    cluster.settled(4).await;
+
+    ingress.stop().await;
+    worker.stop().await;
+}

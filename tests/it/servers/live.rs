@@ -7,6 +7,7 @@ use cordboard::domain::fact::EventId;
 use cordboard::port::live::{LiveDirectory, LiveView, Presence};
 
 use crate::support::batches::after_seconds;
+use crate::support::cluster::Cluster;
 use crate::support::live::{CALLER, PHONE, View};
 use crate::support::servers;
 
@@ -143,4 +144,32 @@ async fn the_session_of_an_agent_stays_until_its_last_socket_leaves() {
 
     presence.leave("anna", "second").await;
     assert_eq!(view.field(session, "socket_id").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_another_type_is_logged_once() {
+    let mut cluster = Cluster::new().await;
+    let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
+    cluster.set("LIVE__PREFIX", &prefix);
+    let view = View::with_prefix(&cluster.urls.redis, prefix);
+    let _: i64 = view.ask("LPUSH", "calls:missed:schedule", &["taken"]).await;
+
+    let service = cluster.start("all", "ingress,worker,gateway").await;
+    for call in 0..5 {
+        let target =
+            format!("/gs/cti/incoming?mac=000b8200000{call}&local=20{call}&remote=+4930{call}");
+        service.send(&target).await.unwrap();
+        service
+            .send(&target.replace("incoming", "missed"))
+            .await
+            .unwrap();
+    }
+    cluster.settled(10).await;
+    service
+        .until_metric("cordboard_live_refused_total", |refused| refused >= 2)
+        .await;
+
+    let log = service.log.all().join("\n");
+    assert_eq!(log.matches("command refused").count(), 1, "{log}");
+    service.stop().await;
 }

@@ -37,7 +37,8 @@ async fn notifications_beyond_the_capacity_are_published_later_in_their_order_an
     let broker = RabbitBroker::new(address, LAYOUT, Arc::new(SystemClock::default()));
     let (publisher, outbox) =
         OutboxPublisher::new(Arc::new(broker), HealthCheck::pending("outbox"));
-    let publishing = tokio::spawn(publisher.run(CancellationToken::new()));
+    let publishing =
+        tokio::spawn(publisher.run(CancellationToken::new(), CancellationToken::new()));
     // The previous owner stored nine, four of which are known to be published.
     let mut stored = 9;
     let mut published = 4;

@@ -1,5 +1,8 @@
 //! Exchanges, queues and policies: declared, compared with existing ones, never destroyed.
 
+use std::net::TcpListener;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
@@ -96,4 +99,26 @@ async fn until_named(service: &Service, part: &str, vhost: &str) {
             }
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_a_broker_that_refuses_or_does_not_answer() {
+    let mut cluster = Cluster::new().await;
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_, node) = cluster.broker.rsplit_once('@').unwrap();
+
+    for broker in [
+        format!("amqp://cordboard:wrong@{node}"),
+        format!("amqp://{}/x", silent.local_addr().unwrap()),
+    ] {
+        cluster.set("BROKER__URL", &broker);
+        let service = cluster.start("a", "ingress,worker,gateway").await;
+        let target = "/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a";
+        service.send(target).await.unwrap();
+
+        let began = tokio::time::Instant::now();
+        service.stop().await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(6), "{broker}: {took:?}");
+    }
 }

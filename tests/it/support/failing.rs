@@ -80,6 +80,13 @@ impl Ledger for Failing {
         self.ledger.facts_not_stored(facts).await
     }
 
+    async fn stored_messages(
+        &self,
+        facts: &[ReceivedFact],
+    ) -> Result<Vec<(EventId, Vec<u8>)>, LedgerError> {
+        self.ledger.stored_messages(facts).await
+    }
+
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         let is_poison = |received: &ReceivedFact| {
             String::from_utf8_lossy(&received.message).contains(self.poison)

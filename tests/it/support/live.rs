@@ -30,7 +30,10 @@ pub struct View {
 
 impl View {
     pub fn on(url: &str) -> View {
-        let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
+        View::with_prefix(url, format!("{}:", uuid::Uuid::now_v7().simple()))
+    }
+
+    pub fn with_prefix(url: &str, prefix: String) -> View {
         let health = HealthCheck::optional("live view");
         let link = Arc::new(RedisLink::new(&url.parse().unwrap(), 0, health).unwrap());
 

@@ -146,9 +146,9 @@ impl Phones {
         } else {
             &event.remote
         };
-        // As a phone writes it: only what would end the parameter is escaped.
+        // Escaped: the ingress closes a connection after a line that it repairs.
         let target = format!(
-            "/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John \"J\" Doe",
+            "/gs/cti/{}?m={mac}&l={local}&r={remote}&c={}.{}@h&n=John%20%22J%22%20Doe",
             event.name, event.phone, event.leg
         );
 

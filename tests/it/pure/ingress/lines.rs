@@ -310,7 +310,11 @@ async fn a_doubtful_request_is_taken_and_is_the_last_of_its_connection() {
 
         let shown = String::from_utf8_lossy(request);
         assert!(answers.starts_with("HTTP/1.1 200"), "{shown}: {answers}");
-        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{shown}: {answers}");
+        assert_eq!(
+            answers.matches("HTTP/1.1 ").count(),
+            1,
+            "{shown}: {answers}"
+        );
         assert_eq!(running.facts().len(), number, "{shown}");
         assert_eq!(running.last().device.to_string(), "1", "{shown}");
     }

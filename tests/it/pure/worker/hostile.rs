@@ -140,6 +140,42 @@ async fn long_messages_are_stored_cut() {
 }
 
 #[tokio::test]
+async fn an_id_that_comes_again_with_another_content_is_a_conflict() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let again = good.iter().filter_map(|message| match message {
+        Message::Report(envelope) => Some(envelope.clone()),
+        Message::Tick(_) => None,
+    });
+    let other = again.take(3).map(|mut envelope| {
+        envelope.target = "/gs/cti/hangup?mac=000b82fffff1&local=99&remote=+666".to_owned();
+        Message::Report(envelope)
+    });
+    let counters = Arc::new(FlowCounters::default());
+    let mut all = good.clone();
+    // In the batch of the first event, and long after it.
+    all.splice(9..9, other.clone().take(1));
+    all.extend(other.skip(1));
+    all.push(good[0].clone());
+    counters.add_recovered(all.len() as u64);
+
+    WorkerUnderTest::on_sqlite(&ledger)
+        .counters(&counters)
+        .run(batches(&all, 40))
+        .await;
+
+    assert_stored(&ledger, &good).await;
+    let flow = counters.snapshot(0);
+    assert_eq!((flow.dead, flow.duplicates, flow.imbalance), (3, 1, 0));
+    let letters = ledger.dead_letters(i64::MIN, 9).await.unwrap();
+    assert!(
+        letters
+            .iter()
+            .all(|(_, letter)| letter.reason.contains("another content"))
+    );
+}
+
+#[tokio::test]
 async fn a_failure_of_stored_state_is_charged_to_no_message() {
     let (_folder, ledger) = new_ledger().await;
     let good = traffic(DAY);

@@ -1,0 +1,86 @@
+//! Duplicates: the broker delivers again, and programs send again. An event that comes again is
+//! dropped. One with the id of an earlier event and another content is a conflict: it is set aside
+//! and reported, since one of the two would be lost in silence.
+
+use std::collections::{HashMap, HashSet};
+
+use super::partition::Batch;
+use super::{Worker, WorkerError};
+use crate::domain::fact::EventId;
+use crate::port::ledger::ReceivedFact;
+use crate::wire::envelope::Envelope;
+
+impl Worker {
+    /// Takes out facts that are stored already, and those that the batch holds twice.
+    pub(super) async fn drop_duplicates(&self, batch: &mut Batch) -> Result<(), WorkerError> {
+        let mut not_stored = HashSet::new();
+        if !batch.uncertain().is_empty() {
+            let ask = || self.ledger.facts_not_stored(batch.uncertain());
+            not_stored.extend(self.retry_while_unavailable("look up facts", ask).await?);
+        }
+
+        let duplicates = batch.take_duplicates(&not_stored);
+        if duplicates.is_empty() {
+            return Ok(());
+        }
+        let read = || self.ledger.stored_messages(&duplicates);
+        let stored = self.retry_while_unavailable("read messages", read).await?;
+        let conflicts = conflicts(&duplicates, &stored, batch);
+
+        for duplicate in duplicates {
+            let event_id = duplicate.fact.id;
+            if !conflicts.contains(&duplicate.message) {
+                tracing::debug!(%event_id, "duplicate dropped");
+                continue;
+            }
+
+            metrics::counter!("cordboard_worker_conflicts_total").increment(1);
+            tracing::error!(
+                %event_id,
+                site = duplicate.fact.site.as_str(),
+                partition = self.number,
+                "two events have one id and another content: the first is kept, the other set \
+                 aside. See the runbook, CordboardConflicts"
+            );
+            batch.reject_conflict(duplicate);
+        }
+
+        Ok(())
+    }
+}
+
+/// The messages of duplicates that differ from the kept ones.
+fn conflicts(
+    duplicates: &[ReceivedFact],
+    stored: &[(EventId, Vec<u8>)],
+    batch: &Batch,
+) -> HashSet<Vec<u8>> {
+    let of_batch = batch
+        .facts()
+        .map(|kept| (kept.fact.id, kept.message.as_slice()));
+    let kept: HashMap<EventId, &[u8]> = of_batch
+        .chain(stored.iter().map(|(id, message)| (*id, message.as_slice())))
+        .collect();
+
+    duplicates
+        .iter()
+        .filter(|duplicate| {
+            let kept = kept.get(&duplicate.fact.id);
+            kept.is_some_and(|kept| !have_same_content(kept, &duplicate.message))
+        })
+        .map(|duplicate| duplicate.message.clone())
+        .collect()
+}
+
+/// Whether two messages report the same. A program that sends without an instant gets another one
+/// each time.
+fn have_same_content(first: &[u8], second: &[u8]) -> bool {
+    if first == second {
+        return true;
+    }
+
+    match (Envelope::decode(first), Envelope::decode(second)) {
+        (Ok(first), Ok(second)) => first.has_content_of(&second),
+        _ => false,
+    }
+}
