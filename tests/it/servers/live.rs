@@ -152,12 +152,15 @@ async fn a_key_of_another_type_is_logged_once() {
     let prefix = format!("{}:", uuid::Uuid::now_v7().simple());
     cluster.set("LIVE__PREFIX", &prefix);
     let view = View::with_prefix(&cluster.urls.redis, prefix);
-    let _: i64 = view.ask("LPUSH", "calls:missed:schedule", &["taken"]).await;
+    for call in 0..5 {
+        let key = format!("calls:active:+49301111{call}");
+        let _: i64 = view.ask("LPUSH", &key, &["taken"]).await;
+    }
 
     let service = cluster.start("all", "ingress,worker,gateway").await;
     for call in 0..5 {
         let target =
-            format!("/gs/cti/incoming?mac=000b8200000{call}&local=20{call}&remote=+4930{call}");
+            format!("/gs/cti/incoming?mac=000b8200000{call}&local=20{call}&remote=+49301111{call}");
         service.send(&target).await.unwrap();
         service
             .send(&target.replace("incoming", "missed"))
