@@ -71,6 +71,8 @@ pub(super) struct Leg {
     pub first: FactKey,
     /// The last fact of the leg, duplicates included.
     pub last: FactKey,
+    /// The last fact of the leg that was no duplicate.
+    pub last_change: At,
     /// The leg's first sign: a ring, a dialling, or an existing connection.
     pub started: At,
     pub rang: Option<At>,
@@ -80,6 +82,8 @@ pub(super) struct Leg {
     pub end_reported: Option<At>,
     pub ended_by: EndedBy,
     pub held: bool,
+    /// The phone held its party when the leg ended: the party may have been parked.
+    pub held_at_end: bool,
     /// Other numbers under which the phone reported this leg: the PBX updated the display.
     pub aliases: Vec<Number>,
     /// An answer that came too late for this leg, and may belong to the next one.
@@ -109,6 +113,7 @@ impl Leg {
             derived_ids: 0,
             first: fact.key(),
             last: fact.key(),
+            last_change: fact.at,
             started: fact.at,
             rang,
             answered: None,
@@ -116,6 +121,7 @@ impl Leg {
             end_reported: None,
             ended_by: EndedBy::Hangup,
             held: false,
+            held_at_end: false,
             aliases: Vec::new(),
             late_answer: None,
             superseded_by: None,

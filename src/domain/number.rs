@@ -4,7 +4,7 @@
 use std::fmt;
 
 use compact_str::CompactString;
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat};
 
 use super::region::Region;
 use super::text::is_printable_in_number;
@@ -221,6 +221,13 @@ impl Number {
         }
     }
 
+    /// Whether the number has too few digits for the public network: an extension, a group or a
+    /// service.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.form == Form::Digits && self.dial.len() < PUBLIC_DIGITS_MIN
+    }
+
     /// Whether this number, dialled inside the site, is that extension.
     #[must_use]
     pub fn is_extension(&self, extension: &str) -> bool {
@@ -332,16 +339,17 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
     }
 
     let Region(region) = region?;
-    let national = PHONE_NUMBER_UTIL
-        .parse(digits, Some(region))
-        .ok()
-        .filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n));
-    let found = national.or_else(|| {
-        PHONE_NUMBER_UTIL
-            .parse(with_plus(), None)
-            .ok()
-            .filter(|n| PHONE_NUMBER_UTIL.is_valid_number(n))
-    })?;
+    let valid = |parsed: Option<PhoneNumber>| {
+        parsed.filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number))
+    };
+    let national = valid(PHONE_NUMBER_UTIL.parse(digits, Some(region)).ok());
+    let foreign = || valid(PHONE_NUMBER_UTIL.parse(with_plus(), None).ok());
+    // Where national numbers begin with a trunk prefix, digits without it are an international
+    // number that lost its `+`, if they can be one.
+    let found = match national {
+        Some(national) if is_complete(digits, &national) => Some(national),
+        national => foreign().or(national),
+    }?;
 
     Some(
         PHONE_NUMBER_UTIL
@@ -349,6 +357,14 @@ fn to_e164(digits: &str, international: bool, region: Option<Region>) -> Option<
             .as_ref()
             .into(),
     )
+}
+
+/// Whether the digits are the national form of the number, with the trunk prefix where there is one.
+fn is_complete(digits: &str, national: &PhoneNumber) -> bool {
+    let form = PHONE_NUMBER_UTIL.format(national, PhoneNumberFormat::National);
+    let form_digits = form.as_ref().bytes().filter(u8::is_ascii_digit);
+
+    form_digits.eq(digits.bytes())
 }
 
 /// Whether `full` is the international form of the national number `national`: the same digits
@@ -390,6 +406,92 @@ mod tests {
 
     fn number(text: &str) -> Number {
         Number::parse(text, None)
+    }
+
+    #[test]
+    fn a_country_code_without_a_plus_is_understood() {
+        for (region, forms) in [
+            (
+                "DE",
+                [
+                    [
+                        "01717603361",
+                        "491717603361",
+                        "+491717603361",
+                        "00491717603361",
+                    ],
+                    [
+                        "04059643150",
+                        "494059643150",
+                        "+494059643150",
+                        "00494059643150",
+                    ],
+                    [
+                        "33670500330",
+                        "+33670500330",
+                        "0033670500330",
+                        "+33 6 70500330",
+                    ],
+                    [
+                        "04131789012",
+                        "494131789012",
+                        "+494131789012",
+                        "00494131789012",
+                    ],
+                ],
+            ),
+            (
+                "ES",
+                [
+                    ["912345678", "34912345678", "+34912345678", "0034912345678"],
+                    ["612345678", "34612345678", "+34612345678", "0034612345678"],
+                    [
+                        "491717603361",
+                        "+491717603361",
+                        "00491717603361",
+                        "+49 171 7603361",
+                    ],
+                    ["912345678", "912345678", "+34 912345678", "0034912345678"],
+                ],
+            ),
+            (
+                "GB",
+                [
+                    [
+                        "02079460123",
+                        "442079460123",
+                        "+442079460123",
+                        "00442079460123",
+                    ],
+                    [
+                        "07911123456",
+                        "447911123456",
+                        "+447911123456",
+                        "00447911123456",
+                    ],
+                    [
+                        "491717603361",
+                        "+491717603361",
+                        "00491717603361",
+                        "+49 171 7603361",
+                    ],
+                    [
+                        "01224567890",
+                        "441224567890",
+                        "+441224567890",
+                        "00441224567890",
+                    ],
+                ],
+            ),
+        ] {
+            let region = Region::parse(region);
+            for spellings in forms {
+                let numbers = spellings.map(|text| Number::parse(text, region));
+                for pair in numbers.windows(2) {
+                    assert!(pair[0].same_party(&pair[1]), "{spellings:?}");
+                }
+            }
+        }
     }
 
     #[test]

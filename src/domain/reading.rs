@@ -78,14 +78,6 @@ impl<'a> Reading<'a> {
             .is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
     }
 
-    /// Whether the leg is the target of a consultation.
-    pub fn is_consulted_target(&self, leg: &Leg) -> bool {
-        leg.role == Role::Target
-            && self
-                .attempt_of(leg)
-                .is_some_and(|attempt| attempt.consult.is_some())
-    }
-
     /// Whether the phone that transferred to this target has left the call.
     pub fn was_handed_over(&self, leg: &Leg) -> bool {
         let gone = |slot: LegSlot| self.leg(slot).ended.is_some();
@@ -187,6 +179,25 @@ impl<'a> Reading<'a> {
             || self.policy.looks_like_extension(&caller.remote, own)
     }
 
+    /// Whether the caller may have dialled a queue or a group: a number too short for the public
+    /// network. The PBX answers it at once, and no phone of this site has answered yet.
+    pub fn may_have_dialled_group(&self, caller: &Leg) -> bool {
+        let dial = caller.remote.dial();
+
+        caller.side == Side::Outgoing
+            && caller.remote.is_short()
+            && !self
+                .policy
+                .emergency_numbers
+                .iter()
+                .any(|number| number == dial)
+            && !self.policy.is_silent_extension(dial)
+            && !self.extensions.was_reported(dial, self.call.last)
+            && self
+                .legs_with_role(Role::Callee)
+                .all(|callee| callee.answered.is_none())
+    }
+
     /// Whether the number is an extension of this site: listed in the policy, or reported by a
     /// device.
     pub fn is_site_extension(&self, dial: &str) -> bool {
@@ -207,13 +218,15 @@ impl<'a> Reading<'a> {
 /// Life cycle.
 impl Reading<'_> {
     /// Whether a leg keeps the call open: it talks, or it rings for an unanswered call or transfer.
-    fn keeps_call_open(&self, leg: &Leg, conversation: bool) -> bool {
-        if !leg.is_open() {
+    pub fn keeps_call_open(&self, leg: &Leg, conversation: bool) -> bool {
+        if !leg.is_open() || self.other_side_left(leg) {
             return false;
         }
 
         match leg.role {
-            Role::Callee => leg.answered.is_some() || !conversation,
+            Role::Callee => {
+                leg.answered.is_some() || !conversation || self.rings_after_conversation(leg)
+            }
             // A called-back phone of the caller that did not answer leaves the call as soon as
             // another one answers.
             Role::Caller => {
@@ -228,6 +241,64 @@ impl Reading<'_> {
                 .attempt_of(leg)
                 .is_none_or(|attempt| self.may_hold_call(attempt)),
         }
+    }
+
+    /// Whether the only other side of the leg was a phone of this site that has left. An internal
+    /// conversation does not go on with one phone, and a phone does not ring on for a caller who has
+    /// hung up, whatever became of the report of its own end.
+    fn other_side_left(&self, leg: &Leg) -> bool {
+        let Some(caller) = self.caller().filter(|caller| caller.side == Side::Outgoing) else {
+            return false;
+        };
+        if leg.role == Role::Callee && leg.answered.is_none() {
+            return !leg.pickup && caller.end_reported.is_some() && !self.has_conversation();
+        }
+        if !self.rang_site_phone() || leg.answered.is_none() && leg.role != Role::Caller {
+            return false;
+        }
+
+        let mut left: Option<At> = None;
+        for other in self.legs().filter(|other| !std::ptr::eq(*other, leg)) {
+            let is_party = other.answered.is_some() || other.role == Role::Caller;
+            if other.is_open() && (is_party || other.role != Role::Callee) {
+                return false;
+            }
+            if other.held_at_end {
+                return false;
+            }
+            if is_party {
+                left = left.max(other.end_reported);
+            }
+        }
+        let goes_on_elsewhere = self
+            .call
+            .attempts
+            .iter()
+            .any(|attempt| !attempt.void && attempt.explicit && attempt.consult.is_none());
+
+        left.is_some_and(|left| leg.last_change <= left + self.policy.reorder) && !goes_on_elsewhere
+    }
+
+    /// Whether the phone rings although the conversation is over: its party has come back to it.
+    pub fn rings_after_conversation(&self, leg: &Leg) -> bool {
+        let mut talked = self
+            .legs()
+            .filter(|other| other.answered.is_some())
+            .peekable();
+
+        talked.peek().is_some()
+            && talked.all(|other| other.ended.is_some_and(|ended| ended <= leg.started))
+    }
+
+    /// The last end of another ring or conversation, if no other leg is open.
+    pub fn other_end(&self, slot: LegSlot) -> Option<At> {
+        let others = || self.call.legs.iter().filter(|other| **other != slot);
+        let all_over = others().all(|other| !self.leg(*other).is_open());
+
+        others()
+            .filter_map(|other| self.leg(*other).ended)
+            .max()
+            .filter(|_| all_over)
     }
 
     /// Whether the target of an attempt may still hold the call: a consultation does not outlive
@@ -260,12 +331,14 @@ impl Reading<'_> {
     /// The last end of a conversation or a ring. A phone that stops ringing because another phone
     /// answered does not prolong the call.
     fn last_end(&self, conversation: bool) -> At {
-        let is_relevant =
-            |leg: &&Leg| !(conversation && leg.role == Role::Callee && leg.answered.is_none());
+        let is_relevant = |leg: &&Leg| {
+            !(conversation && leg.role == Role::Callee && leg.answered.is_none())
+                || self.rings_after_conversation(leg)
+        };
 
         self.legs()
             .filter(is_relevant)
-            .filter_map(|leg| leg.ended)
+            .map(|leg| leg.ended.or(leg.answered).unwrap_or(leg.started))
             .max()
             .unwrap_or(self.call.last.at)
     }

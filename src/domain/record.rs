@@ -238,9 +238,9 @@ fn joins(reading: &Reading<'_>) -> Vec<Join> {
 
 fn direction(reading: &Reading<'_>, caller: Option<&Leg>) -> Direction {
     let Some(caller) = caller else {
-        let from_site = reading
-            .first_callee()
-            .is_some_and(|leg| reading.is_site_extension(leg.remote.dial()));
+        let from_site = reading.first_callee().is_some_and(|leg| {
+            !leg.is_party(&leg.remote) && reading.is_site_extension(leg.remote.dial())
+        });
         return if from_site {
             Direction::Internal
         } else {

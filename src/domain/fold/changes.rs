@@ -82,8 +82,25 @@ impl Fold {
             .filter(|slot| lost_end(&self.legs[*slot]) && !self.is_final(self.legs[*slot].call))
             .collect::<Vec<_>>()
         {
-            self.end_leg(slot, fact);
+            if self.legs[slot].is_pending() {
+                self.end_ring_of_idle_phone(slot, fact);
+            } else {
+                self.end_leg(slot, fact);
+            }
         }
+    }
+
+    /// Ends a ring or a dialling whose end was lost. That the phone is idle does not say since
+    /// when: the ring was over with the answer of another phone, and with the rest of its call.
+    fn end_ring_of_idle_phone(&mut self, slot: LegSlot, fact: &Fact) {
+        let reading = self.reading(self.legs[slot].call);
+        let over_with = reading.answered_at().or_else(|| reading.other_end(slot));
+        let leg = &mut self.legs[slot];
+        let ended = over_with.map_or(fact.at, |over| over.clamp(leg.last.at, fact.at));
+
+        leg.ended = Some(ended);
+        leg.end_reported = Some(fact.at);
+        self.register_change(slot, fact, Rule::EndedUnanswered);
     }
 
     /// Ends a leg whose end was lost, because the phone rings or dials anew. Its end is taken to be
@@ -252,6 +269,7 @@ impl Fold {
         if unanswered {
             self.detect_silent_pickup(slot, fact.at);
             self.split_late_ring(slot, fact.at);
+            self.split_vain_repeat(slot);
         } else {
             self.schedule_abandonment_review(slot, fact.at);
         }
@@ -295,6 +313,7 @@ impl Fold {
         if implies_answer {
             leg.answered = Some(fact.at);
         }
+        self.learn_alias(slot, fact);
         self.apply_kind(slot, fact);
 
         let rule = if matches!(fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {
@@ -370,7 +389,7 @@ fn side_of_beginning(kind: Kind) -> Side {
 fn close_leg(leg: &mut Leg, fact: &Fact) {
     leg.ended = Some(fact.at);
     leg.end_reported = Some(fact.at);
-    leg.held = false;
+    leg.held_at_end = std::mem::take(&mut leg.held);
     leg.ended_by = match fact.kind {
         Kind::Missed => EndedBy::Missed,
         Kind::Rejected => EndedBy::Rejected,

@@ -117,16 +117,20 @@ impl<'a> JoinContext<'a> {
             return self.reason_of_same_party(leg, other);
         }
 
-        // A semi-attended transfer: the party was handed over while the target rang, and the
-        // target did not answer. The call rings on elsewhere, still with the number of the
-        // transferor.
+        // Another phone of the target rings, or the target did not answer and the call rings on
+        // elsewhere, still with the number of the transferor.
         let rings_on = other
             .ended
-            .is_some_and(|ended| self.at - ended <= self.reading.policy.rering_gap);
-        let handed_over =
-            self.reading.is_consulted_target(other) && other.answered.is_none() && rings_on;
+            .is_none_or(|ended| self.at - ended <= self.reading.policy.rering_gap);
+        let had_the_party = || {
+            self.reading
+                .legs()
+                .any(|own| own.answered.is_some() && own.device == leg.device)
+        };
+        let rings_for_target =
+            other.role == Role::Target && other.answered.is_none() && rings_on && !had_the_party();
 
-        handed_over.then_some(JoinReason::new(
+        rings_for_target.then_some(JoinReason::new(
             Strength::SameCaller,
             JoinRole::SameAttempt,
             Rule::TransferRings,
@@ -200,7 +204,11 @@ impl<'a> JoinContext<'a> {
                 .reading
                 .targets(usize::from(index))
                 .all(|target| target.answered.is_none_or(overtook)),
-            None => !self.conversation || self.reading.answered_at().is_none_or(overtook),
+            None => {
+                !self.conversation
+                    || self.reading.answered_at().is_none_or(overtook)
+                    || self.reading.may_have_dialled_group(caller)
+            }
         }
     }
 

@@ -122,11 +122,23 @@ impl Candidates<'_> {
             return None;
         }
 
-        let mut fitting = self
-            .possible()
-            .filter(|(_, leg)| fits(leg))
-            .map(|(slot, _)| slot);
-        fitting.next().filter(|_| fitting.next().is_none())
+        let only = |among: &dyn Fn(LegSlot) -> bool| {
+            let mut fitting = self
+                .possible()
+                .filter(|(slot, leg)| fits(leg) && among(*slot))
+                .map(|(slot, _)| slot);
+            fitting.next().filter(|_| fitting.next().is_none())
+        };
+        let has_party = |slot: LegSlot| {
+            let call = self.leg(slot).call;
+            self.fold
+                .reading(call)
+                .legs()
+                .any(|other| other.matches_remote(self.fact))
+        };
+
+        // Of several legs it is the one whose call has this party on another phone.
+        only(&|_| true).or_else(|| only(&has_party))
     }
 
     fn since(&self, at: At) -> Span {

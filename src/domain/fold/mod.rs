@@ -214,6 +214,7 @@ impl Fold {
     fn register_change(&mut self, leg: LegSlot, fact: &Fact, rule: Rule) {
         let call = self.legs[leg].call;
         self.calls[call].last = fact.key();
+        self.legs[leg].last_change = fact.at;
         self.register_sign(leg, fact, rule);
         self.mark_changed(call);
         self.update_deadlines(call);

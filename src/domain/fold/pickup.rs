@@ -148,21 +148,48 @@ impl Fold {
             return;
         };
 
-        self.legs[taker].answered = Some(at);
-        self.pick_up(
-            taker,
-            slot,
-            Confidence::High,
-            "the code names the extension that fell silent",
-        );
+        // A ring that is refused in the same moment is no pickup: its taker hangs up then.
+        self.schedule_review(self.legs[taker].call, at + self.policy.pickup_evidence);
+    }
+
+    /// Resolves a pickup by a phone that reports no answer: it still dials the code a moment after
+    /// the extension fell silent. Returns whether a leg was moved.
+    pub(super) fn review_silent_pickup(&mut self, call: CallSlot) -> bool {
+        for slot in self.calls[call].legs.clone() {
+            let leg = &self.legs[slot];
+            if leg.pickup || !leg.is_pending() || leg.side != Side::Outgoing {
+                continue;
+            }
+            let Some(Pickup::Extension(dial)) = self.policy.pickup(&leg.remote) else {
+                continue;
+            };
+
+            let dial = dial.to_owned();
+            let fell_silent = self
+                .ringing_leg_of(&dial, slot, leg.started)
+                .and_then(|ringing| Some((ringing, self.legs[ringing].ended?)));
+            if let Some((ringing, ended)) = fell_silent {
+                self.legs[slot].answered = Some(ended);
+                let reason = "the code names the extension that fell silent";
+                self.pick_up(slot, ringing, Confidence::High, reason);
+                return true;
+            }
+        }
+
+        false
     }
 
     /// Whether the phone of `taker`, answered at `answered`, may have picked up the leg `other`.
     fn may_be_picked_up(&self, other: LegSlot, leg: &Leg, taker: LegSlot, answered: At) -> bool {
+        // A ring that only began a moment after the answer, and goes on, was not picked up.
+        let latest = match leg.ended {
+            Some(_) => answered + self.policy.reorder,
+            None => answered,
+        };
         let rang_then = matches!(leg.role, Role::Callee | Role::Target)
             && leg.side == Side::Incoming
             && leg.answered.is_none()
-            && leg.started <= answered + self.policy.reorder
+            && leg.started <= latest
             && leg
                 .ended
                 .is_none_or(|ended| (ended - answered).abs() <= self.policy.pickup_evidence);
@@ -234,7 +261,11 @@ impl Fold {
                 && self.may_be_picked_up(*slot, &self.legs[*slot], taker, at)
         });
 
-        ringing.max_by_key(|slot| (self.legs[*slot].started, self.legs[*slot].first))
+        // Of two rings the one that fell silent in that moment.
+        ringing.max_by_key(|slot| {
+            let leg = &self.legs[*slot];
+            (leg.ended.is_some(), leg.started, leg.first)
+        })
     }
 
     /// Moves the answering leg into the call of the picked-up leg, with the same role.

@@ -363,8 +363,10 @@ impl Fold {
                 && self.legs[*other].role != Role::Consult
         });
         let live = talking.filter(|other| {
+            let reading = self.reading(self.legs[*other].call);
             !self.is_final(self.legs[*other].call)
-                && self.reading(self.legs[*other].call).stale_at() > dialling.started
+                && reading.stale_at() > dialling.started
+                && reading.keeps_call_open(&self.legs[*other], true)
         });
 
         live.max_by_key(|other| (self.legs[*other].answered, self.legs[*other].first))

@@ -8,6 +8,7 @@ use super::Fold;
 use crate::domain::call::Rule;
 use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role};
+use crate::domain::link::JoinKind;
 use crate::domain::time::At;
 
 /// Legs that form a call of their own, each with its role there.
@@ -16,7 +17,11 @@ pub(super) type LegGroup = SmallVec<[(LegSlot, Role); 4]>;
 impl Fold {
     /// Runs all rules that may have become decidable at `at`.
     pub(super) fn review(&mut self, call: CallSlot, at: At) {
-        if self.review_pickup(call) || !self.calls.contains(call) {
+        if self.review_pickup(call)
+            || !self.calls.contains(call)
+            || self.review_silent_pickup(call)
+            || !self.calls.contains(call)
+        {
             return;
         }
 
@@ -85,9 +90,14 @@ impl Fold {
             Role::Target => reading.is_implicit_target(reading.leg(later)),
             Role::Caller | Role::Consult => false,
         };
+        // The caller of an internal call has handed its party over and left: the two phones that go
+        // on are the two sides.
+        let handed_over = reading.caller().is_some_and(|caller| !caller.is_open())
+            && reading.was_handed_over(reading.leg(later));
         // A leg displayed by the later leg is at its other end, so the two do not compete.
-        let competes =
-            |slot: LegSlot| slot != later && !reading.leg(later).remote_is(reading.leg(slot));
+        let competes = |slot: LegSlot| {
+            slot != later && !handed_over && !reading.leg(later).remote_is(reading.leg(slot))
+        };
 
         (may_split && talking().any(competes)).then_some(later)
     }
@@ -160,6 +170,25 @@ impl Fold {
             self.split(&group, Rule::OverlapBecameCall);
         }
         self.update_deadlines(call);
+    }
+
+    /// Splits off an unanswered ring of a party that had hung up, or was hung up on, moments before:
+    /// it called again, in vain. After a transfer that failed the party has only come back.
+    pub(super) fn split_vain_repeat(&mut self, slot: LegSlot) {
+        let leg = &self.legs[slot];
+        let is_repeat = leg.role == Role::Callee
+            && leg
+                .joined
+                .is_some_and(|(kind, ..)| kind == JoinKind::Rering)
+            && self.reading(leg.call).rings_after_conversation(leg)
+            && self.calls[leg.call]
+                .attempts
+                .iter()
+                .all(|attempt| attempt.void);
+
+        if is_repeat {
+            self.split(&[(slot, Role::Callee)], Rule::LateRingBecameCall);
+        }
     }
 
     /// Splits off a leg that rang on well after the answer elsewhere: it rang for another,
