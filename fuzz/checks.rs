@@ -128,10 +128,11 @@ pub fn ticks(bytes: &[u8]) {
             .expect("no message makes the core panic");
         while let Step::NeedHistory(_) = step {
             let nothing = History {
+                complete_from: At::START,
                 messages: Vec::new(),
                 calls: Vec::new(),
             };
-            step = partition.supply(nothing).expect("nor does its history");
+            step = partition.supply(&nothing).expect("nor does its history");
         }
         partition.committed();
         assert!(partition.watermark() <= window.last(NOW));

@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use super::device::{Device, Extension};
 use super::number::Number;
 use super::private::PrivateText;
+use super::text::is_printable;
 use super::time::At;
 
 /// Longer references are cut.
@@ -69,7 +70,7 @@ impl Site {
         let text = text.trim();
         let fits = !text.is_empty()
             && text.chars().count() <= SITE_CHARS_MAX
-            && !text.chars().any(char::is_control);
+            && text.chars().all(is_printable);
 
         fits.then(|| Site(text.into()))
     }

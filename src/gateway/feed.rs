@@ -130,7 +130,10 @@ impl Feed {
             .remove(&number.saturating_sub(REMEMBERED_MAX));
 
         self.watchers.enqueue(vec![Notification {
-            number: number * PARTITIONS_MAX + u64::from(partition),
+            // A forged number is no reason to end the feed.
+            number: number
+                .saturating_mul(PARTITIONS_MAX)
+                .saturating_add(u64::from(partition)),
             ..notification
         }]);
     }

@@ -149,6 +149,18 @@ impl CallsParameters {
         } = self;
 
         let limit = checked_limit(limit, PAGE_CALLS)?;
+        for (parameter, value) in [
+            ("site", &site),
+            ("number", &number),
+            ("extension", &extension),
+        ] {
+            if value
+                .as_ref()
+                .is_some_and(|text| text.contains(char::is_control))
+            {
+                return Err(format!("`{parameter}` must not contain control characters"));
+            }
+        }
         for (parameter, value, allowed) in [
             ("direction", &direction, &DIRECTIONS[..]),
             ("outcome", &outcome, &OUTCOMES),

@@ -3,7 +3,7 @@
 //! A phone cannot sign anything, so a token bound to its MAC has to do. The token stands in the
 //! path because a caller's name can add query parameters, but never a path segment.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,6 +15,8 @@ use crate::domain::device::Device;
 use crate::domain::fact::Site;
 use crate::net::any_contains;
 
+/// The address of a sender that a trusted proxy named in no readable form. It lies in no network.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
 
@@ -99,11 +101,11 @@ impl Access {
         let mut origin = peer.to_canonical();
 
         for entry in forwarded.rsplit(',') {
-            if !self.is_proxy(origin) {
+            if forwarded.trim().is_empty() || !self.is_proxy(origin) {
                 break;
             }
-            let Ok(address) = entry.trim().parse::<IpAddr>() else {
-                break;
+            let Some(address) = forwarded_address(entry.trim()) else {
+                return UNKNOWN;
             };
             origin = address.to_canonical();
         }
@@ -157,6 +159,18 @@ impl Access {
             })
             .into()
     }
+}
+
+/// An entry of a list of addresses: bare, in brackets, or with a port.
+fn forwarded_address(entry: &str) -> Option<IpAddr> {
+    let bare = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+
+    bare.unwrap_or(entry)
+        .parse()
+        .ok()
+        .or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))
 }
 
 #[cfg(test)]
@@ -263,8 +277,12 @@ mod tests {
             ("10.0.0.1", "1.2.3.4, 192.168.0.7", "192.168.0.7"),
             ("10.0.0.1", "192.168.0.7, 10.0.0.2", "192.168.0.7"),
             ("10.0.0.1", "", "10.0.0.1"),
-            ("10.0.0.1", "nonsense", "10.0.0.1"),
-            ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "nonsense", "0.0.0.0"),
+            ("10.0.0.1", "\u{fffd}, 192.168.0.7", "192.168.0.7"),
+            ("10.0.0.1", "192.168.0.7:5060", "192.168.0.7"),
+            ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+            ("10.0.0.1", "192.168.0.7, ", "0.0.0.0"),
+            ("10.0.0.1", "1.2.3.4, nonsense", "0.0.0.0"),
             ("192.168.0.9", "10.0.0.7", "192.168.0.9"),
             ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
         ] {

@@ -256,11 +256,12 @@ impl Ingress {
             return peer.to_canonical();
         }
 
+        // Nothing is left out: an entry that cannot be read hides what the proxy wrote after it.
         let forwarded = request
             .headers()
             .get_all(FORWARDED_FOR)
             .iter()
-            .filter_map(|value| value.to_str().ok());
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
 
         access.origin(peer, &forwarded.collect::<Vec<_>>().join(","))
     }

@@ -88,7 +88,9 @@ async fn audit_site(
     site: &Site,
     watermark: At,
 ) -> Result<Vec<Deviation>, SetupError> {
-    let messages = ledger.fact_messages(site, At::START, At::END).await?;
+    let messages = ledger
+        .fact_messages(site, At::START, At::END, u32::MAX)
+        .await?;
     let facts: Vec<Fact> = messages
         .iter()
         .filter_map(|message| Message::fact(message, policies))

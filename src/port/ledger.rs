@@ -67,17 +67,24 @@ impl BelievedInstants {
     }
 }
 
-/// Stored state that is not believed. The take-over has corrected the watermark and the ticks, and
-/// moved the facts to the dead letters; the owner corrects the calls.
+/// Stored state that is not believed. The take-over has set back the watermark and the ticks; facts
+/// stay as they are.
 #[derive(Clone, Default)]
 pub struct Absurd {
     /// The stored watermark, where it was ahead.
     pub watermark: Option<At>,
-    /// The number of facts.
+    /// The number of facts ahead of the clock, which are not read until it has reached them.
     pub facts: u64,
-    /// Calls with an instant that is not believed, each with its site and its start.
-    pub calls: Vec<(Site, CallId, At)>,
+    /// Calls that began at an instant that no clock shows. The owner withdraws them.
+    pub calls: Vec<CallId>,
 }
+
+/// Instants that some clock may show: from 2000 to 2200. Which of two clocks is right cannot be
+/// known from what they stamped; that none shows another instant is certain.
+pub const POSSIBLE: BelievedInstants = BelievedInstants {
+    first: At(946_684_800_000_000),
+    last: At(7_258_118_400_000_000),
+};
 
 impl Absurd {
     #[must_use]
@@ -106,16 +113,24 @@ pub trait Ledger: DeadLetters {
         facts: &[ReceivedFact],
     ) -> Result<Vec<(EventId, Vec<u8>)>, LedgerError>;
 
+    /// Those of the ids that stored calls have, of any site.
+    async fn ids_of_calls(&self, ids: &[EventId]) -> Result<Vec<EventId>, LedgerError>;
+
     /// Stores a batch. Storing it again changes nothing.
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
 
-    /// The messages of a site's facts that were received in a period, in their order.
+    /// The messages of a site's facts that were received in a period, at most `max`, in their
+    /// order.
     async fn fact_messages(
         &self,
         site: &Site,
         from: At,
         to: At,
+        max: u32,
     ) -> Result<Vec<Vec<u8>>, LedgerError>;
+
+    /// Facts received since this instant are complete; earlier ones may be deleted.
+    async fn facts_kept_since(&self) -> Result<At, LedgerError>;
 
     /// The notifications after a number, at most `max`, in their order.
     async fn notifications_after(
@@ -148,9 +163,6 @@ pub trait Ledger: DeadLetters {
 pub trait RecordAudit: Send + Sync {
     /// All sites, each with its watermark.
     async fn sites(&self) -> Result<Vec<(Site, At)>, LedgerError>;
-
-    /// Facts received since this instant are complete.
-    async fn facts_kept_since(&self) -> Result<At, LedgerError>;
 
     /// Ids and records of a site's calls as they are stored, by id.
     async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError>;

@@ -15,6 +15,8 @@ use crate::domain::time::At;
 use crate::provider::grandstream::{Body, NoDevice, Request, Unreadable};
 
 const VERSION: u32 = 1;
+/// Between an event and its id; a program may send a report a while after the event.
+const ID_APART_MAX_US: i64 = 3_600 * 1_000_000;
 /// The beginning of the reason with which a message of a later version becomes a dead letter.
 pub const UNKNOWN_VERSION: &str = "unknown version";
 
@@ -58,8 +60,19 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<uuid::Uuid>,
     /// The W3C trace of the request, if it had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "valid_trace"
+    )]
     pub trace: Option<Trace>,
+}
+
+/// A trace travels in headers, which have little room: one that is invalid is left out.
+fn valid_trace<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Trace>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+
+    Ok(text.as_deref().and_then(Trace::parse))
 }
 
 /// A `traceparent` header of version 00.
@@ -116,7 +129,7 @@ impl fmt::Debug for Envelope {
 /// The reason why a message is no envelope, or holds no fact.
 #[derive(Debug, thiserror::Error)]
 pub enum BadEnvelope {
-    #[error("not JSON of the known form: {0}")]
+    #[error("not JSON of the known form: {}", place_of(.0))]
     Undecodable(#[from] serde_json::Error),
     #[error("{UNKNOWN_VERSION} {0}")]
     UnknownVersion(u32),
@@ -128,7 +141,34 @@ pub enum BadEnvelope {
     NoDevice(#[from] NoDevice),
 }
 
+/// The kind of a JSON error, without its text, which may quote numbers.
+fn place_of(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "a field is missing or of another type",
+        serde_json::error::Category::Eof => "it ends early",
+        _ => "no JSON",
+    };
+
+    format!("{kind}, at column {}", error.column())
+}
+
 impl Envelope {
+    /// Whether a version 7 id was made about the instant of the event, as ingresses make it.
+    #[must_use]
+    pub fn has_id_of_its_instant(&self) -> bool {
+        let timestamp = self.id.get_timestamp();
+        let Some(made) = timestamp.filter(|_| self.id.get_version_num() == 7) else {
+            return true;
+        };
+        let (seconds, nanos) = made.to_unix();
+        let made = i64::try_from(seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000)
+            .saturating_add(i64::from(nanos / 1_000));
+
+        made.saturating_sub(self.at).saturating_abs() <= ID_APART_MAX_US
+    }
+
     /// Whether the other envelope holds the same request, whenever and however it was received.
     #[must_use]
     pub fn has_content_of(&self, other: &Envelope) -> bool {
@@ -243,6 +283,35 @@ mod tests {
             "",
             BodyForm::None,
         )
+    }
+
+    #[test]
+    fn an_invalid_trace_is_left_out_and_an_id_is_of_the_instant_of_its_event() {
+        let at = At(1_800_000_000_000_000);
+        let id = EventId(0x01a3_185c_5000_7000_8000_0000_0000_0001);
+        let with = |field: &str| {
+            let json = format!(
+                r#"{{"v":1,"id":"{}","at":{},"site":"default","from":null,"target":"/gs/cti/idle?mac=1","form":"none"{field}}}"#,
+                uuid::Uuid::from_u128(id.0),
+                at.0
+            );
+            Envelope::decode(json.as_bytes()).unwrap()
+        };
+
+        let long = format!(r#","trace":"{}""#, "x".repeat(300_000));
+        assert!(with(&long).trace.is_none());
+        let valid = Trace::of(id);
+        assert_eq!(
+            with(&format!(r#","trace":"{}""#, valid.as_str())).trace,
+            Some(valid)
+        );
+
+        assert!(with("").has_id_of_its_instant());
+        let other = Envelope {
+            at: at.0 + 86_400_000_000,
+            ..with("")
+        };
+        assert!(!other.has_id_of_its_instant());
     }
 
     #[test]

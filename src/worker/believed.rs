@@ -41,6 +41,15 @@ impl Believed {
         }
     }
 
+    /// The last instant to which a tick lets time pass: that of the clock.
+    pub(super) fn latest_tick(&self, now: At) -> At {
+        if self.window == TimeWindow::ALL {
+            At::END
+        } else {
+            now
+        }
+    }
+
     /// Checks the size of a message before it is parsed.
     ///
     /// # Errors

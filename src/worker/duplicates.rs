@@ -20,6 +20,7 @@ impl Worker {
         }
 
         let duplicates = batch.take_duplicates(&not_stored);
+        self.reject_taken_ids(batch).await?;
         if duplicates.is_empty() {
             return Ok(());
         }
@@ -34,18 +35,41 @@ impl Worker {
                 continue;
             }
 
-            metrics::counter!("cordboard_worker_conflicts_total").increment(1);
-            tracing::error!(
-                %event_id,
-                site = duplicate.fact.site.as_str(),
-                partition = self.number,
-                "two events have one id and another content: the first is kept, the other set \
-                 aside. See the runbook, CordboardConflicts"
-            );
-            batch.reject_conflict(duplicate);
+            batch.counts.duplicates -= 1;
+            self.reject_conflict(duplicate, batch);
         }
 
         Ok(())
+    }
+
+    /// Sets aside new events of other programs whose ids are those of stored calls: a call would
+    /// take the place of another, even of another site.
+    async fn reject_taken_ids(&self, batch: &mut Batch) -> Result<(), WorkerError> {
+        if batch.foreign.is_empty() {
+            return Ok(());
+        }
+
+        let foreign = batch.facts().map(|received| received.fact.id);
+        let foreign: Vec<EventId> = foreign.filter(|id| batch.foreign.contains(id)).collect();
+        let ask = || self.ledger.ids_of_calls(&foreign);
+        let taken = self.retry_while_unavailable("look up calls", ask).await?;
+        for conflict in batch.take(&taken.into_iter().collect()) {
+            self.reject_conflict(conflict, batch);
+        }
+
+        Ok(())
+    }
+
+    fn reject_conflict(&self, conflict: ReceivedFact, batch: &mut Batch) {
+        metrics::counter!("cordboard_worker_conflicts_total").increment(1);
+        tracing::error!(
+            event_id = %conflict.fact.id,
+            site = conflict.fact.site.as_str(),
+            partition = self.number,
+            "two events have one id and another content: the first is kept, the other set aside. \
+             See the runbook, CordboardConflicts"
+        );
+        batch.reject_conflict(conflict);
     }
 }
 

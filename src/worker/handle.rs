@@ -2,6 +2,8 @@
 //! outbox), settle. If one message makes the batch fail, the batch is split, and each part takes the
 //! same steps.
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use tracing::Instrument;
 
 use super::attempts::suspect_of;
@@ -14,6 +16,9 @@ use crate::port::ledger::Changes;
 
 /// A batch that was started so often and never finished is processed message by message.
 const BATCH_ATTEMPTS_MAX: u32 = 2;
+/// A late event of a site with more later ones is set aside: to fold them again would keep the
+/// partition, and the phones of an embedded service, waiting for minutes.
+const HISTORY_FACTS_MAX: u32 = 200_000;
 /// Notifications read with one query.
 const BACKLOG_AT_ONCE: u32 = 512;
 
@@ -100,7 +105,7 @@ impl Worker {
                 Step::Commit(changes) => return Ok(changes),
                 Step::NeedHistory(stretch) => {
                     let history = self.history(&stretch).await?;
-                    step = self.partition.supply(history)?;
+                    step = run_long(|| self.partition.supply(&history))?;
                 }
             }
         }
@@ -166,17 +171,45 @@ impl Worker {
             calls_from,
         } = stretch;
 
+        let last = self.partition.believed.instants(self.clock.now()).last;
         let messages = self
             .retry_while_unavailable("read history", || {
-                self.ledger.fact_messages(site, *facts_from, At::END)
+                self.ledger
+                    .fact_messages(site, *facts_from, last, HISTORY_FACTS_MAX + 1)
             })
             .await?;
+        if messages.len() > HISTORY_FACTS_MAX as usize {
+            return Err(WorkerError::Poison(format!(
+                "more than {HISTORY_FACTS_MAX} events of its site are later; `cordboard rebuild` \
+                 folds them again after it was stored by hand"
+            )));
+        }
+        let kept_since = self
+            .retry_while_unavailable("read the retention", || self.ledger.facts_kept_since())
+            .await?;
+        let complete_from = self.partition.complete_from(site, kept_since);
+        let calls_from = complete_from.max(*calls_from);
         let calls = self
             .retry_while_unavailable("read calls", || {
-                self.ledger.calls_started(site, *calls_from, At::END)
+                self.ledger.calls_started(site, calls_from, At::END)
             })
             .await?;
 
-        Ok(History { messages, calls })
+        Ok(History {
+            complete_from,
+            messages,
+            calls,
+        })
+    }
+}
+
+/// Runs something that takes long beside the other tasks of the process, where it has more than one
+/// thread.
+fn run_long<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+
+    match runtime {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
     }
 }

@@ -1,19 +1,17 @@
-//! Recovery of a partition while its worker runs, and the correction of stored state that is not
-//! believed: calls with instants outside the window, which an earlier version stored when a clock
-//! was wrong or a message forged. They are folded again from the facts that are left, or withdrawn.
+//! Recovery of a partition while its worker runs, and stored time that is not believed: a watermark
+//! or a tick ahead of the clock, which an earlier version stored when a clock was wrong or a message
+//! forged. The take-over sets them back. Stored facts are never touched: which of two clocks was
+//! right cannot be known from them.
 
-use std::collections::BTreeMap;
-
-use super::partition::{History, Partition, Stretch};
+use super::partition::Partition;
 use super::{Worker, WorkerError, lookback};
 use crate::domain::Delta;
-use crate::domain::fact::{CallId, Site};
-use crate::domain::time::At;
+use crate::domain::notice::{Notice, NoticeKind};
 use crate::port::ledger::Changes;
 use crate::wire::instant;
 
 impl Worker {
-    /// Corrects calls with absurd instants. Everything else was corrected at the take-over.
+    /// Withdraws calls at impossible instants, and reports what the take-over has corrected.
     pub(super) async fn heal(&mut self) -> Result<(), WorkerError> {
         let absurd = std::mem::take(&mut self.partition.absurd);
         if absurd.is_empty() {
@@ -23,29 +21,28 @@ impl Worker {
         tracing::error!(
             partition = self.number,
             watermark = absurd.watermark.map(instant::text),
-            facts = absurd.facts,
-            calls = absurd.calls.len(),
-            "stored state had instants far from the clock of this machine: the watermark was set \
-             back, facts were moved to the dead letters, and calls are corrected. Compare the \
-             calls since then with `cordboard rebuild --diff`"
+            facts_ahead = absurd.facts,
+            impossible_calls = absurd.calls.len(),
+            "stored time was ahead of the clock of this machine and is set back; facts ahead are \
+             left out until the clock has reached them. If the clock is right, see the runbook, \
+             CordboardStateHealed"
         );
         metrics::counter!("cordboard_worker_healed_total").increment(1);
-
-        let mut changes = Changes::default();
-        let believed = self.partition.believed.instants(self.clock.now());
-        let (starts_well, starts_absurdly): (Vec<_>, Vec<_>) = absurd
-            .calls
-            .into_iter()
-            .partition(|(_, _, started_at)| believed.contains(*started_at));
-        for stretch in self.partition.stretches_of(&starts_well) {
-            let history = self.history(&stretch).await?;
-            self.partition.fold_again(&stretch, history, &mut changes)?;
+        if absurd.calls.is_empty() {
+            return Ok(());
         }
-        let withdrawn = starts_absurdly.iter().map(|(_, call, _)| *call);
-        changes.withdrawn_calls.extend(withdrawn);
-        changes.withdrawn_calls.sort_unstable();
-        changes.withdrawn_calls.dedup();
 
+        let notices = absurd.calls.iter().map(|call| Notice {
+            call: *call,
+            kind: NoticeKind::Withdrawn,
+        });
+        let delta = Delta {
+            notices: notices.collect(),
+            withdrawn: absurd.calls,
+            ..Delta::default()
+        };
+        let mut changes = Changes::default();
+        self.partition.collect(delta, &mut changes);
         self.commit(&mut changes).await?;
         self.publish(changes).await;
 
@@ -77,35 +74,5 @@ impl Worker {
         self.partition = Partition::recover(policies, believed, state);
 
         self.heal().await
-    }
-}
-
-impl Partition {
-    /// One stretch for each site, from the first of these calls.
-    fn stretches_of(&self, calls: &[(Site, CallId, At)]) -> Vec<Stretch> {
-        let mut first: BTreeMap<&Site, At> = BTreeMap::new();
-        for (site, _, started_at) in calls {
-            let at = first.entry(site).or_insert(*started_at);
-            *at = (*at).min(*started_at);
-        }
-
-        first
-            .into_iter()
-            .map(|(site, at)| self.stretch_from(site, at))
-            .collect()
-    }
-
-    /// Folds a stretch again and adds its calls as they are now. Stored calls that are not among
-    /// them are withdrawn.
-    fn fold_again(
-        &mut self,
-        stretch: &Stretch,
-        history: History,
-        changes: &mut Changes,
-    ) -> Result<(), WorkerError> {
-        let delta = self.refold(stretch, Delta::default(), history, changes)?;
-        self.collect(delta, changes);
-
-        Ok(())
     }
 }

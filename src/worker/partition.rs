@@ -78,6 +78,8 @@ pub struct Batch {
     /// Facts that are certainly not in the ledger.
     certainly_new: Vec<ReceivedFact>,
     rejected: Vec<RejectedMessage>,
+    /// Facts of other programs, which choose their ids themselves.
+    pub(super) foreign: HashSet<EventId>,
     has_ticks: bool,
     /// Ticks outside the window, each with its ingress.
     pub(super) disbelieved_ticks: Vec<(IngressId, OutsideWindow)>,
@@ -106,6 +108,8 @@ pub struct Stretch {
 
 /// The stored history of a stretch.
 pub struct History {
+    /// Calls that began earlier are not affected: their facts may have been deleted.
+    pub complete_from: At,
     /// The messages of its facts, in their order.
     pub messages: Vec<Vec<u8>>,
     /// Its calls.
@@ -150,13 +154,21 @@ impl Batch {
         duplicates
     }
 
+    /// Takes out facts with these ids.
+    pub fn take(&mut self, ids: &HashSet<EventId>) -> Vec<ReceivedFact> {
+        let is_meant = |received: &mut ReceivedFact| ids.contains(&received.fact.id);
+        let mut taken: Vec<ReceivedFact> = self.uncertain.extract_if(.., is_meant).collect();
+        taken.extend(self.certainly_new.extract_if(.., is_meant));
+
+        taken
+    }
+
     /// Sets a duplicate aside whose id belongs to a fact with another content.
     pub fn reject_conflict(&mut self, duplicate: ReceivedFact) {
         self.rejected.push(RejectedMessage {
             message: duplicate.message,
             reason: CONFLICT.to_owned(),
         });
-        self.counts.duplicates -= 1;
         self.counts.dead += 1;
     }
 
@@ -197,6 +209,7 @@ impl Partition {
             uncertain: Vec::new(),
             certainly_new: Vec::with_capacity(items.len()),
             rejected: Vec::new(),
+            foreign: HashSet::new(),
             has_ticks: false,
             disbelieved_ticks: Vec::new(),
             unregistered_ticks: 0,
@@ -254,6 +267,10 @@ impl Partition {
                 let fact = envelope
                     .fact(|site| self.policies.of(site))
                     .map_err(|error| error.to_string())?;
+                let is_unnamed = envelope.ingress.is_none() && self.ticks.knows_named_ingress();
+                if envelope.from.is_none() || is_unnamed {
+                    batch.foreign.insert(fact.id);
+                }
                 if let Some(ingress) = envelope.ingress {
                     self.ticks.register(IngressId(ingress.as_u128()));
                 }
@@ -261,7 +278,7 @@ impl Partition {
             }
             Message::Tick(tick) => {
                 batch.counts.ticks += 1;
-                self.observe_tick(&tick, believed, batch);
+                self.observe_tick(&tick, believed, now, batch);
                 Ok(None)
             }
         }
@@ -272,13 +289,15 @@ impl Partition {
         &mut self,
         tick: &Tick,
         believed: Result<(), OutsideWindow>,
+        now: At,
         batch: &mut Batch,
     ) {
+        let latest = self.believed.latest_tick(now);
         if let Err(outside) = believed {
             batch.disbelieved_ticks.push((tick.ingress, outside));
-        } else if self.ticks.observe(tick) {
+        } else if self.ticks.observe(tick, latest) {
             batch.has_ticks = true;
-            batch.counts.latest = batch.counts.latest.max(Some(tick.at));
+            batch.counts.latest = batch.counts.latest.max(Some(tick.at.min(latest)));
         } else {
             batch.unregistered_ticks += 1;
         }
@@ -339,7 +358,7 @@ impl Partition {
     ///
     /// # Errors
     /// As [`Partition::apply`].
-    pub fn supply(&mut self, history: History) -> Result<Step, WorkerError> {
+    pub fn supply(&mut self, history: &History) -> Result<Step, WorkerError> {
         let mut pending = self.pending.take().unwrap_or_else(Pending::nothing);
 
         if let Some((stretch, delta)) = pending.late.take() {

@@ -1,7 +1,7 @@
 //! Facts that are older than the state in memory: the history around them is folded again, and the
 //! records that it had made are corrected.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::WorkerError;
 use super::partition::{History, Partition, Stretch, catch_panic};
@@ -23,6 +23,21 @@ impl Folded {
     fn all(&self) -> Vec<CallRecord> {
         [self.changed.clone(), self.finished.clone()].concat()
     }
+
+    /// Drops records that are stored already as they are now.
+    fn retain_changed(&mut self, before: &Folded, stored: &HashSet<CallId>) {
+        let unchanged = |now: &CallRecord, before: &HashMap<CallId, &CallRecord>| {
+            stored.contains(&now.id) && before.get(&now.id).is_some_and(|before| *before == now)
+        };
+
+        for (now, before) in [
+            (&mut self.changed, &before.changed),
+            (&mut self.finished, &before.finished),
+        ] {
+            let before = before.iter().map(|record| (record.id, record)).collect();
+            now.retain(|record| !unchanged(record, &before));
+        }
+    }
 }
 
 impl Partition {
@@ -35,9 +50,8 @@ impl Partition {
 
     /// The history that a change at an instant may have to do with.
     pub(super) fn stretch_from(&self, site: &Site, at: At) -> Stretch {
-        let policy = self.policies.of(site);
         // A call that started earlier has nothing to do with it.
-        let reach = Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window;
+        let reach = self.reach(site);
 
         Stretch {
             site: site.clone(),
@@ -46,16 +60,36 @@ impl Partition {
         }
     }
 
+    /// The longest time by which a fact and a call that it concerns may be apart.
+    fn reach(&self, site: &Site) -> Span {
+        let policy = self.policies.of(site);
+
+        Span(policy.duration_max.0.saturating_mul(2)) + policy.link_window
+    }
+
+    /// Calls that began earlier cannot be folded again: some of their facts may be deleted.
+    pub(super) fn complete_from(&self, site: &Site, kept_since: At) -> At {
+        if kept_since == At::START {
+            At::START
+        } else {
+            kept_since + self.reach(site)
+        }
+    }
+
     /// Folds the stretch again with the late facts in it. The delta then holds every call of the
-    /// stretch as it is now.
+    /// stretch that is not as it was before.
     pub(super) fn refold(
         &mut self,
         stretch: &Stretch,
         delta: Delta,
-        history: History,
+        history: &History,
         changes: &Changes,
     ) -> Result<Delta, WorkerError> {
-        let facts = self.facts_of(stretch, &history, changes);
+        let stretch = &Stretch {
+            calls_from: stretch.calls_from.max(history.complete_from),
+            ..stretch.clone()
+        };
+        let facts = self.facts_of(stretch, history, changes);
         let late: HashSet<EventId> = delta.late.iter().map(|fact| fact.id).collect();
         let without_late = facts
             .iter()
@@ -65,13 +99,21 @@ impl Partition {
 
         // Notifications so far follow from the history without the late facts.
         let before = self.fold(stretch, without_late)?;
-        let now = self.fold(stretch, facts)?;
+        let mut now = self.fold(stretch, facts)?;
 
         let mut notices = delta.notices;
         notices.extend(notice::between(&before.all(), &now.all()));
         let present: HashSet<CallId> = now.all().iter().map(|record| record.id).collect();
-        let stored = history.calls.into_iter();
+        let stored = history.calls.iter().copied();
         let withdrawn = stored.filter(|call| !present.contains(call)).collect();
+        // Other facts of the batch are in both, and not stored yet.
+        let of_batch = delta.changed.iter().chain(&delta.finished);
+        let of_batch: HashSet<CallId> = of_batch.map(|record| record.id).collect();
+        let stored = history.calls.iter().copied();
+        now.retain_changed(
+            &before,
+            &stored.filter(|call| !of_batch.contains(call)).collect(),
+        );
         self.sites.insert(stretch.site.clone(), now.timeline);
 
         Ok(Delta {

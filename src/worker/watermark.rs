@@ -55,8 +55,20 @@ impl WatermarkTracker {
         self.registered.entry(ingress).or_insert(At::START);
     }
 
-    /// Returns whether the tick counts.
-    pub(super) fn observe(&mut self, tick: &Tick) -> bool {
+    /// Whether an ingress with an id is registered, as on servers.
+    pub(super) fn knows_named_ingress(&self) -> bool {
+        self.registered
+            .keys()
+            .any(|ingress| *ingress != IngressId::default())
+    }
+
+    /// Returns whether the tick counts. It counts up to `latest`: an ingress whose clock is ahead,
+    /// or a forger, lets no time pass that has not passed here, and makes no other ingress silent.
+    pub(super) fn observe(&mut self, tick: &Tick, latest: At) -> bool {
+        let tick = &Tick {
+            at: tick.at.min(latest),
+            ..*tick
+        };
         if self.registered.contains_key(&tick.ingress) {
             update(&mut self.registered, tick);
             self.strangers.clear();
@@ -124,7 +136,7 @@ mod tests {
     fn after(ticks: &[Tick]) -> Option<i64> {
         let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(1), IngressId(2)]);
         for tick in ticks {
-            assert!(tracker.observe(tick));
+            assert!(tracker.observe(tick, At::END));
         }
         tracker.watermark().map(|at| at.0 / 1_000_000)
     }
@@ -151,9 +163,9 @@ mod tests {
         }
         tracker.register(IngressId(1));
 
-        assert!(tracker.observe(&tick(1, 5)));
+        assert!(tracker.observe(&tick(1, 5), At::END));
         assert!(tracker.registered.len() <= INGRESSES_MAX);
-        assert!(!tracker.observe(&tick(2, 3)), "a stranger");
+        assert!(!tracker.observe(&tick(2, 3), At::END), "a stranger");
     }
 
     #[test]
@@ -175,8 +187,8 @@ mod tests {
         };
         let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(2)]);
 
-        tracker.observe(&tick(2, 3));
-        tracker.observe(&leaving);
+        tracker.observe(&tick(2, 3), At::END);
+        tracker.observe(&leaving, At::END);
         assert_eq!(tracker.watermark(), Some(At(4_000_000)));
     }
 
@@ -184,10 +196,10 @@ mod tests {
     fn a_stranger_neither_moves_time_nor_holds_it_back() {
         let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[]);
         tracker.register(IngressId(1));
-        assert!(tracker.observe(&tick(1, 100)));
+        assert!(tracker.observe(&tick(1, 100), At::END));
 
         for second in [1, 99, 101, 1_000_000] {
-            assert!(!tracker.observe(&tick(9, second)));
+            assert!(!tracker.observe(&tick(9, second), At::END));
             assert_eq!(tracker.watermark(), Some(At(100_000_000)));
         }
 
@@ -198,21 +210,21 @@ mod tests {
             Some(At(100_000_000)),
             "before its tick"
         );
-        assert!(tracker.observe(&tick(9, 99)));
+        assert!(tracker.observe(&tick(9, 99), At::END));
         assert_eq!(tracker.watermark(), Some(At(99_000_000)));
     }
 
     #[test]
     fn without_a_registered_ingress_strangers_let_time_pass() {
         let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[IngressId(1)]);
-        assert!(tracker.observe(&tick(8, 100)));
-        assert!(tracker.observe(&tick(9, 99)));
+        assert!(tracker.observe(&tick(8, 100), At::END));
+        assert!(tracker.observe(&tick(9, 99), At::END));
         assert_eq!(tracker.watermark(), Some(At(99_000_000)));
         assert!(tracker.ticks().is_empty(), "they are not stored");
 
-        assert!(tracker.observe(&tick(1, 90)));
+        assert!(tracker.observe(&tick(1, 90), At::END));
         assert_eq!(tracker.watermark(), Some(At(90_000_000)));
-        assert!(!tracker.observe(&tick(8, 101)));
+        assert!(!tracker.observe(&tick(8, 101), At::END));
     }
 
     #[test]
@@ -224,7 +236,7 @@ mod tests {
 
         assert_eq!(tracker.registered.len(), INGRESSES_MAX);
         for ingress in 20_000..30_000 {
-            tracker.observe(&tick(ingress, 5));
+            tracker.observe(&tick(ingress, 5), At::END);
         }
         assert_eq!(tracker.strangers.len(), INGRESSES_MAX);
     }

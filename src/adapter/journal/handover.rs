@@ -52,8 +52,11 @@ impl Handover {
 
         let mut files = Vec::new();
         for entry in entries {
-            let path = entry?.path();
-            if path.extension() == Some(OsStr::new(READY)) {
+            let entry = entry?;
+            let path = entry.path();
+            // Anything else may block its reader.
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && path.extension() == Some(OsStr::new(READY)) {
                 files.push(path);
             }
         }

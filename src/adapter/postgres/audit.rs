@@ -21,10 +21,6 @@ const SELECT_WATERMARKS: &str = "-- select_watermarks
     FROM partition_owner
     WHERE generation = $1";
 
-const SELECT_FACTS_KEPT: &str = "-- select_facts_kept
-    SELECT since
-    FROM facts_kept";
-
 const SELECT_RECORDS: &str = "-- select_records
     SELECT call_id::text, record::text
     FROM call_logs
@@ -61,16 +57,6 @@ impl RecordAudit for PostgresLedger {
             .filter_map(|name| Site::parse(name))
             .map(|site| (site.clone(), watermark(&site)))
             .collect())
-    }
-
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        let select = sqlx::query_scalar(SELECT_FACTS_KEPT);
-
-        let mut reader = self.reader().await?;
-        let since = with_timeout(reader.time_limit, select.fetch_one(&mut *reader)).await?;
-        reader.put_back().await?;
-
-        Ok(At(since))
     }
 
     async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {

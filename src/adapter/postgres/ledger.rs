@@ -38,13 +38,23 @@ const SELECT_STORED_MESSAGES: &str = "-- select_stored_messages
         AND received_at = t.at
         AND event_id = t.id";
 
+const SELECT_IDS_OF_CALLS: &str = "-- select_ids_of_calls
+    SELECT call_id
+    FROM call_logs
+    WHERE call_id = ANY($1)";
+
 const SELECT_FACT_MESSAGES: &str = "-- select_fact_messages
     SELECT envelope
     FROM call_events
     WHERE site = $1
         AND received_at >= $2
         AND received_at <= $3
-    ORDER BY received_at, event_id";
+    ORDER BY received_at, event_id
+    LIMIT $4";
+
+const SELECT_FACTS_KEPT: &str = "-- select_facts_kept
+    SELECT since
+    FROM facts_kept";
 
 const SELECT_CALLS_STARTED: &str = "-- select_calls_started
     SELECT call_id
@@ -129,6 +139,18 @@ impl Ledger for PostgresLedger {
             .collect())
     }
 
+    async fn ids_of_calls(&self, ids: &[EventId]) -> Result<Vec<EventId>, LedgerError> {
+        let select =
+            sqlx::query_scalar(SELECT_IDS_OF_CALLS).bind(tables::uuids(ids.iter().copied()));
+
+        let mut reader = self.slow_reader().await?;
+        let calls: Vec<Uuid> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(calls.iter().map(|id| EventId(id.as_u128())).collect())
+    }
+
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         with_write_timeout(async {
             let mut writer = self.writer.lease().await?;
@@ -178,11 +200,13 @@ impl Ledger for PostgresLedger {
         site: &Site,
         from: At,
         to: At,
+        max: u32,
     ) -> Result<Vec<Vec<u8>>, LedgerError> {
         let select = sqlx::query_scalar(SELECT_FACT_MESSAGES)
             .bind(site.as_str())
             .bind(from.0)
-            .bind(to.0);
+            .bind(to.0)
+            .bind(i64::from(max));
 
         let mut reader = self.slow_reader().await?;
         let envelopes: Vec<String> =
@@ -190,6 +214,16 @@ impl Ledger for PostgresLedger {
         reader.put_back().await?;
 
         Ok(envelopes.into_iter().map(String::into_bytes).collect())
+    }
+
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        let select = sqlx::query_scalar(SELECT_FACTS_KEPT);
+
+        let mut reader = self.reader().await?;
+        let since = with_timeout(reader.time_limit, select.fetch_one(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(At(since))
     }
 
     async fn notifications_after(

@@ -10,7 +10,7 @@ use super::heal::heal;
 use crate::adapter::sql::{self, StoredTime};
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
-use crate::domain::time::{At, Span};
+use crate::domain::time::At;
 use crate::port::ledger::{LedgerError, Lookback, RecoveredState};
 
 const CLAIM_PARTITION: &str = "-- claim_partition
@@ -64,6 +64,7 @@ const SELECT_MESSAGES: &str = "-- select_messages
     JOIN call_events
         ON call_events.site = t.site
         AND received_at >= t.since
+        AND received_at <= $3
     ORDER BY received_at, event_id";
 
 const SELECT_LAST_FACT: &str = "-- select_last_fact
@@ -130,8 +131,7 @@ pub(super) async fn take_over(
     let believed = lookback.believed;
     let absurd = heal(&mut transaction, partition, &sites, &mut time, believed).await?;
     let open_calls = select_open_calls(&mut transaction, &sites).await?;
-    let messages =
-        select_messages(&mut transaction, &sites, time.watermark, lookback.links).await?;
+    let messages = select_messages(&mut transaction, &sites, time.watermark, lookback).await?;
     let last_fact_at: Option<i64> = sqlx::query_scalar(SELECT_LAST_FACT)
         .bind(&sites)
         .fetch_one(&mut *transaction)
@@ -211,12 +211,12 @@ async fn select_messages(
     transaction: &mut PgConnection,
     sites: &[String],
     watermark: i64,
-    link_window: Span,
+    lookback: Lookback,
 ) -> Result<Vec<Vec<u8>>, sqlx::Error> {
     let first_starts: Vec<(String, Option<i64>)> = sqlx::query_as(SELECT_FIRST_STARTS)
         .bind(sites)
         .bind(watermark.max(0))
-        .bind(link_window.0)
+        .bind(lookback.links.0)
         .fetch_all(&mut *transaction)
         .await?;
     let (sites, since): (Vec<String>, Vec<i64>) = first_starts
@@ -227,6 +227,7 @@ async fn select_messages(
     let messages: Vec<String> = sqlx::query_scalar(SELECT_MESSAGES)
         .bind(&sites)
         .bind(&since)
+        .bind(lookback.believed.last.0)
         .fetch_all(transaction)
         .await?;
 

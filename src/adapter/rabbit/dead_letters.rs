@@ -17,6 +17,7 @@ use super::{
     foreign, topology, with_timeout,
 };
 use crate::adapter::sql::digest;
+use crate::domain::text::is_printable;
 use crate::port::broker::{BrokerError, DeadLetterQueue, QueuedLetter};
 use crate::port::clock::Clock;
 use crate::port::dead_letters::DeadLetter;
@@ -139,6 +140,8 @@ impl RabbitDeadLetters {
             .and_then(|headers| headers.inner().get("x-first-death-reason"))
             .and_then(AMQPValue::as_long_string)
             .map_or_else(|| "no reason given".to_owned(), ToString::to_string);
+        // It is printed in terminals, and everybody who publishes can set it.
+        let reason: String = reason.chars().filter(|c| is_printable(*c)).collect();
         let message = plain.map_or(delivery.data, |envelope| envelope.encode());
 
         DeadLetter {

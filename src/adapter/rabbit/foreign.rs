@@ -50,6 +50,13 @@ pub(super) fn envelope(
     let target = format!("/gs/cti/{event}");
     let body = Value::Object(report).to_string();
     let mut envelope = Envelope::new(id, at, &site, None, &target, &body, BodyForm::Json);
+    if let Some(message_id) = message_id
+        && !envelope.has_id_of_its_instant()
+    {
+        // It may be the id of another event, but names one event all the same.
+        let id = id_of(key, message_id.as_str().as_bytes(), at);
+        envelope.id = uuid::Uuid::from_u128(id.0);
+    }
     envelope.trace = trace(properties);
 
     Some(envelope)

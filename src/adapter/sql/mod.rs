@@ -25,10 +25,6 @@ pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
 /// Facts from this long before the first open call may belong to it.
 pub(super) const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 
-/// The reason of stored facts that became dead letters at a take-over.
-pub(super) const ABSURD_INSTANT: &str =
-    "its instant is far from the clock of the machine that took over";
-
 /// The stored time of a partition.
 pub(super) struct StoredTime {
     pub watermark: i64,

@@ -28,10 +28,6 @@ impl RecordAudit for SqliteLedger {
             .collect())
     }
 
-    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
-        Ok(At::START)
-    }
-
     async fn stored_records(&self, site: &Site) -> Result<Vec<(String, String)>, LedgerError> {
         Ok(sqlx::query(statements::SELECT_RECORDS_OF_SITE)
             .bind(site.as_str())

@@ -57,6 +57,15 @@ impl Ledger for SqliteLedger {
             .collect())
     }
 
+    async fn ids_of_calls(&self, ids: &[EventId]) -> Result<Vec<EventId>, LedgerError> {
+        let calls: Vec<String> = sqlx::query_scalar(statements::SELECT_IDS_OF_CALLS)
+            .bind(rows::id_array(ids))
+            .fetch_all(&self.readers)
+            .await?;
+
+        Ok(calls.iter().filter_map(|id| EventId::parse(id)).collect())
+    }
+
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         let mut writer = self.writer.lease().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -76,15 +85,21 @@ impl Ledger for SqliteLedger {
         site: &Site,
         from: At,
         to: At,
+        max: u32,
     ) -> Result<Vec<Vec<u8>>, LedgerError> {
         let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
             .bind(site.as_str())
             .bind(from.0)
             .bind(to.0)
+            .bind(max)
             .fetch_all(&self.readers)
             .await?;
 
         Ok(envelopes.into_iter().map(String::into_bytes).collect())
+    }
+
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        Ok(At::START)
     }
 
     async fn notifications_after(

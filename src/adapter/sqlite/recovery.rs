@@ -89,6 +89,7 @@ async fn relevant_messages(
 
     let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_SINCE)
         .bind(first_call.saturating_sub(sql::BEFORE_OPEN_CALLS_US))
+        .bind(lookback.believed.last.0)
         .fetch_all(&mut *transaction)
         .await?;
     Ok(envelopes.into_iter().map(String::into_bytes).collect())

@@ -54,12 +54,19 @@ SELECT event_id, envelope
 FROM call_events
 WHERE event_id IN (SELECT value FROM json_each(?1))";
 
+pub(super) const SELECT_IDS_OF_CALLS: &str = "\
+-- select_ids_of_calls
+SELECT call_id
+FROM call_logs
+WHERE call_id IN (SELECT value FROM json_each(?1))";
+
 pub(super) const SELECT_ENVELOPES_OF_SITE: &str = "\
 -- select_envelopes_of_site
 SELECT envelope
 FROM call_events
 WHERE site = ?1 AND received_at >= ?2 AND received_at <= ?3
-ORDER BY received_at, event_id";
+ORDER BY received_at, event_id
+LIMIT ?4";
 
 pub(super) const SELECT_SITES: &str = "\
 -- select_sites
@@ -455,27 +462,27 @@ WHERE part = ?1";
 
 /// Each range is read along the index. SQLite would read all facts of the site for one condition
 /// with both.
-pub(super) const DELETE_ABSURD_FACTS: &str = "\
--- delete_absurd_facts
-DELETE FROM call_events
-WHERE event_id IN (
-    SELECT event_id FROM call_events WHERE site = ?1 AND received_at < ?2
-    UNION ALL
-    SELECT event_id FROM call_events WHERE site = ?1 AND received_at > ?3
+pub(super) const COUNT_FACTS_AHEAD: &str = "\
+-- count_facts_ahead
+SELECT coalesce(
+    sum((
+        SELECT count(*)
+        FROM call_events
+        WHERE call_events.site = sites.site AND received_at > ?1
+    )),
+    0
 )
-RETURNING envelope";
+FROM sites";
 
-pub(super) const SELECT_CALLS_WITH_ABSURD_START: &str = "\
--- select_calls_with_absurd_start
-SELECT call_id, started_at
+pub(super) const SELECT_IMPOSSIBLE_CALLS: &str = "\
+-- select_impossible_calls
+SELECT call_id
 FROM call_logs
-WHERE site = ?1 AND (started_at < ?2 OR started_at > ?3)";
-
-pub(super) const SELECT_ABSURD_CALLS: &str = "\
--- select_absurd_calls
-SELECT call_id, started_at
+WHERE started_at < ?1
+UNION ALL
+SELECT call_id
 FROM call_logs
-WHERE site = ?1 AND (started_at < ?2 OR started_at > ?3 OR ended_at > ?3)";
+WHERE started_at > ?2";
 
 /// The fence: changes no row for any but the last owner.
 pub(super) const PASS_FENCE: &str = "\
@@ -508,7 +515,7 @@ pub(super) const SELECT_ENVELOPES_SINCE: &str = "\
 -- select_envelopes_since
 SELECT envelope
 FROM call_events
-WHERE received_at >= ?1
+WHERE received_at >= ?1 AND received_at <= ?2
 ORDER BY received_at, event_id";
 
 pub(super) const SELECT_ALL_EXTENSIONS: &str = "\

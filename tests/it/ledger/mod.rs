@@ -47,7 +47,7 @@ macro_rules! conformance {
             notifications::notifications_are_kept_for_absent_watchers_and_their_numbers_go_on
             owners::a_replaced_owner_writes_nothing_any_more
             owners::the_next_owner_recovers_the_facts_of_open_calls
-            owners::absurd_instants_are_taken_out_of_the_state
+            owners::time_ahead_of_the_clock_is_set_back_and_facts_stay
             owners::the_next_owner_recovers_closed_calls_that_later_ones_may_be_linked_to
             owners::promises_and_attempts_survive_their_owner
             pages::devices_and_extensions_can_be_looked_up

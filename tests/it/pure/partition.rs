@@ -38,6 +38,7 @@ impl MemoryHistory {
         let calls = self.calls.iter();
 
         History {
+            complete_from: At::START,
             messages: facts.map(|(_, message)| message.clone()).collect(),
             calls: calls
                 .filter(|(_, (started_at, _))| *started_at >= stretch.calls_from)
@@ -105,7 +106,7 @@ fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)
             match step {
                 Step::Commit(changes) => break changes,
                 Step::NeedHistory(stretch) => {
-                    step = partition.supply(history.read(&stretch)).unwrap();
+                    step = partition.supply(&history.read(&stretch)).unwrap();
                 }
             }
         };

@@ -26,7 +26,11 @@ impl Store for Postgres {
     }
 
     async fn dead_messages(&self) -> Vec<Vec<u8>> {
-        value(&self.url, "SELECT array_agg(message) FROM dead_events").await
+        value(
+            &self.url,
+            "SELECT coalesce(array_agg(message), '{}') FROM dead_events",
+        )
+        .await
     }
 
     async fn rows(&self) -> Vec<String> {

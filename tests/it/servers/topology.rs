@@ -4,12 +4,15 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::support::cluster::Cluster;
 use crate::support::foreign::ForeignProgram;
+use crate::support::postgres;
 use crate::support::rabbit::{self, vhost_of};
 use crate::support::servers;
 use crate::support::service::Service;
+use crate::support::wait::{PATIENCE, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_with_other_arguments_is_reported_and_left_alone() {
@@ -120,5 +123,49 @@ async fn a_stop_does_not_wait_for_a_broker_that_refuses_or_does_not_answer() {
         service.stop().await;
         let took = began.elapsed();
         assert!(took < Duration::from_secs(6), "{broker}: {took:?}");
+    }
+}
+
+/// Runs the file of roles in a database, as its superuser.
+async fn grant(database: &str) {
+    let granted = Command::new("psql")
+        .args(["--quiet", "--dbname", database, "--file"])
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/deploy/postgres/roles.sql"
+        ))
+        .output();
+    let granted = within(PATIENCE, "psql", granted).await.unwrap();
+
+    let error = String::from_utf8_lossy(&granted.stderr);
+    assert!(granted.status.success(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_works_with_the_rights_of_its_roles() {
+    let mut cluster = Cluster::new().await;
+    cluster.database = postgres::new_database(&cluster.urls.database).await;
+    let (_, place) = cluster.database.rsplit_once('@').unwrap();
+    let of_role = |role: &str| format!("postgres://{role}@{place}");
+
+    grant(&cluster.database).await;
+    let (owner, app) = (of_role("cordboard_owner"), of_role("cordboard_app"));
+    cluster.set("DATABASE__URL", &owner);
+    cluster.output_of(&["migrate"]).await;
+    grant(&cluster.database).await;
+
+    cluster.set("DATABASE__URL", &app);
+    for _ in 0..2 {
+        let service = cluster.start("all", "ingress,worker,gateway").await;
+        for event in ["incoming", "answered", "hangup"] {
+            let target = format!("/gs/cti/{event}?mac=000b82000001&local=201&remote=+4930111222");
+            service.send(&target).await.unwrap();
+        }
+        // The second time it takes over what the first has stored.
+        let stored = "SELECT count(*) FROM call_logs WHERE outcome = 'answered'";
+        cluster
+            .until_count("an answered call", stored, |calls| calls > 0)
+            .await;
+        service.stop().await;
     }
 }

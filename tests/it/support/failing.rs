@@ -87,6 +87,10 @@ impl Ledger for Failing {
         self.ledger.stored_messages(facts).await
     }
 
+    async fn ids_of_calls(&self, ids: &[EventId]) -> Result<Vec<EventId>, LedgerError> {
+        self.ledger.ids_of_calls(ids).await
+    }
+
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError> {
         let is_poison = |received: &ReceivedFact| {
             String::from_utf8_lossy(&received.message).contains(self.poison)
@@ -126,8 +130,13 @@ impl Ledger for Failing {
         site: &Site,
         from: At,
         to: At,
+        max: u32,
     ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.ledger.fact_messages(site, from, to).await
+        self.ledger.fact_messages(site, from, to, max).await
+    }
+
+    async fn facts_kept_since(&self) -> Result<At, LedgerError> {
+        self.ledger.facts_kept_since().await
     }
 
     async fn notifications_after(
