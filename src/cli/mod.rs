@@ -3,6 +3,7 @@
 
 mod broker;
 mod config;
+mod days;
 mod dead_letters;
 mod doctor;
 mod exit;
@@ -43,6 +44,7 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     Simulate(simulate::Arguments),
+    SimulateDays(days::Arguments),
     Reconstruct(reconstruct::Arguments),
     Explain(explain::Arguments),
     Migrate(migrate::Arguments),
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::SimulateDays(arguments) => days::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),

@@ -78,6 +78,27 @@ impl<'a> Reading<'a> {
             .is_some_and(|attempt| attempt.consult.is_none() && !attempt.explicit)
     }
 
+    /// Whether the targets of an implicit transfer ring for another call: no phone left its
+    /// conversation when they began to ring, nor when one of them answered.
+    pub fn rings_for_other_call(&self, attempt: usize) -> bool {
+        let is_implicit = self.call.attempts.get(attempt).is_some_and(|attempt| {
+            attempt.consult.is_none() && !attempt.explicit && !attempt.is_settled()
+        });
+        let is_target = |leg: &Leg| leg.attempt.map(usize::from) == Some(attempt);
+        let left_at = |instant: At| {
+            self.legs()
+                .filter(|leg| leg.answered.is_some() && !is_target(leg))
+                .filter_map(|leg| leg.ended)
+                .any(|left| (left - instant).abs() <= self.policy.together)
+        };
+
+        let mut targets = self.targets(attempt).peekable();
+        is_implicit
+            && targets.peek().is_some()
+            && targets
+                .all(|target| !left_at(target.started) && !target.answered.is_some_and(left_at))
+    }
+
     /// Whether the phone that transferred to this target has left the call.
     pub fn was_handed_over(&self, leg: &Leg) -> bool {
         let gone = |slot: LegSlot| self.leg(slot).ended.is_some();
@@ -363,6 +384,21 @@ impl Reading<'_> {
             None if now >= self.stale_at() => Some((self.call.last.at, true)),
             None => None,
         }
+    }
+
+    /// Whether the targets of a transfer rang until a moment ago, and none of them answered: the
+    /// party rings on elsewhere.
+    pub fn has_transfer_under_way(&self, now: At) -> bool {
+        let rang_on = |index: usize| {
+            let mut targets = self.targets(index).peekable();
+            targets.peek().is_some()
+                && targets.all(|target| {
+                    let ended = target.ended.unwrap_or(now);
+                    target.answered.is_none() && now - ended <= self.policy.rering_gap
+                })
+        };
+
+        (0..self.call.attempts.len()).any(|index| !self.call.attempts[index].void && rang_on(index))
     }
 
     /// Whether a phone reported a transfer for which no target rings yet.

@@ -18,6 +18,12 @@ impl Reading<'_> {
             .iter()
             .enumerate()
             .filter(|(_, attempt)| !attempt.void);
+        // A ring of which nothing more was heard, during a conversation that no phone left for it.
+        let is_over = !self.legs().any(Leg::is_talking);
+        let is_forgotten = |index: usize| {
+            is_over && self.targets(index).all(Leg::is_pending) && self.rings_for_other_call(index)
+        };
+        let attempts = attempts.filter(|(index, _)| !is_forgotten(*index));
 
         attempts
             .map(|(index, attempt)| self.transfer(index, attempt))

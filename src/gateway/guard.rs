@@ -17,6 +17,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 
 use super::response::error_response;
 
@@ -82,6 +83,15 @@ pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next:
             StatusCode::FORBIDDEN,
             "foreign_origin",
             "requests of other origins may not change anything",
+        );
+    }
+
+    let path = percent_decode_str(request.uri().path());
+    if path.decode_utf8().is_err() {
+        return error_response(
+            StatusCode::BAD_REQUEST,
+            "bad_parameter",
+            "the path has percent escapes that are not UTF-8",
         );
     }
 

@@ -5,6 +5,7 @@ mod chaos;
 mod dice;
 mod fleet;
 mod player;
+pub mod world;
 
 pub use chaos::Chaos;
 pub use dice::Dice;

@@ -239,6 +239,9 @@ impl Fold {
         }
 
         let call = self.legs[slot].call;
+        if self.reading(call).is_implicit_target(&self.legs[slot]) {
+            self.schedule_review(call, at + self.policy.together);
+        }
         let talking = self
             .reading(call)
             .legs()
@@ -270,10 +273,14 @@ impl Fold {
             self.detect_silent_pickup(slot, fact.at);
             self.split_late_ring(slot, fact.at);
             self.split_vain_repeat(slot);
+            self.split_other_call(slot);
         } else {
             self.schedule_abandonment_review(slot, fact.at);
         }
 
+        if self.legs[slot].role == Role::Target {
+            self.schedule_review(self.legs[slot].call, fact.at + self.policy.rering_gap);
+        }
         self.reassign_consult(slot, fact.at);
         if self.legs[slot].role == Role::Consult {
             self.schedule_review(self.legs[slot].call, fact.at + self.policy.together);

@@ -7,12 +7,45 @@ use super::Fold;
 use super::review::LegGroup;
 use crate::domain::call::{Rule, TransferAttempt};
 use crate::domain::fact::CallId;
-use crate::domain::leg::{CallSlot, Leg, LegSlot, Role};
+use crate::domain::leg::{CallSlot, EndedBy, Leg, LegSlot, Role};
 use crate::domain::link::{Confidence, Link, LinkKind};
 use crate::domain::time::At;
 use crate::domain::transfer::TransferState;
 
 impl Fold {
+    /// Ends consultations whose other side, a phone of this site, has left: the report of the
+    /// consulting phone was lost.
+    pub(super) fn review_left_consult(&mut self, call: CallSlot, at: At) {
+        for index in 0..self.calls[call].attempts.len() {
+            let attempt = &self.calls[call].attempts[index];
+            let Some(consult) = attempt.consult.filter(|_| !attempt.is_settled()) else {
+                continue;
+            };
+
+            let reading = self.reading(call);
+            let all_left = reading.targets(index).all(|target| !target.is_open());
+            let last_left = reading
+                .targets(index)
+                .filter_map(|target| target.ended)
+                .max();
+            let Some(left) = last_left.filter(|_| all_left) else {
+                continue;
+            };
+            let leg = &self.legs[consult];
+            let is_silent = leg.is_open() && leg.last_change <= left + self.policy.reorder;
+            if !is_silent || at - left < self.policy.rering_gap {
+                continue;
+            }
+
+            let leg = &mut self.legs[consult];
+            leg.ended = Some(left);
+            leg.end_reported = Some(left);
+            leg.ended_by = EndedBy::Superseded;
+            self.mark_changed(call);
+            self.update_deadlines(call);
+        }
+    }
+
     /// Splits off consultations that went on after the waiting party left: each is a call of its
     /// own.
     pub(super) fn review_abandoned(&mut self, call: CallSlot, at: At) {
@@ -86,7 +119,7 @@ impl Fold {
     }
 
     /// The target legs of an attempt.
-    fn target_slots(&self, call: CallSlot, index: usize) -> SmallVec<[LegSlot; 4]> {
+    pub(super) fn target_slots(&self, call: CallSlot, index: usize) -> SmallVec<[LegSlot; 4]> {
         let is_target = |leg: &Leg| {
             leg.role == Role::Target
                 && leg
@@ -217,7 +250,8 @@ impl Fold {
                 continue;
             }
 
-            let due = self.calls[call].last.at + self.policy.duration_max;
+            // Later consultations are no sign of the conversation.
+            let due = self.legs[main].last_change + self.policy.duration_max;
             if at < due {
                 self.schedule_review(call, due);
                 continue;

@@ -70,6 +70,8 @@ pub(super) struct JoinContext<'a> {
     /// The conversation goes on, or ended so recently (or with an explicit transfer) that a ring
     /// continues it.
     may_resume: bool,
+    /// The conversation goes on, or ended so recently that the party is being transferred.
+    may_be_transferred: bool,
     /// Cached answers that do not depend on the compared leg of the call: a call may have hundreds
     /// of legs.
     remote_has_own_leg: OnceCell<bool>,
@@ -91,6 +93,9 @@ impl<'a> JoinContext<'a> {
             may_ring_again: silence.is_none_or(|silence| silence <= policy.rering_gap),
             may_resume: silence.is_none_or(|silence| silence <= policy.resume_gap)
                 || reading.transfer_pending(at),
+            may_be_transferred: silence.is_none_or(|silence| silence <= policy.together)
+                || reading.transfer_pending(at)
+                || reading.has_transfer_under_way(at),
             remote_has_own_leg: OnceCell::new(),
             continuation: OnceCell::new(),
         }
@@ -236,7 +241,9 @@ impl<'a> JoinContext<'a> {
             return None;
         }
 
+        // A party that is transferred rings at once; one that calls again takes a moment.
         Some(self.continuation(leg))
+            .filter(|reason| reason.join_role != JoinRole::Transfer || self.may_be_transferred)
     }
 
     /// A party of the conversation rings at `leg`: the call returns to an earlier phone, or is

@@ -367,9 +367,16 @@ impl Fold {
             !self.is_final(self.legs[*other].call)
                 && reading.stale_at() > dialling.started
                 && reading.keeps_call_open(&self.legs[*other], true)
+                && self.may_still_talk(&self.legs[*other], dialling.started)
         });
 
         live.max_by_key(|other| (self.legs[*other].answered, self.legs[*other].first))
+    }
+
+    /// Whether a conversation may still go on: it had a sign not long ago, or its party was put on
+    /// hold.
+    fn may_still_talk(&self, leg: &Leg, at: At) -> bool {
+        leg.held || at - leg.last_change <= self.policy.doubt_after
     }
 
     fn join_consultation(&mut self, slot: LegSlot, main: LegSlot, overtaking: &[LegSlot]) -> Rule {

@@ -17,17 +17,24 @@ pub(super) type LegGroup = SmallVec<[(LegSlot, Role); 4]>;
 impl Fold {
     /// Runs all rules that may have become decidable at `at`.
     pub(super) fn review(&mut self, call: CallSlot, at: At) {
-        if self.review_pickup(call)
-            || !self.calls.contains(call)
-            || self.review_silent_pickup(call)
-            || !self.calls.contains(call)
-        {
+        if self.review_pickup(call) || !self.calls.contains(call) {
+            return;
+        }
+        // A call that is final may have been removed already.
+        let is_final = self.is_final(call);
+        if !is_final && (self.review_silent_pickup(call) || !self.calls.contains(call)) {
             return;
         }
 
+        if !is_final {
+            self.review_left_consult(call, at);
+        }
         self.review_abandoned(call, at);
         self.review_outside_consult(call, at);
         self.review_overlap(call, at);
+        if !is_final {
+            self.review_other_call(call, at);
+        }
         self.review_lost_main(call, at);
         self.review_lost_transfer(call, at);
     }
@@ -170,6 +177,58 @@ impl Fold {
             self.split(&group, Rule::OverlapBecameCall);
         }
         self.update_deadlines(call);
+    }
+
+    /// Splits off an unanswered ring for which no phone left its conversation: it rang for another
+    /// call of the same number.
+    pub(super) fn split_other_call(&mut self, slot: LegSlot) {
+        let leg = &self.legs[slot];
+        if leg.role != Role::Target || !self.reading(leg.call).is_implicit_target(leg) {
+            return;
+        }
+
+        // One extension that rang in vain may be a target whose transferor stayed on the line; a
+        // group rings for a caller.
+        let reading = self.reading(leg.call);
+        let rings_group = leg.attempt.is_some_and(|index| {
+            reading
+                .targets(usize::from(index))
+                .any(|other| other.extension != leg.extension)
+        });
+        let (call, attempt) = (
+            leg.call,
+            leg.attempt.filter(|_| rings_group).map(usize::from),
+        );
+        if let Some(index) = attempt.filter(|index| self.reading(call).rings_for_other_call(*index))
+        {
+            self.split_attempt(call, index);
+        }
+    }
+
+    /// Splits off answered rings for which no phone left its conversation.
+    fn review_other_call(&mut self, call: CallSlot, at: At) {
+        for index in 0..self.calls[call].attempts.len() {
+            let reading = self.reading(call);
+            let is_due = reading.targets(index).any(|target| {
+                reading.is_implicit_target(target)
+                    && target
+                        .answered
+                        .is_some_and(|answered| at - answered >= self.policy.together)
+            });
+
+            if is_due && self.reading(call).rings_for_other_call(index) {
+                self.split_attempt(call, index);
+                return;
+            }
+        }
+    }
+
+    fn split_attempt(&mut self, call: CallSlot, index: usize) {
+        let targets = self.target_slots(call, index).into_iter();
+        let group: LegGroup = targets.map(|slot| (slot, Role::Callee)).collect();
+
+        self.calls[call].attempts[index].void = true;
+        self.split(&group, Rule::OverlapBecameCall);
     }
 
     /// Splits off an unanswered ring of a party that had hung up, or was hung up on, moments before:

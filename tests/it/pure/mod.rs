@@ -15,3 +15,4 @@ mod service;
 mod snapshots;
 mod tidy;
 mod worker;
+mod world;

@@ -1,0 +1,26 @@
+//! A world that knows the truth: days of a PBX with its callers, its phones and their quirks, and
+//! what really happened in each call.
+//!
+//! The world is written from what phones and PBXs do, not from the rules that read their reports;
+//! it shares no code with them. A seed is a day: the same seed gives the same calls, the same
+//! reports, and the same faults of the network.
+
+mod network;
+mod phone;
+mod scene;
+mod site;
+mod transfers;
+mod truth;
+mod verdict;
+
+pub use network::Network;
+pub use phone::WorldReport;
+pub use site::{Day, Load, WorldSettings};
+pub use truth::{TrueCall, TrueTransfer};
+pub use verdict::{Score, judge};
+
+/// Microseconds.
+pub(super) type Micros = i64;
+
+pub(super) const SECOND: Micros = 1_000_000;
+pub(super) const MILLI: Micros = 1_000;
