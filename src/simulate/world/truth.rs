@@ -66,7 +66,7 @@ impl TrueCall {
         self.missed.clear();
     }
 
-    /// Somebody is to be called back.
+    /// Whether the caller should be called back.
     #[must_use]
     pub fn is_missed(&self) -> bool {
         self.outcome == "missed"
