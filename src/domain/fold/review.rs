@@ -57,9 +57,37 @@ impl Fold {
                     && self.legs[*slot].answered.is_none()
             });
             group.extend(rang_with_it.map(|slot| (slot, Role::Callee)));
+        } else {
+            group.extend(self.rings_of(later).map(|slot| (slot, Role::Callee)));
         }
 
         self.split(&group, Rule::OverlapBecameCall);
+    }
+
+    /// The legs of the call that began to ring with this one, rather than with the phone that owns
+    /// the answer.
+    fn rings_of(&self, slot: LegSlot) -> impl Iterator<Item = LegSlot> {
+        let leg = &self.legs[slot];
+        let reading = self.reading(leg.call);
+        let owner = reading.answerers().first().copied();
+        let apart = |one: At, other: At| (one - other).abs();
+        let began_with_it = move |other: &LegSlot| {
+            let ring = reading.leg(*other);
+            let began = apart(ring.started, leg.started);
+
+            *other != slot
+                && ring.role == Role::Callee
+                && began <= self.policy.ring_join
+                && owner.is_none_or(|owner| {
+                    ring.first != owner.first && began < apart(ring.started, owner.started)
+                })
+        };
+
+        self.calls[leg.call]
+            .legs
+            .iter()
+            .copied()
+            .filter(began_with_it)
     }
 
     /// The later of two long conversations in the call, if it can be split off.
@@ -262,7 +290,10 @@ impl Fold {
             });
 
         if rang_on {
-            self.split(&[(slot, Role::Callee)], Rule::LateRingBecameCall);
+            let mut group: LegGroup = SmallVec::new();
+            group.push((slot, Role::Callee));
+            group.extend(self.rings_of(slot).map(|other| (other, Role::Callee)));
+            self.split(&group, Rule::LateRingBecameCall);
         }
     }
 }
