@@ -1,18 +1,28 @@
 //! Migrations of the tables.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{ConnectOptions, Connection};
 
 use super::PostgresAddress;
-use crate::adapter::sql::MigrationStatus;
+use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
+
+static FILES: [MigrationFiles; 2] = embed_migrations!(
+    "postgres":
+    "0001" "initial",
+    "0002" "redelivery_attempts",
+);
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version
 /// may run beside that one.
-static MIGRATIONS: Migrator = Migrator {
-    ignore_missing: true,
-    ..sqlx::migrate!("migrations/postgres")
-};
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sql::migrator(&FILES);
+    migrator.set_ignore_missing(true);
+
+    migrator
+});
 
 const FIND_MIGRATIONS_TABLE: &str = "-- find_migrations_table
     SELECT to_regclass('_sqlx_migrations')::text";
@@ -60,14 +70,5 @@ pub async fn migrations(address: &PostgresAddress) -> Result<Vec<MigrationStatus
     };
     connection.close().await?;
 
-    let up = MIGRATIONS
-        .iter()
-        .filter(|migration| !migration.migration_type.is_down_migration());
-    let status = up.map(|migration| MigrationStatus {
-        version: migration.version,
-        description: migration.description.to_string(),
-        applied: applied.contains(&migration.version),
-    });
-
-    Ok(status.collect())
+    Ok(sql::status(&MIGRATIONS, &applied))
 }

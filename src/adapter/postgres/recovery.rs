@@ -99,7 +99,6 @@ pub(super) struct TakenOver {
 }
 
 /// The row of a partition in `partition_owner`.
-#[derive(sqlx::FromRow)]
 struct Claim {
     epoch: i64,
     commit_no: i64,
@@ -170,13 +169,21 @@ async fn claim_partition(
     partition: PartitionAddress,
     owner: Uuid,
 ) -> Result<Claim, sqlx::Error> {
-    sqlx::query_as(CLAIM_PARTITION)
+    let (epoch, commit_no, watermark, ticks, relayed) = sqlx::query_as(CLAIM_PARTITION)
         .bind(partition.generation.cast_signed())
         .bind(partition.number.cast_signed())
         .bind(owner)
         .bind(At::START.0)
         .fetch_one(transaction)
-        .await
+        .await?;
+
+    Ok(Claim {
+        epoch,
+        commit_no,
+        watermark,
+        ticks,
+        relayed,
+    })
 }
 
 /// Reads the sites of the partition.

@@ -2,6 +2,7 @@
 //! grouped, and how stored values are encoded and parsed. Imports neither database's adapter.
 
 mod errors;
+mod migrations;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,9 @@ use crate::domain::time::At;
 use crate::port::ledger::{BelievedInstants, LedgerError};
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
+
+pub use migrations::MigrationStatus;
+pub(super) use migrations::{MigrationFiles, embed_migrations, migrator, parse_version, status};
 
 /// Statistics are stored by the minute of the call's beginning, and reported by the hour.
 pub(super) const MINUTE_US: i64 = 60_000_000;
@@ -43,14 +47,6 @@ impl StoredTime {
 
         (ticks != self.ticks.len() || watermark != self.watermark).then_some(At(watermark))
     }
-}
-
-/// A migration, and whether the database has it.
-#[derive(Clone, Debug)]
-pub struct MigrationStatus {
-    pub version: i64,
-    pub description: String,
-    pub applied: bool,
 }
 
 /// Returns the minute whose statistics count a call that began at `started_us`.

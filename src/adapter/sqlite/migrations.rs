@@ -1,13 +1,24 @@
 //! Migrations of the `SQLite` tables.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::database::SqliteLedger;
 use super::statements;
-use crate::adapter::sql::MigrationStatus;
+use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static FILES: [MigrationFiles; 5] = embed_migrations!(
+    "sqlite":
+    "0001" "initial",
+    "0002" "notices",
+    "0003" "stats_by_minute",
+    "0004" "several_ingresses",
+    "0005" "redelivery_attempts",
+);
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));
 
 impl SqliteLedger {
     /// Applies all pending migrations.
@@ -47,15 +58,7 @@ impl SqliteLedger {
     /// Lists the migrations of this version and marks the applied ones.
     #[must_use]
     pub fn migration_status(applied: &[i64]) -> Vec<MigrationStatus> {
-        MIGRATIONS
-            .iter()
-            .filter(|migration| !migration.migration_type.is_down_migration())
-            .map(|migration| MigrationStatus {
-                version: migration.version,
-                description: migration.description.to_string(),
-                applied: applied.contains(&migration.version),
-            })
-            .collect()
+        sql::status(&MIGRATIONS, applied)
     }
 
     /// Whether a newer version of this program has changed the tables.

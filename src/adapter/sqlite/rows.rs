@@ -122,7 +122,7 @@ pub(super) fn notification(notification: &Notification) -> Value {
         "number": notification.number,
         "kind": notification.kind.name(),
         "call_id": notification.call.to_string(),
-        "data": notification.data,
+        "data": &*notification.data,
     })
 }
 

@@ -89,6 +89,24 @@ fn migrations_can_be_reverted() {
 }
 
 #[test]
+fn the_program_carries_every_migration() {
+    for dialect in ["sqlite", "postgres"] {
+        let list = format!("src/adapter/{dialect}/migrations.rs");
+        let list = fs::read_to_string(root().join(list)).unwrap();
+
+        for entry in fs::read_dir(root().join("migrations").join(dialect)).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let stem = file.split('.').next().unwrap();
+            let (version, name) = stem.split_once('_').unwrap();
+            assert!(
+                list.contains(&format!("\"{version}\" \"{name}\"")),
+                "{dialect}/{file} is not embedded"
+            );
+        }
+    }
+}
+
+#[test]
 fn metrics_have_a_help_text() {
     let described = fs::read_to_string(root().join("src/telemetry/metrics.rs")).unwrap();
     let mut seen = 0;
