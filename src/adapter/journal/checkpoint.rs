@@ -46,6 +46,21 @@ pub(super) fn segment_numbers(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Finds a file of the journal that is none: a pipe would block its reader for ever, and a link lead
+/// out of the folder.
+pub(super) fn find_odd_file(folder: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        // Folders beside the segments have other uses.
+        if !kind.is_file() && !kind.is_dir() {
+            return Ok(Some(entry.path()));
+        }
+    }
+
+    Ok(None)
+}
+
 /// Returns the position at which reading begins: the checkpoint, or the beginning of the journal
 /// when the checkpoint lies beyond `end` and thus belongs to another journal.
 pub(super) fn start_position(folder: &Path, end: Position) -> io::Result<Position> {

@@ -39,6 +39,8 @@ pub(super) fn is_disk_full(error: &io::Error) -> bool {
 pub enum OpenError {
     #[error("{path}: another process uses this journal")]
     InUse { path: PathBuf },
+    #[error("{path}: not a regular file; a journal has no others. Move it out of the folder")]
+    OddFile { path: PathBuf },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }

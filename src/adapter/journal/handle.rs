@@ -51,6 +51,10 @@ impl Journal {
             source,
         };
 
+        if folder.exists() {
+            check_files(folder)?;
+        }
+
         match File::open(folder.join(LOCK_FILE)) {
             Ok(lock) if lock.try_lock_shared().is_err() => Err(OpenError::InUse {
                 path: folder.to_owned(),
@@ -169,6 +173,18 @@ impl Journal {
     }
 }
 
+/// Refuses a folder with files that cannot be opened without harm.
+fn check_files(folder: &Path) -> Result<(), OpenError> {
+    match checkpoint::find_odd_file(folder) {
+        Ok(None) => Ok(()),
+        Ok(Some(path)) => Err(OpenError::OddFile { path }),
+        Err(source) => Err(OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Creates the folder if necessary and locks it for this process.
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let io_error = |source| OpenError::Io {
@@ -177,6 +193,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     };
 
     fs::create_dir_all(folder).map_err(io_error)?;
+    check_files(folder)?;
     let lock = File::create(folder.join(LOCK_FILE)).map_err(io_error)?;
     if lock.try_lock().is_err() {
         return Err(OpenError::InUse {

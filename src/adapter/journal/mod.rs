@@ -12,13 +12,13 @@
 //! One process opens a journal at a time, guarded by a lock file; others hand events over to it.
 
 mod checkpoint;
+mod confirmed;
 mod disk;
 mod error;
 mod follower;
 mod handle;
 mod handover;
 mod inbox;
-mod intake;
 mod limits;
 mod progress;
 mod reader;
@@ -29,13 +29,13 @@ mod tail;
 mod writer;
 
 pub use checkpoint::Position;
+pub use confirmed::{ConfirmedIntake, JournalBacklog};
 pub use disk::{Disk, MachineDisk, Segment};
 pub use error::{AppendError, OpenError};
 pub use follower::{Entry, Follower};
 pub use handle::Journal;
 pub use handover::{Handover, handed_over};
 pub use inbox::JournalInbox;
-pub use intake::{ConfirmedIntake, JournalBacklog};
 pub use limits::Limits;
 pub use retention::history;
 pub use scan::{Damage, JournalScan};

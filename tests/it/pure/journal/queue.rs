@@ -1,10 +1,12 @@
 //! The journal as a queue: order, restarts, released records and limits.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::time::Duration;
 
 use cordboard::adapter::journal::{AppendError, Journal, Limits, OpenError, Position};
+use rustix::fs::{CWD, FileType, Mode};
 
 use super::{ROOMY, append, follow, open, read_all, release, segments, try_append};
 
@@ -41,6 +43,33 @@ async fn a_second_process_is_refused() {
         Journal::open(folder.path(), ROOMY),
         Err(OpenError::InUse { .. })
     ));
+}
+
+#[test]
+fn a_pipe_or_a_link_in_its_folder_is_refused_and_blocks_nothing() {
+    let pipe = |path: &Path| {
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).unwrap();
+    };
+    let link = |path: &Path| symlink("/dev/zero", path).unwrap();
+
+    for name in ["0000000000000001.seg", "lock", "id", "checkpoint"] {
+        for make_odd in [&pipe as &dyn Fn(&Path), &link] {
+            let folder = tempfile::tempdir().unwrap();
+            let odd = folder.path().join(name);
+            make_odd(&odd);
+
+            for refused in [
+                Journal::open(folder.path(), ROOMY).map(|_| ()),
+                Journal::inspect(folder.path()).map(|_| ()),
+            ] {
+                let Err(OpenError::OddFile { path }) = refused else {
+                    panic!("{name}: {refused:?}");
+                };
+                assert_eq!(path, odd);
+            }
+        }
+    }
 }
 
 #[tokio::test]
