@@ -152,21 +152,25 @@ fn place_of(error: &serde_json::Error) -> String {
     format!("{kind}, at column {}", error.column())
 }
 
+/// The instant at which a version 7 id was made; ids of other versions name none.
+#[must_use]
+pub fn made_at(id: uuid::Uuid) -> Option<At> {
+    let timestamp = id.get_timestamp();
+    let (seconds, nanos) = timestamp.filter(|_| id.get_version_num() == 7)?.to_unix();
+    let micros = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000)
+        .saturating_add(i64::from(nanos / 1_000));
+
+    Some(At(micros))
+}
+
 impl Envelope {
     /// Whether a version 7 id was made about the instant of the event, as ingresses make it.
     #[must_use]
     pub fn has_id_of_its_instant(&self) -> bool {
-        let timestamp = self.id.get_timestamp();
-        let Some(made) = timestamp.filter(|_| self.id.get_version_num() == 7) else {
-            return true;
-        };
-        let (seconds, nanos) = made.to_unix();
-        let made = i64::try_from(seconds)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000)
-            .saturating_add(i64::from(nanos / 1_000));
-
-        made.saturating_sub(self.at).saturating_abs() <= ID_APART_MAX_US
+        made_at(self.id)
+            .is_none_or(|made| made.0.saturating_sub(self.at).saturating_abs() <= ID_APART_MAX_US)
     }
 
     /// Whether the other envelope holds the same request, whenever and however it was received.

@@ -14,7 +14,8 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::publishing::publish_confirmed;
+use super::addressing::Addressed;
+use super::publishing::publish_all_confirmed;
 use super::{addressing, close_channel, confirming_channel, foreign, with_timeout};
 use crate::domain::fact::Site;
 use crate::port::broker::{BrokerError, Subscription};
@@ -156,28 +157,26 @@ impl PartitionConsumer {
         report_silence(&self.silent, with_timeout(acknowledged).await)
     }
 
-    /// Decodes a message. A message of another partition is published there, and `None` is returned.
-    async fn decode_or_forward(
-        &self,
-        delivery: AmqpDelivery,
-    ) -> Result<Option<Delivery>, InboxError> {
+    /// Decodes a message, and finds out whose it is.
+    fn decode(&self, delivery: AmqpDelivery) -> Routed {
         let redelivered_often = was_delivered_often(&delivery);
-        let raw = |message: Vec<u8>, decoded: Option<Message>| Delivery {
-            message,
-            decoded,
-            redelivered_often,
+        let here = |message: Vec<u8>, decoded: Option<Message>| {
+            Routed::Here(Delivery {
+                message,
+                decoded,
+                redelivered_often,
+            })
         };
 
         match Message::decode(&delivery.data) {
-            Ok(tick @ Message::Tick(_)) => Ok(Some(raw(delivery.data, Some(tick)))),
+            Ok(tick @ Message::Tick(_)) => here(delivery.data, Some(tick)),
             Ok(Message::Report(envelope)) => {
-                let payload = delivery.data;
-                self.route(envelope, Some(payload), redelivered_often).await
+                self.route(envelope, Some(delivery.data), redelivered_often)
             }
             Err(_) => match self.foreign_report(&delivery) {
-                Some(envelope) => self.route(envelope, None, redelivered_often).await,
+                Some(envelope) => self.route(envelope, None, redelivered_often),
                 // The worker sets it aside as it is.
-                None => Ok(Some(raw(delivery.data, None))),
+                None => here(delivery.data, None),
             },
         }
     }
@@ -194,37 +193,70 @@ impl PartitionConsumer {
         Some(envelope)
     }
 
-    /// Delivers an event of this partition, and forwards one of another partition.
-    async fn route(
+    fn route(
         &self,
         envelope: Envelope,
         payload: Option<Vec<u8>>,
         redelivered_often: bool,
-    ) -> Result<Option<Delivery>, InboxError> {
+    ) -> Routed {
         let site = Site::parse(&envelope.site);
         let partition = site.map_or(self.partition, |site| self.layout.partition_of(&site));
         let message = payload.unwrap_or_else(|| envelope.encode());
 
         if partition == self.partition {
-            return Ok(Some(Delivery {
+            Routed::Here(Delivery {
                 message,
                 decoded: Some(Message::Report(envelope)),
                 redelivered_often,
-            }));
+            })
+        } else {
+            Routed::Elsewhere(MisplacedEvent {
+                envelope,
+                message,
+                partition,
+            })
+        }
+    }
+
+    /// Publishes events of other partitions there. They are confirmed there before they are settled
+    /// here; a repetition is a duplicate there.
+    async fn forward(&self, events: &[MisplacedEvent]) -> Result<(), InboxError> {
+        if events.is_empty() {
+            return Ok(());
         }
 
-        let event_id = envelope.id;
-        // It is confirmed there before it is settled here; a repetition is a duplicate there. The
-        // key is the partition's own: programs that listen to events have received this one.
-        let properties = addressing::event(self.layout, &envelope).properties;
-        let key = self.layout.own_key(partition);
-        let forwarded = publish_confirmed(&self.channel, key, properties, &message).await;
+        let messages = events.iter().map(|event| {
+            // The key is the partition's own: programs that listen to events have received this one.
+            let to = Addressed {
+                key: self.layout.own_key(event.partition),
+                properties: addressing::event(self.layout, &event.envelope).properties,
+            };
+            (to, event.message.as_slice())
+        });
+        let forwarded = publish_all_confirmed(&self.channel, messages).await;
         report_silence(&self.silent, forwarded)?;
-        metrics::counter!("cordboard_broker_forwarded_total").increment(1);
-        tracing::debug!(%event_id, partition, "event forwarded to its partition");
 
-        Ok(None)
+        metrics::counter!("cordboard_broker_forwarded_total").increment(events.len() as u64);
+        for event in events {
+            let event_id = event.envelope.id;
+            tracing::debug!(%event_id, partition = event.partition, "event forwarded to its partition");
+        }
+
+        Ok(())
     }
+}
+
+/// A decoded message, by the partition it belongs to.
+enum Routed {
+    Here(Delivery),
+    Elsewhere(MisplacedEvent),
+}
+
+/// An event of another partition.
+struct MisplacedEvent {
+    envelope: Envelope,
+    message: Vec<u8>,
+    partition: u32,
 }
 
 async fn consume(
@@ -327,9 +359,15 @@ impl Inbox for PartitionConsumer {
             self.last_delivered = last.or(self.last_delivered);
 
             let mut deliveries = Vec::with_capacity(arrived.len());
+            let mut misplaced = Vec::new();
             for delivery in arrived {
-                deliveries.extend(self.decode_or_forward(delivery).await?);
+                match self.decode(delivery) {
+                    Routed::Here(delivery) => deliveries.push(delivery),
+                    Routed::Elsewhere(event) => misplaced.push(event),
+                }
             }
+            self.forward(&misplaced).await?;
+
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }

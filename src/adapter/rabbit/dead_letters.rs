@@ -84,7 +84,7 @@ async fn forward_message(
     let is_forwarded = to.is_some();
 
     if let Some(to) = to {
-        publish_confirmed(channel, to.key, to.properties, &delivery.data).await?;
+        publish_confirmed(channel, to, &delivery.data).await?;
     }
     let acknowledged = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default());
     with_timeout(acknowledged).await?;
@@ -183,6 +183,6 @@ impl DeadLetterQueue for RabbitDeadLetters {
     async fn resend(&self, envelope: &Envelope) -> Result<(), BrokerError> {
         let to = addressing::event(self.layout, envelope);
 
-        publish_confirmed(&self.channel, to.key, to.properties, &envelope.encode()).await
+        publish_confirmed(&self.channel, to, &envelope.encode()).await
     }
 }

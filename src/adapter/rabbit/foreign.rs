@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
 use crate::provider::grandstream::json_object;
-use crate::wire::envelope::{BodyForm, Envelope, Trace};
+use crate::wire::envelope::{BodyForm, Envelope, Trace, made_at};
 use crate::wire::instant;
 
 /// Longer plain reports are set aside: a report has a few hundred bytes.
@@ -21,7 +21,7 @@ const SECONDS_MAX: i64 = 100_000_000_000;
 
 /// The envelope of a plain report; `None` for any other message, and for one that is too long. A
 /// report without an id gets one from its content, so that the same message is the same event. A
-/// report without an instant was received when it is first read.
+/// report without an instant was received when its id was made, or else when it is read.
 pub(super) fn envelope(
     key: &str,
     properties: &BasicProperties,
@@ -37,7 +37,9 @@ pub(super) fn envelope(
     }
 
     let event = event_name(key, properties, &report)?;
-    let at = received_at(properties, &report).unwrap_or(now);
+    let at = received_at(properties, &report)
+        .or_else(|| id_made_at(properties, now))
+        .unwrap_or(now);
     let site = match report.get("site").and_then(Value::as_str) {
         Some(name) => Site::parse(name)?,
         None => Site::default(),
@@ -76,6 +78,14 @@ fn received_at(properties: &BasicProperties, report: &Map<String, Value>) -> Opt
     };
 
     in_report.and_then(instant_of).or_else(of_message)
+}
+
+/// The instant of a version 7 id, by a clock that is not believed to be ahead of ours.
+fn id_made_at(properties: &BasicProperties, now: At) -> Option<At> {
+    let message_id = properties.message_id().as_ref()?;
+    let id = EventId::parse(message_id.as_str())?;
+
+    made_at(uuid::Uuid::from_u128(id.0)).map(|made| made.min(now))
 }
 
 /// The name of the event, from the routing key, the type of the message, or the report.
@@ -173,6 +183,34 @@ mod tests {
             )
         );
         assert_eq!(fact.local.unwrap().as_str(), "203");
+    }
+
+    #[test]
+    fn a_report_without_an_instant_was_received_when_its_id_was_made() {
+        const MADE: i64 = 1_767_225_600_000_000;
+        const SECOND: i64 = 1_000_000;
+        let read = |id: uuid::Uuid, now: i64| {
+            let properties = BasicProperties::default().with_message_id(id.to_string().into());
+            let body = br#"{"call_id":"7","local":"203","mac":"00:0b:82:00:00:01"}"#;
+            envelope("call.hangup", &properties, body, At(now)).unwrap()
+        };
+        let builder =
+            uuid::Builder::from_unix_timestamp_millis(MADE.cast_unsigned() / 1_000, &[7; 10]);
+        let id = builder.into_uuid();
+
+        let first = read(id, MADE + SECOND);
+        assert_eq!((first.id, first.at), (id, MADE));
+        assert_eq!(read(id, MADE + 90 * SECOND), first, "delivered twice");
+        assert_eq!(
+            read(id, MADE - SECOND).at,
+            MADE - SECOND,
+            "made ahead of our clock"
+        );
+        assert_eq!(
+            read(uuid::Uuid::from_u128(4 << 76), MADE).at,
+            MADE,
+            "an id without an instant"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, maybe_done};
 use futures_util::poll;
 use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::watch;
 
 use super::addressing::{self, Addressed};
@@ -109,15 +109,24 @@ fn check(confirmation: &Confirmation) -> Result<(), BrokerError> {
 /// Publishes a message, and returns when it is in its queue.
 pub(super) async fn publish_confirmed(
     channel: &Channel,
-    key: String,
-    properties: BasicProperties,
+    to: Addressed,
     payload: &[u8],
 ) -> Result<(), BrokerError> {
-    let published = publish_event(channel, Addressed { key, properties }, payload)
-        .await
-        .map_err(unavailable)?;
+    publish_all_confirmed(channel, std::iter::once((to, payload))).await
+}
 
-    check(&with_timeout(published).await?)
+/// Publishes messages in their order, and returns when all of them are in their queues.
+pub(super) async fn publish_all_confirmed<'a>(
+    channel: &Channel,
+    messages: impl Iterator<Item = (Addressed, &'a [u8])>,
+) -> Result<(), BrokerError> {
+    let publishes = messages.map(|(to, payload)| publish_event(channel, to, payload));
+    let confirms = with_timeout(pipeline_publishes(publishes)).await?;
+    for confirm in confirms {
+        check(&with_timeout(confirm).await?)?;
+    }
+
+    Ok(())
 }
 
 /// Publishes records of a journal again, in their order, and returns when all of them are in their
@@ -130,16 +139,12 @@ pub(super) async fn resend(
     let channel = confirming_channel(connection).await?;
 
     for group in records.chunks(RESEND_GROUP) {
-        let addressed = group.iter().flat_map(|payload| {
+        let messages = group.iter().flat_map(|payload| {
             addressing::record(layout, payload)
                 .into_iter()
-                .map(move |to| (payload, to))
+                .map(move |to| (to, payload.as_slice()))
         });
-        let publishes = addressed.map(|(payload, to)| publish_event(&channel, to, payload));
-        let confirms = pipeline_publishes(publishes).await.map_err(unavailable)?;
-        for confirm in confirms {
-            check(&with_timeout(confirm).await?)?;
-        }
+        publish_all_confirmed(&channel, messages).await?;
     }
 
     // All records are in their queues: a failed close changes nothing.
