@@ -47,9 +47,9 @@ impl Key {
     /// The token of one device: the name of the key, and the device's code under its secret.
     #[must_use]
     pub fn token(&self, device: &Device) -> String {
-        let mut mac = self.secret.clone();
-        mac.update(device.to_string().as_bytes());
-        let digest = mac.finalize().into_bytes();
+        let mut keyed = self.secret.clone();
+        keyed.update(device.to_string().as_bytes());
+        let digest = keyed.finalize().into_bytes();
 
         let mut code = BASE32_NOPAD.encode(&digest);
         code.truncate(TOKEN_CHARS);

@@ -1,5 +1,5 @@
 //! Ports: one trait for each use of the outside world by a service. Each error variant is named by
-//! the caller's next step, or says it in its document.
+//! the caller's next step, or says it in its doc comment.
 //!
 //! Types with the content of reports have no debug form, or a redacted one, so that no log line
 //! shows it by accident.

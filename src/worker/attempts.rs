@@ -14,7 +14,7 @@ const MESSAGE_ATTEMPTS_MAX: u32 = 5;
 
 /// The name under which attempts of a redelivered batch are counted. Its first message stands for
 /// it, and differs from the name of that message alone.
-pub(super) fn suspect_of(deliveries: &[Delivery]) -> Option<Vec<u8>> {
+pub(super) fn redelivered_batch(deliveries: &[Delivery]) -> Option<Vec<u8>> {
     let first = deliveries.first()?;
 
     first
@@ -23,7 +23,7 @@ pub(super) fn suspect_of(deliveries: &[Delivery]) -> Option<Vec<u8>> {
 }
 
 impl Worker {
-    /// Processes a message of a suspect batch by itself.
+    /// Processes a message of a batch that was started too often by itself.
     pub(super) async fn handle_alone(&mut self, delivery: Delivery) -> Result<(), WorkerError> {
         let message = delivery.message.clone();
         let attempts = self.record_attempt(Some(&message)).await?;
@@ -44,9 +44,13 @@ impl Worker {
         self.clear_attempts(Some(&message)).await
     }
 
-    /// Stores one more attempt of a suspect, and returns their number; zero without a suspect.
-    pub(super) async fn record_attempt(&self, suspect: Option<&[u8]>) -> Result<u32, WorkerError> {
-        match suspect {
+    /// Stores one more attempt of a redelivered batch or message, and returns their number; zero for
+    /// a batch that is delivered for the first time.
+    pub(super) async fn record_attempt(
+        &self,
+        redelivered: Option<&[u8]>,
+    ) -> Result<u32, WorkerError> {
+        match redelivered {
             None => Ok(0),
             Some(message) => {
                 self.retry_while_unavailable("record an attempt", || {
@@ -57,9 +61,12 @@ impl Worker {
         }
     }
 
-    /// The suspect was processed.
-    pub(super) async fn clear_attempts(&self, suspect: Option<&[u8]>) -> Result<(), WorkerError> {
-        match suspect {
+    /// The redelivered batch or message was processed.
+    pub(super) async fn clear_attempts(
+        &self,
+        redelivered: Option<&[u8]>,
+    ) -> Result<(), WorkerError> {
+        match redelivered {
             None => Ok(()),
             Some(message) => {
                 self.retry_while_unavailable("clear attempts", || {

@@ -1,12 +1,12 @@
 //! One batch, step by step: decode, drop duplicates, reconstruct, commit, publish (live view, then
-//! outbox), settle. If one message makes the batch fail, the batch is split, and each part takes the
-//! same steps.
+//! outbox). If one message makes the batch fail, the batch is split, and each part takes these
+//! steps. In the end the whole batch is settled.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tracing::Instrument;
 
-use super::attempts::suspect_of;
+use super::attempts::redelivered_batch;
 use super::bisect::Bisection;
 use super::partition::{Batch, BatchItem, History, Step, Stretch};
 use super::{Worker, WorkerError};
@@ -16,8 +16,8 @@ use crate::port::ledger::Changes;
 
 /// A batch that was started so often and never finished is processed message by message.
 const BATCH_ATTEMPTS_MAX: u32 = 2;
-/// A late event of a site with more later ones is set aside: to fold them again would keep the
-/// partition, and the phones of an embedded service, waiting for minutes.
+/// If more facts of its site than these are later than a late event, the event is set aside: to fold
+/// them again would keep the partition, and the phones of an embedded service, waiting for minutes.
 const HISTORY_FACTS_MAX: u32 = 200_000;
 /// Notifications read with one query.
 const BACKLOG_AT_ONCE: u32 = 512;
@@ -28,8 +28,8 @@ impl Worker {
         self.recover_from_future().await?;
 
         // A batch that ended its worker several times is processed message by message.
-        let suspect = suspect_of(&deliveries);
-        let attempts = self.record_attempt(suspect.as_deref()).await?;
+        let redelivered = redelivered_batch(&deliveries);
+        let attempts = self.record_attempt(redelivered.as_deref()).await?;
         if attempts > BATCH_ATTEMPTS_MAX {
             for delivery in deliveries {
                 self.handle_alone(delivery).await?;
@@ -38,18 +38,19 @@ impl Worker {
             self.process(Bisection::of(deliveries)).await?;
         }
 
-        // A suspect is delivered again after a restart, until it is stored or set aside.
+        // A message that failed alone is delivered again after a restart, until it is stored or set
+        // aside.
         if self.suspects.is_empty() {
             self.inbox.settle().await?;
         }
-        self.enqueue_unqueued().await?;
-        self.clear_attempts(suspect.as_deref()).await
+        self.refill_outbox().await?;
+        self.clear_attempts(redelivered.as_deref()).await
     }
 
     /// Processes a batch, in sub-batches where one of its messages fails.
     pub(super) async fn process(&mut self, mut bisection: Bisection) -> Result<(), WorkerError> {
         while let Some(mut items) = bisection.next() {
-            match self.attempt(&mut items).await {
+            match self.run_steps(&mut items).await {
                 Ok(()) => {}
                 Err(WorkerError::Poison(reason)) => {
                     self.split(items, &reason, &mut bisection).await?;
@@ -68,7 +69,7 @@ impl Worker {
     }
 
     /// Takes one sub-batch through all steps up to its publication.
-    pub(super) async fn attempt(&mut self, items: &mut [BatchItem]) -> Result<(), WorkerError> {
+    pub(super) async fn run_steps(&mut self, items: &mut [BatchItem]) -> Result<(), WorkerError> {
         let mut batch = self.partition.decode(items, self.clock.now());
         self.observe_batch(&batch);
         self.drop_duplicates(&mut batch).await?;
@@ -102,7 +103,7 @@ impl Worker {
 
         loop {
             match step {
-                Step::Commit(changes) => return Ok(changes),
+                Step::Decided(changes) => return Ok(changes),
                 Step::NeedHistory(stretch) => {
                     let history = self.history(&stretch).await?;
                     step = run_long(|| self.partition.supply(&history))?;
@@ -145,7 +146,7 @@ impl Worker {
     }
 
     /// Enqueues notifications that found no room in the outbox, as far as there is room now.
-    pub(super) async fn enqueue_unqueued(&self) -> Result<(), WorkerError> {
+    pub(super) async fn refill_outbox(&self) -> Result<(), WorkerError> {
         while let Some(after) = self.outbox.unqueued_after() {
             let unqueued = self
                 .retry_while_unavailable("read notifications", || {
@@ -181,7 +182,7 @@ impl Worker {
         if messages.len() > HISTORY_FACTS_MAX as usize {
             return Err(WorkerError::Poison(format!(
                 "more than {HISTORY_FACTS_MAX} events of its site are later; `cordboard rebuild` \
-                 folds them again after it was stored by hand"
+                 corrects the calls once the event is in the database"
             )));
         }
         let kept_since = self

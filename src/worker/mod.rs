@@ -93,7 +93,7 @@ pub struct Worker {
     in_flight: Arc<InFlightLimit>,
     clock: Arc<dyn Clock>,
     partition: Partition,
-    /// Ingresses whose ticks were reported as absurd.
+    /// Ingresses whose disbelieved ticks were reported.
     reported_ingresses: BTreeSet<IngressId>,
     suspects: Suspects,
     stop: CancellationToken,
@@ -139,7 +139,7 @@ impl Worker {
     async fn work(&mut self) -> Result<(), WorkerError> {
         self.heal().await?;
         self.retry_unknown_versions().await?;
-        self.enqueue_unqueued().await?;
+        self.refill_outbox().await?;
 
         while !self.stop.is_cancelled() {
             let deliver = tracing::debug_span!("deliver", partition = self.number);
@@ -165,7 +165,8 @@ impl Worker {
     }
 
     /// Repeats an operation of the ledger while it is unavailable. The batch stays where it is, and
-    /// no other batch overtakes it.
+    /// no other batch overtakes it. A row that the ledger rejects is returned as
+    /// [`WorkerError::Poison`].
     async fn retry_while_unavailable<T, F>(
         &self,
         operation: &'static str,

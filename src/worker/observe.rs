@@ -11,7 +11,7 @@ use crate::port::ledger::{Changes, ReceivedFact};
 use crate::port::outbox::Notification;
 use crate::wire::message::Message;
 
-/// Ingresses whose absurd ticks are reported, each once.
+/// Ingresses whose disbelieved ticks are reported, each once.
 const REPORTED_INGRESSES_MAX: usize = 64;
 
 impl Worker {

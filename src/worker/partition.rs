@@ -27,6 +27,9 @@ use crate::wire::policy_file::Policies;
 /// A batch that only moves the watermark is committed when it has moved by this much since the last
 /// commit. After a crash, that much event time passes again.
 const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
+/// With so many sites, events of other programs begin no further one: these programs choose the
+/// names of sites, and each costs about 9 kB of memory.
+const FOREIGN_SITES_MAX: usize = 10_000;
 /// The reason of a message that is set aside because of its id.
 const CONFLICT: &str = "its id is that of an earlier event with another content, which is kept";
 
@@ -90,8 +93,8 @@ pub struct Batch {
 
 /// The next step of a batch.
 pub enum Step {
-    /// Everything is decided: the changes are to be committed.
-    Commit(Changes),
+    /// Everything is decided. Most changes are to be committed: see [`Partition::must_commit`].
+    Decided(Changes),
     /// A fact is older than the state in memory: the history around it is needed.
     NeedHistory(Stretch),
 }
@@ -100,9 +103,9 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
     pub site: Site,
-    /// Facts received since.
+    /// Facts received at this instant or later.
     pub facts_from: At,
-    /// Calls that started since. Earlier calls are not affected.
+    /// Calls that started at this instant or later. Earlier calls are not affected.
     pub calls_from: At,
 }
 
@@ -202,8 +205,9 @@ impl Partition {
         }
     }
 
-    /// Reads deliveries at an instant of the machine's clock: reports become facts, ticks move the
-    /// watermark, everything else is rejected as it came.
+    /// Reads deliveries at an instant of the machine's clock: reports become facts and register
+    /// their ingress, ticks are observed, everything else is rejected as it came. The watermark
+    /// moves only with [`Partition::apply`].
     pub fn decode(&mut self, items: &mut [BatchItem], now: At) -> Batch {
         let mut batch = Batch {
             uncertain: Vec::new(),
@@ -269,6 +273,7 @@ impl Partition {
                     .map_err(|error| error.to_string())?;
                 let is_unnamed = envelope.ingress.is_none() && self.ticks.knows_named_ingress();
                 if envelope.from.is_none() || is_unnamed {
+                    self.check_foreign_site(&fact.site)?;
                     batch.foreign.insert(fact.id);
                 }
                 if let Some(ingress) = envelope.ingress {
@@ -282,6 +287,17 @@ impl Partition {
                 Ok(None)
             }
         }
+    }
+
+    fn check_foreign_site(&self, site: &Site) -> Result<(), String> {
+        if self.sites.contains_key(site) || self.sites.len() < FOREIGN_SITES_MAX {
+            return Ok(());
+        }
+
+        Err(format!(
+            "its site is new, and the partition has {FOREIGN_SITES_MAX} sites already: only the \
+             events of an ingress begin further ones"
+        ))
     }
 
     /// A tick that is not believed is dropped: the next one says the same.
@@ -391,7 +407,7 @@ impl Partition {
             self.collect(delta, &mut pending.changes);
         }
 
-        Ok(Step::Commit(pending.changes))
+        Ok(Step::Decided(pending.changes))
     }
 
     /// Adds the changes of one site, and numbers its notifications.

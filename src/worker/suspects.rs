@@ -127,7 +127,7 @@ impl Worker {
             ..suspect
         }];
 
-        while let Err(error) = self.attempt(&mut items).await {
+        while let Err(error) = self.run_steps(&mut items).await {
             let WorkerError::Poison(reason) = error else {
                 return Err(error);
             };
@@ -135,7 +135,7 @@ impl Worker {
 
             if self.suspects.charge() {
                 items[0].poison = Some(reason);
-                return self.attempt(&mut items).await;
+                return self.run_steps(&mut items).await;
             }
             self.wait_for_stored_state(&reason).await?;
         }

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use cordboard::domain::fact::{CallId, EventId, Fact};
+use cordboard::domain::fact::{CallId, EventId, Fact, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::time::At;
 use cordboard::port::intake::Delivery;
 use cordboard::port::ledger::{Changes, RecoveredState};
 use cordboard::simulate::Dice;
+use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::Message;
 use cordboard::wire::policy_file::Policies;
 use cordboard::worker::{BatchItem, Believed, History, Partition, Step, Stretch};
+use uuid::Uuid;
 
 use crate::support::worker::{Records, folded, traffic};
 
@@ -104,7 +106,7 @@ fn process(messages: &[Message], seed: u64) -> (MemoryHistory, Vec<(u64, String)
         let mut step = partition.apply(batch).unwrap();
         let changes = loop {
             match step {
-                Step::Commit(changes) => break changes,
+                Step::Decided(changes) => break changes,
                 Step::NeedHistory(stretch) => {
                     step = partition.supply(&history.read(&stretch)).unwrap();
                 }
@@ -167,6 +169,57 @@ fn the_same_batches_give_the_same_changes() {
 
     assert_eq!(first.records(), second.records());
     assert_eq!(first_notifications, second_notifications);
+}
+
+#[test]
+fn other_programs_cannot_fill_the_memory_with_sites_of_their_invention() {
+    const SITES_MAX: u32 = 10_000;
+    let event = |number: u32, site: u32, ingress: Option<u128>| {
+        let at = At(1_767_225_600_000_000 + i64::from(number));
+        let site = Site::parse(&format!("site {site}")).unwrap();
+        let mut event = Envelope::new(
+            EventId(u128::from(number) + 1),
+            at,
+            &site,
+            ingress.map(|_| [192, 0, 2, 1].into()),
+            "/gs/cti/incoming?local=201&remote=202&mac=000b82000001",
+            "",
+            BodyForm::None,
+        );
+        event.ingress = ingress.map(Uuid::from_u128);
+
+        event.encode()
+    };
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState::default(),
+    );
+    let mut process = |messages: Vec<Vec<u8>>| -> Vec<String> {
+        let mut items: Vec<BatchItem> = messages
+            .into_iter()
+            .map(|message| Delivery::from(message).into())
+            .collect();
+        let batch = partition.decode(&mut items, At(0));
+        let rejected = batch.rejected().iter().map(|one| one.reason.clone());
+        let rejected = rejected.collect();
+        let Ok(Step::Decided(_)) = partition.apply(batch) else {
+            panic!("every fact is new");
+        };
+
+        rejected
+    };
+
+    let invented = (0..SITES_MAX).map(|site| event(site, site, None)).collect();
+    assert!(process(invented).is_empty());
+
+    let rejected = process(vec![
+        event(SITES_MAX, SITES_MAX, None),
+        event(SITES_MAX + 1, SITES_MAX - 1, None),
+        event(SITES_MAX + 2, SITES_MAX + 1, Some(7)),
+    ]);
+    assert_eq!(rejected.len(), 1, "a further site of another program");
+    assert!(rejected[0].contains("10000 sites"), "{rejected:?}");
 }
 
 #[test]
