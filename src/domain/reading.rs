@@ -8,11 +8,17 @@ use smallvec::SmallVec;
 
 use super::call::{Call, TransferAttempt};
 use super::cow_slab::CowSlab;
+use super::device::Extension;
 use super::extensions::Extensions;
 use super::fact::Site;
 use super::leg::{Leg, LegSlot, Role, Side};
 use super::policy::Policy;
 use super::time::{At, Span};
+
+/// A caller whose colleague's phone stopped ringing has hung up, unless a phone says otherwise
+/// within this time: forwards ring at once, and a live call is not shown for longer than a minute
+/// after its end.
+const RINGS_ALONE_MAX: Span = Span::seconds(50);
 
 /// A call together with its legs and the data of its site.
 #[derive(Clone, Copy)]
@@ -268,7 +274,7 @@ impl Reading<'_> {
     /// conversation does not go on with one phone, and a phone does not ring on for a caller who has
     /// hung up, whatever became of the report of its own end.
     fn other_side_left(&self, leg: &Leg) -> bool {
-        let Some(caller) = self.caller().filter(|caller| caller.side == Side::Outgoing) else {
+        let Some(caller) = self.caller().filter(|caller| caller.side != Side::Incoming) else {
             return false;
         };
         if leg.role == Role::Callee && leg.answered.is_none() {
@@ -367,13 +373,37 @@ impl Reading<'_> {
     /// The instant at which an open call has been without a sign for so long that its end must have
     /// been lost.
     pub fn stale_at(&self) -> At {
-        let talking = self.legs().any(Leg::is_talking);
-        self.call.last.at
-            + if talking {
-                self.policy.duration_max
-            } else {
-                self.policy.ring_max
-            }
+        let silence_max = if self.caller_rings_alone() {
+            RINGS_ALONE_MAX
+        } else if self.legs().any(Leg::is_talking) {
+            self.policy.duration_max
+        } else {
+            self.policy.ring_max
+        };
+
+        self.call.last.at + silence_max
+    }
+
+    /// Whether the called colleague's phones have stopped ringing, and the caller's phone has
+    /// reported nothing since.
+    fn caller_rings_alone(&self) -> bool {
+        let Some(caller) = self.caller().filter(|caller| caller.side != Side::Incoming) else {
+            return false;
+        };
+        let is_caller = |leg: &Leg| std::ptr::eq(leg, caller);
+        let others = || self.legs().filter(|leg| !is_caller(leg));
+
+        // Rings of a group or a queue come in rounds, with pauses of any length.
+        let rang_colleague = |leg: &Leg| {
+            leg.role == Role::Callee
+                && leg.answered.is_none()
+                && leg
+                    .end_reported
+                    .is_some_and(|left| caller.last_change <= left)
+                && leg.extension.as_ref().map(Extension::as_str) == Some(caller.remote.dial())
+        };
+
+        caller.is_open() && self.rang_site_phone() && others().all(rang_colleague)
     }
 
     /// The end of the call, as seen at `now`: `Some((end, lost))` once it is over. A lost end is

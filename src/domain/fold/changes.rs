@@ -232,6 +232,15 @@ impl Fold {
         self.after_answer(slot, fact.at);
     }
 
+    /// Applies the answer of a ring that seemed to have ended.
+    pub(super) fn answer_ringing(&mut self, slot: LegSlot, fact: &Fact) {
+        let leg = &mut self.legs[slot];
+        leg.ended = None;
+        leg.end_reported = None;
+
+        self.apply_answer(slot, fact);
+    }
+
     /// Checks an answered leg for a pickup, and its call for overlapping conversations.
     fn after_answer(&mut self, slot: LegSlot, at: At) {
         if self.try_pickup(slot, at) {
@@ -276,6 +285,9 @@ impl Fold {
             self.split_other_call(slot);
         } else {
             self.schedule_abandonment_review(slot, fact.at);
+            if !self.calls[self.legs[slot].call].attempts.is_empty() {
+                self.schedule_review(self.legs[slot].call, fact.at);
+            }
         }
 
         if self.legs[slot].role == Role::Target {

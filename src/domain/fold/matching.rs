@@ -28,6 +28,8 @@ pub(super) enum Meaning {
     Answers(LegSlot),
     /// The answer of a leg whose end overtook it.
     AnswersEnded(LegSlot),
+    /// The answer of a ring that a repetition of an earlier ring's end had ended.
+    AnswersRinging(LegSlot),
     Ends(LegSlot),
     /// Hold, resume or transfer of a conversation.
     MidCall(LegSlot),
@@ -227,12 +229,31 @@ impl Candidates<'_> {
                 Some(_) => Meaning::Repeats(slot),
                 None if self.end_may_have_overtaken(leg) => Meaning::AnswersEnded(slot),
                 None if leg.repeated_ring.is_some() => Meaning::AnswersRepeatedRing(slot),
+                None if self.may_ring_on(slot, leg) => Meaning::AnswersRinging(slot),
                 None => Meaning::TooLate(slot),
             };
         }
 
         self.only_possible(Leg::is_pending)
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Answers)
+    }
+
+    /// Whether the end of the ring may repeat that of the ring before: the network delivered it twice,
+    /// and a phone without call ids does not say which ring it means.
+    fn may_ring_on(&self, slot: LegSlot, leg: &Leg) -> bool {
+        let Some(end) = leg.end_reported else {
+            return false;
+        };
+        let ended_before = |(other, earlier): (LegSlot, &Leg)| {
+            other != slot
+                && earlier.started < leg.started
+                && earlier.answered.is_none()
+                && earlier.end_reported.is_some_and(|before| {
+                    before < end && end - before <= self.fold.policy.duplicate
+                })
+        };
+
+        self.likely().any(ended_before)
     }
 
     /// A missed or rejected ring ends a pending leg; else it is a duplicate, or the only sign of a

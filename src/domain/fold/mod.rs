@@ -174,6 +174,7 @@ impl Fold {
             Meaning::Overtaken(leg) => self.apply_overtaken(leg, fact),
             Meaning::Answers(leg) => self.apply_answer(leg, fact),
             Meaning::AnswersEnded(leg) => self.apply_answer_after_end(leg, fact),
+            Meaning::AnswersRinging(leg) => self.answer_ringing(leg, fact),
             Meaning::Ends(leg) => self.end_leg(leg, fact),
             Meaning::MidCall(leg) => self.apply_mid_call(leg, fact),
             Meaning::TooLate(leg) => self.count_late_fact(leg, fact),

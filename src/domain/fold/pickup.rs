@@ -9,7 +9,11 @@ use crate::domain::fact::FactKey;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
 use crate::domain::link::{Confidence, JoinKind};
 use crate::domain::policy::Pickup;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
+
+/// When several calls ring at the pickup and nothing tells which one it took, the decision waits for
+/// this time: the phones of the other calls answer or stop ringing by themselves.
+const DOUBT_MAX: Span = Span::seconds(60);
 
 /// The rank of a ringing leg as the picked-up leg; the smallest is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,12 +94,24 @@ impl Fold {
             .legs
             .iter()
             .filter(|(other, leg)| self.may_be_picked_up(*other, leg, slot, answered));
-        let best = candidates
+        let mut ranked: Vec<(PickupRank, LegSlot)> = candidates
             .map(|(other, _)| (self.rank_pickup(other, slot, answered), other))
-            .min();
-        let Some((rank, ringing)) = best else {
+            .collect();
+        ranked.sort_unstable();
+        let Some((rank, ringing)) = ranked.first().copied() else {
             return false;
         };
+
+        let is_doubtful = rank.evidence == Evidence::Rings
+            && ranked
+                .iter()
+                .any(|(_, other)| self.legs[*other].call != self.legs[ringing].call);
+        let again_at = self.now + self.policy.pickup_evidence;
+        if is_doubtful && again_at <= answered + DOUBT_MAX && again_at <= self.calls[call].final_at
+        {
+            self.schedule_review(call, again_at);
+            return false;
+        }
 
         let (confidence, reason) = match rank.evidence {
             Evidence::FellSilent => (

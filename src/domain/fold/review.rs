@@ -9,7 +9,11 @@ use crate::domain::call::Rule;
 use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role};
 use crate::domain::link::JoinKind;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
+
+/// A phone that tried to transfer its party, in vain, and stayed on the line hangs up soon. Beside a
+/// conversation that went on for longer than this, the ring was another call of the same number.
+const BESIDE_CONVERSATION: Span = Span::seconds(10);
 
 /// Legs that form a call of their own, each with its role there.
 pub(super) type LegGroup = SmallVec<[(LegSlot, Role); 4]>;
@@ -233,22 +237,44 @@ impl Fold {
         }
     }
 
-    /// Splits off answered rings for which no phone left its conversation.
+    /// Splits off rings for which no phone left its conversation: answered ones, and those in vain
+    /// beside a conversation that goes on.
     fn review_other_call(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let reading = self.reading(call);
-            let is_due = reading.targets(index).any(|target| {
+            let is_answered = reading.targets(index).any(|target| {
                 reading.is_implicit_target(target)
                     && target
                         .answered
                         .is_some_and(|answered| at - answered >= self.policy.together)
             });
+            let is_due = is_answered || self.rang_beside_conversation(call, index);
 
             if is_due && self.reading(call).rings_for_other_call(index) {
                 self.split_attempt(call, index);
                 return;
             }
         }
+    }
+
+    /// Whether the targets rang in vain, and the conversation was reported to end well after them.
+    fn rang_beside_conversation(&self, call: CallSlot, attempt: usize) -> bool {
+        let reading = self.reading(call);
+        let mut silent_since: Option<At> = None;
+        for target in reading.targets(attempt) {
+            let Some(ended) = target.ended.filter(|_| target.answered.is_none()) else {
+                return false;
+            };
+            silent_since = silent_since.max(Some(ended));
+        }
+
+        let goes_on = |leg: &Leg, since: At| {
+            leg.answered.is_some()
+                && leg
+                    .end_reported
+                    .is_some_and(|ended| ended - since >= BESIDE_CONVERSATION)
+        };
+        silent_since.is_some_and(|since| reading.main_legs().any(|leg| goes_on(leg, since)))
     }
 
     fn split_attempt(&mut self, call: CallSlot, index: usize) {

@@ -60,7 +60,9 @@ impl Fold {
             Some(_) => (reading.final_at(), reading.decide_at()),
             None => (
                 reading.lost_end_final_at(),
-                reading.call.last.at + DECISION_INTERVAL_MAX.min(self.policy.ring_max),
+                reading
+                    .stale_at()
+                    .min(reading.call.last.at + DECISION_INTERVAL_MAX),
             ),
         };
         self.calls[call].final_at = final_at;

@@ -9,6 +9,7 @@ mod ingress;
 mod journal;
 mod laws;
 mod ledger;
+mod open_calls;
 mod partition;
 mod seeds;
 mod service;
