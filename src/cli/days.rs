@@ -1,18 +1,27 @@
-//! `cordboard simulate-days`: plays days of a world that knows the truth through the core, without
-//! any server, and compares the records with what really happened.
+//! `cordboard simulate-days`: plays days of a world that knows the truth, and compares the records
+//! with what really happened: those of the core, without any server, or those of a running service.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::options::SettingsArguments;
+use super::phones::{Phones, check_outcome, print_outcome};
+use super::runtime::block_on;
+use crate::chain::Chain;
 use crate::domain::fact::{Fact, Site};
 use crate::domain::policy::Policy;
 use crate::domain::reconstruct;
 use crate::domain::region::Region;
 use crate::domain::time::At;
+use crate::ops::RecordedCalls;
+use crate::setup::machine_clock;
+use crate::simulate::TimedRequest;
 use crate::simulate::world::{Day, Load, Network, Score, WorldReport, WorldSettings, judge};
 use crate::wire::call_json::CallJson;
 use crate::wire::{fact_line, instant};
@@ -26,6 +35,10 @@ const EPOCH: i64 = 1_772_438_400_000_000;
 /// and a network with delays and repetitions. The same seed plays the same days. The table counts
 /// records that are right in every field, false and lost missed calls, calls that were split or
 /// merged, and transfers; the worst examples follow.
+///
+/// With `--verify` the phones of one site report to a running service in real time, and the records
+/// are those of its API. Give the phones a site of their own: every other call of the site counts as
+/// one too many.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Sites, each with a day of its own
@@ -55,6 +68,25 @@ pub(super) struct Arguments {
     /// Seed of the first site
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+
+    /// Play one day against a running service in real time, and judge what its API says
+    #[arg(long, conflicts_with_all = ["facts", "sites"])]
+    verify: bool,
+
+    /// Address of the ingress of the service
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    to: String,
+
+    /// Address of the API of the service
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8088")]
+    api: String,
+
+    /// The site to which the service counts the phones
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    site: String,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -70,22 +102,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ..Score::default()
     };
 
+    if arguments.verify {
+        verify(arguments, &mut score)?;
+        write!(io::stdout().lock(), "{score}")?;
+        return Ok(());
+    }
+
     for site in 0..arguments.sites {
         let seed = arguments.seed.wrapping_add(site);
-        let day = Day::play(WorldSettings {
-            seed,
-            calls: arguments.calls,
-            load: match arguments.load {
-                LoadArgument::Light => Load::Light,
-                LoadArgument::Busy => Load::Busy,
-                LoadArgument::Overload => Load::Overload,
-            },
-            network: Network {
-                lost: arguments.lost,
-                repeated: 10,
-            },
-            call_ids: seed.is_multiple_of(2),
-        });
+        let day = day(arguments, seed);
         if arguments.facts {
             let mut out = io::stdout().lock();
             for report in &day.reports {
@@ -101,6 +126,70 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write!(io::stdout().lock(), "{score}")?;
     }
     Ok(())
+}
+
+fn day(arguments: &Arguments, seed: u64) -> Day {
+    Day::play(WorldSettings {
+        seed,
+        calls: arguments.calls,
+        load: match arguments.load {
+            LoadArgument::Light => Load::Light,
+            LoadArgument::Busy => Load::Busy,
+            LoadArgument::Overload => Load::Overload,
+        },
+        network: Network {
+            lost: arguments.lost,
+            repeated: 10,
+        },
+        call_ids: seed.is_multiple_of(2),
+    })
+}
+
+/// Plays a day against a running service, and judges the records of its API.
+fn verify(arguments: &Arguments, score: &mut Score) -> Result<(), Failure> {
+    let phones = Phones::new(&arguments.to, &arguments.settings)?;
+    let day = day(arguments, arguments.seed);
+    let requests = day
+        .reports
+        .iter()
+        .map(|report| request(&phones, report))
+        .collect();
+
+    let began = machine_clock().now();
+    let outcome = phones.play(requests)?;
+    print_outcome(&outcome)?;
+    check_outcome(&outcome)?;
+
+    let recorded = RecordedCalls {
+        api: arguments.api.trim_end_matches('/').to_owned(),
+        site: arguments.site.clone(),
+        since: began,
+    };
+    let records = block_on(async {
+        let settled = recorded.settled().await;
+        settled.map_err(|error| Failure::Service(Chain(&error).to_string()))
+    })?;
+    judge(arguments.seed, &day.calls, &records, began.0, score);
+
+    Ok(())
+}
+
+/// A report as the request of its phone.
+fn request(phones: &Phones, report: &WorldReport) -> TimedRequest {
+    let optional = [("r", &report.remote), ("c", &report.call_id)];
+    let optional = optional.into_iter().filter_map(|(name, value)| {
+        let value = utf8_percent_encode(value.as_deref()?, NON_ALPHANUMERIC);
+        Some(format!("&{name}={value}"))
+    });
+    let known = format!("m={}&l={}", report.mac, report.local);
+    let parameters: String = std::iter::once(known).chain(optional).collect();
+
+    TimedRequest {
+        at: Duration::from_micros(report.at.max(0).cast_unsigned()),
+        // The last part of the address numbers the phones of a site.
+        phone: u64::from_str_radix(report.mac.get(6..).unwrap_or(""), 16).unwrap_or(0),
+        target: phones.target(&report.mac, report.event, &parameters),
+    }
 }
 
 /// The records that the core makes of a day.

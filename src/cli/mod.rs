@@ -13,6 +13,7 @@ mod failure;
 mod input;
 mod migrate;
 mod options;
+mod phones;
 mod progress;
 mod rebuild;
 mod reconstruct;

@@ -1,16 +1,13 @@
 //! `cordboard simulate`: plays the calls of a fleet of phones against an ingress.
 
-use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
 
 use super::failure::Failure;
 use super::options::SettingsArguments;
-use super::progress;
-use crate::domain::device::Device;
-use crate::simulate::{Chaos, Dice, Fleet, Outcome, Report, mac, play};
+use super::phones::{Phones, check_outcome, print_outcome};
+use crate::simulate::{Chaos, Dice, Fleet, Report, TimedRequest, mac};
 
 /// Play realistic calls of a fleet of phones against an ingress
 ///
@@ -92,39 +89,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
 
-    let to = resolve(&arguments.to)?;
-    let reports = reports(arguments);
-    let access = arguments
-        .settings
-        .load()?
-        .ingress
-        .access()
-        .map_err(|error| Failure::Config(error.to_string()))?;
-
-    let bar = progress::bar("events")?;
-    bar.set_length(reports.len() as u64);
-    let token = |phone: u64| {
-        Device::parse(&mac(phone))
-            .and_then(|device| access.keys.first().map(|key| key.token(&device)))
-    };
-    let outcome = play(to, reports, arguments.speed, token, |sent| {
-        bar.set_position(sent);
-    });
-    bar.finish();
+    let phones = Phones::new(&arguments.to, &arguments.settings)?;
+    let requests = reports(arguments)
+        .into_iter()
+        .map(|report| TimedRequest {
+            at: report.at.div_f64(arguments.speed),
+            phone: report.phone,
+            target: phones.target(&mac(report.phone), report.event, &report.parameters()),
+        })
+        .collect();
+    let outcome = phones.play(requests)?;
 
     print_outcome(&outcome)?;
-    let rejected = outcome.failed + outcome.refused;
-    if rejected > 0 {
-        let reason = outcome
-            .first_refusal
-            .as_deref()
-            .unwrap_or("no response from the ingress");
-        return Err(Failure::Service(format!(
-            "{rejected} events were not accepted; first reason: {reason}"
-        )));
-    }
-
-    Ok(())
+    check_outcome(&outcome)
 }
 
 /// The requests of the fleet, with the faults applied.
@@ -146,32 +123,4 @@ fn reports(arguments: &Arguments) -> Vec<Report> {
     }
 
     reports
-}
-
-fn resolve(to: &str) -> Result<SocketAddr, Failure> {
-    let address = to
-        .to_socket_addrs()
-        .map_err(|error| Failure::Usage(format!("--to {to:?}: {error}")))?
-        .next();
-
-    address.ok_or_else(|| Failure::Usage(format!("--to {to:?} has no address")))
-}
-
-fn print_outcome(outcome: &Outcome) -> io::Result<()> {
-    let millis = |share: f64| outcome.percentile(share).as_secs_f64() * 1_000.0;
-    let mut out = io::stdout().lock();
-
-    writeln!(
-        out,
-        "accepted {}  refused {}  unanswered {}",
-        outcome.accepted, outcome.refused, outcome.failed
-    )?;
-    writeln!(
-        out,
-        "latency ms  p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2}",
-        millis(0.5),
-        millis(0.9),
-        millis(0.99),
-        millis(1.0)
-    )
 }

@@ -10,6 +10,7 @@ mod doctor_service;
 mod finding;
 mod migrate;
 mod rebuild;
+mod recorded;
 mod resend;
 
 pub use audit::{Difference, Scope};
@@ -21,4 +22,5 @@ pub use doctor::examine;
 pub use finding::{Finding, Grade};
 pub use migrate::migrate;
 pub use rebuild::{differences, rebuild};
+pub use recorded::{ApiError, RecordedCalls};
 pub use resend::{Period, resend};

@@ -10,4 +10,4 @@ pub mod world;
 pub use chaos::Chaos;
 pub use dice::Dice;
 pub use fleet::{Fleet, MacForm, Report, mac};
-pub use player::{Outcome, play};
+pub use player::{Outcome, TimedRequest, play};

@@ -1,11 +1,9 @@
-//! Player: sends the reports of a fleet over HTTP, each at its time, those of one phone in order.
+//! Player: sends the requests of phones over HTTP, each at its time, those of one phone in order.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-use super::fleet::Report;
 
 /// Connections shared by all phones. A phone always uses the same one, so that its reports stay in
 /// order.
@@ -13,12 +11,22 @@ const CONNECTIONS: u64 = 16;
 /// Time that a phone waits for a connection or an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The results of all reports.
+/// A request of a phone.
+#[derive(Clone, Debug)]
+pub struct TimedRequest {
+    /// Time since the beginning.
+    pub at: Duration,
+    pub phone: u64,
+    /// Path and query.
+    pub target: String,
+}
+
+/// The results of all requests.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub accepted: u64,
     pub refused: u64,
-    /// Reports without an answer.
+    /// Requests without an answer.
     pub failed: u64,
     /// Times from the request to its 200, sorted.
     pub latencies: Vec<Duration>,
@@ -51,29 +59,19 @@ impl Outcome {
     }
 }
 
-/// Plays the reports, `speed` times as fast as their times say. `token` returns the token of a
-/// phone; `progress` is called with the number of results so far.
+/// Plays the requests. `progress` is called with the number of results so far.
 #[must_use]
 pub fn play(
     to: SocketAddr,
-    reports: Vec<Report>,
-    speed: f64,
-    token: impl Fn(u64) -> Option<String>,
+    requests: impl IntoIterator<Item = TimedRequest>,
     mut progress: impl FnMut(u64),
 ) -> Outcome {
     let mut shares: Vec<Vec<(Duration, String)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
 
-    for report in reports {
-        let token = token(report.phone)
-            .map(|token| format!("{token}/"))
-            .unwrap_or_default();
-        let line = format!(
-            "GET /gs/cti/{token}{}?{} HTTP/1.1\r\nHost: {to}\r\n\r\n",
-            report.event,
-            report.parameters()
-        );
-        let share = usize::try_from(report.phone % CONNECTIONS).unwrap_or(0);
-        shares[share].push((report.at.div_f64(speed), line));
+    for TimedRequest { at, phone, target } in requests {
+        let line = format!("GET {target} HTTP/1.1\r\nHost: {to}\r\n\r\n");
+        let share = usize::try_from(phone % CONNECTIONS).unwrap_or(0);
+        shares[share].push((at, line));
     }
 
     let (result_sender, results) = mpsc::channel();

@@ -10,6 +10,7 @@ mod process;
 mod restarts;
 mod restore;
 mod settings;
+mod world;
 
 use std::path::Path;
 
