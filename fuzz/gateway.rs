@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use cordboard::access::SecretHash;
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::domain::time::{At, Span};
-use cordboard::gateway::{self, CallStates, Gateway, OwnHosts, WatcherLimit};
+use cordboard::gateway::{self, Access, CallStates, Gateway, OwnHosts, WatcherLimit};
+use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::clock::Clock;
 use cordboard::port::ledger::LedgerError;
 use cordboard::port::query::{
@@ -44,11 +46,15 @@ impl Query for Nothing {
         Ok(None)
     }
 
-    async fn missed(&self, _: u32) -> Result<Vec<MissedCall>, LedgerError> {
+    async fn missed(&self, _: Option<&str>, _: u32) -> Result<Vec<MissedCall>, LedgerError> {
         Ok(Vec::new())
     }
 
-    async fn stats(&self, _: i64, _: i64) -> Result<Vec<HourStats>, LedgerError> {
+    async fn stats(&self, _: Option<&str>, _: i64, _: i64) -> Result<Vec<HourStats>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn sites(&self) -> Result<Vec<String>, LedgerError> {
         Ok(Vec::new())
     }
 
@@ -92,6 +98,81 @@ impl StateLedger for Nothing {
     }
 }
 
+#[async_trait]
+impl Accounts for Nothing {
+    async fn has_accounts(&self) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn user(&self, _: &str) -> Result<Option<User>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn users(&self) -> Result<Vec<User>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_user(&self, _: &User) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_user(&self, _: &str) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn add_secret(&self, _: &UserSecret) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn secret(
+        &self,
+        _: &SecretHash,
+        _: SecretKind,
+    ) -> Result<Option<(UserSecret, User)>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn touch_secret(&self, _: &SecretHash, _: At, _: Option<At>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_secret(&self, _: &SecretHash) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn remove_expired(&self, _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_secrets(&self, _: &str, _: Option<&SecretHash>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn add_token(&self, _: &ApiToken) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn token(&self, _: &SecretHash) -> Result<Option<ApiToken>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn tokens(&self) -> Result<Vec<ApiToken>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn revoke_token(&self, _: &str, _: At) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn record(&self, _: &AuditEntry) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn audit_log(&self, _: u32) -> Result<Vec<AuditEntry>, LedgerError> {
+        Ok(Vec::new())
+    }
+}
+
 impl Clock for Nothing {
     fn now(&self) -> At {
         At(1_800_000_000_000_000)
@@ -115,6 +196,7 @@ fn router() -> Router {
         presence: None,
         clock: Arc::new(Nothing),
         watchers: WatcherLimit::new(4, Duration::from_secs(20)),
+        access: Arc::new(Access::new(Arc::new(Nothing), Arc::new(Nothing), true)),
     };
 
     gateway::router(gateway, OwnHosts::new("gateway", &[]))
@@ -127,7 +209,7 @@ fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-/// Every request has an answer that is no failure of the gateway, and whose error is JSON. The input
+/// Every request has an answer that is no failure of the gateway, and whose error is a problem document. The input
 /// is a path and query below `/api/v1`, a line break, and a body, which makes it a `POST`.
 pub fn api(bytes: &[u8]) {
     let (target, body) = bytes
@@ -167,7 +249,7 @@ pub fn api(bytes: &[u8]) {
         if status == StatusCode::BAD_REQUEST {
             let body = body.expect("a body");
             let error: serde_json::Value = serde_json::from_slice(&body).expect("an error in JSON");
-            assert_eq!(error["status"], "error");
+            assert_eq!(error["status"], 400);
         }
     });
 }

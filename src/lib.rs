@@ -4,6 +4,7 @@
 //! [`worker`] and [`gateway`] see the outside only through the traits of [`port`]; [`app`] joins
 //! everything. ARCHITECTURE.md has the vocabulary, the way of one event, and the invariants.
 
+pub mod access;
 pub mod adapter;
 pub mod app;
 pub mod chain;

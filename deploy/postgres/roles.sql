@@ -64,6 +64,8 @@ SELECT format('REVOKE ALL ON %s FROM cordboard_app', inhrelid::regclass)
   FROM pg_inherits
  WHERE inhparent = 'call_events'::regclass AND inhrelid <> 'call_events_other'::regclass \gexec
 REVOKE INSERT, UPDATE, DELETE ON facts_kept, _sqlx_migrations FROM cordboard_app;
+-- Lines of the audit log are only added.
+REVOKE UPDATE, DELETE ON audit_log FROM cordboard_app;
 GRANT SELECT ON calls, call_logs, call_participants, call_links, call_states, call_stats,
     missed_call_logs, call_events, sites, devices, extensions, agents, transfer_contexts, facts_kept
     TO cordboard_read;

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::require_accounts;
 use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
@@ -21,7 +22,7 @@ use crate::adapter::sqlite::SqliteLedger;
 use crate::chain::Chain;
 use crate::config::{GatewaySettings, Settings};
 use crate::domain::time::At;
-use crate::gateway::{self, CallStates, Gateway, Health};
+use crate::gateway::{self, Access, CallStates, Gateway, Health};
 use crate::health::FlowCounters;
 use crate::port::clock::Clock;
 use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
@@ -100,6 +101,7 @@ pub(super) async fn start(
     // Only this function sets it.
     let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
     let gateway = database.gateway(&settings.gateway, &clock);
+    require_accounts(&gateway.access, &settings.gateway).await?;
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
     let inbox = database.inbox(inbox, &found, &counters);
@@ -226,6 +228,11 @@ impl Database {
             presence: None,
             clock: Arc::clone(clock),
             watchers: settings.watcher_limit(),
+            access: Arc::new(Access::new(
+                Arc::clone(&self.ledger) as _,
+                Arc::clone(clock),
+                settings.is_open_allowed(),
+            )),
         }
     }
 

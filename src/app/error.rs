@@ -21,6 +21,12 @@ pub enum ServiceError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "`gateway.listen` is {0}, where other machines read calls, and no account exists: make the \
+         first one with `cordboard user add NAME --role admin`, or set \
+         `gateway.allow_unauthenticated = true` behind an authenticating reverse proxy"
+    )]
+    NoAccounts(SocketAddr),
     #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A task ended without an error, or panicked.

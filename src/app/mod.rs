@@ -1,6 +1,7 @@
 //! Composes a process from its roles. Listeners are bound before anything works, phones are served
 //! before anything can keep them waiting, and everything that was started is stopped.
 
+mod accounts;
 mod embedded;
 mod error;
 mod handover;
@@ -66,6 +67,9 @@ impl Service {
         let addresses = listeners.addresses();
         if let Some(servers) = &servers {
             check_partitions(servers, context.roles).await?;
+            if context.roles.gateway {
+                accounts::check_servers(settings, servers, &context.clock).await?;
+            }
         }
         let process = match servers {
             Some(servers) => Some(production::start(settings, servers, context, listeners)?),

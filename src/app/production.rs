@@ -22,7 +22,7 @@ use crate::adapter::redis::{RedisDirectory, RedisPresence};
 use crate::chain::Chain;
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
-use crate::gateway::{self, CallStates, Feed, Gateway, Health};
+use crate::gateway::{self, Access, CallStates, Feed, Gateway, Health};
 use crate::health::{FlowCounters, HealthCheck};
 use crate::ingress::Shipper;
 use crate::port::clock::Clock;
@@ -245,6 +245,11 @@ impl<'s> Starting<'s> {
             presence: self.presence(),
             clock: Arc::clone(&self.clock),
             watchers: self.settings.gateway.watcher_limit(),
+            access: Arc::new(Access::new(
+                Arc::clone(&database.ledger) as _,
+                Arc::clone(&self.clock),
+                self.settings.gateway.is_open_allowed(),
+            )),
         };
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);

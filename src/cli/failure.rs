@@ -38,6 +38,7 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Failure {
         match error {
             ServiceError::Setup(error) => error.into(),
+            error @ ServiceError::NoAccounts(_) => Failure::Config(error.to_string()),
             other => Failure::Service(Chain(&other).to_string()),
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: parses arguments, calls `app`, prints results, and maps failures to exit
 //! codes.
 
+mod accounts;
 mod broker;
 mod config;
 mod days;
@@ -13,6 +14,7 @@ mod failure;
 mod input;
 mod migrate;
 mod options;
+mod phone_token;
 mod phones;
 mod progress;
 mod rebuild;
@@ -23,6 +25,7 @@ mod serve;
 mod simulate;
 mod sorter;
 mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -55,7 +58,9 @@ enum Command {
     Broker(broker::Arguments),
     Resend(resend::Arguments),
     Config(config::Arguments),
+    User(user::Arguments),
     Token(token::Arguments),
+    PhoneToken(phone_token::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -79,7 +84,9 @@ pub fn run() -> ExitCode {
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Resend(arguments) => resend::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
-        Command::Token(arguments) => token::run(&arguments),
+        Command::User(arguments) => user::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
+        Command::PhoneToken(arguments) => phone_token::run(&arguments),
     };
 
     match result {

@@ -36,7 +36,6 @@ pub struct OperationsSettings {
 
 impl GatewaySettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        check_reachable("gateway", self.listen, self.allow_unauthenticated, "calls")?;
         bounds::check("gateway", &self.bounds())?;
 
         if self.watchers_max >= self.connections_max {
@@ -67,10 +66,23 @@ impl GatewaySettings {
         ]
     }
 
+    /// Whether the listener may serve without any account: only this machine reaches it, or it is
+    /// permitted.
+    #[must_use]
+    pub fn is_open_allowed(&self) -> bool {
+        self.listen.ip().is_loopback() || self.allow_unauthenticated
+    }
+
     /// The names under which the listener is served.
     #[must_use]
     pub fn own_hosts(&self) -> OwnHosts {
         OwnHosts::new("gateway", &self.hosts)
+    }
+
+    /// The first configured name: that of a proxy in front of the listener.
+    #[must_use]
+    pub fn public_host(&self) -> Option<&str> {
+        self.hosts.first().map(String::as_str)
     }
 
     #[must_use]
@@ -81,12 +93,17 @@ impl GatewaySettings {
 
 impl OperationsSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
-        check_reachable(
-            "operations",
-            self.listen,
-            self.allow_unauthenticated,
-            "metrics",
-        )
+        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
+            return Ok(());
+        }
+
+        // It has no authentication of its own.
+        Err(BadConfig(format!(
+            "`operations.listen` is {}, where other machines can read metrics without \
+             authentication: listen on a loopback address behind an authenticating reverse proxy, \
+             or set `operations.allow_unauthenticated = true`",
+            self.listen
+        )))
     }
 
     /// The names under which the listener is served.
@@ -94,23 +111,4 @@ impl OperationsSettings {
     pub fn own_hosts(&self) -> OwnHosts {
         OwnHosts::new("operations", &self.hosts)
     }
-}
-
-/// Rejects a listener that other machines reach without an explicit permission: it has no
-/// authentication of its own.
-fn check_reachable(
-    section: &str,
-    listen: SocketAddr,
-    is_allowed: bool,
-    content: &str,
-) -> Result<(), BadConfig> {
-    if listen.ip().is_loopback() || is_allowed {
-        return Ok(());
-    }
-
-    Err(BadConfig(format!(
-        "`{section}.listen` is {listen}, where other machines can read {content} without \
-         authentication: listen on a loopback address behind an authenticating reverse proxy, or \
-         set `{section}.allow_unauthenticated = true`"
-    )))
 }

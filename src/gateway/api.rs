@@ -1,5 +1,9 @@
 //! Queries for calls, missed calls and statistics. A call record is returned as the stored text.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
@@ -7,8 +11,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::parameters::{CallsParameters, ListParameters, StatsParameters, cursor, query};
+use super::parameters::{
+    CallsParameters, SiteListParameters, StatsParameters, checked_limit, cursor, query,
+};
 use super::response::{bad_parameter, error_response, json_response, unavailable_response};
+use super::visible::{site_of, visible_record};
+use crate::access::{Principal, mask_record};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, HourStats, MissedCall, StoredCall};
@@ -20,31 +28,41 @@ const MISSED_CALLS_MAX: u32 = 200;
 
 pub(super) async fn calls(
     State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<CallsParameters>, QueryRejection>,
 ) -> Response {
-    let filter = match query(parameters).and_then(CallsParameters::into_filter) {
+    let mut filter = match query(parameters).and_then(CallsParameters::into_filter) {
         Ok(filter) => filter,
         Err(message) => return bad_parameter(&message),
+    };
+    filter.site = match site_of(&principal, filter.site) {
+        Ok(site) => site,
+        Err(response) => return *response,
     };
 
     let limit = filter.limit as usize;
     query_response(gateway.query.calls(&filter).await, |calls| {
-        calls_page(&calls, limit)
+        calls_page(&principal, &calls, limit)
     })
 }
 
 pub(super) async fn live(
     State(gateway): State<Gateway>,
-    parameters: Result<QueryString<ListParameters>, QueryRejection>,
+    Extension(principal): Extension<Arc<Principal>>,
+    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
 ) -> Response {
-    let limit = match query(parameters).and_then(|list| list.limit_or(LIVE_CALLS_MAX)) {
-        Ok(limit) => limit,
-        Err(message) => return bad_parameter(&message),
+    let (site, limit) = match list_of(&principal, parameters, LIVE_CALLS_MAX) {
+        Ok(list) => list,
+        Err(response) => return *response,
     };
 
     // The live view has no order over all partitions.
-    let is_whole = limit == LIVE_CALLS_MAX;
+    let is_whole = limit == LIVE_CALLS_MAX && site.is_none();
     if is_whole && let Some(records) = gateway.live_calls().await {
+        let visible = records
+            .iter()
+            .filter_map(|record| visible_record(&principal, record));
+        let records: Vec<_> = visible.collect();
         return json_response(
             StatusCode::OK,
             format!("{{\"calls\":[{}],\"next_cursor\":null}}", records.join(",")),
@@ -53,24 +71,34 @@ pub(super) async fn live(
 
     let filter = CallFilter {
         live: true,
+        site,
         limit,
         ..CallFilter::default()
     };
     query_response(gateway.query.calls(&filter).await, |calls| {
-        calls_page(&calls, usize::MAX)
+        calls_page(&principal, &calls, usize::MAX)
     })
 }
 
-pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+pub(super) async fn call(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(id): Path<String>,
+) -> Response {
     let live_record = match &gateway.directory {
         Some(directory) => directory.call(&id).await,
         None => None,
     };
-    if let Some(record) = live_record {
-        return json_response(StatusCode::OK, record);
-    }
+    let record = match live_record {
+        Some(record) => Ok(Some(record)),
+        None => gateway.query.call(&id).await,
+    };
 
-    match gateway.query.call(&id).await {
+    // A call of another site is answered as if there were none.
+    let visible = record.map(|record| {
+        record.and_then(|record| visible_record(&principal, &record).map(Cow::into_owned))
+    });
+    match visible {
         Ok(Some(record)) => json_response(StatusCode::OK, record),
         Ok(None) => error_response(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
         Err(error) => unavailable_response(&error),
@@ -79,34 +107,58 @@ pub(super) async fn call(State(gateway): State<Gateway>, Path(id): Path<String>)
 
 pub(super) async fn missed(
     State(gateway): State<Gateway>,
-    parameters: Result<QueryString<ListParameters>, QueryRejection>,
+    Extension(principal): Extension<Arc<Principal>>,
+    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
 ) -> Response {
-    let limit = match query(parameters).and_then(|list| list.limit_or(MISSED_CALLS_MAX)) {
-        Ok(limit) => limit,
-        Err(message) => return bad_parameter(&message),
+    let (site, limit) = match list_of(&principal, parameters, MISSED_CALLS_MAX) {
+        Ok(list) => list,
+        Err(response) => return *response,
     };
 
-    query_response(gateway.query.missed(limit).await, |missed| {
-        json!({ "missed": missed.iter().map(missed_json).collect::<Vec<_>>() }).to_string()
+    let missed = gateway.query.missed(site.as_deref(), limit).await;
+    query_response(missed, |missed| {
+        let entries = missed.iter().map(|missed| missed_json(&principal, missed));
+        json!({ "missed": entries.collect::<Vec<_>>() }).to_string()
     })
 }
 
 pub(super) async fn stats(
     State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<StatsParameters>, QueryRejection>,
 ) -> Response {
-    match query(parameters).and_then(StatsParameters::period) {
-        Ok((since, until)) => query_response(gateway.query.stats(since, until).await, |stats| {
-            json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
-        }),
-        Err(message) => bad_parameter(&message),
-    }
+    let (site, since, until) = match query(parameters).and_then(StatsParameters::into_filter) {
+        Ok(filter) => filter,
+        Err(message) => return bad_parameter(&message),
+    };
+    let site = match site_of(&principal, site) {
+        Ok(site) => site,
+        Err(response) => return *response,
+    };
+
+    let stats = gateway.query.stats(site.as_deref(), since, until).await;
+    query_response(stats, |stats| {
+        json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
+    })
 }
 
-fn missed_json(missed: &MissedCall) -> Value {
+/// Site and length of a list.
+fn list_of(
+    principal: &Principal,
+    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
+    length: u32,
+) -> Result<(Option<String>, u32), Box<Response>> {
+    let checked = query(parameters)
+        .and_then(|SiteListParameters { site, limit }| Ok((site, checked_limit(limit, length)?)));
+    let (site, limit) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
+
+    Ok((site_of(principal, site)?, limit))
+}
+
+fn missed_json(principal: &Principal, missed: &MissedCall) -> Value {
     let extensions: Value = serde_json::from_str(&missed.extensions).unwrap_or_default();
 
-    json!({
+    let mut entry = json!({
         "call_id": missed.call_id,
         "site": missed.site,
         "from": { "number": missed.number.as_deref(), "e164": missed.e164.as_deref() },
@@ -114,7 +166,12 @@ fn missed_json(missed: &MissedCall) -> Value {
         "missed_at": instant::text(At(missed.missed_at)),
         "status": missed.desk_status,
         "assigned_to": missed.assigned_to,
-    })
+    });
+    if !principal.sees_all_numbers() {
+        mask_record(&mut entry);
+    }
+
+    entry
 }
 
 fn stats_json(stats: &HourStats) -> Value {
@@ -131,8 +188,11 @@ fn stats_json(stats: &HourStats) -> Value {
 }
 
 /// The records of one page, and the cursor of the next page if this one is full.
-fn calls_page(calls: &[StoredCall], limit: usize) -> String {
-    let records: Vec<&str> = calls.iter().map(|call| call.record.as_str()).collect();
+fn calls_page(principal: &Principal, calls: &[StoredCall], limit: usize) -> String {
+    let visible = calls
+        .iter()
+        .filter_map(|call| visible_record(principal, &call.record));
+    let records: Vec<_> = visible.collect();
     let next_cursor = calls
         .last()
         .filter(|_| calls.len() >= limit)

@@ -1,6 +1,9 @@
 //! Devices and extensions of a site. They change rarely and are read often, so a small cache
 //! answers where the service has one.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
@@ -9,26 +12,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::parameters::{Parameters, checked_limit, query};
+use super::parameters::{Parameters, SiteListParameters, checked_limit, query};
 use super::response::{bad_parameter, error_response, json_response, unavailable_response};
+use super::visible::site_of;
+use crate::access::Principal;
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::live::CacheKey;
 use crate::port::query::ReportedExtension;
 use crate::wire::instant;
-
-/// The query of a list of one site.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SiteListParameters {
-    site: Option<String>,
-    limit: Option<u32>,
-}
-
-impl Parameters for SiteListParameters {
-    const NAMES: &'static str = "`site` and `limit`";
-}
 
 /// The query of one entry of a site.
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +43,7 @@ struct SiteList {
 
 impl SiteList {
     fn requested(
+        principal: &Principal,
         parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
     ) -> Result<SiteList, Box<Response>> {
         let checked = query(parameters).and_then(|SiteListParameters { site, limit }| {
@@ -57,13 +51,14 @@ impl SiteList {
                 .map(|limit| checked_limit(Some(limit), limit))
                 .transpose()?;
 
-            Ok(SiteList {
-                site: site_name(site)?,
-                limit: limit.map(|limit| limit as usize),
-            })
+            Ok((site, limit.map(|limit| limit as usize)))
         });
+        let (site, limit) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
 
-        checked.map_err(|message| Box::new(bad_parameter(&message)))
+        Ok(SiteList {
+            site: site_name(principal, site)?,
+            limit,
+        })
     }
 
     /// The length to which the list is cut.
@@ -89,21 +84,37 @@ impl SiteList {
     }
 }
 
-fn site_name(requested: Option<String>) -> Result<String, String> {
-    let site = match requested {
+/// The requested site, or the one that the principal is limited to.
+fn site_name(principal: &Principal, requested: Option<String>) -> Result<String, Box<Response>> {
+    let site = match site_of(principal, requested)? {
         None => Some(Site::default()),
         Some(name) => Site::parse(&name),
     };
 
     site.map(|site| site.as_str().to_owned())
-        .ok_or_else(|| "`site` is not a site name".to_owned())
+        .ok_or_else(|| Box::new(bad_parameter("`site` is not a site name")))
+}
+
+/// The sites of the principal that have reported anything.
+pub(super) async fn sites(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Response {
+    match gateway.query.sites().await {
+        Ok(mut sites) => {
+            sites.retain(|site| principal.sites.contains(site));
+            json_response(StatusCode::OK, json!({ "sites": sites }).to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
 }
 
 pub(super) async fn devices(
     State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
 ) -> Response {
-    let list = match SiteList::requested(parameters) {
+    let list = match SiteList::requested(&principal, parameters) {
         Ok(list) => list,
         Err(response) => return *response,
     };
@@ -125,9 +136,10 @@ pub(super) async fn devices(
 
 pub(super) async fn extensions(
     State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
 ) -> Response {
-    let list = match SiteList::requested(parameters) {
+    let list = match SiteList::requested(&principal, parameters) {
         Ok(list) => list,
         Err(response) => return *response,
     };
@@ -147,12 +159,17 @@ pub(super) async fn extensions(
 
 pub(super) async fn extension(
     State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(extension): Path<String>,
     parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Response {
-    let site = match query(parameters).and_then(|SiteParameters { site }| site_name(site)) {
-        Ok(site) => site,
+    let requested = match query(parameters) {
+        Ok(SiteParameters { site }) => site,
         Err(message) => return bad_parameter(&message),
+    };
+    let site = match site_name(&principal, requested) {
+        Ok(site) => site,
+        Err(response) => return *response,
     };
     let key = CacheKey::Extension {
         site: &site,

@@ -1,6 +1,7 @@
 //! The gateway: the API, the event stream, the page, and the operations listener.
 //!
-//! It only reads calls; call states are the one kind of data that its API writes. The live view and
+//! It only reads calls; call states and accounts are what its API writes. Every request has a
+//! principal (`sign_in`), which decides what it sees (`visible`). The live view and
 //! the cache are optional: without them the ledger answers.
 
 mod api;
@@ -10,18 +11,21 @@ mod guard;
 mod operations;
 mod parameters;
 mod response;
+mod sign_in;
 mod states;
 mod stream;
+mod visible;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::port::clock::Clock;
@@ -32,6 +36,7 @@ use crate::port::watch::Watch;
 pub use feed::Feed;
 pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
+pub use sign_in::{Access, Credential};
 pub use states::CallStates;
 
 const PAGE: &str = include_str!("page.html");
@@ -50,6 +55,13 @@ pub struct Gateway {
     pub presence: Option<Arc<dyn Presence>>,
     pub clock: Arc<dyn Clock>,
     pub watchers: WatcherLimit,
+    pub access: Arc<Access>,
+}
+
+impl FromRef<Gateway> for Arc<Access> {
+    fn from_ref(gateway: &Gateway) -> Arc<Access> {
+        Arc::clone(&gateway.access)
+    }
 }
 
 /// The limit on open event streams and sockets, and their pings.
@@ -80,23 +92,35 @@ impl Gateway {
 
 /// The routes of the gateway listener: page, API and event stream.
 pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
+    let identified = from_fn_with_state(Arc::clone(&gateway.access), sign_in::identify);
     let api = Router::new()
         .route("/calls", get(api::calls))
         .route("/calls/live", get(api::live))
         .route("/calls/{id}", get(api::call))
         .route("/missed", get(api::missed))
         .route("/stats", get(api::stats))
+        .route("/sites", get(directory::sites))
         .route("/devices", get(directory::devices))
         .route("/extensions", get(directory::extensions))
         .route("/extensions/{extension}", get(directory::extension))
         .nest("/call-states", states::routes())
-        .route("/stream", get(stream::events));
+        .route("/stream", get(stream::events))
+        .route("/me", get(sign_in::me))
+        .route("/me/password", post(sign_in::set_password))
+        .route("/me/reveal", post(sign_in::reveal))
+        .route("/ticket", post(sign_in::ticket))
+        .layer(identified)
+        .fallback(response::unknown_path)
+        .method_not_allowed_fallback(response::unknown_method);
+    let session = sign_in::routes().with_state(Arc::clone(&gateway.access));
 
     Router::new()
         .route("/", get(page))
         .route("/ws", get(stream::socket))
         .nest("/api/v1", api)
         .with_state(gateway)
+        .nest("/api/v1/session", session)
+        .fallback(response::unknown_path)
         .layer(from_fn_with_state(hosts, guard::guard))
 }
 

@@ -63,22 +63,16 @@ pub(super) fn bad_body(rejection: &JsonRejection, fields: &str) -> String {
     }
 }
 
-/// The query of a list without pages.
+/// The query of a list of one site, without pages.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListParameters {
-    limit: Option<u32>,
+pub(super) struct SiteListParameters {
+    pub site: Option<String>,
+    pub limit: Option<u32>,
 }
 
-impl Parameters for ListParameters {
-    const NAMES: &'static str = "`limit`";
-}
-
-impl ListParameters {
-    /// The number of entries, at most; `default` where the client does not say.
-    pub(super) fn limit_or(self, default: u32) -> Result<u32, String> {
-        checked_limit(self.limit, default)
-    }
+impl Parameters for SiteListParameters {
+    const NAMES: &'static str = "`site` and `limit`";
 }
 
 /// The parameter `limit`, which means the same on every list.
@@ -110,21 +104,22 @@ pub(super) struct CallsParameters {
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsParameters {
+    site: Option<String>,
     since: Option<String>,
     until: Option<String>,
 }
 
 impl Parameters for StatsParameters {
-    const NAMES: &'static str = "`since` and `until`";
+    const NAMES: &'static str = "`site`, `since` and `until`";
 }
 
 impl StatsParameters {
-    /// The period in microseconds; unbounded where a parameter is missing.
-    pub(super) fn period(self) -> Result<(i64, i64), String> {
+    /// The site, and the period in microseconds; unbounded where a parameter is missing.
+    pub(super) fn into_filter(self) -> Result<(Option<String>, i64, i64), String> {
         let since = parse_instant("since", self.since.as_deref())?.unwrap_or(i64::MIN);
         let until = parse_instant("until", self.until.as_deref())?.unwrap_or(i64::MAX);
 
-        Ok((since, until))
+        Ok((self.site, since, until))
     }
 }
 

@@ -21,8 +21,11 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::guard::is_same_origin;
 use super::parameters::{Parameters, query};
-use super::response::{bad_parameter, error_response};
+use super::response::{bad_parameter, error_response, unavailable_response};
+use super::sign_in::{Access, Credential};
+use super::visible::visible_event;
 use super::{Gateway, WatcherLimit};
+use crate::access::Principal;
 use crate::net::ConnectionPermit;
 use crate::port::watch::WatchEvent;
 
@@ -38,7 +41,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const AGENT_BYTES_MAX: usize = 64;
 
-pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+pub(super) async fn events(
+    State(gateway): State<Gateway>,
+    Extension(credential): Extension<Credential>,
+    Extension(principal): Extension<Arc<Principal>>,
+    headers: HeaderMap,
+) -> Response {
     let Some(permit) = gateway.watchers.admit() else {
         return too_many_watchers();
     };
@@ -48,13 +56,20 @@ pub(super) async fn events(State(gateway): State<Gateway>, headers: HeaderMap) -
         .and_then(|text| text.parse().ok());
 
     let hello = stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    let events = gateway.watch.watch(last_number).map(|occurred| {
-        let event = Event::default().event(occurred.name).data(&*occurred.data);
-        Ok(match occurred.number {
-            Some(number) => event.id(number.to_string()),
-            None => event,
-        })
+    let events = gateway.watch.watch(last_number);
+    let events = events.filter_map(move |occurred| {
+        let visible = visible_event(&principal, &occurred.data).map(|data| {
+            let event = Event::default().event(occurred.name).data(data);
+            Ok(match occurred.number {
+                Some(number) => event.id(number.to_string()),
+                None => event,
+            })
+        });
+        std::future::ready(visible)
     });
+    // The browser connects again, and is refused when its session is over.
+    let access = Arc::clone(&gateway.access);
+    let events = events.take_until(async move { access.until_invalid(&credential).await });
 
     let ping_every = gateway.watchers.ping_every;
     // The stream holds the permit.
@@ -94,10 +109,12 @@ pub(super) struct Resume {
     after: Option<u64>,
     /// Name of the agent, who is present while the socket is open.
     agent: Option<String>,
+    /// Of a page: the ticket for this socket.
+    ticket: Option<String>,
 }
 
 impl Parameters for Resume {
-    const NAMES: &'static str = "`after` and `agent`";
+    const NAMES: &'static str = "`after`, `agent` and `ticket`";
 }
 
 /// Upgrades to a WebSocket. Cross-origin requests are rejected, so that a foreign page cannot watch
@@ -132,6 +149,10 @@ pub(super) async fn socket(
         Ok(resume) => resume,
         Err(message) => return bad_parameter(&message),
     };
+    let watcher = match Watcher::of(&gateway.access, &headers, resume.ticket.as_deref()).await {
+        Ok(watcher) => watcher,
+        Err(response) => return *response,
+    };
 
     let Some(permit) = gateway.watchers.admit() else {
         return too_many_watchers();
@@ -143,13 +164,56 @@ pub(super) async fn socket(
         .read_buffer_size(CLIENT_BYTES_MAX)
         .write_buffer_size(0);
     upgrade.on_upgrade(async move |socket| {
-        serve_socket(socket, gateway, resume).await;
+        serve_socket(socket, gateway, resume, watcher).await;
         drop((permit, connection));
     })
 }
 
+/// The principal of a socket.
+struct Watcher {
+    credential: Credential,
+    principal: Principal,
+}
+
+impl Watcher {
+    /// Takes a token from the header, or the ticket of a page. A cookie is not enough: it comes
+    /// with every request of the browser, whichever page made it.
+    async fn of(
+        access: &Access,
+        headers: &HeaderMap,
+        ticket: Option<&str>,
+    ) -> Result<Watcher, Box<Response>> {
+        let found = async {
+            let credential = match ticket {
+                Some(ticket) => access.use_ticket(ticket).await?,
+                None => access.credential(headers).await?,
+            };
+            let is_cookie = matches!(credential, Some(Credential::Session(_)));
+            let Some(credential) = credential.filter(|_| !is_cookie) else {
+                return Ok(None);
+            };
+            let principal = access.principal(&credential).await?;
+            Ok(principal.map(|principal| Watcher {
+                credential,
+                principal,
+            }))
+        };
+
+        match found.await {
+            Ok(Some(watcher)) => Ok(watcher),
+            Ok(None) => Err(Box::new(error_response(
+                StatusCode::UNAUTHORIZED,
+                "no_ticket",
+                "a socket needs a token in the header `Authorization`, or `ticket` with a value \
+                 of POST /api/v1/ticket",
+            ))),
+            Err(error) => Err(Box::new(unavailable_response(&error))),
+        }
+    }
+}
+
 /// Sends events until the watcher disconnects; its agent is present meanwhile.
-async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume) {
+async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume, watcher: Watcher) {
     let id = uuid::Uuid::now_v7().to_string();
     let agent = resume.agent.zip(gateway.presence.clone());
     let heartbeats = async {
@@ -163,9 +227,14 @@ async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume) {
         }
     };
 
-    tokio::select! {
-        () = send_events(&mut socket, &gateway, resume.after) => {}
-        () = heartbeats => {}
+    let is_valid = gateway.access.until_invalid(&watcher.credential);
+    let ended = tokio::select! {
+        () = send_events(&mut socket, &gateway, resume.after, &watcher.principal) => false,
+        () = heartbeats => false,
+        () = is_valid => true,
+    };
+    if ended {
+        close(&mut socket, close_code::POLICY, "the session is over").await;
     }
 
     if let Some((agent, presence)) = &agent {
@@ -179,7 +248,12 @@ fn is_agent_name(name: &str) -> bool {
 }
 
 /// Sends events until the watcher disconnects, is too slow, or answers no pings.
-async fn send_events(socket: &mut WebSocket, gateway: &Gateway, last_number: Option<u64>) {
+async fn send_events(
+    socket: &mut WebSocket,
+    gateway: &Gateway,
+    last_number: Option<u64>,
+    principal: &Principal,
+) {
     let mut events = gateway.watch.watch(last_number);
     let ping_every = gateway.watchers.ping_every;
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
@@ -188,7 +262,10 @@ async fn send_events(socket: &mut WebSocket, gateway: &Gateway, last_number: Opt
     loop {
         let message = tokio::select! {
             event = events.next() => match event {
-                Some(event) => event_message(&event),
+                Some(event) => match visible_event(principal, &event.data) {
+                    Some(data) => event_message(&event, &data),
+                    None => continue,
+                },
                 None => return close(socket, close_code::AWAY, "the service stops").await,
             },
             _ = pings.tick() => {
@@ -226,14 +303,14 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     let _ = timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
 }
 
-fn event_message(event: &WatchEvent) -> Message {
+fn event_message(event: &WatchEvent, data: &str) -> Message {
     let number = event
         .number
         .map_or_else(|| "null".to_owned(), |number| number.to_string());
 
     // The data is JSON text and inserted unchanged: parsing it for every watcher would cost time.
     Message::text(format!(
-        r#"{{"number":{number},"type":"{}","data":{}}}"#,
-        event.name, event.data
+        r#"{{"number":{number},"type":"{}","data":{data}}}"#,
+        event.name
     ))
 }

@@ -1,6 +1,7 @@
 //! The commands of operations, as use cases: each opens what it needs, does its work, and closes
 //! it. How results are printed is the command line's.
 
+mod accounts;
 mod audit;
 mod broker;
 mod dead_letters;
@@ -13,6 +14,11 @@ mod rebuild;
 mod recorded;
 mod resend;
 
+pub use crate::port::accounts::{ApiToken, User};
+pub use accounts::{
+    AccountError, NewUser, TokenAction, TokenResult, UserAction, UserResult, change_tokens,
+    change_users,
+};
 pub use audit::{Difference, Scope};
 pub use broker::{Applied, BrokerStatus, adopt_layout, apply_broker, broker_status};
 pub use dead_letters::{

@@ -4,6 +4,7 @@
 //! Types with the content of reports have no debug form, or a redacted one, so that no log line
 //! shows it by accident.
 
+pub mod accounts;
 pub mod broker;
 pub mod changes;
 pub mod clock;

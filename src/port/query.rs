@@ -102,9 +102,16 @@ pub trait Query: Send + Sync {
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError>;
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError>;
     /// Missed calls, the newest first.
-    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError>;
+    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError>;
     /// Hourly statistics of calls that began in a period; its limits count to the minute.
-    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError>;
+    async fn stats(
+        &self,
+        site: Option<&str>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<HourStats>, LedgerError>;
+    /// The sites that have reported anything, by name.
+    async fn sites(&self) -> Result<Vec<String>, LedgerError>;
     /// The devices of a site with their last report, the latest first.
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError>;
     /// The extensions of a site and their agents.

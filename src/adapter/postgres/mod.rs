@@ -3,6 +3,7 @@
 //! Sites are spread over partitions, and each partition has one owner among many workers. The owner
 //! writes over one connection for each of its partitions; reads share a pool of the process.
 
+mod accounts;
 mod audit;
 mod batch;
 mod batch_sql;

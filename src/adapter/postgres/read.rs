@@ -24,8 +24,15 @@ const SELECT_MISSED_CALLS: &str = "-- select_missed_calls
         assigned_to
     FROM missed_call_logs
     WHERE NOT retracted
+        AND ($2::text IS NULL OR site = $2)
     ORDER BY missed_at DESC, call_id DESC
     LIMIT $1";
+
+const SELECT_SITES: &str = "-- select_sites
+    SELECT site
+    FROM sites
+    ORDER BY site
+    LIMIT 10000";
 
 const SELECT_STATS: &str = "-- select_stats
     SELECT
@@ -40,6 +47,7 @@ const SELECT_STATS: &str = "-- select_stats
     FROM call_stats
     WHERE minute >= $1
         AND minute < $2
+        AND ($4::text IS NULL OR site = $4)
     GROUP BY hour, site, direction
     ORDER BY hour, site, direction";
 
@@ -118,7 +126,7 @@ impl Query for PostgresLedger {
         Ok(record)
     }
 
-    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
+    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
         let missed_call = |row: PgRow| MissedCall {
             call_id: row.get(0),
             site: row.get(1),
@@ -131,6 +139,7 @@ impl Query for PostgresLedger {
         };
         let select = sqlx::query(SELECT_MISSED_CALLS)
             .bind(i64::from(limit))
+            .bind(site)
             .map(missed_call);
 
         let mut reader = self.reader().await?;
@@ -140,7 +149,12 @@ impl Query for PostgresLedger {
         Ok(calls)
     }
 
-    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
+    async fn stats(
+        &self,
+        site: Option<&str>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<HourStats>, LedgerError> {
         let hour_stats = |row: PgRow| HourStats {
             site: row.get(0),
             hour: row.get(1),
@@ -155,6 +169,7 @@ impl Query for PostgresLedger {
             .bind(since)
             .bind(until)
             .bind(sql::HOUR_US)
+            .bind(site)
             .map(hour_stats);
 
         let mut reader = self.reader().await?;
@@ -162,6 +177,16 @@ impl Query for PostgresLedger {
         reader.put_back().await?;
 
         Ok(hours)
+    }
+
+    async fn sites(&self) -> Result<Vec<String>, LedgerError> {
+        let select = sqlx::query_scalar(SELECT_SITES);
+
+        let mut reader = self.reader().await?;
+        let sites = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(sites)
     }
 
     async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {

@@ -1,6 +1,7 @@
 //! Rules that both databases share: which records of a batch are stored, how statistics are
 //! grouped, and how stored values are encoded and parsed. Imports neither database's adapter.
 
+pub(super) mod accounts;
 mod errors;
 mod migrations;
 

@@ -9,13 +9,14 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 5] = embed_migrations!(
+static FILES: [MigrationFiles; 6] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
     "0003" "stats_by_minute",
     "0004" "several_ingresses",
     "0005" "redelivery_attempts",
+    "0006" "accounts",
 );
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));

@@ -6,6 +6,7 @@
 //! - **Limits**: four reading connections; a statement waits at most five seconds for another
 //!   process to unlock the file.
 
+mod accounts;
 mod audit;
 mod batch;
 mod connection;

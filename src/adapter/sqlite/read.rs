@@ -36,7 +36,7 @@ impl Query for SqliteLedger {
             .await?)
     }
 
-    async fn missed(&self, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
+    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
         let missed_call = |row: SqliteRow| MissedCall {
             call_id: row.get(0),
             site: row.get(1),
@@ -50,12 +50,18 @@ impl Query for SqliteLedger {
 
         Ok(sqlx::query(statements::SELECT_MISSED_CALLS)
             .bind(limit)
+            .bind(site)
             .map(missed_call)
             .fetch_all(&self.readers)
             .await?)
     }
 
-    async fn stats(&self, since: i64, until: i64) -> Result<Vec<HourStats>, LedgerError> {
+    async fn stats(
+        &self,
+        site: Option<&str>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<HourStats>, LedgerError> {
         let hour_stats = |row: SqliteRow| HourStats {
             site: row.get(0),
             hour: row.get(1),
@@ -71,7 +77,14 @@ impl Query for SqliteLedger {
             .bind(since)
             .bind(until)
             .bind(sql::HOUR_US)
+            .bind(site)
             .map(hour_stats)
+            .fetch_all(&self.readers)
+            .await?)
+    }
+
+    async fn sites(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(sqlx::query_scalar(statements::SELECT_SITES)
             .fetch_all(&self.readers)
             .await?)
     }

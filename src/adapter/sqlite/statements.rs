@@ -228,7 +228,7 @@ SELECT
     call_id, site, from_number, from_e164, extensions,
     missed_at, desk_status, assigned_to
 FROM missed_call_logs
-WHERE retracted = 0
+WHERE retracted = 0 AND (?2 IS NULL OR site = ?2)
 ORDER BY missed_at DESC, call_id DESC
 LIMIT ?1";
 
@@ -267,7 +267,7 @@ SELECT
     sum(calls), sum(answered), sum(missed),
     CAST(min(total(ring_us), 9e18) AS INTEGER), CAST(min(total(talk_us), 9e18) AS INTEGER)
 FROM call_stats
-WHERE minute >= ?1 AND minute < ?2
+WHERE minute >= ?1 AND minute < ?2 AND (?4 IS NULL OR site = ?4)
 GROUP BY hour, site, direction
 ORDER BY hour, site, direction";
 

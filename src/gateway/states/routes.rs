@@ -1,18 +1,24 @@
 //! The call-state API, `/api/v1/call-states`.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query as QueryString, State};
+use axum::extract::{Path, Query as QueryString, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::{Json, Router, routing};
+use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Gateway;
 use super::super::parameters::{Parameters, bad_body, checked_limit, query};
-use super::super::response::{bad_parameter, error_response, json_response, unavailable_response};
+use super::super::response::{
+    bad_parameter, error_response, json_response, no_right, unavailable_response,
+};
 use super::call_states::state_json;
 use super::registration::{Change, Registration};
+use crate::access::{Principal, Right, SiteScope};
 use crate::port::states::{CallState, StateError};
 
 pub(in crate::gateway) fn routes() -> Router<Gateway> {
@@ -22,6 +28,20 @@ pub(in crate::gateway) fn routes() -> Router<Gateway> {
         .route("/{id}", routing::get(by_id).patch(update))
         .route("/{id}/end", routing::post(end))
         .route("/{id}/session", routing::get(session))
+        .layer(middleware::from_fn(require_states))
+}
+
+/// Lets programs and admins of all sites pass: a state is looked up by ids that name no site.
+async fn require_states(
+    Extension(principal): Extension<Arc<Principal>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if principal.may(Right::States) && principal.sites == SiteScope::All {
+        next.run(request).await
+    } else {
+        no_right("call states are for integrators and admins of all sites")
+    }
 }
 
 async fn register(

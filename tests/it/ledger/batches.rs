@@ -22,8 +22,8 @@ pub async fn a_batch_written_twice_is_written_once(store: &impl Store) {
     let contents = async || {
         (
             outcomes(&ledger).await,
-            ledger.missed(10).await.unwrap(),
-            ledger.stats(i64::MIN, i64::MAX).await.unwrap(),
+            ledger.missed(None, 10).await.unwrap(),
+            ledger.stats(None, i64::MIN, i64::MAX).await.unwrap(),
         )
     };
 
@@ -167,7 +167,7 @@ pub async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_lo
     facts.push(received(9, 8, target));
     let corrected = changes(&mut timeline(), facts, At::END);
     ledger.commit(&corrected).await.unwrap();
-    assert!(ledger.missed(10).await.unwrap().is_empty());
+    assert!(ledger.missed(None, 10).await.unwrap().is_empty());
 
     let withdrawal = Changes {
         withdrawn_calls: all.calls.iter().map(|call| call.record.id).collect(),
@@ -175,7 +175,13 @@ pub async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_lo
     };
     ledger.commit(&withdrawal).await.unwrap();
     assert!(outcomes(&ledger).await.is_empty());
-    assert!(ledger.stats(i64::MIN, i64::MAX).await.unwrap().is_empty());
+    assert!(
+        ledger
+            .stats(None, i64::MIN, i64::MAX)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 pub async fn a_message_without_a_fact_is_kept_once_as_it_came(store: &impl Store) {

@@ -1,5 +1,6 @@
 //! Tests that need no server and take seconds together.
 
+mod accounts;
 mod command;
 mod end_to_end;
 mod fixtures;

@@ -41,8 +41,48 @@ pub async fn call(address: SocketAddr, method: &str, target: &str, body: &Value)
     (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
+/// The answer to a request with headers and an optional JSON body.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Value,
+}
+
+/// Sends a request with these headers; each ends with `\r\n`.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &str,
+    body: Option<&Value>,
+) -> Answer {
+    let body = body.map_or_else(String::new, Value::to_string);
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (head, body) = whole_answer(address, request.as_bytes())
+        .await
+        .unwrap_or_else(|error| panic!("{method} {target} at {address}: {error}"));
+
+    Answer {
+        status: status_of(&head).unwrap_or_else(|| panic!("{method} {target}: {head}")),
+        head,
+        body: serde_json::from_str(&body).unwrap_or_default(),
+    }
+}
+
 /// Status and body of the answer to these bytes, on a connection that is closed after it.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<(u16, String)> {
+    let (head, body) = whole_answer(address, request).await?;
+    let status = status_of(&head).ok_or(io::ErrorKind::InvalidData)?;
+
+    Ok((status, body))
+}
+
+/// Head and body of the answer to these bytes.
+async fn whole_answer(address: SocketAddr, request: &[u8]) -> io::Result<(String, String)> {
     let answer = timeout(EXCHANGE, async {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(request).await?;
@@ -57,9 +97,8 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<(u16, S
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .ok_or(io::ErrorKind::UnexpectedEof)?;
-    let status = status_of(head).ok_or(io::ErrorKind::InvalidData)?;
 
-    Ok((status, body.to_owned()))
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 fn status_of(head: &str) -> Option<u16> {

@@ -32,6 +32,23 @@ pub struct Service {
     greeting: Log,
 }
 
+/// The status of a request to upgrade to a socket; the socket is dropped.
+pub async fn upgrade_status(gateway: SocketAddr, target: &str, headers: &str) -> u16 {
+    let request =
+        format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n{headers}\r\n");
+    let answered = async {
+        let mut socket = BufReader::new(TcpStream::connect(gateway).await.unwrap());
+        socket.write_all(request.as_bytes()).await.unwrap();
+
+        let mut line = String::new();
+        socket.read_line(&mut line).await.unwrap();
+        line
+    };
+    let line = within(PATIENCE, "an answer to the upgrade", answered).await;
+
+    line.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// The command with these settings, listening on free ports.
 pub fn command(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cordboard"));

@@ -3,7 +3,7 @@
 use super::{Source, assert_none, program_sources};
 
 /// Every room, and the rooms above it in this list that it may import.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("chain", &[]),
     ("net", &[]),
@@ -12,7 +12,8 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("health", &["domain"]),
     ("provider", &["domain"]),
     ("wire", &["domain", "provider"]),
-    ("port", &["domain", "wire"]),
+    ("access", &["domain"]),
+    ("port", &["domain", "wire", "access"]),
     (
         "worker",
         &["domain", "wire", "port", "health", "chain", "retry"],
@@ -25,11 +26,15 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ),
     (
         "gateway",
-        &["domain", "wire", "port", "health", "chain", "net", "retry"],
+        &[
+            "domain", "wire", "access", "port", "health", "chain", "net", "retry",
+        ],
     ),
     (
         "adapter",
-        &["domain", "provider", "wire", "port", "health", "chain"],
+        &[
+            "domain", "provider", "wire", "access", "port", "health", "chain",
+        ],
     ),
     (
         "config",
@@ -43,7 +48,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     (
         "ops",
         &[
-            "domain", "wire", "port", "worker", "adapter", "config", "setup", "chain",
+            "domain", "wire", "access", "port", "worker", "adapter", "config", "setup", "chain",
         ],
     ),
     (
@@ -59,6 +64,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "domain",
             "provider",
             "wire",
+            "access",
             "config",
             "simulate",
             "telemetry",

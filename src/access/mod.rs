@@ -1,0 +1,14 @@
+//! Accounts: roles and their rights, the sites they are limited to, secrets, and the masking of
+//! numbers. No IO: services and adapters store and check accounts with these types.
+
+mod mask;
+mod password;
+mod principal;
+mod role;
+mod secret;
+
+pub use mask::{mask_number, mask_record};
+pub use password::{PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password};
+pub use principal::{Identity, Principal, SiteError};
+pub use role::{Right, Role, SiteScope};
+pub use secret::{Secret, SecretHash};

@@ -1,0 +1,99 @@
+//! The principal of a request: the account, the token, or everybody where no account exists.
+
+use super::role::{Right, Role, SiteScope};
+use crate::domain::device::Extension;
+
+/// The kind of a principal, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// No account exists, and the listener is reached from this machine only, or by permission.
+    Open,
+    User(String),
+    Token(String),
+}
+
+/// The account behind a request, and its rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub identity: Identity,
+    /// The name for people.
+    pub display_name: Option<String>,
+    pub role: Role,
+    pub sites: SiteScope,
+    /// The phone of the person.
+    pub extension: Option<Extension>,
+    /// An admin who asked for the numbers.
+    pub has_revealed: bool,
+}
+
+/// Why a principal cannot read what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SiteError {
+    #[error("this account does not see the site")]
+    NotAllowed,
+    #[error("`site` is missing; this account sees {0}")]
+    Ambiguous(String),
+}
+
+impl Principal {
+    /// The principal where no account exists.
+    #[must_use]
+    pub fn open() -> Principal {
+        Principal {
+            identity: Identity::Open,
+            display_name: None,
+            role: Role::Admin,
+            sites: SiteScope::All,
+            extension: None,
+            has_revealed: true,
+        }
+    }
+
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        self.role.rights().contains(&right)
+    }
+
+    /// The name in the audit log, and on the entries of the desk.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.identity {
+            Identity::Open => "-",
+            Identity::User(name) | Identity::Token(name) => name,
+        }
+    }
+
+    /// Whether every number of every call is shown.
+    #[must_use]
+    pub fn sees_all_numbers(&self) -> bool {
+        self.role.sees_all_numbers() || self.has_revealed
+    }
+
+    /// Whether calls pass to this principal as they are stored.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.sites == SiteScope::All && self.sees_all_numbers()
+    }
+
+    /// The site that a query is limited to; `None` for all sites.
+    ///
+    /// # Errors
+    /// When the site is not one of this principal's, or must be named.
+    pub fn site(&self, requested: Option<String>) -> Result<Option<String>, SiteError> {
+        match (&self.sites, requested) {
+            (SiteScope::All, requested) => Ok(requested),
+            (sites @ SiteScope::Only(_), Some(site)) => {
+                if sites.contains(&site) {
+                    Ok(Some(site))
+                } else {
+                    Err(SiteError::NotAllowed)
+                }
+            }
+            (SiteScope::Only(sites), None) => match sites.as_slice() {
+                [] => Err(SiteError::NotAllowed),
+                [only] => Ok(Some(only.as_str().to_owned())),
+                _ => Err(SiteError::Ambiguous(self.sites.to_string())),
+            },
+        }
+    }
+}

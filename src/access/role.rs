@@ -1,0 +1,179 @@
+//! Roles, their rights, and the sites to which an account is limited.
+
+use std::fmt;
+
+use crate::domain::fact::Site;
+
+/// The role of an account or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A screen on the wall: reads, with masked numbers.
+    Wallboard,
+    /// Takes calls, and calls back.
+    Agent,
+    /// The desk, statistics and exports of a site.
+    Supervisor,
+    /// A program: reads calls and registers states of its own.
+    Integrator,
+    /// Phones, accounts, tokens.
+    Admin,
+}
+
+/// A right beyond reading calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Changes the entries of the missed-call desk.
+    Desk,
+    /// Takes calls that ring.
+    Claim,
+    /// Reads lists as CSV.
+    Export,
+    /// Changes people, helplines and contacts.
+    Directory,
+    /// Changes accounts and tokens.
+    Accounts,
+    /// Reads the audit log.
+    Audit,
+    /// Registers and changes call states.
+    States,
+    /// Sees all numbers after a request that the audit log keeps.
+    Reveal,
+}
+
+impl Role {
+    pub const ALL: [Role; 5] = [
+        Role::Wallboard,
+        Role::Agent,
+        Role::Supervisor,
+        Role::Integrator,
+        Role::Admin,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Wallboard => "wallboard",
+            Role::Agent => "agent",
+            Role::Supervisor => "supervisor",
+            Role::Integrator => "integrator",
+            Role::Admin => "admin",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    #[must_use]
+    pub fn rights(self) -> &'static [Right] {
+        match self {
+            Role::Wallboard => &[],
+            Role::Agent => &[Right::Desk, Right::Claim],
+            Role::Supervisor => &[Right::Desk, Right::Claim, Right::Export],
+            Role::Integrator => &[Right::States, Right::Export],
+            Role::Admin => &[
+                Right::Desk,
+                Right::Claim,
+                Right::Export,
+                Right::Directory,
+                Right::Accounts,
+                Right::Audit,
+                Right::States,
+                Right::Reveal,
+            ],
+        }
+    }
+
+    /// Whether the role sees the numbers of all calls. An agent sees those of his own calls; an
+    /// admin those of all calls once the audit log has his request.
+    #[must_use]
+    pub fn sees_all_numbers(self) -> bool {
+        matches!(self, Role::Supervisor | Role::Integrator)
+    }
+}
+
+impl Right {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Right::Desk => "desk",
+            Right::Claim => "claim",
+            Right::Export => "export",
+            Right::Directory => "directory",
+            Right::Accounts => "accounts",
+            Right::Audit => "audit",
+            Right::States => "states",
+            Right::Reveal => "reveal",
+        }
+    }
+}
+
+/// The sites that an account may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteScope {
+    All,
+    /// At least one, in the order in which they were given.
+    Only(Vec<Site>),
+}
+
+impl SiteScope {
+    #[must_use]
+    pub fn contains(&self, site: &str) -> bool {
+        match self {
+            SiteScope::All => true,
+            SiteScope::Only(sites) => sites.iter().any(|own| own.as_str() == site),
+        }
+    }
+
+    /// The stored form: a JSON list of names, nothing for all sites.
+    #[must_use]
+    pub fn to_column(&self) -> Option<String> {
+        match self {
+            SiteScope::All => None,
+            SiteScope::Only(sites) => {
+                let names: Vec<&str> = sites.iter().map(Site::as_str).collect();
+                Some(serde_json::json!(names).to_string())
+            }
+        }
+    }
+
+    /// Reads the stored form. An unreadable column gives no site at all.
+    #[must_use]
+    pub fn from_column(column: Option<&str>) -> SiteScope {
+        match column {
+            None => SiteScope::All,
+            Some(column) => {
+                let names: Vec<String> = serde_json::from_str(column).unwrap_or_default();
+                SiteScope::Only(names.iter().filter_map(|name| Site::parse(name)).collect())
+            }
+        }
+    }
+
+    /// Reads a list of names.
+    ///
+    /// # Errors
+    /// The name that no site can have.
+    pub fn parse(names: &[String]) -> Result<SiteScope, String> {
+        if names.is_empty() {
+            return Ok(SiteScope::All);
+        }
+
+        let sites = names
+            .iter()
+            .map(|name| Site::parse(name).ok_or_else(|| name.clone()));
+        Ok(SiteScope::Only(sites.collect::<Result<_, _>>()?))
+    }
+}
+
+impl fmt::Display for SiteScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SiteScope::All => f.write_str("all sites"),
+            SiteScope::Only(sites) => {
+                let names: Vec<&str> = sites.iter().map(Site::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
+        }
+    }
+}

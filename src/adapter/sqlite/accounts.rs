@@ -1,0 +1,29 @@
+//! Accounts, tokens, sessions and the audit log.
+
+use sqlx::Row;
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+
+use super::database::SqliteLedger;
+use crate::adapter::sql::accounts::implement_accounts;
+
+implement_accounts!(SqliteLedger, SqliteRow);
+
+impl SqliteLedger {
+    /// Executes one statement and returns the number of changed rows.
+    async fn execute(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let done = query.execute(&mut *writer).await?;
+        writer.put_back();
+
+        Ok(done.rows_affected())
+    }
+
+    async fn select(
+        &self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, LedgerError> {
+        Ok(query.fetch_all(&self.readers).await?)
+    }
+}

@@ -1,0 +1,157 @@
+//! Accounts of people, tokens of programs, sessions, and the audit log.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::error::LedgerError;
+use crate::access::{PasswordHash, Role, SecretHash, SiteScope};
+use crate::domain::device::Extension;
+use crate::domain::private::PrivateText;
+use crate::domain::time::At;
+
+/// The account of a person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name for the sign-in, unique.
+    pub name: String,
+    pub display_name: Option<PrivateText>,
+    pub role: Role,
+    pub sites: SiteScope,
+    pub extension: Option<Extension>,
+    /// `None` until the person has chosen one.
+    pub password: Option<PasswordHash>,
+    pub is_disabled: bool,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("sites", &self.sites)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The use of a secret that belongs to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// A browser that is signed in.
+    Session,
+    /// A link for one sign-in without a password.
+    Link,
+    /// One socket of a page.
+    Ticket,
+}
+
+impl SecretKind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SecretKind::Session => "session",
+            SecretKind::Link => "link",
+            SecretKind::Ticket => "ticket",
+        }
+    }
+}
+
+/// A secret that belongs to a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSecret {
+    pub hash: SecretHash,
+    pub kind: SecretKind,
+    pub user: String,
+    pub created_at: At,
+    pub used_at: At,
+    pub expires_at: At,
+    /// Until then the numbers that an admin asked for are shown.
+    pub reveals_until: Option<At>,
+}
+
+/// A token of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    pub name: String,
+    pub hash: SecretHash,
+    pub role: Role,
+    pub sites: SiteScope,
+    pub created_at: At,
+    pub revoked_at: Option<At>,
+}
+
+/// One line of the audit log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub at: At,
+    /// Name of the user or token; `-` where no account exists.
+    pub who: String,
+    /// What was done, such as `sign_in` or `export`.
+    pub action: String,
+    /// The object of the action.
+    pub object: Option<PrivateText>,
+}
+
+/// Stored accounts.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Whether any user or token was ever stored.
+    async fn has_accounts(&self) -> Result<bool, LedgerError>;
+
+    async fn user(&self, name: &str) -> Result<Option<User>, LedgerError>;
+
+    /// All users, by name.
+    async fn users(&self) -> Result<Vec<User>, LedgerError>;
+
+    /// Stores a user, or replaces the one of this name.
+    async fn put_user(&self, user: &User) -> Result<(), LedgerError>;
+
+    /// Removes a user with its secrets. Returns whether there was one.
+    async fn remove_user(&self, name: &str) -> Result<bool, LedgerError>;
+
+    async fn add_secret(&self, secret: &UserSecret) -> Result<(), LedgerError>;
+
+    /// The secret and its user.
+    async fn secret(
+        &self,
+        hash: &SecretHash,
+        kind: SecretKind,
+    ) -> Result<Option<(UserSecret, User)>, LedgerError>;
+
+    /// Notes that a session is used, and until when it shows numbers.
+    async fn touch_secret(
+        &self,
+        hash: &SecretHash,
+        used_at: At,
+        reveals_until: Option<At>,
+    ) -> Result<(), LedgerError>;
+
+    /// Removes a secret. Returns whether it was there: exactly one caller uses a link.
+    async fn remove_secret(&self, hash: &SecretHash) -> Result<bool, LedgerError>;
+
+    async fn remove_expired(&self, now: At) -> Result<(), LedgerError>;
+
+    /// Removes all secrets of a user, except the one that is `kept`.
+    async fn remove_secrets(
+        &self,
+        user: &str,
+        kept: Option<&SecretHash>,
+    ) -> Result<(), LedgerError>;
+
+    /// Stores a token. False when another one has the name.
+    async fn add_token(&self, token: &ApiToken) -> Result<bool, LedgerError>;
+
+    /// The token with this secret, if it is not revoked.
+    async fn token(&self, hash: &SecretHash) -> Result<Option<ApiToken>, LedgerError>;
+
+    /// All tokens, also revoked ones, by name.
+    async fn tokens(&self) -> Result<Vec<ApiToken>, LedgerError>;
+
+    /// Revokes a token. Returns whether one of this name was valid.
+    async fn revoke_token(&self, name: &str, now: At) -> Result<bool, LedgerError>;
+
+    async fn record(&self, entry: &AuditEntry) -> Result<(), LedgerError>;
+
+    /// The latest lines of the audit log.
+    async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, LedgerError>;
+}

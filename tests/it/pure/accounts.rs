@@ -1,0 +1,334 @@
+//! Accounts: who gets in, what each role sees, and that no role sees another site.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::http::{Answer, send};
+use crate::support::service::{Service, command, output, run};
+
+const PASSWORD: &str = "correct horse battery";
+const CUSTOMER: &str = "03023125418";
+
+/// A command of the service, which must succeed. Returns the first line that it prints.
+async fn printed(data: &Path, arguments: &[&str]) -> String {
+    let output = run(data, arguments).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+async fn token(data: &Path, name: &str, options: &[&str]) -> String {
+    let mut arguments = vec!["token", "create", name];
+    arguments.extend(options);
+
+    format!(
+        "Authorization: Bearer {}\r\n",
+        printed(data, &arguments).await
+    )
+}
+
+/// Signs in, and returns the cookie as a header.
+async fn signed_in(gateway: SocketAddr, body: &Value) -> (String, Value) {
+    let answer = send(gateway, "POST", "/api/v1/session", "", Some(body)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let cookie = answer
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "))
+        .expect("a session has a cookie");
+    for attribute in ["__Host-", "; Secure", "; HttpOnly", "; SameSite=Strict"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    let pair = cookie.split(';').next().unwrap();
+
+    (format!("Cookie: {pair}\r\n"), answer.body)
+}
+
+async fn get(gateway: SocketAddr, target: &str, headers: &str) -> Answer {
+    send(gateway, "GET", target, headers, None).await
+}
+
+async fn started() -> (Service, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+
+    (service, data)
+}
+
+/// Waits until the running service has noticed the first account.
+async fn until_closed(service: &Service) {
+    service
+        .eventually("the API to close", async |service| {
+            match get(service.gateway, "/api/v1/calls", "").await.status {
+                401 => Ok(()),
+                status => Err(status.to_string()),
+            }
+        })
+        .await;
+}
+
+/// The secret of the link that a command prints.
+fn secret_of(link: &str) -> &str {
+    link.split_once("#link=").expect("a link").1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_account_closes_the_api_and_signs_in_by_its_link() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let open = get(gateway, "/api/v1/me", "").await;
+    assert_eq!((open.status, &open.body["role"]), (200, &json!("admin")));
+    assert_eq!(open.body["signed_in"], false);
+
+    let link = printed(
+        data.path(),
+        &[
+            "user",
+            "add",
+            "katrin",
+            "--role",
+            "admin",
+            "--extension",
+            "209",
+        ],
+    )
+    .await;
+    until_closed(&service).await;
+
+    // One link, two browsers at once: one gets in.
+    let body = json!({ "link": secret_of(&link) });
+    let (one, other) = tokio::join!(
+        send(gateway, "POST", "/api/v1/session", "", Some(&body)),
+        send(gateway, "POST", "/api/v1/session", "", Some(&body)),
+    );
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401]);
+
+    let again = printed(data.path(), &["user", "link", "katrin"]).await;
+    let (cookie, me) = signed_in(gateway, &json!({ "link": secret_of(&again) })).await;
+    assert_eq!(me["needs_password"], true);
+    let me = get(gateway, "/api/v1/me", &cookie).await.body;
+    assert_eq!(me["name"], "katrin");
+    assert_eq!(me["extension"], "209");
+
+    let weak = json!({ "password": "short" });
+    let weak = send(gateway, "POST", "/api/v1/me/password", &cookie, Some(&weak)).await;
+    assert_eq!(
+        (weak.status, &weak.body["code"]),
+        (400, &json!("weak_password"))
+    );
+    let password = json!({ "password": PASSWORD });
+    let set = send(
+        gateway,
+        "POST",
+        "/api/v1/me/password",
+        &cookie,
+        Some(&password),
+    )
+    .await;
+    assert_eq!(set.status, 204);
+
+    let credentials = json!({ "name": "katrin", "password": PASSWORD });
+    let (second, me) = signed_in(gateway, &credentials).await;
+    assert_eq!(me["needs_password"], false);
+    let out = send(gateway, "DELETE", "/api/v1/session", &second, None).await;
+    assert_eq!(out.status, 204);
+    assert_eq!(get(gateway, "/api/v1/me", &second).await.status, 401);
+    assert_eq!(get(gateway, "/api/v1/me", &cookie).await.status, 200);
+
+    printed(data.path(), &["user", "disable", "katrin"]).await;
+    assert_eq!(get(gateway, "/api/v1/me", &cookie).await.status, 401);
+    let refused = send(gateway, "POST", "/api/v1/session", "", Some(&credentials)).await;
+    assert_eq!(refused.status, 401);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_cannot_be_guessed_and_unknown_names_look_like_known_ones() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let link = printed(data.path(), &["user", "add", "omar"]).await;
+    let (cookie, _) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+    let password = json!({ "password": PASSWORD });
+    send(
+        gateway,
+        "POST",
+        "/api/v1/me/password",
+        &cookie,
+        Some(&password),
+    )
+    .await;
+
+    let guess = |name: &str| json!({ "name": name, "password": "wrong horse battery" });
+    let known = send(gateway, "POST", "/api/v1/session", "", Some(&guess("omar"))).await;
+    let unknown = send(gateway, "POST", "/api/v1/session", "", Some(&guess("hina"))).await;
+    assert_eq!((known.status, unknown.status), (401, 401));
+    assert_eq!(known.body, unknown.body);
+
+    for _ in 0..9 {
+        send(gateway, "POST", "/api/v1/session", "", Some(&guess("omar"))).await;
+    }
+    let right = json!({ "name": "omar", "password": PASSWORD });
+    let blocked = send(gateway, "POST", "/api/v1/session", "", Some(&right)).await;
+    assert_eq!(blocked.status, 429);
+    assert_eq!(get(gateway, "/api/v1/me", &cookie).await.status, 200);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_obeys_role_and_site() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("settings.toml");
+    std::fs::write(
+        &file,
+        "[ingress.sites.lahore]\nnetworks = [\"127.0.0.1/32\"]\n\
+         [policy.site.lahore]\nregion = \"DE\"\n",
+    )
+    .unwrap();
+    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    let service = Service::begin(command(data.path(), &arguments, &[])).await;
+    service.wait_until_ready().await;
+    let gateway = service.gateway;
+    let target = format!("/gs/cti/incoming?mac=000b82000001&local=201&remote={CUSTOMER}");
+    let id = service.send(&target).await.unwrap();
+    service
+        .eventually("the call", async |service| {
+            let calls = service.ask("/api/v1/calls?site=lahore").await;
+            let count = calls["calls"].as_array().map_or(0, Vec::len);
+            (count == 1).then_some(()).ok_or(calls.to_string())
+        })
+        .await;
+
+    let folder = data.path();
+    let admin = token(folder, "admin", &["--role", "admin"]).await;
+    let program = token(folder, "program", &["--site", "lahore"]).await;
+    let wall = token(folder, "wall", &["--role", "wallboard", "--site", "lahore"]).await;
+    let foreign = token(
+        folder,
+        "foreign",
+        &["--role", "supervisor", "--site", "berlin"],
+    )
+    .await;
+    let both = [
+        "--role",
+        "supervisor",
+        "--site",
+        "berlin",
+        "--site",
+        "lahore",
+    ];
+    let both = token(folder, "both", &both).await;
+    until_closed(&service).await;
+
+    let call = format!("/api/v1/calls/{id}");
+    let lists = [
+        "/api/v1/calls",
+        "/api/v1/calls/live",
+        "/api/v1/missed",
+        "/api/v1/stats",
+        "/api/v1/devices",
+        "/api/v1/extensions",
+    ];
+    for path in lists {
+        let of_site = format!("{path}?site=lahore");
+        for (headers, expected) in [
+            ("", 401),
+            ("Authorization: Bearer cb_wrong\r\n", 401),
+            (&admin, 200),
+            (&program, 200),
+            (&wall, 200),
+            (&foreign, 403),
+            (&both, 200),
+        ] {
+            let answer = get(gateway, &of_site, headers).await;
+            assert_eq!(answer.status, expected, "{of_site} {headers}");
+            if expected != 200 {
+                assert_eq!(answer.body["status"], expected, "{of_site}");
+            }
+        }
+        // Without a site: the only one, or it must be named.
+        assert_eq!(get(gateway, path, &program).await.status, 200, "{path}");
+        assert_eq!(get(gateway, path, &foreign).await.status, 200, "{path}");
+        assert_eq!(get(gateway, path, &both).await.status, 400, "{path}");
+    }
+    let of_foreign = get(gateway, "/api/v1/calls", &foreign).await.body;
+    assert_eq!(of_foreign["calls"], json!([]));
+
+    for (headers, status, number) in [
+        (&program, 200, CUSTOMER),
+        (&both, 200, CUSTOMER),
+        (&wall, 200, "+49••••••••18"),
+        (&admin, 200, "+49••••••••18"),
+        (&foreign, 404, ""),
+    ] {
+        let answer = get(gateway, &call, headers).await;
+        assert_eq!(answer.status, status, "{headers}");
+        if status == 200 {
+            assert_eq!(answer.body["from"]["number"], number, "{headers}");
+            let live = get(gateway, "/api/v1/calls/live?site=lahore", headers).await;
+            assert_eq!(live.body["calls"][0]["from"]["number"], number, "{headers}");
+        }
+    }
+
+    // States are looked up by ids that name no site.
+    for (headers, status) in [(&admin, 200), (&program, 403), (&wall, 403), (&both, 403)] {
+        let answer = get(gateway, "/api/v1/call-states", headers).await;
+        assert_eq!(answer.status, status, "{headers}");
+    }
+
+    printed(folder, &["token", "revoke", "program"]).await;
+    assert_eq!(get(gateway, "/api/v1/calls", &program).await.status, 401);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_needs_a_ticket_or_a_token_and_a_ticket_works_once() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let link = printed(data.path(), &["user", "add", "hina"]).await;
+    let bearer = token(data.path(), "program", &[]).await;
+    until_closed(&service).await;
+    let (cookie, _) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+
+    let upgrade = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let status = async |target: &str, headers: &str| {
+        crate::support::service::upgrade_status(gateway, target, &format!("{upgrade}{headers}"))
+            .await
+    };
+    assert_eq!(status("/ws", "").await, 401);
+    assert_eq!(status("/ws", &cookie).await, 401);
+    assert_eq!(status("/ws?ticket=cbw_wrong", &cookie).await, 401);
+    assert_eq!(status("/ws", &bearer).await, 101);
+
+    let ticket = send(gateway, "POST", "/api/v1/ticket", &cookie, None).await;
+    assert_eq!(ticket.status, 201);
+    let target = format!("/ws?ticket={}", ticket.body["ticket"].as_str().unwrap());
+    assert_eq!(status(&target, "").await, 101);
+    assert_eq!(status(&target, "").await, 401);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_machines_read_nothing_before_an_account_exists() {
+    let data = tempfile::tempdir().unwrap();
+    let everywhere = [("GATEWAY__LISTEN", "0.0.0.0:0")];
+
+    let refused = output(command(data.path(), &["serve"], &everywhere)).await;
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{error}");
+    assert!(error.contains("cordboard user add"), "{error}");
+
+    printed(data.path(), &["user", "add", "katrin", "--role", "admin"]).await;
+    let service = Service::begin(command(data.path(), &["serve"], &everywhere)).await;
+    service.wait_until_ready().await;
+    let gateway = SocketAddr::from(([127, 0, 0, 1], service.gateway.port()));
+    assert_eq!(get(gateway, "/api/v1/calls", "").await.status, 401);
+    service.stop().await;
+}
