@@ -5,13 +5,20 @@
 //! it shares no code with them. A seed is a day: the same seed gives the same calls, the same
 //! reports, and the same faults of the network.
 
+mod click_to_call;
+mod coincidences;
+mod forwards;
 mod network;
+mod parking;
 mod phone;
+mod queues;
 mod scene;
+mod semi_attended;
 mod site;
 mod transfers;
 mod truth;
 mod verdict;
+mod waiting;
 
 pub use network::Network;
 pub use phone::WorldReport;

@@ -5,6 +5,9 @@ use super::truth::TrueCall;
 use super::{MILLI, Micros, SECOND};
 use crate::simulate::dice::Dice;
 
+/// Phones whose addresses end so report to the second ingress of their site.
+const SECOND_INGRESS: [char; 8] = ['1', '3', '5', '7', '9', 'b', 'd', 'f'];
+
 /// The faults of a network, in requests of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Network {
@@ -21,6 +24,7 @@ impl Network {
         dice: &mut Dice,
     ) -> Vec<WorldReport> {
         let mut arrived = Vec::with_capacity(reports.len());
+        let skew = ingress_skew(dice);
 
         for mut report in reports {
             if dice.roll(1_000) < self.lost {
@@ -28,6 +32,9 @@ impl Network {
                 continue;
             }
             report.at += delay(dice);
+            if report.mac.ends_with(SECOND_INGRESS) {
+                report.at += skew;
+            }
             if dice.roll(1_000) < self.repeated {
                 let mut again = report.clone();
                 again.at += millis(dice, 8_000);
@@ -38,6 +45,15 @@ impl Network {
         arrived.sort_by_key(|report| report.at);
 
         arrived
+    }
+}
+
+/// How far the clock of the second ingress is ahead: nothing at most sites, which have one.
+fn ingress_skew(dice: &mut Dice) -> Micros {
+    if dice.roll(3) == 0 {
+        millis(dice, 120) - 60 * MILLI
+    } else {
+        0
     }
 }
 

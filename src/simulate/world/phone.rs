@@ -29,6 +29,8 @@ pub(super) struct Profile {
     pub ring_end: RingEnd,
     pub loser: Loser,
     pub reports_hold: bool,
+    /// It reports a refusal as such, and not as the end of a ring.
+    pub reports_refusal: bool,
     pub reports_transfer: bool,
     /// How it writes numbers of the public network.
     pub number_form: NumberForm,
@@ -73,6 +75,7 @@ impl Profile {
                 _ => Loser::Idle,
             },
             reports_hold: dice.roll(3) == 0,
+            reports_refusal: dice.roll(4) == 0,
             reports_transfer: dice.roll(3) == 0,
             number_form: match dice.roll(8) {
                 0..=3 => NumberForm::Plus,
@@ -91,6 +94,8 @@ pub(super) struct Phone {
     pub mac: String,
     pub extension: String,
     pub profile: Profile,
+    /// The other account of the same device, as a place in the list of phones.
+    pub twin: Option<usize>,
     /// The instant from which it takes part in no call.
     pub free_from: Micros,
 }

@@ -10,18 +10,38 @@ pub(super) type Ringing = Vec<PhoneLeg>;
 impl Site {
     /// Plays a call of a random kind that begins at this instant.
     pub(super) fn play_scene(&mut self, at: Micros) {
-        match self.dice.roll(100) {
-            0..=19 => self.inbound_direct(at),
-            20..=44 => self.inbound_group(at),
-            45..=49 => self.inbound_hunt(at),
-            50..=61 => self.outbound(at),
-            62..=73 => self.internal(at),
-            74..=78 => self.internal_group(at),
-            79..=83 => self.blind_transfer(at),
-            84..=90 => self.attended_transfer(at),
-            91..=93 => self.pickup(at),
-            94..=96 => self.internal_blind_transfer(at),
-            _ => self.repeated(at),
+        match self.dice.roll(1_000) {
+            0..=159 => self.inbound_direct(at),
+            160..=354 => self.inbound_group(at),
+            355..=394 => self.inbound_hunt(at),
+            395..=499 => self.outbound(at),
+            500..=599 => self.internal(at),
+            600..=639 => self.internal_group(at),
+            640..=674 => self.blind_transfer(at),
+            675..=724 => self.attended_transfer(at),
+            725..=744 => self.pickup(at),
+            745..=769 => self.internal_blind_transfer(at),
+            770..=794 => self.repeated(at),
+            _ => self.play_rare_scene(at),
+        }
+    }
+
+    fn play_rare_scene(&mut self, at: Micros) {
+        match self.dice.roll(205) {
+            0..=34 => self.call_waiting(at),
+            35..=54 => self.parked(at),
+            55..=79 => self.click_to_call(at),
+            80..=94 => self.refused_by_member(at),
+            95..=104 => self.busy_colleague(at),
+            105..=134 => self.forwarded(at),
+            135..=154 => self.semi_attended_transfer(at),
+            155..=169 => self.queue_from_outside(at),
+            170..=174 => self.queue_from_inside(at),
+            175..=184 => self.overflow(at),
+            185..=190 => self.two_accounts(at),
+            191..=196 => self.one_number_twice(at),
+            197..=199 => self.two_withheld(at),
+            _ => self.pickup_of_two(at),
         }
     }
 
@@ -93,7 +113,7 @@ impl Site {
         self.calls[leg.call].ended = at;
     }
 
-    fn rings_in_vain(&mut self, ringing: &Ringing, at: Micros) {
+    pub(super) fn rings_in_vain(&mut self, ringing: &Ringing, at: Micros) {
         for leg in ringing {
             let ends = at + self.between(10 * MILLI, 200 * MILLI);
             self.rings_out(leg, ends);
@@ -120,7 +140,7 @@ impl Site {
     }
 
     /// One phone answers after a while, may hold its party, and hangs up.
-    fn talk(&mut self, ringing: &Ringing, at: Micros) {
+    pub(super) fn talk(&mut self, ringing: &Ringing, at: Micros) {
         let winner = self.pick(ringing.len());
         let answered = at + self.between(SECOND, 20 * SECOND);
         self.answered_by(ringing, winner, answered);
@@ -135,7 +155,7 @@ impl Site {
     }
 
     /// The free phones of a group.
-    fn free_members(&mut self, group: usize, at: Micros) -> Vec<usize> {
+    pub(super) fn free_members(&mut self, group: usize, at: Micros) -> Vec<usize> {
         let members = self.groups[group].1.clone();
         let phones = members
             .into_iter()
@@ -146,7 +166,7 @@ impl Site {
             .collect()
     }
 
-    fn inbound_group(&mut self, at: Micros) {
+    pub(super) fn inbound_group(&mut self, at: Micros) {
         let group = self.pick(self.groups.len());
         let phones = self.free_members(group, at);
         if phones.is_empty() {
@@ -211,6 +231,7 @@ impl Site {
             self.calls[call].outcome = "answered";
             self.calls[call].answered = Some(at + rings);
             let talk = self.between(5 * SECOND, 240 * SECOND);
+            self.may_hold(&leg, at + rings, talk);
             self.hangs_up(&leg, at + rings + talk);
         } else {
             self.hangs_up(&leg, at + rings);
@@ -234,7 +255,7 @@ impl Site {
     }
 
     /// A caller of the site, and phones that ring for him: they talk, or he gives up.
-    fn finish_internal(&mut self, caller: &PhoneLeg, ringing: &Ringing, at: Micros) {
+    pub(super) fn finish_internal(&mut self, caller: &PhoneLeg, ringing: &Ringing, at: Micros) {
         let rings = self.between(2 * SECOND, 25 * SECOND);
         if !self.chance(75) {
             self.rings_in_vain(ringing, at + rings);
@@ -251,7 +272,28 @@ impl Site {
         }
         let talk = self.between(5 * SECOND, 180 * SECOND);
         let callee = ringing[winner].clone();
+        let holder = if self.chance(50) { caller } else { &callee };
+        self.may_hold(holder, at + rings, talk);
         self.both_hang_up(caller, &callee, at + rings + talk);
+    }
+
+    /// A side of a conversation may let the other one wait, and not always take it back.
+    fn may_hold(&mut self, leg: &PhoneLeg, answered: Micros, talk: Micros) {
+        if !self.chance(15) {
+            return;
+        }
+        let kind = &mut self.calls[leg.call].kind;
+        *kind = match *kind {
+            "outbound" => "outbound, held",
+            "internal" => "internal, held",
+            other => other,
+        };
+
+        if self.chance(80) {
+            self.holds(leg, answered + talk / 3, answered + talk / 2);
+        } else if self.phones[leg.phone].profile.reports_hold {
+            self.report(leg, "hold", answered + talk / 3);
+        }
     }
 
     fn is_connected(&self, leg: &PhoneLeg) -> bool {
@@ -285,7 +327,11 @@ impl Site {
             return;
         };
         let mut phones = self.free_members(group, at);
-        phones.retain(|phone| self.phones[*phone].extension != from);
+        let caller_device = self.phones[callers[0]].mac.clone();
+        phones.retain(|phone| {
+            let phone = &self.phones[*phone];
+            phone.extension != from && phone.mac != caller_device
+        });
         if phones.is_empty() {
             return;
         }

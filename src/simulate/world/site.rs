@@ -82,6 +82,21 @@ impl Day {
     }
 }
 
+/// Some devices serve two extensions as two accounts.
+fn share_devices(phones: &mut [Phone], extensions: &[(String, Vec<usize>)], dice: &mut Dice) {
+    for pair in extensions.windows(2) {
+        let ([one], [other]) = (pair[0].1.as_slice(), pair[1].1.as_slice()) else {
+            continue;
+        };
+        if phones[*one].twin.is_none() && dice.roll(10) == 0 {
+            phones[*other].mac = phones[*one].mac.clone();
+            phones[*other].profile = phones[*one].profile;
+            phones[*one].twin = Some(*other);
+            phones[*other].twin = Some(*one);
+        }
+    }
+}
+
 impl Site {
     fn new(settings: WorldSettings) -> Site {
         let mut dice = Dice::new(settings.seed);
@@ -100,11 +115,13 @@ impl Site {
                     mac: format!("000b82{:06x}", phones.len() + 1),
                     extension: extension.clone(),
                     profile: Profile::roll(&mut dice, settings.call_ids),
+                    twin: None,
                     free_from: 0,
                 });
             }
             extensions.push((extension, own));
         }
+        share_devices(&mut phones, &extensions, &mut dice);
 
         let mut groups = Vec::new();
         for number in 0..3 {
@@ -134,6 +151,24 @@ impl Site {
             calls: Vec::new(),
             legs: 0,
         }
+    }
+
+    /// A phone takes part in no other call before this instant, nor does its other account.
+    pub(super) fn occupy(&mut self, phone: usize, until: Micros) {
+        let twin = self.phones[phone].twin;
+        for place in [Some(phone), twin].into_iter().flatten() {
+            let phone = &mut self.phones[place];
+            phone.free_from = phone.free_from.max(until);
+        }
+    }
+
+    /// Whether two extensions are accounts of one device, or the same.
+    fn shares_device(&self, phones: &[usize], extension: &str) -> bool {
+        phones.iter().any(|phone| {
+            let phone = &self.phones[*phone];
+            let twin = phone.twin.map(|twin| self.phones[twin].extension.as_str());
+            phone.extension == extension || twin == Some(extension)
+        })
     }
 
     /// Below a number of microseconds.
@@ -178,7 +213,10 @@ impl Site {
             let all_free = phones
                 .iter()
                 .all(|phone| self.phones[*phone].free_from <= at);
-            if all_free && !except.contains(extension) {
+            let is_excepted = except
+                .iter()
+                .any(|excepted| self.shares_device(phones, excepted));
+            if all_free && !is_excepted {
                 return Some((extension.clone(), phones.clone()));
             }
         }
@@ -215,8 +253,8 @@ impl Site {
     }
 
     pub(super) fn report(&mut self, leg: &PhoneLeg, event: &'static str, at: Micros) {
-        let phone = &mut self.phones[leg.phone];
-        phone.free_from = phone.free_from.max(at + 2 * SECOND);
+        self.occupy(leg.phone, at + 2 * SECOND);
+        let phone = &self.phones[leg.phone];
         let call_id = phone.profile.call_ids.then(|| format!("{:x}@pbx", leg.id));
 
         self.reports.push(WorldReport {
@@ -255,9 +293,10 @@ impl Site {
         match self.phones[leg.phone].profile.loser {
             Loser::Missed => self.report(leg, "missed", at),
             Loser::Hangup => self.report(leg, "hangup", at),
-            Loser::Nothing => {
-                let phone = &mut self.phones[leg.phone];
-                phone.free_from = phone.free_from.max(at + 2 * SECOND);
+            Loser::Nothing => self.occupy(leg.phone, at + 2 * SECOND),
+            // A device with two accounts is idle when neither has a call.
+            Loser::Idle if self.phones[leg.phone].twin.is_some() => {
+                self.occupy(leg.phone, at + 2 * SECOND);
             }
             Loser::Idle => {
                 let silent = PhoneLeg {
@@ -267,6 +306,23 @@ impl Site {
                 let later = at + self.between(SECOND, 60 * SECOND);
                 self.idle(&silent, later);
             }
+        }
+    }
+
+    /// The phone refuses a ring, by its user or by its settings.
+    pub(super) fn refuses(&mut self, leg: &PhoneLeg, at: Micros) {
+        if self.phones[leg.phone].profile.reports_refusal {
+            self.report(leg, "rejected", at);
+        } else {
+            self.rings_out(leg, at);
+        }
+    }
+
+    /// A party waits for a part of a conversation; phones that report it say so.
+    pub(super) fn holds(&mut self, leg: &PhoneLeg, from: Micros, until: Micros) {
+        if self.phones[leg.phone].profile.reports_hold {
+            self.report(leg, "hold", from);
+            self.report(leg, "unhold", until);
         }
     }
 

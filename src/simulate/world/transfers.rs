@@ -4,7 +4,7 @@ use super::site::Site;
 use super::truth::TrueTransfer;
 use super::{MILLI, Micros, SECOND};
 
-const BLIND: &[&str] = &["blind"];
+pub(super) const BLIND: &[&str] = &["blind"];
 const ATTENDED: &[&str] = &["attended"];
 
 impl Site {
@@ -59,7 +59,7 @@ impl Site {
     }
 
     /// Rings at the target do not make the call missed there.
-    fn ring_target(
+    pub(super) fn ring_target(
         &mut self,
         targets: &[usize],
         shown: &str,
@@ -73,7 +73,7 @@ impl Site {
         rings
     }
 
-    fn target_takes(&mut self, rings: &super::scene::Ringing, at: Micros) {
+    pub(super) fn target_takes(&mut self, rings: &super::scene::Ringing, at: Micros) {
         let leg = rings[0].clone();
         self.answers(&leg, at);
         for other in &rings[1..] {
@@ -143,7 +143,7 @@ impl Site {
     }
 
     /// The waiting party is taken back, and the conversation goes on.
-    fn takes_back(&mut self, leg: &super::site::PhoneLeg, target: &str, at: Micros) {
+    pub(super) fn takes_back(&mut self, leg: &super::site::PhoneLeg, target: &str, at: Micros) {
         if self.phones[leg.phone].profile.reports_hold {
             self.report(leg, "unhold", at + SECOND);
         }

@@ -25,6 +25,11 @@ pub struct TrueCall {
     pub transfer: Option<TrueTransfer>,
     /// Reports of this call that the network lost.
     pub lost_reports: u32,
+    /// Other readings of the same reports: each is the set of calls that a careful reader may as
+    /// well conclude, where the reports cannot know better. An exact record of any is right.
+    pub readings: Vec<Vec<TrueCall>>,
+    /// The call whose readings comprise this one too, as a place among the calls of the day.
+    pub joined_with: Option<usize>,
 }
 
 /// A transfer that really was one.
@@ -55,6 +60,8 @@ impl TrueCall {
             missed: BTreeSet::new(),
             transfer: None,
             lost_reports: 0,
+            readings: Vec::new(),
+            joined_with: None,
         }
     }
 
@@ -64,6 +71,14 @@ impl TrueCall {
         self.to = BTreeSet::from([extension.to_owned()]);
         self.answered = Some(at);
         self.missed.clear();
+    }
+
+    /// A call with the same beginnings, and without other readings.
+    pub(super) fn reading(&self) -> TrueCall {
+        TrueCall {
+            readings: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// Whether the caller should be called back.

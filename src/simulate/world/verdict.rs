@@ -3,6 +3,21 @@
 //! What phones alone cannot know counts as right: which of several phones that ring together is
 //! asked first; the beginning of a ring before the first phone rings; and of a transfer that the
 //! record does not prove, whether it was attended or blind.
+//!
+//! Some scenes give reports that permit several readings, which `TrueCall::readings` lists:
+//!
+//! - A party parked in a slot, and a phone that dials the slot: one call, or two, unless the
+//!   display of that phone names the party. A parked party that rings at the parker again: the
+//!   same call, or a second one.
+//! - Click-to-call to a number outside: a call of this number. Click-to-call that the caller does
+//!   not take: a ring of any colleague.
+//! - A queue that is silent for longer than a pause between rounds, or a group that overflows
+//!   after an announcement: one call, or two of one number.
+//! - Two calls of one number, or of two withheld ones, of which one is not answered: one call that
+//!   rings at several phones, is forwarded, or is transferred in vain.
+//! - A mailbox, an announcement or a person outside that answers a colleague for longer than an
+//!   announcement: answered, or not.
+//! - A member of a group that refuses at once: one that missed the call, or not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -108,11 +123,12 @@ pub fn judge(seed: u64, calls: &[TrueCall], records: &[Value], epoch: Micros, sc
     score.recorded += recorded.len() as u64;
     for place in by_start {
         let call = &calls[place];
-        let own = nearest(call, &recorded, &taken, epoch);
-        if let Some(own) = own {
-            taken[own] = true;
+        if call.joined_with.is_some() {
+            continue;
         }
-        count_call(seed, call, own.map(|own| &recorded[own]), score);
+        let joined = calls.iter().filter(|it| it.joined_with == Some(place));
+        let group: Vec<&TrueCall> = std::iter::once(call).chain(joined).collect();
+        judge_group(seed, &group, &recorded, &mut taken, epoch, score);
     }
 
     for record in recorded.iter().zip(&taken).filter(|(_, taken)| !**taken) {
@@ -151,13 +167,65 @@ fn nearest(
         .min_by_key(|place| apart(&recorded[*place]))
 }
 
-fn count_call(seed: u64, call: &TrueCall, record: Option<&Recorded<'_>>, score: &mut Score) {
-    let wrong = match record {
-        Some(record) => differences(call, record),
-        None => vec!["it has no record".to_owned()],
+/// Compares calls that share their readings with the records.
+fn judge_group(
+    seed: u64,
+    group: &[&TrueCall],
+    recorded: &[Recorded<'_>],
+    taken: &mut [bool],
+    epoch: Micros,
+    score: &mut Score,
+) {
+    let found = find(group, recorded, taken, epoch);
+    let exact = |(call, own): (&&TrueCall, &Option<usize>)| {
+        own.is_some_and(|own| differences(call, &recorded[own]).is_empty())
     };
-    let is_exact = wrong.is_empty();
+    let is_exact = group.iter().zip(&found).all(exact);
+    let other = group[0].readings.iter().filter(|_| !is_exact);
+    let other = other
+        .map(|reading| reading.iter().collect::<Vec<_>>())
+        .map(|calls| (find(&calls, recorded, taken, epoch), calls))
+        .find(|(found, calls)| calls.iter().zip(found).all(exact));
 
+    let (found, calls) = match other {
+        Some((found, calls)) => {
+            group.iter().for_each(|call| count_exact(call, true, score));
+            (found, calls)
+        }
+        None => {
+            for (call, own) in group.iter().zip(&found) {
+                let record = own.map(|own| &recorded[own]);
+                count_differences(seed, call, record, score);
+            }
+            (found, group.to_vec())
+        }
+    };
+    for (call, own) in calls.iter().zip(found) {
+        count_call(call, own.map(|own| &recorded[own]), score);
+        if let Some(own) = own {
+            taken[own] = true;
+        }
+    }
+}
+
+/// The record of each call.
+fn find(
+    calls: &[&TrueCall],
+    recorded: &[Recorded<'_>],
+    taken: &[bool],
+    epoch: Micros,
+) -> Vec<Option<usize>> {
+    let mut taken = taken.to_vec();
+    let own = |call: &&TrueCall| {
+        let own = nearest(call, recorded, &taken, epoch)?;
+        taken[own] = true;
+        Some(own)
+    };
+
+    calls.iter().map(own).collect()
+}
+
+fn count_exact(call: &TrueCall, is_exact: bool, score: &mut Score) {
     score.exact += u64::from(is_exact);
     if call.lost_reports == 0 {
         score.whole += 1;
@@ -166,14 +234,25 @@ fn count_call(seed: u64, call: &TrueCall, record: Option<&Recorded<'_>>, score: 
     let kind = score.kinds.entry(call.kind).or_default();
     kind.0 += 1;
     kind.1 += u64::from(is_exact);
+}
+
+fn count_call(call: &TrueCall, record: Option<&Recorded<'_>>, score: &mut Score) {
     score.merged += u64::from(record.is_none());
     let is_recorded_missed = record.is_some_and(Recorded::is_missed);
     score.unanswered += u64::from(call.is_missed());
     score.lost_missed += u64::from(call.is_missed() && !is_recorded_missed);
     score.false_missed += u64::from(!call.is_missed() && is_recorded_missed);
     count_transfer(call, record, score);
+}
 
-    if !is_exact {
+fn count_differences(seed: u64, call: &TrueCall, record: Option<&Recorded<'_>>, score: &mut Score) {
+    let wrong = match record {
+        Some(record) => differences(call, record),
+        None => vec!["it has no record".to_owned()],
+    };
+    count_exact(call, wrong.is_empty(), score);
+
+    if !wrong.is_empty() {
         let seconds = call.started / SECOND;
         let shown = record.map_or_else(String::new, |record| short(record.value));
         score.examples.push((
@@ -316,7 +395,7 @@ impl fmt::Display for Score {
         let real = share(self.transfers_real, self.transfers_claimed);
         writeln!(f, "transfers real       {:>8}  {real}", self.transfers_real)?;
         for (kind, (calls, exact)) in &self.kinds {
-            writeln!(f, "  {kind:<24} {calls:>6} {}", share(*exact, *calls))?;
+            writeln!(f, "  {kind:<28} {calls:>6} {}", share(*exact, *calls))?;
         }
         let mut examples: Vec<&(u32, String)> = self.examples.iter().collect();
         examples.sort_by_key(|(lost, _)| *lost);
