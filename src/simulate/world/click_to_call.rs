@@ -63,6 +63,9 @@ impl Site {
                 party.clone_into(&mut reading.from);
                 reading.to.insert(from.to_owned());
                 reading.missed.extend(missed.map(str::to_owned));
+                readings.push(vec![reading.clone()]);
+                // A phone that shows a number of its own names no caller of the site.
+                reading.direction = "inbound";
                 readings.push(vec![reading]);
             }
         }

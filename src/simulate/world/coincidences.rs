@@ -143,7 +143,12 @@ impl Site {
         };
 
         let picks = later + self.between(2 * SECOND, 6 * SECOND);
-        let leg = self.leg(takers[0], Some(&format!("**{to}")), taken.call);
+        let code = if self.chance(70) {
+            format!("**{to}")
+        } else {
+            "*8".to_owned()
+        };
+        let leg = self.leg(takers[0], Some(&code), taken.call);
         self.report(&leg, "outgoing", picks);
         let answered = picks + self.between(80 * MILLI, 300 * MILLI);
         self.answers(&leg, answered);

@@ -27,7 +27,7 @@ impl Site {
     }
 
     fn play_rare_scene(&mut self, at: Micros) {
-        match self.dice.roll(205) {
+        match self.dice.roll(215) {
             0..=34 => self.call_waiting(at),
             35..=54 => self.parked(at),
             55..=79 => self.click_to_call(at),
@@ -41,7 +41,8 @@ impl Site {
             185..=190 => self.two_accounts(at),
             191..=196 => self.one_number_twice(at),
             197..=199 => self.two_withheld(at),
-            _ => self.pickup_of_two(at),
+            200..=204 => self.pickup_of_two(at),
+            _ => self.outbound_blind_transfer(at),
         }
     }
 

@@ -197,4 +197,40 @@ impl Site {
         let (one, other) = (ringing[0].clone(), rings[0].clone());
         self.both_hang_up(&one, &other, takes + talk);
     }
+
+    /// A phone that called a customer hands him over without a word.
+    pub(super) fn outbound_blind_transfer(&mut self, at: Micros) {
+        let Some(talking) = self.answered_outbound("outbound blind transfer", at) else {
+            return;
+        };
+        let own = std::slice::from_ref(&talking.extension);
+        let hands_over = talking.answered + self.between(8 * SECOND, 60 * SECOND);
+        let leg = talking.leg;
+        let Some((target, targets)) = self.free_extension(at, own) else {
+            self.hangs_up(&leg, hands_over);
+            return;
+        };
+        if self.phones[leg.phone].profile.reports_transfer {
+            self.report(&leg, "blind_transfer", hands_over);
+        }
+        let customer = self.calls[leg.call].to.first().cloned();
+        let shown = customer.filter(|_| self.chance(70));
+        let shown = shown.unwrap_or_else(|| talking.extension.clone());
+        let rings = self.ring_target(&targets, &shown, leg.call, hands_over);
+        let gone = hands_over + self.between(50 * MILLI, 500 * MILLI);
+        self.report(&leg, "hangup", gone);
+
+        let takes = hands_over + self.between(2 * SECOND, 12 * SECOND);
+        self.target_takes(&rings, takes);
+        let truth = &mut self.calls[leg.call];
+        truth.transfer = Some(TrueTransfer {
+            kinds: BLIND,
+            state: "completed",
+            to: target.clone(),
+        });
+        truth.to.insert(target);
+        let talk = self.between(10 * SECOND, 120 * SECOND);
+        let taken = rings[0].clone();
+        self.hangs_up(&taken, takes + talk);
+    }
 }

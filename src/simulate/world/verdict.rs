@@ -19,7 +19,7 @@
 //!   announcement: answered, or not.
 //! - A member of a group that refuses at once: one that missed the call, or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -258,10 +258,11 @@ fn count_differences(seed: u64, call: &TrueCall, record: Option<&Recorded<'_>>, 
         score.examples.push((
             call.lost_reports,
             format!(
-                "seed {seed}: {} at {seconds} s, {} reports lost: {}; {shown}",
+                "seed {seed}: {} at {seconds} s, {} reports lost: {}; {shown}; true: {}",
                 call.kind,
                 call.lost_reports,
-                wrong.join(", ")
+                wrong.join(", "),
+                true_text(call)
             ),
         ));
     }
@@ -359,6 +360,28 @@ fn short(record: &Value) -> String {
         record["ring_seconds"],
         record["talk_seconds"],
         record["transfer"],
+    )
+}
+
+/// A call as `short` shows records.
+fn true_text(call: &TrueCall) -> String {
+    let list =
+        |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join("|");
+    let answered = call.answered.unwrap_or(call.ended);
+    let transfer = call
+        .transfer
+        .as_ref()
+        .map(|it| (it.kinds, it.state, &it.to));
+
+    format!(
+        "{} {} {} -> {} by {}, ring {} talk {}, transfer {transfer:?}",
+        call.direction,
+        call.outcome,
+        call.from,
+        list(&call.to),
+        list(&call.answered_by),
+        seconds(answered - call.started),
+        seconds(call.ended - answered),
     )
 }
 

@@ -46,7 +46,7 @@ impl Site {
     }
 
     /// A call to the outside that is answered.
-    fn answered_outbound(&mut self, kind: &'static str, at: Micros) -> Option<Talking> {
+    pub(super) fn answered_outbound(&mut self, kind: &'static str, at: Micros) -> Option<Talking> {
         let (extension, phones) = self.free_extension(at, &[])?;
         let to = self.customer();
         let call = self.begin(kind, "outbound", &extension, at);
@@ -72,7 +72,8 @@ impl Site {
         let kind = match self.pick(20) {
             0..=5 => "waiting, taken with hold",
             6..=8 => "waiting, taken after",
-            9..=15 => "waiting, ignored",
+            9..=13 => "waiting, ignored",
+            14..=15 => "waiting, forwarded",
             _ => "waiting, refused",
         };
         let from = self.customer();
@@ -125,12 +126,14 @@ impl Site {
             "waiting, taken after" => 1,
             "waiting, ignored" => 2,
             "waiting, refused" => 3,
-            _ => self.pick(4),
+            "waiting, forwarded" => 4,
+            _ => self.pick(5),
         };
         match fate {
             0 => self.takes_with_hold(talking, &waiting),
             1 => self.takes_after(talking, &waiting),
             2 => self.ignores(talking, &waiting),
+            4 => self.forwards_second(talking, &waiting),
             _ if waiting.ringing.len() > 1 => self.ignores(talking, &waiting),
             _ => self.refuses_second(talking, &waiting),
         }
@@ -255,6 +258,38 @@ impl Site {
         }
         let rest = self.between(5 * SECOND, 60 * SECOND);
         self.hangs_up(&talking.leg, ends + rest);
+    }
+
+    /// The second call rings in vain and goes to another colleague.
+    fn forwards_second(&mut self, talking: &Talking, waiting: &Waiting) {
+        let moves = waiting.began + self.between(5 * SECOND, 15 * SECOND);
+        self.rings_in_vain(&waiting.ringing, moves);
+        let call = waiting.ringing[0].call;
+        let mut others = vec![talking.extension.clone()];
+        others.extend(
+            waiting
+                .ringing
+                .iter()
+                .map(|leg| self.phones[leg.phone].extension.clone()),
+        );
+        let from = self.calls[call].from.clone();
+        others.push(from.clone());
+        let rings = moves + self.between(100 * MILLI, 2 * SECOND);
+
+        match (self.free_extension(rings, &others), &waiting.caller) {
+            (Some((_, targets)), Some(caller)) => {
+                let ringing = self.ring(&targets, Some(&from), call, rings);
+                self.finish_internal(caller, &ringing, rings);
+            }
+            (Some((_, targets)), None) => {
+                let ringing = self.ring(&targets, Some(&from), call, rings);
+                self.talk(&ringing, rings);
+            }
+            (None, Some(caller)) => self.hangs_up(caller, rings),
+            (None, None) => {}
+        }
+        let rest = self.between(5 * SECOND, 60 * SECOND);
+        self.hangs_up(&talking.leg, rings + rest);
     }
 
     /// The phone refuses the second call; a colleague hears the busy tone for a while.
