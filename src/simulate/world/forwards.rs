@@ -104,7 +104,7 @@ impl Site {
             4 => self.forwarded_by_phone(at),
             5..=6 => self.internal_forward(at),
             7 => self.unconditional_forward(at),
-            8..=9 => self.to_voicemail(at),
+            8..=9 => self.reaches_voicemail(at),
             _ => self.internal_to_voicemail(at),
         }
     }
@@ -243,7 +243,7 @@ impl Site {
     }
 
     /// A call from outside goes to voicemail, or to a number outside.
-    fn to_voicemail(&mut self, at: Micros) {
+    fn reaches_voicemail(&mut self, at: Micros) {
         let Some((_, phones)) = self.free_extension(at, &[]) else {
             return;
         };

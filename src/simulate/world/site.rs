@@ -89,7 +89,8 @@ fn share_devices(phones: &mut [Phone], extensions: &[(String, Vec<usize>)], dice
             continue;
         };
         if phones[*one].twin.is_none() && dice.roll(10) == 0 {
-            phones[*other].mac = phones[*one].mac.clone();
+            let mac = phones[*one].mac.clone();
+            phones[*other].mac = mac;
             phones[*other].profile = phones[*one].profile;
             phones[*one].twin = Some(*other);
             phones[*other].twin = Some(*one);

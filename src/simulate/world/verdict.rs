@@ -42,6 +42,8 @@ pub struct Score {
     /// Calls of which no report was lost, and those of them that are exact.
     pub whole: u64,
     pub whole_exact: u64,
+    /// Exact calls of which the record follows another reading of the reports.
+    pub other_reading: u64,
     pub unanswered: u64,
     pub false_missed: u64,
     pub lost_missed: u64,
@@ -187,18 +189,18 @@ fn judge_group(
         .map(|calls| (find(&calls, recorded, taken, epoch), calls))
         .find(|(found, calls)| calls.iter().zip(found).all(exact));
 
-    let (found, calls) = match other {
-        Some((found, calls)) => {
-            group.iter().for_each(|call| count_exact(call, true, score));
-            (found, calls)
+    let (found, calls) = if let Some(reading) = other {
+        for call in group {
+            count_exact(call, true, score);
         }
-        None => {
-            for (call, own) in group.iter().zip(&found) {
-                let record = own.map(|own| &recorded[own]);
-                count_differences(seed, call, record, score);
-            }
-            (found, group.to_vec())
+        score.other_reading += group.len() as u64;
+        reading
+    } else {
+        for (call, own) in group.iter().zip(&found) {
+            let record = own.map(|own| &recorded[own]);
+            count_differences(seed, call, record, score);
         }
+        (found, group.to_vec())
     };
     for (call, own) in calls.iter().zip(found) {
         count_call(call, own.map(|own| &recorded[own]), score);
@@ -397,6 +399,7 @@ impl fmt::Display for Score {
         )?;
         let whole = share(self.whole_exact, self.whole);
         writeln!(f, "exact, nothing lost  {:>8}  {whole}", self.whole_exact)?;
+        writeln!(f, "by another reading   {:>8}", self.other_reading)?;
         for (name, count) in [
             ("false missed", self.false_missed),
             ("lost missed", self.lost_missed),
