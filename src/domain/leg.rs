@@ -92,6 +92,9 @@ pub(super) struct Leg {
     pub superseded_by: Option<LegSlot>,
     /// A second ring without reference during the first: a duplicate, unless it is answered.
     pub repeated_ring: Option<At>,
+    /// The dialling came soon after another one of the same number, which was over by then: a
+    /// duplicate, unless another sign of this leg follows.
+    pub may_repeat: bool,
 }
 
 impl Leg {
@@ -126,6 +129,7 @@ impl Leg {
             late_answer: None,
             superseded_by: None,
             repeated_ring: None,
+            may_repeat: false,
         }
     }
 

@@ -264,10 +264,23 @@ impl Reading<'_> {
                         .all(|other| other.answered.is_none())
             }
             Role::Consult => true,
-            Role::Target => self
-                .attempt_of(leg)
-                .is_none_or(|attempt| self.may_hold_call(attempt)),
+            Role::Target => {
+                !self.lost_target(leg)
+                    && self
+                        .attempt_of(leg)
+                        .is_none_or(|attempt| self.may_hold_call(attempt))
+            }
         }
+    }
+
+    /// Whether the leg rang for a transfer that another phone of the target has answered.
+    fn lost_target(&self, leg: &Leg) -> bool {
+        leg.role == Role::Target
+            && leg.answered.is_none()
+            && leg.attempt.is_some_and(|index| {
+                self.targets(usize::from(index))
+                    .any(|other| other.answered.is_some())
+            })
     }
 
     /// Whether the only other side of the leg was a phone of this site that has left. An internal
@@ -359,8 +372,8 @@ impl Reading<'_> {
     /// answered does not prolong the call.
     fn last_end(&self, conversation: bool) -> At {
         let is_relevant = |leg: &&Leg| {
-            !(conversation && leg.role == Role::Callee && leg.answered.is_none())
-                || self.rings_after_conversation(leg)
+            let lost = conversation && leg.role == Role::Callee && leg.answered.is_none();
+            !(lost || self.lost_target(leg)) || self.rings_after_conversation(leg)
         };
 
         self.legs()
@@ -468,6 +481,16 @@ impl Reading<'_> {
         transfer_deadlines
             .max()
             .map_or(resume, |deadline| deadline.max(resume))
+    }
+
+    /// Whether nothing tells of the call but a dialling that may repeat the one before.
+    pub fn is_repeated_dialling(&self) -> bool {
+        let mut legs = self.legs();
+
+        match (legs.next(), legs.next()) {
+            (Some(only), None) => only.may_repeat && only.first == only.last,
+            _ => false,
+        }
     }
 
     /// The instant after which no further fact can change the record.

@@ -410,7 +410,9 @@ fn to_party(
 /// rang first. If several phones began to ring together, all were requested, and the one that
 /// answered represents them.
 fn requested_party(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
-    if let Some(caller) = caller {
+    // A phone that was called back to place a call may display its own number instead of the
+    // called one.
+    if let Some(caller) = caller.filter(|caller| !caller.is_party(&caller.remote)) {
         return remote_party(&caller.remote, caller.remote_name.as_ref());
     }
 

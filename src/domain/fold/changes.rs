@@ -25,7 +25,12 @@ impl Fold {
             Kind::Incoming | Kind::Outgoing | Kind::Device(_) => {}
         }
 
+        self.legs[slot].may_repeat = self.repeats_dialling(slot);
         let placed = self.assign_call(slot);
+        if self.legs[slot].may_repeat {
+            let stale_at = self.reading(self.legs[slot].call).stale_at();
+            self.schedule_review(self.legs[slot].call, stale_at);
+        }
         let rule = match (side, rule) {
             (Side::Unknown, _) => Rule::LateJoin,
             (_, Rule::Began) => placed,
@@ -38,6 +43,29 @@ impl Fold {
         }
         self.apply_kind(slot, fact);
         self.update_deadlines(self.legs[slot].call);
+    }
+
+    /// Whether the phone dialled the same number a moment before, and that leg is over: the network
+    /// may have delivered the request twice.
+    fn repeats_dialling(&self, slot: LegSlot) -> bool {
+        let leg = &self.legs[slot];
+        let Some(phone) = self.phones.get(&leg.device) else {
+            return false;
+        };
+        let is_earlier = |other: &Leg| {
+            other.side == Side::Outgoing
+                && other.extension == leg.extension
+                && other.remote.same_party(&leg.remote)
+                && other.ended.is_some()
+                && leg.started - other.started <= self.policy.duplicate
+        };
+
+        leg.side == Side::Outgoing
+            && leg.call_ref.is_none()
+            && phone
+                .legs
+                .iter()
+                .any(|other| *other != slot && is_earlier(&self.legs[*other]))
     }
 
     fn new_leg(&mut self, fact: &Fact, side: Side) -> LegSlot {

@@ -227,9 +227,9 @@ impl Candidates<'_> {
         if let Some((slot, leg)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return match leg.answered {
                 Some(_) => Meaning::Repeats(slot),
+                None if self.may_ring_on(slot, leg) => Meaning::AnswersRinging(slot),
                 None if self.end_may_have_overtaken(leg) => Meaning::AnswersEnded(slot),
                 None if leg.repeated_ring.is_some() => Meaning::AnswersRepeatedRing(slot),
-                None if self.may_ring_on(slot, leg) => Meaning::AnswersRinging(slot),
                 None => Meaning::TooLate(slot),
             };
         }

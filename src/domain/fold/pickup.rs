@@ -61,6 +61,10 @@ impl Fold {
                 let Some(ringing) = self.ringing_leg_of(&dial, slot, at) else {
                     return false;
                 };
+                if self.rings_for_several_calls(&dial, slot, at) {
+                    self.schedule_review(self.legs[slot].call, at + self.policy.pickup_evidence);
+                    return false;
+                }
 
                 let reason = "the code names the extension that rang";
                 self.pick_up(slot, ringing, Confidence::High, reason);
@@ -69,20 +73,21 @@ impl Fold {
         }
     }
 
-    /// Resolves a bare pickup code a moment after its answer, by the phone that stopped ringing
-    /// then. Returns whether a leg was moved.
+    /// Resolves a pickup code that names no call, or an extension at which several calls ring, a
+    /// moment after its answer: by the phone that stopped ringing then. Returns whether a leg was
+    /// moved.
     pub(super) fn review_pickup(&mut self, call: CallSlot) -> bool {
-        let dialled_bare_code = |leg: &Leg| {
+        let dialled_code = |leg: &Leg| {
             leg.side != Side::Incoming
                 && !leg.pickup
                 && leg.answered.is_some()
-                && self.policy.pickup(&leg.remote) == Some(Pickup::Any)
+                && self.policy.pickup(&leg.remote).is_some()
         };
         let Some(slot) = self.calls[call]
             .legs
             .iter()
             .copied()
-            .find(|slot| dialled_bare_code(&self.legs[*slot]))
+            .find(|slot| dialled_code(&self.legs[*slot]))
         else {
             return false;
         };
@@ -90,10 +95,14 @@ impl Fold {
             return false;
         };
 
-        let candidates = self
-            .legs
-            .iter()
-            .filter(|(other, leg)| self.may_be_picked_up(*other, leg, slot, answered));
+        let named = match self.policy.pickup(&self.legs[slot].remote) {
+            Some(Pickup::Extension(dial)) => Some(dial.to_owned()),
+            _ => None,
+        };
+        let is_named = |leg: &Leg| named.as_ref().is_none_or(|dial| leg.has_extension(dial));
+        let candidates = self.legs.iter().filter(|(other, leg)| {
+            is_named(leg) && self.may_be_picked_up(*other, leg, slot, answered)
+        });
         let mut ranked: Vec<(PickupRank, LegSlot)> = candidates
             .map(|(other, _)| (self.rank_pickup(other, slot, answered), other))
             .collect();
@@ -121,6 +130,10 @@ impl Fold {
             Evidence::CallerConnected => (
                 Confidence::Medium,
                 "its caller was connected at the moment of the pickup",
+            ),
+            Evidence::Rings if named.is_some() && ranked.len() == 1 => (
+                Confidence::High,
+                "the code names the extension, and its other ring was another call",
             ),
             Evidence::Rings => (
                 Confidence::Low,
@@ -264,6 +277,22 @@ impl Fold {
             distance,
             first: leg.first,
         }
+    }
+
+    /// Whether more than one call rings at this extension: the code does not say which it takes.
+    fn rings_for_several_calls(&self, dial: &str, taker: LegSlot, at: At) -> bool {
+        let rings = |call: &CallSlot| {
+            self.calls[*call].legs.iter().any(|slot| {
+                let leg = &self.legs[*slot];
+                leg.has_extension(dial) && self.may_be_picked_up(*slot, leg, taker, at)
+            })
+        };
+
+        self.calls_of_extension(dial)
+            .iter()
+            .filter(|call| rings(call))
+            .nth(1)
+            .is_some()
     }
 
     /// The leg of this extension that rings at `at`, or stopped ringing the moment before.

@@ -21,7 +21,10 @@ pub(super) type LegGroup = SmallVec<[(LegSlot, Role); 4]>;
 impl Fold {
     /// Runs all rules that may have become decidable at `at`.
     pub(super) fn review(&mut self, call: CallSlot, at: At) {
-        if self.review_pickup(call) || !self.calls.contains(call) {
+        if self.review_repeated_dialling(call, at)
+            || self.review_pickup(call)
+            || !self.calls.contains(call)
+        {
             return;
         }
         // A call that is final may have been removed already.
@@ -41,6 +44,21 @@ impl Fold {
         }
         self.review_lost_main(call, at);
         self.review_lost_transfer(call, at);
+    }
+
+    /// Withdraws a call whose only fact repeats the dialling of the call before: no phone rings, and
+    /// its end never came. Returns whether it was one.
+    fn review_repeated_dialling(&mut self, call: CallSlot, at: At) -> bool {
+        let reading = self.reading(call);
+        if !reading.is_repeated_dialling() || at < reading.stale_at() {
+            return false;
+        }
+
+        for slot in self.calls[call].legs.clone() {
+            self.detach(slot);
+            self.remove_leg(slot);
+        }
+        true
     }
 
     /// Splits off the later of two long conversations. Two phones that both go on talking do not

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::Fold;
 use crate::domain::call::ClosedCall;
 use crate::domain::fact::CallId;
-use crate::domain::leg::{CallSlot, Side};
+use crate::domain::leg::{CallSlot, LegSlot, Side};
 use crate::domain::number::Number;
 use crate::domain::reading::Reading;
 use crate::domain::record::CallRecord;
@@ -173,10 +173,7 @@ impl Fold {
 
         let slots = std::mem::take(&mut self.calls[call].legs);
         for slot in slots {
-            let leg = self.legs.remove(slot);
-            if let Some(phone) = self.phones.get_mut(&leg.device) {
-                phone.legs.retain(|other| *other != slot);
-            }
+            self.remove_leg(slot);
         }
 
         let finished = &mut self.calls[call];
@@ -189,6 +186,14 @@ impl Fold {
             self.remove_closed_call(call);
         } else {
             self.schedule_decision(call, until);
+        }
+    }
+
+    /// Removes a leg that belongs to no call any more.
+    pub(super) fn remove_leg(&mut self, slot: LegSlot) {
+        let leg = self.legs.remove(slot);
+        if let Some(phone) = self.phones.get_mut(&leg.device) {
+            phone.legs.retain(|other| *other != slot);
         }
     }
 
