@@ -8,13 +8,18 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
+use super::device::Device;
 use super::fact::CallId;
-use super::record::{CallRecord, Outcome, Owner, Status};
+use super::record::{CallRecord, Outcome, Owner, ParticipantOutcome, Status};
 use super::transfer::{Transfer, TransferState};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoticeKind {
     Started,
+    /// One more phone rings for the call.
+    Ringing,
+    /// A phone stops ringing, and the call goes on without it.
+    RingEnded,
     Answered,
     Held,
     Resumed,
@@ -29,8 +34,10 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    pub const ALL: [NoticeKind; 10] = [
+    pub const ALL: [NoticeKind; 12] = [
         NoticeKind::Started,
+        NoticeKind::Ringing,
+        NoticeKind::RingEnded,
         NoticeKind::Answered,
         NoticeKind::Held,
         NoticeKind::Resumed,
@@ -53,6 +60,8 @@ impl NoticeKind {
     pub fn name(self) -> &'static str {
         match self {
             NoticeKind::Started => "call.started",
+            NoticeKind::Ringing => "call.ringing",
+            NoticeKind::RingEnded => "call.ring_ended",
             NoticeKind::Answered => "call.answered",
             NoticeKind::Held => "call.held",
             NoticeKind::Resumed => "call.resumed",
@@ -100,6 +109,8 @@ pub fn between(before: &[CallRecord], after: &[CallRecord]) -> Vec<Notice> {
 /// The announced state of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoticeState {
+    /// The phones that ring, in their order.
+    ringing: Vec<Device>,
     owner: Option<Owner>,
     answered: bool,
     held: bool,
@@ -110,7 +121,16 @@ pub(super) struct NoticeState {
 
 impl NoticeState {
     pub fn of(record: &CallRecord) -> NoticeState {
+        let mut ringing: Vec<Device> = record
+            .participants
+            .iter()
+            .filter(|participant| participant.outcome == ParticipantOutcome::Ringing)
+            .map(|participant| participant.device.clone())
+            .collect();
+        ringing.sort_unstable();
+
         NoticeState {
+            ringing,
             owner: record.answered_by.clone(),
             answered: record.answered_at.is_some(),
             held: record.status == Status::OnHold,
@@ -121,6 +141,10 @@ impl NoticeState {
             ended: record.ended_at.is_some(),
             missed: record.outcome == Some(Outcome::Missed),
         }
+    }
+
+    fn rings_at(&self, phone: &Device) -> bool {
+        self.ringing.binary_search(phone).is_ok()
     }
 
     /// Adds the notices that lead from the state `before` to this state.
@@ -141,6 +165,17 @@ impl NoticeState {
         }
         if was(|before| before.ended) && !self.ended {
             add(NoticeKind::Reopened);
+        }
+
+        // A phone that falls silent with the answer or the end is no change of its own.
+        let was_ringing = |phone: &Device| before.is_some_and(|before| before.rings_at(phone));
+        if before.is_some() && self.ringing.iter().any(|phone| !was_ringing(phone)) {
+            add(NoticeKind::Ringing);
+        } else if !self.answered
+            && !self.ended
+            && before.is_some_and(|before| before.ringing.iter().any(|phone| !self.rings_at(phone)))
+        {
+            add(NoticeKind::RingEnded);
         }
 
         if self.answered

@@ -204,7 +204,12 @@ fn check_notice(
                 ..after
             }
         }
-        NoticeKind::Answered | NoticeKind::Held | NoticeKind::Resumed | NoticeKind::Transferred => {
+        NoticeKind::Ringing
+        | NoticeKind::RingEnded
+        | NoticeKind::Answered
+        | NoticeKind::Held
+        | NoticeKind::Resumed
+        | NoticeKind::Transferred => {
             prop_assert!(known.is_some(), "{notice:?}");
             after
         }
