@@ -10,15 +10,20 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use cordboard::access::SecretHash;
 use cordboard::adapter::memory::MemoryOutbox;
+use cordboard::domain::fact::Site;
 use cordboard::domain::time::{At, Span};
 use cordboard::gateway::{self, Access, CallStates, Gateway, OwnHosts, WatcherLimit};
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
+use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
+use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskState};
+use cordboard::port::directory::{Directory, Entry, Helpline, Person};
 use cordboard::port::ledger::LedgerError;
 use cordboard::port::query::{
-    CallFilter, HourStats, MissedCall, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{CallState, StateChange, StateLedger};
+use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
@@ -44,10 +49,6 @@ impl Query for Nothing {
 
     async fn call(&self, _: &str) -> Result<Option<String>, LedgerError> {
         Ok(None)
-    }
-
-    async fn missed(&self, _: Option<&str>, _: u32) -> Result<Vec<MissedCall>, LedgerError> {
-        Ok(Vec::new())
     }
 
     async fn stats(&self, _: Option<&str>, _: i64, _: i64) -> Result<Vec<HourStats>, LedgerError> {
@@ -95,6 +96,68 @@ impl StateLedger for Nothing {
 
     async fn close_older(&self, _: At, _: At) -> Result<u64, LedgerError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl Desk for Nothing {
+    async fn entries(&self, _: Option<&str>, _: At, _: u32) -> Result<Vec<DeskEntry>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn state(&self, _: &str) -> Result<Option<DeskState>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn change(&self, _: &DeskChange) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Directory for Nothing {
+    async fn people(&self, _: Option<&str>) -> Result<Vec<Person>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn helplines(&self, _: Option<&str>) -> Result<Vec<Helpline>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn put(&self, _: &[Entry]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove(&self, _: &str, _: &str) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Claims for Nothing {
+    async fn claim(&self, _: &Claim, _: At) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn release(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn claim_of(&self, _: &str, _: At) -> Result<Option<Claim>, LedgerError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl FactHistory for Nothing {
+    async fn messages_of(
+        &self,
+        _: &Site,
+        _: At,
+        _: At,
+        _: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        Ok(Vec::new())
     }
 }
 
@@ -197,6 +260,13 @@ fn router() -> Router {
         clock: Arc::new(Nothing),
         watchers: WatcherLimit::new(4, Duration::from_secs(20)),
         access: Arc::new(Access::new(Arc::new(Nothing), Arc::new(Nothing), true)),
+        desk: Arc::new(Nothing),
+        desk_goal_minutes: 30,
+        people: Arc::new(Nothing),
+        claims: Arc::new(Nothing),
+        popups: Arc::default(),
+        history: Arc::new(Nothing),
+        policies: Policies::default(),
     };
 
     gateway::router(gateway, OwnHosts::new("gateway", &[]))

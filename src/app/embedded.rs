@@ -13,7 +13,7 @@ use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
 use super::listeners::Listeners;
-use super::part::Part;
+use super::part::{Part, until_stopped};
 use super::process::Process;
 use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
@@ -100,7 +100,12 @@ pub(super) async fn start(
     };
     // Only this function sets it.
     let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
-    let gateway = database.gateway(&settings.gateway, &clock);
+    let gateway = database.gateway(&settings.gateway, &policies, &clock);
+    let popups = Arc::clone(&gateway.popups).run(Arc::clone(&gateway.watch));
+    let popups = Part::spawn(
+        "the switch of popups",
+        until_stopped(popups, stop.soft.clone()),
+    );
     require_accounts(&gateway.access, &settings.gateway).await?;
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
@@ -116,7 +121,7 @@ pub(super) async fn start(
 
     Ok(Some(Process {
         ingress: Some(ingress),
-        parts: vec![worker],
+        parts: vec![worker, popups],
         http: vec![people, operations],
         stop,
     }))
@@ -215,7 +220,12 @@ impl Database {
         inbox
     }
 
-    fn gateway(&self, settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Gateway {
+    fn gateway(
+        &self,
+        settings: &GatewaySettings,
+        policies: &Policies,
+        clock: &Arc<dyn Clock>,
+    ) -> Gateway {
         Gateway {
             query: Arc::clone(&self.ledger) as Arc<dyn Query>,
             states: CallStates {
@@ -233,6 +243,13 @@ impl Database {
                 Arc::clone(clock),
                 settings.is_open_allowed(),
             )),
+            desk: Arc::clone(&self.ledger) as _,
+            desk_goal_minutes: settings.desk_goal_minutes,
+            people: Arc::clone(&self.ledger) as _,
+            claims: Arc::clone(&self.ledger) as _,
+            popups: Arc::default(),
+            history: Arc::clone(&self.ledger) as _,
+            policies: policies.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
 use super::listeners::{Listener, Listeners};
-use super::part::Part;
+use super::part::{Part, until_stopped};
 use super::process::Process;
 use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::journal::JournalTail;
@@ -55,7 +55,7 @@ pub(super) fn start(
         starting.worker()?;
     }
     if let Some(listener) = listeners.gateway {
-        starting.gateway(listener);
+        starting.gateway(listener)?;
     }
     if ingress.is_none() {
         starting.watchdog();
@@ -215,11 +215,12 @@ impl<'s> Starting<'s> {
     }
 
     /// Serves people and programs.
-    fn gateway(&mut self, listener: Listener) {
+    fn gateway(&mut self, listener: Listener) -> Result<(), ServiceError> {
         let check = self.check("feed");
         let Some(database) = &self.database else {
-            return;
+            return Ok(());
         };
+        let policies = self.settings.policies()?;
         let ledger = Arc::clone(&database.ledger);
 
         let watchers = Arc::new(MemoryOutbox::default().with_overlap(OVERLAP));
@@ -250,10 +251,24 @@ impl<'s> Starting<'s> {
                 Arc::clone(&self.clock),
                 self.settings.gateway.is_open_allowed(),
             )),
+            desk: Arc::clone(&database.ledger) as _,
+            desk_goal_minutes: self.settings.gateway.desk_goal_minutes,
+            people: Arc::clone(&database.ledger) as _,
+            claims: Arc::clone(&database.ledger) as _,
+            popups: Arc::default(),
+            history: Arc::clone(&database.ledger) as _,
+            policies,
         };
+        let popups = Arc::clone(&gateway.popups).run(Arc::clone(&gateway.watch));
+        self.parts.push(Part::spawn(
+            "the switch of popups",
+            until_stopped(popups, self.stop.soft.clone()),
+        ));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);
         self.serve(listener, router, limits);
+
+        Ok(())
     }
 
     fn directory(&self) -> Option<Arc<dyn LiveDirectory>> {

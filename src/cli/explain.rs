@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::explanation::{explanation, summary};
 use super::failure::Failure;
 use super::input::Input;
 use super::options::InputArguments;
@@ -13,6 +12,7 @@ use crate::domain::fact::Site;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::domain::timeline::Replay;
+use crate::wire::explanation::{explanation, summary};
 use crate::wire::instant;
 
 /// Calls listed when the argument does not select exactly one.

@@ -9,7 +9,6 @@ mod dead_letters;
 mod doctor;
 mod exit;
 mod explain;
-mod explanation;
 mod failure;
 mod input;
 mod migrate;

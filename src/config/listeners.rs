@@ -12,6 +12,7 @@ use crate::gateway::{OwnHosts, WatcherLimit};
 
 const CONNECTIONS_MAX: u64 = 1_000_000;
 const HOUR_SECONDS: u64 = 3_600;
+const DAY_MINUTES: u64 = 1_440;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +25,7 @@ pub struct GatewaySettings {
     pub trusted_proxies: Vec<IpNet>,
     watchers_max: usize,
     ping_seconds: u64,
+    pub desk_goal_minutes: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -49,7 +51,7 @@ impl GatewaySettings {
         Ok(())
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 4] {
+    pub(super) fn bounds(&self) -> [Bound; 5] {
         [
             Bound::new(
                 "connections_max",
@@ -63,6 +65,11 @@ impl GatewaySettings {
             ),
             Bound::new("watchers_max", self.watchers_max as u64, CONNECTIONS_MAX),
             Bound::new("ping_seconds", self.ping_seconds, HOUR_SECONDS),
+            Bound::new(
+                "desk_goal_minutes",
+                u64::from(self.desk_goal_minutes),
+                DAY_MINUTES,
+            ),
         ]
     }
 

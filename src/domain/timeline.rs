@@ -381,6 +381,11 @@ impl Replay {
         replay
     }
 
+    /// Declares extensions that were reported before the first fact.
+    pub fn know_extensions(&mut self, reported: &[(Extension, At)]) {
+        self.fold.add_extensions(reported);
+    }
+
     /// Folds the next fact. Facts must come in the order of their keys, each once.
     pub fn step(&mut self, fact: &Fact) {
         self.fold.step(fact);

@@ -1,4 +1,4 @@
-//! Queries for calls, missed calls and statistics. A call record is returned as the stored text.
+//! Queries for calls and statistics. A call record is returned as the stored text.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,33 +6,39 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as QueryString, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Gateway;
+use super::call_table::calls_csv;
 use super::parameters::{
     CallsParameters, SiteListParameters, StatsParameters, checked_limit, cursor, query,
 };
 use super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use super::visible::{site_of, visible_record};
-use crate::access::{Principal, mask_record};
+use crate::access::Principal;
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
-use crate::port::query::{CallFilter, HourStats, MissedCall, StoredCall};
+use crate::port::query::{CallFilter, HourStats, StoredCall};
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
 
 const LIVE_CALLS_MAX: u32 = 1_000;
-const MISSED_CALLS_MAX: u32 = 200;
 
 pub(super) async fn calls(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
+    headers: HeaderMap,
     parameters: Result<QueryString<CallsParameters>, QueryRejection>,
 ) -> Response {
-    let mut filter = match query(parameters).and_then(CallsParameters::into_filter) {
-        Ok(filter) => filter,
+    let checked = query(parameters).and_then(|parameters| {
+        let wants_csv = parameters.wants_csv();
+        Ok((parameters.into_filter()?, wants_csv))
+    });
+    let (mut filter, wants_csv) = match checked {
+        Ok(checked) => checked,
         Err(message) => return bad_parameter(&message),
     };
     filter.site = match site_of(&principal, filter.site) {
@@ -40,10 +46,21 @@ pub(super) async fn calls(
         Err(response) => return *response,
     };
 
+    if wants_csv || accepts_csv(&headers) {
+        return calls_csv(&gateway, &principal, filter).await;
+    }
+
     let limit = filter.limit as usize;
     query_response(gateway.query.calls(&filter).await, |calls| {
         calls_page(&principal, &calls, limit)
     })
+}
+
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .and_then(|accepted| accepted.to_str().ok())
+        .is_some_and(|accepted| accepted.starts_with("text/csv"))
 }
 
 pub(super) async fn live(
@@ -105,23 +122,6 @@ pub(super) async fn call(
     }
 }
 
-pub(super) async fn missed(
-    State(gateway): State<Gateway>,
-    Extension(principal): Extension<Arc<Principal>>,
-    parameters: Result<QueryString<SiteListParameters>, QueryRejection>,
-) -> Response {
-    let (site, limit) = match list_of(&principal, parameters, MISSED_CALLS_MAX) {
-        Ok(list) => list,
-        Err(response) => return *response,
-    };
-
-    let missed = gateway.query.missed(site.as_deref(), limit).await;
-    query_response(missed, |missed| {
-        let entries = missed.iter().map(|missed| missed_json(&principal, missed));
-        json!({ "missed": entries.collect::<Vec<_>>() }).to_string()
-    })
-}
-
 pub(super) async fn stats(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -153,25 +153,6 @@ fn list_of(
     let (site, limit) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
 
     Ok((site_of(principal, site)?, limit))
-}
-
-fn missed_json(principal: &Principal, missed: &MissedCall) -> Value {
-    let extensions: Value = serde_json::from_str(&missed.extensions).unwrap_or_default();
-
-    let mut entry = json!({
-        "call_id": missed.call_id,
-        "site": missed.site,
-        "from": { "number": missed.number.as_deref(), "e164": missed.e164.as_deref() },
-        "missed_extensions": extensions,
-        "missed_at": instant::text(At(missed.missed_at)),
-        "status": missed.desk_status,
-        "assigned_to": missed.assigned_to,
-    });
-    if !principal.sees_all_numbers() {
-        mask_record(&mut entry);
-    }
-
-    entry
 }
 
 fn stats_json(stats: &HourStats) -> Value {

@@ -5,11 +5,18 @@
 //! the cache are optional: without them the ledger answers.
 
 mod api;
+mod assets;
+mod call_table;
+mod csv;
+mod desk;
 mod directory;
+mod explanation;
 mod feed;
 mod guard;
 mod operations;
 mod parameters;
+mod people;
+mod popups;
 mod response;
 mod sign_in;
 mod states;
@@ -21,27 +28,39 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
+use crate::port::claims::Claims;
 use crate::port::clock::Clock;
+use crate::port::desk::Desk;
+use crate::port::directory::Directory;
 use crate::port::live::{LiveDirectory, Presence};
-use crate::port::query::Query;
+use crate::port::query::{FactHistory, Query};
 use crate::port::watch::Watch;
+use crate::wire::policy_file::Policies;
 
 pub use feed::Feed;
 pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
+pub use popups::Switch;
 pub use sign_in::{Access, Credential};
 pub use states::CallStates;
 
-const PAGE: &str = include_str!("page.html");
-const PAGE_POLICY: &str = "default-src 'self'; script-src 'unsafe-inline'; \
-                           style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
+/// Paths of the page: each is served the same document.
+const PAGES: [&str; 10] = [
+    "/",
+    "/live",
+    "/today",
+    "/missed",
+    "/calls/{id}",
+    "/statistics",
+    "/phones",
+    "/agent",
+    "/settings",
+    "/sign-in",
+];
 
 /// The ports behind the gateway.
 #[derive(Clone)]
@@ -56,6 +75,15 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     pub watchers: WatcherLimit,
     pub access: Arc<Access>,
+    pub desk: Arc<dyn Desk>,
+    /// Minutes within which a missed caller is to be called back.
+    pub desk_goal_minutes: u32,
+    pub people: Arc<dyn Directory>,
+    pub claims: Arc<dyn Claims>,
+    pub popups: Arc<Switch>,
+    /// Facts and rules, to explain records.
+    pub history: Arc<dyn FactHistory>,
+    pub policies: Policies,
 }
 
 impl FromRef<Gateway> for Arc<Access> {
@@ -97,7 +125,14 @@ pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
         .route("/calls", get(api::calls))
         .route("/calls/live", get(api::live))
         .route("/calls/{id}", get(api::call))
-        .route("/missed", get(api::missed))
+        .route("/people", get(people::people))
+        .route("/helplines", get(people::helplines))
+        .route("/directory", get(people::export).post(people::import))
+        .route("/calls/{id}/explanation", get(explanation::explanation))
+        .route("/missed", get(desk::entries).post(desk::change))
+        .route("/popups/{id}/claim", post(popups::claim))
+        .route("/popups/{id}/release", post(popups::release))
+        .route("/stream/popups", get(popups::events))
         .route("/stats", get(api::stats))
         .route("/sites", get(directory::sites))
         .route("/devices", get(directory::devices))
@@ -114,25 +149,16 @@ pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
         .method_not_allowed_fallback(response::unknown_method);
     let session = sign_in::routes().with_state(Arc::clone(&gateway.access));
 
-    Router::new()
-        .route("/", get(page))
+    let pages = PAGES.into_iter().fold(Router::new(), |pages, path| {
+        pages.route(path, get(assets::index))
+    });
+
+    pages
+        .route("/page/{name}", get(assets::asset))
         .route("/ws", get(stream::socket))
         .nest("/api/v1", api)
         .with_state(gateway)
         .nest("/api/v1/session", session)
         .fallback(response::unknown_path)
         .layer(from_fn_with_state(hosts, guard::guard))
-}
-
-async fn page() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
-        (CACHE_CONTROL, "no-store"),
-    ];
-
-    (
-        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
-        PAGE,
-    )
 }

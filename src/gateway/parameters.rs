@@ -10,7 +10,7 @@ use crate::wire::instant;
 /// Calls of a page without the parameter `limit`.
 const PAGE_CALLS: u32 = 50;
 /// The largest `limit` of any list.
-const LIMIT_MAX: u32 = 200;
+pub(super) const LIMIT_MAX: u32 = 200;
 
 // The names that stored calls can have. Another name is rejected: as a filter it would match no
 // call, and the database would read the whole history to find none.
@@ -24,6 +24,7 @@ pub(super) const STATUSES: [&str; 7] = [
     "completed",
     "failed",
 ];
+const FORMATS: [&str; 2] = ["json", "csv"];
 const OUTCOMES: [&str; 4] = ["answered", "missed", "no_answer", "lost"];
 
 /// The query of a path, and the names of its parameters.
@@ -92,12 +93,14 @@ pub(super) struct CallsParameters {
     since: Option<String>,
     until: Option<String>,
     number: Option<String>,
+    text: Option<String>,
     extension: Option<String>,
     direction: Option<String>,
     outcome: Option<String>,
     status: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
+    format: Option<String>,
 }
 
 /// The query of `/api/v1/stats`.
@@ -124,29 +127,36 @@ impl StatsParameters {
 }
 
 impl Parameters for CallsParameters {
-    const NAMES: &'static str = "`site`, `since`, `until`, `number`, `extension`, `direction`, \
-                                 `outcome`, `status`, `cursor` and `limit`";
+    const NAMES: &'static str = "`site`, `since`, `until`, `number`, `text`, `extension`, \
+                                 `direction`, `outcome`, `status`, `cursor`, `limit` and `format`";
 }
 
 impl CallsParameters {
+    pub(super) fn wants_csv(&self) -> bool {
+        self.format.as_deref() == Some("csv")
+    }
+
     pub(super) fn into_filter(self) -> Result<CallFilter, String> {
         let CallsParameters {
             site,
             since,
             until,
             number,
+            text,
             extension,
             direction,
             outcome,
             status,
             cursor,
             limit,
+            format,
         } = self;
 
         let limit = checked_limit(limit, PAGE_CALLS)?;
         for (parameter, value) in [
             ("site", &site),
             ("number", &number),
+            ("text", &text),
             ("extension", &extension),
         ] {
             if value
@@ -160,6 +170,7 @@ impl CallsParameters {
             ("direction", &direction, &DIRECTIONS[..]),
             ("outcome", &outcome, &OUTCOMES),
             ("status", &status, &STATUSES),
+            ("format", &format, &FORMATS),
         ] {
             if let Some(value) = value {
                 require_one_of(parameter, value, allowed)?;
@@ -175,6 +186,7 @@ impl CallsParameters {
             since,
             until,
             number,
+            text,
             extension,
             direction,
             outcome,
@@ -195,7 +207,7 @@ pub(super) fn require_one_of(name: &str, value: &str, allowed: &[&str]) -> Resul
     }
 }
 
-fn parse_instant(name: &str, text: Option<&str>) -> Result<Option<i64>, String> {
+pub(super) fn parse_instant(name: &str, text: Option<&str>) -> Result<Option<i64>, String> {
     text.map(|text| {
         instant::parse(text).map(|At(at)| at).map_err(|_| {
             format!("`{name}` is not an RFC 3339 instant, such as 2026-11-20T18:00:00Z")

@@ -85,12 +85,12 @@ pub(super) async fn events(
 }
 
 impl WatcherLimit {
-    fn admit(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.open).try_acquire_owned().ok()
     }
 }
 
-fn too_many_watchers() -> Response {
+pub(super) fn too_many_watchers() -> Response {
     metrics::counter!("cordboard_gateway_refused_total", "reason" => "watchers").increment(1);
     let busy = error_response(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -7,8 +7,11 @@
 pub mod accounts;
 pub mod broker;
 pub mod changes;
+pub mod claims;
 pub mod clock;
 pub mod dead_letters;
+pub mod desk;
+pub mod directory;
 pub mod error;
 pub mod intake;
 pub mod ledger;

@@ -1,12 +1,12 @@
 //! Queries of the interfaces. Records come back as the JSON text that is stored, without another
 //! round of decoding.
 
-use std::fmt;
-
 use async_trait::async_trait;
 
 use super::error::LedgerError;
+use crate::domain::fact::Site;
 use crate::domain::private::PrivateText;
+use crate::domain::time::At;
 
 /// A filter of calls; every field that is set must match.
 #[derive(Clone, Default)]
@@ -18,6 +18,8 @@ pub struct CallFilter {
     pub until: Option<i64>,
     /// The number of either party, as sent or in E.164.
     pub number: Option<String>,
+    /// A part of a number, a name or the answering extension.
+    pub text: Option<String>,
     /// The extension of a participant.
     pub extension: Option<String>,
     pub direction: Option<String>,
@@ -49,30 +51,6 @@ pub struct OperationCounts {
     pub dead: u32,
 }
 
-/// A missed call that is not retracted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct MissedCall {
-    pub call_id: String,
-    pub site: String,
-    pub number: Option<PrivateText>,
-    pub e164: Option<PrivateText>,
-    /// The extensions that rang, as JSON.
-    pub extensions: String,
-    pub missed_at: i64,
-    pub desk_status: String,
-    pub assigned_to: Option<String>,
-}
-
-impl fmt::Debug for MissedCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MissedCall")
-            .field("call_id", &self.call_id)
-            .field("site", &self.site)
-            .field("missed_at", &self.missed_at)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The calls of one site, one direction and one hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HourStats {
@@ -95,14 +73,26 @@ pub struct ReportedExtension {
     pub name: Option<PrivateText>,
 }
 
+/// Stored facts, to explain a record.
+#[async_trait]
+pub trait FactHistory: Send + Sync {
+    /// The messages of a site's facts that were received in a period, at most `max`, in their
+    /// order.
+    async fn messages_of(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError>;
+}
+
 /// The ledger for the interfaces.
 #[async_trait]
 pub trait Query: Send + Sync {
     /// Calls that match, the newest first.
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError>;
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError>;
-    /// Missed calls, the newest first.
-    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError>;
     /// Hourly statistics of calls that began in a period; its limits count to the minute.
     async fn stats(
         &self,

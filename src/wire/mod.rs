@@ -2,6 +2,7 @@
 
 pub mod call_json;
 pub mod envelope;
+pub mod explanation;
 pub mod fact_line;
 pub mod instant;
 pub mod message;

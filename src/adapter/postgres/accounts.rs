@@ -13,7 +13,10 @@ implement_accounts!(PostgresLedger, PgRow);
 
 impl PostgresLedger {
     /// Executes one statement and returns the number of changed rows.
-    async fn execute(&self, query: Query<'_, Postgres, PgArguments>) -> Result<u64, LedgerError> {
+    pub(super) async fn execute(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, LedgerError> {
         with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
             let done = query.execute(&mut *writer).await?;
@@ -24,7 +27,7 @@ impl PostgresLedger {
         .await
     }
 
-    async fn select(
+    pub(super) async fn select(
         &self,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, LedgerError> {

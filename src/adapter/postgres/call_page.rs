@@ -7,6 +7,7 @@ use std::fmt;
 
 use sqlx::{Postgres, QueryBuilder};
 
+use crate::adapter::sql;
 use crate::port::query::CallFilter;
 
 /// Columns that hold a number; each has an index in the order of pages.
@@ -194,6 +195,21 @@ fn push_conditions_on_logs(query: &mut QueryBuilder<Postgres>, filter: &CallFilt
             .push(OF_CALLS_WITH_EXTENSION)
             .push_bind(extension.clone())
             .push("\n        )");
+    }
+
+    if let Some(text) = &filter.text {
+        let pattern = sql::pattern(text);
+        query
+            .push("\n        AND (logs.record #>> '{from,name}' ILIKE ")
+            .push_bind(pattern.clone())
+            .push(" OR logs.answered_by = ")
+            .push_bind(text.clone());
+        for column in NUMBER_COLUMNS {
+            query
+                .push(format_args!(" OR logs.{column} LIKE "))
+                .push_bind(pattern.clone());
+        }
+        query.push(")");
     }
 
     let has_open_status = filter

@@ -8,25 +8,17 @@ use super::PostgresLedger;
 use super::call_page::select_calls;
 use super::time_limits::with_timeout;
 use crate::adapter::sql;
-use crate::port::ledger::LedgerError;
+use crate::domain::fact::Site;
+use crate::domain::time::At;
+use crate::port::ledger::{Ledger, LedgerError};
 use crate::port::query::{
-    CallFilter, HourStats, MissedCall, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 
 const SELECT_CALL: &str = "-- select_call
     SELECT record::text
     FROM call_logs
     WHERE call_id = $1";
-
-const SELECT_MISSED_CALLS: &str = "-- select_missed_calls
-    SELECT
-        call_id::text, site, from_number, from_e164, extensions::text, missed_at, desk_status,
-        assigned_to
-    FROM missed_call_logs
-    WHERE NOT retracted
-        AND ($2::text IS NULL OR site = $2)
-    ORDER BY missed_at DESC, call_id DESC
-    LIMIT $1";
 
 const SELECT_SITES: &str = "-- select_sites
     SELECT site
@@ -96,6 +88,19 @@ const COUNT_OPERATIONS: &str = "-- count_operations
         )";
 
 #[async_trait]
+impl FactHistory for PostgresLedger {
+    async fn messages_of(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.fact_messages(site, from, to, max).await
+    }
+}
+
+#[async_trait]
 impl Query for PostgresLedger {
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
         let stored_call = |row: PgRow| StoredCall {
@@ -124,29 +129,6 @@ impl Query for PostgresLedger {
         reader.put_back().await?;
 
         Ok(record)
-    }
-
-    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
-        let missed_call = |row: PgRow| MissedCall {
-            call_id: row.get(0),
-            site: row.get(1),
-            number: row.get::<Option<&str>, _>(2).map(Into::into),
-            e164: row.get::<Option<&str>, _>(3).map(Into::into),
-            extensions: row.get(4),
-            missed_at: row.get(5),
-            desk_status: row.get(6),
-            assigned_to: row.get(7),
-        };
-        let select = sqlx::query(SELECT_MISSED_CALLS)
-            .bind(i64::from(limit))
-            .bind(site)
-            .map(missed_call);
-
-        let mut reader = self.reader().await?;
-        let calls = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.put_back().await?;
-
-        Ok(calls)
     }
 
     async fn stats(

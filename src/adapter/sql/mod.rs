@@ -2,6 +2,9 @@
 //! grouped, and how stored values are encoded and parsed. Imports neither database's adapter.
 
 pub(super) mod accounts;
+pub(super) mod claims;
+pub(super) mod desk;
+pub(super) mod directory;
 mod errors;
 mod migrations;
 
@@ -48,6 +51,20 @@ impl StoredTime {
 
         (ticks != self.ticks.len() || watermark != self.watermark).then_some(At(watermark))
     }
+}
+
+/// The pattern of `LIKE` for a text anywhere in a column.
+pub(super) fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for char in text.chars() {
+        if matches!(char, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern.push('%');
+
+    pattern
 }
 
 /// Returns the minute whose statistics count a call that began at `started_us`.

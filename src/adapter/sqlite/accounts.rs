@@ -12,7 +12,10 @@ implement_accounts!(SqliteLedger, SqliteRow);
 
 impl SqliteLedger {
     /// Executes one statement and returns the number of changed rows.
-    async fn execute(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, LedgerError> {
+    pub(super) async fn execute(
+        &self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<u64, LedgerError> {
         let mut writer = self.writer.lease().await?;
         let done = query.execute(&mut *writer).await?;
         writer.put_back();
@@ -20,7 +23,7 @@ impl SqliteLedger {
         Ok(done.rows_affected())
     }
 
-    async fn select(
+    pub(super) async fn select(
         &self,
         query: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<Vec<SqliteRow>, LedgerError> {

@@ -9,9 +9,12 @@
 mod accounts;
 mod audit;
 mod batch;
+mod claims;
 mod connection;
 mod database;
 mod dead_letters;
+mod desk;
+mod directory;
 mod heal;
 mod ledger;
 mod migrations;

@@ -7,10 +7,25 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::database::SqliteLedger;
 use super::statements;
 use crate::adapter::sql;
-use crate::port::ledger::LedgerError;
+use crate::domain::fact::Site;
+use crate::domain::time::At;
+use crate::port::ledger::{Ledger, LedgerError};
 use crate::port::query::{
-    CallFilter, HourStats, MissedCall, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
+
+#[async_trait]
+impl FactHistory for SqliteLedger {
+    async fn messages_of(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.fact_messages(site, from, to, max).await
+    }
+}
 
 #[async_trait]
 impl Query for SqliteLedger {
@@ -33,26 +48,6 @@ impl Query for SqliteLedger {
         Ok(sqlx::query_scalar(statements::SELECT_RECORD)
             .bind(id)
             .fetch_optional(&self.readers)
-            .await?)
-    }
-
-    async fn missed(&self, site: Option<&str>, limit: u32) -> Result<Vec<MissedCall>, LedgerError> {
-        let missed_call = |row: SqliteRow| MissedCall {
-            call_id: row.get(0),
-            site: row.get(1),
-            number: row.get::<Option<&str>, _>(2).map(Into::into),
-            e164: row.get::<Option<&str>, _>(3).map(Into::into),
-            extensions: row.get(4),
-            missed_at: row.get(5),
-            desk_status: row.get(6),
-            assigned_to: row.get(7),
-        };
-
-        Ok(sqlx::query(statements::SELECT_MISSED_CALLS)
-            .bind(limit)
-            .bind(site)
-            .map(missed_call)
-            .fetch_all(&self.readers)
             .await?)
     }
 
@@ -156,6 +151,22 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
             .push("\nAND ")
             .push_bind(number.clone())
             .push(" IN (from_number, from_e164, to_number, to_e164)");
+    }
+    if let Some(text) = &filter.text {
+        let pattern = sql::pattern(text);
+        query
+            .push("\nAND (json_extract(record, '$.from.name') LIKE ")
+            .push_bind(pattern.clone());
+        query
+            .push(" ESCAPE '\\' OR answered_by = ")
+            .push_bind(text.clone());
+        for column in ["from_number", "from_e164", "to_number", "to_e164"] {
+            query
+                .push(format_args!(" OR {column} LIKE "))
+                .push_bind(pattern.clone())
+                .push(" ESCAPE '\\'");
+        }
+        query.push(")");
     }
     if let Some(extension) = &filter.extension {
         query

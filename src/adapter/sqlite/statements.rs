@@ -222,16 +222,6 @@ WHERE call_id IN (SELECT value FROM json_each(?1))
         WHERE call_logs.call_id = missed_call_logs.call_id AND outcome = 'missed'
     )";
 
-pub(super) const SELECT_MISSED_CALLS: &str = "\
--- select_missed_calls
-SELECT
-    call_id, site, from_number, from_e164, extensions,
-    missed_at, desk_status, assigned_to
-FROM missed_call_logs
-WHERE retracted = 0 AND (?2 IS NULL OR site = ?2)
-ORDER BY missed_at DESC, call_id DESC
-LIMIT ?1";
-
 // Statistics of a minute are counted from the logs of that minute, never counted up. A minute is
 // small because every commit counts the calls of all minutes that it changed.
 

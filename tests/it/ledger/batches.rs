@@ -5,6 +5,7 @@ use std::time::Duration;
 use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
 use cordboard::port::dead_letters::DeadLetters;
+use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Changes, Ledger, ReceivedFact, RejectedMessage};
 use cordboard::port::query::{OperationCounts, Query};
 use cordboard::simulate::Fleet;
@@ -22,7 +23,7 @@ pub async fn a_batch_written_twice_is_written_once(store: &impl Store) {
     let contents = async || {
         (
             outcomes(&ledger).await,
-            ledger.missed(None, 10).await.unwrap(),
+            ledger.entries(None, At::START, 10).await.unwrap(),
             ledger.stats(None, i64::MIN, i64::MAX).await.unwrap(),
         )
     };
@@ -167,7 +168,13 @@ pub async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_lo
     facts.push(received(9, 8, target));
     let corrected = changes(&mut timeline(), facts, At::END);
     ledger.commit(&corrected).await.unwrap();
-    assert!(ledger.missed(None, 10).await.unwrap().is_empty());
+    assert!(
+        ledger
+            .entries(None, At::START, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
     let withdrawal = Changes {
         withdrawn_calls: all.calls.iter().map(|call| call.record.id).collect(),

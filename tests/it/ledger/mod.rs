@@ -10,6 +10,7 @@ pub mod pages;
 pub mod states;
 
 use cordboard::port::dead_letters::DeadLetters;
+use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Ledger, RecordAudit};
 use cordboard::port::outbox::NotificationLog;
 use cordboard::port::query::{CallFilter, Query};
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 /// A database for ledgers of one kind. Ledgers opened on it see the same rows, as two processes do.
 pub trait Store: Sized {
-    type Ledger: Ledger + Query + StateLedger + DeadLetters + RecordAudit + NotificationLog;
+    type Ledger: Ledger + Query + Desk + StateLedger + DeadLetters + RecordAudit + NotificationLog;
 
     /// A new database.
     async fn new() -> Self;

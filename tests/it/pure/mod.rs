@@ -12,6 +12,7 @@ mod laws;
 mod ledger;
 mod open_calls;
 mod partition;
+mod people;
 mod seeds;
 mod service;
 mod snapshots;

@@ -284,19 +284,25 @@ pub struct Events {
 impl Events {
     /// Opens the stream, from now or from after a number.
     pub async fn open(gateway: SocketAddr, after: Option<u64>) -> Events {
-        let mut stream = TcpStream::connect(gateway).await.unwrap();
         let known = after
             .map(|number| format!("Last-Event-ID: {number}\r\n"))
             .unwrap_or_default();
-        let request = format!("GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n{known}\r\n");
+
+        Events::open_at(gateway, "/api/v1/stream", &known).await.0
+    }
+
+    /// Opens another stream with these headers, and returns the data of its `hello`.
+    pub async fn open_at(gateway: SocketAddr, target: &str, headers: &str) -> (Events, Value) {
+        let mut stream = TcpStream::connect(gateway).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
 
         let mut events = Events {
             lines: BufReader::new(stream),
         };
-        events.until("hello").await;
+        let (_, hello) = events.until("hello").await;
 
-        events
+        (events, hello)
     }
 
     /// Reads up to the next event with this name; returns its number and its data.

@@ -1,16 +1,17 @@
 //! The explanation of a call record as text: its time line, then the conclusions.
 
+use super::call_json::{direction_name, outcome_name, status_name};
+use super::instant;
 use crate::domain::device::Extension;
 use crate::domain::explain::Line;
 use crate::domain::record::{CallRecord, EndReason, Party};
 use crate::domain::time::Span;
-use crate::wire::call_json::{direction_name, outcome_name, status_name};
-use crate::wire::instant;
 
 const NUMBER_WITHHELD: &str = "(number withheld)";
 
 /// Direction, parties and outcome in one line.
-pub(super) fn summary(record: &CallRecord) -> String {
+#[must_use]
+pub fn summary(record: &CallRecord) -> String {
     let outcome = record
         .outcome
         .map_or(status_name(record.status), outcome_name);
@@ -27,7 +28,9 @@ fn party_number(party: &Party) -> &str {
     party.number.as_deref().unwrap_or(NUMBER_WITHHELD)
 }
 
-pub(super) fn explanation(record: &CallRecord) -> String {
+/// The time line of a call with its conclusions.
+#[must_use]
+pub fn explanation(record: &CallRecord) -> String {
     let mut lines = vec![
         format!("Call {} of site {}", record.id, record.site.as_str()),
         format!(
@@ -76,7 +79,9 @@ fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1_000_000.0
 }
 
-fn conclusions(record: &CallRecord) -> Vec<String> {
+/// Answer, transfer, missed extensions, joins, links, end and confidence, one sentence each.
+#[must_use]
+pub fn conclusions(record: &CallRecord) -> Vec<String> {
     let mut lines = vec![answer(record)];
     lines.extend(transfer(record));
     lines.extend(missed_by(record));

@@ -1,0 +1,2 @@
+DROP TABLE helplines;
+DROP TABLE people;

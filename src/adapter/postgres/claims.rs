@@ -1,0 +1,8 @@
+//! Claims of ringing calls.
+
+use sqlx::Row;
+
+use super::PostgresLedger;
+use crate::adapter::sql::claims::implement_claims;
+
+implement_claims!(PostgresLedger);

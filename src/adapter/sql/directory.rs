@@ -1,0 +1,107 @@
+//! The directory on either database: the statements are the same in both dialects.
+
+pub(in crate::adapter) const SELECT_PEOPLE: &str = "-- select_people
+    SELECT site, extension, name
+    FROM people
+    WHERE ($1 = '' OR site = $1)
+    ORDER BY site, extension
+    LIMIT 10000";
+
+pub(in crate::adapter) const SELECT_HELPLINES: &str = "-- select_helplines
+    SELECT site, number, name, members
+    FROM helplines
+    WHERE ($1 = '' OR site = $1)
+    ORDER BY site, number
+    LIMIT 10000";
+
+pub(in crate::adapter) const UPSERT_PERSON: &str = "-- upsert_person
+    INSERT INTO people (site, extension, name)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (site, extension) DO UPDATE
+    SET name = excluded.name";
+
+pub(in crate::adapter) const UPSERT_HELPLINE: &str = "-- upsert_helpline
+    INSERT INTO helplines (site, number, name, members)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (site, number) DO UPDATE
+    SET name = excluded.name,
+        members = excluded.members";
+
+pub(in crate::adapter) const DELETE_PERSON: &str = "-- delete_person
+    DELETE FROM people
+    WHERE site = $1
+        AND extension = $2";
+
+pub(in crate::adapter) const DELETE_HELPLINE: &str = "-- delete_helpline
+    DELETE FROM helplines
+    WHERE site = $1
+        AND number = $2";
+
+/// Implements [`Directory`](crate::port::directory::Directory) for a ledger of this database.
+macro_rules! implement_directory {
+    ($ledger:ty) => {
+        use $crate::adapter::sql::directory as statements;
+        use $crate::port::directory::{Directory, Entry, Helpline, Person};
+        use $crate::port::ledger::LedgerError;
+
+        #[async_trait::async_trait]
+        impl Directory for $ledger {
+            async fn people(&self, site: Option<&str>) -> Result<Vec<Person>, LedgerError> {
+                let select = sqlx::query(statements::SELECT_PEOPLE).bind(site.unwrap_or_default());
+                let rows = self.select(select).await?;
+
+                let people = rows.iter().map(|row| Person {
+                    site: row.get(0),
+                    extension: row.get(1),
+                    name: row.get::<&str, _>(2).into(),
+                });
+                Ok(people.collect())
+            }
+
+            async fn helplines(&self, site: Option<&str>) -> Result<Vec<Helpline>, LedgerError> {
+                let select =
+                    sqlx::query(statements::SELECT_HELPLINES).bind(site.unwrap_or_default());
+                let rows = self.select(select).await?;
+
+                let helplines = rows.iter().map(|row| Helpline {
+                    site: row.get(0),
+                    number: row.get(1),
+                    name: row.get(2),
+                    members: serde_json::from_str(row.get(3)).unwrap_or_default(),
+                });
+                Ok(helplines.collect())
+            }
+
+            async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+                for entry in entries {
+                    let upsert = match entry {
+                        Entry::Person(person) => sqlx::query(statements::UPSERT_PERSON)
+                            .bind(&person.site)
+                            .bind(&person.extension)
+                            .bind(&*person.name),
+                        Entry::Helpline(helpline) => sqlx::query(statements::UPSERT_HELPLINE)
+                            .bind(&helpline.site)
+                            .bind(&helpline.number)
+                            .bind(&helpline.name)
+                            .bind(serde_json::json!(helpline.members).to_string()),
+                    };
+                    self.execute(upsert).await?;
+                }
+
+                Ok(())
+            }
+
+            async fn remove(&self, site: &str, number: &str) -> Result<bool, LedgerError> {
+                let mut removed = 0;
+                for delete in [statements::DELETE_PERSON, statements::DELETE_HELPLINE] {
+                    removed += self
+                        .execute(sqlx::query(delete).bind(site).bind(number))
+                        .await?;
+                }
+
+                Ok(removed > 0)
+            }
+        }
+    };
+}
+pub(in crate::adapter) use implement_directory;

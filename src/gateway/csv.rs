@@ -1,0 +1,69 @@
+//! Answers as CSV. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+/// Characters with which spreadsheets begin a formula.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A table that is being written.
+pub(super) struct Table(csv::Writer<Vec<u8>>);
+
+impl Table {
+    pub(super) fn new(head: &[&str]) -> Table {
+        let mut table = Table(csv::Writer::from_writer(Vec::new()));
+        table.row(head.iter().map(|name| (*name).to_owned()));
+
+        table
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| {
+            if cell.starts_with(FORMULA) {
+                format!("'{cell}")
+            } else {
+                cell
+            }
+        });
+
+        // Memory takes every row, and all rows of a table have one length.
+        let _ = self.0.write_record(cells);
+    }
+
+    /// The answer: a file of this name.
+    pub(super) fn into_response(self, file: &str) -> Response {
+        let text = self.0.into_inner().unwrap_or_default();
+
+        (
+            [
+                (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+                (CACHE_CONTROL, "no-store".to_owned()),
+                (
+                    CONTENT_DISPOSITION,
+                    format!("attachment; filename=\"{file}\""),
+                ),
+            ],
+            text,
+        )
+            .into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_text_and_separators_are_quoted() {
+        let mut table = Table::new(&["name", "number"]);
+        table.row(["=cmd()".to_owned(), "+4930".to_owned()]);
+        table.row(["a \"b\", c".to_owned(), "201".to_owned()]);
+
+        let text = String::from_utf8(table.0.into_inner().unwrap()).unwrap();
+
+        assert_eq!(
+            text,
+            "name,number\n'=cmd(),'+4930\n\"a \"\"b\"\", c\",201\n"
+        );
+    }
+}

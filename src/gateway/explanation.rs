@@ -1,0 +1,177 @@
+//! Why a record is as it is: the facts of the call, the rule behind each, and the conclusions, from
+//! the stored facts of its site around it.
+//!
+//! Limits: an hour of facts before the call and three minutes after it, and 50,000 facts.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::Gateway;
+use super::response::{error_response, json_response, unavailable_response};
+use super::visible::visible_record;
+use crate::access::{Principal, mask_number};
+use crate::domain::device::Extension as PhoneExtension;
+use crate::domain::explain::Line;
+use crate::domain::fact::{EventId, Fact, Site};
+use crate::domain::record::CallRecord;
+use crate::domain::time::{At, Span};
+use crate::domain::timeline::Replay;
+use crate::port::error::LedgerError;
+use crate::wire::explanation::conclusions;
+use crate::wire::instant;
+use crate::wire::message::Message;
+
+const BEFORE: Span = Span::seconds(3_600);
+const AFTER: Span = Span::seconds(180);
+const FACTS_MAX: u32 = 50_000;
+
+pub(super) async fn explanation(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(id): Path<String>,
+) -> Response {
+    let stored = match gateway.query.call(&id).await {
+        Ok(stored) => stored,
+        Err(error) => return unavailable_response(&error),
+    };
+    let visible = stored
+        .as_deref()
+        .and_then(|record| visible_record(&principal, record));
+    let (Some(stored), Some(visible)) = (&stored, visible) else {
+        return error_response(StatusCode::NOT_FOUND, "not_found", "there is no such call");
+    };
+    let is_masked = stored.as_str() != visible.as_ref();
+
+    match explained(&gateway, &id, stored).await {
+        Ok(Some(record)) => json_response(
+            StatusCode::OK,
+            explanation_json(&record, is_masked).to_string(),
+        ),
+        Ok(None) => error_response(
+            StatusCode::NOT_FOUND,
+            "no_explanation",
+            "the facts of this call are not stored any more, or too many surround it",
+        ),
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+/// The record, folded again from the facts around it, with its trace.
+async fn explained(
+    gateway: &Gateway,
+    id: &str,
+    stored: &str,
+) -> Result<Option<CallRecord>, LedgerError> {
+    let stored: Value = serde_json::from_str(stored).unwrap_or_default();
+    let at = |field: &str| {
+        stored[field]
+            .as_str()
+            .and_then(|text| instant::parse(text).ok())
+    };
+    let site = stored["site"].as_str().and_then(Site::parse);
+    let (Some(site), Some(started)) = (site, at("started_at")) else {
+        return Ok(None);
+    };
+    let ended = at("ended_at").unwrap_or_else(|| gateway.clock.now());
+
+    let messages = gateway
+        .history
+        .messages_of(&site, started - BEFORE, ended + AFTER, FACTS_MAX + 1)
+        .await?;
+    if messages.len() > FACTS_MAX as usize {
+        return Ok(None);
+    }
+    let mut facts: Vec<Fact> = messages
+        .iter()
+        .filter_map(|message| Message::fact(message, &gateway.policies))
+        .collect();
+    facts.sort_by_key(Fact::key);
+
+    let known: Vec<(PhoneExtension, At)> = gateway
+        .query
+        .extensions(site.as_str())
+        .await?
+        .into_iter()
+        .filter_map(|known| {
+            Some((
+                PhoneExtension::parse(&known.extension)?,
+                At(known.first_report),
+            ))
+        })
+        .collect();
+    let call = EventId::parse(id);
+    let policy = Arc::clone(gateway.policies.of(&site));
+    let folded = tokio::task::spawn_blocking(move || {
+        let mut replay = Replay::with_explanations(site, policy);
+        replay.know_extensions(&known);
+        for fact in &facts {
+            replay.step(fact);
+        }
+        let watermark = facts.last().map_or(ended, |fact| fact.at).max(ended);
+        let mut records = replay.advance(watermark);
+        records.extend(replay.open_calls(watermark));
+        records.into_iter().find(|record| Some(record.id) == call)
+    });
+
+    // A panic of the fold is logged; the record itself was made without it.
+    Ok(folded.await.ok().flatten())
+}
+
+fn explanation_json(record: &CallRecord, is_masked: bool) -> Value {
+    let facts: Vec<Value> = record
+        .trace
+        .iter()
+        .map(|line| line_json(line, is_masked))
+        .collect();
+    // Conclusions name extensions, and the target of a transfer.
+    let conclusions: Vec<String> = conclusions(record);
+
+    json!({
+        "call_id": record.id.to_string(),
+        "facts": facts,
+        "conclusions": if is_masked { masked(conclusions, record) } else { conclusions },
+        "confidence": record.confidence.name(),
+        "reason": record.reason,
+    })
+}
+
+fn line_json(line: &Line, is_masked: bool) -> Value {
+    let number = line.remote.raw();
+    let remote = match number {
+        "" => None,
+        number if is_masked && line.remote.e164().is_some() => Some(mask_number(number)),
+        number => Some(number.to_owned()),
+    };
+
+    json!({
+        "at": instant::text(line.at),
+        "mac": line.device.to_string(),
+        "extension": line.extension.as_ref().map(PhoneExtension::as_str),
+        "event": line.kind.name(),
+        "remote": remote,
+        "rule": line.rule.name(),
+        "meaning": line.rule.description(),
+    })
+}
+
+/// The conclusions without the number of an outside transfer target.
+fn masked(conclusions: Vec<String>, record: &CallRecord) -> Vec<String> {
+    let target = record
+        .transfer
+        .as_ref()
+        .and_then(|transfer| transfer.to.as_deref())
+        .filter(|target| target.chars().count() > 6);
+
+    conclusions
+        .into_iter()
+        .map(|line| match target {
+            Some(target) => line.replace(target, &mask_number(target)),
+            None => line,
+        })
+        .collect()
+}

@@ -1,0 +1,342 @@
+// The agent's window: popups of calls that ring, are handed over or were missed.
+
+import { Problem, get, isAbort, send } from "./api.js";
+import * as cells from "./cells.js";
+import { midnight, now } from "./clock.js";
+import { draw, el, hit, icon } from "./dom.js";
+import { time } from "./format.js";
+import { connection } from "./feed.js";
+import { dayPanel, idle, lastCalls } from "./agent-day.js";
+import { card, cardCaller } from "./agent-card.js";
+import { href } from "./router.js";
+import { helpline, ownExtension, ownQuery, session, siteQuery } from "./session.js";
+import { retryText } from "./shell.js";
+import { soundOn, tone } from "./sound.js";
+import { texts } from "./texts.js";
+
+/** @typedef {import("./types.js").Popup} Popup */
+/** @typedef {import("./types.js").Call} Call */
+/** @typedef {import("./types.js").View} View */
+/** @typedef {{ taking: boolean, lost: string | null, error: string | null, closesAt: number | null }} Local */
+
+const CARDS = 3;
+/** @type {Record<string, number>} */
+const CLOSES_AFTER_MS = { taken: 4000, withdrawn: 8000, gone: 4000 };
+const ORDER = ["talk", "handover", "ring", "missed", "withdrawn", "taken", "gone"];
+
+/**
+ * @param {HTMLElement} root
+ * @returns {View}
+ */
+export function agentPage(root) {
+  const abort = new AbortController();
+  const { signal } = abort;
+  /** @type {Map<string, Popup>} */
+  const popups = new Map();
+  /** @type {Map<string, Local>} */
+  const local = new Map();
+  /** @type {Set<string>} Kind and id of cards that the agent has closed. */
+  const dismissed = new Set();
+  /** @type {Call[]} */
+  let mine = [];
+  /** @type {number | null} */
+  let toCallBack = null;
+  let loaded = false;
+  const own = ownExtension();
+
+  async function load() {
+    if (!own) return;
+    try {
+      const query = { ...siteQuery(), extension: own, limit: 200 };
+      mine = (await get("/calls", { ...query, since: midnight().toISOString() }, { signal, quiet: true }))
+        .calls;
+      toCallBack = (await get("/missed", { ...siteQuery(), status: "open" }, { signal, quiet: true })).missed
+        .length;
+    } catch (error) {
+      if (isAbort(error)) return;
+      if (!(error instanceof Problem)) throw error;
+    }
+    render();
+  }
+
+  /** @param {Popup} popup */
+  const mark = (popup) => `${popup.id} ${popup.kind}`;
+
+  /** @param {Popup} popup */
+  function take(popup) {
+    const old = popups.get(popup.id);
+    popups.set(popup.id, popup);
+    const state = localOf(popup.id);
+    if (old?.kind !== popup.kind) {
+      const after = CLOSES_AFTER_MS[popup.kind];
+      Object.assign(state, {
+        taking: false,
+        lost: null,
+        error: null,
+        closesAt: after ? now() + after : null,
+      });
+    }
+    if (popup.mine) state.taking = false;
+    if (loaded && !old && (popup.kind === "ring" || popup.kind === "handover")) announce();
+  }
+
+  /** The window comes forward for a new ring, never while the agent types. */
+  function announce() {
+    if (soundOn()) tone();
+    const typing = document.activeElement instanceof HTMLInputElement;
+    if (!typing) window.focus();
+  }
+
+  /** @param {string} id */
+  function localOf(id) {
+    let state = local.get(id);
+    if (!state) {
+      state = { taking: false, lost: null, error: null, closesAt: null };
+      local.set(id, state);
+    }
+    return state;
+  }
+
+  function shown() {
+    const instant = now();
+    for (const [id, popup] of popups) {
+      const state = localOf(id);
+      if (state.closesAt !== null && instant > state.closesAt) {
+        if (["ring", "handover"].includes(popup.kind)) dismissed.add(mark(popup));
+        else popups.delete(id);
+      }
+    }
+    return [...popups.values()]
+      .filter((popup) => !dismissed.has(mark(popup)))
+      .sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind) || a.since.localeCompare(b.since));
+  }
+
+  /** @param {Popup | undefined} popup */
+  async function claim(popup) {
+    if (!popup || !connection.live) return;
+    const state = localOf(popup.id);
+    if (state.taking || popup.claimed_by) return;
+    Object.assign(state, { taking: true, error: null });
+    render();
+    try {
+      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/claim${ownQuery()}`, undefined, { quiet: true });
+      const current = popups.get(popup.id);
+      if (current && session.me?.name)
+        popups.set(popup.id, {
+          ...current,
+          mine: true,
+          claimed_by: { name: session.me.name, display_name: session.me.display_name },
+        });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 409)
+        Object.assign(state, {
+          lost: error.detail || texts.agent.lostNobody,
+          closesAt: now() + (CLOSES_AFTER_MS.taken ?? 0),
+        });
+      else state.error = error.detail || texts.signIn.away;
+    }
+    state.taking = false;
+    render();
+  }
+
+  /** @param {Popup} popup */
+  async function release(popup) {
+    try {
+      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/release${ownQuery()}`, undefined, { quiet: true });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      localOf(popup.id).error = error.detail || texts.signIn.away;
+    }
+    render();
+  }
+
+  /** @param {Popup | undefined} popup */
+  function dismiss(popup) {
+    if (!popup) return;
+    dismissed.add(mark(popup));
+    if (popup.mine && popup.kind !== "talk") release(popup);
+    render();
+  }
+
+  const lineNames = () => {
+    const person = session.people.find(
+      (each) => each.name === session.me?.name || (own !== null && each.extension === own),
+    );
+    return (person?.helplines ?? []).map((number) => helpline(number)?.name ?? number);
+  };
+
+  function render() {
+    const { me } = session;
+    const name = me?.display_name ?? me?.name ?? "";
+    if (!own || connection.refused) {
+      draw(
+        root,
+        el(
+          "div",
+          { class: "frames one" },
+          el(
+            "section",
+            { class: "win", "aria-label": texts.agent.title },
+            el("h1", { class: "vh" }, texts.agent.title),
+            el(
+              "div",
+              { class: "win-body" },
+              el(
+                "div",
+                { class: "panel" },
+                cells.empty("key", texts.state.noRight, texts.state.noRightRest.agent),
+              ),
+            ),
+            foot(0),
+          ),
+        ),
+      );
+      return;
+    }
+    const list = shown();
+    const visible = list.slice(0, CARDS);
+    const more = list.slice(CARDS).filter((popup) => popup.kind === "ring").length;
+    const lines = lineNames();
+    const lost = connection.lostAt;
+
+    draw(
+      root,
+      el(
+        "div",
+        { class: "frames one" },
+        el(
+          "section",
+          { class: "win", "aria-label": texts.agent.title },
+          el("h1", { class: "vh" }, texts.agent.heading(name)),
+          el(
+            "header",
+            null,
+            el(
+              "span",
+              { class: "me" },
+              el("b", null, el("bdi", null, name)),
+              el("span", { class: "xs soft" }, [own, ...lines].join(", ")),
+            ),
+            el(
+              "a",
+              { class: "btn ghost icon", href: href("/settings"), "aria-label": texts.settings.title },
+              icon("user", "i-16"),
+            ),
+          ),
+          el(
+            "div",
+            { class: "win-body" },
+            lost !== null
+              ? el(
+                  "div",
+                  { class: "banner miss shown flat", "data-key": "offline" },
+                  icon("off"),
+                  el(
+                    "span",
+                    null,
+                    el("b", { role: "status" }, texts.agent.offline(time(lost))),
+                    ` ${texts.agent.offlineRest} `,
+                    el("span", null, retryText(connection.retryAt)),
+                  ),
+                )
+              : null,
+            el(
+              "div",
+              { class: "cards", "aria-live": "assertive", "aria-relevant": "additions", "data-key": "cards" },
+              visible.map((popup, index) => card(popup, localOf(popup.id), index > 0)),
+            ),
+            more ? el("p", { class: "sm soft", "data-key": "more" }, texts.agent.moreRing(more)) : null,
+            loaded && !list.length ? idle(lines, own) : null,
+            lastCalls(mine, own),
+            dayPanel(mine, own, toCallBack),
+          ),
+          foot(toCallBack ?? 0),
+        ),
+      ),
+    );
+  }
+
+  /** @param {number} count */
+  const foot = (count) =>
+    el(
+      "footer",
+      null,
+      connection.live
+        ? el(
+            "span",
+            { class: "plain talk", role: "status" },
+            icon("dot"),
+            el("span", null, texts.shell.onLive),
+          )
+        : el(
+            "span",
+            { class: "plain miss", role: "status" },
+            icon("off"),
+            el("span", null, texts.shell.notLive),
+          ),
+      count ? el("span", null, texts.agent.toCallBack(count)) : null,
+      el("a", { href: href("/live") }, texts.agent.back),
+    );
+
+  /** @param {MouseEvent} event */
+  const onClick = (event) => {
+    const button = hit(event, "[data-do]");
+    const popup = popups.get(button?.dataset.id ?? "");
+    const action = button?.dataset.do;
+    if (action === "claim") claim(popup);
+    else if (action === "release" && popup) release(popup);
+    else if (action === "dismiss") dismiss(popup);
+  };
+  root.addEventListener("click", onClick);
+  render();
+  load();
+
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let refresh;
+  const open = () =>
+    shown().find(
+      (popup) =>
+        (popup.kind === "ring" || popup.kind === "handover") &&
+        !popup.claimed_by &&
+        localOf(popup.id).lost === null,
+    );
+
+  return {
+    title() {
+      const ringing = open();
+      return ringing ? texts.agent.ringTitle(cardCaller(ringing)) : texts.agent.title;
+    },
+    event(message) {
+      if (message.type === "hello") {
+        const list = /** @type {Popup[]} */ (message.data.popups ?? []);
+        const fresh = new Set(list.map((popup) => popup.id));
+        for (const [id, popup] of popups)
+          if (!fresh.has(id) && localOf(id).closesAt === null && popup.kind !== "missed") popups.delete(id);
+        list.forEach(take);
+        loaded = true;
+      } else if (message.type === "popup") {
+        take(message.data);
+        clearTimeout(refresh);
+        refresh = setTimeout(load, 1500);
+      }
+      render();
+    },
+    tick: render,
+    key(key) {
+      if (key === "t") claim(open());
+      else if (key === "n") dismiss(open());
+      else if (key === "c") {
+        const link = root.querySelector("a[data-call]");
+        if (!(link instanceof HTMLAnchorElement)) return false;
+        link.click();
+      } else return false;
+      return true;
+    },
+    stop() {
+      abort.abort();
+      clearTimeout(refresh);
+      root.removeEventListener("click", onClick);
+    },
+  };
+}

@@ -1,0 +1,189 @@
+// Objects of the API, for the type check of the page. Not served.
+
+export type Right = "desk" | "claim" | "export" | "directory" | "accounts" | "tokens" | "audit" | "reveal";
+
+export interface Me {
+  name: string | null;
+  display_name: string | null;
+  role: "wallboard" | "agent" | "supervisor" | "integrator" | "admin";
+  sites: string[] | null;
+  extension: string | null;
+  signed_in: boolean;
+  numbers: "full" | "masked";
+  may: Right[];
+  needs_password?: boolean;
+}
+
+export interface Party {
+  number: string | null;
+  e164: string | null;
+  name: string | null;
+}
+
+export interface Participant {
+  extension: string | null;
+  mac: string | null;
+  role: "caller" | "callee" | "transfer_target";
+  rang_at: string | null;
+  answered_at: string | null;
+  left_at: string | null;
+  outcome: "ringing" | "talking" | "answered" | "answered_elsewhere" | "rejected" | "missed" | "unanswered";
+}
+
+export type Confidence = "high" | "medium" | "low";
+
+export interface Call {
+  id: string;
+  site: string;
+  direction: "inbound" | "outbound" | "internal";
+  status: "initiated" | "ringing" | "answered" | "on_hold" | "transferring" | "completed" | "failed";
+  outcome: string | null;
+  from: Party;
+  to: Party;
+  requested: Party;
+  answered_by: { extension: string | null; mac: string | null; agent: string | null } | null;
+  started_at: string;
+  answered_at: string | null;
+  ended_at: string | null;
+  end_reason: string | null;
+  ring_seconds: number | null;
+  talk_seconds: number | null;
+  total_seconds: number | null;
+  participants: Participant[];
+  missed_extensions: string[];
+  links: { kind: "transfer" | "callback" | "repeat"; call_id: string; confidence: Confidence; reason: string | null }[];
+  joins: { kind: "transfer" | "pickup" | "rering"; extension: string | null; confidence: Confidence; reason: string | null }[];
+  transfer: { kind: string; state: string; to: Party | string | null; reason: string | null } | null;
+  pickup: boolean;
+  origin: string | null;
+  confidence: Confidence;
+  reason: string | null;
+  late_events: number;
+}
+
+export interface CallPage {
+  calls: Call[];
+  next_cursor: string | null;
+}
+
+export interface Fact {
+  at: string;
+  mac: string | null;
+  extension: string | null;
+  event: string;
+  remote: string | null;
+  rule: string;
+  meaning: string;
+}
+
+export interface Explanation {
+  call_id: string;
+  facts: Fact[];
+  conclusions: string[];
+  confidence: Confidence;
+  reason: string | null;
+}
+
+export type Disposition = "reached" | "not_needed" | "unreachable" | "wrong_number";
+
+export interface Missed {
+  call_id: string;
+  call_ids?: string[];
+  site: string;
+  from: Party;
+  missed_extensions: string[];
+  missed_at: string;
+  waited_seconds: number | null;
+  status: "open" | "assigned" | "done";
+  assigned_to: string | null;
+  note: string | null;
+  disposition: Disposition | null;
+  calls: number;
+  first_missed_at: string | null;
+  changed_at: string | null;
+  changed_by: string | null;
+  reached_by: { call_id: string; extension: string | null } | null;
+}
+
+export interface Stat {
+  site: string;
+  hour: string;
+  direction: Call["direction"];
+  calls: number;
+  answered: number;
+  missed: number;
+  ring_seconds: number;
+  talk_seconds: number;
+}
+
+export interface Device {
+  mac: string;
+  last_seen: string | null;
+}
+
+export interface Extension {
+  extension: string;
+  first_report: string | null;
+  agent: string | null;
+  name: string | null;
+}
+
+export interface Person {
+  name: string;
+  display_name: string | null;
+  extension: string | null;
+  helplines: string[];
+  state: "available" | "ringing" | "talking" | "holding" | "dnd" | "paused" | "offline";
+  since: string | null;
+  reason: string | null;
+}
+
+export interface Helpline {
+  number: string;
+  name: string | null;
+  members: string[];
+}
+
+export interface Earlier {
+  call_id: string;
+  started_at: string;
+  direction: string;
+  outcome: string | null;
+  extension: string | null;
+  talk_seconds: number;
+}
+
+export interface Popup {
+  id: string;
+  call_id: string;
+  kind: "ring" | "talk" | "handover" | "missed" | "withdrawn" | "taken" | "gone";
+  since: string;
+  caller: Party;
+  for: { kind: "extension" | "helpline"; number: string | null; name: string | null };
+  claimed_by: { name: string; display_name: string | null } | null;
+  mine: boolean;
+  handed_over_by: { extension: string | null; name: string | null } | null;
+  also_ringing: string[];
+  /** Earlier calls of the caller, the latest first. */
+  history: Earlier[];
+  url: string | null;
+}
+
+export interface Message {
+  type: string;
+  id: string | null;
+  data: any;
+}
+
+export interface View {
+  title(): string;
+  /** Follows a change of the query that the page itself or the history made. */
+  query?(): void;
+  /** A live event. */
+  event?(message: Message): void;
+  /** One second passed. */
+  tick?(): void;
+  /** A single key outside of fields; true if it was used. */
+  key?(key: string): boolean;
+  stop?(): void;
+}

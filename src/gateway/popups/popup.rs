@@ -1,0 +1,245 @@
+//! The popup of one agent for one call: a pure function of the call's record.
+
+use serde_json::{Value, json};
+
+/// The agent whose phone decides which calls are his.
+pub(super) struct Agent<'a> {
+    pub extension: &'a str,
+    /// The name under which he claims calls.
+    pub name: &'a str,
+}
+
+/// What a call is to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ring,
+    /// A colleague hands the call over.
+    Handover,
+    Talk,
+    /// Another phone took it.
+    Taken,
+    /// It ended without an answer.
+    Missed,
+    Gone,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Ring => "ring",
+            Kind::Handover => "handover",
+            Kind::Talk => "talk",
+            Kind::Taken => "taken",
+            Kind::Missed => "missed",
+            Kind::Gone => "gone",
+        }
+    }
+
+    /// Whether a window shows it when it opens.
+    pub(super) fn is_current(self) -> bool {
+        matches!(self, Kind::Ring | Kind::Handover | Kind::Talk)
+    }
+}
+
+/// What the call is to the agent; `None` when his phone has no part in it, or only placed it.
+pub(super) fn kind(record: &Value, extension: &str) -> Option<Kind> {
+    let participants = record["participants"].as_array()?;
+    let own = participants
+        .iter()
+        .filter(|participant| participant["extension"].as_str() == Some(extension));
+    let outcomes: Vec<(&str, &str)> = own
+        .map(|own| {
+            let text = |field: &str| own[field].as_str().unwrap_or_default();
+            let outcome = match text("outcome") {
+                "ringing" if !rings(record, own) => "answered_elsewhere",
+                outcome => outcome,
+            };
+            (outcome, text("role"))
+        })
+        .filter(|(_, role)| *role != "caller")
+        .collect();
+    let has = |wanted: &str| outcomes.iter().any(|(outcome, _)| *outcome == wanted);
+
+    // Of several devices of one extension the one that talks decides, then one that rings.
+    if outcomes.is_empty() {
+        None
+    } else if has("talking") {
+        Some(Kind::Talk)
+    } else if let Some((_, role)) = outcomes.iter().find(|(outcome, _)| *outcome == "ringing") {
+        let is_handover = *role == "transfer_target";
+        Some(if is_handover {
+            Kind::Handover
+        } else {
+            Kind::Ring
+        })
+    } else if has("answered") {
+        Some(Kind::Gone)
+    } else if record["outcome"] == "missed" {
+        Some(Kind::Missed)
+    } else if record["answered_at"].is_string() {
+        Some(Kind::Taken)
+    } else {
+        Some(Kind::Gone)
+    }
+}
+
+/// Whether a participant rings for a call that it can still take. A phone that rang before the
+/// answer elsewhere is silent, although its own report of that comes later, or never.
+pub(in crate::gateway) fn rings(record: &Value, participant: &Value) -> bool {
+    let rang_at = participant["rang_at"].as_str();
+    let is_transfer = participant["role"] == "transfer_target";
+
+    participant["outcome"] == "ringing" && (is_transfer || record["answered_at"].as_str() < rang_at)
+}
+
+/// The document of a popup.
+pub(super) fn document(
+    record: &Value,
+    kind: Kind,
+    agent: &Agent<'_>,
+    claimed_by: Option<&str>,
+) -> Value {
+    let line = asked_for(record, agent.extension);
+    let taken_by = record["answered_by"]["extension"].as_str();
+    let handed_over_by = (kind == Kind::Handover)
+        .then_some(taken_by)
+        .flatten()
+        .map(|extension| json!({ "extension": extension }));
+
+    json!({
+        "id": record["id"],
+        "call_id": record["id"],
+        "kind": kind.name(),
+        "since": since(record, kind, agent.extension),
+        "caller": record["from"],
+        "for": line,
+        "claimed_by": claimed_by.map(|name| json!({ "name": name, "display_name": name })),
+        "mine": claimed_by == Some(agent.name),
+        "taken_by": taken_by,
+        "handed_over_by": handed_over_by,
+        "also_ringing": ringing_beside(record, agent.extension),
+    })
+}
+
+/// The line that the caller asked for: the agent's own, or a helpline.
+fn asked_for(record: &Value, extension: &str) -> Value {
+    let number = record["requested"]["number"]
+        .as_str()
+        .or_else(|| record["to"]["number"].as_str());
+    let rings_alone = ringing_beside(record, extension).is_empty();
+
+    match number {
+        Some(number) if number != extension => json!({ "kind": "helpline", "number": number }),
+        None if !rings_alone => json!({ "kind": "helpline", "number": null }),
+        _ => json!({ "kind": "extension", "number": extension }),
+    }
+}
+
+fn ringing_beside(record: &Value, extension: &str) -> Vec<String> {
+    let participants = record["participants"].as_array();
+    let ringing = participants.into_iter().flatten().filter(|participant| {
+        rings(record, participant) && participant["extension"].as_str() != Some(extension)
+    });
+
+    let mut extensions: Vec<String> = ringing
+        .filter_map(|participant| participant["extension"].as_str().map(ToOwned::to_owned))
+        .collect();
+    extensions.sort();
+    extensions.dedup();
+    extensions
+}
+
+fn since(record: &Value, kind: Kind, extension: &str) -> Value {
+    let field = match kind {
+        Kind::Ring | Kind::Handover => "rang_at",
+        Kind::Talk => "answered_at",
+        Kind::Taken => return record["answered_at"].clone(),
+        Kind::Missed | Kind::Gone => return record["ended_at"].clone(),
+    };
+    let participants = record["participants"].as_array();
+    let own = participants
+        .into_iter()
+        .flatten()
+        .filter(|participant| participant["extension"].as_str() == Some(extension));
+
+    own.filter_map(|participant| participant[field].as_str())
+        .max()
+        .map_or_else(|| record["started_at"].clone(), Value::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(participants: Value) -> Value {
+        json!({
+            "id": "c",
+            "from": { "number": "+4930123456" },
+            "to": { "number": null },
+            "requested": { "number": null },
+            "started_at": "2026-01-01T00:00:00Z",
+            "answered_at": null,
+            "ended_at": null,
+            "outcome": null,
+            "answered_by": null,
+            "participants": participants,
+        })
+    }
+
+    fn participant(extension: &str, role: &str, outcome: &str) -> Value {
+        json!({
+            "extension": extension, "role": role, "outcome": outcome,
+            "rang_at": "2026-01-01T00:00:01Z", "answered_at": null,
+        })
+    }
+
+    #[test]
+    fn a_call_is_what_the_phone_of_the_agent_makes_of_it() {
+        let mut call = record(json!([
+            participant("201", "callee", "ringing"),
+            participant("202", "callee", "ringing"),
+            participant("203", "caller", "talking"),
+            participant("204", "transfer_target", "ringing"),
+        ]));
+        assert_eq!(kind(&call, "201"), Some(Kind::Ring));
+        assert_eq!(kind(&call, "203"), None);
+        assert_eq!(kind(&call, "204"), Some(Kind::Handover));
+        assert_eq!(kind(&call, "209"), None);
+
+        call["answered_at"] = json!("2026-01-01T00:00:05Z");
+        // 201 has not reported yet that it is silent.
+        call["participants"][1]["outcome"] = json!("talking");
+        assert_eq!(kind(&call, "201"), Some(Kind::Taken));
+        assert_eq!(kind(&call, "202"), Some(Kind::Talk));
+    }
+
+    #[test]
+    fn the_device_that_talks_decides_for_its_extension() {
+        let call = record(json!([
+            participant("201", "callee", "answered_elsewhere"),
+            participant("201", "callee", "talking"),
+        ]));
+
+        assert_eq!(kind(&call, "201"), Some(Kind::Talk));
+    }
+
+    #[test]
+    fn a_popup_names_the_line_and_who_else_rings() {
+        let call = record(json!([
+            participant("201", "callee", "ringing"),
+            participant("202", "callee", "ringing"),
+        ]));
+        let agent = Agent {
+            extension: "201",
+            name: "ayesha",
+        };
+
+        let popup = document(&call, Kind::Ring, &agent, Some("omar"));
+
+        assert_eq!(popup["for"]["kind"], "helpline");
+        assert_eq!(popup["also_ringing"], json!(["202"]));
+        assert_eq!(popup["since"], "2026-01-01T00:00:01Z");
+        assert_eq!(popup["claimed_by"]["name"], "omar");
+        assert_eq!(popup["mine"], false);
+    }
+}

@@ -1,0 +1,150 @@
+//! From notifications to the agents whose phones have a part in the call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::port::watch::Watch;
+
+/// Calls that wait for a slow stream.
+const WAITING_MAX: usize = 64;
+
+/// A call that changed.
+#[derive(Clone)]
+pub(super) enum Change {
+    Call(Arc<Value>),
+    /// It was no call after all.
+    Withdrawn(Arc<str>),
+    /// Notifications were missed: the agent begins again.
+    Resync,
+}
+
+/// The site and the extension of an agent's phone.
+type Line = (String, String);
+
+/// Passes calls to the streams of their extensions.
+#[derive(Default)]
+pub struct Switch {
+    streams: Mutex<HashMap<Line, Vec<mpsc::Sender<Change>>>>,
+}
+
+impl Switch {
+    /// Reads notifications until there are no more.
+    pub async fn run(self: Arc<Switch>, watch: Arc<dyn Watch>) {
+        let mut events = watch.watch(None);
+
+        while let Some(event) = events.next().await {
+            if event.number.is_none() {
+                self.to_all(&Change::Resync);
+                continue;
+            }
+            // Notifications are written by this program; others are no calls.
+            let Ok(mut data) = serde_json::from_str::<Value>(&event.data) else {
+                continue;
+            };
+            match data["call"].take() {
+                Value::Null => {
+                    let id = data["call_id"].as_str().unwrap_or_default();
+                    self.to_all(&Change::Withdrawn(id.into()));
+                }
+                call => self.to_lines(call),
+            }
+        }
+    }
+
+    /// The changes of the calls of one extension from now on.
+    pub(super) fn subscribe(&self, site: &str, extension: &str) -> mpsc::Receiver<Change> {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let line = (site.to_owned(), extension.to_owned());
+        let mut streams = self.streams.lock();
+        let of_line = streams.entry(line).or_default();
+        of_line.retain(|sender| !sender.is_closed());
+        of_line.push(sender);
+
+        receiver
+    }
+
+    fn to_lines(&self, call: Value) {
+        let site = call["site"].as_str().unwrap_or_default().to_owned();
+        let participants = call["participants"].as_array();
+        let mut extensions: Vec<String> = participants
+            .into_iter()
+            .flatten()
+            .filter_map(|participant| participant["extension"].as_str().map(ToOwned::to_owned))
+            .collect();
+        extensions.sort_unstable();
+        extensions.dedup();
+
+        let change = Change::Call(Arc::new(call));
+        let mut streams = self.streams.lock();
+        for extension in extensions {
+            let line = (site.clone(), extension);
+            if let Some(of_line) = streams.get_mut(&line) {
+                send(of_line, &change);
+                if of_line.is_empty() {
+                    streams.remove(&line);
+                }
+            }
+        }
+    }
+
+    fn to_all(&self, change: &Change) {
+        let mut streams = self.streams.lock();
+        for of_line in streams.values_mut() {
+            send(of_line, change);
+        }
+        streams.retain(|_, of_line| !of_line.is_empty());
+    }
+}
+
+/// A stream that is closed, or too far behind, is dropped: its end is seen by the agent, who begins
+/// again.
+fn send(of_line: &mut Vec<mpsc::Sender<Change>>, change: &Change) {
+    of_line.retain(|sender| sender.try_send(change.clone()).is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn calls_reach_the_extensions_in_them_and_no_others() {
+        let switch = Switch::default();
+        let mut own = switch.subscribe("berlin", "201");
+        let mut other = switch.subscribe("berlin", "202");
+        let mut elsewhere = switch.subscribe("lahore", "201");
+
+        switch.to_lines(json!({
+            "site": "berlin",
+            "participants": [{ "extension": "201" }, { "extension": "201" }],
+        }));
+
+        assert!(matches!(own.try_recv(), Ok(Change::Call(_))));
+        assert!(own.try_recv().is_err());
+        assert!(other.try_recv().is_err());
+        assert!(elsewhere.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_stream_that_does_not_read_is_ended() {
+        let switch = Switch::default();
+        let mut slow = switch.subscribe("berlin", "201");
+
+        for _ in 0..=WAITING_MAX {
+            switch.to_all(&Change::Resync);
+        }
+
+        let mut received = 0;
+        while slow.try_recv().is_ok() {
+            received += 1;
+        }
+        assert_eq!(received, WAITING_MAX);
+        assert!(switch.streams.lock().is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! The missed-call desk: calls that are to be called back, and the people who do it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::error::LedgerError;
+use crate::domain::private::PrivateText;
+use crate::domain::time::At;
+
+/// The work on a missed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeskStatus {
+    Open,
+    Assigned,
+    Done,
+}
+
+impl DeskStatus {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DeskStatus::Open => "open",
+            DeskStatus::Assigned => "assigned",
+            DeskStatus::Done => "done",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(name: &str) -> Option<DeskStatus> {
+        [DeskStatus::Open, DeskStatus::Assigned, DeskStatus::Done]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+}
+
+/// The call in which the caller was reached, in either direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaterCall {
+    pub call_id: String,
+    /// The extension that spoke, or speaks, with the caller.
+    pub extension: Option<String>,
+}
+
+/// A missed call on the desk.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeskEntry {
+    pub call_id: String,
+    pub site: String,
+    pub number: Option<PrivateText>,
+    pub e164: Option<PrivateText>,
+    pub name: Option<PrivateText>,
+    /// The extensions that rang, as JSON.
+    pub extensions: String,
+    pub started_at: At,
+    pub missed_at: At,
+    pub waited_us: Option<i64>,
+    pub status: DeskStatus,
+    pub assigned_to: Option<String>,
+    pub note: Option<PrivateText>,
+    pub disposition: Option<String>,
+    pub changed_at: Option<At>,
+    pub changed_by: Option<String>,
+    /// The first answered call with the number after it was missed.
+    pub reached: Option<LaterCall>,
+    /// A call to the number that is going on.
+    pub calling: Option<LaterCall>,
+}
+
+impl fmt::Debug for DeskEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeskEntry")
+            .field("call_id", &self.call_id)
+            .field("site", &self.site)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A change of one entry.
+#[derive(Clone)]
+pub struct DeskChange {
+    pub call_id: String,
+    pub status: DeskStatus,
+    pub assigned_to: Option<String>,
+    /// `None` leaves the note as it is.
+    pub note: Option<PrivateText>,
+    /// `None` leaves the disposition as it is.
+    pub disposition: Option<String>,
+    pub by: String,
+    pub now: At,
+    /// Changes also an entry that another person has taken.
+    pub takes_over: bool,
+}
+
+/// The stored state of an entry, before a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeskState {
+    pub site: String,
+    pub status: DeskStatus,
+    pub assigned_to: Option<String>,
+}
+
+/// Stored entries of the desk.
+#[async_trait]
+pub trait Desk: Send + Sync {
+    /// Entries that are not retracted, the latest first.
+    async fn entries(
+        &self,
+        site: Option<&str>,
+        since: At,
+        limit: u32,
+    ) -> Result<Vec<DeskEntry>, LedgerError>;
+
+    async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError>;
+
+    /// Changes an entry. False when another person has taken it.
+    async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError>;
+}

@@ -1,0 +1,57 @@
+//! The directory of a site: people at their phones, and helplines with their members.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::error::LedgerError;
+use crate::domain::private::PrivateText;
+
+/// A person at an extension.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Person {
+    pub site: String,
+    pub extension: String,
+    pub name: PrivateText,
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("site", &self.site)
+            .field("extension", &self.extension)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A group or a queue, with its number and the extensions that ring for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Helpline {
+    pub site: String,
+    pub number: String,
+    pub name: String,
+    pub members: Vec<String>,
+}
+
+/// An entry of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Person(Person),
+    Helpline(Helpline),
+}
+
+/// The stored directory.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// People of a site, or of all sites, by extension.
+    async fn people(&self, site: Option<&str>) -> Result<Vec<Person>, LedgerError>;
+
+    /// Helplines of a site, or of all sites, by number.
+    async fn helplines(&self, site: Option<&str>) -> Result<Vec<Helpline>, LedgerError>;
+
+    /// Stores entries, each in place of the one with its site and number.
+    async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError>;
+
+    /// Removes the person or the helpline with this number. Returns whether there was one.
+    async fn remove(&self, site: &str, number: &str) -> Result<bool, LedgerError>;
+}

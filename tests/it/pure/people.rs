@@ -1,0 +1,356 @@
+//! What people do with calls: the desk, popups and claims, the directory, exports, and the page.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::http::{self, send};
+use crate::support::service::{Events, Service, command};
+
+const CUSTOMER: &str = "03023125418";
+
+/// A service without accounts that decides missed calls at once.
+async fn service() -> (Service, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("settings.toml");
+    std::fs::write(&file, "[policy]\nmissed_delay_ms = 200\nregion = \"DE\"\n").unwrap();
+    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    let service = Service::begin(command(data.path(), &arguments, &[])).await;
+    service.wait_until_ready().await;
+
+    (service, data)
+}
+
+async fn report(service: &Service, event: &str, extension: u32, remote: &str) -> String {
+    let target =
+        format!("/gs/cti/{event}?mac=000b82000{extension}&local={extension}&remote={remote}");
+
+    service.send(&target).await.expect("an accepted event")
+}
+
+async fn desk(service: &Service, query: &str) -> Vec<Value> {
+    let answer = service.ask(&format!("/api/v1/missed{query}")).await;
+
+    answer["missed"].as_array().unwrap().clone()
+}
+
+async fn post(gateway: SocketAddr, target: &str, body: &Value) -> (u16, Value) {
+    let answer = send(gateway, "POST", target, "", Some(body)).await;
+
+    (answer.status, answer.body)
+}
+
+/// A call that rings in vain; returns its id when it is on the desk.
+async fn missed_call(service: &Service, extension: u32, count: usize) -> String {
+    let id = report(service, "incoming", extension, CUSTOMER).await;
+    report(service, "missed", extension, CUSTOMER).await;
+    service
+        .eventually("the missed call on the desk", async |service| {
+            let entries = desk(service, "").await;
+            let calls = entries
+                .first()
+                .map_or(0, |entry| entry["calls"].as_u64().unwrap());
+            if calls == count as u64 {
+                Ok(())
+            } else {
+                Err(format!("{entries:?}"))
+            }
+        })
+        .await;
+
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missed_caller_is_one_entry_until_he_is_reached() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let first = missed_call(&service, 201, 1).await;
+    service
+        .eventually("a second missed call of the same caller", async |service| {
+            // The same number a moment later is another round of the same call.
+            let calls = service.ask("/api/v1/calls/live").await;
+            let live = calls["calls"].as_array().map_or(0, Vec::len);
+            (live == 0).then_some(()).ok_or(calls.to_string())
+        })
+        .await;
+    let entries = desk(&service, "").await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["call_ids"], json!([first]));
+    assert_eq!(entries[0]["from"]["e164"], "+493023125418");
+    assert_eq!(entries[0]["status"], "open");
+
+    let taken = json!({ "call_ids": [first], "status": "assigned", "assigned_to": "omar" });
+    let (status, changed) = post(gateway, "/api/v1/missed", &taken).await;
+    assert_eq!((status, &changed["changed"]), (200, &json!([first])));
+    let again = json!({ "call_ids": [first], "status": "assigned", "assigned_to": "hina" });
+    let (status, refused) = post(gateway, "/api/v1/missed", &again).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("taken")));
+    assert!(refused["detail"].as_str().unwrap().contains("omar"));
+    let take_over = json!({
+        "call_ids": [first], "status": "assigned", "assigned_to": "hina", "take_over": true,
+        "note": "prefers the afternoon",
+    });
+    assert_eq!(post(gateway, "/api/v1/missed", &take_over).await.0, 200);
+    let assigned = desk(&service, "?status=assigned").await;
+    assert_eq!(assigned[0]["assigned_to"], "hina");
+    assert_eq!(assigned[0]["note"], "prefers the afternoon");
+    assert!(desk(&service, "?status=open").await.is_empty());
+
+    // A colleague calls back, in the national form of the number.
+    report(&service, "outgoing", 204, CUSTOMER).await;
+    service
+        .eventually("the call back on the desk", async |service| {
+            let entries = desk(service, "").await;
+            let calling = entries[0]["being_called_by"]["extension"] == "204";
+            calling.then_some(()).ok_or(format!("{entries:?}"))
+        })
+        .await;
+    report(&service, "answered", 204, CUSTOMER).await;
+    report(&service, "hangup", 204, CUSTOMER).await;
+    service
+        .eventually("the entry to be done", async |service| {
+            let entries = desk(service, "?status=done").await;
+            let reached = entries
+                .first()
+                .is_some_and(|entry| entry["reached_by"]["extension"] == "204");
+            reached.then_some(()).ok_or(format!("{entries:?}"))
+        })
+        .await;
+    assert!(desk(&service, "").await.is_empty());
+
+    for (wrong, code) in [
+        (json!({ "call_ids": [], "status": "done" }), 400),
+        (json!({ "call_ids": [first], "status": "gone" }), 400),
+        (json!({ "call_ids": ["x"], "status": "done" }), 404),
+        (
+            json!({ "call_ids": [first], "status": "done", "disposition": "x" }),
+            400,
+        ),
+    ] {
+        assert_eq!(
+            post(gateway, "/api/v1/missed", &wrong).await.0,
+            code,
+            "{wrong}"
+        );
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_hear_of_their_own_calls_and_one_takes_each() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
+    let (mut ayesha, hello) = Events::open_at(gateway, &stream(201), "").await;
+    assert_eq!(hello["popups"], json!([]));
+    let (mut omar, _) = Events::open_at(gateway, &stream(202), "").await;
+    let (mut hina, _) = Events::open_at(gateway, &stream(203), "").await;
+
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    let (_, popup) = ayesha.until("popup").await;
+    assert_eq!(
+        (&popup["kind"], &popup["call_id"]),
+        (&json!("ring"), &json!(id))
+    );
+    assert_eq!(popup["caller"]["e164"], "+493023125418");
+    report(&service, "incoming", 202, CUSTOMER).await;
+    let (_, popup) = omar.until("popup").await;
+    assert_eq!(popup["also_ringing"], json!(["201"]));
+
+    let claim = |extension: u32| format!("/api/v1/popups/{id}/claim?extension={extension}");
+    let (one, other) = (claim(201), claim(202));
+    let nothing = json!(null);
+    let (first, second) = tokio::join!(
+        post(gateway, &one, &nothing),
+        post(gateway, &other, &nothing),
+    );
+    let mut statuses = [first.0, second.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    let winner = if first.0 == 200 { "201" } else { "202" };
+    assert_eq!(post(gateway, &claim(203), &nothing).await.0, 404);
+    loop {
+        let (_, popup) = ayesha.until("popup").await;
+        if popup["claimed_by"]["name"] == winner {
+            assert_eq!(popup["mine"], winner == "201");
+            break;
+        }
+    }
+    let release = format!("/api/v1/popups/{id}/release?extension={winner}");
+    assert_eq!(post(gateway, &release, &nothing).await.0, 204);
+    assert_eq!(post(gateway, &claim(202), &nothing).await.0, 200);
+
+    report(&service, "answered", 202, CUSTOMER).await;
+    loop {
+        let (_, popup) = ayesha.until("popup").await;
+        if popup["kind"] == "taken" {
+            assert_eq!(popup["taken_by"], "202");
+            break;
+        }
+    }
+    let (mut again, hello) = Events::open_at(gateway, &stream(202), "").await;
+    assert_eq!(hello["popups"][0]["kind"], "talk");
+    report(&service, "hangup", 202, CUSTOMER).await;
+    let (_, popup) = again.until("popup").await;
+    assert_eq!(popup["kind"], "gone");
+
+    // The phone that never rang heard nothing: its first event is its own call.
+    let own = report(&service, "incoming", 203, "0301111111").await;
+    let (_, popup) = hina.until("popup").await;
+    assert_eq!(popup["call_id"], json!(own));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_directory_says_who_is_on_the_phone_and_survives_the_round_trip() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let import = async |text: &str| {
+        let request = format!(
+            "POST /api/v1/directory HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: text/csv\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        );
+        http::exchange(gateway, request.as_bytes()).await.unwrap()
+    };
+    let file = "kind,site,number,name,members\n\
+                person,default,201,\"Vogel, Katrin\",\n\
+                person,default,202,Omar Farooq,\n\
+                helpline,default,240,Sales,201 202\n";
+
+    let (status, error) = import(&file.replace("Sales", "")).await;
+    assert!(status == 400 && error.contains("line 4"), "{error}");
+    assert!(desk_of(&service, "people").await.is_empty());
+    assert_eq!(import(file).await.0, 200);
+
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    service
+        .eventually("the state of a person", async |service| {
+            let people = desk_of(service, "people").await;
+            let rings = people[0]["state"] == "ringing" && people[1]["state"] == "available";
+            rings.then_some(()).ok_or(format!("{people:?}"))
+        })
+        .await;
+    let people = desk_of(&service, "people").await;
+    assert_eq!(people[0]["display_name"], "Vogel, Katrin");
+    assert_eq!(people[0]["helplines"], json!(["240"]));
+    assert_eq!(
+        desk_of(&service, "helplines").await[0]["members"],
+        json!(["201", "202"])
+    );
+
+    let (status, exported) = http::get(gateway, "/api/v1/directory").await;
+    assert_eq!((status, exported.as_str()), (200, file));
+
+    let (_, calls) = http::get(gateway, "/api/v1/calls?format=csv").await;
+    let lines: Vec<&str> = calls.lines().collect();
+    assert!(lines[0].starts_with("id,site,started_at"), "{calls}");
+    assert!(lines[1].starts_with(&id) && lines.len() == 2, "{calls}");
+    for (text, found) in [("3125", 1), ("99", 0), ("%25", 0)] {
+        let answer = service.ask(&format!("/api/v1/calls?text={text}")).await;
+        assert_eq!(
+            answer["calls"].as_array().map(Vec::len),
+            Some(found),
+            "{text}"
+        );
+    }
+    service.stop().await;
+}
+
+async fn desk_of(service: &Service, list: &str) -> Vec<Value> {
+    let answer = service.ask(&format!("/api/v1/{list}")).await;
+
+    answer[list].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_explains_itself_from_stored_facts() {
+    let (service, _data) = service().await;
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "answered", 201, CUSTOMER).await;
+    report(&service, "hangup", 201, CUSTOMER).await;
+    let target = format!("/api/v1/calls/{id}/explanation");
+
+    let explanation = service
+        .eventually("the explanation", async |service| {
+            let (status, body) = http::get(service.gateway, &target).await;
+            let explanation: Value = serde_json::from_str(&body).unwrap_or_default();
+            let facts = explanation["facts"].as_array().map_or(0, Vec::len);
+            if status == 200 && facts == 3 {
+                Ok(explanation)
+            } else {
+                Err(body)
+            }
+        })
+        .await;
+
+    let rules: Vec<&str> = explanation["facts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fact| fact["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(rules, ["began", "answered_first", "ended"]);
+    assert!(
+        explanation["conclusions"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("Answered by 201"),
+        "{explanation}"
+    );
+    let (unknown, _) = http::get(service.gateway, "/api/v1/calls/x/explanation").await;
+    assert_eq!(unknown, 404);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_is_served_whole_with_a_strict_policy() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+
+    for path in ["/", "/live", "/missed", "/calls/x", "/sign-in"] {
+        let page = send(gateway, "GET", path, "", None).await;
+        assert_eq!(page.status, 200, "{path}");
+        let policy = page
+            .head
+            .lines()
+            .find(|line| line.starts_with("content-security-policy"))
+            .expect("a policy");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+    let (_, page) = http::get(gateway, "/").await;
+    let linked: Vec<&str> = page
+        .split("/page/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(linked.len() >= 4, "{linked:?}");
+    for name in linked {
+        let (status, _) = http::get(gateway, &format!("/page/{name}")).await;
+        assert_eq!(status, 200, "{name}");
+    }
+    assert!(!page.contains("<script>") && !page.contains(" style="));
+
+    let script = send(gateway, "GET", "/page/app.js", "", None).await;
+    let tag = script
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .unwrap();
+    let known = format!("If-None-Match: {tag}\r\n");
+    assert_eq!(
+        send(gateway, "GET", "/page/app.js", &known, None)
+            .await
+            .status,
+        304
+    );
+    assert_eq!(
+        send(gateway, "GET", "/page/../api.rs", "", None)
+            .await
+            .status,
+        404
+    );
+    service.stop().await;
+}
