@@ -13,7 +13,8 @@ use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
 use super::listeners::Listeners;
-use super::part::{Part, until_stopped};
+use super::part::Part;
+use super::popups::switch_popups;
 use super::process::Process;
 use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
@@ -101,11 +102,7 @@ pub(super) async fn start(
     // Only this function sets it.
     let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
     let gateway = database.gateway(&settings.gateway, &policies, &clock);
-    let popups = Arc::clone(&gateway.popups).run(Arc::clone(&gateway.watch));
-    let popups = Part::spawn(
-        "the switch of popups",
-        until_stopped(popups, stop.soft.clone()),
-    );
+    let popups = switch_popups(&gateway, &stop);
     require_accounts(&gateway.access, &settings.gateway).await?;
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
@@ -115,7 +112,7 @@ pub(super) async fn start(
         counters,
         policies,
         &clock,
-        settings.worker.believed(),
+        settings.worker.believed_embedded(),
     );
     let worker = Part::spawn_fallible("the worker", worker.run(stop.hard.clone()));
 
@@ -187,7 +184,7 @@ impl Database {
         policies: &Policies,
         now: At,
     ) -> Result<Database, SetupError> {
-        let believed = settings.worker.believed().instants(now);
+        let believed = settings.worker.believed_embedded().instants(now);
         let ledger = open_ledger(settings).await?;
         ledger.migrate().await?;
         let state = ledger.take_over(lookback(policies, believed)).await?;

@@ -10,6 +10,7 @@ mod ingress;
 mod lifecycle;
 mod listeners;
 mod part;
+mod popups;
 mod process;
 mod production;
 mod reload;

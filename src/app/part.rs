@@ -1,7 +1,6 @@
 //! A task of a role.
 
 use tokio::task::{JoinError, JoinHandle};
-use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
 
@@ -44,20 +43,6 @@ impl Part {
         self.task = None;
 
         ended.unwrap_or(Err(ServiceError::Ended(self.name)))
-    }
-}
-
-/// Ends work that has no end of its own.
-pub(super) async fn until_stopped(work: impl Future<Output = ()>, stop: CancellationToken) {
-    // Work that ends by itself, when the notifications end, waits for the stop too.
-    let work = async {
-        work.await;
-        std::future::pending::<()>().await;
-    };
-
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
     }
 }
 

@@ -11,7 +11,8 @@ use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
 use super::listeners::{Listener, Listeners};
-use super::part::{Part, until_stopped};
+use super::part::Part;
+use super::popups::switch_popups;
 use super::process::Process;
 use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::journal::JournalTail;
@@ -259,11 +260,7 @@ impl<'s> Starting<'s> {
             history: Arc::clone(&database.ledger) as _,
             policies,
         };
-        let popups = Arc::clone(&gateway.popups).run(Arc::clone(&gateway.watch));
-        self.parts.push(Part::spawn(
-            "the switch of popups",
-            until_stopped(popups, self.stop.soft.clone()),
-        ));
+        self.parts.push(switch_popups(&gateway, &self.stop));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);
         self.serve(listener, router, limits);

@@ -33,17 +33,25 @@ impl WorkerSettings {
         ]
     }
 
+    /// The belief of a worker without a broker, whose only ingress has no name.
+    #[must_use]
+    pub fn believed_embedded(&self) -> Believed {
+        let mut believed = self.believed();
+        believed.ingresses.push(IngressId::default());
+
+        believed
+    }
+
     #[must_use]
     pub fn believed(&self) -> Believed {
         let configured = self.ingresses.iter().map(|id| IngressId(id.as_u128()));
-        let without_broker = IngressId::default();
 
         Believed {
             window: TimeWindow {
                 past_max: Span::seconds(i64::from(self.believed_past_days) * DAY_SECONDS),
                 ahead_max: Span::millis(i64::from(self.believed_ahead_ms)),
             },
-            ingresses: configured.chain([without_broker]).collect(),
+            ingresses: configured.collect(),
         }
     }
 }

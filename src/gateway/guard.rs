@@ -95,6 +95,16 @@ pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next:
         );
     }
 
+    // No text of the product has a NUL, and PostgreSQL stores none.
+    let query = request.uri().query().unwrap_or_default();
+    if request.uri().path().contains("%00") || query.contains("%00") {
+        return error_response(
+            StatusCode::BAD_REQUEST,
+            "bad_parameter",
+            "the request has a NUL character",
+        );
+    }
+
     next.run(request).await
 }
 

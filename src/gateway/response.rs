@@ -2,7 +2,7 @@
 //! code.
 
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -29,7 +29,11 @@ pub(super) fn error_response(status: StatusCode, code: &str, detail: &str) -> Re
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response {
     (
         status,
-        [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")],
+        [
+            (CONTENT_TYPE, content_type),
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ],
         body,
     )
         .into_response()

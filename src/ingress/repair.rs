@@ -180,6 +180,11 @@ impl LineRepair {
             if self.state == State::Header && self.is_doubtful(&line) {
                 output.extend_from_slice(CLOSE);
             }
+            if self.state == State::ChunkSize && line.len() == HEADER_BYTES_MAX {
+                // Its end is not known here, so where the body ends is the parser's alone to say.
+                self.state = State::Body { left: u64::MAX };
+                return taken;
+            }
             self.end_line(line.trim_ascii());
         }
 

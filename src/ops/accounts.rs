@@ -244,7 +244,7 @@ async fn audit(
 
 /// The database of the settings.
 enum Store {
-    File(SqliteLedger),
+    File(Box<SqliteLedger>),
     Server(Box<PostgresLedger>),
 }
 
@@ -252,27 +252,21 @@ impl Store {
     /// Opens the database. A new file gets its tables: the first account may come before the first
     /// start.
     async fn open(settings: &Settings) -> Result<Store, SetupError> {
-        let database = servers(settings, Roles::ALL)?.and_then(|servers| {
-            let address = servers.database.clone()?;
-            Some((address, servers))
-        });
-
-        match database {
-            Some((address, servers)) => {
-                let ledger = PostgresLedger::new(&address, readers(&address), servers.partition(0));
-                Ok(Store::Server(Box::new(ledger)))
-            }
-            None => {
-                let ledger = open_ledger(settings).await?;
-                ledger.migrate().await?;
-                Ok(Store::File(ledger))
-            }
+        if let Some(servers) = servers(settings, Roles::ALL)?
+            && let Some(address) = &servers.database
+        {
+            let ledger = PostgresLedger::new(address, readers(address), servers.partition(0));
+            return Ok(Store::Server(Box::new(ledger)));
         }
+
+        let ledger = open_ledger(settings).await?;
+        ledger.migrate().await?;
+        Ok(Store::File(Box::new(ledger)))
     }
 
     fn accounts(&self) -> &dyn Accounts {
         match self {
-            Store::File(ledger) => ledger,
+            Store::File(ledger) => ledger.as_ref(),
             Store::Server(ledger) => ledger.as_ref(),
         }
     }

@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 26] = [
+const COUNTERS: [(&str, &str); 27] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -48,6 +48,10 @@ const COUNTERS: [(&str, &str); 26] = [
     (
         "cordboard_worker_state_failures_total",
         "Batches that waited because every message failed: stored state is the reason.",
+    ),
+    (
+        "cordboard_worker_unfolded_total",
+        "Late events that were stored and not folded, because their history is too long.",
     ),
     (
         "cordboard_worker_healed_total",

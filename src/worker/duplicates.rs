@@ -42,16 +42,23 @@ impl Worker {
         Ok(())
     }
 
-    /// Sets aside new events of other programs whose ids are those of stored calls: a call would
-    /// take the place of another, even of another site.
+    /// Sets aside new events whose ids are those of stored calls, if another program may have made
+    /// them, or if they are from before the take-over: a call would take the place of another, even
+    /// of another site.
     async fn reject_taken_ids(&self, batch: &mut Batch) -> Result<(), WorkerError> {
-        if batch.foreign.is_empty() {
+        let uncertain: HashSet<EventId> = batch
+            .uncertain()
+            .iter()
+            .map(|received| received.fact.id)
+            .collect();
+        let is_doubtful = |id: &EventId| batch.foreign.contains(id) || uncertain.contains(id);
+        let new = batch.facts().map(|received| received.fact.id);
+        let doubtful: Vec<EventId> = new.filter(is_doubtful).collect();
+        if doubtful.is_empty() {
             return Ok(());
         }
 
-        let foreign = batch.facts().map(|received| received.fact.id);
-        let foreign: Vec<EventId> = foreign.filter(|id| batch.foreign.contains(id)).collect();
-        let ask = || self.ledger.ids_of_calls(&foreign);
+        let ask = || self.ledger.ids_of_calls(&doubtful);
         let taken = self.retry_while_unavailable("look up calls", ask).await?;
         for conflict in batch.take(&taken.into_iter().collect()) {
             self.reject_conflict(conflict, batch);

@@ -16,9 +16,10 @@ use crate::port::ledger::Changes;
 
 /// A batch that was started so often and never finished is processed message by message.
 const BATCH_ATTEMPTS_MAX: u32 = 2;
-/// If more facts of its site than these are later than a late event, the event is set aside: to fold
-/// them again would keep the partition, and the phones of an embedded service, waiting for minutes.
-const HISTORY_FACTS_MAX: u32 = 200_000;
+/// If more facts of its site than these are later than a late event, the event is stored and not
+/// folded: to fold them again would keep the partition, and the phones of an embedded service,
+/// waiting for minutes. `cordboard rebuild` corrects the calls.
+const HISTORY_FACTS_MAX: u32 = 50_000;
 /// Notifications read with one query.
 const BACKLOG_AT_ONCE: u32 = 512;
 
@@ -105,8 +106,10 @@ impl Worker {
             match step {
                 Step::Decided(changes) => return Ok(changes),
                 Step::NeedHistory(stretch) => {
-                    let history = self.history(&stretch).await?;
-                    step = run_long(|| self.partition.supply(&history))?;
+                    step = match self.history(&stretch).await? {
+                        Some(history) => run_long(|| self.partition.supply(&history))?,
+                        None => self.partition.supply_none()?,
+                    };
                 }
             }
         }
@@ -160,7 +163,8 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) async fn history(&self, stretch: &Stretch) -> Result<History, WorkerError> {
+    /// The stored history of a stretch; `None` when it is too long to be folded again.
+    pub(super) async fn history(&self, stretch: &Stretch) -> Result<Option<History>, WorkerError> {
         metrics::counter!("cordboard_worker_refolds_total").increment(1);
         tracing::debug!(
             site = stretch.site.as_str(),
@@ -180,10 +184,16 @@ impl Worker {
             })
             .await?;
         if messages.len() > HISTORY_FACTS_MAX as usize {
-            return Err(WorkerError::Poison(format!(
-                "more than {HISTORY_FACTS_MAX} events of its site are later; `cordboard rebuild` \
-                 corrects the calls once the event is in the database"
-            )));
+            metrics::counter!("cordboard_worker_unfolded_total").increment(1);
+            tracing::error!(
+                site = site.as_str(),
+                partition = self.number,
+                later_max = HISTORY_FACTS_MAX,
+                "an event is so late that its history is not folded again: it is stored, and calls \
+                 around it may be wrong until `cordboard rebuild`. See the runbook, \
+                 CordboardEventsNotFolded"
+            );
+            return Ok(None);
         }
         let kept_since = self
             .retry_while_unavailable("read the retention", || self.ledger.facts_kept_since())
@@ -196,11 +206,11 @@ impl Worker {
             })
             .await?;
 
-        Ok(History {
+        Ok(Some(History {
             complete_from,
             messages,
             calls,
-        })
+        }))
     }
 }
 

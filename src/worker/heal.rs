@@ -24,8 +24,8 @@ impl Worker {
             facts_ahead = absurd.facts,
             impossible_calls = absurd.calls.len(),
             "stored time was ahead of the clock of this machine and is set back; facts ahead are \
-             left out until the clock has reached them. If the clock is right, see the runbook, \
-             CordboardStateHealed"
+             left out: `cordboard rebuild` makes their calls once the clock has reached them. See \
+             the runbook, CordboardStateHealed"
         );
         metrics::counter!("cordboard_worker_healed_total").increment(1);
         if absurd.calls.is_empty() {

@@ -81,7 +81,7 @@ pub struct Batch {
     /// Facts that are certainly not in the ledger.
     certainly_new: Vec<ReceivedFact>,
     rejected: Vec<RejectedMessage>,
-    /// Facts of other programs, which choose their ids themselves.
+    /// Facts that may be of other programs, which choose their ids themselves.
     pub(super) foreign: HashSet<EventId>,
     has_ticks: bool,
     /// Ticks outside the window, each with its ingress.
@@ -272,8 +272,15 @@ impl Partition {
                     .fact(|site| self.policies.of(site))
                     .map_err(|error| error.to_string())?;
                 let is_unnamed = envelope.ingress.is_none() && self.ticks.knows_named_ingress();
-                if envelope.from.is_none() || is_unnamed {
+                let is_foreign = envelope.from.is_none() || is_unnamed;
+                if is_foreign {
                     self.check_foreign_site(&fact.site)?;
+                }
+                // An ingress has reported before, and makes ids of their instants.
+                let is_known = envelope
+                    .ingress
+                    .is_none_or(|ingress| self.ticks.knows(IngressId(ingress.as_u128())));
+                if is_foreign || !is_known || !envelope.has_id_of_its_instant() {
                     batch.foreign.insert(fact.id);
                 }
                 if let Some(ingress) = envelope.ingress {
@@ -379,6 +386,21 @@ impl Partition {
 
         if let Some((stretch, delta)) = pending.late.take() {
             let delta = self.refold(&stretch, delta, history, &pending.changes)?;
+            self.collect(delta, &mut pending.changes);
+        }
+        self.pending = Some(pending);
+
+        self.advance()
+    }
+
+    /// Goes on without the history: the late facts are stored, and change no call.
+    ///
+    /// # Errors
+    /// As [`Partition::apply`].
+    pub fn supply_none(&mut self) -> Result<Step, WorkerError> {
+        let mut pending = self.pending.take().unwrap_or_else(Pending::nothing);
+
+        if let Some((_, delta)) = pending.late.take() {
             self.collect(delta, &mut pending.changes);
         }
         self.pending = Some(pending);

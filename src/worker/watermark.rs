@@ -14,9 +14,10 @@ const INGRESSES_MAX: usize = 1_024;
 /// The last ticks of the ingresses.
 ///
 /// Registered ingresses are those of which the partition has an event or a stored tick, and those
-/// that are configured. As soon as one of them ticks, only they count: the tick of any other would
-/// be the word of a stranger, which could let time pass or hold it back. Before that, in a
-/// partition whose events come from other programs alone, strangers are all there is.
+/// that are configured. While one of them ticks, only they count: the tick of any other would be
+/// the word of a stranger, which could let time pass or hold it back. Before that, in a partition
+/// whose events come from other programs alone, strangers are all there is; and again when all
+/// registered ingresses are silent, since a dead ingress must not stop the time of the others.
 #[derive(Clone, Debug, Default)]
 pub struct WatermarkTracker {
     registered: BTreeMap<IngressId, At>,
@@ -33,6 +34,10 @@ impl WatermarkTracker {
             registered: ticks,
             strangers: BTreeMap::new(),
         };
+        // A tick without a name is that of the only ingress of a process without a broker.
+        if !configured.contains(&IngressId::default()) {
+            tracker.registered.remove(&IngressId::default());
+        }
         for ingress in configured {
             tracker.register(*ingress);
         }
@@ -55,6 +60,10 @@ impl WatermarkTracker {
         self.registered.entry(ingress).or_insert(At::START);
     }
 
+    pub(super) fn knows(&self, ingress: IngressId) -> bool {
+        self.registered.contains_key(&ingress)
+    }
+
     /// Whether an ingress with an id is registered, as on servers.
     pub(super) fn knows_named_ingress(&self) -> bool {
         self.registered
@@ -74,7 +83,10 @@ impl WatermarkTracker {
             self.strangers.clear();
             return true;
         }
-        if self.ticked().next().is_some() {
+        if self
+            .newest_registered()
+            .is_some_and(|newest| tick.at <= newest + SILENT)
+        {
             return false;
         }
 
@@ -88,9 +100,14 @@ impl WatermarkTracker {
 
     /// The lowest of the last ticks that count.
     pub(super) fn watermark(&self) -> Option<At> {
-        let of_registered = self.ticked().map(|(_, at)| at).min();
+        // A tick of a registered ingress has ended the word of strangers.
+        let of_strangers = self.strangers.values().copied().min();
 
-        of_registered.or_else(|| self.strangers.values().copied().min())
+        of_strangers.or_else(|| self.ticked().map(|(_, at)| at).min())
+    }
+
+    fn newest_registered(&self) -> Option<At> {
+        self.ticked().map(|(_, at)| at).max()
     }
 
     /// The last tick of each registered ingress that has ticked.
@@ -198,8 +215,10 @@ mod tests {
         tracker.register(IngressId(1));
         assert!(tracker.observe(&tick(1, 100), At::END));
 
+        // The clock of this machine bounds what a stranger says.
+        let now = At(101_000_000);
         for second in [1, 99, 101, 1_000_000] {
-            assert!(!tracker.observe(&tick(9, second), At::END));
+            assert!(!tracker.observe(&tick(9, second), now));
             assert_eq!(tracker.watermark(), Some(At(100_000_000)));
         }
 
@@ -212,6 +231,35 @@ mod tests {
         );
         assert!(tracker.observe(&tick(9, 99), At::END));
         assert_eq!(tracker.watermark(), Some(At(99_000_000)));
+    }
+
+    #[test]
+    fn a_dead_ingress_does_not_stop_the_time_of_the_others() {
+        let mut tracker = WatermarkTracker::new(BTreeMap::new(), &[]);
+        tracker.register(IngressId(1));
+        assert!(tracker.observe(&tick(1, 100), At::END));
+
+        assert!(!tracker.observe(&tick(2, 160), At::END), "still waited for");
+        assert!(tracker.observe(&tick(2, 161), At::END));
+        assert_eq!(tracker.watermark(), Some(At(161_000_000)));
+        assert!(tracker.observe(&tick(1, 170), At::END), "it is back");
+        assert_eq!(tracker.watermark(), Some(At(170_000_000)));
+        assert!(!tracker.observe(&tick(2, 171), At::END));
+    }
+
+    #[test]
+    fn a_tick_without_a_name_counts_only_where_it_is_configured() {
+        let stored = || BTreeMap::from([(IngressId::default(), At(50_000_000))]);
+
+        let embedded = WatermarkTracker::new(stored(), &[IngressId::default()]);
+        assert_eq!(embedded.watermark(), Some(At(50_000_000)));
+
+        let mut servers = WatermarkTracker::new(stored(), &[]);
+        assert_eq!(servers.watermark(), None);
+        servers.register(IngressId(1));
+        assert!(servers.observe(&tick(1, 100), At::END));
+        assert!(!servers.observe(&tick(0, 60), At::END));
+        assert_eq!(servers.watermark(), Some(At(100_000_000)));
     }
 
     #[test]

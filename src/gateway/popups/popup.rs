@@ -171,7 +171,7 @@ fn since(record: &Value, kind: Kind, extension: &str) -> Value {
 mod tests {
     use super::*;
 
-    fn record(participants: Value) -> Value {
+    fn record(participants: &Value) -> Value {
         json!({
             "id": "c",
             "from": { "number": "+4930123456" },
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_call_is_what_the_phone_of_the_agent_makes_of_it() {
-        let mut call = record(json!([
+        let mut call = record(&json!([
             participant("201", "callee", "ringing"),
             participant("202", "callee", "ringing"),
             participant("203", "caller", "talking"),
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_device_that_talks_decides_for_its_extension() {
-        let call = record(json!([
+        let call = record(&json!([
             participant("201", "callee", "answered_elsewhere"),
             participant("201", "callee", "talking"),
         ]));
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_popup_names_the_line_and_who_else_rings() {
-        let call = record(json!([
+        let call = record(&json!([
             participant("201", "callee", "ringing"),
             participant("202", "callee", "ringing"),
         ]));

@@ -24,7 +24,7 @@ const TOUCH_EVERY: Span = Span::seconds(5 * 60);
 /// While no account exists, the database is asked for one at most this often.
 const ASK_EVERY: Span = Span::seconds(1);
 /// The credential of an open stream is checked again this often.
-const RECHECK_EVERY: Duration = Duration::from_secs(60);
+const RECHECK_EVERY: Duration = Duration::from_mins(1);
 /// Passwords checked at the same time: each takes 19 MiB and a processor.
 const HASHING_MAX: usize = 2;
 

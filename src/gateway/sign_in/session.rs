@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use super::access::{Access, Credential, of_user};
 use super::cookie;
 use crate::access::{Identity, Principal, Right, Secret, SecretHash, SiteScope, check_password};
+use crate::domain::device::Extension as PhoneExtension;
+use crate::domain::fact::Site;
 use crate::domain::time::Span;
 use crate::gateway::parameters::bad_body;
 use crate::gateway::response::{error_response, json_response, no_right, unavailable_response};
@@ -204,7 +206,7 @@ fn me_json(principal: &Principal) -> Value {
     };
     let sites = match &principal.sites {
         SiteScope::All => None,
-        SiteScope::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect::<Vec<_>>()),
+        SiteScope::Only(sites) => Some(sites.iter().map(Site::as_str).collect::<Vec<_>>()),
     };
     let rights: Vec<&str> = principal
         .role
@@ -223,7 +225,7 @@ fn me_json(principal: &Principal) -> Value {
         "display_name": principal.display_name.as_deref().or(name.map(String::as_str)),
         "role": principal.role.name(),
         "sites": sites,
-        "extension": principal.extension.as_ref().map(|extension| extension.as_str()),
+        "extension": principal.extension.as_ref().map(PhoneExtension::as_str),
         "signed_in": principal.identity != Identity::Open,
         "numbers": numbers,
         "may": rights,

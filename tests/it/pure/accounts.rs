@@ -181,8 +181,19 @@ async fn passwords_cannot_be_guessed_and_unknown_names_look_like_known_ones() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_obeys_role_and_site() {
+/// A service with one call at the site `lahore`, and tokens of all kinds.
+struct Tokens {
+    service: Service,
+    data: TempDir,
+    call: String,
+    admin: String,
+    program: String,
+    wall: String,
+    foreign: String,
+    both: String,
+}
+
+async fn tokens() -> Tokens {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("settings.toml");
     std::fs::write(
@@ -194,9 +205,9 @@ async fn every_route_obeys_role_and_site() {
     let arguments = ["serve", "--config", file.to_str().unwrap()];
     let service = Service::begin(command(data.path(), &arguments, &[])).await;
     service.wait_until_ready().await;
-    let gateway = service.gateway;
+
     let target = format!("/gs/cti/incoming?mac=000b82000001&local=201&remote={CUSTOMER}");
-    let id = service.send(&target).await.unwrap();
+    let call = service.send(&target).await.unwrap();
     service
         .eventually("the call", async |service| {
             let calls = service.ask("/api/v1/calls?site=lahore").await;
@@ -206,36 +217,47 @@ async fn every_route_obeys_role_and_site() {
         .await;
 
     let folder = data.path();
-    let admin = token(folder, "admin", &["--role", "admin"]).await;
-    let program = token(folder, "program", &["--site", "lahore"]).await;
-    let wall = token(folder, "wall", &["--role", "wallboard", "--site", "lahore"]).await;
-    let foreign = token(
-        folder,
-        "foreign",
-        &["--role", "supervisor", "--site", "berlin"],
-    )
-    .await;
-    let both = [
-        "--role",
-        "supervisor",
-        "--site",
-        "berlin",
-        "--site",
-        "lahore",
-    ];
-    let both = token(folder, "both", &both).await;
-    until_closed(&service).await;
+    let supervisor = ["--role", "supervisor", "--site", "berlin"];
+    let both = [&supervisor[..], &["--site", "lahore"]].concat();
+    let tokens = Tokens {
+        admin: token(folder, "admin", &["--role", "admin"]).await,
+        program: token(folder, "program", &["--site", "lahore"]).await,
+        wall: token(folder, "wall", &["--role", "wallboard", "--site", "lahore"]).await,
+        foreign: token(folder, "foreign", &supervisor).await,
+        both: token(folder, "both", &both).await,
+        service,
+        data,
+        call,
+    };
+    until_closed(&tokens.service).await;
 
-    let call = format!("/api/v1/calls/{id}");
-    let lists = [
+    tokens
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_list_obeys_role_and_site() {
+    let Tokens {
+        service,
+        data: _data,
+        admin,
+        program,
+        wall,
+        foreign,
+        both,
+        ..
+    } = tokens().await;
+    let gateway = service.gateway;
+
+    for path in [
         "/api/v1/calls",
         "/api/v1/calls/live",
         "/api/v1/missed",
         "/api/v1/stats",
         "/api/v1/devices",
         "/api/v1/extensions",
-    ];
-    for path in lists {
+        "/api/v1/people",
+        "/api/v1/helplines",
+    ] {
         let of_site = format!("{path}?site=lahore");
         for (headers, expected) in [
             ("", 401),
@@ -257,8 +279,26 @@ async fn every_route_obeys_role_and_site() {
         assert_eq!(get(gateway, path, &foreign).await.status, 200, "{path}");
         assert_eq!(get(gateway, path, &both).await.status, 400, "{path}");
     }
+
     let of_foreign = get(gateway, "/api/v1/calls", &foreign).await.body;
     assert_eq!(of_foreign["calls"], json!([]));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_seen_by_its_site_and_its_numbers_by_their_roles() {
+    let Tokens {
+        service,
+        data,
+        call,
+        admin,
+        program,
+        wall,
+        foreign,
+        both,
+    } = tokens().await;
+    let gateway = service.gateway;
+    let target = format!("/api/v1/calls/{call}");
 
     for (headers, status, number) in [
         (&program, 200, CUSTOMER),
@@ -267,8 +307,10 @@ async fn every_route_obeys_role_and_site() {
         (&admin, 200, "+49••••••••18"),
         (&foreign, 404, ""),
     ] {
-        let answer = get(gateway, &call, headers).await;
+        let answer = get(gateway, &target, headers).await;
         assert_eq!(answer.status, status, "{headers}");
+        let explanation = get(gateway, &format!("{target}/explanation"), headers).await;
+        assert_eq!(explanation.status, status, "{headers}");
         if status == 200 {
             assert_eq!(answer.body["from"]["number"], number, "{headers}");
             let live = get(gateway, "/api/v1/calls/live?site=lahore", headers).await;
@@ -276,13 +318,29 @@ async fn every_route_obeys_role_and_site() {
         }
     }
 
-    // States are looked up by ids that name no site.
-    for (headers, status) in [(&admin, 200), (&program, 403), (&wall, 403), (&both, 403)] {
-        let answer = get(gateway, "/api/v1/call-states", headers).await;
+    // Rights that a role does not have. States are looked up by ids that name no site.
+    for (headers, states, export, directory) in [
+        (&admin, 200, 200, 200),
+        (&program, 403, 200, 403),
+        (&wall, 403, 403, 403),
+        (&both, 403, 200, 403),
+    ] {
+        for (target, status) in [
+            ("/api/v1/call-states", states),
+            ("/api/v1/calls?site=lahore&format=csv", export),
+            ("/api/v1/directory?site=lahore", directory),
+        ] {
+            let answer = get(gateway, target, headers).await;
+            assert_eq!(answer.status, status, "{target} {headers}");
+        }
+    }
+    let done = json!({ "call_ids": [call], "status": "done" });
+    for (headers, status) in [(&wall, 403), (&foreign, 404)] {
+        let answer = send(gateway, "POST", "/api/v1/missed", headers, Some(&done)).await;
         assert_eq!(answer.status, status, "{headers}");
     }
 
-    printed(folder, &["token", "revoke", "program"]).await;
+    printed(data.path(), &["token", "revoke", "program"]).await;
     assert_eq!(get(gateway, "/api/v1/calls", &program).await.status, 401);
     service.stop().await;
 }

@@ -161,6 +161,40 @@ fn batches_of_any_size_and_late_facts_give_the_records_of_one_fold() {
 }
 
 #[test]
+fn a_fact_with_a_history_that_is_too_long_is_stored_and_stops_nothing() {
+    let mut messages = traffic(Duration::from_mins(40));
+    let late = messages.remove(0);
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState::default(),
+    );
+    let mut apply = |messages: &[Message]| {
+        let mut items: Vec<BatchItem> = messages
+            .iter()
+            .map(|message| Delivery::from(message.encode()).into())
+            .collect();
+        let batch = partition.decode(&mut items, At(0));
+        match partition.apply(batch).unwrap() {
+            Step::NeedHistory(_) => (true, partition.supply_none().unwrap()),
+            decided @ Step::Decided(_) => (false, decided),
+        }
+    };
+
+    for batch in messages.chunks(50) {
+        apply(batch);
+    }
+    let (was_late, step) = apply(&[late]);
+    let Step::Decided(changes) = step else {
+        panic!("without the history there is nothing to wait for");
+    };
+
+    assert!(was_late);
+    assert_eq!(changes.facts.len(), 1);
+    assert!(changes.calls.is_empty() && changes.notifications.is_empty());
+}
+
+#[test]
 fn the_same_batches_give_the_same_changes() {
     let messages = with_late_reports(traffic(Duration::from_mins(5)), 3);
 

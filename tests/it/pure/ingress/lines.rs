@@ -283,6 +283,30 @@ async fn request_lines_without_repair_follow_each_other_on_one_connection() {
     running.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_size_of_any_length_hides_no_second_request() {
+    let running = Running::open().await;
+
+    let hidden = "GET /gs/cti/incoming?mac=666&n=John Doe HTTP/1.1\r\nHost: h\r\n\r\n";
+    for zeros in [0, 200, 256, 300, 5_000] {
+        let request = format!(
+            "POST /gs/cti/incoming?mac=1&local=1&remote={zeros} HTTP/1.1\r\nHost: h\r\n\
+             Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {}{:x}\r\n{hidden}\r\n0\r\n\r\n",
+            "0".repeat(zeros),
+            hidden.len()
+        );
+        let answers = running.talk(request.as_bytes()).await;
+
+        assert_eq!(
+            answers.matches("HTTP/1.1 ").count(),
+            1,
+            "{zeros}: {answers}"
+        );
+    }
+    running.end().await;
+}
+
 /// Requests whose boundaries a proxy in front may see elsewhere. Each is followed by bytes that
 /// would be an event of another phone.
 const DOUBTFUL: [&[u8]; 8] = [

@@ -326,6 +326,41 @@ async fn an_id_of_a_stored_call_begins_no_other_call() {
 }
 
 #[tokio::test]
+async fn an_invented_ingress_takes_no_id_of_a_stored_call() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    WorkerUnderTest::on_sqlite(&ledger)
+        .run(batches(&good, 40))
+        .await;
+    let before = stored(&ledger).await;
+
+    // First an event of its own, which registers it; then the ids of others, at any instant.
+    let of_invented = |id: u128, at: i64, site: &str| {
+        let Message::Report(mut envelope) = report(id, at, site) else {
+            unreachable!("a report is a report");
+        };
+        envelope.from = Some([10, 0, 0, 9].into());
+        envelope.ingress = Some(uuid::Uuid::from_u128(0xbad));
+        Message::Report(envelope)
+    };
+    let later = EPOCH + 200 * 1_000_000;
+    let mut forged = vec![of_invented(0x0bad, later, "default")];
+    let ids = before.keys().map(|call| EventId::parse(call).unwrap());
+    for (id, site) in ids.take(8).zip(["default", "evil"].into_iter().cycle()) {
+        let of_id = i64::try_from(id.0 >> 80).unwrap() * 1_000;
+        forged.push(of_invented(id.0, later, site));
+        forged.push(of_invented(id.0, of_id, site));
+    }
+    WorkerUnderTest::on_sqlite(&ledger)
+        .run(batches(&forged, 1))
+        .await;
+
+    let mut after = stored(&ledger).await;
+    after.retain(|call, _| before.contains_key(call));
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
 async fn ticks_ahead_of_the_clock_let_no_time_pass_that_has_not_passed() {
     let (_folder, ledger) = new_ledger().await;
     let now = EPOCH + 20 * 1_000_000;
