@@ -154,7 +154,7 @@ fn since(record: &Value, kind: Kind, extension: &str) -> Value {
         Kind::Ring | Kind::Handover => "rang_at",
         Kind::Talk => "answered_at",
         Kind::Taken => return record["answered_at"].clone(),
-        Kind::Missed | Kind::Gone => return record["ended_at"].clone(),
+        Kind::Missed | Kind::Gone => "left_at",
     };
     let participants = record["participants"].as_array();
     let own = participants

@@ -167,7 +167,7 @@ struct Window {
     claims: Interval,
     /// Calls that ring or are talked in, by id.
     calls: HashMap<String, Arc<Value>>,
-    /// The popup of each call as it was sent last.
+    /// The popup of each call that is not over, as it was sent last.
     shown: HashMap<String, Value>,
     _permit: OwnedSemaphorePermit,
 }
@@ -239,14 +239,22 @@ impl Window {
             None => self.history(&call).await,
         };
         if self.shown.get(&id) == Some(&popup) {
+            if call["ended_at"].is_string() {
+                self.calls.remove(&id);
+                self.shown.remove(&id);
+            }
             return None;
         }
 
+        // A call whose rings are silent may still become a missed one.
+        let is_over = call["ended_at"].is_string();
+        self.calls.remove(&id);
         if kind.is_current() {
             self.calls.insert(id.clone(), call);
+        }
+        if kind.is_current() || !is_over {
             self.shown.insert(id, popup.clone());
         } else {
-            self.calls.remove(&id);
             self.shown.remove(&id);
         }
 

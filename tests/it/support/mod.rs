@@ -20,6 +20,8 @@ pub mod wait;
 pub mod worker;
 
 #[cfg(feature = "server-tests")]
+pub mod browser;
+#[cfg(feature = "server-tests")]
 pub mod cluster;
 #[cfg(feature = "server-tests")]
 pub mod foreign;
