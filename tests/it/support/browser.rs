@@ -215,12 +215,13 @@ fn error_of(event: &Value) -> Option<String> {
 }
 
 fn program() -> &'static str {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let is_installed =
-        |name: &&str| std::env::split_paths(&paths).any(|folder| folder.join(name).is_file());
+    let answers = |name: &&str| {
+        let version = std::process::Command::new(name).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    };
 
     PROGRAMS
         .into_iter()
-        .find(is_installed)
+        .find(answers)
         .unwrap_or_else(|| panic!("no browser: one of {} is needed", PROGRAMS.join(", ")))
 }
