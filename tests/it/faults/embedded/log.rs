@@ -55,7 +55,7 @@ async fn send_canaries(service: &Service, token: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_number_no_name_and_no_token_is_ever_logged_or_counted() {
     let data = tempfile::tempdir().unwrap();
-    let arguments = ["token", "000b82000001"];
+    let arguments = ["phone-token", "000b82000001"];
     let printed = output(command(data.path(), &arguments, &CANARY_SETTINGS)).await;
     let token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
     let service = Service::begin(command(data.path(), &["serve"], &CANARY_SETTINGS)).await;
