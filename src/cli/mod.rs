@@ -2,7 +2,9 @@
 //! codes.
 
 mod accounts;
+mod api;
 mod broker;
+mod calls;
 mod config;
 mod days;
 mod dead_letters;
@@ -12,6 +14,7 @@ mod explain;
 mod failure;
 mod input;
 mod migrate;
+mod missed;
 mod options;
 mod phone_token;
 mod phones;
@@ -23,6 +26,7 @@ mod runtime;
 mod serve;
 mod simulate;
 mod sorter;
+mod stats;
 mod token;
 mod user;
 
@@ -46,6 +50,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Calls(calls::Arguments),
+    Missed(missed::Arguments),
+    Stats(stats::Arguments),
     Simulate(simulate::Arguments),
     SimulateDays(days::Arguments),
     Reconstruct(reconstruct::Arguments),
@@ -76,6 +83,9 @@ pub fn run() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::SimulateDays(arguments) => days::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Calls(arguments) => calls::run(&arguments),
+        Command::Missed(arguments) => missed::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

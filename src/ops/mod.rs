@@ -2,6 +2,7 @@
 //! it. How results are printed is the command line's.
 
 mod accounts;
+mod api;
 mod audit;
 mod broker;
 mod dead_letters;
@@ -19,6 +20,7 @@ pub use accounts::{
     AccountError, NewUser, TokenAction, TokenResult, UserAction, UserResult, change_tokens,
     change_users,
 };
+pub use api::{Api, ApiError};
 pub use audit::{Difference, Scope};
 pub use broker::{Applied, BrokerStatus, adopt_layout, apply_broker, broker_status};
 pub use dead_letters::{
@@ -28,5 +30,5 @@ pub use doctor::examine;
 pub use finding::{Finding, Grade};
 pub use migrate::migrate;
 pub use rebuild::{differences, rebuild};
-pub use recorded::{ApiError, RecordedCalls};
+pub use recorded::RecordedCalls;
 pub use resend::{Period, resend};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Url};
 use serde_json::Value;
 
+use super::api::{Api, ApiError};
 use crate::domain::time::At;
 use crate::wire::instant;
 
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 const PAGE_CALLS: &str = "200";
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Records that were the same at so many looks, with every call over, do not change any more: the
@@ -16,17 +15,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOKS_UNCHANGED: u32 = 10;
 /// Calls whose end was never reported stay open: after so many looks they are taken as they are.
 const LOOKS_MAX: u32 = 100;
-
-/// Why the calls of a service cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    #[error("{0:?} is no address of an API")]
-    BadAddress(String),
-    #[error("the API does not answer")]
-    NoAnswer(#[from] reqwest::Error),
-    #[error("the API answers with {0}")]
-    Refused(reqwest::StatusCode),
-}
 
 /// The calls of a site since an instant.
 #[derive(Clone, Debug)]
@@ -43,8 +31,8 @@ impl RecordedCalls {
     /// # Errors
     /// When the API cannot be read.
     pub async fn settled(&self) -> Result<Vec<Value>, ApiError> {
-        let client = Client::builder().timeout(ANSWER_MAX).no_proxy().build()?;
-        let mut records = self.read(&client).await?;
+        let api = Api::new(&self.api, None)?;
+        let mut records = self.read(&api).await?;
         let mut unchanged = 0;
 
         for _ in 0..LOOKS_MAX {
@@ -54,7 +42,7 @@ impl RecordedCalls {
             }
             tokio::time::sleep(LOOK_EVERY).await;
 
-            let now = self.read(&client).await?;
+            let now = self.read(&api).await?;
             unchanged = if now == records { unchanged + 1 } else { 0 };
             records = now;
         }
@@ -62,26 +50,20 @@ impl RecordedCalls {
         Ok(records)
     }
 
-    async fn read(&self, client: &Client) -> Result<Vec<Value>, ApiError> {
+    async fn read(&self, api: &Api) -> Result<Vec<Value>, ApiError> {
         let since = instant::text(self.since);
         let mut records = Vec::new();
         let mut cursor: Option<String> = None;
 
         loop {
             let mut parameters = vec![
-                ("site", self.site.as_str()),
-                ("since", since.as_str()),
-                ("limit", PAGE_CALLS),
+                ("site", self.site.clone()),
+                ("since", since.clone()),
+                ("limit", PAGE_CALLS.to_owned()),
             ];
-            parameters.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let url = Url::parse_with_params(&format!("{}/api/v1/calls", self.api), &parameters)
-                .map_err(|_| ApiError::BadAddress(self.api.clone()))?;
+            parameters.extend(cursor.map(|cursor| ("cursor", cursor)));
 
-            let answer = client.get(url).send().await?;
-            if !answer.status().is_success() {
-                return Err(ApiError::Refused(answer.status()));
-            }
-            let mut page: Value = answer.json().await?;
+            let mut page = api.get("calls", &parameters).await?;
             if let Some(Value::Array(calls)) = page.get_mut("calls").map(Value::take) {
                 records.extend(calls);
             }

@@ -19,7 +19,11 @@ async fn a_reload_of_invalid_settings_changes_nothing_and_one_of_valid_settings_
     };
     let path = config.to_str().unwrap();
     let token = async || {
-        let output = run(data.path(), &["phone-token", "000b82000001", "--config", path]).await;
+        let output = run(
+            data.path(),
+            &["phone-token", "000b82000001", "--config", path],
+        )
+        .await;
         let printed = String::from_utf8(output.stdout).unwrap();
         printed.lines().last().unwrap().to_owned()
     };

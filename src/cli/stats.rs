@@ -1,0 +1,66 @@
+//! `cordboard stats`: calls by hour of a running service.
+
+use std::io::{self, Write};
+
+use super::api::{ApiArguments, moment};
+use super::failure::Failure;
+use super::runtime::block_on;
+
+/// Print calls, answered and missed calls by hour
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    api: ApiArguments,
+
+    /// Only this site
+    #[arg(long)]
+    site: Option<String>,
+
+    /// Only calls since this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    since: Option<String>,
+
+    /// Only calls before this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    until: Option<String>,
+
+    /// Print each hour as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let api = arguments.api.open()?;
+    let mut query = Vec::new();
+    for (name, value) in [
+        ("site", &arguments.site),
+        ("since", &arguments.since),
+        ("until", &arguments.until),
+    ] {
+        if let Some(value) = value {
+            query.push((name, value.clone()));
+        }
+    }
+
+    let answer = block_on(async { Ok(api.get("stats", &query).await?) })?;
+    let mut out = io::stdout().lock();
+    for hour in answer["stats"].as_array().into_iter().flatten() {
+        if arguments.json {
+            writeln!(out, "{hour}")?;
+            continue;
+        }
+        let text = |field: &str| hour[field].as_str().unwrap_or("-").to_owned();
+        writeln!(
+            out,
+            "{}  {}  {:8}  {} calls  {} answered  {} missed",
+            moment(&text("hour")),
+            text("site"),
+            text("direction"),
+            hour["calls"],
+            hour["answered"],
+            hour["missed"],
+        )?;
+    }
+
+    Ok(())
+}
