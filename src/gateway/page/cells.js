@@ -3,7 +3,7 @@
 import { el, hidden, icon } from "./dom.js";
 import { dayAndMonth, daysAgo, number, shortTime, weekday } from "./format.js";
 import { now } from "./clock.js";
-import { extensionText, helpline, nameOf } from "./session.js";
+import { extensionText, helpline, nameOf, session } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Call} Call */
@@ -96,9 +96,23 @@ export const who = (party) => el("bdi", { title: partyName(party) }, partyName(p
  * @param {Party} party
  */
 export function whoSub(party) {
-  if (party.number === null && !party.e164) return el("span", { class: "muted" }, texts.party.noCallerId);
+  if (!number(party)) return el("span", { class: "muted" }, texts.party.noCallerId);
   if (!party.name && !nameOf(party.number)) return el("span", { class: "muted" }, texts.party.noName);
   return el("bdi", { class: "nowrap" }, number(party));
+}
+
+/**
+ * The helpline whose members ring together for a call.
+ * @param {Call} call
+ */
+function helplineOf(call) {
+  const called = call.participants
+    .filter((each) => each.role === "callee" && each.extension !== null)
+    .map((each) => each.extension ?? "");
+  if (call.direction !== "inbound" || new Set(called).size < 2) return undefined;
+  return session.helplines
+    .filter((line) => called.every((extension) => line.members.includes(extension)))
+    .sort((a, b) => a.members.length - b.members.length)[0];
 }
 
 /**
@@ -109,7 +123,7 @@ export function whoSub(party) {
 export function target(call) {
   const asked = call.requested.number ?? call.to.number;
   if (call.direction === "outbound") return [texts.party.outside, texts.party.outgoing];
-  const line = helpline(asked);
+  const line = helpline(asked) ?? helplineOf(call);
   if (line) return [line.name ?? line.number, texts.party.helpline(line.number)];
   if (!asked) return [call.requested.name ?? "", ""];
   const name = nameOf(asked) || call.requested.name;

@@ -154,6 +154,8 @@ const TWO = new Set(
  */
 export function number(party) {
   const { e164 } = party;
+  // Phones write words such as "anonymous" for a withheld number.
+  if (party.number && !/[\d•]/.test(party.number)) return null;
   if (!e164 || !/^\+\d{6,15}$/.test(e164)) return party.number;
   const digits = e164.slice(1);
   const code = /^[17]/.test(digits) ? 1 : TWO.has(digits.slice(0, 2)) ? 2 : 3;

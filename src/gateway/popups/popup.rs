@@ -1,12 +1,18 @@
 //! The popup of one agent for one call: a pure function of the call's record.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+
+use crate::port::directory::Helpline;
 
 /// The agent whose phone decides which calls are his.
 pub(super) struct Agent<'a> {
     pub extension: &'a str,
     /// The name under which he claims calls.
     pub name: &'a str,
+    /// The helplines of his site.
+    pub helplines: &'a [Helpline],
 }
 
 /// What a call is to an agent.
@@ -99,7 +105,7 @@ pub(super) fn document(
     agent: &Agent<'_>,
     claimed_by: Option<&str>,
 ) -> Value {
-    let line = asked_for(record, agent.extension);
+    let line = asked_for(record, agent);
     let taken_by = record["answered_by"]["extension"].as_str();
     let handed_over_by = (kind == Kind::Handover)
         .then_some(taken_by)
@@ -121,17 +127,38 @@ pub(super) fn document(
     })
 }
 
-/// The line that the caller asked for: the agent's own, or a helpline.
-fn asked_for(record: &Value, extension: &str) -> Value {
-    let number = record["requested"]["number"]
-        .as_str()
-        .or_else(|| record["to"]["number"].as_str());
-    let rings_alone = ringing_beside(record, extension).is_empty();
+/// The line that the caller asked for: a helpline by its number, the helpline whose members ring
+/// together, or the agent's own.
+fn asked_for(record: &Value, agent: &Agent<'_>) -> Value {
+    let requested = record["requested"]["number"].as_str();
+    let participants = record["participants"].as_array();
+    let called: BTreeSet<&str> = participants
+        .into_iter()
+        .flatten()
+        .filter(|participant| participant["role"] == "callee")
+        .filter_map(|participant| participant["extension"].as_str())
+        .collect();
+    let has_called = |helpline: &&Helpline| {
+        called
+            .iter()
+            .all(|extension| helpline.members.iter().any(|member| member == extension))
+    };
 
-    match number {
-        Some(number) if number != extension => json!({ "kind": "helpline", "number": number }),
-        None if !rings_alone => json!({ "kind": "helpline", "number": null }),
-        _ => json!({ "kind": "extension", "number": extension }),
+    let by_number = agent
+        .helplines
+        .iter()
+        .find(|helpline| Some(helpline.number.as_str()) == requested);
+    let by_members = agent
+        .helplines
+        .iter()
+        .filter(|_| called.len() > 1)
+        .filter(has_called)
+        .min_by_key(|helpline| helpline.members.len());
+    match by_number.or(by_members) {
+        Some(Helpline { number, name, .. }) => {
+            json!({ "kind": "helpline", "number": number, "name": name })
+        }
+        None => json!({ "kind": "extension", "number": agent.extension, "name": null }),
     }
 }
 
@@ -232,11 +259,20 @@ mod tests {
         let agent = Agent {
             extension: "201",
             name: "ayesha",
+            helplines: &[Helpline {
+                site: "berlin".to_owned(),
+                number: "240".to_owned(),
+                name: "Sales".to_owned(),
+                members: vec!["201".to_owned(), "202".to_owned()],
+            }],
         };
 
         let popup = document(&call, Kind::Ring, &agent, Some("omar"));
 
-        assert_eq!(popup["for"]["kind"], "helpline");
+        assert_eq!(
+            popup["for"],
+            json!({ "kind": "helpline", "number": "240", "name": "Sales" })
+        );
         assert_eq!(popup["also_ringing"], json!(["202"]));
         assert_eq!(popup["since"], "2026-01-01T00:00:01Z");
         assert_eq!(popup["claimed_by"]["name"], "omar");

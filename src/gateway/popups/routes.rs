@@ -32,6 +32,7 @@ use crate::gateway::sign_in::Credential;
 use crate::gateway::stream::too_many_watchers;
 use crate::gateway::visible::site_of;
 use crate::port::claims::Claim;
+use crate::port::directory::Helpline;
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
 use crate::wire::instant;
@@ -98,13 +99,6 @@ impl Desk {
             name,
         })
     }
-
-    fn agent(&self) -> Agent<'_> {
-        Agent {
-            extension: &self.extension,
-            name: &self.name,
-        }
-    }
 }
 
 pub(in crate::gateway) async fn events(
@@ -129,6 +123,7 @@ pub(in crate::gateway) async fn events(
         gateway,
         desk,
         changes,
+        helplines: Vec::new(),
         claims: claims_interval(),
         calls: HashMap::new(),
         shown: HashMap::new(),
@@ -164,6 +159,7 @@ struct Window {
     gateway: Gateway,
     desk: Desk,
     changes: mpsc::Receiver<Change>,
+    helplines: Vec<Helpline>,
     claims: Interval,
     /// Calls that ring or are talked in, by id.
     calls: HashMap<String, Arc<Value>>,
@@ -175,6 +171,9 @@ struct Window {
 impl Window {
     /// The popups of the calls that are open now.
     async fn snapshot(&mut self) -> Result<Value, LedgerError> {
+        let site = Some(self.desk.site.as_str());
+        self.helplines = self.gateway.people.helplines(site).await?;
+
         let filter = CallFilter {
             live: true,
             site: Some(self.desk.site.clone()),
@@ -233,7 +232,12 @@ impl Window {
             Kind::Ring | Kind::Handover => self.claim_of(&id).await,
             _ => None,
         };
-        let mut popup = document(&call, kind, &self.desk.agent(), claim.as_deref());
+        let agent = Agent {
+            extension: &self.desk.extension,
+            name: &self.desk.name,
+            helplines: &self.helplines,
+        };
+        let mut popup = document(&call, kind, &agent, claim.as_deref());
         popup["history"] = match self.shown.get(&id) {
             Some(shown) => shown["history"].clone(),
             None => self.history(&call).await,
