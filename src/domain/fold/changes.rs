@@ -49,9 +49,6 @@ impl Fold {
     /// may have delivered the request twice.
     fn repeats_dialling(&self, slot: LegSlot) -> bool {
         let leg = &self.legs[slot];
-        let Some(phone) = self.phones.get(&leg.device) else {
-            return false;
-        };
         let is_earlier = |other: &Leg| {
             other.side == Side::Outgoing
                 && other.extension == leg.extension
@@ -62,8 +59,8 @@ impl Fold {
 
         leg.side == Side::Outgoing
             && leg.call_ref.is_none()
-            && phone
-                .legs
+            && self
+                .recent_legs(&leg.device)
                 .iter()
                 .any(|other| *other != slot && is_earlier(&self.legs[*other]))
     }

@@ -6,9 +6,14 @@
 use smallvec::SmallVec;
 
 use super::Fold;
+use crate::domain::device::Device;
 use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{Leg, LegSlot, Side};
 use crate::domain::time::{At, Span};
+
+/// Maximum number of legs of one device that are compared with a fact: no phone has so many lines,
+/// and a flood of unfinished legs must not make each fact of it slower.
+const LEGS_CONSIDERED_MAX: usize = 64;
 
 /// The meaning of a fact for the legs of its device.
 pub(super) enum Meaning {
@@ -45,17 +50,29 @@ struct Candidates<'a> {
 }
 
 impl Fold {
+    /// The latest legs of a device that are not final, in their order. A device with more of them
+    /// has lost their ends, or is none.
+    pub(super) fn recent_legs(&self, device: &Device) -> SmallVec<[LegSlot; 8]> {
+        let all = self.phones.get(device).map_or(&[][..], |phone| &phone.legs);
+        let mut latest: SmallVec<[LegSlot; 8]> = all
+            .iter()
+            .rev()
+            .copied()
+            .filter(|slot| {
+                // A leg that has only just begun is in no call yet.
+                let call = self.legs[*slot].call;
+                self.calls.contains(call) && !self.is_final(call)
+            })
+            .take(LEGS_CONSIDERED_MAX)
+            .collect();
+        latest.reverse();
+
+        latest
+    }
+
     /// Determines the meaning of a fact about a call.
     pub(super) fn meaning(&self, fact: &Fact) -> Meaning {
-        let all = self
-            .phones
-            .get(&fact.device)
-            .map_or(&[][..], |phone| &phone.legs);
-        let slots = all
-            .iter()
-            .copied()
-            .filter(|slot| !self.is_final(self.legs[*slot].call))
-            .collect();
+        let slots = self.recent_legs(&fact.device);
         let legs = Candidates {
             fold: self,
             slots,

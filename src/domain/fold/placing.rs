@@ -356,8 +356,8 @@ impl Fold {
     /// conversation is a consultation.
     fn waiting_conversation(&self, slot: LegSlot) -> Option<LegSlot> {
         let dialling = &self.legs[slot];
-        let phone = self.phones.get(&dialling.device)?;
-        let talking = phone.legs.iter().copied().filter(|other| {
+        let legs = self.recent_legs(&dialling.device);
+        let talking = legs.into_iter().filter(|other| {
             *other != slot
                 && self.legs[*other].is_talking()
                 && self.legs[*other].role != Role::Consult
