@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::support::http;
+use crate::support::http::{self, KeptAlive};
 use crate::support::service::{Events, Service, command};
 use crate::support::wait::{PATIENCE, within};
 
@@ -212,7 +212,7 @@ async fn surplus_watchers_are_refused_and_the_api_answers() {
     );
 
     // Upgraded sockets still count as connections.
-    let _idle = [connect(gateway).await, connect(gateway).await];
+    let _idle = [admitted(&service).await, admitted(&service).await];
     let (refused, _) = http::exchange(gateway, b"").await.unwrap();
     assert_eq!(refused, 503);
 
@@ -296,6 +296,19 @@ async fn upgrade(gateway: SocketAddr) -> TcpStream {
     assert!(head.starts_with(b"HTTP/1.1 101"), "{head:?}");
 
     socket
+}
+
+/// A connection that stays open. The one before it may not have left its place yet.
+async fn admitted(service: &Service) -> KeptAlive {
+    service
+        .eventually("room for a connection", async |service| {
+            let mut connection = KeptAlive::connect(service.gateway).await;
+            match connection.get("/api/v1/sites").await {
+                Ok((200, _)) => Ok(connection),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await
 }
 
 async fn connect(gateway: SocketAddr) -> TcpStream {
