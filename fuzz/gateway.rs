@@ -18,9 +18,9 @@ use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
 use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskState};
 use cordboard::port::directory::{Directory, Entry, Helpline, Person};
-use cordboard::port::ledger::LedgerError;
+use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
-    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::wire::policy_file::Policies;
@@ -127,10 +127,6 @@ impl Directory for Nothing {
     async fn put(&self, _: &[Entry]) -> Result<(), LedgerError> {
         Ok(())
     }
-
-    async fn remove(&self, _: &str, _: &str) -> Result<bool, LedgerError> {
-        Ok(false)
-    }
 }
 
 #[async_trait]
@@ -150,7 +146,7 @@ impl Claims for Nothing {
 
 #[async_trait]
 impl FactHistory for Nothing {
-    async fn messages_of(
+    async fn fact_messages(
         &self,
         _: &Site,
         _: At,
@@ -229,10 +225,6 @@ impl Accounts for Nothing {
 
     async fn record(&self, _: &AuditEntry) -> Result<(), LedgerError> {
         Ok(())
-    }
-
-    async fn audit_log(&self, _: u32) -> Result<Vec<AuditEntry>, LedgerError> {
-        Ok(Vec::new())
     }
 }
 

@@ -35,12 +35,11 @@ pub fn mask_number(number: &str) -> String {
 
 /// Characters of `+` and the country code; none where the number does not begin with `+`.
 fn shown_prefix(number: &str) -> usize {
-    const TWO_DIGITS: [&str; 42] = [
+    const TWO_DIGITS: [&str; 44] = [
         "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46",
         "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
-        "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94",
+        "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
     ];
-    const TWO_DIGITS_MORE: [&str; 2] = ["95", "98"];
 
     let Some(digits) = number.strip_prefix('+') else {
         return 0;
@@ -50,7 +49,7 @@ fn shown_prefix(number: &str) -> usize {
     }
 
     match digits.get(..2) {
-        Some(two) if TWO_DIGITS.contains(&two) || TWO_DIGITS_MORE.contains(&two) => 3,
+        Some(two) if TWO_DIGITS.contains(&two) => 3,
         _ => 4.min(number.len()),
     }
 }
@@ -88,7 +87,9 @@ fn mask_party(party: &mut Value) {
     }
 }
 
-fn masked_if_outside(number: &str) -> Option<String> {
+/// The masked form of a number; `None` for an extension or a short code.
+#[must_use]
+pub fn masked_if_outside(number: &str) -> Option<String> {
     (number.chars().count() > EXTENSION_CHARS_MAX).then(|| mask_number(number))
 }
 

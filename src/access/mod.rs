@@ -7,7 +7,7 @@ mod principal;
 mod role;
 mod secret;
 
-pub use mask::{mask_number, mask_record};
+pub use mask::{mask_number, mask_record, masked_if_outside};
 pub use password::{PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password};
 pub use principal::{Identity, Principal, SiteError};
 pub use role::{Right, Role, SiteScope};

@@ -1,6 +1,7 @@
 //! Options of the commands that ask a running service, and how they show calls.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -48,6 +49,35 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Failure {
         Failure::Service(crate::chain::Chain(&error).to_string())
     }
+}
+
+/// The parameters that were given.
+pub(super) fn given<'n>(
+    optional: impl IntoIterator<Item = (&'n str, &'n Option<String>)>,
+) -> Vec<(&'n str, String)> {
+    optional
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)))
+        .collect()
+}
+
+/// Prints each entry of a list in one line: as JSON, or for people.
+pub(super) fn print_list(
+    list: &Value,
+    as_json: bool,
+    line: impl Fn(&Value) -> String,
+) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+
+    for entry in list.as_array().into_iter().flatten() {
+        if as_json {
+            writeln!(out, "{entry}")?;
+        } else {
+            writeln!(out, "{}", line(entry))?;
+        }
+    }
+
+    Ok(())
 }
 
 /// One call in one line.

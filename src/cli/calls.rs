@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::api::{ApiArguments, call_line};
+use super::api::{ApiArguments, call_line, given, print_list};
 use super::failure::Failure;
 use super::runtime::block_on;
 
@@ -50,51 +50,35 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let api = arguments.api.open()?;
     if arguments.follow {
-        return block_on(async {
-            let followed = api.follow(|name, data| {
-                let call = &data["call"];
-                let is_of_site = arguments
-                    .site
-                    .as_ref()
-                    .is_none_or(|site| call["site"].as_str() == Some(site));
-                if !call.is_null() && is_of_site {
-                    // A closed output ends the command at its next line.
-                    let _ = print_event(name, call, arguments.json);
-                }
-            });
-            Ok(followed.await?)
-        });
+        return block_on(api.follow(|name, data| {
+            let call = &data["call"];
+            let is_of_site = arguments
+                .site
+                .as_ref()
+                .is_none_or(|site| call["site"].as_str() == Some(site));
+            if !call.is_null() && is_of_site {
+                print_event(name, call, arguments.json)?;
+            }
+            Ok(())
+        }));
     }
 
-    let mut query = vec![("limit", arguments.limit.to_string())];
-    let optional = [
-        ("site", &arguments.site),
-        ("since", &arguments.since),
-        ("text", &arguments.text),
-        ("outcome", &arguments.outcome),
-    ];
-    let path = if arguments.live {
-        "calls/live"
+    let site = ("site", &arguments.site);
+    let (path, mut query) = if arguments.live {
+        ("calls/live", given([site]))
     } else {
-        "calls"
+        let filters = [
+            site,
+            ("since", &arguments.since),
+            ("text", &arguments.text),
+            ("outcome", &arguments.outcome),
+        ];
+        ("calls", given(filters))
     };
-    for (name, value) in optional {
-        if let Some(value) = value.as_ref().filter(|_| !arguments.live || name == "site") {
-            query.push((name, value.clone()));
-        }
-    }
+    query.push(("limit", arguments.limit.to_string()));
 
     let answer = block_on(async { Ok(api.get(path, &query).await?) })?;
-    let mut out = io::stdout().lock();
-    for call in answer["calls"].as_array().into_iter().flatten() {
-        if arguments.json {
-            writeln!(out, "{call}")?;
-        } else {
-            writeln!(out, "{}", call_line(call))?;
-        }
-    }
-
-    Ok(())
+    print_list(&answer["calls"], arguments.json, call_line)
 }
 
 fn print_event(name: &str, call: &Value, as_json: bool) -> io::Result<()> {

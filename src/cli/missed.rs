@@ -1,10 +1,8 @@
 //! `cordboard missed`: the missed-call desk of a running service.
 
-use std::io::{self, Write};
-
 use serde_json::Value;
 
-use super::api::{ApiArguments, moment};
+use super::api::{ApiArguments, given, moment, print_list};
 use super::failure::Failure;
 use super::runtime::block_on;
 
@@ -29,24 +27,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let api = arguments.api.open()?;
-    let mut query = Vec::new();
-    for (name, value) in [("site", &arguments.site), ("status", &arguments.status)] {
-        if let Some(value) = value {
-            query.push((name, value.clone()));
-        }
-    }
+    let query = given([("site", &arguments.site), ("status", &arguments.status)]);
 
     let answer = block_on(async { Ok(api.get("missed", &query).await?) })?;
-    let mut out = io::stdout().lock();
-    for entry in answer["missed"].as_array().into_iter().flatten() {
-        if arguments.json {
-            writeln!(out, "{entry}")?;
-        } else {
-            writeln!(out, "{}", line(entry))?;
-        }
-    }
-
-    Ok(())
+    print_list(&answer["missed"], arguments.json, line)
 }
 
 fn line(entry: &Value) -> String {

@@ -1,8 +1,8 @@
 //! `cordboard stats`: calls by hour of a running service.
 
-use std::io::{self, Write};
+use serde_json::Value;
 
-use super::api::{ApiArguments, moment};
+use super::api::{ApiArguments, given, moment, print_list};
 use super::failure::Failure;
 use super::runtime::block_on;
 
@@ -31,36 +31,26 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let api = arguments.api.open()?;
-    let mut query = Vec::new();
-    for (name, value) in [
+    let query = given([
         ("site", &arguments.site),
         ("since", &arguments.since),
         ("until", &arguments.until),
-    ] {
-        if let Some(value) = value {
-            query.push((name, value.clone()));
-        }
-    }
+    ]);
 
     let answer = block_on(async { Ok(api.get("stats", &query).await?) })?;
-    let mut out = io::stdout().lock();
-    for hour in answer["stats"].as_array().into_iter().flatten() {
-        if arguments.json {
-            writeln!(out, "{hour}")?;
-            continue;
-        }
-        let text = |field: &str| hour[field].as_str().unwrap_or("-").to_owned();
-        writeln!(
-            out,
-            "{}  {}  {:8}  {} calls  {} answered  {} missed",
-            moment(&text("hour")),
-            text("site"),
-            text("direction"),
-            hour["calls"],
-            hour["answered"],
-            hour["missed"],
-        )?;
-    }
+    print_list(&answer["stats"], arguments.json, line)
+}
 
-    Ok(())
+fn line(hour: &Value) -> String {
+    let text = |field: &str| hour[field].as_str().unwrap_or("-");
+
+    format!(
+        "{}  {}  {:8}  {} calls  {} answered  {} missed",
+        moment(text("hour")),
+        text("site"),
+        text("direction"),
+        hour["calls"],
+        hour["answered"],
+        hour["missed"],
+    )
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::Gateway;
 use super::call_table::calls_csv;
 use super::parameters::{
-    CallsParameters, SiteListParameters, StatsParameters, checked_limit, cursor, query,
+    CallsParameters, LIVE_CALLS_MAX, SiteListParameters, StatsParameters, checked_limit, cursor,
+    query,
 };
 use super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use super::visible::{site_of, visible_record};
@@ -24,8 +25,6 @@ use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, HourStats, StoredCall};
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
-
-const LIVE_CALLS_MAX: u32 = 1_000;
 
 pub(super) async fn calls(
     State(gateway): State<Gateway>,
@@ -86,12 +85,7 @@ pub(super) async fn live(
         );
     }
 
-    let filter = CallFilter {
-        live: true,
-        site,
-        limit,
-        ..CallFilter::default()
-    };
+    let filter = CallFilter::of_live(site, limit);
     query_response(gateway.query.calls(&filter).await, |calls| {
         calls_page(&principal, &calls, usize::MAX)
     })

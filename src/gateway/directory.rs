@@ -8,11 +8,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::parameters::{Parameters, SiteListParameters, checked_limit, query};
+use super::parameters::{SiteListParameters, SiteParameters, checked_limit, query};
 use super::response::{bad_parameter, error_response, json_response, unavailable_response};
 use super::visible::site_of;
 use crate::access::Principal;
@@ -22,17 +21,6 @@ use crate::port::ledger::LedgerError;
 use crate::port::live::CacheKey;
 use crate::port::query::ReportedExtension;
 use crate::wire::instant;
-
-/// The query of one entry of a site.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SiteParameters {
-    site: Option<String>,
-}
-
-impl Parameters for SiteParameters {
-    const NAMES: &'static str = "`site`";
-}
 
 /// A list of one site.
 struct SiteList {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Gateway;
 use super::response::{error_response, json_response, unavailable_response};
 use super::visible::visible_record;
-use crate::access::{Principal, mask_number};
+use crate::access::{Principal, mask_number, masked_if_outside};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::explain::Line;
 use crate::domain::fact::{EventId, Fact, Site};
@@ -81,7 +81,7 @@ async fn explained(
 
     let messages = gateway
         .history
-        .messages_of(&site, started - BEFORE, ended + AFTER, FACTS_MAX + 1)
+        .fact_messages(&site, started - BEFORE, ended + AFTER, FACTS_MAX + 1)
         .await?;
     if messages.len() > FACTS_MAX as usize {
         return Ok(None);
@@ -164,14 +164,13 @@ fn masked(conclusions: Vec<String>, record: &CallRecord) -> Vec<String> {
     let target = record
         .transfer
         .as_ref()
-        .and_then(|transfer| transfer.to.as_deref())
-        .filter(|target| target.chars().count() > 6);
+        .and_then(|transfer| transfer.to.as_deref());
+    let Some((target, masked)) = target.and_then(|to| Some((to, masked_if_outside(to)?))) else {
+        return conclusions;
+    };
 
     conclusions
         .into_iter()
-        .map(|line| match target {
-            Some(target) => line.replace(target, &mask_number(target)),
-            None => line,
-        })
+        .map(|line| line.replace(target, &masked))
         .collect()
 }

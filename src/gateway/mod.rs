@@ -36,8 +36,9 @@ use crate::port::claims::Claims;
 use crate::port::clock::Clock;
 use crate::port::desk::Desk;
 use crate::port::directory::Directory;
+use crate::port::ledger::FactHistory;
 use crate::port::live::{LiveDirectory, Presence};
-use crate::port::query::{FactHistory, Query};
+use crate::port::query::Query;
 use crate::port::watch::Watch;
 use crate::wire::policy_file::Policies;
 

@@ -9,6 +9,8 @@ use crate::wire::instant;
 
 /// Calls of a page without the parameter `limit`.
 const PAGE_CALLS: u32 = 50;
+/// Live calls that are read at once, where a client does not say how many it wants.
+pub(super) const LIVE_CALLS_MAX: u32 = 1_000;
 /// The largest `limit` of any list.
 pub(super) const LIMIT_MAX: u32 = 200;
 
@@ -62,6 +64,17 @@ pub(super) fn bad_body(rejection: &JsonRejection, fields: &str) -> String {
         }
         _ => "the body is too large, or broke off".to_owned(),
     }
+}
+
+/// The query of something that one site has.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SiteParameters {
+    pub site: Option<String>,
+}
+
+impl Parameters for SiteParameters {
+    const NAMES: &'static str = "`site`";
 }
 
 /// The query of a list of one site, without pages.

@@ -1,4 +1,4 @@
-//! People and helplines: the directory of a site, with what each person does now, and its import
+//! People and helplines: the directory of a site, with the activity of each person, and its import
 //! and export as CSV.
 //!
 //! The file has the columns `kind` (`person` or `helpline`), `site`, `number`, `name`, and the
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 use super::csv::Table;
-use super::parameters::{Parameters, query};
+use super::parameters::{LIVE_CALLS_MAX, SiteParameters, query};
 use super::popups::rings;
 use super::response::{
     bad_parameter, error_response, json_response, no_right, unavailable_response,
@@ -32,34 +32,22 @@ use crate::port::directory::{Entry, Helpline, Person};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
 
-const LIVE_CALLS_MAX: u32 = 1_000;
 const LINES_MAX: usize = 10_000;
 const NAME_CHARS_MAX: usize = 128;
 const MEMBERS_MAX: usize = 500;
 const COLUMNS: [&str; 5] = ["kind", "site", "number", "name", "members"];
 
-/// The query of one site's people or helplines.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SiteParameter {
-    site: Option<String>,
-}
-
-impl Parameters for SiteParameter {
-    const NAMES: &'static str = "`site`";
-}
-
 fn requested_site(
     principal: &Principal,
-    parameters: Result<QueryString<SiteParameter>, QueryRejection>,
+    parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Result<Option<String>, Box<Response>> {
-    let SiteParameter { site } =
+    let SiteParameters { site } =
         query(parameters).map_err(|message| Box::new(bad_parameter(&message)))?;
 
     site_of(principal, site)
 }
 
-/// What a person does now, the strongest last.
+/// The activity of a person, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Activity {
     Available,
@@ -82,7 +70,7 @@ impl Activity {
 pub(super) async fn people(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
-    parameters: Result<QueryString<SiteParameter>, QueryRejection>,
+    parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Response {
     let site = match requested_site(&principal, parameters) {
         Ok(site) => site,
@@ -109,14 +97,9 @@ pub(super) async fn people(
 
 type Activities = HashMap<(String, String), (Activity, Option<String>)>;
 
-/// What each extension does, with the instant since when, from the calls that are open.
+/// The activity of each extension and its beginning, from the calls that are open.
 async fn activities(gateway: &Gateway, site: Option<String>) -> Result<Activities, LedgerError> {
-    let filter = CallFilter {
-        live: true,
-        site,
-        limit: LIVE_CALLS_MAX,
-        ..CallFilter::default()
-    };
+    let filter = CallFilter::of_live(site, LIVE_CALLS_MAX);
     let calls = gateway.query.calls(&filter).await?;
 
     let mut activities = Activities::new();
@@ -178,7 +161,7 @@ fn person_json(person: &Person, helplines: &[Helpline], activities: &Activities)
 pub(super) async fn helplines(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
-    parameters: Result<QueryString<SiteParameter>, QueryRejection>,
+    parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Response {
     let site = match requested_site(&principal, parameters) {
         Ok(site) => site,
@@ -211,7 +194,7 @@ pub(super) async fn helplines(
 pub(super) async fn export(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
-    parameters: Result<QueryString<SiteParameter>, QueryRejection>,
+    parameters: Result<QueryString<SiteParameters>, QueryRejection>,
 ) -> Response {
     if !principal.may(Right::Directory) {
         return no_right("this account cannot export the directory");

@@ -1,5 +1,5 @@
-//! What a principal sees of a call: calls of other sites are left out, and numbers are masked where
-//! its role has no right to them.
+//! The part of a call that a principal sees: calls of other sites are left out, and numbers are
+//! masked where its role has no right to them.
 
 use std::borrow::Cow;
 
@@ -11,43 +11,39 @@ use crate::access::{Principal, SiteError, mask_record};
 
 /// The record as the principal sees it; `None` when it does not see the call.
 pub(super) fn visible_record<'r>(principal: &Principal, record: &'r str) -> Option<Cow<'r, str>> {
-    if principal.is_unlimited() {
-        return Some(Cow::Borrowed(record));
-    }
-
-    let mut value: Value = serde_json::from_str(record).ok()?;
-    if !sees(principal, &value) {
-        return None;
-    }
-    if principal.sees_all_numbers() || is_own(principal, &value) {
-        return Some(Cow::Borrowed(record));
-    }
-
-    mask_record(&mut value);
-    Some(Cow::Owned(value.to_string()))
+    visible(principal, record, |record| record)
 }
 
 /// The data of an event, `{"call_id":..,"call":..}`, as the principal sees it.
 pub(super) fn visible_event<'d>(principal: &Principal, data: &'d str) -> Option<Cow<'d, str>> {
+    visible(principal, data, |data| &mut data["call"])
+}
+
+/// A document with a call in it, as the principal sees it.
+fn visible<'t>(
+    principal: &Principal,
+    text: &'t str,
+    call_of: impl FnOnce(&mut Value) -> &mut Value,
+) -> Option<Cow<'t, str>> {
     if principal.is_unlimited() {
-        return Some(Cow::Borrowed(data));
+        return Some(Cow::Borrowed(text));
     }
 
-    let mut value: Value = serde_json::from_str(data).ok()?;
-    let call = &mut value["call"];
+    let mut document: Value = serde_json::from_str(text).ok()?;
+    let call = call_of(&mut document);
     // Without a call there is nothing but its id: it was none after all.
     if call.is_null() {
-        return Some(Cow::Borrowed(data));
+        return Some(Cow::Borrowed(text));
     }
     if !sees(principal, call) {
         return None;
     }
     if principal.sees_all_numbers() || is_own(principal, call) {
-        return Some(Cow::Borrowed(data));
+        return Some(Cow::Borrowed(text));
     }
 
     mask_record(call);
-    Some(Cow::Owned(value.to_string()))
+    Some(Cow::Owned(document.to_string()))
 }
 
 fn sees(principal: &Principal, record: &Value) -> bool {

@@ -58,16 +58,19 @@ impl Api {
         Ok(answer.json().await?)
     }
 
-    /// Passes the data of each live event to `each`, until the stream ends.
+    /// Passes the data of each live event to `each`, until the stream ends or `each` fails.
     ///
     /// # Errors
-    /// When the stream cannot be opened, or ends.
-    pub async fn follow(&self, mut each: impl FnMut(&str, &Value)) -> Result<(), ApiError> {
-        let mut answer = checked(self.request("stream", &[])?.send().await?).await?;
+    /// When the stream cannot be opened, or ends; else the failure of `each`.
+    pub async fn follow<E: From<ApiError>>(
+        &self,
+        mut each: impl FnMut(&str, &Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut answer = self.open_stream().await?;
         let mut rest = Vec::new();
         let mut name = String::new();
 
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = answer.chunk().await.map_err(ApiError::from)? {
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
@@ -77,7 +80,7 @@ impl Api {
                     event.clone_into(&mut name);
                 } else if let Some(data) = line.strip_prefix("data: ") {
                     let data = serde_json::from_str(data).unwrap_or_default();
-                    each(&name, &data);
+                    each(&name, &data)?;
                 }
             }
             if rest.len() > LINE_BYTES_MAX {
@@ -85,7 +88,11 @@ impl Api {
             }
         }
 
-        Err(ApiError::Ended)
+        Err(ApiError::Ended.into())
+    }
+
+    async fn open_stream(&self) -> Result<reqwest::Response, ApiError> {
+        checked(self.request("stream", &[])?.send().await?).await
     }
 
     fn request(&self, path: &str, query: &[(&str, String)]) -> Result<RequestBuilder, ApiError> {

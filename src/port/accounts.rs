@@ -151,7 +151,4 @@ pub trait Accounts: Send + Sync {
     async fn revoke_token(&self, name: &str, now: At) -> Result<bool, LedgerError>;
 
     async fn record(&self, entry: &AuditEntry) -> Result<(), LedgerError>;
-
-    /// The latest lines of the audit log.
-    async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, LedgerError>;
 }

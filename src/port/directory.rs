@@ -51,7 +51,4 @@ pub trait Directory: Send + Sync {
 
     /// Stores entries, each in place of the one with its site and number.
     async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError>;
-
-    /// Removes the person or the helpline with this number. Returns whether there was one.
-    async fn remove(&self, site: &str, number: &str) -> Result<bool, LedgerError>;
 }

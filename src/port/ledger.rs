@@ -93,9 +93,23 @@ impl Absurd {
     }
 }
 
+/// Stored facts, to fold them again or to explain a record.
+#[async_trait]
+pub trait FactHistory: Send + Sync {
+    /// The messages of a site's facts that were received in a period, at most `max`, in their
+    /// order.
+    async fn fact_messages(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError>;
+}
+
 /// The ledger for the worker of one partition.
 #[async_trait]
-pub trait Ledger: DeadLetters {
+pub trait Ledger: DeadLetters + FactHistory {
     /// Whether a site belongs to the partition.
     fn owns_site(&self, _site: &Site) -> bool {
         true
@@ -118,16 +132,6 @@ pub trait Ledger: DeadLetters {
 
     /// Stores a batch. Storing it again changes nothing.
     async fn commit(&self, changes: &Changes) -> Result<(), LedgerError>;
-
-    /// The messages of a site's facts that were received in a period, at most `max`, in their
-    /// order.
-    async fn fact_messages(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError>;
 
     /// Facts received since this instant are complete; earlier ones may be deleted.
     async fn facts_kept_since(&self) -> Result<At, LedgerError>;

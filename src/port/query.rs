@@ -4,9 +4,7 @@
 use async_trait::async_trait;
 
 use super::error::LedgerError;
-use crate::domain::fact::Site;
 use crate::domain::private::PrivateText;
-use crate::domain::time::At;
 
 /// A filter of calls; every field that is set must match.
 #[derive(Clone, Default)]
@@ -30,6 +28,19 @@ pub struct CallFilter {
     /// The end of the page before.
     pub after: Option<(i64, String)>,
     pub limit: u32,
+}
+
+impl CallFilter {
+    /// The calls of a site that are not over, or of all sites.
+    #[must_use]
+    pub fn of_live(site: Option<String>, limit: u32) -> CallFilter {
+        CallFilter {
+            live: true,
+            site,
+            limit,
+            ..CallFilter::default()
+        }
+    }
 }
 
 /// A stored record, with its position in the order of pages.
@@ -71,20 +82,6 @@ pub struct ReportedExtension {
     pub first_report: i64,
     pub agent: Option<String>,
     pub name: Option<PrivateText>,
-}
-
-/// Stored facts, to explain a record.
-#[async_trait]
-pub trait FactHistory: Send + Sync {
-    /// The messages of a site's facts that were received in a period, at most `max`, in their
-    /// order.
-    async fn messages_of(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError>;
 }
 
 /// The ledger for the interfaces.

@@ -15,7 +15,9 @@ use super::{PostgresLedger, batch, recovery};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::ledger::{
+    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+};
 use crate::port::outbox::Notification;
 
 /// A statement for at least this many facts grows the connection's buffers to megabytes. They are
@@ -81,6 +83,30 @@ const SELECT_COMMIT_NO: &str = "-- select_commit_no
         AND part = $2
         AND epoch = $3
         AND owner = $4";
+
+#[async_trait]
+impl FactHistory for PostgresLedger {
+    async fn fact_messages(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let select = sqlx::query_scalar(SELECT_FACT_MESSAGES)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .bind(i64::from(max));
+
+        let mut reader = self.slow_reader().await?;
+        let envelopes: Vec<String> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(envelopes.into_iter().map(String::into_bytes).collect())
+    }
+}
 
 #[async_trait]
 impl Ledger for PostgresLedger {
@@ -193,27 +219,6 @@ impl Ledger for PostgresLedger {
             Ok(())
         })
         .await
-    }
-
-    async fn fact_messages(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let select = sqlx::query_scalar(SELECT_FACT_MESSAGES)
-            .bind(site.as_str())
-            .bind(from.0)
-            .bind(to.0)
-            .bind(i64::from(max));
-
-        let mut reader = self.slow_reader().await?;
-        let envelopes: Vec<String> =
-            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.put_back().await?;
-
-        Ok(envelopes.into_iter().map(String::into_bytes).collect())
     }
 
     async fn facts_kept_since(&self) -> Result<At, LedgerError> {

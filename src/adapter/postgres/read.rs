@@ -8,11 +8,9 @@ use super::PostgresLedger;
 use super::call_page::select_calls;
 use super::time_limits::with_timeout;
 use crate::adapter::sql;
-use crate::domain::fact::Site;
-use crate::domain::time::At;
-use crate::port::ledger::{Ledger, LedgerError};
+use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 
 const SELECT_CALL: &str = "-- select_call
@@ -86,19 +84,6 @@ const COUNT_OPERATIONS: &str = "-- count_operations
             SELECT count(*)
             FROM dead_events
         )";
-
-#[async_trait]
-impl FactHistory for PostgresLedger {
-    async fn messages_of(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.fact_messages(site, from, to, max).await
-    }
-}
 
 #[async_trait]
 impl Query for PostgresLedger {

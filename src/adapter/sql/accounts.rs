@@ -93,12 +93,6 @@ pub(in crate::adapter) const INSERT_AUDIT: &str = "-- insert_audit_log
     INSERT INTO audit_log (at, who, action, object)
     VALUES ($1, $2, $3, $4)";
 
-pub(in crate::adapter) const SELECT_AUDIT: &str = "-- select_audit_log
-    SELECT at, who, action, object
-    FROM audit_log
-    ORDER BY id DESC
-    LIMIT $1";
-
 /// Implements [`Accounts`](crate::port::accounts::Accounts) for a ledger of this database.
 macro_rules! implement_accounts {
     ($ledger:ty, $row:ty) => {
@@ -277,19 +271,6 @@ macro_rules! implement_accounts {
                 self.execute(insert).await?;
 
                 Ok(())
-            }
-
-            async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, LedgerError> {
-                let select = sqlx::query(statements::SELECT_AUDIT).bind(i64::from(limit));
-                let rows = self.select(select).await?;
-
-                let entry = |row: &$row| AuditEntry {
-                    at: At(row.get(0)),
-                    who: row.get(1),
-                    action: row.get(2),
-                    object: row.get::<Option<&str>, _>(3).map(Into::into),
-                };
-                Ok(rows.iter().map(entry).collect())
             }
         }
 

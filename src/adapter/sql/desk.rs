@@ -1,5 +1,5 @@
-//! The missed-call desk on either database: columns and changes are the same in both dialects, the
-//! statement that finds later calls is each adapter's own.
+//! The missed-call desk on either database: its statements are written once, with the few words in
+//! which the dialects differ.
 
 pub(in crate::adapter) const SELECT_STATE: &str = "-- select_desk_state
     SELECT site, desk_status, assigned_to
@@ -16,6 +16,90 @@ pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
         changed_by = $7
     WHERE call_id = $1
         AND ($8 OR desk_status <> 'assigned' OR assigned_to = $7)";
+
+/// The first later call with the number of a missed one. `+ 0` keeps the planner from reading all
+/// later calls of the site in their order: few calls have the number.
+macro_rules! later_call {
+    ($differs:literal, $condition:literal) => {
+        concat!(
+            "(
+                SELECT later.call_id
+                FROM call_logs AS later
+                WHERE later.site = missed.site
+                    AND later.started_at > logs.started_at
+                    AND ",
+            $condition,
+            "
+                    AND (
+                        later.from_number IN (missed.from_number, missed.from_e164)
+                        OR later.to_number IN (missed.from_number, missed.from_e164)
+                        OR later.from_e164 = missed.from_e164
+                            AND later.from_e164 ",
+            $differs,
+            " later.from_number
+                        OR later.to_e164 = missed.from_e164
+                            AND later.to_e164 ",
+            $differs,
+            " later.to_number
+                    )
+                ORDER BY later.started_at + 0
+                LIMIT 1
+            )"
+        )
+    };
+}
+pub(in crate::adapter) use later_call;
+
+/// The entries of the desk, in one dialect: how it shows ids and documents as text, reads a name
+/// from a record, tells that two values differ, and compares a parameter that may be missing.
+macro_rules! select_entries {
+    (
+        text: $text:literal,
+        name: $name:literal,
+        differs: $differs:literal,
+        is_shown: $is_shown:literal,
+        no_site: $no_site:literal $(,)?
+    ) => {
+        concat!(
+            "-- select_desk_entries
+    WITH entries AS (
+        SELECT
+            missed.call_id, missed.site, missed.from_number, missed.from_e164,
+            ", $name, " AS name, missed.extensions", $text, " AS extensions,
+            logs.started_at, missed.missed_at, logs.total_us, missed.desk_status,
+            missed.assigned_to, missed.note, missed.disposition, missed.changed_at,
+            missed.changed_by,
+            ",
+            $crate::adapter::sql::desk::later_call!($differs, "later.outcome = 'answered'"),
+            " AS reached_by,
+            ",
+            $crate::adapter::sql::desk::later_call!($differs, "later.ended_at IS NULL"),
+            " AS calling
+        FROM missed_call_logs AS missed
+        JOIN call_logs AS logs ON logs.call_id = missed.call_id
+        WHERE ", $is_shown, "
+            AND (", $no_site, " OR missed.site = $1)
+            AND missed.missed_at >= $2
+        ORDER BY missed.missed_at DESC, missed.call_id DESC
+        LIMIT $3
+    )
+    SELECT
+        entries.call_id", $text, ", entries.site, entries.from_number, entries.from_e164,
+        entries.name, entries.extensions, entries.started_at, entries.missed_at,
+        entries.total_us, entries.desk_status, entries.assigned_to, entries.note,
+        entries.disposition, entries.changed_at, entries.changed_by,
+        reached.call_id", $text, ",
+        CASE reached.direction WHEN 'inbound' THEN reached.answered_by ELSE reached.from_number END,
+        calling.call_id", $text, ",
+        CASE calling.direction WHEN 'inbound' THEN calling.answered_by ELSE calling.from_number END
+    FROM entries
+    LEFT JOIN call_logs AS reached ON reached.call_id = entries.reached_by
+    LEFT JOIN call_logs AS calling ON calling.call_id = entries.calling
+    ORDER BY entries.missed_at DESC, entries.call_id DESC"
+        )
+    };
+}
+pub(in crate::adapter) use select_entries;
 
 /// Implements [`Desk`](crate::port::desk::Desk) for a ledger of this database. `$id` reads a call
 /// id as the database has it.

@@ -27,16 +27,6 @@ pub(in crate::adapter) const UPSERT_HELPLINE: &str = "-- upsert_helpline
     SET name = excluded.name,
         members = excluded.members";
 
-pub(in crate::adapter) const DELETE_PERSON: &str = "-- delete_person
-    DELETE FROM people
-    WHERE site = $1
-        AND extension = $2";
-
-pub(in crate::adapter) const DELETE_HELPLINE: &str = "-- delete_helpline
-    DELETE FROM helplines
-    WHERE site = $1
-        AND number = $2";
-
 /// Implements [`Directory`](crate::port::directory::Directory) for a ledger of this database.
 macro_rules! implement_directory {
     ($ledger:ty) => {
@@ -89,17 +79,6 @@ macro_rules! implement_directory {
                 }
 
                 Ok(())
-            }
-
-            async fn remove(&self, site: &str, number: &str) -> Result<bool, LedgerError> {
-                let mut removed = 0;
-                for delete in [statements::DELETE_PERSON, statements::DELETE_HELPLINE] {
-                    removed += self
-                        .execute(sqlx::query(delete).bind(site).bind(number))
-                        .await?;
-                }
-
-                Ok(removed > 0)
             }
         }
     };

@@ -11,8 +11,31 @@ use super::{batch, recovery, rows, statements};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
-use crate::port::ledger::{Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState};
+use crate::port::ledger::{
+    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+};
 use crate::port::outbox::Notification;
+
+#[async_trait]
+impl FactHistory for SqliteLedger {
+    async fn fact_messages(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
+            .bind(site.as_str())
+            .bind(from.0)
+            .bind(to.0)
+            .bind(max)
+            .fetch_all(&self.readers)
+            .await?;
+
+        Ok(envelopes.into_iter().map(String::into_bytes).collect())
+    }
+}
 
 #[async_trait]
 impl Ledger for SqliteLedger {
@@ -78,24 +101,6 @@ impl Ledger for SqliteLedger {
         transaction.commit().await?;
         writer.put_back();
         Ok(())
-    }
-
-    async fn fact_messages(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
-            .bind(site.as_str())
-            .bind(from.0)
-            .bind(to.0)
-            .bind(max)
-            .fetch_all(&self.readers)
-            .await?;
-
-        Ok(envelopes.into_iter().map(String::into_bytes).collect())
     }
 
     async fn facts_kept_since(&self) -> Result<At, LedgerError> {

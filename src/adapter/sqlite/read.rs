@@ -7,25 +7,10 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::database::SqliteLedger;
 use super::statements;
 use crate::adapter::sql;
-use crate::domain::fact::Site;
-use crate::domain::time::At;
-use crate::port::ledger::{Ledger, LedgerError};
+use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, FactHistory, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
-
-#[async_trait]
-impl FactHistory for SqliteLedger {
-    async fn messages_of(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.fact_messages(site, from, to, max).await
-    }
-}
 
 #[async_trait]
 impl Query for SqliteLedger {

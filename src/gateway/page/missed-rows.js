@@ -266,30 +266,37 @@ export function missedRows(desk) {
       el("a", { href: href(`/calls/${entry.call_id}`) }, el("bdi", null, cells.partyName(entry.from))),
     );
 
+  /**
+   * Caller, details, the state of the entry and its note.
+   * @param {Missed} entry
+   * @param {string} state
+   */
+  const summary = (entry, state) =>
+    el(
+      "span",
+      { class: "cell" },
+      name(entry),
+      " ",
+      el(
+        "span",
+        { class: "soft" },
+        el("bdi", null, details(entry)),
+        ". ",
+        el("bdi", null, state),
+        el("bdi", null, entry.note ? `, ${entry.note}` : ""),
+      ),
+    );
+
   /** @param {Missed} entry */
   function assignedItem(entry) {
     const call = talking(entry);
     const mine = entry.assigned_to !== null && entry.assigned_to === session.me?.name;
     const began = call ? Date.parse(call.answered_at ?? call.started_at) : 0;
-    const note = entry.note ? `, ${entry.note}` : "";
     return el(
       "li",
       { class: "move", "data-key": entry.call_id },
       icon("user"),
-      el(
-        "span",
-        { class: "cell" },
-        name(entry),
-        " ",
-        el(
-          "span",
-          { class: "soft" },
-          el("bdi", null, details(entry)),
-          ". ",
-          el("bdi", null, texts.missed.with(entry.assigned_to ? accountName(entry.assigned_to) : "")),
-          el("bdi", null, note),
-        ),
-      ),
+      summary(entry, texts.missed.with(entry.assigned_to ? accountName(entry.assigned_to) : "")),
       call
         ? el("span", { class: "nowrap talk tone" }, cells.timer(began, runningLength(now() - began)))
         : may("desk")
@@ -329,25 +336,11 @@ export function missedRows(desk) {
         : entry.changed_by
           ? accountName(entry.changed_by)
           : "";
-    const note = entry.note ? `, ${entry.note}` : "";
     return el(
       "li",
       { class: "talk", "data-key": entry.call_id },
       icon("check"),
-      el(
-        "span",
-        { class: "cell" },
-        name(entry),
-        " ",
-        el(
-          "span",
-          { class: "soft" },
-          el("bdi", null, details(entry)),
-          ". ",
-          el("bdi", null, by),
-          el("bdi", null, note),
-        ),
-      ),
+      summary(entry, by),
       el("span", { class: "soft nowrap hide-sm" }, right),
     );
   }

@@ -1,4 +1,4 @@
-// Missed: whom to call next, and whether somebody does it already.
+// Missed: the next caller to call back, and the colleague who does it already.
 
 import { Problem, get, isAbort, send } from "./api.js";
 import * as cells from "./cells.js";

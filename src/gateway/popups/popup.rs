@@ -15,7 +15,7 @@ pub(super) struct Agent<'a> {
     pub helplines: &'a [Helpline],
 }
 
-/// What a call is to an agent.
+/// The meaning of a call for an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Ring,
@@ -41,13 +41,17 @@ impl Kind {
         }
     }
 
+    pub(super) fn is_ringing(self) -> bool {
+        matches!(self, Kind::Ring | Kind::Handover)
+    }
+
     /// Whether a window shows it when it opens.
     pub(super) fn is_current(self) -> bool {
-        matches!(self, Kind::Ring | Kind::Handover | Kind::Talk)
+        self.is_ringing() || self == Kind::Talk
     }
 }
 
-/// What the call is to the agent; `None` when his phone has no part in it, or only placed it.
+/// The meaning of the call for the agent; `None` when his phone has no part in it, or only placed it.
 pub(super) fn kind(record: &Value, extension: &str) -> Option<Kind> {
     let participants = record["participants"].as_array()?;
     let own = participants

@@ -24,7 +24,7 @@ use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::fact::Site;
 use crate::domain::time::Span;
 use crate::gateway::Gateway;
-use crate::gateway::parameters::{Parameters, query};
+use crate::gateway::parameters::{LIVE_CALLS_MAX, Parameters, query};
 use crate::gateway::response::{
     bad_parameter, error_response, json_response, no_right, unavailable_response,
 };
@@ -40,7 +40,6 @@ use crate::wire::instant;
 const CLAIM_MAX: Span = Span::seconds(30);
 /// Claims of ringing calls are looked up this often: another gateway may have taken one.
 const CLAIMS_EVERY: Duration = Duration::from_secs(1);
-const LIVE_CALLS_MAX: u32 = 1_000;
 const EARLIER_CALLS: u32 = 4;
 
 /// The query of an agent's popups.
@@ -48,7 +47,7 @@ const EARLIER_CALLS: u32 = 4;
 #[serde(deny_unknown_fields)]
 pub(in crate::gateway) struct AgentParameters {
     site: Option<String>,
-    /// Where no account exists: the phone whose popups are shown.
+    /// The phone whose popups are shown, while no account exists.
     extension: Option<String>,
 }
 
@@ -174,12 +173,7 @@ impl Window {
         let site = Some(self.desk.site.as_str());
         self.helplines = self.gateway.people.helplines(site).await?;
 
-        let filter = CallFilter {
-            live: true,
-            site: Some(self.desk.site.clone()),
-            limit: LIVE_CALLS_MAX,
-            ..CallFilter::default()
-        };
+        let filter = CallFilter::of_live(Some(self.desk.site.clone()), LIVE_CALLS_MAX);
         let stored = self.gateway.query.calls(&filter).await?;
         let mut popups = Vec::new();
         for call in stored {
@@ -228,9 +222,10 @@ impl Window {
             return None;
         }
 
-        let claim = match kind {
-            Kind::Ring | Kind::Handover => self.claim_of(&id).await,
-            _ => None,
+        let claim = if kind.is_ringing() {
+            self.claim_of(&id).await
+        } else {
+            None
         };
         let agent = Agent {
             extension: &self.desk.extension,
@@ -242,13 +237,7 @@ impl Window {
             Some(shown) => shown["history"].clone(),
             None => self.history(&call).await,
         };
-        if self.shown.get(&id) == Some(&popup) {
-            if call["ended_at"].is_string() {
-                self.calls.remove(&id);
-                self.shown.remove(&id);
-            }
-            return None;
-        }
+        let is_news = self.shown.get(&id) != Some(&popup);
 
         // A call whose rings are silent may still become a missed one.
         let is_over = call["ended_at"].is_string();
@@ -262,7 +251,7 @@ impl Window {
             self.shown.remove(&id);
         }
 
-        Some(popup)
+        is_news.then_some(popup)
     }
 
     fn withdrawn(&mut self, id: &str) -> Option<Value> {
@@ -275,12 +264,8 @@ impl Window {
 
     /// Popups of ringing calls whose claim has changed.
     async fn changed_claims(&mut self) -> Vec<Value> {
-        let is_ringing = |call: &Value| {
-            matches!(
-                kind(call, &self.desk.extension),
-                Some(Kind::Ring | Kind::Handover)
-            )
-        };
+        let is_ringing =
+            |call: &Value| kind(call, &self.desk.extension).is_some_and(Kind::is_ringing);
         let ringing: Vec<Arc<Value>> = self
             .calls
             .values()
@@ -362,10 +347,7 @@ pub(in crate::gateway) async fn claim(
         };
         let record: Value = serde_json::from_str(&record).unwrap_or_default();
         let is_own_site = record["site"].as_str() == Some(&desk.site);
-        let rings = matches!(
-            kind(&record, &desk.extension),
-            Some(Kind::Ring | Kind::Handover)
-        );
+        let rings = kind(&record, &desk.extension).is_some_and(Kind::is_ringing);
         if !is_own_site || !rings {
             return Ok(Claimed::NotRinging);
         }

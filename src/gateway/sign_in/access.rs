@@ -1,7 +1,7 @@
 //! From a credential to a principal.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -50,9 +50,11 @@ pub struct Access {
     asked_at: AtomicI64,
     pub(super) attempts: Attempts,
     hashing: Semaphore,
-    /// Compared where a name is unknown: the answer takes as long as with a known one.
-    no_password: OnceLock<PasswordHash>,
 }
+
+/// Compared where a name is unknown: the answer takes as long as with a known one.
+static NO_PASSWORD: LazyLock<PasswordHash> =
+    LazyLock::new(|| PasswordHash::of("no account has this password"));
 
 impl Access {
     #[must_use]
@@ -69,7 +71,6 @@ impl Access {
             asked_at: AtomicI64::new(i64::MIN),
             attempts: Attempts::default(),
             hashing: Semaphore::new(HASHING_MAX),
-            no_password: OnceLock::new(),
         }
     }
 
@@ -184,20 +185,14 @@ impl Access {
             return false;
         };
         let stored = user.and_then(|user| user.password.clone());
-        let is_known = stored.is_some();
-        let none = self.no_password.get().cloned();
 
         let checked = tokio::task::spawn_blocking(move || {
-            let none = none.unwrap_or_else(|| PasswordHash::of("no account has this password"));
-            let matches = stored.as_ref().unwrap_or(&none).matches(&password);
-            (matches, none)
+            let is_known = stored.is_some();
+            // Without an account only the time counts.
+            let matches = stored.as_ref().unwrap_or(&NO_PASSWORD).matches(&password);
+            is_known && matches
         });
-        let Ok((matches, none)) = checked.await else {
-            return false;
-        };
-        let _ = self.no_password.set(none);
-
-        is_known && matches
+        checked.await.unwrap_or(false)
     }
 
     pub(super) async fn hash_password(&self, password: String) -> Option<PasswordHash> {

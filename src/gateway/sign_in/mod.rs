@@ -1,4 +1,5 @@
-//! Who asks: sessions of people, tokens of programs, and everybody where no account exists.
+//! The principal of a request: a person with a session, a program with a token, or anyone while no
+//! account exists.
 //!
 //! - **Open**: without any account the whole API is open on a loopback listener, or by permission.
 //!   The first account closes it.

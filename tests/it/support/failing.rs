@@ -9,7 +9,7 @@ use cordboard::domain::fact::{CallId, EventId, Site};
 use cordboard::domain::time::At;
 use cordboard::port::dead_letters::{DeadLetter, DeadLetters};
 use cordboard::port::ledger::{
-    Changes, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
 };
 use cordboard::port::outbox::Notification;
 use cordboard::simulate::Dice;
@@ -61,6 +61,19 @@ impl DeadLetters for Failing {
 
     async fn remove_dead_letter(&self, digest: &str) -> Result<(), LedgerError> {
         self.ledger.remove_dead_letter(digest).await
+    }
+}
+
+#[async_trait]
+impl FactHistory for Failing {
+    async fn fact_messages(
+        &self,
+        site: &Site,
+        from: At,
+        to: At,
+        max: u32,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.ledger.fact_messages(site, from, to, max).await
     }
 }
 
@@ -123,16 +136,6 @@ impl Ledger for Failing {
             }
             _ => self.ledger.commit(changes).await,
         }
-    }
-
-    async fn fact_messages(
-        &self,
-        site: &Site,
-        from: At,
-        to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.ledger.fact_messages(site, from, to, max).await
     }
 
     async fn facts_kept_since(&self) -> Result<At, LedgerError> {
