@@ -39,6 +39,14 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO cordboard_owner;
 GRANT USAGE ON SCHEMA public TO cordboard_app, cordboard_read;
 
+-- Everybody may call these functions in a new database. Large objects fill the disk beside the
+-- tables, and locks of that kind keep `cordboard migrate` waiting: only the owner needs them.
+SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure),
+       format('GRANT EXECUTE ON FUNCTION %s TO cordboard_owner', oid::regprocedure)
+  FROM pg_proc
+ WHERE pronamespace = 'pg_catalog'::regnamespace
+   AND proname ~ '^(lo_|lowrite$|pg_(try_)?advisory_)' \gexec
+
 -- Objects of future migrations. Workers continue while a migration runs, so their rights come with
 -- the table. Readers' rights do not: a new table may contain secrets, and is visible to readers
 -- only when this file names it.

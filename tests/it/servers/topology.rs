@@ -150,6 +150,7 @@ async fn the_service_works_with_the_rights_of_its_roles() {
 
     grant(&cluster.database).await;
     let (owner, app) = (of_role("cordboard_owner"), of_role("cordboard_app"));
+    let reader = of_role("cordboard_read");
     cluster.set("DATABASE__URL", &owner);
     cluster.output_of(&["migrate"]).await;
     grant(&cluster.database).await;
@@ -167,5 +168,11 @@ async fn the_service_works_with_the_rights_of_its_roles() {
             .until_count("an answered call", stored, |calls| calls > 0)
             .await;
         service.stop().await;
+    }
+
+    for statement in ["SELECT lo_create(0)", "SELECT pg_advisory_lock(1)::text"] {
+        let refused = postgres::try_value::<String>(&reader, statement).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{refused}");
     }
 }
