@@ -73,10 +73,19 @@ impl BelievedInstants {
 pub struct Absurd {
     /// The stored watermark, where it was ahead.
     pub watermark: Option<At>,
-    /// The number of facts ahead of the clock, which are not read until it has reached them.
-    pub facts: u64,
+    /// Facts ahead of the clock, which are not read until it has reached them.
+    pub facts: Vec<FactsAhead>,
     /// Calls that began at an instant that no clock shows. The owner withdraws them.
     pub calls: Vec<CallId>,
+}
+
+/// Facts of a site that are ahead of the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactsAhead {
+    pub site: Site,
+    pub first: At,
+    pub last: At,
+    pub count: u64,
 }
 
 /// Instants that some clock may show: from 2000 to 2200. Which of two clocks is right cannot be
@@ -89,7 +98,7 @@ pub const POSSIBLE: BelievedInstants = BelievedInstants {
 impl Absurd {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.watermark.is_none() && self.facts == 0 && self.calls.is_empty()
+        self.watermark.is_none() && self.facts.is_empty() && self.calls.is_empty()
     }
 }
 

@@ -27,6 +27,7 @@ impl Worker {
     pub(super) async fn handle(&mut self, deliveries: Vec<Delivery>) -> Result<(), WorkerError> {
         self.observe_deliveries(&deliveries);
         self.recover_from_future().await?;
+        self.fold_facts_reached().await?;
 
         // A batch that ended its worker several times is processed message by message.
         let redelivered = redelivered_batch(&deliveries);
@@ -216,7 +217,7 @@ impl Worker {
 
 /// Runs something that takes long beside the other tasks of the process, where it has more than one
 /// thread.
-fn run_long<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn run_long<T>(work: impl FnOnce() -> T) -> T {
     let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
 
     match runtime {

@@ -3,6 +3,7 @@
 //! forged. The take-over sets them back. Stored facts are never touched: which of two clocks was
 //! right cannot be known from them.
 
+use super::handle::run_long;
 use super::partition::Partition;
 use super::{Worker, WorkerError, lookback};
 use crate::domain::Delta;
@@ -21,13 +22,13 @@ impl Worker {
         tracing::error!(
             partition = self.number,
             watermark = absurd.watermark.map(instant::text),
-            facts_ahead = absurd.facts,
+            facts_ahead = absurd.facts.iter().map(|ahead| ahead.count).sum::<u64>(),
             impossible_calls = absurd.calls.len(),
             "stored time was ahead of the clock of this machine and is set back; facts ahead are \
-             left out: `cordboard rebuild` makes their calls once the clock has reached them. See \
-             the runbook, CordboardStateHealed"
+             left out until the clock has reached them. See the runbook, CordboardStateHealed"
         );
         metrics::counter!("cordboard_worker_healed_total").increment(1);
+        self.partition.facts_ahead = absurd.facts;
         if absurd.calls.is_empty() {
             return Ok(());
         }
@@ -56,6 +57,28 @@ impl Worker {
 
         if self.partition.watermark() > believed.last {
             self.recover().await?;
+        }
+
+        Ok(())
+    }
+
+    /// Folds facts of a clock that was ahead once time has passed up to them. As with `rebuild`,
+    /// there are no notifications: these calls were shown when their events came.
+    pub(super) async fn fold_facts_reached(&mut self) -> Result<(), WorkerError> {
+        while let Some(reached) = self.partition.take_facts_reached() {
+            let stretch = self.partition.stretch_from(&reached.site, reached.first);
+            let Some(history) = self.history(&stretch).await? else {
+                continue;
+            };
+
+            let mut changes = run_long(|| self.partition.refold_stored(&stretch, &history))?;
+            self.commit(&mut changes).await?;
+            self.publish(changes).await;
+            tracing::info!(
+                site = reached.site.as_str(),
+                facts = reached.count,
+                "the clock has reached facts that were ahead of it, and their calls are made"
+            );
         }
 
         Ok(())

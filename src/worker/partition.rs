@@ -18,7 +18,7 @@ use crate::domain::window::OutsideWindow;
 use crate::domain::{Delta, Timeline};
 use crate::health::BatchCounts;
 use crate::port::intake::Delivery;
-use crate::port::ledger::{Absurd, CallUpdate, Changes, ReceivedFact, RejectedMessage};
+use crate::port::ledger::{Absurd, CallUpdate, Changes, FactsAhead, ReceivedFact, RejectedMessage};
 use crate::port::outbox::Notification;
 use crate::wire::message::{IngressId, Message, Tick};
 use crate::wire::notification;
@@ -52,6 +52,8 @@ pub struct Partition {
     pub(super) last_notification: u64,
     /// Stored state that is not believed, and whose calls are to be corrected.
     pub(super) absurd: Absurd,
+    /// Stored facts that are not folded before time has passed up to the last of them.
+    pub(super) facts_ahead: Vec<FactsAhead>,
     /// The batch that waits for history.
     pending: Option<Pending>,
 }
@@ -201,6 +203,7 @@ impl Partition {
             unstored_final_calls: Vec::new(),
             last_notification: 0,
             absurd: Absurd::default(),
+            facts_ahead: Vec::new(),
             pending: None,
         }
     }

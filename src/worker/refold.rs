@@ -9,7 +9,7 @@ use crate::domain::fact::{CallId, EventId, Fact, Site};
 use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::domain::{Delta, Timeline, notice};
-use crate::port::ledger::Changes;
+use crate::port::ledger::{Changes, FactsAhead};
 use crate::wire::message::Message;
 
 /// A site folded from its history.
@@ -24,6 +24,15 @@ impl Folded {
         [self.changed.clone(), self.finished.clone()].concat()
     }
 
+    /// Those of the stored calls that there are not any more.
+    fn lacks(&self, stored: &[CallId]) -> Vec<CallId> {
+        let records = self.changed.iter().chain(&self.finished);
+        let present: HashSet<CallId> = records.map(|record| record.id).collect();
+        let stored = stored.iter().copied();
+
+        stored.filter(|call| !present.contains(call)).collect()
+    }
+
     /// Drops records that are stored already as they are now.
     fn retain_changed(&mut self, before: &Folded, stored: &HashSet<CallId>) {
         let unchanged = |now: &CallRecord, before: &HashMap<CallId, &CallRecord>| {
@@ -36,6 +45,16 @@ impl Folded {
         ] {
             let before = before.iter().map(|record| (record.id, record)).collect();
             now.retain(|record| !unchanged(record, &before));
+        }
+    }
+}
+
+impl Stretch {
+    /// Without calls some of whose facts may be deleted.
+    fn completed(&self, history: &History) -> Stretch {
+        Stretch {
+            calls_from: self.calls_from.max(history.complete_from),
+            ..self.clone()
         }
     }
 }
@@ -85,10 +104,7 @@ impl Partition {
         history: &History,
         changes: &Changes,
     ) -> Result<Delta, WorkerError> {
-        let stretch = &Stretch {
-            calls_from: stretch.calls_from.max(history.complete_from),
-            ..stretch.clone()
-        };
+        let stretch = &stretch.completed(history);
         let facts = self.facts_of(stretch, history, changes);
         let late: HashSet<EventId> = delta.late.iter().map(|fact| fact.id).collect();
         let without_late = facts
@@ -103,9 +119,7 @@ impl Partition {
 
         let mut notices = delta.notices;
         notices.extend(notice::between(&before.all(), &now.all()));
-        let present: HashSet<CallId> = now.all().iter().map(|record| record.id).collect();
-        let stored = history.calls.iter().copied();
-        let withdrawn = stored.filter(|call| !present.contains(call)).collect();
+        let withdrawn = now.lacks(&history.calls);
         // Other facts of the batch are in both, and not stored yet.
         let of_batch = delta.changed.iter().chain(&delta.finished);
         let of_batch: HashSet<CallId> = of_batch.map(|record| record.id).collect();
@@ -124,6 +138,37 @@ impl Partition {
             late: Vec::new(),
             duplicates: delta.duplicates,
         })
+    }
+
+    /// Takes out facts that were ahead of the clock, of one site, once time has passed up to them.
+    pub(super) fn take_facts_reached(&mut self) -> Option<FactsAhead> {
+        let is_reached = |ahead: &FactsAhead| ahead.last <= self.watermark;
+        let reached = self.facts_ahead.iter().position(is_reached)?;
+
+        Some(self.facts_ahead.swap_remove(reached))
+    }
+
+    /// Folds a stretch again as it is stored: every call of it is written as it is now.
+    pub(super) fn refold_stored(
+        &mut self,
+        stretch: &Stretch,
+        history: &History,
+    ) -> Result<Changes, WorkerError> {
+        let stretch = &stretch.completed(history);
+        let mut changes = Changes::default();
+        let facts = self.facts_of(stretch, history, &changes);
+        let now = self.fold(stretch, facts)?;
+
+        let delta = Delta {
+            withdrawn: now.lacks(&history.calls),
+            changed: now.changed,
+            finished: now.finished,
+            ..Delta::default()
+        };
+        self.sites.insert(stretch.site.clone(), now.timeline);
+        self.collect(delta, &mut changes);
+
+        Ok(changes)
     }
 
     /// The stored facts of a stretch, and those of the batch under way.

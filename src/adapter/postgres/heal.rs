@@ -15,11 +15,16 @@ const CORRECT_TIME: &str = "-- correct_time
     WHERE generation = $1
         AND part = $2";
 
-const COUNT_FACTS_AHEAD: &str = "-- count_facts_ahead
-    SELECT count(*)
+const SELECT_FACTS_AHEAD: &str = "-- select_facts_ahead
+    SELECT
+        site,
+        min(received_at),
+        max(received_at),
+        count(*)
     FROM call_events
     WHERE site = ANY($1)
-        AND received_at > $2";
+        AND received_at > $2
+    GROUP BY site";
 
 const SELECT_IMPOSSIBLE_CALLS: &str = "-- select_impossible_calls
     SELECT call_id
@@ -27,7 +32,7 @@ const SELECT_IMPOSSIBLE_CALLS: &str = "-- select_impossible_calls
     WHERE site = ANY($1)
         AND (started_at < $2 OR started_at > $3)";
 
-/// Sets back the watermark and the ticks, counts facts that are ahead, and finds calls at impossible
+/// Sets back the watermark and the ticks, and finds facts that are ahead and calls at impossible
 /// instants.
 pub(super) async fn heal(
     transaction: &mut PgConnection,
@@ -47,10 +52,10 @@ pub(super) async fn heal(
             .await?;
     }
 
-    let facts: i64 = sqlx::query_scalar(COUNT_FACTS_AHEAD)
+    let facts: Vec<(String, i64, i64, i64)> = sqlx::query_as(SELECT_FACTS_AHEAD)
         .bind(sites)
         .bind(believed.last.0)
-        .fetch_one(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
     let calls: Vec<Uuid> = sqlx::query_scalar(SELECT_IMPOSSIBLE_CALLS)
         .bind(sites)
@@ -61,7 +66,7 @@ pub(super) async fn heal(
 
     Ok(Absurd {
         watermark,
-        facts: facts.cast_unsigned(),
+        facts: facts.into_iter().filter_map(sql::facts_ahead).collect(),
         calls: calls.iter().map(|call| EventId(call.as_u128())).collect(),
     })
 }

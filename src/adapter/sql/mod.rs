@@ -14,11 +14,11 @@ use data_encoding::HEXLOWER;
 use sha2::Digest;
 
 use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, EventId};
+use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::notice::NoticeKind;
 use crate::domain::record::{CallRecord, Outcome};
 use crate::domain::time::At;
-use crate::port::ledger::{BelievedInstants, LedgerError};
+use crate::port::ledger::{BelievedInstants, FactsAhead, LedgerError};
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
@@ -101,6 +101,18 @@ pub(super) fn missed_extensions(record: &CallRecord) -> String {
 
 pub(super) fn missed_at(record: &CallRecord) -> At {
     record.ended_at.unwrap_or(record.started_at)
+}
+
+/// Builds the period of a site's facts that are ahead from its columns.
+pub(super) fn facts_ahead(
+    (site, first, last, count): (String, i64, i64, i64),
+) -> Option<FactsAhead> {
+    Some(FactsAhead {
+        site: Site::parse(&site)?,
+        first: At(first),
+        last: At(last),
+        count: count.cast_unsigned(),
+    })
 }
 
 /// Parses a stored call id.

@@ -7,7 +7,7 @@ use super::statements;
 use crate::adapter::sql::{self, StoredTime};
 use crate::port::ledger::{Absurd, BelievedInstants, LedgerError, POSSIBLE};
 
-/// Sets back the watermark and the ticks, counts facts that are ahead, and finds calls at impossible
+/// Sets back the watermark and the ticks, and finds facts that are ahead and calls at impossible
 /// instants.
 pub(super) async fn heal(
     transaction: &mut SqliteConnection,
@@ -24,9 +24,9 @@ pub(super) async fn heal(
             .await?;
     }
 
-    let facts: i64 = sqlx::query_scalar(statements::COUNT_FACTS_AHEAD)
+    let facts: Vec<(String, i64, i64, i64)> = sqlx::query_as(statements::SELECT_FACTS_AHEAD)
         .bind(believed.last.0)
-        .fetch_one(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
     let calls: Vec<String> = sqlx::query_scalar(statements::SELECT_IMPOSSIBLE_CALLS)
         .bind(POSSIBLE.first.0)
@@ -36,7 +36,7 @@ pub(super) async fn heal(
 
     Ok(Absurd {
         watermark,
-        facts: facts.cast_unsigned(),
+        facts: facts.into_iter().filter_map(sql::facts_ahead).collect(),
         calls: calls
             .iter()
             .filter_map(|call| sql::parse_call_id(call).ok())

@@ -450,19 +450,12 @@ UPDATE partition_owner
 SET watermark = ?2, ticks = ?3
 WHERE part = ?1";
 
-/// Each range is read along the index. SQLite would read all facts of the site for one condition
-/// with both.
-pub(super) const COUNT_FACTS_AHEAD: &str = "\
--- count_facts_ahead
-SELECT coalesce(
-    sum((
-        SELECT count(*)
-        FROM call_events
-        WHERE call_events.site = sites.site AND received_at > ?1
-    )),
-    0
-)
-FROM sites";
+pub(super) const SELECT_FACTS_AHEAD: &str = "\
+-- select_facts_ahead
+SELECT sites.site, min(received_at), max(received_at), count(*)
+FROM sites
+JOIN call_events ON call_events.site = sites.site AND received_at > ?1
+GROUP BY sites.site";
 
 pub(super) const SELECT_IMPOSSIBLE_CALLS: &str = "\
 -- select_impossible_calls

@@ -75,6 +75,25 @@ impl Clock for SteppingClock {
     }
 }
 
+/// A clock that is a day behind when it is read first, and right from then on.
+#[derive(Default)]
+struct CaughtUpClock(AtomicUsize);
+
+impl Clock for CaughtUpClock {
+    fn now(&self) -> At {
+        let evening = EPOCH + 600 * 1_000_000;
+
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => At(evening - 86_400 * 1_000_000),
+            _ => At(evening),
+        }
+    }
+
+    fn steady(&self) -> Span {
+        Span::seconds(0)
+    }
+}
+
 fn report(id: u128, at: i64, site: &str) -> Message {
     Message::Report(Envelope::new(
         EventId(id),
@@ -294,6 +313,29 @@ async fn a_take_over_with_a_clock_that_is_behind_loses_nothing() {
             .run(batches(part, 16))
             .await;
     }
+
+    assert_eq!(ledger.counts().await.unwrap().dead, 0);
+    assert_stored(&ledger, &good).await;
+}
+
+#[tokio::test]
+async fn facts_of_a_clock_that_was_ahead_are_folded_when_the_clock_has_reached_them() {
+    let (_folder, ledger) = new_ledger().await;
+    let good = traffic(DAY);
+    let half = good.len() / 2;
+
+    WorkerUnderTest::on_sqlite(&ledger)
+        .believed(window())
+        .clock(evening())
+        .run(batches(&good[..half], 16))
+        .await;
+    // At its start the clock is set back to the day before, and the worker runs on until it has
+    // reached the first half.
+    WorkerUnderTest::on_sqlite(&ledger)
+        .believed(window())
+        .clock(Arc::new(CaughtUpClock::default()))
+        .run(batches(&good[half..], 16))
+        .await;
 
     assert_eq!(ledger.counts().await.unwrap().dead, 0);
     assert_stored(&ledger, &good).await;
