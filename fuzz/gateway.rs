@@ -12,7 +12,7 @@ use cordboard::access::SecretHash;
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::domain::fact::Site;
 use cordboard::domain::time::{At, Span};
-use cordboard::gateway::{self, Access, CallStates, Gateway, OwnHosts, WatcherLimit};
+use cordboard::gateway::{self, Access, CallStates, Dispatcher, Gateway, OwnHosts, WatcherLimit};
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
@@ -23,6 +23,9 @@ use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{CallState, StateChange, StateLedger};
+use cordboard::port::webhooks::{
+    Delivery, DeliveryState, NewDelivery, PlacedNotification, SendError, Sender, Webhook, Webhooks,
+};
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -238,6 +241,78 @@ impl Clock for Nothing {
     }
 }
 
+#[async_trait]
+impl Webhooks for Nothing {
+    async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_webhook(&self, _: &Webhook) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_webhook(&self, _: &str) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn skip_notifications(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn unsent_notifications(&self, _: u32) -> Result<Vec<PlacedNotification>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn add_deliveries(&self, _: &[NewDelivery], _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn advance(&self, _: &PlacedNotification) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn take_due(&self, _: &str, _: At, _: At, _: u32) -> Result<Vec<Delivery>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn settle_delivery(&self, _: &Delivery) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn deliveries(
+        &self,
+        _: &str,
+        _: Option<DeliveryState>,
+        _: u32,
+    ) -> Result<Vec<Delivery>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn repeat_delivery(&self, _: &str, _: &str, _: At) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn forget_deliveries(&self, _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sender for Nothing {
+    fn check(&self, _: &str) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    async fn post(
+        &self,
+        _: &str,
+        _: &[(&'static str, String)],
+        _: String,
+    ) -> Result<u16, SendError> {
+        Ok(204)
+    }
+}
+
 fn router() -> Router {
     let gateway = Gateway {
         query: Arc::new(Nothing),
@@ -257,6 +332,12 @@ fn router() -> Router {
         people: Arc::new(Nothing),
         claims: Arc::new(Nothing),
         popups: Arc::default(),
+        webhooks: Dispatcher {
+            store: Arc::new(Nothing),
+            sender: Arc::new(Nothing),
+            watch: Arc::new(MemoryOutbox::default()),
+            clock: Arc::new(Nothing),
+        },
         history: Arc::new(Nothing),
         policies: Policies::default(),
     };

@@ -36,6 +36,8 @@ pub enum Right {
     Audit,
     /// Registers and changes call states.
     States,
+    /// Sets up receivers of notifications.
+    Webhooks,
     /// Sees all numbers after a request that the audit log keeps.
     Reveal,
 }
@@ -71,7 +73,7 @@ impl Role {
             Role::Wallboard => &[],
             Role::Agent => &[Right::Desk, Right::Claim],
             Role::Supervisor => &[Right::Desk, Right::Claim, Right::Export],
-            Role::Integrator => &[Right::States, Right::Export],
+            Role::Integrator => &[Right::States, Right::Export, Right::Webhooks],
             Role::Admin => &[
                 Right::Desk,
                 Right::Claim,
@@ -80,6 +82,7 @@ impl Role {
                 Right::Accounts,
                 Right::Audit,
                 Right::States,
+                Right::Webhooks,
                 Right::Reveal,
             ],
         }
@@ -104,6 +107,7 @@ impl Right {
             Right::Accounts => "accounts",
             Right::Audit => "audit",
             Right::States => "states",
+            Right::Webhooks => "webhooks",
             Right::Reveal => "reveal",
         }
     }

@@ -2,6 +2,7 @@
 //! folder each. Adapters never import the services that use them.
 
 pub mod clock;
+pub mod http;
 pub mod journal;
 pub mod memory;
 pub mod postgres;

@@ -16,6 +16,7 @@ use super::listeners::Listeners;
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
+use super::webhooks::{dispatcher, send_webhooks};
 use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
 use crate::adapter::memory::MemoryOutbox;
@@ -101,8 +102,9 @@ pub(super) async fn start(
     };
     // Only this function sets it.
     let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
-    let gateway = database.gateway(&settings.gateway, &policies, &clock);
+    let gateway = database.gateway(&settings.gateway, &policies, &clock)?;
     let popups = switch_popups(&gateway, &stop);
+    let webhooks = send_webhooks(&gateway, &stop);
     require_accounts(&gateway.access, &settings.gateway).await?;
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
@@ -118,7 +120,7 @@ pub(super) async fn start(
 
     Ok(Some(Process {
         ingress: Some(ingress),
-        parts: vec![worker, popups],
+        parts: vec![worker, popups, webhooks],
         http: vec![people, operations],
         stop,
     }))
@@ -222,8 +224,8 @@ impl Database {
         settings: &GatewaySettings,
         policies: &Policies,
         clock: &Arc<dyn Clock>,
-    ) -> Gateway {
-        Gateway {
+    ) -> Result<Gateway, ServiceError> {
+        Ok(Gateway {
             query: Arc::clone(&self.ledger) as Arc<dyn Query>,
             states: CallStates {
                 ledger: Arc::clone(&self.ledger) as Arc<dyn StateLedger>,
@@ -245,9 +247,15 @@ impl Database {
             people: Arc::clone(&self.ledger) as _,
             claims: Arc::clone(&self.ledger) as _,
             popups: Arc::default(),
+            webhooks: dispatcher(
+                settings,
+                Arc::clone(&self.ledger) as _,
+                Arc::clone(&self.watchers) as _,
+                clock,
+            )?,
             history: Arc::clone(&self.ledger) as _,
             policies: policies.clone(),
-        }
+        })
     }
 
     fn worker(

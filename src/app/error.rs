@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::config::BadConfig;
 use crate::port::ledger::LedgerError;
+use crate::port::webhooks::SendError;
 use crate::setup::SetupError;
 use crate::worker::WorkerError;
 
@@ -27,6 +28,8 @@ pub enum ServiceError {
          `gateway.allow_unauthenticated = true` behind an authenticating reverse proxy"
     )]
     NoAccounts(SocketAddr),
+    #[error("the client of webhooks cannot be made: {0}")]
+    Webhooks(#[from] SendError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A task ended without an error, or panicked.

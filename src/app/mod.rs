@@ -14,6 +14,7 @@ mod popups;
 mod process;
 mod production;
 mod reload;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use super::listeners::{Listener, Listeners};
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
+use super::webhooks::{dispatcher, send_webhooks};
 use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::journal::JournalTail;
 use crate::adapter::memory::MemoryOutbox;
@@ -242,7 +243,7 @@ impl<'s> Starting<'s> {
                 directory: directory.clone(),
                 clock: Arc::clone(&self.clock),
             },
-            watch: watchers,
+            watch: Arc::clone(&watchers) as _,
             directory,
             presence: self.presence(),
             clock: Arc::clone(&self.clock),
@@ -257,10 +258,17 @@ impl<'s> Starting<'s> {
             people: Arc::clone(&database.ledger) as _,
             claims: Arc::clone(&database.ledger) as _,
             popups: Arc::default(),
+            webhooks: dispatcher(
+                &self.settings.gateway,
+                Arc::clone(&database.ledger) as _,
+                Arc::clone(&watchers) as _,
+                &self.clock,
+            )?,
             history: Arc::clone(&database.ledger) as _,
             policies,
         };
         self.parts.push(switch_popups(&gateway, &self.stop));
+        self.parts.push(send_webhooks(&gateway, &self.stop));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);
         self.serve(listener, router, limits);

@@ -26,6 +26,7 @@ pub struct GatewaySettings {
     watchers_max: usize,
     ping_seconds: u64,
     pub desk_goal_minutes: u32,
+    pub webhook_networks: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -22,6 +22,7 @@ mod sign_in;
 mod states;
 mod stream;
 mod visible;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub use operations::{Health, router as operations_router};
 pub use popups::Switch;
 pub use sign_in::{Access, Credential};
 pub use states::CallStates;
+pub use webhooks::Dispatcher;
 
 /// Paths of the page: each is served the same document.
 const PAGES: [&str; 10] = [
@@ -82,6 +84,7 @@ pub struct Gateway {
     pub people: Arc<dyn Directory>,
     pub claims: Arc<dyn Claims>,
     pub popups: Arc<Switch>,
+    pub webhooks: Dispatcher,
     /// Facts and rules, to explain records.
     pub history: Arc<dyn FactHistory>,
     pub policies: Policies,
@@ -140,6 +143,7 @@ pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
         .route("/extensions", get(directory::extensions))
         .route("/extensions/{extension}", get(directory::extension))
         .nest("/call-states", states::routes())
+        .nest("/webhooks", webhooks::routes())
         .route("/stream", get(stream::events))
         .route("/me", get(sign_in::me))
         .route("/me/password", post(sign_in::set_password))

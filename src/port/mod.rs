@@ -21,3 +21,4 @@ pub mod query;
 pub mod states;
 pub mod stores;
 pub mod watch;
+pub mod webhooks;

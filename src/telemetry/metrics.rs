@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 27] = [
+const COUNTERS: [(&str, &str); 28] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -14,6 +14,11 @@ const COUNTERS: [(&str, &str); 27] = [
     (
         "cordboard_ingress_refused_total",
         "Requests answered with an error, by reason.",
+    ),
+    (
+        "cordboard_webhook_attempts_total",
+        "Attempts to deliver a webhook, by result: taken by the receiver, to be repeated, or failed \
+         for the last time.",
     ),
     (
         "cordboard_gateway_refused_total",
@@ -256,6 +261,7 @@ pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
                 ("reason", &["unregistered", "outside_window"])
             }
             "cordboard_gateway_refused_total" => ("reason", &["connections", "watchers"]),
+            "cordboard_webhook_attempts_total" => ("result", &["delivered", "retried", "failed"]),
             _ => {
                 metrics::counter!(name).increment(0);
                 continue;

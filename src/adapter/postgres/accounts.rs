@@ -27,6 +27,21 @@ impl PostgresLedger {
         .await
     }
 
+    /// Executes one statement and returns the rows that it returns.
+    pub(super) async fn execute_returning(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, LedgerError> {
+        with_write_timeout(async move {
+            let mut writer = self.writer.lease().await?;
+            let rows = query.fetch_all(&mut *writer).await?;
+            writer.put_back();
+
+            Ok(rows)
+        })
+        .await
+    }
+
     pub(super) async fn select(
         &self,
         query: Query<'_, Postgres, PgArguments>,

@@ -9,13 +9,14 @@ use super::PostgresAddress;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 5] = embed_migrations!(
+static FILES: [MigrationFiles; 6] = embed_migrations!(
     "postgres":
     "0001" "initial",
     "0002" "redelivery_attempts",
     "0003" "accounts",
     "0004" "desk",
     "0005" "directory",
+    "0006" "webhooks",
 );
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version

@@ -27,6 +27,7 @@ mod stats;
 mod tables;
 mod time_limits;
 mod upkeep;
+mod webhooks;
 mod writer;
 mod written_rows;
 

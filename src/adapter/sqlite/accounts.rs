@@ -23,6 +23,18 @@ impl SqliteLedger {
         Ok(done.rows_affected())
     }
 
+    /// Executes one statement and returns the rows that it returns.
+    pub(super) async fn execute_returning(
+        &self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, LedgerError> {
+        let mut writer = self.writer.lease().await?;
+        let rows = query.fetch_all(&mut *writer).await?;
+        writer.put_back();
+
+        Ok(rows)
+    }
+
     pub(super) async fn select(
         &self,
         query: Query<'_, Sqlite, SqliteArguments>,

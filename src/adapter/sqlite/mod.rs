@@ -24,5 +24,6 @@ mod recovery;
 mod rows;
 mod statements;
 mod states;
+mod webhooks;
 
 pub use database::SqliteLedger;

@@ -8,6 +8,7 @@ pub mod notifications;
 pub mod owners;
 pub mod pages;
 pub mod states;
+pub mod webhooks;
 
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::desk::Desk;
@@ -15,11 +16,19 @@ use cordboard::port::ledger::{Ledger, RecordAudit};
 use cordboard::port::outbox::NotificationLog;
 use cordboard::port::query::{CallFilter, Query};
 use cordboard::port::states::StateLedger;
+use cordboard::port::webhooks::Webhooks;
 use serde_json::Value;
 
 /// A database for ledgers of one kind. Ledgers opened on it see the same rows, as two processes do.
 pub trait Store: Sized {
-    type Ledger: Ledger + Query + Desk + StateLedger + DeadLetters + RecordAudit + NotificationLog;
+    type Ledger: Ledger
+        + Query
+        + Desk
+        + StateLedger
+        + DeadLetters
+        + RecordAudit
+        + NotificationLog
+        + Webhooks;
 
     /// A new database.
     async fn new() -> Self;
@@ -55,6 +64,9 @@ macro_rules! conformance {
             pages::filters_and_pages_find_the_calls_that_fit
             pages::every_query_finds_all_matching_calls_page_by_page
             states::other_programs_register_calls_and_join_their_sessions_to_ours
+            webhooks::a_receiver_is_stored_changed_and_removed
+            webhooks::every_notification_becomes_deliveries_once
+            webhooks::a_delivery_is_taken_by_one_process_until_it_is_settled
         }
     };
     ($store:ident $($module:ident::$law:ident)*) => {

@@ -17,5 +17,6 @@ mod seeds;
 mod service;
 mod snapshots;
 mod tidy;
+mod webhooks;
 mod worker;
 mod world;

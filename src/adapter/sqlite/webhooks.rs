@@ -1,0 +1,35 @@
+//! Webhooks and their deliveries.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::database::SqliteLedger;
+use crate::adapter::sql::webhooks::implement_webhooks;
+
+const SKIP_NOTIFICATIONS: &str = "-- skip_webhook_notifications
+    INSERT INTO webhook_cursors (generation, part, number)
+    SELECT 0, 0, coalesce(max(number), 0)
+    FROM notices
+    WHERE true
+    ON CONFLICT (generation, part) DO UPDATE
+    SET number = excluded.number";
+
+const SELECT_UNSENT: &str = "-- select_unsent_notifications
+    SELECT 0, 0, number, kind, data
+    FROM notices
+    WHERE number > coalesce((SELECT number FROM webhook_cursors WHERE generation = 0), 0)
+    ORDER BY number
+    LIMIT $1";
+
+const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
+    INSERT INTO webhook_deliveries (
+        webhook, message, event, body, state, created_at, due_at, attempts
+    )
+    SELECT
+        value ->> 'webhook', value ->> 'message', value ->> 'event', value ->> 'body',
+        'waiting', $2, $2, 0
+    FROM json_each($1)
+    WHERE true
+    ON CONFLICT DO NOTHING";
+
+implement_webhooks!(SqliteLedger, SqliteRow);

@@ -1,0 +1,10 @@
+//! Webhooks: notifications for programs that are called instead of listening. Notifications become
+//! deliveries of each receiver, which are sent, signed, and repeated until they are taken; the
+//! routes set receivers up.
+
+mod dispatch;
+mod routes;
+mod signature;
+
+pub use dispatch::Dispatcher;
+pub(super) use routes::routes;
