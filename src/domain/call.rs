@@ -99,6 +99,7 @@ pub enum Rule {
     ConsultBecameCall,
     OverlapBecameCall,
     LateRingBecameCall,
+    TakenFromSlot,
 }
 
 /// A conversation: its legs, and the bookkeeping of the fold for it.
@@ -124,7 +125,7 @@ pub(super) struct Call {
     pub in_withheld_list: bool,
     /// The link data of a call whose legs are already dropped; set when the record is final.
     pub closed: Option<Box<ClosedCall>>,
-    /// The instant after which no rule can change the call.
+    /// The instant after which no rule but that of parking can change the call.
     pub final_at: At,
     /// The earliest entry of this call in the decision queue.
     pub next_decision_at: At,

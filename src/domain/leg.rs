@@ -82,6 +82,8 @@ pub(super) struct Leg {
     pub end_reported: Option<At>,
     pub ended_by: EndedBy,
     pub held: bool,
+    /// The phone dialled a number of the PBX while a party was parked, and was connected at once.
+    pub may_take_parked: bool,
     /// The phone held its party when the leg ended: the party may have been parked.
     pub held_at_end: bool,
     /// Other numbers under which the phone reported this leg: the PBX updated the display.
@@ -124,6 +126,7 @@ impl Leg {
             end_reported: None,
             ended_by: EndedBy::Hangup,
             held: false,
+            may_take_parked: false,
             held_at_end: false,
             aliases: Vec::new(),
             late_answer: None,

@@ -53,6 +53,10 @@ pub struct Policy {
     /// never reported any fact.
     pub announcement_max: Span,
 
+    /// The maximum time from the end of a conversation to the dialling of a phone that takes its
+    /// party from a slot of the PBX.
+    pub park_window: Span,
+
     /// The end of a leg that rings longer without another sign is lost.
     pub ring_max: Span,
     /// The end of a conversation that lasts longer without another sign is lost.
@@ -92,6 +96,7 @@ impl Default for Policy {
             drop_late: Span::seconds(5),
             pickup_evidence: Span::seconds(1),
             announcement_max: Span::seconds(30),
+            park_window: Span::seconds(300),
             ring_max: Span::seconds(300),
             duration_max: Span::seconds(4 * 3600),
             doubt_after: Span::seconds(1_800),

@@ -195,7 +195,7 @@ impl<'a> Reading<'a> {
         let outlasts_announcement =
             caller.talk_time(self.call.last.at) >= self.policy.announcement_max;
 
-        (never_reported && outlasts_announcement).then_some(answered)
+        (never_reported && (caller.may_take_parked || outlasts_announcement)).then_some(answered)
     }
 
     /// Whether the caller dialled an extension of its own site: reported, listed, or of the same
@@ -493,7 +493,8 @@ impl Reading<'_> {
         }
     }
 
-    /// The instant after which no further fact can change the record.
+    /// The instant after which no further fact belongs to the call, unless a phone takes its party
+    /// from a slot of the PBX.
     pub fn final_at(&self) -> At {
         match self.silent_since() {
             Some(_) if self.awaits_end() => self.lost_end_final_at(),
@@ -502,6 +503,45 @@ impl Reading<'_> {
                 .max(silent + self.policy.duplicate + self.policy.reorder),
             None => self.lost_end_final_at(),
         }
+    }
+
+    /// The instant until which a phone may still take the party from a slot of the PBX.
+    pub fn record_final_at(&self) -> At {
+        let final_at = self.final_at();
+
+        match self.silent_since() {
+            Some(silent) if self.may_be_parked() => final_at.max(silent + self.policy.park_window),
+            _ => final_at,
+        }
+    }
+
+    /// Whether the call ended as a parked one does: with a transfer that rang at no phone, to no
+    /// number or to a number of the PBX, or while the party was held.
+    pub fn seems_parked(&self) -> bool {
+        let led_nowhere = |index: usize| {
+            let attempt = &self.call.attempts[index];
+            let to_pbx = attempt
+                .target
+                .as_ref()
+                .is_none_or(|target| target.is_short() && !self.is_site_extension(target.dial()));
+
+            !attempt.void
+                && to_pbx
+                && (attempt.explicit || attempt.consult.is_some())
+                && self.targets(index).next().is_none()
+        };
+
+        (0..self.call.attempts.len()).any(led_nowhere) || self.legs().any(|leg| leg.held_at_end)
+    }
+
+    /// Whether a party outside talked with a phone of this site.
+    fn may_be_parked(&self) -> bool {
+        self.legs().any(|leg| {
+            leg.answered.is_some()
+                && leg.ended.is_some()
+                && !leg.remote.is_withheld()
+                && !leg.remote.is_short()
+        })
     }
 
     /// Whether a phone has not yet reported the end of its conversation, although the call is over

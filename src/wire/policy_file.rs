@@ -221,6 +221,7 @@ rules_of_a_site! {
     drop_late_ms: drop_late, 1;
     pickup_evidence_ms: pickup_evidence, 0;
     announcement_max_ms: announcement_max, 0;
+    park_window_ms: park_window, 0;
     ring_max_ms: ring_max, 1_000;
     duration_max_ms: duration_max, 1_000;
     doubt_after_ms: doubt_after, 1_000;

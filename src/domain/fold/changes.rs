@@ -244,6 +244,7 @@ impl Fold {
             Rule::Answered
         };
         self.register_change(slot, fact, rule);
+        self.take_from_slot(slot);
         self.after_answer(slot, fact.at);
     }
 
@@ -266,13 +267,17 @@ impl Fold {
         self.apply_answer(slot, fact);
     }
 
-    /// Checks an answered leg for a pickup, and its call for overlapping conversations.
+    /// Checks an answered leg for a pickup and a slot, and its call for overlapping conversations.
     fn after_answer(&mut self, slot: LegSlot, at: At) {
         if self.try_pickup(slot, at) {
             return;
         }
 
         let call = self.legs[slot].call;
+        if self.may_take_parked(slot) {
+            self.legs[slot].may_take_parked = true;
+            self.update_deadlines(call);
+        }
         if self.reading(call).is_implicit_target(&self.legs[slot]) {
             self.schedule_review(call, at + self.policy.together);
         }
@@ -302,6 +307,7 @@ impl Fold {
             Rule::Ended
         };
         self.register_change(slot, fact, rule);
+        self.take_from_slot(slot);
 
         if unanswered {
             self.detect_silent_pickup(slot, fact.at);
@@ -366,6 +372,7 @@ impl Fold {
             Rule::HeldOrResumed
         };
         self.register_change(slot, fact, rule);
+        self.take_from_slot(slot);
     }
 
     fn apply_kind(&mut self, slot: LegSlot, fact: &Fact) {

@@ -4,7 +4,8 @@
 //!
 //! 1. [`matching`] selects the leg of the device to which the fact belongs.
 //! 2. [`changes`] applies the fact to that leg.
-//! 3. [`placing`] and [`pickup`] assign a new leg to a call, with the reasons that [`join`] finds.
+//! 3. [`placing`] and [`pickup`] assign a new leg to a call, with the reasons that [`join`] finds;
+//!    [`parking`] moves it when its display names a parked party.
 //!
 //! [`restructure`] moves legs between calls, [`index`] finds the calls of a party, and [`linking`]
 //! links a new call to an earlier one.
@@ -19,8 +20,9 @@
 //! - The caller passes facts in the order of their keys. Legs and calls then depend on these facts
 //!   alone; the watermark only decides which records are reported and which calls are removed.
 //! - The whole state is in the value [`Fold`], so a clone is a snapshot.
-//! - A call is removed only after `Call::final_at`. Every rule checks that instant, so the removal
-//!   never changes a record.
+//! - No rule but that of parking concerns a call after `Call::final_at`, and that one ends with
+//!   `Reading::record_final_at`, after which the call is removed. So the removal never changes a
+//!   record.
 
 mod changes;
 mod consults;
@@ -28,6 +30,7 @@ mod index;
 mod join;
 mod linking;
 mod matching;
+mod parking;
 mod pickup;
 mod placing;
 mod restructure;
@@ -232,6 +235,14 @@ impl Fold {
                 kind: fact.kind,
                 rule,
             });
+        }
+    }
+
+    /// Names the rule that moved a leg in the last trace entry of that leg.
+    fn retrace_last(&mut self, call: CallSlot, leg: LegSlot, rule: Rule) {
+        let of_leg = |entry: &&mut TraceEntry| entry.leg == leg;
+        if let Some(entry) = self.calls[call].trace.iter_mut().rev().find(of_leg) {
+            entry.rule = rule;
         }
     }
 

@@ -71,7 +71,7 @@ impl Fold {
         }
     }
 
-    /// Whether no further fact can concern the call. Removing such a call never changes a record.
+    /// Whether no further fact can concern the call, unless its party was parked.
     pub(super) fn is_final(&self, call: CallSlot) -> bool {
         let call = &self.calls[call];
         call.closed.is_some() || self.now > call.final_at
@@ -140,7 +140,7 @@ impl Fold {
 
         let reading = self.reading(call);
         let decide_at = reading.decide_at();
-        let final_at = reading.final_at();
+        let final_at = reading.record_final_at();
         if watermark >= final_at {
             self.finish(call, watermark);
             return;

@@ -89,6 +89,12 @@ pub fn changes(timeline: &mut Timeline, facts: Vec<ReceivedFact>, watermark: At)
     }
 }
 
+/// A site without park slots: a call is final as soon as no ring can continue it.
 pub fn timeline() -> Timeline {
-    Timeline::new(Site::default(), Arc::new(Policy::default()))
+    let policy = Policy {
+        park_window: Span::ZERO,
+        ..Policy::default()
+    };
+
+    Timeline::new(Site::default(), Arc::new(policy))
 }
