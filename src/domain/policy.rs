@@ -93,7 +93,7 @@ impl Default for Policy {
             duplicate: Span::seconds(10),
             claim_race: Span::seconds(2),
             overlap: Span::seconds(3),
-            drop_late: Span::seconds(5),
+            drop_late: Span::millis(2_500),
             pickup_evidence: Span::seconds(1),
             announcement_max: Span::seconds(30),
             park_window: Span::seconds(300),
