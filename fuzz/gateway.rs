@@ -17,7 +17,7 @@ use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
 use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskState};
-use cordboard::port::directory::{Directory, Entry, Helpline, Person};
+use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
@@ -130,6 +130,18 @@ impl Directory for Nothing {
     async fn put(&self, _: &[Entry]) -> Result<(), LedgerError> {
         Ok(())
     }
+
+    async fn pauses(&self, _: Option<&str>) -> Result<Vec<Pause>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn pause(&self, _: &Pause) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn end_pause(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -228,6 +240,10 @@ impl Accounts for Nothing {
 
     async fn record(&self, _: &AuditEntry) -> Result<(), LedgerError> {
         Ok(())
+    }
+
+    async fn audit_entries(&self, _: u32) -> Result<Vec<AuditEntry>, LedgerError> {
+        Ok(Vec::new())
     }
 }
 

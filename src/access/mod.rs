@@ -9,6 +9,6 @@ mod secret;
 
 pub use mask::{mask_number, mask_record, masked_if_outside};
 pub use password::{PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password};
-pub use principal::{Identity, Principal, SiteError};
+pub use principal::{ACCOUNT_NAMES, Identity, Principal, SiteError, is_account_name};
 pub use role::{Right, Role, SiteScope};
 pub use secret::{Secret, SecretHash};

@@ -3,6 +3,21 @@
 use super::role::{Right, Role, SiteScope};
 use crate::domain::device::Extension;
 
+const NAME_BYTES_MAX: usize = 64;
+/// What a name is made of, for people.
+pub const ACCOUNT_NAMES: &str =
+    "a name has 1 to 64 letters, digits, dots, dashes, underscores, `@` and `+`";
+
+/// Whether an account or a token may have the name. Names stand in logs, lists and the keys of other
+/// programs.
+#[must_use]
+pub fn is_account_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || "._-@+".contains(char))
+}
+
 /// The kind of a principal, with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -61,6 +76,12 @@ impl Principal {
             Identity::Open => "-",
             Identity::User(name) | Identity::Token(name) => name,
         }
+    }
+
+    /// Whether this is the account of a name.
+    #[must_use]
+    pub fn is_user(&self, name: &str) -> bool {
+        matches!(&self.identity, Identity::User(own) if own == name)
     }
 
     /// Whether every number of every call is shown.

@@ -130,16 +130,30 @@ impl SiteScope {
         }
     }
 
+    /// Whether every site of another scope is in this one.
+    #[must_use]
+    pub fn covers(&self, other: &SiteScope) -> bool {
+        match (self, other) {
+            (SiteScope::All, _) => true,
+            (SiteScope::Only(_), SiteScope::All) => false,
+            (own, SiteScope::Only(sites)) => sites.iter().all(|site| own.contains(site.as_str())),
+        }
+    }
+
+    /// The names of the sites; `None` for all.
+    #[must_use]
+    pub fn names(&self) -> Option<Vec<&str>> {
+        match self {
+            SiteScope::All => None,
+            SiteScope::Only(sites) => Some(sites.iter().map(Site::as_str).collect()),
+        }
+    }
+
     /// The stored form: a JSON list of names, nothing for all sites.
     #[must_use]
     pub fn to_column(&self) -> Option<String> {
-        match self {
-            SiteScope::All => None,
-            SiteScope::Only(sites) => {
-                let names: Vec<&str> = sites.iter().map(Site::as_str).collect();
-                Some(serde_json::json!(names).to_string())
-            }
-        }
+        self.names()
+            .map(|names| serde_json::json!(names).to_string())
     }
 
     /// Reads the stored form. An unreadable column gives no site at all.

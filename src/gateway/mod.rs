@@ -4,6 +4,7 @@
 //! principal (`sign_in`), which decides what it sees (`visible`). The live view and
 //! the cache are optional: without them the ledger answers.
 
+mod administration;
 mod api;
 mod assets;
 mod call_table;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 use crate::port::claims::Claims;
@@ -144,8 +145,10 @@ pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
         .route("/extensions/{extension}", get(directory::extension))
         .nest("/call-states", states::routes())
         .nest("/webhooks", webhooks::routes())
+        .merge(administration::routes())
         .route("/stream", get(stream::events))
         .route("/me", get(sign_in::me))
+        .route("/me/state", put(popups::set_state))
         .route("/me/password", post(sign_in::set_password))
         .route("/me/reveal", post(sign_in::reveal))
         .route("/ticket", post(sign_in::ticket))

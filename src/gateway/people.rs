@@ -28,9 +28,10 @@ use crate::access::{Principal, Right};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::fact::Site;
 use crate::domain::text::is_printable;
-use crate::port::directory::{Entry, Helpline, Person};
+use crate::port::directory::{Entry, Helpline, Pause, Person};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
+use crate::wire::instant;
 
 const LINES_MAX: usize = 10_000;
 const NAME_CHARS_MAX: usize = 128;
@@ -51,6 +52,7 @@ fn requested_site(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Activity {
     Available,
+    Paused,
     Ringing,
     Holding,
     Talking,
@@ -60,6 +62,7 @@ impl Activity {
     fn name(self) -> &'static str {
         match self {
             Activity::Available => "available",
+            Activity::Paused => "paused",
             Activity::Ringing => "ringing",
             Activity::Holding => "holding",
             Activity::Talking => "talking",
@@ -80,14 +83,20 @@ pub(super) async fn people(
     let found = async {
         let people = gateway.people.people(site.as_deref()).await?;
         let helplines = gateway.people.helplines(site.as_deref()).await?;
+        let pauses = gateway.people.pauses(site.as_deref()).await?;
         let activities = activities(&gateway, site).await?;
-        Ok::<_, LedgerError>((people, helplines, activities))
+        Ok::<_, LedgerError>((people, helplines, pauses, activities))
     };
     match found.await {
-        Ok((people, helplines, activities)) => {
+        Ok((people, helplines, pauses, activities)) => {
             let people: Vec<Value> = people
                 .iter()
-                .map(|person| person_json(person, &helplines, &activities))
+                .map(|person| {
+                    let mut document = person_json(person, &helplines, &pauses, &activities);
+                    let is_open = gateway.popups.is_open(&person.site, &person.extension);
+                    document["window_open"] = is_open.into();
+                    document
+                })
                 .collect();
             json_response(StatusCode::OK, json!({ "people": people }).to_string())
         }
@@ -132,12 +141,24 @@ async fn activities(gateway: &Gateway, site: Option<String>) -> Result<Activitie
     Ok(activities)
 }
 
-fn person_json(person: &Person, helplines: &[Helpline], activities: &Activities) -> Value {
+fn person_json(
+    person: &Person,
+    helplines: &[Helpline],
+    pauses: &[Pause],
+    activities: &Activities,
+) -> Value {
     let key = (person.site.clone(), person.extension.clone());
-    let (activity, since) = activities
-        .get(&key)
-        .cloned()
-        .unwrap_or((Activity::Available, None));
+    let pause = pauses
+        .iter()
+        .find(|pause| pause.site == person.site && pause.extension == person.extension);
+    let (activity, since) = match (activities.get(&key), pause) {
+        (Some(activity), _) => activity.clone(),
+        (None, Some(pause)) => (Activity::Paused, Some(instant::text(pause.since))),
+        (None, None) => (Activity::Available, None),
+    };
+    let reason = pause
+        .filter(|_| activity == Activity::Paused)
+        .and_then(|pause| pause.reason.as_deref());
     let own: Vec<&str> = helplines
         .iter()
         .filter(|helpline| {
@@ -154,7 +175,7 @@ fn person_json(person: &Person, helplines: &[Helpline], activities: &Activities)
         "helplines": own,
         "state": activity.name(),
         "since": since,
-        "reason": null,
+        "reason": reason,
     })
 }
 
@@ -261,6 +282,7 @@ pub(super) async fn import(
 
     match gateway.people.put(&entries).await {
         Ok(()) => {
+            gateway.popups.directory_changed();
             gateway
                 .access
                 .audit(principal.name(), "directory_imported", None)

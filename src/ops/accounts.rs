@@ -6,14 +6,10 @@ use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::device::Extension;
 use crate::domain::private::PrivateText;
-use crate::domain::time::{At, Span};
-use crate::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
+use crate::domain::time::At;
+use crate::port::accounts::{Accounts, ApiToken, AuditEntry, User, UserSecret};
 use crate::setup::{Roles, SetupError, machine_clock, open_ledger, servers};
 
-/// A link for the first sign-in, or after a forgotten password.
-const LINK_MAX: Span = Span::seconds(24 * 3_600);
-const LINK_PREFIX: &str = "cbl_";
-const TOKEN_PREFIX: &str = "cb_";
 /// The name of the command line in the audit log.
 const COMMAND_LINE: &str = "command line";
 
@@ -162,16 +158,7 @@ async fn existing(accounts: &dyn Accounts, name: &str) -> Result<User, AccountEr
 }
 
 async fn link(accounts: &dyn Accounts, name: &str, now: At) -> Result<Secret, AccountError> {
-    let secret = Secret::random(LINK_PREFIX);
-    let stored = UserSecret {
-        hash: secret.hash(),
-        kind: SecretKind::Link,
-        user: name.to_owned(),
-        created_at: now,
-        used_at: now,
-        expires_at: now + LINK_MAX,
-        reveals_until: None,
-    };
+    let (secret, stored) = UserSecret::link(name, now);
     accounts.add_secret(&stored).await?;
 
     Ok(secret)
@@ -201,15 +188,7 @@ async fn act_on_tokens(
     match action {
         TokenAction::List => Ok(TokenResult::Tokens(accounts.tokens().await?)),
         TokenAction::Create { name, role, sites } => {
-            let secret = Secret::random(TOKEN_PREFIX);
-            let token = ApiToken {
-                name: name.clone(),
-                hash: secret.hash(),
-                role,
-                sites,
-                created_at: now,
-                revoked_at: None,
-            };
+            let (secret, token) = ApiToken::create(&name, role, sites, now);
             if !accounts.add_token(&token).await? {
                 return Err(AccountError::Taken(name));
             }

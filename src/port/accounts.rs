@@ -5,10 +5,10 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::error::LedgerError;
-use crate::access::{PasswordHash, Role, SecretHash, SiteScope};
+use crate::access::{PasswordHash, Role, Secret, SecretHash, SiteScope};
 use crate::domain::device::Extension;
 use crate::domain::private::PrivateText;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 
 /// The account of a person.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +69,30 @@ pub struct UserSecret {
     pub reveals_until: Option<At>,
 }
 
+/// A link for the first sign-in, or after a forgotten password.
+const LINK_MAX: Span = Span::seconds(24 * 3_600);
+const LINK_PREFIX: &str = "cbl_";
+const TOKEN_PREFIX: &str = "cb_";
+
+impl UserSecret {
+    /// A link for one sign-in without a password, and its stored form.
+    #[must_use]
+    pub fn link(user: &str, now: At) -> (Secret, UserSecret) {
+        let secret = Secret::random(LINK_PREFIX);
+        let stored = UserSecret {
+            hash: secret.hash(),
+            kind: SecretKind::Link,
+            user: user.to_owned(),
+            created_at: now,
+            used_at: now,
+            expires_at: now + LINK_MAX,
+            reveals_until: None,
+        };
+
+        (secret, stored)
+    }
+}
+
 /// A token of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
@@ -78,6 +102,24 @@ pub struct ApiToken {
     pub sites: SiteScope,
     pub created_at: At,
     pub revoked_at: Option<At>,
+}
+
+impl ApiToken {
+    /// A token, and its stored form.
+    #[must_use]
+    pub fn create(name: &str, role: Role, sites: SiteScope, now: At) -> (Secret, ApiToken) {
+        let secret = Secret::random(TOKEN_PREFIX);
+        let stored = ApiToken {
+            name: name.to_owned(),
+            hash: secret.hash(),
+            role,
+            sites,
+            created_at: now,
+            revoked_at: None,
+        };
+
+        (secret, stored)
+    }
 }
 
 /// One line of the audit log.
@@ -151,4 +193,7 @@ pub trait Accounts: Send + Sync {
     async fn revoke_token(&self, name: &str, now: At) -> Result<bool, LedgerError>;
 
     async fn record(&self, entry: &AuditEntry) -> Result<(), LedgerError>;
+
+    /// Lines of the audit log, the latest first, at most `max`.
+    async fn audit_entries(&self, max: u32) -> Result<Vec<AuditEntry>, LedgerError>;
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::LedgerError;
 use crate::domain::private::PrivateText;
+use crate::domain::time::At;
 
 /// A person at an extension.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +34,15 @@ pub struct Helpline {
     pub members: Vec<String>,
 }
 
+/// An agent who takes no calls of helplines for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub site: String,
+    pub extension: String,
+    pub reason: Option<String>,
+    pub since: At,
+}
+
 /// An entry of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -51,4 +61,12 @@ pub trait Directory: Send + Sync {
 
     /// Stores entries, each in place of the one with its site and number.
     async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError>;
+
+    /// The pauses of agents of a site, or of all sites.
+    async fn pauses(&self, site: Option<&str>) -> Result<Vec<Pause>, LedgerError>;
+
+    /// Begins a pause, in place of the one under way.
+    async fn pause(&self, pause: &Pause) -> Result<(), LedgerError>;
+
+    async fn end_pause(&self, site: &str, extension: &str) -> Result<(), LedgerError>;
 }

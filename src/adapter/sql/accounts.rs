@@ -93,6 +93,12 @@ pub(in crate::adapter) const INSERT_AUDIT: &str = "-- insert_audit_log
     INSERT INTO audit_log (at, who, action, object)
     VALUES ($1, $2, $3, $4)";
 
+pub(in crate::adapter) const SELECT_AUDIT: &str = "-- select_audit_log
+    SELECT at, who, action, object
+    FROM audit_log
+    ORDER BY id DESC
+    LIMIT $1";
+
 /// Implements [`Accounts`](crate::port::accounts::Accounts) for a ledger of this database.
 macro_rules! implement_accounts {
     ($ledger:ty, $row:ty) => {
@@ -260,6 +266,19 @@ macro_rules! implement_accounts {
                 let update = sqlx::query(statements::REVOKE_TOKEN).bind(name).bind(now.0);
 
                 Ok(self.execute(update).await? > 0)
+            }
+
+            async fn audit_entries(&self, max: u32) -> Result<Vec<AuditEntry>, LedgerError> {
+                let select = sqlx::query(statements::SELECT_AUDIT).bind(i64::from(max));
+                let rows = self.select(select).await?;
+
+                let entries = rows.iter().map(|row| AuditEntry {
+                    at: At(row.get(0)),
+                    who: row.get(1),
+                    action: row.get(2),
+                    object: row.get::<Option<&str>, _>(3).map(Into::into),
+                });
+                Ok(entries.collect())
             }
 
             async fn record(&self, entry: &AuditEntry) -> Result<(), LedgerError> {

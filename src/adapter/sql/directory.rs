@@ -27,11 +27,30 @@ pub(in crate::adapter) const UPSERT_HELPLINE: &str = "-- upsert_helpline
     SET name = excluded.name,
         members = excluded.members";
 
+pub(in crate::adapter) const SELECT_PAUSES: &str = "-- select_agent_pauses
+    SELECT site, extension, reason, since
+    FROM agent_pauses
+    WHERE ($1 = '' OR site = $1)
+    LIMIT 10000";
+
+pub(in crate::adapter) const UPSERT_PAUSE: &str = "-- upsert_agent_pause
+    INSERT INTO agent_pauses (site, extension, reason, since)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (site, extension) DO UPDATE
+    SET reason = excluded.reason,
+        since = excluded.since";
+
+pub(in crate::adapter) const DELETE_PAUSE: &str = "-- delete_agent_pause
+    DELETE FROM agent_pauses
+    WHERE site = $1
+        AND extension = $2";
+
 /// Implements [`Directory`](crate::port::directory::Directory) for a ledger of this database.
 macro_rules! implement_directory {
     ($ledger:ty) => {
         use $crate::adapter::sql::directory as statements;
-        use $crate::port::directory::{Directory, Entry, Helpline, Person};
+        use $crate::domain::time::At;
+        use $crate::port::directory::{Directory, Entry, Helpline, Pause, Person};
         use $crate::port::ledger::LedgerError;
 
         #[async_trait::async_trait]
@@ -77,6 +96,39 @@ macro_rules! implement_directory {
                     };
                     self.execute(upsert).await?;
                 }
+
+                Ok(())
+            }
+
+            async fn pauses(&self, site: Option<&str>) -> Result<Vec<Pause>, LedgerError> {
+                let select = sqlx::query(statements::SELECT_PAUSES).bind(site.unwrap_or_default());
+                let rows = self.select(select).await?;
+
+                let pauses = rows.iter().map(|row| Pause {
+                    site: row.get(0),
+                    extension: row.get(1),
+                    reason: row.get(2),
+                    since: At(row.get(3)),
+                });
+                Ok(pauses.collect())
+            }
+
+            async fn pause(&self, pause: &Pause) -> Result<(), LedgerError> {
+                let upsert = sqlx::query(statements::UPSERT_PAUSE)
+                    .bind(&pause.site)
+                    .bind(&pause.extension)
+                    .bind(pause.reason.as_deref())
+                    .bind(pause.since.0);
+                self.execute(upsert).await?;
+
+                Ok(())
+            }
+
+            async fn end_pause(&self, site: &str, extension: &str) -> Result<(), LedgerError> {
+                let delete = sqlx::query(statements::DELETE_PAUSE)
+                    .bind(site)
+                    .bind(extension);
+                self.execute(delete).await?;
 
                 Ok(())
             }

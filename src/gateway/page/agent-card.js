@@ -96,9 +96,16 @@ function ringing(popup, state, second) {
       : el(
           "p",
           { class: "pop-note" },
-          cut ? texts.agent.offlineNote : popup.mine ? texts.agent.yoursNote : texts.agent.takeNote,
+          note(popup, cut),
         ),
   );
+}
+
+/** @param {Popup} popup @param {boolean} cut */
+function note(popup, cut) {
+  if (cut) return texts.agent.offlineNote;
+  if (popup.at_phone === false) return texts.agent.elsewhereNote;
+  return popup.mine ? texts.agent.yoursNote : texts.agent.takeNote;
 }
 
 /** @param {Popup} popup @param {boolean} cut @param {boolean} second */

@@ -42,6 +42,7 @@ export function agentPage(root) {
   /** @type {number | null} */
   let toCallBack = null;
   let loaded = false;
+  let paused = false;
   const own = ownExtension();
 
   async function load() {
@@ -78,6 +79,19 @@ export function agentPage(root) {
     }
     if (popup.mine) state.taking = false;
     if (loaded && !old && (popup.kind === "ring" || popup.kind === "handover")) announce();
+  }
+
+  async function pause() {
+    if (!connection.live) return;
+    try {
+      const body = { state: paused ? "available" : "paused" };
+      const answer = await send("PUT", `/me/state${ownQuery()}`, body);
+      paused = answer.state === "paused";
+    } catch (error) {
+      // The banner of the page names the problem.
+      if (!(error instanceof Problem)) throw error;
+    }
+    render();
   }
 
   /** The window comes forward for a new ring, never while the agent types. */
@@ -219,6 +233,12 @@ export function agentPage(root) {
               el("span", { class: "xs soft" }, [own, ...lines].join(", ")),
             ),
             el(
+              "button",
+              { class: "btn ghost", type: "button", "data-do": "pause", "aria-pressed": String(paused) },
+              icon("pause", "i-16"),
+              paused ? texts.agent.resume : texts.agent.pause,
+            ),
+            el(
               "a",
               { class: "btn ghost icon", href: href("/settings"), "aria-label": texts.settings.title },
               icon("user", "i-16"),
@@ -239,6 +259,14 @@ export function agentPage(root) {
                     ` ${texts.agent.offlineRest} `,
                     el("span", null, retryText(connection.retryAt)),
                   ),
+                )
+              : null,
+            paused
+              ? el(
+                  "p",
+                  { class: "plain idle", "data-key": "paused", role: "status" },
+                  icon("pause"),
+                  el("span", null, texts.agent.paused),
                 )
               : null,
             el(
@@ -287,6 +315,7 @@ export function agentPage(root) {
     if (action === "claim") claim(popup);
     else if (action === "release" && popup) release(popup);
     else if (action === "dismiss") dismiss(popup);
+    else if (action === "pause") pause();
   };
   root.addEventListener("click", onClick);
   render();
@@ -315,6 +344,7 @@ export function agentPage(root) {
           if (!fresh.has(id) && localOf(id).closesAt === null && popup.kind !== "missed") popups.delete(id);
         list.forEach(take);
         loaded = true;
+        paused = message.data.state === "paused";
       } else if (message.type === "popup") {
         take(message.data);
         clearTimeout(refresh);

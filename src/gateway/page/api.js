@@ -125,7 +125,7 @@ export async function getOr(path, query, absent) {
 }
 
 /**
- * @param {"POST" | "DELETE"} method
+ * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
  * @param {string} path
  * @param {unknown} [body]
  * @param {{ quiet?: boolean }} [options]

@@ -180,6 +180,9 @@ export const deskTexts = {
     back: "All pages",
     ringingFor: (/** @type {string} */ line) => `Ringing for ${line}`,
     ringingYou: "Ringing for you",
+    pause: "Pause",
+    resume: "Available again",
+    paused: "You are paused. Calls of your helplines that ring at other phones are not shown.",
     second: (/** @type {string} */ line) => `Second call, ${line}`,
     talking: "Talking, yours",
     handedOver: "Handed over by ",
@@ -203,6 +206,8 @@ export const deskTexts = {
     callBack: "Call back",
     leave: "Leave to others",
     openUrl: "Open in your application",
+    elsewhereNote:
+      "It rings at other phones. Taking it tells them; then pick it up with the pickup code of your PBX.",
     takeNote: "Taking it tells the others. Then lift your handset.",
     yoursNote: "It is yours. Lift your handset.",
     offlineNote: "Taking needs the connection, so that only one of you gets the call.",

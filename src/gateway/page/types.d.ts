@@ -162,6 +162,8 @@ export interface Popup {
   for: { kind: "extension" | "helpline"; number: string | null; name: string | null };
   claimed_by: { name: string; display_name: string | null } | null;
   mine: boolean;
+  /** False where it rings at other phones of a helpline of the agent. */
+  at_phone: boolean;
   handed_over_by: { extension: string | null; name: string | null } | null;
   also_ringing: string[];
   /** Earlier calls of the caller, the latest first. */

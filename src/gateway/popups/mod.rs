@@ -1,4 +1,5 @@
-//! Popups: each agent hears of the calls in which his phone has a part, and of no others.
+//! Popups: each agent hears of the calls in which his phone has a part, of those of his helplines
+//! while he can take them, and of no others.
 //!
 //! - **Once**: a [`Switch`] reads each notification once and passes it to the streams of the
 //!   extensions in it, so the cost of an event does not grow with the number of agents.
@@ -9,7 +10,8 @@
 mod popup;
 mod routes;
 mod switch;
+mod window;
 
 pub(super) use popup::rings;
-pub(super) use routes::{claim, events, release};
+pub(super) use routes::{claim, events, release, set_state};
 pub use switch::Switch;

@@ -15,6 +15,14 @@ pub(super) struct Agent<'a> {
     pub helplines: &'a [Helpline],
 }
 
+/// A call for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meaning {
+    pub kind: Kind,
+    /// His phone has a part in the call. Otherwise it rings at other phones of his helpline.
+    pub at_phone: bool,
+}
+
 /// The meaning of a call for an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -51,8 +59,51 @@ impl Kind {
     }
 }
 
-/// The meaning of the call for the agent; `None` when his phone has no part in it, or only placed it.
-pub(super) fn kind(record: &Value, extension: &str) -> Option<Kind> {
+/// The meaning of the call for the agent; `None` when it is none of his, or he only placed it.
+pub(super) fn meaning(record: &Value, agent: &Agent<'_>) -> Option<Meaning> {
+    if takes_part(record, agent.extension) {
+        let kind = kind_at_phone(record, agent.extension)?;
+        return Some(Meaning {
+            kind,
+            at_phone: true,
+        });
+    }
+
+    let helpline = helpline_of(record, agent.helplines)?;
+    let is_member = helpline
+        .members
+        .iter()
+        .any(|member| member == agent.extension);
+    is_member.then(|| Meaning {
+        kind: kind_at_helpline(record),
+        at_phone: false,
+    })
+}
+
+pub(super) fn takes_part(record: &Value, extension: &str) -> bool {
+    let participants = record["participants"].as_array();
+
+    participants
+        .into_iter()
+        .flatten()
+        .any(|participant| participant["extension"].as_str() == Some(extension))
+}
+
+/// The meaning of a helpline's call for its members whose phones do not ring.
+fn kind_at_helpline(record: &Value) -> Kind {
+    if record["answered_at"].is_string() {
+        Kind::Taken
+    } else if record["outcome"] == "missed" {
+        Kind::Missed
+    } else if record["ended_at"].is_string() {
+        Kind::Gone
+    } else {
+        Kind::Ring
+    }
+}
+
+/// The meaning of the call for a phone that has a part in it; `None` when it only placed it.
+fn kind_at_phone(record: &Value, extension: &str) -> Option<Kind> {
     let participants = record["participants"].as_array()?;
     let own = participants
         .iter()
@@ -105,7 +156,7 @@ pub(in crate::gateway) fn rings(record: &Value, participant: &Value) -> bool {
 /// The document of a popup.
 pub(super) fn document(
     record: &Value,
-    kind: Kind,
+    Meaning { kind, at_phone }: Meaning,
     agent: &Agent<'_>,
     claimed_by: Option<&str>,
 ) -> Value {
@@ -120,6 +171,7 @@ pub(super) fn document(
         "id": record["id"],
         "call_id": record["id"],
         "kind": kind.name(),
+        "at_phone": at_phone,
         "since": since(record, kind, agent.extension),
         "caller": record["from"],
         "for": line,
@@ -131,9 +183,18 @@ pub(super) fn document(
     })
 }
 
-/// The line that the caller asked for: a helpline by its number, the helpline whose members ring
-/// together, or the agent's own.
+/// The line that the caller asked for: a helpline, or the agent's own.
 fn asked_for(record: &Value, agent: &Agent<'_>) -> Value {
+    match helpline_of(record, agent.helplines) {
+        Some(Helpline { number, name, .. }) => {
+            json!({ "kind": "helpline", "number": number, "name": name })
+        }
+        None => json!({ "kind": "extension", "number": agent.extension, "name": null }),
+    }
+}
+
+/// The helpline that was called: by its number, or because several of its members ring.
+pub(super) fn helpline_of<'h>(record: &Value, helplines: &'h [Helpline]) -> Option<&'h Helpline> {
     let requested = record["requested"]["number"].as_str();
     let participants = record["participants"].as_array();
     let called: BTreeSet<&str> = participants
@@ -148,22 +209,18 @@ fn asked_for(record: &Value, agent: &Agent<'_>) -> Value {
             .all(|extension| helpline.members.iter().any(|member| member == extension))
     };
 
-    let by_number = agent
-        .helplines
+    let by_number = helplines
         .iter()
         .find(|helpline| Some(helpline.number.as_str()) == requested);
-    let by_members = agent
-        .helplines
-        .iter()
-        .filter(|_| called.len() > 1)
-        .filter(has_called)
-        .min_by_key(|helpline| helpline.members.len());
-    match by_number.or(by_members) {
-        Some(Helpline { number, name, .. }) => {
-            json!({ "kind": "helpline", "number": number, "name": name })
-        }
-        None => json!({ "kind": "extension", "number": agent.extension, "name": null }),
-    }
+    let by_members = || {
+        helplines
+            .iter()
+            .filter(|_| called.len() > 1)
+            .filter(has_called)
+            .min_by_key(|helpline| helpline.members.len())
+    };
+
+    by_number.or_else(by_members)
 }
 
 fn ringing_beside(record: &Value, extension: &str) -> Vec<String> {
@@ -232,16 +289,15 @@ mod tests {
             participant("203", "caller", "talking"),
             participant("204", "transfer_target", "ringing"),
         ]));
-        assert_eq!(kind(&call, "201"), Some(Kind::Ring));
-        assert_eq!(kind(&call, "203"), None);
-        assert_eq!(kind(&call, "204"), Some(Kind::Handover));
-        assert_eq!(kind(&call, "209"), None);
+        assert_eq!(kind_at_phone(&call, "201"), Some(Kind::Ring));
+        assert_eq!(kind_at_phone(&call, "203"), None);
+        assert_eq!(kind_at_phone(&call, "204"), Some(Kind::Handover));
 
         call["answered_at"] = json!("2026-01-01T00:00:05Z");
         // 201 has not reported yet that it is silent.
         call["participants"][1]["outcome"] = json!("talking");
-        assert_eq!(kind(&call, "201"), Some(Kind::Taken));
-        assert_eq!(kind(&call, "202"), Some(Kind::Talk));
+        assert_eq!(kind_at_phone(&call, "201"), Some(Kind::Taken));
+        assert_eq!(kind_at_phone(&call, "202"), Some(Kind::Talk));
     }
 
     #[test]
@@ -251,7 +307,7 @@ mod tests {
             participant("201", "callee", "talking"),
         ]));
 
-        assert_eq!(kind(&call, "201"), Some(Kind::Talk));
+        assert_eq!(kind_at_phone(&call, "201"), Some(Kind::Talk));
     }
 
     #[test]
@@ -271,7 +327,9 @@ mod tests {
             }],
         };
 
-        let popup = document(&call, Kind::Ring, &agent, Some("omar"));
+        let meaning = meaning(&call, &agent).unwrap();
+        assert_eq!((meaning.kind, meaning.at_phone), (Kind::Ring, true));
+        let popup = document(&call, meaning, &agent, Some("omar"));
 
         assert_eq!(
             popup["for"],
@@ -281,5 +339,41 @@ mod tests {
         assert_eq!(popup["since"], "2026-01-01T00:00:01Z");
         assert_eq!(popup["claimed_by"]["name"], "omar");
         assert_eq!(popup["mine"], false);
+    }
+
+    #[test]
+    fn a_call_of_a_helpline_concerns_its_members_whose_phones_are_silent() {
+        let helplines = [Helpline {
+            site: "berlin".to_owned(),
+            number: "240".to_owned(),
+            name: "Sales".to_owned(),
+            members: ["201", "202", "203"].map(ToOwned::to_owned).to_vec(),
+        }];
+        let agent = |extension: &'static str| Agent {
+            extension,
+            name: extension,
+            helplines: &helplines,
+        };
+        let mut call = record(&json!([
+            participant("201", "callee", "ringing"),
+            participant("202", "callee", "ringing"),
+        ]));
+
+        let silent = |call: &Value| meaning(call, &agent("203")).map(|found| found.kind);
+        assert_eq!(silent(&call), Some(Kind::Ring));
+        assert!(!meaning(&call, &agent("203")).unwrap().at_phone);
+        assert_eq!(meaning(&call, &agent("209")), None);
+
+        call["answered_at"] = json!("2026-01-01T00:00:05Z");
+        assert_eq!(silent(&call), Some(Kind::Taken));
+        call["participants"][0]["role"] = json!("caller");
+        call["participants"][1]["extension"] = json!("209");
+        assert_eq!(
+            silent(&call),
+            None,
+            "one phone rings, and no number was named"
+        );
+        call["requested"]["number"] = json!("240");
+        assert_eq!(silent(&call), Some(Kind::Taken));
     }
 }

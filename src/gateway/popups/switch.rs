@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::popup::helpline_of;
+use crate::port::directory::Helpline;
 use crate::port::watch::Watch;
 
 /// Calls that wait for a slow stream.
@@ -19,6 +21,8 @@ pub(super) enum Change {
     Call(Arc<Value>),
     /// It was no call after all.
     Withdrawn(Arc<str>),
+    /// The agent is paused, or available again.
+    Paused(bool),
     /// Notifications were missed: the agent begins again.
     Resync,
 }
@@ -26,10 +30,12 @@ pub(super) enum Change {
 /// The site and the extension of an agent's phone.
 type Line = (String, String);
 
-/// Passes calls to the streams of their extensions.
+/// Passes calls to the streams of their extensions, and of the members of their helplines.
 #[derive(Default)]
 pub struct Switch {
     streams: Mutex<HashMap<Line, Vec<mpsc::Sender<Change>>>>,
+    /// The helplines of each site with a stream.
+    helplines: Mutex<HashMap<String, Arc<[Helpline]>>>,
 }
 
 impl Switch {
@@ -68,6 +74,35 @@ impl Switch {
         receiver
     }
 
+    /// The directory has changed: every window begins again.
+    pub(in crate::gateway) fn directory_changed(&self) {
+        self.to_all(&Change::Resync);
+    }
+
+    /// Takes the helplines of a site as they are now.
+    pub(super) fn set_helplines(&self, site: &str, helplines: Arc<[Helpline]>) {
+        self.helplines.lock().insert(site.to_owned(), helplines);
+    }
+
+    /// Whether an agent has an open window at this gateway.
+    pub(in crate::gateway) fn is_open(&self, site: &str, extension: &str) -> bool {
+        let line = (site.to_owned(), extension.to_owned());
+
+        self.streams
+            .lock()
+            .get(&line)
+            .is_some_and(|of_line| of_line.iter().any(|sender| !sender.is_closed()))
+    }
+
+    /// Tells the windows of an agent that he is paused, or available again.
+    pub(super) fn set_paused(&self, site: &str, extension: &str, is_paused: bool) {
+        let line = (site.to_owned(), extension.to_owned());
+
+        if let Some(of_line) = self.streams.lock().get_mut(&line) {
+            send(of_line, &Change::Paused(is_paused));
+        }
+    }
+
     fn to_lines(&self, call: Value) {
         let site = call["site"].as_str().unwrap_or_default().to_owned();
         let participants = call["participants"].as_array();
@@ -76,6 +111,10 @@ impl Switch {
             .flatten()
             .filter_map(|participant| participant["extension"].as_str().map(ToOwned::to_owned))
             .collect();
+        let helplines = self.helplines.lock().get(&site).cloned();
+        if let Some(helpline) = helpline_of(&call, helplines.as_deref().unwrap_or_default()) {
+            extensions.extend_from_slice(&helpline.members);
+        }
         extensions.sort_unstable();
         extensions.dedup();
 

@@ -95,7 +95,7 @@ async fn list(
         Ok(webhooks) => {
             let visible = webhooks
                 .iter()
-                .filter(|webhook| covers(&principal.sites, &webhook.sites));
+                .filter(|webhook| principal.sites.covers(&webhook.sites));
             let webhooks: Vec<Value> = visible.map(webhook_json).collect();
             json_response(StatusCode::OK, json!({ "webhooks": webhooks }).to_string())
         }
@@ -374,7 +374,7 @@ async fn found(
     let webhooks = webhooks.map_err(|error| Box::new(unavailable_response(&error)))?;
     let mut visible = webhooks
         .into_iter()
-        .filter(|webhook| covers(&principal.sites, &webhook.sites));
+        .filter(|webhook| principal.sites.covers(&webhook.sites));
 
     visible.find(|webhook| webhook.id == id).ok_or_else(|| {
         Box::new(error_response(
@@ -392,14 +392,6 @@ async fn audit(gateway: &Gateway, principal: &Principal, action: &str, id: &str)
         .await;
 }
 
-fn covers(own: &SiteScope, other: &SiteScope) -> bool {
-    match (own, other) {
-        (SiteScope::All, _) => true,
-        (SiteScope::Only(_), SiteScope::All) => false,
-        (own, SiteScope::Only(sites)) => sites.iter().all(|site| own.contains(site.as_str())),
-    }
-}
-
 /// The sites of a receiver: those of the account where none is named.
 fn scope_of(principal: &Principal, names: &[String]) -> Result<SiteScope, String> {
     if names.is_empty() {
@@ -407,7 +399,7 @@ fn scope_of(principal: &Principal, names: &[String]) -> Result<SiteScope, String
     }
 
     let sites = SiteScope::parse(names).map_err(|name| format!("{name:?} is no site name"))?;
-    if covers(&principal.sites, &sites) {
+    if principal.sites.covers(&sites) {
         Ok(sites)
     } else {
         Err("this account does not see all of the sites".to_owned())
@@ -436,16 +428,11 @@ fn check_events(events: &[String]) -> Result<(), String> {
 }
 
 fn webhook_json(webhook: &Webhook) -> Value {
-    let sites = match &webhook.sites {
-        SiteScope::All => Value::Null,
-        SiteScope::Only(sites) => sites.iter().map(|site| json!(site.as_str())).collect(),
-    };
-
     json!({
         "id": webhook.id,
         "url": webhook.url,
         "events": webhook.events,
-        "sites": sites,
+        "sites": webhook.sites.names(),
         "enabled": webhook.disabled.is_none(),
         "disabled_reason": webhook.disabled,
         "created_at": instant::text(webhook.created_at),

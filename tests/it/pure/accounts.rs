@@ -390,3 +390,109 @@ async fn other_machines_read_nothing_before_an_account_exists() {
     assert_eq!(get(gateway, "/api/v1/calls", "").await.status, 401);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_sets_up_accounts_and_tokens_of_the_own_sites() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let admin = token(data.path(), "root", &["--role", "admin"]).await;
+    let local = token(
+        data.path(),
+        "local",
+        &["--role", "admin", "--site", "berlin"],
+    )
+    .await;
+    let agent = token(data.path(), "agent", &["--role", "agent"]).await;
+    let ask = async |method: &str, path: &str, who: &str, body: Option<Value>| {
+        let target = format!("/api/v1/{path}");
+        let answer = send(gateway, method, &target, who, body.as_ref()).await;
+        (answer.status, answer.body)
+    };
+
+    let new = json!({ "name": "katrin", "role": "admin", "display_name": "Katrin Vogel" });
+    let (status, added) = ask("POST", "users", &admin, Some(new.clone())).await;
+    assert_eq!(status, 201, "{added}");
+    assert_eq!(ask("POST", "users", &admin, Some(new)).await.0, 409);
+    let link = added["link"].as_str().unwrap();
+    let secret = link.strip_prefix("/sign-in#link=").unwrap();
+    let (cookie, _) = signed_in(gateway, &json!({ "link": secret })).await;
+
+    // An admin does not lock himself out, and an admin of one site sees no account of all sites.
+    let disabled = json!({ "disabled": true });
+    let own = ask("PATCH", "users/katrin", &cookie, Some(disabled.clone())).await;
+    assert_eq!((own.0, &own.1["code"]), (409, &json!("own_account")));
+    assert_eq!(
+        ask("GET", "users", &local, None).await.1["users"],
+        json!([])
+    );
+    assert_eq!(ask("DELETE", "users/katrin", &local, None).await.0, 404);
+    assert_eq!(ask("GET", "audit", &local, None).await.0, 403);
+    let everywhere = json!({ "name": "omar", "role": "agent", "sites": ["lahore"] });
+    assert_eq!(ask("POST", "users", &local, Some(everywhere)).await.0, 400);
+    let here = json!({ "name": "omar", "role": "agent", "extension": "202" });
+    let (status, omar) = ask("POST", "users", &local, Some(here)).await;
+    assert_eq!((status, &omar["sites"]), (201, &json!(["berlin"])));
+
+    let changed = json!({ "role": "supervisor", "extension": "" });
+    let (_, omar) = ask("PATCH", "users/omar", &local, Some(changed)).await;
+    assert_eq!(
+        (&omar["role"], &omar["extension"]),
+        (&json!("supervisor"), &json!(null))
+    );
+    assert_eq!(ask("POST", "users/omar/link", &local, None).await.0, 201);
+    assert_eq!(
+        ask("PATCH", "users/katrin", &admin, Some(disabled)).await.0,
+        200
+    );
+    assert_eq!(
+        get(gateway, "/api/v1/me", &cookie).await.status,
+        401,
+        "its session is over"
+    );
+    assert_eq!(ask("DELETE", "users/omar", &local, None).await.0, 200);
+
+    let new = json!({ "name": "crm", "role": "integrator", "sites": ["berlin"] });
+    let (status, created) = ask("POST", "tokens", &admin, Some(new.clone())).await;
+    assert_eq!(status, 201);
+    assert_eq!(ask("POST", "tokens", &admin, Some(new)).await.0, 409);
+    let crm = format!(
+        "Authorization: Bearer {}\r\n",
+        created["token"].as_str().unwrap()
+    );
+    assert_eq!(get(gateway, "/api/v1/calls", &crm).await.status, 200);
+    assert_eq!(ask("DELETE", "tokens/root", &local, None).await.0, 404);
+    assert_eq!(ask("DELETE", "tokens/crm", &local, None).await.0, 200);
+    assert_eq!(get(gateway, "/api/v1/calls", &crm).await.status, 401);
+    let (_, list) = ask("GET", "tokens", &admin, None).await;
+    assert!(!list.to_string().contains("cb_"), "tokens are shown once");
+
+    let (_, log) = ask("GET", "audit?limit=200", &admin, None).await;
+    for action in [
+        "user_added",
+        "user_changed",
+        "user_removed",
+        "token_created",
+        "token_revoked",
+    ] {
+        assert!(log.to_string().contains(action), "{action}: {log}");
+    }
+    for path in ["users", "tokens", "audit"] {
+        assert_eq!(ask("GET", path, &agent, None).await.0, 403, "{path}");
+    }
+    for (path, wrong) in [
+        ("users", json!({ "name": "a b", "role": "agent" })),
+        ("users", json!({ "name": "ab", "role": "king" })),
+        (
+            "users",
+            json!({ "name": "ab", "role": "agent", "extension": "x".repeat(99) }),
+        ),
+        ("tokens", json!({ "name": "", "role": "agent" })),
+    ] {
+        assert_eq!(
+            ask("POST", path, &admin, Some(wrong.clone())).await.0,
+            400,
+            "{wrong}"
+        );
+    }
+    service.stop().await;
+}

@@ -203,18 +203,103 @@ async fn agents_hear_of_their_own_calls_and_one_takes_each() {
     service.stop().await;
 }
 
+async fn import(gateway: SocketAddr, text: &str) -> (u16, String) {
+    let request = format!(
+        "POST /api/v1/directory HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: text/csv\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
+
+    http::exchange(gateway, request.as_bytes()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\n\
+                person,default,203,Hina Malik,\n\
+                helpline,default,240,Sales,201 202 203 204\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
+    let (mut hina, hello) = Events::open_at(gateway, &stream(203), "").await;
+    assert_eq!(hello["state"], "available");
+    let (mut omar, _) = Events::open_at(gateway, &stream(204), "").await;
+
+    // Two phones of the helpline ring, and two agents are free.
+    let first = report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "incoming", 202, CUSTOMER).await;
+    for agent in [&mut hina, &mut omar] {
+        let (_, popup) = agent.until("popup").await;
+        assert_eq!(popup["call_id"], json!(first));
+        assert_eq!(
+            (&popup["kind"], &popup["at_phone"]),
+            (&json!("ring"), &json!(false))
+        );
+        assert_eq!(popup["for"]["name"], "Sales");
+    }
+    let claim = format!("/api/v1/popups/{first}/claim?extension=203");
+    assert_eq!(post(gateway, &claim, &json!(null)).await.0, 200);
+    report(&service, "answered", 202, CUSTOMER).await;
+    loop {
+        let (_, popup) = hina.until("popup").await;
+        if popup["kind"] == "taken" {
+            assert_eq!(popup["taken_by"], "202");
+            break;
+        }
+    }
+    report(&service, "hangup", 202, CUSTOMER).await;
+
+    // One of them pauses, the other one is on the phone.
+    let pause = json!({ "state": "paused", "reason": "Lunch" });
+    let target = "/api/v1/me/state?extension=203";
+    let paused = send(gateway, "PUT", target, "", Some(&pause)).await;
+    assert_eq!(
+        (paused.status, &paused.body["state"]),
+        (200, &json!("paused"))
+    );
+    report(&service, "outgoing", 204, "0302222222").await;
+    report(&service, "answered", 204, "0302222222").await;
+    let person = desk_of(&service, "people").await.remove(0);
+    assert_eq!(
+        (&person["state"], &person["reason"]),
+        (&json!("paused"), &json!("Lunch"))
+    );
+    assert_eq!(person["window_open"], true);
+    report(&service, "incoming", 201, "0303333333").await;
+    report(&service, "incoming", 202, "0303333333").await;
+    report(&service, "answered", 201, "0303333333").await;
+
+    // The next popup of both is a call at their own phones.
+    let own = report(&service, "incoming", 203, "0304444444").await;
+    let (_, popup) = hina.until("popup").await;
+    assert_eq!(
+        (&popup["call_id"], &popup["at_phone"]),
+        (&json!(own), &json!(true))
+    );
+    let own = report(&service, "incoming", 204, "0305555555").await;
+    let mut shown = omar.until("popup").await.1;
+    while shown["call_id"] == json!(first) {
+        shown = omar.until("popup").await.1;
+    }
+    assert_eq!(shown["call_id"], json!(own));
+
+    for (wrong, code) in [
+        (json!({ "state": "asleep" }), 400),
+        (json!({ "state": "paused", "reason": "x".repeat(129) }), 400),
+        (json!({ "state": "available" }), 200),
+    ] {
+        let answer = send(gateway, "PUT", target, "", Some(&wrong)).await;
+        assert_eq!(answer.status, code, "{wrong}");
+    }
+    service.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_directory_says_who_is_on_the_phone_and_survives_the_round_trip() {
     let (service, _data) = service().await;
     let gateway = service.gateway;
-    let import = async |text: &str| {
-        let request = format!(
-            "POST /api/v1/directory HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Type: text/csv\r\nContent-Length: {}\r\n\r\n{text}",
-            text.len()
-        );
-        http::exchange(gateway, request.as_bytes()).await.unwrap()
-    };
+    let import = async |text: &str| import(gateway, text).await;
     let file = "kind,site,number,name,members\n\
                 person,default,201,\"Vogel, Katrin\",\n\
                 person,default,202,Omar Farooq,\n\

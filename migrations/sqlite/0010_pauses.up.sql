@@ -1,0 +1,8 @@
+-- Agents who take no calls of helplines for a while.
+CREATE TABLE agent_pauses (
+    site      TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    reason    TEXT,
+    since     INTEGER NOT NULL,
+    PRIMARY KEY (site, extension)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,292 @@
+//! Accounts of people.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{check_new, role_of, scope_of};
+use crate::access::Principal;
+use crate::domain::device::Extension as PhoneExtension;
+use crate::domain::private::PrivateText;
+use crate::domain::text::is_printable;
+use crate::gateway::Gateway;
+use crate::gateway::parameters::bad_body;
+use crate::gateway::response::{error_response, json_response, unavailable_response};
+use crate::port::accounts::{User, UserSecret};
+use crate::port::error::LedgerError;
+
+const DISPLAY_CHARS_MAX: usize = 128;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewUser {
+    name: String,
+    role: String,
+    #[serde(default)]
+    sites: Vec<String>,
+    display_name: Option<String>,
+    extension: Option<String>,
+}
+
+/// The fields of an account that change; an empty text removes the value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    role: Option<String>,
+    sites: Option<Vec<String>>,
+    display_name: Option<String>,
+    extension: Option<String>,
+    disabled: Option<bool>,
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Response {
+    match gateway.access.accounts.users().await {
+        Ok(users) => {
+            let users: Vec<Value> = users
+                .iter()
+                .filter(|user| principal.sites.covers(&user.sites))
+                .map(user_json)
+                .collect();
+            json_response(StatusCode::OK, json!({ "users": users }).to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+/// Adds an account, and makes the link for its first sign-in.
+pub(super) async fn add(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    body: Result<Json<NewUser>, JsonRejection>,
+) -> Response {
+    let fields = "`name` and `role`, and optionally `sites`, `display_name` and `extension`";
+    let checked = body
+        .map_err(|error| bad_body(&error, fields))
+        .and_then(|Json(new)| new.check(&principal));
+    let user = match checked {
+        Ok(user) => user,
+        Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
+    };
+
+    match gateway.access.accounts.user(&user.name).await {
+        Ok(None) => {}
+        Ok(Some(_)) => {
+            return error_response(
+                StatusCode::CONFLICT,
+                "name_taken",
+                "another account has the name",
+            );
+        }
+        Err(error) => return unavailable_response(&error),
+    }
+    let added = async {
+        gateway.access.accounts.put_user(&user).await?;
+        new_link(&gateway, &user.name).await
+    };
+    match added.await {
+        Ok(link) => {
+            audit(&gateway, &principal, "user_added", &user.name).await;
+            let mut document = user_json(&user);
+            document["link"] = json!(link);
+            json_response(StatusCode::CREATED, document.to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+impl NewUser {
+    fn check(self, principal: &Principal) -> Result<User, String> {
+        let (role, sites) = check_new(principal, &self.name, &self.role, &self.sites)?;
+
+        Ok(User {
+            name: self.name,
+            display_name: display_name(self.display_name)?,
+            role,
+            sites,
+            extension: extension(self.extension)?,
+            password: None,
+            is_disabled: false,
+        })
+    }
+}
+
+pub(super) async fn change(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(name): Path<String>,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Response {
+    let mut user = match changeable(&gateway, &principal, &name).await {
+        Ok(user) => user,
+        Err(response) => return *response,
+    };
+    let fields = "some of `role`, `sites`, `display_name`, `extension` and `disabled`";
+    let changed = body
+        .map_err(|error| bad_body(&error, fields))
+        .and_then(|Json(change)| change.apply(&principal, &mut user));
+    if let Err(message) = changed {
+        return error_response(StatusCode::BAD_REQUEST, "bad_body", &message);
+    }
+
+    let stored = async {
+        gateway.access.accounts.put_user(&user).await?;
+        if user.is_disabled {
+            gateway.access.accounts.remove_secrets(&name, None).await?;
+        }
+        Ok::<_, LedgerError>(())
+    };
+    match stored.await {
+        Ok(()) => {
+            audit(&gateway, &principal, "user_changed", &name).await;
+            json_response(StatusCode::OK, user_json(&user).to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+impl Change {
+    fn apply(self, principal: &Principal, user: &mut User) -> Result<(), String> {
+        if let Some(role) = self.role {
+            user.role = role_of(&role)?;
+        }
+        if let Some(sites) = self.sites {
+            user.sites = scope_of(principal, &sites)?;
+        }
+        if self.display_name.is_some() {
+            user.display_name = display_name(self.display_name)?;
+        }
+        if self.extension.is_some() {
+            user.extension = extension(self.extension)?;
+        }
+        if let Some(is_disabled) = self.disabled {
+            user.is_disabled = is_disabled;
+        }
+
+        Ok(())
+    }
+}
+
+pub(super) async fn remove(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(name): Path<String>,
+) -> Response {
+    if let Err(response) = changeable(&gateway, &principal, &name).await {
+        return *response;
+    }
+
+    match gateway.access.accounts.remove_user(&name).await {
+        Ok(_) => {
+            audit(&gateway, &principal, "user_removed", &name).await;
+            json_response(StatusCode::OK, json!({ "removed": name }).to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+/// Makes a link for a person who has lost the password.
+pub(super) async fn link(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Path(name): Path<String>,
+) -> Response {
+    if let Err(response) = changeable(&gateway, &principal, &name).await {
+        return *response;
+    }
+
+    match new_link(&gateway, &name).await {
+        Ok(link) => {
+            audit(&gateway, &principal, "link_made", &name).await;
+            json_response(StatusCode::CREATED, json!({ "link": link }).to_string())
+        }
+        Err(error) => unavailable_response(&error),
+    }
+}
+
+/// A link below the address of the page, which works once.
+async fn new_link(gateway: &Gateway, name: &str) -> Result<String, LedgerError> {
+    let (secret, stored) = UserSecret::link(name, gateway.clock.now());
+    gateway.access.accounts.add_secret(&stored).await?;
+
+    Ok(format!("/sign-in#link={}", secret.as_str()))
+}
+
+/// An account that the admin may change: one of his sites, and not his own, so that he does not
+/// lock himself out.
+async fn changeable(
+    gateway: &Gateway,
+    principal: &Principal,
+    name: &str,
+) -> Result<User, Box<Response>> {
+    let found = gateway.access.accounts.user(name).await;
+    let user = found
+        .map_err(|error| Box::new(unavailable_response(&error)))?
+        .filter(|user| principal.sites.covers(&user.sites))
+        .ok_or_else(|| {
+            Box::new(error_response(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is no such account",
+            ))
+        })?;
+    if principal.is_user(name) {
+        return Err(Box::new(error_response(
+            StatusCode::CONFLICT,
+            "own_account",
+            "another admin can change this account; the password is changed under Settings",
+        )));
+    }
+
+    Ok(user)
+}
+
+async fn audit(gateway: &Gateway, principal: &Principal, action: &str, name: &str) {
+    gateway
+        .access
+        .audit(principal.name(), action, Some(name))
+        .await;
+}
+
+fn display_name(text: Option<String>) -> Result<Option<PrivateText>, String> {
+    match text.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text)
+            if text.chars().count() <= DISPLAY_CHARS_MAX && text.chars().all(is_printable) =>
+        {
+            Ok(Some(text.as_str().into()))
+        }
+        Some(_) => Err(format!(
+            "`display_name` must have at most {DISPLAY_CHARS_MAX} characters"
+        )),
+    }
+}
+
+fn extension(text: Option<String>) -> Result<Option<PhoneExtension>, String> {
+    match text.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => PhoneExtension::parse(&text)
+            .map(Some)
+            .ok_or_else(|| "`extension` is no extension".to_owned()),
+    }
+}
+
+fn user_json(user: &User) -> Value {
+    json!({
+        "name": user.name,
+        "display_name": user.display_name.as_deref(),
+        "role": user.role.name(),
+        "sites": user.sites.names(),
+        "extension": user.extension.as_ref().map(PhoneExtension::as_str),
+        "has_password": user.password.is_some(),
+        "disabled": user.is_disabled,
+    })
+}
