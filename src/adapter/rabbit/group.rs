@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lapin::{Connection, Consumer};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::PartitionConsumer;
@@ -17,8 +18,18 @@ struct RabbitGroup {
     layout: Layout,
     clock: Arc<dyn Clock>,
     silent: CancellationToken,
-    /// Counts this process among the workers.
-    _membership: Option<Consumer>,
+    /// Counts this process among the workers. `None` while the queue for that does not exist: the
+    /// process that declares the topology may be at it.
+    membership: Mutex<Option<Consumer>>,
+}
+
+impl RabbitGroup {
+    async fn enlist(&self) {
+        let mut membership = self.membership.lock().await;
+        if membership.is_none() {
+            *membership = topology::enlist(&self.connection).await;
+        }
+    }
 }
 
 #[async_trait]
@@ -27,15 +38,16 @@ impl PartitionBroker for RabbitBroker {
         let connection = self.address.connect("cordboard work").await?;
         let ensured = topology::ensure(&connection, self.layout).await;
         or_close(&connection, ensured).await?;
-        let membership = topology::enlist(&connection).await;
-
-        Ok(Arc::new(RabbitGroup {
+        let group = RabbitGroup {
             connection,
             layout: self.layout,
             clock: Arc::clone(&self.clock),
             silent: CancellationToken::new(),
-            _membership: membership,
-        }))
+            membership: Mutex::default(),
+        };
+        group.enlist().await;
+
+        Ok(Arc::new(group))
     }
 
     fn partitions(&self) -> u32 {
@@ -63,6 +75,7 @@ impl GroupConnection for RabbitGroup {
     }
 
     async fn load(&self) -> Result<GroupLoad, BrokerError> {
+        self.enlist().await;
         let depths = topology::depths(&self.connection, self.layout).await?;
         let existing = depths.iter().flatten();
         let without_worker = existing.clone().filter(|depth| depth.consumers == 0);
