@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use cordboard::access::SecretHash;
+use cordboard::access::{PasswordHash, SecretHash};
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::domain::fact::Site;
 use cordboard::domain::time::{At, Span};
@@ -24,7 +24,7 @@ use cordboard::port::query::{
 };
 use cordboard::port::states::{CallState, StateChange, StateLedger};
 use cordboard::port::webhooks::{
-    Delivery, DeliveryState, NewDelivery, PlacedNotification, SendError, Sender, Webhook, Webhooks,
+    Delivery, DeliveryState, NewMessage, PlacedNotification, SendError, Sender, Webhook, Webhooks,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -186,8 +186,21 @@ impl Accounts for Nothing {
         Ok(Vec::new())
     }
 
-    async fn put_user(&self, _: &User) -> Result<(), LedgerError> {
-        Ok(())
+    async fn add_user(&self, _: &User) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn update_user(&self, _: &User) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn set_password(
+        &self,
+        _: &str,
+        _: &PasswordHash,
+        _: Option<&PasswordHash>,
+    ) -> Result<bool, LedgerError> {
+        Ok(false)
     }
 
     async fn remove_user(&self, _: &str) -> Result<bool, LedgerError> {
@@ -263,7 +276,19 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn put_webhook(&self, _: &Webhook) -> Result<(), LedgerError> {
+    async fn webhook(&self, _: &str) -> Result<Option<Webhook>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn add_webhook(&self, _: &Webhook, _: u32, _: u32) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
+    async fn update_webhook(&self, _: &Webhook) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn end_webhook(&self, _: &str, _: &str, _: At) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -279,7 +304,7 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn add_deliveries(&self, _: &[NewDelivery], _: At) -> Result<(), LedgerError> {
+    async fn add_messages(&self, _: &[NewMessage]) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -304,12 +329,20 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn repeat_delivery(&self, _: &str, _: &str, _: At) -> Result<bool, LedgerError> {
-        Ok(false)
+    async fn count_waiting(&self, _: &str, _: u32) -> Result<u32, LedgerError> {
+        Ok(0)
     }
 
-    async fn forget_deliveries(&self, _: At) -> Result<(), LedgerError> {
+    async fn delivery(&self, _: &str, _: &str) -> Result<Option<Delivery>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn repeat_delivery(&self, _: &str, _: &str, _: At) -> Result<(), LedgerError> {
         Ok(())
+    }
+
+    async fn forget_deliveries(&self, _: At, _: At) -> Result<bool, LedgerError> {
+        Ok(false)
     }
 }
 
@@ -348,12 +381,12 @@ fn router() -> Router {
         people: Arc::new(Nothing),
         claims: Arc::new(Nothing),
         popups: Arc::default(),
-        webhooks: Dispatcher {
-            store: Arc::new(Nothing),
-            sender: Arc::new(Nothing),
-            watch: Arc::new(MemoryOutbox::default()),
-            clock: Arc::new(Nothing),
-        },
+        webhooks: Dispatcher::new(
+            Arc::new(Nothing),
+            Arc::new(Nothing),
+            Arc::new(MemoryOutbox::default()),
+            Arc::new(Nothing),
+        ),
         history: Arc::new(Nothing),
         policies: Policies::default(),
     };

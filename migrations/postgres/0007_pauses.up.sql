@@ -6,3 +6,6 @@ CREATE TABLE agent_pauses (
     since     bigint NOT NULL,
     PRIMARY KEY (site, extension)
 );
+
+-- Of a ticket: the session that asked for it, and with which its socket ends.
+ALTER TABLE user_secrets ADD COLUMN session_hash text;

@@ -6,3 +6,6 @@ CREATE TABLE agent_pauses (
     since     INTEGER NOT NULL,
     PRIMARY KEY (site, extension)
 ) STRICT, WITHOUT ROWID;
+
+-- Of a ticket: the session that asked for it, and with which its socket ends.
+ALTER TABLE user_secrets ADD COLUMN session_hash TEXT;

@@ -20,12 +20,12 @@ pub(super) fn dispatcher(
 ) -> Result<Dispatcher, ServiceError> {
     let sender = WebhookSender::new(settings.webhook_networks.clone())?;
 
-    Ok(Dispatcher {
+    Ok(Dispatcher::new(
         store,
-        sender: Arc::new(sender),
+        Arc::new(sender),
         watch,
-        clock: Arc::clone(clock),
-    })
+        Arc::clone(clock),
+    ))
 }
 
 /// Sends webhooks until the stop.

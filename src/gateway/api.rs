@@ -17,7 +17,9 @@ use super::parameters::{
     CallsParameters, LIVE_CALLS_MAX, SiteListParameters, StatsParameters, checked_limit, cursor,
     query,
 };
-use super::response::{bad_parameter, error_response, json_response, unavailable_response};
+use super::response::{
+    bad_parameter, error_response, json_response, no_right, unavailable_response,
+};
 use super::visible::{site_of, visible_record};
 use crate::access::Principal;
 use crate::domain::time::{At, Span};
@@ -45,6 +47,10 @@ pub(super) async fn calls(
         Err(response) => return *response,
     };
 
+    if let Err(response) = limit_search(&principal, &mut filter) {
+        return *response;
+    }
+
     if wants_csv || accepts_csv(&headers) {
         return calls_csv(&gateway, &principal, filter).await;
     }
@@ -53,6 +59,26 @@ pub(super) async fn calls(
     query_response(gateway.query.calls(&filter).await, |calls| {
         calls_page(&principal, &calls, limit)
     })
+}
+
+/// A search for a number shows it digit by digit, so it finds only calls whose numbers are shown: an
+/// agent searches among the calls of the own phone.
+fn limit_search(principal: &Principal, filter: &mut CallFilter) -> Result<(), Box<Response>> {
+    let is_search = filter.number.is_some() || filter.text.is_some();
+    if principal.sees_all_numbers() || !is_search {
+        return Ok(());
+    }
+
+    match (&principal.extension, &filter.extension) {
+        (Some(own), None) => {
+            filter.extension = Some(own.to_string());
+            Ok(())
+        }
+        (Some(own), Some(asked)) if own.as_str() == asked => Ok(()),
+        _ => Err(Box::new(no_right(
+            "this account sees masked numbers and cannot search for them",
+        ))),
+    }
 }
 
 fn accepts_csv(headers: &HeaderMap) -> bool {

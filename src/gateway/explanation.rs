@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Gateway;
 use super::response::{error_response, json_response, unavailable_response};
 use super::visible::visible_record;
-use crate::access::{Principal, mask_number, masked_if_outside};
+use crate::access::{Principal, masked_if_outside};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::explain::Line;
 use crate::domain::fact::{EventId, Fact, Site};
@@ -144,7 +144,7 @@ fn line_json(line: &Line, is_masked: bool) -> Value {
     let number = line.remote.raw();
     let remote = match number {
         "" => None,
-        number if is_masked && line.remote.e164().is_some() => Some(mask_number(number)),
+        number if is_masked => masked_if_outside(number).or_else(|| Some(number.to_owned())),
         number => Some(number.to_owned()),
     };
 

@@ -6,21 +6,33 @@
 //! - A page may send requests whose answers it cannot read (CSRF). So requests of another origin
 //!   that may change something get 403.
 //!
+//! Bodies are read here: nothing waits for a client that sends half of one.
+//!
 //! Programs send neither `Origin` nor `Sec-Fetch-Site`, and are not affected.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, ORIGIN, RETRY_AFTER};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::response::error_response;
 
+/// The largest body: a directory.
+const BODY_BYTES_MAX: usize = 2 << 20;
+/// Time for the body of a request.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
+/// Room for the bodies of all requests, in KiB.
+static BODIES: Semaphore = Semaphore::const_new(64 << 10);
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// The configured names of a listener.
@@ -105,7 +117,52 @@ pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next:
         );
     }
 
-    next.run(request).await
+    match read_body(request).await {
+        Ok(request) => next.run(request).await,
+        Err(response) => *response,
+    }
+}
+
+/// Reads the body of a request before anything else happens: in time, and not more than there is
+/// memory for.
+async fn read_body(request: Request) -> Result<Request, Box<Response>> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let announced = request.body().size_hint().upper();
+    let length = announced.map_or(BODY_BYTES_MAX, |length| {
+        usize::try_from(length).unwrap_or(usize::MAX)
+    });
+    let too_large = || {
+        Box::new(error_response(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "bad_body",
+            "the body is too large",
+        ))
+    };
+    if length > BODY_BYTES_MAX {
+        return Err(too_large());
+    }
+    let kib = u32::try_from(length.div_ceil(1_024)).unwrap_or(u32::MAX);
+    let Ok(_room) = BODIES.try_acquire_many(kib) else {
+        let busy = error_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "many bodies are being read: try again in a moment",
+        );
+        return Err(Box::new(([(RETRY_AFTER, "1")], busy).into_response()));
+    };
+
+    let (parts, body) = request.into_parts();
+    match timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(Box::new(error_response(
+            StatusCode::REQUEST_TIMEOUT,
+            "bad_body",
+            "the body did not arrive in time",
+        ))),
+    }
 }
 
 fn is_same_site(headers: &HeaderMap) -> bool {

@@ -186,10 +186,12 @@ impl Watcher {
         let found = async {
             let credential = match ticket {
                 Some(ticket) => access.use_ticket(ticket).await?,
-                None => access.credential(headers).await?,
+                None => access
+                    .credential(headers)
+                    .await?
+                    .filter(|credential| !matches!(credential, Credential::Session(_))),
             };
-            let is_cookie = matches!(credential, Some(Credential::Session(_)));
-            let Some(credential) = credential.filter(|_| !is_cookie) else {
+            let Some(credential) = credential else {
                 return Ok(None);
             };
             let principal = access.principal(&credential).await?;

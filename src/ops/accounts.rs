@@ -104,9 +104,6 @@ async fn act_on_users(
     match action {
         UserAction::List => Ok(UserResult::Users(accounts.users().await?)),
         UserAction::Add(new) => {
-            if accounts.user(&new.name).await?.is_some() {
-                return Err(AccountError::Taken(new.name));
-            }
             let name = new.name.clone();
             let user = User {
                 name: new.name,
@@ -117,7 +114,9 @@ async fn act_on_users(
                 password: None,
                 is_disabled: false,
             };
-            accounts.put_user(&user).await?;
+            if !accounts.add_user(&user).await? {
+                return Err(AccountError::Taken(name));
+            }
             audit(accounts, now, "user_added", &name).await?;
             Ok(UserResult::Link(link(accounts, &name, now).await?))
         }
@@ -129,7 +128,9 @@ async fn act_on_users(
         UserAction::SetDisabled(name, is_disabled) => {
             let mut user = existing(accounts, &name).await?;
             user.is_disabled = is_disabled;
-            accounts.put_user(&user).await?;
+            if !accounts.update_user(&user).await? {
+                return Err(AccountError::Unknown(name));
+            }
             if is_disabled {
                 accounts.remove_secrets(&name, None).await?;
             }

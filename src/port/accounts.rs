@@ -67,6 +67,8 @@ pub struct UserSecret {
     pub expires_at: At,
     /// Until then the numbers that an admin asked for are shown.
     pub reveals_until: Option<At>,
+    /// Of a ticket: the session that asked for it, and with which its socket ends.
+    pub session: Option<SecretHash>,
 }
 
 /// A link for the first sign-in, or after a forgotten password.
@@ -87,6 +89,7 @@ impl UserSecret {
             used_at: now,
             expires_at: now + LINK_MAX,
             reveals_until: None,
+            session: None,
         };
 
         (secret, stored)
@@ -145,8 +148,20 @@ pub trait Accounts: Send + Sync {
     /// All users, by name.
     async fn users(&self) -> Result<Vec<User>, LedgerError>;
 
-    /// Stores a user, or replaces the one of this name.
-    async fn put_user(&self, user: &User) -> Result<(), LedgerError>;
+    /// Stores a new user. False when another one has the name.
+    async fn add_user(&self, user: &User) -> Result<bool, LedgerError>;
+
+    /// Changes everything of a user but the password. False when it is removed: a change under way
+    /// brings no user back.
+    async fn update_user(&self, user: &User) -> Result<bool, LedgerError>;
+
+    /// Sets the password of a user who may sign in, if it is still the one `before`.
+    async fn set_password(
+        &self,
+        name: &str,
+        password: &PasswordHash,
+        before: Option<&PasswordHash>,
+    ) -> Result<bool, LedgerError>;
 
     /// Removes a user with its secrets. Returns whether there was one.
     async fn remove_user(&self, name: &str) -> Result<bool, LedgerError>;

@@ -22,6 +22,8 @@ pub struct Webhook {
     pub disabled: Option<String>,
     pub created_at: At,
     pub created_by: String,
+    /// The number of its changes so far.
+    pub version: i64,
 }
 
 /// A notification with its place among those of its partition.
@@ -34,13 +36,18 @@ pub struct PlacedNotification {
     pub data: String,
 }
 
-/// A message for one receiver.
-pub struct NewDelivery {
-    pub webhook: String,
+/// A message, and the receivers that get it.
+pub struct NewMessage {
     /// The same message has the same id, whichever process makes it.
-    pub message: String,
+    pub id: String,
     pub event: String,
+    /// `None` where the call turned out to be none.
+    pub site: Option<String>,
+    pub call: String,
     pub body: String,
+    /// No two messages of one process have the same.
+    pub created_at: At,
+    pub receivers: Vec<String>,
 }
 
 /// The state of a delivery.
@@ -58,6 +65,8 @@ pub struct Delivery {
     pub webhook: String,
     pub message: String,
     pub event: String,
+    pub site: Option<String>,
+    pub call: String,
     pub body: String,
     pub state: DeliveryState,
     pub created_at: At,
@@ -97,11 +106,25 @@ impl DeliveryState {
 /// Stored receivers and deliveries.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
-    /// All receivers, by their ids.
+    /// All receivers, the oldest first.
     async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError>;
 
-    /// Stores a receiver in place of the one with its id.
-    async fn put_webhook(&self, webhook: &Webhook) -> Result<(), LedgerError>;
+    /// The receiver with an id.
+    async fn webhook(&self, id: &str) -> Result<Option<Webhook>, LedgerError>;
+
+    /// Stores a new receiver. False when its account has `own_max` of them, or there are `max`.
+    async fn add_webhook(
+        &self,
+        webhook: &Webhook,
+        own_max: u32,
+        max: u32,
+    ) -> Result<bool, LedgerError>;
+
+    /// Changes a receiver. False when it was changed or removed since it was read.
+    async fn update_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError>;
+
+    /// Ends a receiver that works: what waits for it has failed. Nothing else of it changes.
+    async fn end_webhook(&self, id: &str, reason: &str, now: At) -> Result<(), LedgerError>;
 
     /// Removes a receiver and its deliveries. Returns whether there was one.
     async fn remove_webhook(&self, id: &str) -> Result<bool, LedgerError>;
@@ -109,11 +132,12 @@ pub trait Webhooks: Send + Sync {
     /// Notifications up to now become no deliveries.
     async fn skip_notifications(&self) -> Result<(), LedgerError>;
 
-    /// Notifications that have not become deliveries, at most `max` of each partition.
+    /// Notifications that have not become deliveries, at most `max`, in the order of their partitions.
     async fn unsent_notifications(&self, max: u32) -> Result<Vec<PlacedNotification>, LedgerError>;
 
-    /// Stores deliveries that are due at once. Those that are stored already stay as they are.
-    async fn add_deliveries(&self, new: &[NewDelivery], now: At) -> Result<(), LedgerError>;
+    /// Stores messages with a delivery, due at once, for each receiver. Those that are stored already
+    /// stay as they are.
+    async fn add_messages(&self, new: &[NewMessage]) -> Result<(), LedgerError>;
 
     /// Notifications up to this one have become deliveries.
     async fn advance(&self, last: &PlacedNotification) -> Result<(), LedgerError>;
@@ -131,6 +155,9 @@ pub trait Webhooks: Send + Sync {
     /// Stores state, next attempt and answer of a delivery.
     async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError>;
 
+    /// The number of deliveries that wait for a receiver; it is not counted beyond `max`.
+    async fn count_waiting(&self, webhook: &str, max: u32) -> Result<u32, LedgerError>;
+
     /// Deliveries of a receiver, the latest first.
     async fn deliveries(
         &self,
@@ -139,16 +166,25 @@ pub trait Webhooks: Send + Sync {
         max: u32,
     ) -> Result<Vec<Delivery>, LedgerError>;
 
-    /// Makes a delivery due again, with all its attempts. Returns whether there is one.
+    /// One delivery.
+    async fn delivery(&self, webhook: &str, message: &str)
+    -> Result<Option<Delivery>, LedgerError>;
+
+    /// Makes a delivery due again, with all its attempts.
     async fn repeat_delivery(
         &self,
         webhook: &str,
         message: &str,
         now: At,
-    ) -> Result<bool, LedgerError>;
+    ) -> Result<(), LedgerError>;
 
-    /// Removes deliveries from before an instant.
-    async fn forget_deliveries(&self, before: At) -> Result<(), LedgerError>;
+    /// Removes deliveries that were finished, or made, before an instant, and messages without any;
+    /// some thousands at once. Returns whether there may be more.
+    async fn forget_deliveries(
+        &self,
+        finished_before: At,
+        made_before: At,
+    ) -> Result<bool, LedgerError>;
 }
 
 /// Why a request got no answer. The texts are for the person who set the receiver up.

@@ -156,7 +156,7 @@ const IRREGULARITIES: [&str; 6] = [
 ];
 
 /// Gauges with their help texts.
-const GAUGES: [(&str, &str); 17] = [
+const GAUGES: [(&str, &str); 18] = [
     (
         "cordboard_conservation",
         "Events accepted minus events accounted for; non-zero for a minute means loss or double \
@@ -194,6 +194,10 @@ const GAUGES: [(&str, &str); 17] = [
     (
         "cordboard_dead_letters",
         "Dead letters in the database; each waits for a retry or a drop by an operator.",
+    ),
+    (
+        "cordboard_webhook_waiting",
+        "Deliveries of webhooks that wait for their receivers, at most 10,000 counted of each.",
     ),
     (
         "cordboard_server_up",

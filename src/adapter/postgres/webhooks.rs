@@ -34,15 +34,20 @@ const SELECT_UNSENT: &str = "-- select_unsent_notifications
         ORDER BY number
         LIMIT $1
     ) AS unsent
-    ORDER BY owners.generation, owners.part, unsent.number";
+    ORDER BY owners.generation, owners.part, unsent.number
+    LIMIT $1";
+
+const ADD_MESSAGES: &str = "-- add_webhook_messages
+    INSERT INTO webhook_messages (message, event, site, call_id, body, created_at)
+    SELECT
+        value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, (value ->> 5)::bigint
+    FROM json_array_elements($1::json)
+    ON CONFLICT DO NOTHING";
 
 const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
-    INSERT INTO webhook_deliveries (
-        webhook, message, event, body, state, created_at, due_at, attempts
-    )
+    INSERT INTO webhook_deliveries (webhook, message, state, created_at, due_at, attempts)
     SELECT
-        value ->> 'webhook', value ->> 'message', value ->> 'event', value ->> 'body',
-        'waiting', $2, $2, 0
+        value ->> 0, value ->> 1, 'waiting', (value ->> 2)::bigint, (value ->> 2)::bigint, 0
     FROM json_array_elements($1::json)
     ON CONFLICT DO NOTHING";
 

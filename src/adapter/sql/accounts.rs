@@ -17,16 +17,26 @@ pub(in crate::adapter) const SELECT_USERS: &str = "-- select_users
     ORDER BY name
     LIMIT 10000";
 
-pub(in crate::adapter) const UPSERT_USER: &str = "-- upsert_user
-    INSERT INTO users (name, display_name, role, sites, extension, password, is_disabled)
+pub(in crate::adapter) const INSERT_USER: &str = "-- insert_user
+    INSERT INTO users (name, display_name, role, sites, extension, is_disabled, password)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
-    ON CONFLICT (name) DO UPDATE
-    SET display_name = excluded.display_name,
-        role = excluded.role,
-        sites = excluded.sites,
-        extension = excluded.extension,
-        password = excluded.password,
-        is_disabled = excluded.is_disabled";
+    ON CONFLICT DO NOTHING";
+
+pub(in crate::adapter) const UPDATE_USER: &str = "-- update_user
+    UPDATE users
+    SET display_name = $2,
+        role = $3,
+        sites = $4,
+        extension = $5,
+        is_disabled = $6
+    WHERE name = $1";
+
+pub(in crate::adapter) const UPDATE_PASSWORD: &str = "-- update_password
+    UPDATE users
+    SET password = $2
+    WHERE name = $1
+        AND NOT is_disabled
+        AND password IS NOT DISTINCT FROM $3";
 
 pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
     DELETE FROM users
@@ -34,14 +44,14 @@ pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
 
 pub(in crate::adapter) const INSERT_SECRET: &str = "-- insert_user_secret
     INSERT INTO user_secrets (
-        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until
+        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 pub(in crate::adapter) const SELECT_SECRET: &str = "-- select_user_secret
     SELECT
         name, display_name, role, sites, extension, password, is_disabled,
-        created_at, used_at, expires_at, reveals_until
+        created_at, used_at, expires_at, reveals_until, session_hash
     FROM user_secrets
     JOIN users ON users.name = user_secrets.user_name
     WHERE secret_hash = $1
@@ -133,18 +143,43 @@ macro_rules! implement_accounts {
                 rows.iter().map(user).collect()
             }
 
-            async fn put_user(&self, user: &User) -> Result<(), LedgerError> {
-                let upsert = sqlx::query(statements::UPSERT_USER)
+            async fn add_user(&self, user: &User) -> Result<bool, LedgerError> {
+                let insert = sqlx::query(statements::INSERT_USER)
                     .bind(&user.name)
                     .bind(user.display_name.as_deref())
                     .bind(user.role.name())
                     .bind(user.sites.to_column())
                     .bind(user.extension.as_ref().map(Extension::as_str))
-                    .bind(user.password.as_ref().map(PasswordHash::as_str))
-                    .bind(user.is_disabled);
-                self.execute(upsert).await?;
+                    .bind(user.is_disabled)
+                    .bind(user.password.as_ref().map(PasswordHash::as_str));
 
-                Ok(())
+                Ok(self.execute(insert).await? > 0)
+            }
+
+            async fn update_user(&self, user: &User) -> Result<bool, LedgerError> {
+                let update = sqlx::query(statements::UPDATE_USER)
+                    .bind(&user.name)
+                    .bind(user.display_name.as_deref())
+                    .bind(user.role.name())
+                    .bind(user.sites.to_column())
+                    .bind(user.extension.as_ref().map(Extension::as_str))
+                    .bind(user.is_disabled);
+
+                Ok(self.execute(update).await? > 0)
+            }
+
+            async fn set_password(
+                &self,
+                name: &str,
+                password: &PasswordHash,
+                before: Option<&PasswordHash>,
+            ) -> Result<bool, LedgerError> {
+                let update = sqlx::query(statements::UPDATE_PASSWORD)
+                    .bind(name)
+                    .bind(password.as_str())
+                    .bind(before.map(PasswordHash::as_str));
+
+                Ok(self.execute(update).await? > 0)
             }
 
             async fn remove_user(&self, name: &str) -> Result<bool, LedgerError> {
@@ -164,7 +199,8 @@ macro_rules! implement_accounts {
                     .bind(secret.created_at.0)
                     .bind(secret.used_at.0)
                     .bind(secret.expires_at.0)
-                    .bind(secret.reveals_until.map(|at| at.0));
+                    .bind(secret.reveals_until.map(|at| at.0))
+                    .bind(secret.session.as_ref().map(SecretHash::as_str));
                 self.execute(insert).await?;
 
                 Ok(())
@@ -192,6 +228,9 @@ macro_rules! implement_accounts {
                     used_at: At(row.get(8)),
                     expires_at: At(row.get(9)),
                     reveals_until: row.get::<Option<i64>, _>(10).map(At),
+                    session: row
+                        .get::<Option<String>, _>(11)
+                        .map(SecretHash::from_column),
                 };
                 Ok(Some((secret, user)))
             }

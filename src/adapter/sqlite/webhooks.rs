@@ -21,13 +21,17 @@ const SELECT_UNSENT: &str = "-- select_unsent_notifications
     ORDER BY number
     LIMIT $1";
 
-const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
-    INSERT INTO webhook_deliveries (
-        webhook, message, event, body, state, created_at, due_at, attempts
-    )
+const ADD_MESSAGES: &str = "-- add_webhook_messages
+    INSERT INTO webhook_messages (message, event, site, call_id, body, created_at)
     SELECT
-        value ->> 'webhook', value ->> 'message', value ->> 'event', value ->> 'body',
-        'waiting', $2, $2, 0
+        value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    FROM json_each($1)
+    WHERE true
+    ON CONFLICT DO NOTHING";
+
+const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
+    INSERT INTO webhook_deliveries (webhook, message, state, created_at, due_at, attempts)
+    SELECT value ->> 0, value ->> 1, 'waiting', value ->> 2, value ->> 2, 0
     FROM json_each($1)
     WHERE true
     ON CONFLICT DO NOTHING";

@@ -77,23 +77,19 @@ pub(super) async fn add(
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
     };
 
-    match gateway.access.accounts.user(&user.name).await {
-        Ok(None) => {}
-        Ok(Some(_)) => {
-            return error_response(
-                StatusCode::CONFLICT,
-                "name_taken",
-                "another account has the name",
-            );
-        }
-        Err(error) => return unavailable_response(&error),
-    }
     let added = async {
-        gateway.access.accounts.put_user(&user).await?;
-        new_link(&gateway, &user.name).await
+        if !gateway.access.accounts.add_user(&user).await? {
+            return Ok(None);
+        }
+        Ok(Some(new_link(&gateway, &user.name).await?))
     };
     match added.await {
-        Ok(link) => {
+        Ok(None) => error_response(
+            StatusCode::CONFLICT,
+            "name_taken",
+            "another account has the name",
+        ),
+        Ok(Some(link)) => {
             audit(&gateway, &principal, "user_added", &user.name).await;
             let mut document = user_json(&user);
             document["link"] = json!(link);
@@ -138,14 +134,15 @@ pub(super) async fn change(
     }
 
     let stored = async {
-        gateway.access.accounts.put_user(&user).await?;
+        let is_stored = gateway.access.accounts.update_user(&user).await?;
         if user.is_disabled {
             gateway.access.accounts.remove_secrets(&name, None).await?;
         }
-        Ok::<_, LedgerError>(())
+        Ok::<_, LedgerError>(is_stored)
     };
     match stored.await {
-        Ok(()) => {
+        Ok(false) => unknown_account(),
+        Ok(true) => {
             audit(&gateway, &principal, "user_changed", &name).await;
             json_response(StatusCode::OK, user_json(&user).to_string())
         }
@@ -231,13 +228,7 @@ async fn changeable(
     let user = found
         .map_err(|error| Box::new(unavailable_response(&error)))?
         .filter(|user| principal.sites.covers(&user.sites))
-        .ok_or_else(|| {
-            Box::new(error_response(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "there is no such account",
-            ))
-        })?;
+        .ok_or_else(|| Box::new(unknown_account()))?;
     if principal.is_user(name) {
         return Err(Box::new(error_response(
             StatusCode::CONFLICT,
@@ -247,6 +238,14 @@ async fn changeable(
     }
 
     Ok(user)
+}
+
+fn unknown_account() -> Response {
+    error_response(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is no such account",
+    )
 }
 
 async fn audit(gateway: &Gateway, principal: &Principal, action: &str, name: &str) {

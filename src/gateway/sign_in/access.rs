@@ -27,6 +27,8 @@ const ASK_EVERY: Span = Span::seconds(1);
 const RECHECK_EVERY: Duration = Duration::from_mins(1);
 /// Passwords checked at the same time: each takes 19 MiB and a processor.
 const HASHING_MAX: usize = 2;
+/// Half a second of work: further requests are refused instead of waiting.
+const HASHING_QUEUE_MAX: usize = 20;
 
 /// The way in which a request proves who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,6 @@ pub enum Credential {
     Open,
     Session(SecretHash),
     Token(SecretHash),
-    /// The user of a socket's ticket.
-    User(String),
 }
 
 /// The accounts of a gateway, and how they are checked.
@@ -50,7 +50,13 @@ pub struct Access {
     asked_at: AtomicI64,
     pub(super) attempts: Attempts,
     hashing: Semaphore,
+    /// Passwords that are checked or wait for it.
+    hashing_queue: Semaphore,
 }
+
+/// More passwords wait to be checked than can be in a moment.
+#[derive(Debug)]
+pub(super) struct Busy;
 
 /// Compared where a name is unknown: the answer takes as long as with a known one.
 static NO_PASSWORD: LazyLock<PasswordHash> =
@@ -71,6 +77,7 @@ impl Access {
             asked_at: AtomicI64::new(i64::MIN),
             attempts: Attempts::default(),
             hashing: Semaphore::new(HASHING_MAX),
+            hashing_queue: Semaphore::new(HASHING_QUEUE_MAX),
         }
     }
 
@@ -116,12 +123,6 @@ impl Access {
             Credential::Open => Ok((!self.has_accounts().await?).then(Principal::open)),
             Credential::Token(hash) => Ok(self.accounts.token(hash).await?.map(of_token)),
             Credential::Session(hash) => self.principal_of_session(hash).await,
-            Credential::User(name) => {
-                let user = self.accounts.user(name).await?;
-                Ok(user
-                    .filter(|user| !user.is_disabled)
-                    .map(|user| of_user(user, false)))
-            }
         }
     }
 
@@ -179,28 +180,36 @@ impl Access {
     }
 
     /// Checks a password on a thread for such work.
-    pub(super) async fn is_password_of(&self, user: Option<&User>, password: String) -> bool {
-        // The semaphore is never closed.
-        let Ok(_permit) = self.hashing.acquire().await else {
-            return false;
-        };
+    pub(super) async fn is_password_of(
+        &self,
+        user: Option<&User>,
+        password: String,
+    ) -> Result<bool, Busy> {
         let stored = user.and_then(|user| user.password.clone());
 
-        let checked = tokio::task::spawn_blocking(move || {
+        self.hashed(move || {
             let is_known = stored.is_some();
             // Without an account only the time counts.
             let matches = stored.as_ref().unwrap_or(&NO_PASSWORD).matches(&password);
             is_known && matches
-        });
-        checked.await.unwrap_or(false)
+        })
+        .await
     }
 
-    pub(super) async fn hash_password(&self, password: String) -> Option<PasswordHash> {
-        let _permit = self.hashing.acquire().await.ok()?;
+    pub(super) async fn hash_password(&self, password: String) -> Result<PasswordHash, Busy> {
+        self.hashed(move || PasswordHash::of(&password)).await
+    }
 
-        tokio::task::spawn_blocking(move || PasswordHash::of(&password))
-            .await
-            .ok()
+    /// Runs the work of a password when its turn comes, unless too many wait.
+    async fn hashed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let _place = self.hashing_queue.try_acquire().map_err(|_| Busy)?;
+        // The semaphore is never closed.
+        let _permit = self.hashing.acquire().await.map_err(|_| Busy)?;
+
+        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
     }
 
     /// Adds a line to the audit log. What was done is not undone by a database that is away; the

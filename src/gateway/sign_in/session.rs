@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, State};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{Access, Credential, of_user};
+use super::access::{Access, Busy, Credential, of_user};
 use super::cookie;
-use crate::access::{Identity, Principal, Right, Secret, SecretHash, SiteScope, check_password};
+use crate::access::{
+    Identity, Principal, Right, Secret, SecretHash, SiteScope, check_password, is_account_name,
+};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::fact::Site;
 use crate::domain::time::Span;
@@ -87,8 +89,18 @@ async fn by_password(
     name: String,
     password: String,
 ) -> Result<User, Box<Response>> {
-    let now = access.clock.now();
-    if access.attempts.is_blocked(&name, now) {
+    let wrong = || {
+        Box::new(error_response(
+            StatusCode::UNAUTHORIZED,
+            "wrong_password",
+            "the name or the password is not right",
+        ))
+    };
+    // No account has such a name; it is not remembered.
+    if !is_account_name(&name) {
+        return Err(wrong());
+    }
+    if !access.attempts.begin(&name, access.clock.now()) {
         return Err(Box::new(error_response(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_attempts",
@@ -102,24 +114,32 @@ async fn by_password(
         .await
         .map_err(|error| Box::new(unavailable_response(&error)))?
         .filter(|user| !user.is_disabled);
-    let is_right = access.is_password_of(user.as_ref(), password).await;
+    let Ok(is_right) = access.is_password_of(user.as_ref(), password).await else {
+        access.attempts.withdraw(&name);
+        return Err(Box::new(busy()));
+    };
     match user {
         Some(user) if is_right => {
             access.attempts.succeeded(&name);
             Ok(user)
         }
         user => {
-            access.attempts.failed(&name, now);
             if let Some(user) = user {
                 access.audit(&user.name, "wrong_password", None).await;
             }
-            Err(Box::new(error_response(
-                StatusCode::UNAUTHORIZED,
-                "wrong_password",
-                "the name or the password is not right",
-            )))
+            Err(wrong())
         }
     }
+}
+
+fn busy() -> Response {
+    let busy = error_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "many passwords are being checked: try again in a moment",
+    );
+
+    ([(RETRY_AFTER, "1")], busy).into_response()
 }
 
 async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
@@ -157,6 +177,7 @@ async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerEr
         used_at: now,
         expires_at: now + SESSION_MAX,
         reveals_until: None,
+        session: None,
     };
     access.accounts.remove_expired(now).await?;
     access.accounts.add_secret(&session).await?;
@@ -263,8 +284,9 @@ pub(in crate::gateway) async fn set_password(
 
     let changed = change_password(&access, name, session, body).await;
     match changed {
-        Ok(true) => StatusCode::NO_CONTENT.into_response(),
-        Ok(false) => error_response(
+        Ok(Changed::Done) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Changed::Busy) => busy(),
+        Ok(Changed::Wrong) => error_response(
             StatusCode::FORBIDDEN,
             "wrong_password",
             "the current password is not right",
@@ -273,36 +295,50 @@ pub(in crate::gateway) async fn set_password(
     }
 }
 
-/// Sets the password and ends all other sessions of the user. False when the old one is wrong.
+enum Changed {
+    Done,
+    /// The current password is wrong, or not the current one any more.
+    Wrong,
+    Busy,
+}
+
+/// Sets the password and ends all other sessions of the user.
 async fn change_password(
     access: &Access,
     name: &str,
     session: &SecretHash,
     body: NewPassword,
-) -> Result<bool, LedgerError> {
-    let now = access.clock.now();
-    let Some(mut user) = access.accounts.user(name).await? else {
-        return Ok(false);
+) -> Result<Changed, LedgerError> {
+    let Some(user) = access.accounts.user(name).await? else {
+        return Ok(Changed::Wrong);
     };
     if user.password.is_some() {
+        if !access.attempts.begin(name, access.clock.now()) {
+            return Ok(Changed::Wrong);
+        }
         let current = body.current.unwrap_or_default();
-        let is_right = !access.attempts.is_blocked(name, now)
-            && access.is_password_of(Some(&user), current).await;
-        if !is_right {
-            access.attempts.failed(name, now);
-            return Ok(false);
+        match access.is_password_of(Some(&user), current).await {
+            Ok(true) => access.attempts.succeeded(name),
+            Ok(false) => return Ok(Changed::Wrong),
+            Err(Busy) => {
+                access.attempts.withdraw(name);
+                return Ok(Changed::Busy);
+            }
         }
     }
-    let Some(hash) = access.hash_password(body.password).await else {
-        return Ok(false);
+    let Ok(hash) = access.hash_password(body.password).await else {
+        return Ok(Changed::Busy);
     };
 
-    user.password = Some(hash);
-    access.accounts.put_user(&user).await?;
+    // An account that was disabled, removed or changed meanwhile stays so.
+    let before = user.password.as_ref();
+    if !access.accounts.set_password(name, &hash, before).await? {
+        return Ok(Changed::Wrong);
+    }
     access.accounts.remove_secrets(name, Some(session)).await?;
     access.audit(name, "password_changed", None).await;
 
-    Ok(true)
+    Ok(Changed::Done)
 }
 
 /// Shows an admin all numbers for a quarter of an hour; the audit log keeps that.
@@ -337,9 +373,11 @@ pub(in crate::gateway) async fn reveal(
 /// enough.
 pub(in crate::gateway) async fn ticket(
     State(access): State<Arc<Access>>,
+    Extension(credential): Extension<Credential>,
     Extension(principal): Extension<Arc<Principal>>,
 ) -> Response {
-    let Identity::User(name) = &principal.identity else {
+    let (Credential::Session(session), Identity::User(name)) = (&credential, &principal.identity)
+    else {
         return no_right("tickets are for people who are signed in; a token goes into the header");
     };
     let secret = Secret::random(TICKET_PREFIX);
@@ -352,6 +390,7 @@ pub(in crate::gateway) async fn ticket(
         used_at: now,
         expires_at: now + TICKET_MAX,
         reveals_until: None,
+        session: Some(session.clone()),
     };
 
     match access.accounts.add_secret(&ticket).await {
@@ -364,7 +403,7 @@ pub(in crate::gateway) async fn ticket(
 }
 
 impl Access {
-    /// The user of a ticket, which works once.
+    /// The session of a ticket, which works once.
     pub(in crate::gateway) async fn use_ticket(
         &self,
         ticket: &str,
@@ -378,6 +417,7 @@ impl Access {
         let is_first = self.accounts.remove_secret(&hash).await?;
         let is_valid = is_first && self.clock.now() < secret.expires_at;
 
-        Ok(is_valid.then_some(Credential::User(secret.user)))
+        let session = secret.session.filter(|_| is_valid);
+        Ok(session.map(Credential::Session))
     }
 }

@@ -37,11 +37,15 @@ async fn require_states(
     request: Request,
     next: Next,
 ) -> Response {
-    if principal.may(Right::States) && principal.sites == SiteScope::All {
-        next.run(request).await
-    } else {
-        no_right("call states are for integrators and admins of all sites")
+    if !principal.may(Right::States) || principal.sites != SiteScope::All {
+        return no_right("call states are for integrators and admins of all sites");
     }
+    // A state holds numbers, and the metadata of other programs.
+    if !principal.sees_all_numbers() {
+        return no_right("call states show numbers: ask for them with POST /api/v1/me/reveal");
+    }
+
+    next.run(request).await
 }
 
 async fn register(

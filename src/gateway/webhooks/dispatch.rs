@@ -1,47 +1,55 @@
 //! From notifications to deliveries, and from deliveries to receivers.
 //!
-//! Several gateways may do this at once. A delivery is stored once, because its id follows from its
-//! notification, and one row decides which gateway sends it. A gateway that dies leaves its
-//! deliveries to the others after a minute, so a receiver may get a message twice, with the same id.
+//! - **Several gateways** may do this at once. A delivery is stored once, because its id follows from
+//!   its notification, and one row decides which gateway sends it. A gateway that dies leaves its
+//!   deliveries to the others after five minutes, so a receiver may get a message twice, with the
+//!   same id.
+//! - **Order**: messages of one call follow each other; those of up to four calls are sent at once.
+//! - **A receiver that fails rests**, longer each time, and keeps no other waiting. One that has not
+//!   taken ten thousand messages is ended.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use futures_util::stream;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::{messages_of, sees};
 use super::signature;
-use crate::access::SiteScope;
 use crate::chain::Chain;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 use crate::port::error::LedgerError;
 use crate::port::watch::Watch;
-use crate::port::webhooks::{
-    Delivery, DeliveryState, NewDelivery, PlacedNotification, SendError, Sender, Webhook, Webhooks,
-};
-use crate::wire::instant;
+use crate::port::webhooks::{Delivery, DeliveryState, SendError, Sender, Webhook, Webhooks};
 
 /// A round without a notification: deliveries fall due.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Notifications of this time become deliveries together.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
-/// Old deliveries are removed.
-const FORGET_EVERY: Duration = Duration::from_hours(1);
-const KEPT: Span = Span::seconds(7 * 86_400);
-/// Notifications of a partition that are read at once.
-const NOTIFICATIONS_AT_ONCE: u32 = 512;
-/// Deliveries that one receiver gets at once.
-const DELIVERIES_AT_ONCE: u32 = 4;
-/// Another gateway may send a delivery that was begun this long ago.
-const LEASE: Span = Span::seconds(60);
+/// Old deliveries are removed, and receivers with too many are ended.
+const UPKEEP_EVERY: Duration = Duration::from_mins(1);
+const FINISHED_KEPT: Span = Span::seconds(3 * 86_400);
+const ALL_KEPT: Span = Span::seconds(7 * 86_400);
+/// Notifications that are read at once: with two hundred receivers they are 12,800 deliveries.
+const NOTIFICATIONS_AT_ONCE: u32 = 64;
+/// Deliveries that are taken for one receiver at once, and of how many calls they are sent together.
+const DELIVERIES_AT_ONCE: u32 = 16;
+const CALLS_AT_ONCE: usize = 4;
+/// More deliveries than this do not wait for one receiver.
+const WAITING_MAX: u32 = 10_000;
+/// Another gateway may send a delivery that was begun this long ago: longer than all that are taken
+/// at once can last.
+const LEASE: Span = Span::seconds(300);
+/// The first and the longest rest of a receiver that fails.
+const REST_FIRST: Duration = Duration::from_secs(5);
+const REST_MAX: Duration = Duration::from_mins(5);
 /// The delays before further attempts.
 const RETRIES: [Span; 9] = [
     Span::seconds(5),
@@ -64,45 +72,82 @@ pub struct Dispatcher {
     pub sender: Arc<dyn Sender>,
     pub watch: Arc<dyn Watch>,
     pub clock: Arc<dyn Clock>,
+    memory: Arc<Memory>,
+}
+
+/// What a dispatcher keeps in mind.
+struct Memory {
+    /// Receivers that failed last.
+    resting: Mutex<HashMap<String, Rest>>,
+    /// The instant of the last message.
+    last_message: AtomicI64,
+}
+
+struct Rest {
+    until: Instant,
+    length: Duration,
 }
 
 impl Dispatcher {
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Webhooks>,
+        sender: Arc<dyn Sender>,
+        watch: Arc<dyn Watch>,
+        clock: Arc<dyn Clock>,
+    ) -> Dispatcher {
+        Dispatcher {
+            store,
+            sender,
+            watch,
+            clock,
+            memory: Arc::new(Memory {
+                resting: Mutex::default(),
+                last_message: AtomicI64::new(i64::MIN),
+            }),
+        }
+    }
+
     /// Sends until the stop. Deliveries under way then are sent again later.
     pub async fn run(self, stop: CancellationToken) {
         let mut notifications = self.watch.watch(None);
         let mut rounds = interval(ROUND_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut forgets = interval(FORGET_EVERY);
+        let mut upkeep = interval(UPKEEP_EVERY);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sending = JoinSet::new();
-        let mut busy = HashSet::new();
+        let mut busy = HashMap::new();
 
         loop {
             tokio::select! {
                 Some(_) = notifications.next() => {}
                 _ = rounds.tick() => {}
-                _ = forgets.tick() => self.forget().await,
-                Some(ended) = sending.join_next() => {
-                    busy.remove(&ended.unwrap_or_default());
+                _ = upkeep.tick() => self.keep_up().await,
+                Some(ended) = sending.join_next_with_id() => {
+                    let task = match ended {
+                        Ok((task, ())) => task,
+                        Err(error) => error.id(),
+                    };
+                    busy.remove(&task);
                 }
                 () = stop.cancelled() => return,
             }
 
             let next = Instant::now() + ROUND_PAUSE;
+            let working: HashSet<String> = busy.values().cloned().collect();
             match self.begin_round().await {
                 Ok(webhooks) => {
-                    for webhook in webhooks {
-                        if busy.insert(webhook.id.clone()) {
-                            let dispatcher = self.clone();
-                            sending.spawn(async move { dispatcher.send_due(webhook).await });
-                        }
+                    let idle = webhooks.into_iter().filter(|webhook| {
+                        !working.contains(&webhook.id) && !self.rests(&webhook.id)
+                    });
+                    for webhook in idle {
+                        let dispatcher = self.clone();
+                        let id = webhook.id.clone();
+                        let task = sending.spawn(async move { dispatcher.send_due(&id).await });
+                        busy.insert(task.id(), webhook.id);
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(
-                        error = %Chain(&error),
-                        "webhooks wait for the database"
-                    );
-                }
+                Err(error) => waits_for_database(&error),
             }
             tokio::select! {
                 () = sleep_until(next) => {}
@@ -111,15 +156,37 @@ impl Dispatcher {
         }
     }
 
-    async fn forget(&self) {
-        let before = self.clock.now() - KEPT;
-        if let Err(error) = self.store.forget_deliveries(before).await {
-            tracing::warn!(error = %Chain(&error), "old deliveries of webhooks stay for now");
+    /// Removes old deliveries, and ends receivers for which too many wait.
+    async fn keep_up(&self) {
+        let now = self.clock.now();
+        let kept = async {
+            while self
+                .store
+                .forget_deliveries(now - FINISHED_KEPT, now - ALL_KEPT)
+                .await?
+            {}
+
+            let mut all_waiting = 0;
+            for webhook in self.store.webhooks().await? {
+                let waiting = self.store.count_waiting(&webhook.id, WAITING_MAX).await?;
+                all_waiting += waiting;
+                if waiting >= WAITING_MAX && webhook.disabled.is_none() {
+                    let reason = format!("it has not taken {WAITING_MAX} messages");
+                    tracing::warn!(webhook = webhook.id, "a webhook is ended: {reason}");
+                    self.store.end_webhook(&webhook.id, &reason, now).await?;
+                }
+            }
+            metrics::gauge!("cordboard_webhook_waiting").set(f64::from(all_waiting));
+            Ok(())
+        };
+
+        if let Err(error) = kept.await {
+            waits_for_database(&error);
         }
     }
 
     /// Makes deliveries of new notifications, and returns the receivers that work.
-    async fn begin_round(&self) -> Result<Vec<Webhook>, LedgerError> {
+    pub(super) async fn begin_round(&self) -> Result<Vec<Webhook>, LedgerError> {
         let mut webhooks = self.store.webhooks().await?;
         webhooks.retain(|webhook| webhook.disabled.is_none());
         if webhooks.is_empty() {
@@ -135,10 +202,10 @@ impl Dispatcher {
                 return Ok(webhooks);
             }
 
-            let now = self.clock.now();
-            let new = deliveries_of(&unsent, &webhooks, now);
+            let first = self.reserve_instants(unsent.len());
+            let new = messages_of(&unsent, &webhooks, first);
             if !new.is_empty() {
-                self.store.add_deliveries(&new, now).await?;
+                self.store.add_messages(&new).await?;
             }
             let mut last = BTreeMap::new();
             for placed in &unsent {
@@ -150,37 +217,104 @@ impl Dispatcher {
         }
     }
 
-    /// Sends what is due for one receiver. Returns its id.
-    async fn send_due(&self, webhook: Webhook) -> String {
+    /// The first of as many instants, each later than those before it: messages are in their order.
+    fn reserve_instants(&self, count: usize) -> At {
+        let now = self.clock.now().0;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let reserve = |last: i64| Some(now.max(last.saturating_add(1)).saturating_add(count));
+        let last = self
+            .memory
+            .last_message
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve)
+            .unwrap_or_default();
+
+        At(now.max(last.saturating_add(1)))
+    }
+
+    fn rests(&self, webhook: &str) -> bool {
+        let resting = self.memory.resting.lock();
+
+        resting
+            .get(webhook)
+            .is_some_and(|rest| rest.until > Instant::now())
+    }
+
+    /// Ends the rest of a receiver: a person wants to see what it answers.
+    pub(super) fn wake(&self, webhook: &str) {
+        self.memory.resting.lock().remove(webhook);
+    }
+
+    fn rest(&self, webhook: &str) {
+        let mut resting = self.memory.resting.lock();
+        let length = resting
+            .get(webhook)
+            .map_or(REST_FIRST, |rest| (rest.length * 2).min(REST_MAX));
+
+        let until = Instant::now() + length;
+        resting.insert(webhook.to_owned(), Rest { until, length });
+    }
+
+    /// Sends what is due for one receiver, until nothing is, or until it fails. The receiver is read
+    /// again each time, so that a change of it counts at once.
+    async fn send_due(&self, id: &str) {
         loop {
             let now = self.clock.now();
-            let due = self
-                .store
-                .take_due(&webhook.id, now, now + LEASE, DELIVERIES_AT_ONCE);
-            match due.await {
-                Ok(due) if due.is_empty() => return webhook.id,
-                Ok(due) => {
-                    let sent = join_all(due.into_iter().map(|due| self.send(&webhook, due))).await;
-                    if sent.contains(&Some(GONE)) {
-                        self.disable(&webhook).await;
-                        return webhook.id;
-                    }
+            let taken = async {
+                let Some(webhook) = self.store.webhook(id).await? else {
+                    return Ok(None);
+                };
+                if webhook.disabled.is_some() {
+                    return Ok(None);
                 }
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "webhooks wait for the database");
-                    return webhook.id;
-                }
+                let due = self
+                    .store
+                    .take_due(id, now, now + LEASE, DELIVERIES_AT_ONCE);
+                Ok(Some((webhook, due.await?)))
+            };
+            let (webhook, due) = match taken.await {
+                Ok(Some((_, due))) if due.is_empty() => return,
+                Ok(Some(taken)) => taken,
+                Ok(None) => return,
+                Err(error) => return waits_for_database(&error),
+            };
+
+            let answers: Vec<Option<u16>> = stream::iter(by_call(due))
+                .map(|of_call| self.send_in_order(&webhook, of_call))
+                .buffer_unordered(CALLS_AT_ONCE)
+                .concat()
+                .await;
+            if answers.contains(&Some(GONE)) {
+                return self.end(id).await;
             }
+            if answers.iter().any(|answer| !is_taken(*answer)) {
+                return self.rest(id);
+            }
+            self.wake(id);
         }
+    }
+
+    async fn send_in_order(&self, webhook: &Webhook, due: Vec<Delivery>) -> Vec<Option<u16>> {
+        let mut answers = Vec::with_capacity(due.len());
+        for delivery in due {
+            answers.push(self.send(webhook, delivery).await);
+        }
+
+        answers
     }
 
     /// Makes one attempt and stores its result. Returns the status of the answer.
     async fn send(&self, webhook: &Webhook, mut delivery: Delivery) -> Option<u16> {
-        let answer = self
-            .post(webhook, &delivery.message, delivery.body.clone())
-            .await;
-        let now = self.clock.now();
-        settle(&mut delivery, &answer, now);
+        let answer = if sees(webhook, delivery.site.as_deref()) {
+            self.post(webhook, &delivery.message, delivery.body.clone())
+                .await
+        } else {
+            // Nothing of a site is sent after the site was taken from the receiver.
+            delivery.attempts = i64::MAX;
+            Err(SendError::Refused(
+                "the receiver does not get this site any more".to_owned(),
+            ))
+        };
+        settle(&mut delivery, &answer, self.clock.now());
 
         let result = match delivery.state {
             DeliveryState::Delivered => "delivered",
@@ -225,80 +359,43 @@ impl Dispatcher {
         self.sender.post(&webhook.url, &headers, body).await
     }
 
-    async fn disable(&self, webhook: &Webhook) {
-        let disabled = Webhook {
-            disabled: Some("the receiver answered 410 Gone".to_owned()),
-            ..webhook.clone()
-        };
-
-        tracing::warn!(webhook = webhook.id, "the receiver of a webhook is gone");
-        if let Err(error) = self.store.put_webhook(&disabled).await {
-            tracing::warn!(error = %Chain(&error), "the webhook was not disabled");
+    async fn end(&self, id: &str) {
+        tracing::warn!(webhook = id, "the receiver of a webhook is gone");
+        let now = self.clock.now();
+        let ended = self
+            .store
+            .end_webhook(id, "the receiver answered 410 Gone", now);
+        if let Err(error) = ended.await {
+            waits_for_database(&error);
         }
     }
 }
 
-/// The body of a message.
-pub(super) fn body(event: &str, now: At, data: &str) -> String {
-    format!(
-        r#"{{"type":"{event}","timestamp":"{}","data":{data}}}"#,
-        instant::text(now)
-    )
+fn waits_for_database(error: &LedgerError) {
+    tracing::warn!(error = %Chain(error), "webhooks wait for the database");
 }
 
-/// One delivery for each receiver of each notification.
-fn deliveries_of(placed: &[PlacedNotification], webhooks: &[Webhook], now: At) -> Vec<NewDelivery> {
-    let mut new = Vec::new();
+fn is_taken(answer: Option<u16>) -> bool {
+    matches!(answer, Some(200..=299))
+}
 
-    for notification in placed {
-        let site = site_of(&notification.data);
-        for webhook in webhooks
-            .iter()
-            .filter(|webhook| wants(webhook, &notification.event) && sees(webhook, site.as_deref()))
-        {
-            new.push(NewDelivery {
-                webhook: webhook.id.clone(),
-                message: message_id(notification),
-                event: notification.event.clone(),
-                body: body(&notification.event, now, &notification.data),
-            });
+/// Deliveries of each call in their order, the call with the earliest one first.
+fn by_call(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut calls: Vec<Vec<Delivery>> = Vec::new();
+
+    for delivery in due {
+        let of_call = calls.iter_mut().find(|of_call| {
+            of_call
+                .first()
+                .is_some_and(|first| first.call == delivery.call)
+        });
+        match of_call {
+            Some(of_call) => of_call.push(delivery),
+            None => calls.push(vec![delivery]),
         }
     }
 
-    new
-}
-
-fn wants(webhook: &Webhook, event: &str) -> bool {
-    webhook.events.is_empty() || webhook.events.iter().any(|wanted| wanted == event)
-}
-
-/// A call that was withdrawn has an id and no site.
-fn sees(webhook: &Webhook, site: Option<&str>) -> bool {
-    match (&webhook.sites, site) {
-        (SiteScope::All, _) | (SiteScope::Only(_), None) => true,
-        (sites, Some(site)) => sites.contains(site),
-    }
-}
-
-fn site_of(data: &str) -> Option<String> {
-    let data: Value = serde_json::from_str(data).ok()?;
-
-    data["call"]["site"].as_str().map(ToOwned::to_owned)
-}
-
-/// The same for the same notification, and another one in a new database that counts from one again.
-fn message_id(notification: &PlacedNotification) -> String {
-    let mut digest = Sha256::new();
-    for number in [
-        notification.generation,
-        notification.partition,
-        notification.number,
-    ] {
-        digest.update(number.to_be_bytes());
-    }
-    digest.update(&notification.data);
-
-    format!("msg_{}", HEXLOWER.encode(&digest.finalize()[..16]))
+    calls
 }
 
 /// Takes the answer to the last attempt into the delivery.
@@ -307,14 +404,13 @@ fn settle(delivery: &mut Delivery, answer: &Result<u16, SendError>, now: At) {
         Ok(status) => (Some(*status), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    let is_taken = matches!(answered, Some(200..=299));
     let attempts = usize::try_from(delivery.attempts).unwrap_or(usize::MAX);
     let delay = RETRIES.get(attempts.saturating_sub(1));
 
     delivery.answered = answered;
     delivery.error = error;
     (delivery.state, delivery.due_at) = match delay {
-        _ if is_taken => (DeliveryState::Delivered, now),
+        _ if is_taken(answered) => (DeliveryState::Delivered, now),
         Some(delay) if answered != Some(GONE) => (DeliveryState::Waiting, now + *delay),
         _ => (DeliveryState::Failed, now),
     };
@@ -330,6 +426,8 @@ mod tests {
             webhook: "w".to_owned(),
             message: "m".to_owned(),
             event: "call.missed".to_owned(),
+            site: None,
+            call: "c".to_owned(),
             body: "{}".to_owned(),
             state: DeliveryState::Waiting,
             created_at: At(0),
@@ -374,16 +472,23 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_a_new_database_has_another_id() {
-        let placed = |data: &str| PlacedNotification {
-            generation: 0,
-            partition: 0,
-            number: 1,
-            event: "call.started".to_owned(),
-            data: data.to_owned(),
+    fn messages_of_one_call_stay_in_their_order() {
+        let of_call = |call: &str, message: &str| Delivery {
+            call: call.to_owned(),
+            message: message.to_owned(),
+            ..delivery(1)
         };
 
-        assert_eq!(message_id(&placed("a")), message_id(&placed("a")));
-        assert_ne!(message_id(&placed("a")), message_id(&placed("b")));
+        let calls = by_call(vec![
+            of_call("a", "1"),
+            of_call("b", "2"),
+            of_call("a", "3"),
+        ]);
+
+        let messages: Vec<Vec<&str>> = calls
+            .iter()
+            .map(|call| call.iter().map(|one| one.message.as_str()).collect())
+            .collect();
+        assert_eq!(messages, [vec!["1", "3"], vec!["2"]]);
     }
 }

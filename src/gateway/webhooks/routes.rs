@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as QueryString, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Extension, Json, Router, routing};
@@ -16,7 +16,7 @@ use super::super::parameters::{LIMIT_MAX, Parameters, bad_body, checked_limit, q
 use super::super::response::{
     bad_parameter, error_response, json_response, no_right, unavailable_response,
 };
-use super::dispatch::body;
+use super::messages::{body, sees};
 use super::signature::new_secret;
 use crate::access::{Principal, Right, SiteScope};
 use crate::domain::notice::NoticeKind;
@@ -25,7 +25,9 @@ use crate::port::error::LedgerError;
 use crate::port::webhooks::{Delivery, DeliveryState, Webhook};
 use crate::wire::instant;
 
-const WEBHOOKS_MAX: usize = 50;
+/// Receivers of one account, and of all.
+const OWN_MAX: u32 = 20;
+const ALL_MAX: u32 = 200;
 /// The secret before the present one signs for this long.
 const PREVIOUS_SIGNS: Span = Span::seconds(86_400);
 /// The event of a test, which every receiver gets.
@@ -47,11 +49,15 @@ async fn require_right(
     request: Request,
     next: Next,
 ) -> Response {
-    if principal.may(Right::Webhooks) {
-        next.run(request).await
-    } else {
-        no_right("webhooks are for integrators and admins")
+    if !principal.may(Right::Webhooks) {
+        return no_right("webhooks are for integrators and admins");
     }
+    // A receiver gets all numbers.
+    if request.method() != Method::GET && !principal.sees_all_numbers() {
+        return no_right("receivers get numbers: ask for them with POST /api/v1/me/reveal");
+    }
+
+    next.run(request).await
 }
 
 /// The fields of a new receiver.
@@ -130,8 +136,14 @@ async fn create(
         disabled: None,
         created_at: gateway.clock.now(),
         created_by: principal.name().to_owned(),
+        version: 0,
     };
-    match store_new(&gateway, &webhook).await {
+    let stored = async {
+        settle_backlog(&gateway).await?;
+        let store = &gateway.webhooks.store;
+        store.add_webhook(&webhook, OWN_MAX, ALL_MAX).await
+    };
+    match stored.await {
         Ok(true) => {
             audit(&gateway, &principal, "webhook_created", &webhook.id).await;
             let mut document = webhook_json(&webhook);
@@ -141,27 +153,15 @@ async fn create(
         Ok(false) => error_response(
             StatusCode::CONFLICT,
             "too_many",
-            &format!("there are {WEBHOOKS_MAX} webhooks already"),
+            &format!("an account has {OWN_MAX} webhooks at most, and all accounts {ALL_MAX}"),
         ),
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// Stores a receiver unless there are too many. It gets notifications from now on.
-async fn store_new(gateway: &Gateway, webhook: &Webhook) -> Result<bool, LedgerError> {
-    let stored = gateway.webhooks.store.webhooks().await?;
-    if stored.len() >= WEBHOOKS_MAX {
-        return Ok(false);
-    }
-
-    skip_if_idle(gateway, &stored).await?;
-    gateway.webhooks.store.put_webhook(webhook).await?;
-    Ok(true)
-}
-
-/// Where no receiver works, notifications have piled up that none wanted.
-async fn skip_if_idle(gateway: &Gateway, stored: &[Webhook]) -> Result<(), LedgerError> {
-    if stored.iter().all(|webhook| webhook.disabled.is_some()) {
+/// Notifications up to now go to the receivers that work now; where none does, to none.
+async fn settle_backlog(gateway: &Gateway) -> Result<(), LedgerError> {
+    if gateway.webhooks.begin_round().await?.is_empty() {
         gateway.webhooks.store.skip_notifications().await?;
     }
 
@@ -187,17 +187,39 @@ async fn change(
 
     let stored = async {
         if webhook.disabled.is_none() {
-            skip_if_idle(&gateway, &gateway.webhooks.store.webhooks().await?).await?;
+            settle_backlog(&gateway).await?;
         }
-        gateway.webhooks.store.put_webhook(&webhook).await
+        store_change(&gateway, &webhook).await
     };
     match stored.await {
-        Ok(()) => {
+        Ok(true) => {
+            gateway.webhooks.wake(&id);
             audit(&gateway, &principal, "webhook_changed", &id).await;
             json_response(StatusCode::OK, webhook_json(&webhook).to_string())
         }
+        Ok(false) => changed_meanwhile(),
         Err(error) => unavailable_response(&error),
     }
+}
+
+/// Stores a change. What waits for a receiver that is switched off has failed.
+async fn store_change(gateway: &Gateway, webhook: &Webhook) -> Result<bool, LedgerError> {
+    let store = &gateway.webhooks.store;
+    let is_stored = store.update_webhook(webhook).await?;
+    if let Some(reason) = webhook.disabled.as_deref().filter(|_| is_stored) {
+        let now = gateway.clock.now();
+        store.end_webhook(&webhook.id, reason, now).await?;
+    }
+
+    Ok(is_stored)
+}
+
+fn changed_meanwhile() -> Response {
+    error_response(
+        StatusCode::CONFLICT,
+        "changed_meanwhile",
+        "the webhook was changed or removed in the same moment: read it again",
+    )
 }
 
 impl Change {
@@ -260,8 +282,9 @@ async fn rotate(
     let previous = std::mem::replace(&mut webhook.secret, new_secret());
     webhook.previous_secret = Some((previous, until));
 
-    match gateway.webhooks.store.put_webhook(&webhook).await {
-        Ok(()) => {
+    match gateway.webhooks.store.update_webhook(&webhook).await {
+        Ok(false) => changed_meanwhile(),
+        Ok(true) => {
             audit(&gateway, &principal, "webhook_secret_changed", &id).await;
             let document = json!({
                 "id": id,
@@ -327,6 +350,7 @@ async fn deliveries(
         Ok(deliveries) => {
             let deliveries: Vec<Value> = deliveries
                 .iter()
+                .filter(|delivery| sees_delivery(&principal, delivery))
                 .map(|delivery| delivery_json(&principal, delivery))
                 .collect();
             json_response(
@@ -338,23 +362,42 @@ async fn deliveries(
     }
 }
 
+/// A delivery of another site is as if there were none, whatever the receiver got before.
+fn sees_delivery(principal: &Principal, delivery: &Delivery) -> bool {
+    delivery
+        .site
+        .as_deref()
+        .is_none_or(|site| principal.sites.contains(site))
+}
+
 async fn repeat(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     Path((id, message)): Path<(String, String)>,
 ) -> Response {
-    if let Err(response) = found(&gateway, &principal, &id).await {
-        return *response;
-    }
+    let webhook = match found(&gateway, &principal, &id).await {
+        Ok(webhook) => webhook,
+        Err(response) => return *response,
+    };
 
-    let now = gateway.clock.now();
-    match gateway
-        .webhooks
-        .store
-        .repeat_delivery(&id, &message, now)
-        .await
-    {
-        Ok(true) => json_response(StatusCode::OK, json!({ "repeated": message }).to_string()),
+    let repeated = async {
+        let store = &gateway.webhooks.store;
+        let delivery = store.delivery(&id, &message).await?.filter(|delivery| {
+            sees_delivery(&principal, delivery) && sees(&webhook, delivery.site.as_deref())
+        });
+        if delivery.is_none() {
+            return Ok(false);
+        }
+        let now = gateway.clock.now();
+        store.repeat_delivery(&id, &message, now).await?;
+        Ok(true)
+    };
+    match repeated.await {
+        Ok(true) => {
+            gateway.webhooks.wake(&id);
+            audit(&gateway, &principal, "webhook_repeated", &message).await;
+            json_response(StatusCode::OK, json!({ "repeated": message }).to_string())
+        }
         Ok(false) => error_response(
             StatusCode::NOT_FOUND,
             "not_found",
@@ -370,19 +413,18 @@ async fn found(
     principal: &Principal,
     id: &str,
 ) -> Result<Webhook, Box<Response>> {
-    let webhooks = gateway.webhooks.store.webhooks().await;
-    let webhooks = webhooks.map_err(|error| Box::new(unavailable_response(&error)))?;
-    let mut visible = webhooks
-        .into_iter()
-        .filter(|webhook| principal.sites.covers(&webhook.sites));
+    let found = gateway.webhooks.store.webhook(id).await;
+    let found = found.map_err(|error| Box::new(unavailable_response(&error)))?;
 
-    visible.find(|webhook| webhook.id == id).ok_or_else(|| {
-        Box::new(error_response(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "there is no such webhook",
-        ))
-    })
+    found
+        .filter(|webhook| principal.sites.covers(&webhook.sites))
+        .ok_or_else(|| {
+            Box::new(error_response(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is no such webhook",
+            ))
+        })
 }
 
 async fn audit(gateway: &Gateway, principal: &Principal, action: &str, id: &str) {

@@ -3,6 +3,7 @@
 //! A law is written once, for any [`Store`]. `pure::ledger` applies all of them to SQLite, and
 //! `servers::ledger` to PostgreSQL; an adapter of another kind joins with a store and a line.
 
+pub mod accounts;
 pub mod batches;
 pub mod notifications;
 pub mod owners;
@@ -10,6 +11,7 @@ pub mod pages;
 pub mod states;
 pub mod webhooks;
 
+use cordboard::port::accounts::Accounts;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Ledger, RecordAudit};
@@ -28,7 +30,8 @@ pub trait Store: Sized {
         + DeadLetters
         + RecordAudit
         + NotificationLog
-        + Webhooks;
+        + Webhooks
+        + Accounts;
 
     /// A new database.
     async fn new() -> Self;
@@ -48,6 +51,7 @@ macro_rules! conformance {
     ($store:ident) => {
         $crate::ledger::conformance! {
             $store
+            accounts::a_change_under_way_brings_no_account_back
             batches::a_batch_written_twice_is_written_once
             batches::small_batches_leave_the_same_rows_as_one_large_batch
             batches::unknown_facts_are_those_that_are_not_stored

@@ -6,7 +6,7 @@ use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::time::At;
 use cordboard::port::ledger::{Changes, Ledger};
 use cordboard::port::outbox::Notification;
-use cordboard::port::webhooks::{DeliveryState, NewDelivery, Webhook, Webhooks};
+use cordboard::port::webhooks::{DeliveryState, NewMessage, Webhook, Webhooks};
 
 use super::Store;
 use crate::support::batches::LOOKBACK;
@@ -22,6 +22,7 @@ fn webhook(id: &str) -> Webhook {
         disabled: Some("by katrin".to_owned()),
         created_at: At(5),
         created_by: "katrin".to_owned(),
+        version: 0,
     }
 }
 
@@ -39,40 +40,58 @@ fn notifications(numbers: std::ops::Range<u64>) -> Changes {
     }
 }
 
-fn new_delivery(message: &str) -> NewDelivery {
-    NewDelivery {
-        webhook: "w".to_owned(),
-        message: message.to_owned(),
+fn new_message(id: &str, created_at: i64) -> NewMessage {
+    NewMessage {
+        id: id.to_owned(),
         event: "call.missed".to_owned(),
+        site: Some("berlin".to_owned()),
+        call: "7".to_owned(),
         body: "{\"type\":\"call.missed\"}".to_owned(),
+        created_at: At(created_at),
+        receivers: vec!["w".to_owned(), "x".to_owned()],
     }
 }
 
 pub async fn a_receiver_is_stored_changed_and_removed(store: &impl Store) {
     let ledger = store.open().await;
-    ledger.put_webhook(&webhook("w")).await.unwrap();
-    let changed = Webhook {
-        events: Vec::new(),
-        sites: SiteScope::All,
-        previous_secret: None,
-        disabled: None,
-        ..webhook("w")
-    };
+    let add = async |id: &str| ledger.add_webhook(&webhook(id), 2, 3).await.unwrap();
+    assert!(add("w").await);
+    assert!(add("x").await);
+    assert!(!add("y").await, "the third of one account");
 
-    let stored = ledger.webhooks().await.unwrap().remove(0);
+    let stored = ledger.webhook("w").await.unwrap().unwrap();
     assert_eq!(stored.events, ["call.missed"]);
     assert_eq!(stored.sites, webhook("w").sites);
     assert_eq!(stored.previous_secret, Some(("two".to_owned(), At(9))));
     assert_eq!(stored.disabled.as_deref(), Some("by katrin"));
 
-    ledger.put_webhook(&changed).await.unwrap();
+    let changed = Webhook {
+        events: Vec::new(),
+        sites: SiteScope::All,
+        previous_secret: None,
+        disabled: None,
+        ..stored.clone()
+    };
+    assert!(ledger.update_webhook(&changed).await.unwrap());
+    assert!(
+        !ledger.update_webhook(&changed).await.unwrap(),
+        "changed meanwhile"
+    );
     let stored = ledger.webhooks().await.unwrap().remove(0);
     assert!(stored.events.is_empty() && stored.disabled.is_none());
-    assert_eq!((stored.sites, stored.created_at), (SiteScope::All, At(5)));
+    assert_eq!((&stored.sites, stored.created_at), (&SiteScope::All, At(5)));
 
+    // An end changes nothing else, and brings nothing back.
+    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    let ended = ledger.webhook("w").await.unwrap().unwrap();
+    assert_eq!(ended.disabled.as_deref(), Some("gone"));
+    assert!(!ledger.update_webhook(&stored).await.unwrap());
     assert!(ledger.remove_webhook("w").await.unwrap());
     assert!(!ledger.remove_webhook("w").await.unwrap());
-    assert!(ledger.webhooks().await.unwrap().is_empty());
+    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    assert!(!ledger.update_webhook(&ended).await.unwrap());
+    assert!(ledger.webhook("w").await.unwrap().is_none());
+    assert_eq!(ledger.webhooks().await.unwrap().len(), 1);
 }
 
 pub async fn every_notification_becomes_deliveries_once(store: &impl Store) {
@@ -99,9 +118,9 @@ pub async fn every_notification_becomes_deliveries_once(store: &impl Store) {
 
 pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl Store) {
     let (one, other) = (store.open().await, store.open().await);
-    let new = [new_delivery("a"), new_delivery("b")];
-    one.add_deliveries(&new, At(10)).await.unwrap();
-    other.add_deliveries(&new, At(20)).await.unwrap();
+    let new = [new_message("a", 10), new_message("b", 11)];
+    one.add_messages(&new).await.unwrap();
+    other.add_messages(&[new_message("a", 20)]).await.unwrap();
 
     assert!(
         one.take_due("w", At(9), At(70), 9)
@@ -109,9 +128,14 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
             .unwrap()
             .is_empty()
     );
-    let mut due = one.take_due("w", At(10), At(70), 9).await.unwrap();
-    assert_eq!(due.len(), 2);
+    let mut due = one.take_due("w", At(11), At(70), 9).await.unwrap();
+    let messages: Vec<&str> = due.iter().map(|due| due.message.as_str()).collect();
+    assert_eq!(messages, ["a", "b"]);
     assert_eq!((due[0].attempts, due[0].created_at), (1, At(10)));
+    assert_eq!(
+        (due[0].site.as_deref(), due[0].call.as_str()),
+        (Some("berlin"), "7")
+    );
     assert!(
         other
             .take_due("w", At(69), At(130), 9)
@@ -119,9 +143,11 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
             .unwrap()
             .is_empty()
     );
-    let again = other.take_due("w", At(70), At(130), 1).await.unwrap();
-    assert_eq!(again.len(), 1);
-    assert_eq!((again[0].message.as_str(), again[0].attempts), ("a", 2));
+    assert_eq!(
+        other.take_due("x", At(69), At(130), 9).await.unwrap().len(),
+        2
+    );
+    assert_eq!(one.count_waiting("w", 9).await.unwrap(), 2);
 
     let mut settled = due.remove(0);
     settled.state = DeliveryState::Failed;
@@ -140,14 +166,39 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
     );
     assert_eq!(other.deliveries("w", None, 9).await.unwrap().len(), 2);
 
-    assert!(one.repeat_delivery("w", "a", At(80)).await.unwrap());
-    assert!(!one.repeat_delivery("w", "c", At(80)).await.unwrap());
-    let repeated = one.take_due("w", At(80), At(140), 1).await.unwrap();
+    one.repeat_delivery("w", "a", At(60)).await.unwrap();
+    let repeated = one.take_due("w", At(60), At(140), 9).await.unwrap();
+    assert_eq!(repeated.len(), 1);
     assert_eq!(
         (repeated[0].message.as_str(), repeated[0].attempts),
-        ("b", 2)
+        ("a", 1)
     );
+    assert!(one.delivery("w", "b").await.unwrap().is_some());
+    assert!(one.delivery("w", "c").await.unwrap().is_none());
 
-    one.forget_deliveries(At(11)).await.unwrap();
+    // What waits for a receiver that ends has failed; a late answer changes nothing.
+    one.add_webhook(
+        &Webhook {
+            disabled: None,
+            ..webhook("w")
+        },
+        9,
+        9,
+    )
+    .await
+    .unwrap();
+    one.end_webhook("w", "gone", At(80)).await.unwrap();
+    settled.state = DeliveryState::Delivered;
+    one.settle_delivery(&settled).await.unwrap();
+    let failed = one
+        .deliveries("w", Some(DeliveryState::Failed), 9)
+        .await
+        .unwrap();
+    assert_eq!(failed.len(), 2);
+
+    assert!(!one.forget_deliveries(At(81), At(0)).await.unwrap());
     assert!(one.deliveries("w", None, 9).await.unwrap().is_empty());
+    assert_eq!(one.deliveries("x", None, 9).await.unwrap().len(), 2);
+    one.forget_deliveries(At(81), At(12)).await.unwrap();
+    assert!(one.deliveries("x", None, 9).await.unwrap().is_empty());
 }

@@ -325,3 +325,20 @@ async fn connect_from(address: &str, gateway: SocketAddr) -> TcpStream {
         .await
         .unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_of_a_body_is_not_waited_for() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let request = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\n\
+        Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{\"name\":\"";
+
+    let (status, _) = http::exchange(service.gateway, request).await.unwrap();
+    assert_eq!(status, 408);
+
+    let large = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+        Content-Type: application/json\r\nContent-Length: 200000000\r\n\r\n";
+    let (status, _) = http::exchange(service.gateway, large).await.unwrap();
+    assert_eq!(status, 413);
+    service.stop().await;
+}
