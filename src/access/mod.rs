@@ -8,7 +8,9 @@ mod role;
 mod secret;
 
 pub use mask::{mask_number, mask_record, masked_if_outside};
-pub use password::{PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password};
+pub use password::{
+    PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password,
+};
 pub use principal::{ACCOUNT_NAMES, Identity, Principal, SiteError, is_account_name};
 pub use role::{Right, Role, SiteScope};
 pub use secret::{Secret, SecretHash};

@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 /// Length of a password, in characters. No other rule: length is what counts.
 pub const PASSWORD_CHARS_MIN: usize = 12;
 /// A longer password would only cost time.
-const PASSWORD_BYTES_MAX: usize = 1_024;
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
 const MEMORY_KIB: u32 = 19 * 1_024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;

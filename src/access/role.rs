@@ -74,17 +74,7 @@ impl Role {
             Role::Agent => &[Right::Desk, Right::Claim],
             Role::Supervisor => &[Right::Desk, Right::Claim, Right::Export],
             Role::Integrator => &[Right::States, Right::Export, Right::Webhooks],
-            Role::Admin => &[
-                Right::Desk,
-                Right::Claim,
-                Right::Export,
-                Right::Directory,
-                Right::Accounts,
-                Right::Audit,
-                Right::States,
-                Right::Webhooks,
-                Right::Reveal,
-            ],
+            Role::Admin => &Right::ALL,
         }
     }
 
@@ -97,6 +87,18 @@ impl Role {
 }
 
 impl Right {
+    pub const ALL: [Right; 9] = [
+        Right::Desk,
+        Right::Claim,
+        Right::Export,
+        Right::Directory,
+        Right::Accounts,
+        Right::Audit,
+        Right::States,
+        Right::Webhooks,
+        Right::Reveal,
+    ];
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -16,7 +16,7 @@ use super::time::At;
 /// Longer references are cut.
 const CALL_REF_CHARS_MAX: usize = 128;
 /// Longer site names are rejected.
-const SITE_CHARS_MAX: usize = 64;
+pub const SITE_CHARS_MAX: usize = 64;
 
 /// The identity of a fact, assigned at receipt (a UUID in all stored forms).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,25 +9,54 @@ use axum::extract::{Path, Query as QueryString, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::Gateway;
 use super::call_table::calls_csv;
 use super::parameters::{
-    CallsParameters, LIVE_CALLS_MAX, SiteListParameters, StatsParameters, checked_limit, cursor,
-    query,
+    CallsParameters, LIVE_CALLS_MAX, Segment, SiteListParameters, StatsParameters, checked_limit,
+    cursor, query,
 };
 use super::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, json_response, no_right, unavailable_response,
 };
 use super::visible::{site_of, visible_record};
 use crate::access::Principal;
 use crate::domain::time::{At, Span};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{CallFilter, HourStats, StoredCall};
-use crate::wire::call_json::seconds;
-use crate::wire::instant;
+use crate::wire::call_json::{CallJson, seconds};
+use crate::wire::{instant, names};
 
+/// A page of calls.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "a schema: records are sent as the text that is stored"
+)]
+struct CallPage {
+    calls: Vec<CallJson<'static>>,
+    /// `null` after the last page.
+    next_cursor: Option<String>,
+}
+
+/// Calls, the newest first.
+///
+/// All filters must hold. An export as CSV needs the right `export`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls",
+    operation_id = "list_calls",
+    tag = "Calls",
+    params(CallsParameters),
+    responses(
+        (status = 200, description = "A page of calls, or all of them as CSV.",
+            content((CallPage = "application/json"), (String = "text/csv"))),
+        (status = 403, description = "`no_right`: the account cannot export calls."),
+    ),
+)]
 pub(super) async fn calls(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -88,6 +117,17 @@ fn accepts_csv(headers: &HeaderMap) -> bool {
         .is_some_and(|accepted| accepted.starts_with("text/csv"))
 }
 
+/// Calls that are not over.
+///
+/// Without `limit` at most 1,000.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/live",
+    operation_id = "list_live_calls",
+    tag = "Calls",
+    params(SiteListParameters),
+    responses((status = 200, description = "The calls.", body = CallPage)),
+)]
 pub(super) async fn live(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -117,6 +157,18 @@ pub(super) async fn live(
     })
 }
 
+/// One call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/{id}",
+    operation_id = "get_call",
+    tag = "Calls",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 200, description = "The call.", body = CallJson<'static>),
+        (status = 404, description = "`not_found`: there is no such call."),
+    ),
+)]
 pub(super) async fn call(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -142,6 +194,38 @@ pub(super) async fn call(
     }
 }
 
+/// The calls of one site, one direction and one hour.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HourStats)]
+struct HourStatsJson {
+    site: String,
+    /// The beginning of the hour.
+    #[schema(format = DateTime)]
+    hour: String,
+    #[schema(value_type = names::Direction)]
+    direction: String,
+    calls: i64,
+    answered: i64,
+    missed: i64,
+    ring_seconds: f64,
+    talk_seconds: f64,
+}
+
+/// A list of statistics.
+#[derive(Serialize, ToSchema)]
+struct StatsList {
+    stats: Vec<HourStatsJson>,
+}
+
+/// Numbers and times of calls, by site, hour and direction.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stats",
+    operation_id = "list_stats",
+    tag = "Calls",
+    params(StatsParameters),
+    responses((status = 200, description = "The statistics.", body = StatsList)),
+)]
 pub(super) async fn stats(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -157,9 +241,13 @@ pub(super) async fn stats(
     };
 
     let stats = gateway.query.stats(site.as_deref(), since, until).await;
-    query_response(stats, |stats| {
-        json!({ "stats": stats.iter().map(stats_json).collect::<Vec<_>>() }).to_string()
-    })
+    match stats {
+        Ok(stats) => {
+            let stats = stats.into_iter().map(hour_stats).collect();
+            document_response(StatusCode::OK, &StatsList { stats })
+        }
+        Err(error) => unavailable_response(&error),
+    }
 }
 
 /// Site and length of a list.
@@ -175,17 +263,17 @@ fn list_of(
     Ok((site_of(principal, site)?, limit))
 }
 
-fn stats_json(stats: &HourStats) -> Value {
-    json!({
-        "site": stats.site,
-        "hour": instant::text(At(stats.hour)),
-        "direction": stats.direction,
-        "calls": stats.calls,
-        "answered": stats.answered,
-        "missed": stats.missed,
-        "ring_seconds": seconds(Span(stats.ring_us)),
-        "talk_seconds": seconds(Span(stats.talk_us)),
-    })
+fn hour_stats(stats: HourStats) -> HourStatsJson {
+    HourStatsJson {
+        site: stats.site,
+        hour: instant::text(At(stats.hour)),
+        direction: stats.direction,
+        calls: stats.calls,
+        answered: stats.answered,
+        missed: stats.missed,
+        ring_seconds: seconds(Span(stats.ring_us)),
+        talk_seconds: seconds(Span(stats.talk_us)),
+    }
 }
 
 /// The records of one page, and the cursor of the next page if this one is full.

@@ -9,20 +9,18 @@ use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 
+use super::etag::{is_known, tag_of};
 use super::response::unknown_path;
 
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
-const TAG_BYTES: usize = 16;
 
 /// One file of the page.
 struct Asset {
@@ -94,9 +92,7 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| ASSETS.iter().map(tag).col
 static INDEX_TAG: LazyLock<String> = LazyLock::new(|| tag(&INDEX));
 
 fn tag(asset: &Asset) -> String {
-    let digest = Sha256::digest(asset.content);
-
-    format!("\"{}\"", HEXLOWER.encode(&digest[..TAG_BYTES]))
+    tag_of(asset.content)
 }
 
 /// The document of every path of the page; its scripts show what the path names.
@@ -113,9 +109,7 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
 }
 
 fn respond(asset: &'static Asset, tag: &str, headers: &HeaderMap) -> Response {
-    let is_known = headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let is_known = is_known(headers, tag);
     let fixed = [
         (CONTENT_TYPE, content_type(asset.name)),
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -13,15 +13,18 @@ use axum::extract::{Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::openapi::{ObjectBuilder, Type};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Gateway;
 use super::parameters::{
-    LIMIT_MAX, Parameters, bad_body, checked_limit, parse_instant, query, require_one_of,
+    LIMIT_MAX, Limit, Parameters, SiteName, bad_body, checked_limit, parse_instant, query,
+    require_one_of,
 };
 use super::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
 use super::visible::site_of;
 use crate::access::{Principal, Right, mask_record};
@@ -31,23 +34,46 @@ use crate::port::desk::{DeskChange, DeskEntry, DeskStatus, LaterCall};
 use crate::port::error::LedgerError;
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
+use crate::wire::names::{one_of, schemas};
 
-const STATUSES: [&str; 4] = ["open", "assigned", "done", "all"];
+const STATUSES: [&str; 3] = ["open", "assigned", "done"];
+const FILTERS: [&str; 4] = ["open", "assigned", "done", "all"];
 const DISPOSITIONS: [&str; 4] = ["reached", "not_needed", "unreachable", "wrong_number"];
 const NOTE_CHARS_MAX: usize = 1_000;
 const NAME_CHARS_MAX: usize = 64;
+/// The schema of [`Change`] repeats the limits, because its attributes take literals only.
+const _: () = assert!(LIMIT_MAX == 200 && NOTE_CHARS_MAX == 1_000 && NAME_CHARS_MAX == 64);
+/// Texts without NUL, as a pattern of the description.
+const NO_NUL: &str = r"^[^\u0000]*$";
 /// Missed calls read for one page: callers who call often fill it with few entries.
 const CALLS_MAX: u32 = 1_000;
 /// Without `since` the desk shows missed calls of two weeks.
 const SHOWN: Span = Span::seconds(14 * 86_400);
 
+schemas! {
+    DeskState = one_of(&STATUSES), "The work on a missed call.";
+    DeskFilter = one_of(&FILTERS), "The work on missed calls.";
+    DeskCallId = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NO_NUL)),
+        "The id of a missed call.";
+    Disposition = one_of(&DISPOSITIONS), "The result of the work on a missed call.";
+}
+
 /// The query of the desk.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct DeskParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
+    /// Open and assigned entries if absent.
+    #[param(inline, value_type = Option<DeskFilter>)]
     status: Option<String>,
+    /// Calls that were missed at or after it; two weeks ago if absent.
+    #[param(format = DateTime)]
     since: Option<String>,
+    /// The length of the list; 200 if absent.
+    #[param(inline, value_type = Option<Limit>)]
     limit: Option<u32>,
 }
 
@@ -63,6 +89,79 @@ struct Caller {
     first_missed_at: At,
 }
 
+/// A call in which the caller was reached.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LaterCall)]
+struct LaterJson {
+    #[schema(format = "uuid")]
+    call_id: String,
+    /// The extension that spoke, or speaks, with the caller.
+    extension: Option<String>,
+}
+
+/// The caller of a missed call.
+#[derive(Serialize, ToSchema)]
+struct MissedCaller {
+    number: Option<String>,
+    e164: Option<String>,
+    name: Option<String>,
+}
+
+/// The missed calls of one number. All fields but the first three are those of the latest call.
+#[derive(Serialize, ToSchema)]
+struct MissedEntry {
+    #[schema(format = "uuid")]
+    call_id: String,
+    /// All calls of the entry, the latest first.
+    call_ids: Vec<String>,
+    /// Their number.
+    calls: usize,
+    site: String,
+    from: MissedCaller,
+    /// The extensions that rang.
+    #[schema(value_type = Vec<String>)]
+    missed_extensions: Value,
+    #[schema(format = DateTime)]
+    started_at: String,
+    #[schema(format = DateTime)]
+    missed_at: String,
+    #[schema(format = DateTime)]
+    first_missed_at: String,
+    waited_seconds: Option<f64>,
+    #[schema(value_type = DeskState)]
+    status: &'static str,
+    /// The name of an account.
+    assigned_to: Option<String>,
+    note: Option<String>,
+    #[schema(value_type = Option<Disposition>)]
+    disposition: Option<String>,
+    #[schema(format = DateTime)]
+    changed_at: Option<String>,
+    changed_by: Option<String>,
+    /// The first answered call with the number after it was missed.
+    reached_by: Option<LaterJson>,
+    /// A call with the number that goes on.
+    being_called_by: Option<LaterJson>,
+}
+
+/// The desk.
+#[derive(Serialize, ToSchema)]
+struct MissedList {
+    #[schema(value_type = Vec<MissedEntry>)]
+    missed: Vec<Value>,
+    /// Minutes within which a missed caller is to be called back.
+    goal_minutes: u32,
+}
+
+/// Callers who wait for a call back, the latest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/missed",
+    operation_id = "list_missed",
+    tag = "Missed calls",
+    params(DeskParameters),
+    responses((status = 200, description = "One entry per number.", body = MissedList)),
+)]
 pub(super) async fn entries(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -70,7 +169,7 @@ pub(super) async fn entries(
 ) -> Response {
     let checked = query(parameters).and_then(|parameters| {
         if let Some(status) = &parameters.status {
-            require_one_of("status", status, &STATUSES)?;
+            require_one_of("status", status, &FILTERS)?;
         }
         let since = parse_instant("since", parameters.since.as_deref())?.map(At);
         let limit = checked_limit(parameters.limit, LIMIT_MAX)?;
@@ -95,11 +194,14 @@ pub(super) async fn entries(
             entries.retain(|entry| is_wanted(status.as_deref(), current_status(entry)));
             let callers = by_caller(entries);
             let shown = callers.iter().take(limit as usize);
-            let missed: Vec<Value> = shown
+            let missed = shown
                 .map(|caller| caller_json(&principal, caller))
                 .collect();
-            let document = json!({ "missed": missed, "goal_minutes": gateway.desk_goal_minutes });
-            json_response(StatusCode::OK, document.to_string())
+            let list = MissedList {
+                missed,
+                goal_minutes: gateway.desk_goal_minutes,
+            };
+            document_response(StatusCode::OK, &list)
         }
         Err(error) => unavailable_response(&error),
     }
@@ -153,37 +255,46 @@ fn by_caller(entries: Vec<DeskEntry>) -> Vec<Caller> {
 fn caller_json(principal: &Principal, caller: &Caller) -> Value {
     let entry = &caller.latest;
     let extensions: Value = serde_json::from_str(&entry.extensions).unwrap_or_default();
-    let later = |call: &LaterCall| json!({ "call_id": call.call_id, "extension": call.extension });
+    let own = |text: &Option<PrivateText>| text.as_deref().map(ToOwned::to_owned);
 
-    let mut document = json!({
-        "call_id": entry.call_id,
-        "call_ids": caller.call_ids,
-        "calls": caller.call_ids.len(),
-        "site": entry.site,
-        "from": {
-            "number": entry.number.as_deref(),
-            "e164": entry.e164.as_deref(),
-            "name": entry.name.as_deref(),
+    let entry = MissedEntry {
+        call_id: entry.call_id.clone(),
+        call_ids: caller.call_ids.clone(),
+        calls: caller.call_ids.len(),
+        site: entry.site.clone(),
+        from: MissedCaller {
+            number: own(&entry.number),
+            e164: own(&entry.e164),
+            name: own(&entry.name),
         },
-        "missed_extensions": extensions,
-        "started_at": instant::text(entry.started_at),
-        "missed_at": instant::text(entry.missed_at),
-        "first_missed_at": instant::text(caller.first_missed_at),
-        "waited_seconds": entry.waited_us.map(|waited| seconds(Span(waited))),
-        "status": current_status(entry).name(),
-        "assigned_to": entry.assigned_to,
-        "note": entry.note.as_deref(),
-        "disposition": entry.disposition,
-        "changed_at": entry.changed_at.map(instant::text),
-        "changed_by": entry.changed_by,
-        "reached_by": entry.reached.as_ref().map(later),
-        "being_called_by": entry.calling.as_ref().map(later),
-    });
+        missed_extensions: extensions,
+        started_at: instant::text(entry.started_at),
+        missed_at: instant::text(entry.missed_at),
+        first_missed_at: instant::text(caller.first_missed_at),
+        waited_seconds: entry.waited_us.map(|waited| seconds(Span(waited))),
+        status: current_status(entry).name(),
+        assigned_to: entry.assigned_to.clone(),
+        note: own(&entry.note),
+        disposition: entry.disposition.clone(),
+        changed_at: entry.changed_at.map(instant::text),
+        changed_by: entry.changed_by.clone(),
+        reached_by: entry.reached.as_ref().map(later_json),
+        being_called_by: entry.calling.as_ref().map(later_json),
+    };
+    // Texts, numbers and lists of them always serialize.
+    let mut document = serde_json::to_value(entry).unwrap_or_default();
     if !principal.sees_all_numbers() && !rang_at(principal, &document) {
         mask_record(&mut document);
     }
 
     document
+}
+
+fn later_json(call: &LaterCall) -> LaterJson {
+    LaterJson {
+        call_id: call.call_id.clone(),
+        extension: call.extension.clone(),
+    }
 }
 
 /// Whether the phone of the principal rang in vain.
@@ -202,13 +313,21 @@ fn rang_at(principal: &Principal, document: &Value) -> bool {
 }
 
 /// A change of some entries.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DeskChange)]
 pub(super) struct Change {
+    /// All calls of the entries.
+    #[schema(value_type = Vec<DeskCallId>, min_items = 1, max_items = 200)]
     call_ids: Vec<String>,
+    #[schema(value_type = DeskState)]
     status: String,
+    /// The account itself if absent.
+    #[schema(max_length = 64, pattern = r"^[^\u0000]*$")]
     assigned_to: Option<String>,
+    #[schema(max_length = 1000, pattern = r"^[^\u0000]*$")]
     note: Option<String>,
+    #[schema(value_type = Option<Disposition>)]
     disposition: Option<String>,
     /// Takes entries from the person who has them.
     #[serde(default)]
@@ -222,6 +341,10 @@ impl Change {
     fn check(&self) -> Result<DeskStatus, String> {
         if self.call_ids.is_empty() || self.call_ids.len() > LIMIT_MAX as usize {
             return Err(format!("`call_ids` must have 1 to {LIMIT_MAX} ids"));
+        }
+        // PostgreSQL stores no NUL, and rejects a query with one.
+        if self.call_ids.iter().any(|id| id.contains('\0')) {
+            return Err("`call_ids` must not contain NUL characters".to_owned());
         }
         let status = DeskStatus::parse(&self.status)
             .ok_or_else(|| "`status` must be one of open, assigned, done".to_owned())?;
@@ -243,6 +366,31 @@ impl Change {
     }
 }
 
+/// The entries that were changed.
+#[derive(Serialize, ToSchema)]
+struct Changed {
+    /// Their calls.
+    changed: Vec<String>,
+}
+
+/// Changes entries of the desk.
+///
+/// Two people cannot have one entry: the second is refused, unless `take_over` is set. Needs the
+/// right `desk`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/missed",
+    operation_id = "change_missed",
+    tag = "Missed calls",
+    request_body = Change,
+    responses(
+        (status = 200, description = "All entries were changed.", body = Changed),
+        (status = 400, description = "`bad_body`: the body is not such an object."),
+        (status = 403, description = "`no_right`: the account cannot change the desk."),
+        (status = 404, description = "`not_found`: there is no such missed call."),
+        (status = 409, description = "`taken`: another person has taken the entry."),
+    ),
+)]
 pub(super) async fn change(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -261,7 +409,7 @@ pub(super) async fn change(
 
     match apply(&gateway, &principal, &change, status).await {
         Ok(changed) if changed.len() == change.call_ids.len() => {
-            json_response(StatusCode::OK, json!({ "changed": changed }).to_string())
+            document_response(StatusCode::OK, &Changed { changed })
         }
         Ok(changed) => conflict(&gateway, &principal, &change, &changed).await,
         Err(error) => unavailable_response(&error),

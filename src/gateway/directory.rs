@@ -8,11 +8,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Gateway;
-use super::parameters::{SiteListParameters, SiteParameters, checked_limit, query};
-use super::response::{bad_parameter, error_response, json_response, unavailable_response};
+use super::parameters::{Segment, SiteListParameters, SiteParameters, checked_limit, query};
+use super::response::{
+    bad_parameter, document_response, error_response, json_response, unavailable_response,
+};
 use super::visible::site_of;
 use crate::access::Principal;
 use crate::domain::fact::Site;
@@ -55,18 +58,19 @@ impl SiteList {
     }
 
     /// Responds with the list. Only whole lists are cached.
-    async fn respond(
+    async fn respond<T: Serialize>(
         &self,
         gateway: &Gateway,
         key: CacheKey<'_>,
-        load: impl Future<Output = Result<Option<Value>, LedgerError>>,
+        load: impl Future<Output = Result<T, LedgerError>>,
     ) -> Response {
+        let load = async { load.await.map(Some) };
         if self.limit.is_none() {
             return read_through_cache(gateway, key, load).await;
         }
 
         match load.await {
-            Ok(list) => json_response(StatusCode::OK, list.unwrap_or_default().to_string()),
+            Ok(list) => document_response(StatusCode::OK, &list),
             Err(error) => unavailable_response(&error),
         }
     }
@@ -74,16 +78,56 @@ impl SiteList {
 
 /// The requested site, or the one that the principal is limited to.
 fn site_name(principal: &Principal, requested: Option<String>) -> Result<String, Box<Response>> {
-    let site = match site_of(principal, requested)? {
-        None => Some(Site::default()),
-        Some(name) => Site::parse(&name),
-    };
+    let site = site_of(principal, requested)?;
 
-    site.map(|site| site.as_str().to_owned())
-        .ok_or_else(|| Box::new(bad_parameter("`site` is not a site name")))
+    Ok(site.unwrap_or_else(|| Site::default().as_str().to_owned()))
+}
+
+/// A list of sites.
+#[derive(Serialize, ToSchema)]
+struct SiteNames {
+    sites: Vec<String>,
+}
+
+/// A phone.
+#[derive(Serialize, ToSchema)]
+struct Device {
+    mac: String,
+    #[schema(format = DateTime)]
+    last_seen: String,
+}
+
+/// A list of phones.
+#[derive(Serialize, ToSchema)]
+struct DeviceList {
+    devices: Vec<Device>,
+}
+
+/// An extension that has reported.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Extension)]
+struct ExtensionJson {
+    extension: String,
+    #[schema(format = DateTime)]
+    first_report: String,
+    agent: Option<String>,
+    name: Option<String>,
+}
+
+/// A list of extensions.
+#[derive(Serialize, ToSchema)]
+struct ExtensionList {
+    extensions: Vec<ExtensionJson>,
 }
 
 /// The sites of the principal that have reported anything.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sites",
+    operation_id = "list_sites",
+    tag = "Phones",
+    responses((status = 200, description = "The names of the sites.", body = SiteNames)),
+)]
 pub(super) async fn sites(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -91,12 +135,23 @@ pub(super) async fn sites(
     match gateway.query.sites().await {
         Ok(mut sites) => {
             sites.retain(|site| principal.sites.contains(site));
-            json_response(StatusCode::OK, json!({ "sites": sites }).to_string())
+            document_response(StatusCode::OK, &SiteNames { sites })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
+/// Phones that have reported at a site.
+///
+/// Without `site` those of the site `default`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/devices",
+    operation_id = "list_devices",
+    tag = "Phones",
+    params(SiteListParameters),
+    responses((status = 200, description = "The phones.", body = DeviceList)),
+)]
 pub(super) async fn devices(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -109,19 +164,31 @@ pub(super) async fn devices(
 
     let load = async {
         let devices = gateway.query.devices(&list.site).await?;
-        let devices: Vec<Value> = devices
-            .iter()
+        let devices = devices
+            .into_iter()
             .take(list.length())
-            .map(|(device, last_seen)| {
-                json!({ "mac": device, "last_seen": instant::text(At(*last_seen)) })
+            .map(|(mac, last_seen)| Device {
+                mac,
+                last_seen: instant::text(At(last_seen)),
             })
             .collect();
-        Ok(Some(json!({ "devices": devices })))
+        Ok(DeviceList { devices })
     };
     let key = CacheKey::Devices { site: &list.site };
     list.respond(&gateway, key, load).await
 }
 
+/// Extensions that have reported at a site.
+///
+/// Without `site` those of the site `default`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/extensions",
+    operation_id = "list_extensions",
+    tag = "Phones",
+    params(SiteListParameters),
+    responses((status = 200, description = "The extensions.", body = ExtensionList)),
+)]
 pub(super) async fn extensions(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -134,17 +201,34 @@ pub(super) async fn extensions(
 
     let load = async {
         let extensions = gateway.query.extensions(&list.site).await?;
-        let extensions: Vec<Value> = extensions
-            .iter()
+        let extensions = extensions
+            .into_iter()
             .take(list.length())
             .map(extension_json)
             .collect();
-        Ok(Some(json!({ "extensions": extensions })))
+        Ok(ExtensionList { extensions })
     };
     let key = CacheKey::Extensions { site: &list.site };
     list.respond(&gateway, key, load).await
 }
 
+/// One extension.
+///
+/// Without `site` that of the site `default`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/extensions/{extension}",
+    operation_id = "get_extension",
+    tag = "Phones",
+    params(
+        ("extension" = inline(Segment), Path, description = "The number of the extension."),
+        SiteParameters,
+    ),
+    responses(
+        (status = 200, description = "The extension.", body = ExtensionJson),
+        (status = 404, description = "`not_found`: there is no such extension."),
+    ),
+)]
 pub(super) async fn extension(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -167,28 +251,28 @@ pub(super) async fn extension(
     read_through_cache(&gateway, key, async {
         let extensions = gateway.query.extensions(&site).await?;
         Ok(extensions
-            .iter()
+            .into_iter()
             .find(|candidate| candidate.extension == extension)
             .map(extension_json))
     })
     .await
 }
 
-fn extension_json(extension: &ReportedExtension) -> Value {
-    json!({
-        "extension": extension.extension,
-        "first_report": instant::text(At(extension.first_report)),
-        "agent": extension.agent,
-        "name": extension.name.as_deref(),
-    })
+fn extension_json(extension: ReportedExtension) -> ExtensionJson {
+    ExtensionJson {
+        extension: extension.extension,
+        first_report: instant::text(At(extension.first_report)),
+        agent: extension.agent,
+        name: extension.name.as_deref().map(ToOwned::to_owned),
+    }
 }
 
 /// Responds from the cache, or from `load` and writes its value to the cache. A missing value is
 /// not cached, because it may be stored at any moment.
-async fn read_through_cache(
+async fn read_through_cache<T: Serialize>(
     gateway: &Gateway,
     key: CacheKey<'_>,
-    load: impl Future<Output = Result<Option<Value>, LedgerError>>,
+    load: impl Future<Output = Result<Option<T>, LedgerError>>,
 ) -> Response {
     let cached = match &gateway.directory {
         Some(directory) => directory.cached(key).await,
@@ -200,7 +284,7 @@ async fn read_through_cache(
 
     match load.await {
         Ok(Some(value)) => {
-            let text = value.to_string();
+            let text = serde_json::to_string(&value).unwrap_or_default();
             if let Some(directory) = &gateway.directory {
                 directory.cache(key, &text).await;
             }

@@ -9,10 +9,13 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Gateway;
-use super::response::{error_response, json_response, unavailable_response};
+use super::parameters::Segment;
+use super::response::{document_response, error_response, unavailable_response};
 use super::visible::visible_record;
 use crate::access::{Principal, masked_if_outside};
 use crate::domain::device::Extension as PhoneExtension;
@@ -23,13 +26,58 @@ use crate::domain::time::{At, Span};
 use crate::domain::timeline::Replay;
 use crate::port::error::LedgerError;
 use crate::wire::explanation::conclusions;
-use crate::wire::instant;
 use crate::wire::message::Message;
+use crate::wire::{instant, names};
 
 const BEFORE: Span = Span::seconds(3_600);
 const AFTER: Span = Span::seconds(180);
 const FACTS_MAX: u32 = 50_000;
 
+/// A fact of a call, and the rule that placed it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExplainedFact)]
+struct LineJson {
+    #[schema(format = DateTime)]
+    at: String,
+    mac: String,
+    extension: Option<String>,
+    event: &'static str,
+    /// The other party, as the phone reported it.
+    remote: Option<String>,
+    rule: &'static str,
+    /// The rule in words.
+    meaning: &'static str,
+}
+
+/// The reasons of a record.
+#[derive(Serialize, ToSchema)]
+struct Explanation {
+    #[schema(format = "uuid")]
+    call_id: String,
+    facts: Vec<LineJson>,
+    /// One sentence each.
+    conclusions: Vec<String>,
+    #[schema(value_type = names::Confidence)]
+    confidence: &'static str,
+    /// The reason of a confidence that is not `high`.
+    reason: Option<&'static str>,
+}
+
+/// Why a record is as it is.
+///
+/// Every fact of the call with its rule, and the conclusions, from the stored facts.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/{id}/explanation",
+    operation_id = "explain_call",
+    tag = "Calls",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 200, description = "The explanation.", body = Explanation),
+        (status = 404, description = "`not_found`: there is no such call. `no_explanation`: its \
+            facts are not stored any more, or too many surround it."),
+    ),
+)]
 pub(super) async fn explanation(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -48,10 +96,7 @@ pub(super) async fn explanation(
     let is_masked = stored.as_str() != visible.as_ref();
 
     match explained(&gateway, &id, stored).await {
-        Ok(Some(record)) => json_response(
-            StatusCode::OK,
-            explanation_json(&record, is_masked).to_string(),
-        ),
+        Ok(Some(record)) => document_response(StatusCode::OK, &explanation_of(&record, is_masked)),
         Ok(None) => error_response(
             StatusCode::NOT_FOUND,
             "no_explanation",
@@ -122,8 +167,8 @@ async fn explained(
     Ok(folded.await.ok().flatten())
 }
 
-fn explanation_json(record: &CallRecord, is_masked: bool) -> Value {
-    let facts: Vec<Value> = record
+fn explanation_of(record: &CallRecord, is_masked: bool) -> Explanation {
+    let facts = record
         .trace
         .iter()
         .map(|line| line_json(line, is_masked))
@@ -131,16 +176,20 @@ fn explanation_json(record: &CallRecord, is_masked: bool) -> Value {
     // Conclusions name extensions, and the target of a transfer.
     let conclusions: Vec<String> = conclusions(record);
 
-    json!({
-        "call_id": record.id.to_string(),
-        "facts": facts,
-        "conclusions": if is_masked { masked(conclusions, record) } else { conclusions },
-        "confidence": record.confidence.name(),
-        "reason": record.reason,
-    })
+    Explanation {
+        call_id: record.id.to_string(),
+        facts,
+        conclusions: if is_masked {
+            masked(conclusions, record)
+        } else {
+            conclusions
+        },
+        confidence: record.confidence.name(),
+        reason: record.reason,
+    }
 }
 
-fn line_json(line: &Line, is_masked: bool) -> Value {
+fn line_json(line: &Line, is_masked: bool) -> LineJson {
     let number = line.remote.raw();
     let remote = match number {
         "" => None,
@@ -148,15 +197,15 @@ fn line_json(line: &Line, is_masked: bool) -> Value {
         number => Some(number.to_owned()),
     };
 
-    json!({
-        "at": instant::text(line.at),
-        "mac": line.device.to_string(),
-        "extension": line.extension.as_ref().map(PhoneExtension::as_str),
-        "event": line.kind.name(),
-        "remote": remote,
-        "rule": line.rule.name(),
-        "meaning": line.rule.description(),
-    })
+    LineJson {
+        at: instant::text(line.at),
+        mac: line.device.to_string(),
+        extension: line.extension.as_ref().map(ToString::to_string),
+        event: line.kind.name(),
+        remote,
+        rule: line.rule.name(),
+        meaning: line.rule.description(),
+    }
 }
 
 /// The conclusions without the number of an outside transfer target.

@@ -11,9 +11,11 @@ mod call_table;
 mod csv;
 mod desk;
 mod directory;
+mod etag;
 mod explanation;
 mod feed;
 mod guard;
+mod openapi;
 mod operations;
 mod parameters;
 mod people;
@@ -28,11 +30,14 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::FromRef;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::sync::Semaphore;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
@@ -123,50 +128,64 @@ impl Gateway {
     }
 }
 
+/// Routes of the API that need a principal.
+fn identified_routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(api::calls))
+        .routes(routes!(api::live))
+        .routes(routes!(api::call))
+        .routes(routes!(explanation::explanation))
+        .routes(routes!(api::stats))
+        .routes(routes!(desk::entries, desk::change))
+        .routes(routes!(people::people))
+        .routes(routes!(people::helplines))
+        .routes(routes!(people::export, people::import))
+        .routes(routes!(directory::sites))
+        .routes(routes!(directory::devices))
+        .routes(routes!(directory::extensions))
+        .routes(routes!(directory::extension))
+        .routes(routes!(stream::events))
+        .merge(popups::routes())
+        .merge(states::routes())
+        .merge(sign_in::routes())
+        .nest("/api/v1/webhooks", webhooks::routes().into())
+        .nest("/api/v1", administration::routes().into())
+}
+
+/// Routes of the API that need none, or check it themselves.
+fn open_routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(stream::socket))
+        .routes(routes!(openapi::served))
+        .merge(sign_in::open_routes())
+}
+
+/// The description of the API.
+#[must_use]
+pub fn api_description() -> OpenApi {
+    let identified = identified_routes().into_openapi();
+
+    openapi::describe(identified, open_routes().into_openapi())
+}
+
 /// The routes of the gateway listener: page, API and event stream.
 pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
     let identified = from_fn_with_state(Arc::clone(&gateway.access), sign_in::identify);
-    let api = Router::new()
-        .route("/calls", get(api::calls))
-        .route("/calls/live", get(api::live))
-        .route("/calls/{id}", get(api::call))
-        .route("/people", get(people::people))
-        .route("/helplines", get(people::helplines))
-        .route("/directory", get(people::export).post(people::import))
-        .route("/calls/{id}/explanation", get(explanation::explanation))
-        .route("/missed", get(desk::entries).post(desk::change))
-        .route("/popups/{id}/claim", post(popups::claim))
-        .route("/popups/{id}/release", post(popups::release))
-        .route("/stream/popups", get(popups::events))
-        .route("/stats", get(api::stats))
-        .route("/sites", get(directory::sites))
-        .route("/devices", get(directory::devices))
-        .route("/extensions", get(directory::extensions))
-        .route("/extensions/{extension}", get(directory::extension))
-        .nest("/call-states", states::routes())
-        .nest("/webhooks", webhooks::routes())
-        .merge(administration::routes())
-        .route("/stream", get(stream::events))
-        .route("/me", get(sign_in::me))
-        .route("/me/state", put(popups::set_state))
-        .route("/me/password", post(sign_in::set_password))
-        .route("/me/reveal", post(sign_in::reveal))
-        .route("/ticket", post(sign_in::ticket))
+    let document = openapi::Document::new(&api_description());
+    let api = Router::from(identified_routes())
         .layer(identified)
-        .fallback(response::unknown_path)
-        .method_not_allowed_fallback(response::unknown_method);
-    let session = sign_in::routes().with_state(Arc::clone(&gateway.access));
-
+        .merge(Router::from(open_routes()))
+        .layer(Extension(document))
+        .layer(from_fn(etag::tagged));
     let pages = PAGES.into_iter().fold(Router::new(), |pages, path| {
         pages.route(path, get(assets::index))
     });
 
     pages
         .route("/page/{name}", get(assets::asset))
-        .route("/ws", get(stream::socket))
-        .nest("/api/v1", api)
+        .merge(api)
         .with_state(gateway)
-        .nest("/api/v1/session", session)
         .fallback(response::unknown_path)
+        .method_not_allowed_fallback(response::unknown_method)
         .layer(from_fn_with_state(hosts, guard::guard))
 }

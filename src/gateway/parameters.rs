@@ -2,10 +2,14 @@
 
 use axum::extract::Query as QueryString;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
+use utoipa::IntoParams;
+use utoipa::openapi::{ObjectBuilder, Type};
 
+use crate::domain::fact::SITE_CHARS_MAX;
 use crate::domain::time::At;
 use crate::port::query::CallFilter;
 use crate::wire::instant;
+use crate::wire::names::{self, DIRECTIONS, OUTCOMES, STATUSES, one_of, schemas};
 
 /// Calls of a page without the parameter `limit`.
 const PAGE_CALLS: u32 = 50;
@@ -14,20 +18,40 @@ pub(super) const LIVE_CALLS_MAX: u32 = 1_000;
 /// The largest `limit` of any list.
 pub(super) const LIMIT_MAX: u32 = 200;
 
-// The names that stored calls can have. Another name is rejected: as a filter it would match no
-// call, and the database would read the whole history to find none.
-pub(super) const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
-pub(super) const STATUSES: [&str; 7] = [
-    "initiated",
-    "ringing",
-    "answered",
-    "on_hold",
-    "transferring",
-    "completed",
-    "failed",
-];
 const FORMATS: [&str; 2] = ["json", "csv"];
-const OUTCOMES: [&str; 4] = ["answered", "missed", "no_answer", "lost"];
+
+/// Texts without control characters, as a pattern of the description.
+const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// A cursor: an instant in microseconds, and the id of a call.
+const CURSOR: &str = r"^-?[0-9]{1,18}\.[^\u0000-\u001f\u007f-\u009f]*$";
+
+schemas! {
+    Format = one_of(&FORMATS), "The form of a list.";
+    Limit = whole_number().minimum(Some(1)).maximum(Some(LIMIT_MAX)), "The length of a list.";
+    SiteName = site_name(), "The name of a site: printable characters.";
+    PlainText = text().pattern(Some(NO_CONTROLS)), "A text without control characters.";
+    Segment = text().min_length(Some(1)).pattern(Some(NO_CONTROLS)), "A segment of a path.";
+    Cursor = text().pattern(Some(CURSOR)), "The position of a page.";
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn whole_number() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer)
+}
+
+fn site_name() -> ObjectBuilder {
+    let invisible = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb";
+    let inner = format!("[^{invisible}]");
+    let outer = format!(r"[^\s{invisible}]");
+
+    text()
+        .min_length(Some(1))
+        .max_length(Some(SITE_CHARS_MAX))
+        .pattern(Some(format!("^{outer}({inner}*{outer})?$")))
+}
 
 /// The query of a path, and the names of its parameters.
 pub(super) trait Parameters {
@@ -67,9 +91,12 @@ pub(super) fn bad_body(rejection: &JsonRejection, fields: &str) -> String {
 }
 
 /// The query of something that one site has.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SiteParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     pub site: Option<String>,
 }
 
@@ -78,10 +105,15 @@ impl Parameters for SiteParameters {
 }
 
 /// The query of a list of one site, without pages.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SiteListParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     pub site: Option<String>,
+    /// The length of the list.
+    #[param(inline, value_type = Option<Limit>)]
     pub limit: Option<u32>,
 }
 
@@ -99,29 +131,59 @@ pub(super) fn checked_limit(limit: Option<u32>, default: u32) -> Result<u32, Str
 }
 
 /// The query of `/api/v1/calls`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CallsParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
+    /// Calls that began at or after it.
+    #[param(format = DateTime)]
     since: Option<String>,
+    /// Calls that began before it.
+    #[param(format = DateTime)]
     until: Option<String>,
+    /// The number of a party, as sent or in E.164.
+    #[param(inline, value_type = Option<PlainText>)]
     number: Option<String>,
+    /// A part of a number or of the caller's name, or the extension that answered.
+    #[param(inline, value_type = Option<PlainText>)]
     text: Option<String>,
+    /// The extension of a participant.
+    #[param(inline, value_type = Option<PlainText>)]
     extension: Option<String>,
+    #[param(inline, value_type = Option<names::Direction>)]
     direction: Option<String>,
+    #[param(inline, value_type = Option<names::Outcome>)]
     outcome: Option<String>,
+    #[param(inline, value_type = Option<names::Status>)]
     status: Option<String>,
+    /// `next_cursor` of the page before.
+    #[param(inline, value_type = Option<Cursor>)]
     cursor: Option<String>,
+    /// Calls of a page; 50 if absent.
+    #[param(inline, value_type = Option<Limit>)]
     limit: Option<u32>,
+    /// `csv`: all calls of the filter, at most 10,000, as a file. The header `Accept: text/csv`
+    /// has the same effect.
+    #[param(inline, value_type = Option<Format>)]
     format: Option<String>,
 }
 
 /// The query of `/api/v1/stats`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct StatsParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
+    /// Hours that began at or after it.
+    #[param(format = DateTime)]
     since: Option<String>,
+    /// Hours that began before it.
+    #[param(format = DateTime)]
     until: Option<String>,
 }
 
@@ -172,12 +234,7 @@ impl CallsParameters {
             ("text", &text),
             ("extension", &extension),
         ] {
-            if value
-                .as_ref()
-                .is_some_and(|text| text.contains(char::is_control))
-            {
-                return Err(format!("`{parameter}` must not contain control characters"));
-            }
+            require_plain(parameter, value.as_deref())?;
         }
         for (parameter, value, allowed) in [
             ("direction", &direction, &DIRECTIONS[..]),
@@ -208,6 +265,15 @@ impl CallsParameters {
             after,
             limit,
         })
+    }
+}
+
+/// Rejects control characters.
+pub(super) fn require_plain(name: &str, value: Option<&str>) -> Result<(), String> {
+    if value.is_some_and(|text| text.contains(char::is_control)) {
+        Err(format!("`{name}` must not contain control characters"))
+    } else {
+        Ok(())
     }
 }
 

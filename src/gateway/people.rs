@@ -13,15 +13,16 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Gateway;
 use super::csv::Table;
 use super::parameters::{LIVE_CALLS_MAX, SiteParameters, query};
 use super::popups::rings;
 use super::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
 use super::visible::site_of;
 use crate::access::{Principal, Right};
@@ -32,11 +33,18 @@ use crate::port::directory::{Entry, Helpline, Pause, Person};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
 use crate::wire::instant;
+use crate::wire::names::{one_of, schemas};
 
 const LINES_MAX: usize = 10_000;
 const NAME_CHARS_MAX: usize = 128;
 const MEMBERS_MAX: usize = 500;
 const COLUMNS: [&str; 5] = ["kind", "site", "number", "name", "members"];
+/// Files without helplines may leave out the last.
+const COLUMNS_NEEDED: usize = 4;
+
+schemas! {
+    PersonState = one_of(&Activity::ALL.map(Activity::name)), "The activity of a person.";
+}
 
 fn requested_site(
     principal: &Principal,
@@ -59,6 +67,14 @@ enum Activity {
 }
 
 impl Activity {
+    const ALL: [Activity; 5] = [
+        Activity::Available,
+        Activity::Paused,
+        Activity::Ringing,
+        Activity::Holding,
+        Activity::Talking,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Activity::Available => "available",
@@ -70,6 +86,42 @@ impl Activity {
     }
 }
 
+/// A person of the directory, and its activity.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Person)]
+struct PersonJson {
+    name: String,
+    display_name: String,
+    site: String,
+    extension: String,
+    /// The numbers of the person's helplines.
+    helplines: Vec<String>,
+    #[schema(value_type = PersonState)]
+    state: &'static str,
+    /// The beginning of the state; `null` when it is not known.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// The reason of a pause.
+    reason: Option<String>,
+    /// Whether the window of the agent's popups is open at this gateway.
+    window_open: bool,
+}
+
+/// A list of people.
+#[derive(Serialize, ToSchema)]
+struct PersonList {
+    people: Vec<PersonJson>,
+}
+
+/// People of the directory, with their activity.
+#[utoipa::path(
+    get,
+    path = "/api/v1/people",
+    operation_id = "list_people",
+    tag = "Directory",
+    params(SiteParameters),
+    responses((status = 200, description = "The people.", body = PersonList)),
+)]
 pub(super) async fn people(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -89,16 +141,14 @@ pub(super) async fn people(
     };
     match found.await {
         Ok((people, helplines, pauses, activities)) => {
-            let people: Vec<Value> = people
+            let people = people
                 .iter()
                 .map(|person| {
-                    let mut document = person_json(person, &helplines, &pauses, &activities);
-                    let is_open = gateway.popups.is_open(&person.site, &person.extension);
-                    document["window_open"] = is_open.into();
-                    document
+                    let has_window = gateway.popups.is_open(&person.site, &person.extension);
+                    person_json(person, &helplines, &pauses, &activities, has_window)
                 })
                 .collect();
-            json_response(StatusCode::OK, json!({ "people": people }).to_string())
+            document_response(StatusCode::OK, &PersonList { people })
         }
         Err(error) => unavailable_response(&error),
     }
@@ -146,7 +196,8 @@ fn person_json(
     helplines: &[Helpline],
     pauses: &[Pause],
     activities: &Activities,
-) -> Value {
+    has_window: bool,
+) -> PersonJson {
     let key = (person.site.clone(), person.extension.clone());
     let pause = pauses
         .iter()
@@ -158,27 +209,54 @@ fn person_json(
     };
     let reason = pause
         .filter(|_| activity == Activity::Paused)
-        .and_then(|pause| pause.reason.as_deref());
-    let own: Vec<&str> = helplines
+        .and_then(|pause| pause.reason.clone());
+    let own = helplines
         .iter()
         .filter(|helpline| {
             helpline.site == person.site && helpline.members.contains(&person.extension)
         })
-        .map(|helpline| helpline.number.as_str())
+        .map(|helpline| helpline.number.clone())
         .collect();
 
-    json!({
-        "name": person.extension,
-        "display_name": &*person.name,
-        "site": person.site,
-        "extension": person.extension,
-        "helplines": own,
-        "state": activity.name(),
-        "since": since,
-        "reason": reason,
-    })
+    PersonJson {
+        name: person.extension.clone(),
+        display_name: (*person.name).to_owned(),
+        site: person.site.clone(),
+        extension: person.extension.clone(),
+        helplines: own,
+        state: activity.name(),
+        since,
+        reason,
+        window_open: has_window,
+    }
 }
 
+/// A helpline of the directory.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Helpline)]
+struct HelplineJson {
+    site: String,
+    number: String,
+    name: String,
+    /// The extensions that ring together.
+    members: Vec<String>,
+}
+
+/// A list of helplines.
+#[derive(Serialize, ToSchema)]
+struct HelplineList {
+    helplines: Vec<HelplineJson>,
+}
+
+/// Helplines of the directory.
+#[utoipa::path(
+    get,
+    path = "/api/v1/helplines",
+    operation_id = "list_helplines",
+    tag = "Directory",
+    params(SiteParameters),
+    responses((status = 200, description = "The helplines.", body = HelplineList)),
+)]
 pub(super) async fn helplines(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -191,27 +269,36 @@ pub(super) async fn helplines(
 
     match gateway.people.helplines(site.as_deref()).await {
         Ok(helplines) => {
-            let helplines: Vec<Value> = helplines
-                .iter()
-                .map(|helpline| {
-                    json!({
-                        "site": helpline.site,
-                        "number": helpline.number,
-                        "name": helpline.name,
-                        "members": helpline.members,
-                    })
+            let helplines = helplines
+                .into_iter()
+                .map(|helpline| HelplineJson {
+                    site: helpline.site,
+                    number: helpline.number,
+                    name: helpline.name,
+                    members: helpline.members,
                 })
                 .collect();
-            json_response(
-                StatusCode::OK,
-                json!({ "helplines": helplines }).to_string(),
-            )
+            document_response(StatusCode::OK, &HelplineList { helplines })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
 /// The directory as CSV.
+///
+/// Its columns are `kind` (`person` or `helpline`), `site`, `number`, `name` and `members`. Needs
+/// the right `directory`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/directory",
+    operation_id = "export_directory",
+    tag = "Directory",
+    params(SiteParameters),
+    responses(
+        (status = 200, description = "The directory.", body = String, content_type = "text/csv"),
+        (status = 403, description = "`no_right`: the account cannot export the directory."),
+    ),
+)]
 pub(super) async fn export(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -259,7 +346,30 @@ pub(super) async fn export(
     table.into_response("directory.csv")
 }
 
-/// Takes a directory as CSV. A file with a bad line changes nothing.
+/// The number of lines that were stored.
+#[derive(Serialize, ToSchema)]
+struct Imported {
+    entries: usize,
+}
+
+/// Takes a directory as CSV.
+///
+/// Each line replaces the one with its site and number. A file with a bad line changes nothing.
+/// At most 10,000 lines and 2 MiB. Needs the right `directory`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/directory",
+    operation_id = "import_directory",
+    tag = "Directory",
+    request_body(content = String, content_type = "text/csv",
+        description = "The columns of the export, with a head."),
+    responses(
+        (status = 200, description = "All lines are stored.", body = Imported),
+        (status = 400, description = "`bad_body`: a line is not right; it is named."),
+        (status = 403, description = "`no_right`: the account cannot change the directory."),
+        (status = 413, description = "`bad_body`: the file is too large, or broke off."),
+    ),
+)]
 pub(super) async fn import(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -287,8 +397,10 @@ pub(super) async fn import(
                 .access
                 .audit(principal.name(), "directory_imported", None)
                 .await;
-            let document = json!({ "entries": entries.len() });
-            json_response(StatusCode::OK, document.to_string())
+            let imported = Imported {
+                entries: entries.len(),
+            };
+            document_response(StatusCode::OK, &imported)
         }
         Err(error) => unavailable_response(&error),
     }
@@ -311,6 +423,16 @@ fn read_directory(body: &[u8], principal: &Principal) -> Result<Vec<Entry>, Stri
         .flexible(true)
         .from_reader(body);
 
+    // Without its head, the first line of the file would be taken for one, and be lost.
+    let columns = || format!("its columns are {}", COLUMNS.join(", "));
+    let head = reader.headers().map_err(|_| columns())?;
+    if !COLUMNS[..COLUMNS_NEEDED]
+        .iter()
+        .all(|name| head.iter().any(|own| own == *name))
+    {
+        return Err(columns());
+    }
+
     for (index, line) in reader.deserialize::<Line>().enumerate() {
         // The head is the first line.
         let number = index + 2;
@@ -318,7 +440,7 @@ fn read_directory(body: &[u8], principal: &Principal) -> Result<Vec<Entry>, Stri
             return Err(format!("a file has at most {LINES_MAX} lines"));
         }
         let entry = line
-            .map_err(|_| format!("its columns are {}", COLUMNS.join(", ")))
+            .map_err(|_| columns())
             .and_then(|line| entry(line, principal));
         entries.push(entry.map_err(|reason| format!("line {number}: {reason}"))?);
     }
@@ -409,6 +531,10 @@ mod tests {
         ] {
             let error = read(&format!("{head}{line}")).unwrap_err();
             assert!(error.contains(expected), "{line}: {error}");
+        }
+        for headless in ["", "person,berlin,201,Maria,\n", "kind,site\n"] {
+            let error = read(headless).unwrap_err();
+            assert!(error.contains("columns"), "{headless}: {error}");
         }
     }
 }

@@ -1,32 +1,57 @@
-//! Responses of the API: JSON, never cached; errors are problem documents (RFC 9457) with a stable
+//! Responses of the API: JSON, which is not to be stored unless it gets a tag (`etag`); errors are problem documents (RFC 9457) with a stable
 //! code.
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::chain::Chain;
 use crate::port::ledger::LedgerError;
 
-pub(super) fn json_response(status: StatusCode, body: String) -> Response {
+/// The content type of errors.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+pub(super) fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
     response(status, "application/json", body)
 }
 
-/// A problem document: its title is the reason phrase of the status, its detail is for people.
-pub(super) fn error_response(status: StatusCode, code: &str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-    });
-
-    response(status, "application/problem+json", body.to_string())
+/// The response with a document.
+pub(super) fn document_response(status: StatusCode, document: &impl Serialize) -> Response {
+    // Texts, numbers and lists of them always serialize.
+    json_response(status, serde_json::to_string(document).unwrap_or_default())
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response {
+/// An error, as RFC 9457 describes it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// Always `about:blank`.
+    r#type: &'static str,
+    /// The reason phrase of the status.
+    title: &'static str,
+    status: u16,
+    /// A name of the error that does not change.
+    code: &'a str,
+    /// For people.
+    detail: &'a str,
+}
+
+pub(super) fn error_response(status: StatusCode, code: &str, detail: &str) -> Response {
+    let problem = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        code,
+        detail,
+    };
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+
+    response(status, PROBLEM, body)
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     (
         status,
         [
@@ -34,7 +59,7 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
             (CACHE_CONTROL, "no-store"),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         ],
-        body,
+        body.into(),
     )
         .into_response()
 }

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
+use utoipa::IntoParams;
 
 use super::guard::is_same_origin;
 use super::parameters::{Parameters, query};
@@ -41,6 +42,23 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const AGENT_BYTES_MAX: usize = 64;
 
+/// Changes of calls, as server-sent events.
+///
+/// `hello` first, and then each change with its number as `id`. The answer does not end.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stream",
+    operation_id = "watch_calls",
+    tag = "Live events",
+    params(("Last-Event-ID" = Option<String>, Header,
+        description = "The number of the last received event, to receive those after it.")),
+    responses(
+        (status = 200, description = "The events.", body = String,
+            content_type = "text/event-stream"),
+        (status = 503, description = "`too_many_watchers`: as many streams are open as \
+            `gateway.watchers_max` allows."),
+    ),
+)]
 pub(super) async fn events(
     State(gateway): State<Gateway>,
     Extension(credential): Extension<Credential>,
@@ -102,12 +120,15 @@ pub(super) fn too_many_watchers() -> Response {
 }
 
 /// The query of a WebSocket. SSE has a header for the number instead, `Last-Event-ID`.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Resume {
     /// Number of the last received event.
     after: Option<u64>,
-    /// Name of the agent, who is present while the socket is open.
+    /// Name of the agent, who is present while the socket is open: no blanks, colons and control
+    /// characters.
+    #[param(min_length = 1, max_length = 64)]
     agent: Option<String>,
     /// Of a page: the ticket for this socket.
     ticket: Option<String>,
@@ -117,8 +138,27 @@ impl Parameters for Resume {
     const NAMES: &'static str = "`after`, `agent` and `ticket`";
 }
 
-/// Upgrades to a WebSocket. Cross-origin requests are rejected, so that a foreign page cannot watch
-/// calls through the browser of a user.
+/// Changes of calls, over a WebSocket.
+///
+/// Cross-origin requests are rejected, so that a foreign page cannot watch calls through the browser
+/// of a user. A session is not enough: a page needs a ticket.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    operation_id = "open_socket",
+    tag = "Live events",
+    params(Resume),
+    responses(
+        (status = 101, description = "One text message per event."),
+        (status = 400, description = "`no_upgrade`: the request does not ask for a socket."),
+        (status = 401, description = "`no_ticket`: the request has neither a token nor a ticket."),
+        (status = 403, description = "`foreign_origin`: a page of another origin asks."),
+        (status = 426, description = "`no_upgrade`: the request does not ask for a socket."),
+        (status = 503, description = "`too_many_watchers`: as many sockets are open as \
+            `gateway.watchers_max` allows. `unavailable`: the database did not answer."),
+    ),
+    security(("bearer" = []), ("ticket" = [])),
+)]
 pub(super) async fn socket(
     State(gateway): State<Gateway>,
     resume: Result<QueryString<Resume>, QueryRejection>,
@@ -128,7 +168,9 @@ pub(super) async fn socket(
 ) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+        Err(rejection) => {
+            return error_response(rejection.status(), "no_upgrade", &rejection.body_text());
+        }
     };
     if !is_same_origin(&headers) {
         return error_response(

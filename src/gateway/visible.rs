@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::response::{bad_parameter, no_right};
 use crate::access::{Principal, SiteError, mask_record};
+use crate::domain::fact::Site;
 
 /// The record as the principal sees it; `None` when it does not see the call.
 pub(super) fn visible_record<'r>(principal: &Principal, record: &'r str) -> Option<Cow<'r, str>> {
@@ -71,6 +72,14 @@ pub(super) fn site_of(
     principal: &Principal,
     requested: Option<String>,
 ) -> Result<Option<String>, Box<Response>> {
+    let requested = match requested {
+        None => None,
+        Some(name) => match Site::parse(&name) {
+            Some(site) => Some(site.as_str().to_owned()),
+            None => return Err(Box::new(bad_parameter("`site` is not a site name"))),
+        },
+    };
+
     principal.site(requested).map_err(|error| {
         Box::new(match error {
             SiteError::NotAllowed => no_right(&error.to_string()),

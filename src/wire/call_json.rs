@@ -2,8 +2,9 @@
 //! product returns.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::instant;
+use super::{instant, names};
 use crate::domain::device::Extension;
 use crate::domain::link::{Join, Link};
 use crate::domain::record::{
@@ -14,80 +15,135 @@ use crate::domain::time::{At, Span};
 
 /// A call as other programs read it. Names and meanings of the fields are stable; new fields may be
 /// added.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Call)]
 pub struct CallJson<'a> {
+    /// A UUID of version 7.
+    #[schema(format = "uuid")]
     id: String,
+    /// The PBX of the call.
     site: &'a str,
+    #[schema(value_type = names::Direction)]
     direction: &'static str,
+    #[schema(value_type = names::Status)]
     status: &'static str,
+    /// `null` while it is undecided.
+    #[schema(value_type = Option<names::Outcome>)]
     outcome: Option<&'static str>,
+    /// The caller.
     from: PartyJson<'a>,
+    /// The party of the answer; for an unanswered call the requested party.
     to: PartyJson<'a>,
+    /// The party that the caller asked for.
     requested: PartyJson<'a>,
+    /// The owner of the answer.
     answered_by: Option<OwnerJson<'a>>,
+    #[schema(format = DateTime)]
     started_at: String,
+    #[schema(format = DateTime)]
     answered_at: Option<String>,
+    #[schema(format = DateTime)]
     ended_at: Option<String>,
+    #[schema(value_type = Option<names::EndReason>)]
     end_reason: Option<&'static str>,
+    /// First ring to answer, or to the end of an unanswered call.
     ring_seconds: Option<f64>,
+    /// The conversation.
     talk_seconds: f64,
+    /// Beginning to end.
     total_seconds: Option<f64>,
+    /// One entry per extension.
     participants: Vec<ParticipantJson<'a>>,
+    /// Every extension that rang, if the call was missed.
     missed_extensions: Vec<&'a str>,
+    /// Relations to earlier calls.
     links: Vec<LinkJson>,
+    /// Legs that began later.
     joins: Vec<JoinJson<'a>>,
+    /// The most significant transfer.
     transfer: Option<TransferJson<'a>>,
+    /// Whether the call was picked up with a feature code.
     pickup: bool,
+    #[schema(value_type = Option<names::Origin>)]
     origin: Option<&'static str>,
+    #[schema(value_type = names::Confidence)]
     confidence: &'static str,
+    /// The reason of a confidence that is not `high`.
     reason: Option<&'static str>,
+    /// Facts that came too late to change the call.
     late_events: u32,
 }
 
-#[derive(Serialize)]
+/// A party of a call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Party)]
 struct PartyJson<'a> {
+    /// The number as it was sent.
     number: Option<&'a str>,
+    /// The number in E.164.
     e164: Option<&'a str>,
     name: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// The phone that owns an answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Owner)]
 struct OwnerJson<'a> {
     extension: Option<&'a str>,
     mac: String,
     agent: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// The part of one extension in a call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Participant)]
 struct ParticipantJson<'a> {
     extension: Option<&'a str>,
     mac: String,
+    #[schema(value_type = names::ParticipantRole)]
     role: &'static str,
+    #[schema(format = DateTime)]
     rang_at: Option<String>,
+    #[schema(format = DateTime)]
     answered_at: Option<String>,
+    #[schema(format = DateTime)]
     left_at: Option<String>,
+    #[schema(value_type = names::ParticipantOutcome)]
     outcome: &'static str,
 }
 
-#[derive(Serialize)]
+/// A relation to an earlier call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Link)]
 struct LinkJson {
+    #[schema(value_type = names::LinkKind)]
     kind: &'static str,
+    #[schema(format = "uuid")]
     call_id: String,
+    #[schema(value_type = names::Confidence)]
     confidence: &'static str,
     reason: &'static str,
 }
 
-#[derive(Serialize)]
+/// A leg that began later, and the reason why it belongs to the call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Join)]
 struct JoinJson<'a> {
+    #[schema(value_type = names::JoinKind)]
     kind: &'static str,
     extension: Option<&'a str>,
+    #[schema(value_type = names::Confidence)]
     confidence: &'static str,
     reason: &'static str,
 }
 
-#[derive(Serialize)]
+/// A transfer of a call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transfer)]
 struct TransferJson<'a> {
+    #[schema(value_type = names::TransferKind)]
     kind: &'static str,
+    #[schema(value_type = names::TransferState)]
     state: &'static str,
     to: Option<&'a str>,
     reason: Option<&'static str>,

@@ -6,6 +6,7 @@ pub mod explanation;
 pub mod fact_line;
 pub mod instant;
 pub mod message;
+pub mod names;
 pub mod notification;
 pub mod partition;
 pub mod policy_file;

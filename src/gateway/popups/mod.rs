@@ -13,5 +13,5 @@ mod switch;
 mod window;
 
 pub(super) use popup::rings;
-pub(super) use routes::{claim, events, release, set_state};
+pub(super) use routes::routes;
 pub use switch::Switch;

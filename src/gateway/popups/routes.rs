@@ -8,10 +8,14 @@ use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::routing::put;
 use axum::{Extension, Json};
 use futures_util::stream::{self, StreamExt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::popup::{Agent, meaning};
 use super::window::{Desk, Window, event};
@@ -21,9 +25,11 @@ use crate::domain::fact::Site;
 use crate::domain::text::is_printable;
 use crate::domain::time::Span;
 use crate::gateway::Gateway;
-use crate::gateway::parameters::{Parameters, bad_body, query, require_one_of};
+use crate::gateway::parameters::{
+    Parameters, PlainText, Segment, SiteName, bad_body, query, require_one_of, require_plain,
+};
 use crate::gateway::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, json_response, no_right, unavailable_response,
 };
 use crate::gateway::sign_in::Credential;
 use crate::gateway::stream::too_many_watchers;
@@ -35,12 +41,24 @@ use crate::wire::instant;
 const CLAIM_MAX: Span = Span::seconds(30);
 const REASON_CHARS_MAX: usize = 128;
 
+pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(events))
+        .routes(routes!(claim))
+        .routes(routes!(release))
+        .route("/api/v1/me/state", put(set_state))
+}
+
 /// The query of an agent's popups.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(in crate::gateway) struct AgentParameters {
+#[into_params(parameter_in = Query)]
+struct AgentParameters {
+    /// The PBX. An account of one site needs no name of a site.
+    #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
     /// The phone whose popups are shown, while no account exists.
+    #[param(inline, value_type = Option<PlainText>)]
     extension: Option<String>,
 }
 
@@ -53,8 +71,11 @@ impl Desk {
         principal: &Principal,
         parameters: Result<QueryString<AgentParameters>, QueryRejection>,
     ) -> Result<Desk, Box<Response>> {
-        let AgentParameters { site, extension } =
-            query(parameters).map_err(|message| Box::new(bad_parameter(&message)))?;
+        let checked = query(parameters).and_then(|AgentParameters { site, extension }| {
+            require_plain("extension", extension.as_deref())?;
+            Ok((site, extension))
+        });
+        let (site, extension) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
         if !principal.may(Right::Claim) {
             return Err(Box::new(no_right("this account takes no calls")));
         }
@@ -86,7 +107,26 @@ impl Desk {
     }
 }
 
-pub(in crate::gateway) async fn events(
+/// The popups of one agent, as server-sent events.
+///
+/// `hello` with the popups that are open, then `popup` with each that is new or has changed. The
+/// answer does not end. Needs the right `claim`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stream/popups",
+    operation_id = "watch_popups",
+    tag = "Popups",
+    params(AgentParameters),
+    responses(
+        (status = 200, description = "The events.", body = String,
+            content_type = "text/event-stream"),
+        (status = 403, description = "`no_right`: the account takes no calls."),
+        (status = 409, description = "`no_extension`: the account has no phone."),
+        (status = 503, description = "`too_many_watchers`: as many streams are open as \
+            `gateway.watchers_max` allows."),
+    ),
+)]
+async fn events(
     State(gateway): State<Gateway>,
     Extension(credential): Extension<Credential>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -117,8 +157,32 @@ pub(in crate::gateway) async fn events(
         .into_response()
 }
 
+/// The claim of a call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Claim)]
+struct ClaimJson {
+    /// Always `true`.
+    claimed: bool,
+}
+
 /// Takes a ringing call.
-pub(in crate::gateway) async fn claim(
+///
+/// Of several agents one wins. A claim ends after 30 seconds. Needs the right `claim`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/popups/{id}/claim",
+    operation_id = "claim_call",
+    tag = "Popups",
+    params(("id" = inline(Segment), Path, description = "The id of the call."), AgentParameters),
+    responses(
+        (status = 200, description = "The call is claimed.", body = ClaimJson),
+        (status = 403, description = "`no_right`: the account takes no calls."),
+        (status = 404, description = "`not_ringing`: the call does not ring at the phone."),
+        (status = 409, description = "`taken`: another agent took the call. `no_extension`: the \
+            account has no phone."),
+    ),
+)]
+async fn claim(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     Path(id): Path<String>,
@@ -158,7 +222,7 @@ pub(in crate::gateway) async fn claim(
         Ok(Claimed::Lost(other.map(|other| other.user)))
     };
     match claimed.await {
-        Ok(Claimed::Won) => json_response(StatusCode::OK, json!({ "claimed": true }).to_string()),
+        Ok(Claimed::Won) => document_response(StatusCode::OK, &ClaimJson { claimed: true }),
         Ok(Claimed::Lost(by)) => {
             let by = by.unwrap_or_else(|| "a colleague".to_owned());
             error_response(StatusCode::CONFLICT, "taken", &format!("{by} took it"))
@@ -180,7 +244,21 @@ enum Claimed {
 }
 
 /// Gives a call back to the others.
-pub(in crate::gateway) async fn release(
+///
+/// Needs the right `claim`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/popups/{id}/release",
+    operation_id = "release_call",
+    tag = "Popups",
+    params(("id" = inline(Segment), Path, description = "The id of the call."), AgentParameters),
+    responses(
+        (status = 204, description = "The call is not claimed by the agent."),
+        (status = 403, description = "`no_right`: the account takes no calls."),
+        (status = 409, description = "`no_extension`: the account has no phone."),
+    ),
+)]
+async fn release(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     Path(id): Path<String>,
@@ -200,7 +278,7 @@ pub(in crate::gateway) async fn release(
 /// Whether an agent takes the calls of his helplines.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::gateway) struct NewState {
+struct NewState {
     state: String,
     reason: Option<String>,
 }
@@ -221,7 +299,7 @@ impl NewState {
 }
 
 /// Pauses an agent, or ends his pause.
-pub(in crate::gateway) async fn set_state(
+async fn set_state(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<AgentParameters>, QueryRejection>,

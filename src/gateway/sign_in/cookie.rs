@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use crate::access::Secret;
 
-const NAME: &str = "__Host-cordboard";
+pub(in crate::gateway) const NAME: &str = "__Host-cordboard";
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 
 pub(super) fn set(secret: &Secret, max_age_seconds: i64) -> Option<HeaderValue> {

@@ -16,5 +16,6 @@ mod identify;
 mod session;
 
 pub use access::{Access, Credential};
+pub(super) use cookie::NAME as SESSION_COOKIE;
 pub(super) use identify::identify;
-pub(super) use session::{me, reveal, routes, set_password, ticket};
+pub(super) use session::{open_routes, routes};

@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::access::{Access, Busy, Credential, of_user};
 use super::cookie;
 use crate::access::{
-    Identity, Principal, Right, Secret, SecretHash, SiteScope, check_password, is_account_name,
+    Identity, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Principal, Right, Role, Secret, SecretHash,
+    SiteScope, check_password, is_account_name,
 };
-use crate::domain::device::Extension as PhoneExtension;
-use crate::domain::fact::Site;
 use crate::domain::time::Span;
+use crate::gateway::Gateway;
 use crate::gateway::parameters::bad_body;
-use crate::gateway::response::{error_response, json_response, no_right, unavailable_response};
+use crate::gateway::response::{document_response, error_response, no_right, unavailable_response};
 use crate::port::accounts::{SecretKind, User, UserSecret};
 use crate::port::error::LedgerError;
+use crate::wire::names::{one_of, schemas};
 
 const SESSION_MAX: Span = Span::seconds(30 * 86_400);
 const TICKET_MAX: Span = Span::seconds(30);
@@ -30,20 +33,72 @@ const REVEAL_MAX: Span = Span::seconds(15 * 60);
 const SESSION_PREFIX: &str = "cbs_";
 const TICKET_PREFIX: &str = "cbw_";
 
+/// The form of numbers in answers.
+const NUMBERS: [&str; 2] = ["full", "masked"];
+/// The schema of [`NewPassword`] repeats the limits, because its attributes take literals only.
+const _: () = assert!(PASSWORD_CHARS_MIN == 12 && PASSWORD_BYTES_MAX == 1_024);
+
+schemas! {
+    AccountRole = one_of(&Role::ALL.map(Role::name)), "The role of an account or a token.";
+    AccountRight = one_of(&Right::ALL.map(Right::name)), "A right beyond reading calls.";
+    Numbers = one_of(&NUMBERS), "Whether all numbers are shown.";
+}
+
 /// The routes that need no principal.
-pub(in crate::gateway) fn routes() -> Router<Arc<Access>> {
-    Router::new().route("/", routing::post(sign_in).delete(sign_out))
+pub(in crate::gateway) fn open_routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default().routes(routes!(sign_in, sign_out))
+}
+
+pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(me))
+        .routes(routes!(set_password))
+        .routes(routes!(reveal))
+        .routes(routes!(ticket))
 }
 
 /// A name with its password, or a link.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignIn {
-    name: Option<String>,
-    password: Option<String>,
-    link: Option<String>,
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+enum SignIn {
+    Password(PasswordSignIn),
+    Link(LinkSignIn),
 }
 
+/// A name with its password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasswordSignIn {
+    name: String,
+    password: String,
+}
+
+/// The secret of a link, which works once.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LinkSignIn {
+    link: String,
+}
+
+/// Signs in.
+///
+/// The answer sets the cookie of the session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/session",
+    operation_id = "sign_in",
+    tag = "Account",
+    request_body = SignIn,
+    responses(
+        (status = 200, description = "The account.", body = Session,
+            headers(("Set-Cookie" = String, description = "The session."))),
+        (status = 400, description = "`bad_body`: the body is not such an object."),
+        (status = 401, description = "`wrong_password`: the name or the password is not right. \
+            `link_expired`: the link was used or has expired."),
+        (status = 429, description = "`too_many_attempts`: too many wrong passwords for the name."),
+        (status = 503, description = "`unavailable`: the database did not answer."),
+    ),
+)]
 async fn sign_in(
     State(access): State<Arc<Access>>,
     body: Result<Json<SignIn>, JsonRejection>,
@@ -57,22 +112,9 @@ async fn sign_in(
     };
 
     let user = match body {
-        SignIn {
-            link: Some(link),
-            name: None,
-            password: None,
-        } => by_link(&access, &link).await,
-        SignIn {
-            name: Some(name),
-            password: Some(password),
-            link: None,
-        } => by_password(&access, name, password).await,
-        _ => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                "bad_body",
-                "the body must have `name` and `password`, or `link`",
-            );
+        SignIn::Link(LinkSignIn { link }) => by_link(&access, &link).await,
+        SignIn::Password(PasswordSignIn { name, password }) => {
+            by_password(&access, name, password).await
         }
     };
 
@@ -184,9 +226,11 @@ async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerEr
     access.audit(&user.name, "sign_in", None).await;
 
     let needs_password = user.password.is_none();
-    let mut document = me_json(&of_user(user, false));
-    document["needs_password"] = needs_password.into();
-    let mut response = json_response(StatusCode::OK, document.to_string());
+    let document = Session {
+        me: Me::of(&of_user(user, false)),
+        needs_password,
+    };
+    let mut response = document_response(StatusCode::OK, &document);
     if let Some(cookie) = cookie::set(&secret, SESSION_MAX.0 / 1_000_000) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -194,6 +238,20 @@ async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerEr
     Ok(response)
 }
 
+/// Signs out.
+///
+/// Without a session nothing happens.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/session",
+    operation_id = "sign_out",
+    tag = "Account",
+    responses(
+        (status = 204, description = "The session is over.",
+            headers(("Set-Cookie" = String, description = "Removes the session."))),
+        (status = 503, description = "`unavailable`: the database did not answer."),
+    ),
+)]
 async fn sign_out(State(access): State<Arc<Access>>, headers: HeaderMap) -> Response {
     if let Some(hash) = cookie::read(&headers).and_then(SecretHash::of) {
         let credential = Credential::Session(hash.clone());
@@ -215,53 +273,100 @@ async fn sign_out(State(access): State<Arc<Access>>, headers: HeaderMap) -> Resp
     response
 }
 
-/// The account of the request.
-pub(in crate::gateway) async fn me(Extension(principal): Extension<Arc<Principal>>) -> Response {
-    json_response(StatusCode::OK, me_json(&principal).to_string())
+/// The account of a request.
+#[derive(Serialize, ToSchema)]
+struct Me {
+    /// `null` while no account exists.
+    name: Option<String>,
+    display_name: Option<String>,
+    #[schema(value_type = AccountRole)]
+    role: &'static str,
+    /// `null` for all sites.
+    sites: Option<Vec<String>>,
+    /// The phone of the person.
+    extension: Option<String>,
+    signed_in: bool,
+    #[schema(value_type = Numbers)]
+    numbers: &'static str,
+    /// The rights of the role.
+    #[schema(value_type = Vec<AccountRight>)]
+    may: Vec<&'static str>,
 }
 
-fn me_json(principal: &Principal) -> Value {
-    let name = match &principal.identity {
-        Identity::Open => None,
-        Identity::User(name) | Identity::Token(name) => Some(name),
-    };
-    let sites = match &principal.sites {
-        SiteScope::All => None,
-        SiteScope::Only(sites) => Some(sites.iter().map(Site::as_str).collect::<Vec<_>>()),
-    };
-    let rights: Vec<&str> = principal
-        .role
-        .rights()
-        .iter()
-        .map(|right| right.name())
-        .collect();
-    let numbers = if principal.sees_all_numbers() {
-        "full"
-    } else {
-        "masked"
-    };
+/// The account of a new session.
+#[derive(Serialize, ToSchema)]
+struct Session {
+    #[serde(flatten)]
+    me: Me,
+    /// Whether the person has no password yet.
+    needs_password: bool,
+}
 
-    json!({
-        "name": name,
-        "display_name": principal.display_name.as_deref().or(name.map(String::as_str)),
-        "role": principal.role.name(),
-        "sites": sites,
-        "extension": principal.extension.as_ref().map(PhoneExtension::as_str),
-        "signed_in": principal.identity != Identity::Open,
-        "numbers": numbers,
-        "may": rights,
-    })
+/// The account of the request.
+#[utoipa::path(
+    get,
+    path = "/api/v1/me",
+    operation_id = "get_me",
+    tag = "Account",
+    responses((status = 200, description = "The account.", body = Me)),
+)]
+async fn me(Extension(principal): Extension<Arc<Principal>>) -> Response {
+    document_response(StatusCode::OK, &Me::of(&principal))
+}
+
+impl Me {
+    fn of(principal: &Principal) -> Me {
+        let name = match &principal.identity {
+            Identity::Open => None,
+            Identity::User(name) | Identity::Token(name) => Some(name.clone()),
+        };
+        let sites = match &principal.sites {
+            SiteScope::All => None,
+            SiteScope::Only(sites) => {
+                Some(sites.iter().map(|site| site.as_str().to_owned()).collect())
+            }
+        };
+        let rights = principal.role.rights().iter();
+
+        Me {
+            display_name: principal.display_name.clone().or(name.clone()),
+            name,
+            role: principal.role.name(),
+            sites,
+            extension: principal.extension.as_ref().map(ToString::to_string),
+            signed_in: principal.identity != Identity::Open,
+            numbers: NUMBERS[usize::from(!principal.sees_all_numbers())],
+            may: rights.map(|right| right.name()).collect(),
+        }
+    }
 }
 
 /// A new password; the old one is needed where there is one.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::gateway) struct NewPassword {
+struct NewPassword {
+    #[schema(min_length = 12, max_length = 1024)]
     password: String,
+    /// The password so far.
     current: Option<String>,
 }
 
-pub(in crate::gateway) async fn set_password(
+/// Sets the password, and ends all other sessions of the account.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/password",
+    operation_id = "set_password",
+    tag = "Account",
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "The password is set."),
+        (status = 400, description = "`bad_body`: the body is not such an object. \
+            `weak_password`: the password is too short, too long or the name."),
+        (status = 403, description = "`no_right`: only a person who is signed in has a password. \
+            `wrong_password`: the current password is not right."),
+    ),
+)]
+async fn set_password(
     State(access): State<Arc<Access>>,
     Extension(credential): Extension<Credential>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -341,8 +446,20 @@ async fn change_password(
     Ok(Changed::Done)
 }
 
-/// Shows an admin all numbers for a quarter of an hour; the audit log keeps that.
-pub(in crate::gateway) async fn reveal(
+/// Shows an admin all numbers for a quarter of an hour.
+///
+/// The audit log keeps that. Needs the right `reveal`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/reveal",
+    operation_id = "reveal_numbers",
+    tag = "Account",
+    responses(
+        (status = 204, description = "Answers of this session show all numbers."),
+        (status = 403, description = "`no_right`: the account cannot ask for numbers."),
+    ),
+)]
+async fn reveal(
     State(access): State<Arc<Access>>,
     Extension(credential): Extension<Credential>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -369,9 +486,27 @@ pub(in crate::gateway) async fn reveal(
     }
 }
 
-/// A ticket for one socket: a page cannot send a header with its upgrade, and a cookie alone is not
-/// enough.
-pub(in crate::gateway) async fn ticket(
+/// A ticket of a socket.
+#[derive(Serialize, ToSchema)]
+struct Ticket {
+    /// The value of the parameter `ticket`.
+    ticket: String,
+}
+
+/// A ticket for one socket, within 30 seconds.
+///
+/// A page cannot send a header with its upgrade, and a cookie alone is not enough.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ticket",
+    operation_id = "create_ticket",
+    tag = "Live events",
+    responses(
+        (status = 201, description = "The ticket.", body = Ticket),
+        (status = 403, description = "`no_right`: tickets are for people who are signed in."),
+    ),
+)]
+async fn ticket(
     State(access): State<Arc<Access>>,
     Extension(credential): Extension<Credential>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -394,9 +529,11 @@ pub(in crate::gateway) async fn ticket(
     };
 
     match access.accounts.add_secret(&ticket).await {
-        Ok(()) => json_response(
+        Ok(()) => document_response(
             StatusCode::CREATED,
-            json!({ "ticket": secret.as_str() }).to_string(),
+            &Ticket {
+                ticket: secret.as_str().to_owned(),
+            },
         ),
         Err(error) => unavailable_response(&error),
     }

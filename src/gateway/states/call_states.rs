@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::domain::time::Span;
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, StateKey};
 use crate::port::states::{CallState, PHONE_PROVIDER, StateChange, StateError, StateLedger};
-use crate::wire::instant;
+use crate::wire::{instant, names};
 
 const ACTIVE_CALLS_MAX: u32 = 10_000;
 /// Age at which a recovery closes a call of another program that was never ended.
@@ -81,7 +83,7 @@ impl CallStates {
             return Ok(Some(state));
         }
 
-        Ok(self.ledger.by_id(call_id).await?.as_ref().map(state_json))
+        Ok(self.ledger.by_id(call_id).await?.as_ref().map(state_value))
     }
 
     pub async fn get_session_for_call(&self, call_id: &str) -> Result<Option<String>, StateError> {
@@ -99,7 +101,7 @@ impl CallStates {
         }
 
         let state = self.ledger.by_session(session_id).await?;
-        Ok(state.as_ref().map(state_json))
+        Ok(state.as_ref().map(state_value))
     }
 
     pub async fn get_active_calls(&self) -> Result<Vec<CallState>, StateError> {
@@ -128,7 +130,7 @@ impl CallStates {
         };
 
         if state.provider != PHONE_PROVIDER {
-            let json = state_json(state).to_string();
+            let json = state_value(state).to_string();
             directory
                 .set_state(StateKey::Call(&state.call_id), &json)
                 .await;
@@ -141,19 +143,52 @@ impl CallStates {
     }
 }
 
-pub(super) fn state_json(state: &CallState) -> Value {
-    json!({
-        "call_id": state.call_id,
-        "session_id": state.session_id,
-        "provider": state.provider,
-        "site": state.site,
-        "direction": state.direction,
-        "status": state.status,
-        "from_number": state.from_number.as_deref(),
-        "to_number": state.to_number.as_deref(),
-        "metadata": serde_json::from_str::<Value>(&state.metadata).unwrap_or_default(),
-        "created_at": instant::text(state.created_at),
-        "updated_at": instant::text(state.updated_at),
-        "ended_at": state.ended_at.map(instant::text),
-    })
+/// The state of a call, as programs read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallState)]
+pub(super) struct StateJson {
+    call_id: String,
+    session_id: Option<String>,
+    /// `grandstream` for calls of phones.
+    provider: String,
+    site: String,
+    #[schema(value_type = names::Direction)]
+    direction: String,
+    #[schema(value_type = names::Status)]
+    status: String,
+    from_number: Option<String>,
+    to_number: Option<String>,
+    /// A JSON object of the program; of a phone's call, its record.
+    #[schema(value_type = Object)]
+    metadata: Value,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+}
+
+impl From<&CallState> for StateJson {
+    fn from(state: &CallState) -> StateJson {
+        StateJson {
+            call_id: state.call_id.clone(),
+            session_id: state.session_id.clone(),
+            provider: state.provider.clone(),
+            site: state.site.clone(),
+            direction: state.direction.clone(),
+            status: state.status.clone(),
+            from_number: state.from_number.as_deref().map(ToOwned::to_owned),
+            to_number: state.to_number.as_deref().map(ToOwned::to_owned),
+            metadata: serde_json::from_str(&state.metadata).unwrap_or_default(),
+            created_at: instant::text(state.created_at),
+            updated_at: instant::text(state.updated_at),
+            ended_at: state.ended_at.map(instant::text),
+        }
+    }
+}
+
+fn state_value(state: &CallState) -> Value {
+    // Texts and JSON values always serialize.
+    serde_json::to_value(StateJson::from(state)).unwrap_or_default()
 }

@@ -2,31 +2,63 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, Type};
 
-use super::super::parameters::{DIRECTIONS, STATUSES, require_one_of};
+use super::super::parameters::{SiteName, require_one_of};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::states::{CallState, PHONE_PROVIDER};
+use crate::wire::names::{self, DIRECTIONS, STATUSES, schemas};
 
 const NAME_BYTES_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 64 * 1024;
 
+/// Texts without control characters, as a pattern of the description.
+const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
+schemas! {
+    StateName = name_schema(), "A name of 1 to 128 bytes, without control characters.";
+}
+
+fn name_schema() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(NAME_BYTES_MAX))
+        .pattern(Some(NO_CONTROLS))
+}
+
 /// A call that another program registers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Registration {
+    #[schema(value_type = StateName)]
     call_id: String,
+    #[schema(value_type = Option<StateName>)]
     session_id: Option<String>,
+    /// The program; not `grandstream`, which are the calls of phones. `other` if absent.
     #[serde(default = "other")]
+    #[schema(value_type = StateName)]
     provider: String,
+    /// The site `default` if absent.
+    #[schema(value_type = Option<SiteName>)]
     site: Option<String>,
+    /// `inbound` if absent.
     #[serde(default = "inbound")]
+    #[schema(value_type = names::Direction)]
     direction: String,
+    /// `initiated` if absent.
     #[serde(default = "initiated")]
+    #[schema(value_type = names::Status)]
     status: String,
+    #[schema(value_type = Option<StateName>)]
     from: Option<String>,
+    #[schema(value_type = Option<StateName>)]
     to: Option<String>,
+    /// At most 64 KiB, without NUL characters.
     #[serde(default)]
+    #[schema(value_type = Object)]
     metadata: Map<String, Value>,
 }
 
@@ -101,10 +133,14 @@ fn check_name(field: &str, text: &str) -> Result<(), String> {
 }
 
 /// A change of a registered call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = StateChange)]
 pub(super) struct Change {
+    #[schema(value_type = names::Status)]
     status: String,
+    /// At most 64 KiB, without NUL characters. Unchanged if absent.
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }
 

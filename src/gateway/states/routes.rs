@@ -7,27 +7,35 @@ use axum::extract::{Path, Query as QueryString, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::{Extension, Json, Router, routing};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::super::Gateway;
-use super::super::parameters::{Parameters, bad_body, checked_limit, query};
-use super::super::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+use super::super::parameters::{
+    Limit, Parameters, PlainText, Segment, bad_body, checked_limit, query,
 };
-use super::call_states::state_json;
+use super::super::response::{
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
+};
+use super::call_states::StateJson;
 use super::registration::{Change, Registration};
 use crate::access::{Principal, Right, SiteScope};
 use crate::port::states::{CallState, StateError};
 
-pub(in crate::gateway) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/", routing::post(register).get(find))
-        .route("/recover", routing::post(recover))
-        .route("/{id}", routing::get(by_id).patch(update))
-        .route("/{id}/end", routing::post(end))
-        .route("/{id}/session", routing::get(session))
+const NO_STATES: &str = "`no_right`: call states are for integrators and admins of all sites.";
+const CONFLICT: &str = "`not_yours`: the state of a phone's call follows from its events. `over`: \
+                        the call is over.";
+
+pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(register, find))
+        .routes(routes!(recover))
+        .routes(routes!(by_id, update))
+        .routes(routes!(end))
+        .routes(routes!(session))
         .layer(middleware::from_fn(require_states))
 }
 
@@ -48,6 +56,21 @@ async fn require_states(
     next.run(request).await
 }
 
+/// Registers a call of another program.
+///
+/// A known call keeps its state, and only its session is set.
+#[utoipa::path(
+    post,
+    path = "/api/v1/call-states",
+    operation_id = "register_call",
+    tag = "Call states",
+    request_body = Registration,
+    responses(
+        (status = 201, description = "The state of the call.", body = StateJson),
+        (status = 400, description = "`bad_body`: the body is not such an object."),
+        (status = 403, description = NO_STATES),
+    ),
+)]
 async fn register(
     State(gateway): State<Gateway>,
     body: Result<Json<Registration>, JsonRejection>,
@@ -65,6 +88,24 @@ async fn register(
     }
 }
 
+/// Changes the state of a call.
+///
+/// The states `completed` and `failed` end it.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/call-states/{id}",
+    operation_id = "change_call_state",
+    tag = "Call states",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    request_body = Change,
+    responses(
+        (status = 200, description = "The state of the call.", body = StateJson),
+        (status = 400, description = "`bad_body`: the body is not such an object."),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: there is no such call."),
+        (status = 409, description = CONFLICT),
+    ),
+)]
 async fn update(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
@@ -86,24 +127,77 @@ async fn update(
     }
 }
 
+/// Ends a call.
+///
+/// A second end changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/call-states/{id}/end",
+    operation_id = "end_call",
+    tag = "Call states",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 200, description = "The state of the call.", body = StateJson),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: there is no such call."),
+        (status = 409, description = CONFLICT),
+    ),
+)]
 async fn end(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     state_response(StatusCode::OK, gateway.states.end_call(&id).await)
 }
 
+/// The state of one call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/call-states/{id}",
+    operation_id = "get_call_state",
+    tag = "Call states",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 200, description = "The state of the call.", body = StateJson),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: there is no such call."),
+    ),
+)]
 async fn by_id(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     optional_response(gateway.states.get_call_by_id(&id).await)
 }
 
+/// The session of a call.
+#[derive(Serialize, ToSchema)]
+struct CallSession {
+    session_id: String,
+}
+
+/// The session of one call.
+#[utoipa::path(
+    get,
+    path = "/api/v1/call-states/{id}/session",
+    operation_id = "get_call_session",
+    tag = "Call states",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 200, description = "The session.", body = CallSession),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: there is no such call, or it has no session."),
+    ),
+)]
 async fn session(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     let session = gateway.states.get_session_for_call(&id).await;
 
-    optional_response(session.map(|session| session.map(|id| json!({ "session_id": id }))))
+    optional_response(session.map(|session| session.map(|session_id| CallSession { session_id })))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct FindParameters {
+    /// The session whose last call is wanted, instead of a list.
+    #[param(inline, value_type = Option<PlainText>)]
     session: Option<String>,
+    /// The length of the list.
+    #[param(inline, value_type = Option<Limit>)]
     limit: Option<u32>,
 }
 
@@ -111,6 +205,35 @@ impl Parameters for FindParameters {
     const NAMES: &'static str = "`session` and `limit`";
 }
 
+/// A list of call states.
+#[derive(Serialize, ToSchema)]
+struct StateList {
+    calls: Vec<StateJson>,
+}
+
+/// Either answer of a search.
+#[derive(ToSchema)]
+#[schema(as = FoundStates)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "a schema: each answer is sent as itself")]
+enum Found {
+    One(Box<StateJson>),
+    List(StateList),
+}
+
+/// Calls that are going on, or the last call of a session.
+#[utoipa::path(
+    get,
+    path = "/api/v1/call-states",
+    operation_id = "find_call_states",
+    tag = "Call states",
+    params(FindParameters),
+    responses(
+        (status = 200, description = "The calls; with `session`, one call.", body = Found),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: the session has no call."),
+    ),
+)]
 async fn find(
     State(gateway): State<Gateway>,
     parameters: Result<QueryString<FindParameters>, QueryRejection>,
@@ -129,21 +252,39 @@ async fn find(
     match gateway.states.get_active_calls().await {
         Ok(active) => {
             let limited = active.iter().take(limit as usize);
-            let calls: Vec<Value> = limited.map(state_json).collect();
-            json_response(StatusCode::OK, json!({ "calls": calls }).to_string())
+            let calls = limited.map(StateJson::from).collect();
+            document_response(StatusCode::OK, &StateList { calls })
         }
         Err(error) => state_error_response(&error),
     }
 }
 
+/// The calls that are going on after a recovery.
+#[derive(Serialize, ToSchema)]
+struct Recovered {
+    /// The number of calls that were closed.
+    closed: u64,
+    calls: Vec<StateJson>,
+}
+
+/// Closes calls that were never ended, for a program that was restarted.
+///
+/// Calls older than 4 hours are closed.
+#[utoipa::path(
+    post,
+    path = "/api/v1/call-states/recover",
+    operation_id = "recover_call_states",
+    tag = "Call states",
+    responses(
+        (status = 200, description = "The calls that are going on.", body = Recovered),
+        (status = 403, description = NO_STATES),
+    ),
+)]
 async fn recover(State(gateway): State<Gateway>) -> Response {
     match gateway.states.recover_active_calls().await {
         Ok((closed, active)) => {
-            let calls: Vec<Value> = active.iter().map(state_json).collect();
-            json_response(
-                StatusCode::OK,
-                json!({ "closed": closed, "calls": calls }).to_string(),
-            )
+            let calls = active.iter().map(StateJson::from).collect();
+            document_response(StatusCode::OK, &Recovered { closed, calls })
         }
         Err(error) => state_error_response(&error),
     }
@@ -151,14 +292,14 @@ async fn recover(State(gateway): State<Gateway>) -> Response {
 
 fn state_response(status: StatusCode, result: Result<CallState, StateError>) -> Response {
     match result {
-        Ok(state) => json_response(status, state_json(&state).to_string()),
+        Ok(state) => document_response(status, &StateJson::from(&state)),
         Err(error) => state_error_response(&error),
     }
 }
 
-fn optional_response(result: Result<Option<Value>, StateError>) -> Response {
+fn optional_response<T: Serialize>(result: Result<Option<T>, StateError>) -> Response {
     match result {
-        Ok(Some(value)) => json_response(StatusCode::OK, value.to_string()),
+        Ok(Some(value)) => document_response(StatusCode::OK, &value),
         Ok(None) => state_error_response(&StateError::NotFound),
         Err(error) => state_error_response(&error),
     }

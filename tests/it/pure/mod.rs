@@ -11,6 +11,7 @@ mod journal;
 mod laws;
 mod ledger;
 mod open_calls;
+mod openapi;
 mod partition;
 mod people;
 mod seeds;
