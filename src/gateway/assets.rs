@@ -42,10 +42,11 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 43] = assets!(
+static ASSETS: [Asset; 45] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
+    "api-page.js",
     "api.js",
     "app.css",
     "app.js",
@@ -79,6 +80,7 @@ static ASSETS: [Asset; 43] = assets!(
     "statistics.js",
     "stats-data.js",
     "stats-panels.js",
+    "texts-api.js",
     "texts-desk.js",
     "texts.js",
     "theme.js",

@@ -58,7 +58,7 @@ pub use states::CallStates;
 pub use webhooks::Dispatcher;
 
 /// Paths of the page: each is served the same document.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/live",
     "/today",
@@ -68,6 +68,7 @@ const PAGES: [&str; 10] = [
     "/phones",
     "/agent",
     "/settings",
+    "/api",
     "/sign-in",
 ];
 

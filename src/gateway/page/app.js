@@ -2,6 +2,7 @@
 
 import { Problem, get, onProblem } from "./api.js";
 import { agentPage } from "./agent.js";
+import { apiPage } from "./api-page.js";
 import { callPage } from "./call.js";
 import { empty, greyRows } from "./cells.js";
 import { everySecond } from "./clock.js";
@@ -32,6 +33,7 @@ const PAGES = {
   phones: phonesPage,
   agent: agentPage,
   settings: settingsPage,
+  api: apiPage,
   "sign-in": signInPage,
 };
 

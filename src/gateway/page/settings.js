@@ -72,6 +72,17 @@ export function settingsPage(root) {
               )
             : null,
         ),
+        el(
+          "section",
+          { class: "panel", "aria-labelledby": "programs" },
+          el("header", null, el("h2", { id: "programs" }, words.programs)),
+          el(
+            "div",
+            { class: "pad choice" },
+            el("span", null, words.api, el("span", { class: "sub wraps" }, words.apiRest)),
+            el("a", { class: "btn", href: href("/api") }, texts.api.title),
+          ),
+        ),
       ),
     );
   }

@@ -1,9 +1,11 @@
 // All texts of the page, keyed by place. Functions take values and choose plural forms.
 
 import { list, plural } from "./words.js";
+import { apiTexts } from "./texts-api.js";
 import { deskTexts } from "./texts-desk.js";
 
 export const texts = {
+  ...apiTexts,
   ...deskTexts,
   title: (/** @type {string} */ page) => `${page} - Cordboard`,
   list,
@@ -346,6 +348,9 @@ export const texts = {
       "Letters such as j and k act outside of fields. Turn them off if speech input or a switch device presses them by mistake.",
     on: "On",
     off: "Off",
+    programs: "Programs",
+    api: "Description of the API",
+    apiRest: "Requests, answers and examples for programs that read calls.",
     sound: "Sound",
     soundRest: "The agent window plays a short tone when a call rings.",
     agentWindow: "Open the agent window",

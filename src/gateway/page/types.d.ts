@@ -171,6 +171,52 @@ export interface Popup {
   url: string | null;
 }
 
+/** A schema of the OpenAPI document, as far as the page shows it. */
+export interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  format?: string;
+  description?: string;
+  enum?: unknown[];
+  oneOf?: Schema[];
+  anyOf?: Schema[];
+  allOf?: Schema[];
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  additionalProperties?: unknown;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+  maxItems?: number;
+}
+
+export interface Operation {
+  operationId: string;
+  tags: string[];
+  summary: string;
+  description?: string;
+  parameters?: {
+    name: string;
+    in: "query" | "path" | "header" | "cookie";
+    description?: string;
+    schema?: Schema;
+  }[];
+  requestBody?: { content: Record<string, { schema?: Schema }> };
+  responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
+  security?: unknown[];
+}
+
+/** The OpenAPI document. */
+export interface Description {
+  info: { version: string };
+  tags: { name: string; description: string }[];
+  paths: Record<string, Record<string, Operation | undefined>>;
+  components: { schemas: Record<string, Schema> };
+}
+
 export interface Message {
   type: string;
   id: string | null;

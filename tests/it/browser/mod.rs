@@ -186,6 +186,28 @@ async fn a_person_signs_in_by_a_link_chooses_a_password_and_comes_back() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_is_described_with_examples() {
+    let (service, _data) = service().await;
+    let mut browser = Browser::open().await;
+    let settings = browser.tab(service.gateway, "/settings").await;
+    browser
+        .until_shown(&settings, "Description of the API")
+        .await;
+
+    let api = browser.tab(service.gateway, "/api").await;
+    browser
+        .until_shown(&api, "/api/v1/call-states/{id}/end")
+        .await;
+    browser
+        .eval(&api, "document.getElementById('list_calls').open = true")
+        .await;
+    browser.until_shown(&api, "next_cursor").await;
+    browser.until_shown(&api, "Authorization: Bearer").await;
+    browser.assert_no_errors();
+    service.stop().await;
+}
+
 /// Fills in the fields of the page, and sends its form.
 async fn fill(
     browser: &mut Browser,
