@@ -113,7 +113,7 @@ function operationRow(description, method, path, operation) {
     el(
       "div",
       { class: "pad stack" },
-      operation.description ? el("p", null, operation.description) : null,
+      operation.description ? el("p", null, ...prose(operation.description)) : null,
       parameters.length
         ? table(
             words.parameters,
@@ -121,7 +121,7 @@ function operationRow(description, method, path, operation) {
             parameters.map((parameter) => [
               [el("b", { class: "mono" }, parameter.name), ` ${words.places[parameter.in]}`],
               typeOf(parameter.schema),
-              [parameter.description ?? parameter.schema?.description ?? ""],
+              prose(parameter.description ?? parameter.schema?.description),
             ]),
           )
         : null,
@@ -134,7 +134,7 @@ function operationRow(description, method, path, operation) {
         Object.entries(operation.responses).map(([status, answer]) => [
           [el("b", { class: "mono" }, status)],
           contentOf(answer.content),
-          [answer.description],
+          prose(answer.description),
         ]),
       ),
       el("h3", null, words.example),
@@ -157,7 +157,7 @@ function objectsPanel(description) {
           "summary",
           null,
           el("span", { class: "mono strong" }, name),
-          el("span", { class: "soft" }, schema.description ?? ""),
+          el("span", { class: "soft" }, ...prose(schema.description)),
         ),
         el("div", { class: "pad stack" }, objectBody(schema)),
       ),
@@ -167,9 +167,11 @@ function objectsPanel(description) {
 
 /** @param {Schema} schema */
 function objectBody(schema) {
-  const parts = [schema, ...(schema.allOf ?? []), ...(schema.oneOf ?? [])].filter((part) => part.properties);
-  if (!parts.length) return el("p", null, ...typeOf(schema));
-  return parts.map((part) =>
+  const parts = [schema, ...(schema.allOf ?? [])];
+  const shown = parts.filter((part) => part.properties);
+  if (!shown.length) return el("p", null, ...typeOf(schema));
+  const others = parts.filter((part) => part.$ref).map((part) => el("p", null, words.fieldsOf, ...typeOf(part)));
+  const tables = shown.map((part) =>
     table(
       "",
       [words.columns.name, words.columns.type, words.columns.meaning],
@@ -179,10 +181,11 @@ function objectBody(schema) {
           part.additionalProperties === false && part.required?.includes(name) ? ` ${words.required}` : "",
         ],
         typeOf(field),
-        [field.description ?? ""],
+        prose(field.description),
       ]),
     ),
   );
+  return [...others, ...tables];
 }
 
 /** @param {Record<string, { schema?: Schema }> | undefined} content */
@@ -219,6 +222,14 @@ function typeOf(schema) {
     }),
   ).concat(bounds(schema));
 }
+
+/**
+ * A description; names in it stand between grave accents.
+ * @param {string | undefined} text
+ * @returns {Words}
+ */
+const prose = (text = "") =>
+  text.split("`").map((part, index) => (index % 2 ? el("span", { class: "mono" }, part) : part));
 
 /** @param {Words[]} parts */
 const joined = (parts) => parts.flatMap((part, index) => (index ? [words.or, ...part] : part));

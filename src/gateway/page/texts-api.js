@@ -13,6 +13,7 @@ export const apiTexts = {
     objects: "Objects",
     objectsRest: "The forms of bodies and answers.",
     columns: { name: "Name", type: "Type", meaning: "Meaning", status: "Status" },
+    fieldsOf: "All fields of ",
     required: "required",
     nothing: "nothing",
     any: "any value",
