@@ -98,23 +98,17 @@ pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next:
         );
     }
 
-    let path = percent_decode_str(request.uri().path());
-    if path.decode_utf8().is_err() {
-        return error_response(
-            StatusCode::BAD_REQUEST,
-            "bad_parameter",
-            "the path has percent escapes that are not UTF-8",
-        );
-    }
-
-    // No text of the product has a NUL, and PostgreSQL stores none.
+    // No name in a path has a control character. PostgreSQL stores no NUL in any text.
+    let path = percent_decode_str(request.uri().path()).decode_utf8();
     let query = request.uri().query().unwrap_or_default();
-    if request.uri().path().contains("%00") || query.contains("%00") {
-        return error_response(
-            StatusCode::BAD_REQUEST,
-            "bad_parameter",
-            "the request has a NUL character",
-        );
+    let defect = match path {
+        Err(_) => Some("the path has percent escapes that are not UTF-8"),
+        Ok(path) if path.contains(char::is_control) => Some("the path has control characters"),
+        Ok(_) if query.contains("%00") => Some("the query has a NUL character"),
+        Ok(_) => None,
+    };
+    if let Some(defect) = defect {
+        return error_response(StatusCode::BAD_REQUEST, "bad_parameter", defect);
     }
 
     match read_body(request).await {

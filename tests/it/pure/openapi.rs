@@ -287,6 +287,7 @@ async fn the_description_is_served_and_every_error_is_a_problem() {
         ("GET", "/ws", 400),
         ("GET", "/api/v1/devices?site=%00", 400),
         ("GET", "/api/v1/calls?site=%01", 400),
+        ("GET", "/api/v1/calls/%C2%87", 400),
     ] {
         let answer = send(gateway, method, target, "", None).await;
         assert_eq!(answer.status, status, "{method} {target}");
