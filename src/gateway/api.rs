@@ -54,7 +54,8 @@ struct CallPage {
     responses(
         (status = 200, description = "A page of calls, or all of them as CSV.",
             content((CallPage = "application/json"), (String = "text/csv"))),
-        (status = 403, description = "`no_right`: the account cannot export calls."),
+        (status = 403, description = "`no_right`: the account cannot export calls, or sees masked \
+            numbers and cannot search for them."),
     ),
 )]
 pub(super) async fn calls(

@@ -149,8 +149,8 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .merge(popups::routes())
         .merge(states::routes())
         .merge(sign_in::routes())
-        .nest("/api/v1/webhooks", webhooks::routes().into())
-        .nest("/api/v1", administration::routes().into())
+        .merge(webhooks::routes())
+        .merge(administration::routes())
 }
 
 /// Routes of the API that need none, or check it themselves.

@@ -23,7 +23,7 @@ use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
 const JSON: &str = "application/json";
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("Calls", "The call log."),
     (
         "Missed calls",
@@ -37,7 +37,9 @@ const TAGS: [(&str, &str); 9] = [
     ("Live events", "Changes of calls as they happen."),
     ("Popups", "The calls of one agent."),
     ("Call states", "Calls of other programs."),
+    ("Webhooks", "Receivers of events over HTTP."),
     ("Account", "The account of the request."),
+    ("Administration", "Accounts, tokens and the audit log."),
     ("Description", "This description."),
 ];
 
@@ -75,7 +77,12 @@ pub(super) fn describe(identified: OpenApi, open: OpenApi) -> OpenApi {
 
     for item in description.paths.paths.values_mut() {
         let reading = item.get.as_mut().into_iter().map(|get| (get, true));
-        let changing = [&mut item.post, &mut item.patch, &mut item.delete];
+        let changing = [
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
         let changing = changing.into_iter().flatten().map(|change| (change, false));
         for (operation, is_reading) in reading.chain(changing) {
             add_guard(operation, is_reading);
@@ -123,6 +130,7 @@ fn operations(description: &mut OpenApi) -> impl Iterator<Item = &mut Operation>
         [
             &mut item.get,
             &mut item.post,
+            &mut item.put,
             &mut item.patch,
             &mut item.delete,
         ]
@@ -179,6 +187,15 @@ fn add_guard(operation: &mut Operation, is_reading: bool) {
             403,
             "`foreign_origin`: a page of another origin sent the request.",
         );
+    }
+    if operation.request_body.is_some() {
+        for (status, reason) in [
+            (408, "`bad_body`: the body did not arrive in time."),
+            (413, "`bad_body`: the body is too large."),
+            (503, "`busy`: many bodies are being read."),
+        ] {
+            add(operation, status, reason);
+        }
     }
 }
 

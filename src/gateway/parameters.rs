@@ -42,10 +42,17 @@ fn whole_number() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Integer)
 }
 
+/// Characters that are not printable, as a part of a pattern.
+const INVISIBLE: &str = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb";
+
+/// The schema of printable characters.
+pub(super) fn printable_text() -> ObjectBuilder {
+    text().pattern(Some(format!("^[^{INVISIBLE}]*$")))
+}
+
 fn site_name() -> ObjectBuilder {
-    let invisible = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb";
-    let inner = format!("[^{invisible}]");
-    let outer = format!(r"[^\s{invisible}]");
+    let inner = format!("[^{INVISIBLE}]");
+    let outer = format!(r"[^\s{INVISIBLE}]");
 
     text()
         .min_length(Some(1))

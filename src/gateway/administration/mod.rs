@@ -6,32 +6,44 @@ mod users;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as QueryString, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::{Extension, Router, routing};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::{ObjectBuilder, Type};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Gateway;
-use super::parameters::{LIMIT_MAX, Parameters, checked_limit, query};
-use super::response::{bad_parameter, json_response, no_right, unavailable_response};
+use super::parameters::{LIMIT_MAX, Limit, Parameters, checked_limit, query};
+use super::response::{bad_parameter, document_response, no_right, unavailable_response};
 use crate::access::{ACCOUNT_NAMES, Principal, Right, Role, SiteScope, is_account_name};
 use crate::wire::instant;
+use crate::wire::names::schemas;
 
-pub(super) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/users", routing::get(users::list).post(users::add))
-        .route(
-            "/users/{name}",
-            routing::patch(users::change).delete(users::remove),
-        )
-        .route("/users/{name}/link", routing::post(users::link))
-        .route("/tokens", routing::get(tokens::list).post(tokens::create))
-        .route("/tokens/{name}", routing::delete(tokens::revoke))
-        .route("/audit", routing::get(audit))
+/// Names of accounts and tokens, as a pattern of the description.
+const NAME: &str = "^[A-Za-z0-9._@+-]{1,64}$";
+const NO_RIGHT: &str = "`no_right`: accounts, tokens and the audit log are for admins.";
+const BAD_BODY: &str = "`bad_body`: the body is not such an object, or names a site that the \
+                        account does not see.";
+
+schemas! {
+    AccountName = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NAME)),
+        "The name of an account or a token.";
+}
+
+pub(super) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(users::link))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit))
         .layer(middleware::from_fn(require_right))
 }
 
@@ -48,9 +60,12 @@ async fn require_right(
 }
 
 /// The query of the audit log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct AuditParameters {
+    /// The length of the list; 200 if absent.
+    #[param(inline, value_type = Option<Limit>)]
     limit: Option<u32>,
 }
 
@@ -58,7 +73,38 @@ impl Parameters for AuditParameters {
     const NAMES: &'static str = "`limit`";
 }
 
-/// The latest lines of the audit log. They name no site, so they are for admins of all sites.
+/// A line of the audit log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+struct EntryJson {
+    #[schema(format = DateTime)]
+    at: String,
+    /// The account or token; `-` where no account existed.
+    who: String,
+    action: String,
+    object: Option<String>,
+}
+
+/// A list of lines of the audit log.
+#[derive(Serialize, ToSchema)]
+struct AuditList {
+    entries: Vec<EntryJson>,
+}
+
+/// The latest lines of the audit log, the latest first.
+///
+/// They name no site, so they are for admins of all sites.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    operation_id = "list_audit_entries",
+    tag = "Administration",
+    params(AuditParameters),
+    responses(
+        (status = 200, description = "The lines.", body = AuditList),
+        (status = 403, description = "`no_right`: the audit log is for admins of all sites."),
+    ),
+)]
 async fn audit(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -76,18 +122,16 @@ async fn audit(
 
     match gateway.access.accounts.audit_entries(limit).await {
         Ok(entries) => {
-            let entries: Vec<Value> = entries
-                .iter()
-                .map(|entry| {
-                    json!({
-                        "at": instant::text(entry.at),
-                        "who": entry.who,
-                        "action": entry.action,
-                        "object": entry.object.as_deref(),
-                    })
+            let entries = entries
+                .into_iter()
+                .map(|entry| EntryJson {
+                    at: instant::text(entry.at),
+                    who: entry.who,
+                    action: entry.action,
+                    object: entry.object.as_deref().map(str::to_owned),
                 })
                 .collect();
-            json_response(StatusCode::OK, json!({ "entries": entries }).to_string())
+            document_response(StatusCode::OK, &AuditList { entries })
         }
         Err(error) => unavailable_response(&error),
     }
@@ -126,4 +170,11 @@ fn scope_of(principal: &Principal, names: &[String]) -> Result<SiteScope, String
     } else {
         Err("this account does not see all of the sites".to_owned())
     }
+}
+
+/// The names of the sites; `None` for all.
+fn site_names(sites: &SiteScope) -> Option<Vec<String>> {
+    let names = sites.names()?;
+
+    Some(names.into_iter().map(str::to_owned).collect())
 }

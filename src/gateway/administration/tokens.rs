@@ -7,44 +7,114 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::check_new;
+use super::{AccountName, BAD_BODY, NO_RIGHT, check_new, site_names};
 use crate::access::Principal;
 use crate::gateway::Gateway;
-use crate::gateway::parameters::bad_body;
-use crate::gateway::response::{error_response, json_response, unavailable_response};
+use crate::gateway::parameters::{SiteName, bad_body};
+use crate::gateway::response::{document_response, error_response, unavailable_response};
+use crate::gateway::sign_in::AccountRole;
 use crate::port::accounts::ApiToken;
 use crate::wire::instant;
 
-#[derive(Deserialize)]
+/// The fields of a new token.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
+    #[schema(value_type = AccountName)]
     name: String,
+    #[schema(value_type = AccountRole)]
     role: String,
+    /// The sites of the admin if absent.
     #[serde(default)]
+    #[schema(value_type = Vec<SiteName>)]
     sites: Vec<String>,
 }
 
+/// The token of a program.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+struct TokenJson {
+    name: String,
+    #[schema(value_type = AccountRole)]
+    role: &'static str,
+    /// `null` for all sites.
+    sites: Option<Vec<String>>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// `null` while the token is valid.
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+}
+
+/// A list of tokens.
+#[derive(Serialize, ToSchema)]
+struct TokenList {
+    tokens: Vec<TokenJson>,
+}
+
+/// A new token.
+#[derive(Serialize, ToSchema)]
+struct CreatedToken {
+    #[serde(flatten)]
+    description: TokenJson,
+    /// Sent as `Authorization: Bearer`; shown this once.
+    token: String,
+}
+
+/// The token that was revoked.
+#[derive(Serialize, ToSchema)]
+struct RevokedToken {
+    /// Its name.
+    revoked: String,
+}
+
+/// The tokens of programs, with those that were revoked.
+///
+/// Those of other sites are left out.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tokens",
+    operation_id = "list_tokens",
+    tag = "Administration",
+    responses(
+        (status = 200, description = "The tokens.", body = TokenList),
+        (status = 403, description = NO_RIGHT),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
 ) -> Response {
     match gateway.access.accounts.tokens().await {
         Ok(tokens) => {
-            let tokens: Vec<Value> = tokens
+            let tokens = tokens
                 .iter()
                 .filter(|token| principal.sites.covers(&token.sites))
-                .map(token_json)
+                .map(TokenJson::from)
                 .collect();
-            json_response(StatusCode::OK, json!({ "tokens": tokens }).to_string())
+            document_response(StatusCode::OK, &TokenList { tokens })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
 /// Makes a token, which is shown this once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    operation_id = "create_token",
+    tag = "Administration",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token.", body = CreatedToken),
+        (status = 400, description = BAD_BODY),
+        (status = 403, description = NO_RIGHT),
+        (status = 409, description = "`name_taken`: another token has the name."),
+    ),
+)]
 pub(super) async fn create(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -68,9 +138,11 @@ pub(super) async fn create(
                 .access
                 .audit(principal.name(), "token_created", Some(&name))
                 .await;
-            let mut document = token_json(&token);
-            document["token"] = json!(secret.as_str());
-            json_response(StatusCode::CREATED, document.to_string())
+            let created = CreatedToken {
+                description: TokenJson::from(&token),
+                token: secret.as_str().to_owned(),
+            };
+            document_response(StatusCode::CREATED, &created)
         }
         Ok(false) => error_response(
             StatusCode::CONFLICT,
@@ -81,6 +153,21 @@ pub(super) async fn create(
     }
 }
 
+/// Revokes a token.
+///
+/// Its open streams end within a minute.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tokens/{name}",
+    operation_id = "revoke_token",
+    tag = "Administration",
+    params(("name" = inline(AccountName), Path, description = "The name of the token.")),
+    responses(
+        (status = 200, description = "The token is refused from now on.", body = RevokedToken),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = "`not_found`: there is no valid token of this name."),
+    ),
+)]
 pub(super) async fn revoke(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -104,7 +191,7 @@ pub(super) async fn revoke(
                 .access
                 .audit(principal.name(), "token_revoked", Some(&name))
                 .await;
-            json_response(StatusCode::OK, json!({ "revoked": name }).to_string())
+            document_response(StatusCode::OK, &RevokedToken { revoked: name })
         }
         Ok(false) => error_response(
             StatusCode::NOT_FOUND,
@@ -115,12 +202,14 @@ pub(super) async fn revoke(
     }
 }
 
-fn token_json(token: &ApiToken) -> Value {
-    json!({
-        "name": token.name,
-        "role": token.role.name(),
-        "sites": token.sites.names(),
-        "created_at": instant::text(token.created_at),
-        "revoked_at": token.revoked_at.map(instant::text),
-    })
+impl From<&ApiToken> for TokenJson {
+    fn from(token: &ApiToken) -> TokenJson {
+        TokenJson {
+            name: token.name.clone(),
+            role: token.role.name(),
+            sites: site_names(&token.sites),
+            created_at: instant::text(token.created_at),
+            revoked_at: token.revoked_at.map(instant::text),
+        }
+    }
 }

@@ -7,62 +7,155 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{check_new, role_of, scope_of};
+use super::{AccountName, BAD_BODY, NO_RIGHT, check_new, role_of, scope_of, site_names};
 use crate::access::Principal;
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::private::PrivateText;
 use crate::domain::text::is_printable;
 use crate::gateway::Gateway;
-use crate::gateway::parameters::bad_body;
-use crate::gateway::response::{error_response, json_response, unavailable_response};
+use crate::gateway::parameters::{SiteName, bad_body, printable_text};
+use crate::gateway::response::{document_response, error_response, unavailable_response};
+use crate::gateway::sign_in::AccountRole;
 use crate::port::accounts::{User, UserSecret};
 use crate::port::error::LedgerError;
+use crate::wire::names::schemas;
 
 const DISPLAY_CHARS_MAX: usize = 128;
+const NO_ACCOUNT: &str = "`not_found`: there is no such account.";
+const OWN_ACCOUNT: &str = "`own_account`: another admin can change this account.";
 
-#[derive(Deserialize)]
+schemas! {
+    DisplayName = printable_text().max_length(Some(DISPLAY_CHARS_MAX)), "A name for people.";
+}
+
+/// The fields of a new account.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
+    #[schema(value_type = AccountName)]
     name: String,
+    #[schema(value_type = AccountRole)]
     role: String,
+    /// The sites of the admin if absent.
     #[serde(default)]
+    #[schema(value_type = Vec<SiteName>)]
     sites: Vec<String>,
+    #[schema(value_type = Option<DisplayName>)]
     display_name: Option<String>,
+    /// The phone of the person.
     extension: Option<String>,
 }
 
 /// The fields of an account that change; an empty text removes the value.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UserChange)]
 pub(super) struct Change {
+    #[schema(value_type = Option<AccountRole>)]
     role: Option<String>,
+    #[schema(value_type = Option<Vec<SiteName>>)]
     sites: Option<Vec<String>>,
+    #[schema(value_type = Option<DisplayName>)]
     display_name: Option<String>,
+    /// The phone of the person.
     extension: Option<String>,
+    /// Disabling an account ends its sessions.
     disabled: Option<bool>,
 }
 
+/// The account of a person.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+struct UserJson {
+    name: String,
+    display_name: Option<String>,
+    #[schema(value_type = AccountRole)]
+    role: &'static str,
+    /// `null` for all sites.
+    sites: Option<Vec<String>>,
+    /// The phone of the person.
+    extension: Option<String>,
+    /// Whether the person has chosen a password.
+    has_password: bool,
+    disabled: bool,
+}
+
+/// A list of accounts.
+#[derive(Serialize, ToSchema)]
+struct UserList {
+    users: Vec<UserJson>,
+}
+
+/// A new account.
+#[derive(Serialize, ToSchema)]
+struct AddedUser {
+    #[serde(flatten)]
+    user: UserJson,
+    /// A path of the page for the first sign-in, which works once within 24 hours.
+    link: String,
+}
+
+/// The account that was removed.
+#[derive(Serialize, ToSchema)]
+struct RemovedUser {
+    /// Its name.
+    removed: String,
+}
+
+/// A link for one sign-in.
+#[derive(Serialize, ToSchema)]
+struct SignInLink {
+    /// A path of the page, which works once within 24 hours.
+    link: String,
+}
+
+/// The accounts of people.
+///
+/// Those of other sites are left out.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users",
+    operation_id = "list_users",
+    tag = "Administration",
+    responses(
+        (status = 200, description = "The accounts.", body = UserList),
+        (status = 403, description = NO_RIGHT),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
 ) -> Response {
     match gateway.access.accounts.users().await {
         Ok(users) => {
-            let users: Vec<Value> = users
+            let users = users
                 .iter()
                 .filter(|user| principal.sites.covers(&user.sites))
-                .map(user_json)
+                .map(UserJson::from)
                 .collect();
-            json_response(StatusCode::OK, json!({ "users": users }).to_string())
+            document_response(StatusCode::OK, &UserList { users })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
 /// Adds an account, and makes the link for its first sign-in.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users",
+    operation_id = "add_user",
+    tag = "Administration",
+    request_body = NewUser,
+    responses(
+        (status = 201, description = "The account.", body = AddedUser),
+        (status = 400, description = BAD_BODY),
+        (status = 403, description = NO_RIGHT),
+        (status = 409, description = "`name_taken`: another account has the name."),
+    ),
+)]
 pub(super) async fn add(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -91,9 +184,8 @@ pub(super) async fn add(
         ),
         Ok(Some(link)) => {
             audit(&gateway, &principal, "user_added", &user.name).await;
-            let mut document = user_json(&user);
-            document["link"] = json!(link);
-            json_response(StatusCode::CREATED, document.to_string())
+            let user = UserJson::from(&user);
+            document_response(StatusCode::CREATED, &AddedUser { user, link })
         }
         Err(error) => unavailable_response(&error),
     }
@@ -115,6 +207,24 @@ impl NewUser {
     }
 }
 
+/// Changes an account.
+///
+/// An admin cannot change the own account.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/users/{name}",
+    operation_id = "change_user",
+    tag = "Administration",
+    params(("name" = inline(AccountName), Path, description = "The name of the account.")),
+    request_body = Change,
+    responses(
+        (status = 200, description = "The account.", body = UserJson),
+        (status = 400, description = BAD_BODY),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_ACCOUNT),
+        (status = 409, description = OWN_ACCOUNT),
+    ),
+)]
 pub(super) async fn change(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -144,7 +254,7 @@ pub(super) async fn change(
         Ok(false) => unknown_account(),
         Ok(true) => {
             audit(&gateway, &principal, "user_changed", &name).await;
-            json_response(StatusCode::OK, user_json(&user).to_string())
+            document_response(StatusCode::OK, &UserJson::from(&user))
         }
         Err(error) => unavailable_response(&error),
     }
@@ -172,6 +282,20 @@ impl Change {
     }
 }
 
+/// Removes an account.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/users/{name}",
+    operation_id = "remove_user",
+    tag = "Administration",
+    params(("name" = inline(AccountName), Path, description = "The name of the account.")),
+    responses(
+        (status = 200, description = "The account is removed.", body = RemovedUser),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_ACCOUNT),
+        (status = 409, description = OWN_ACCOUNT),
+    ),
+)]
 pub(super) async fn remove(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -184,13 +308,26 @@ pub(super) async fn remove(
     match gateway.access.accounts.remove_user(&name).await {
         Ok(_) => {
             audit(&gateway, &principal, "user_removed", &name).await;
-            json_response(StatusCode::OK, json!({ "removed": name }).to_string())
+            document_response(StatusCode::OK, &RemovedUser { removed: name })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
 /// Makes a link for a person who has lost the password.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users/{name}/link",
+    operation_id = "create_sign_in_link",
+    tag = "Administration",
+    params(("name" = inline(AccountName), Path, description = "The name of the account.")),
+    responses(
+        (status = 201, description = "The link.", body = SignInLink),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_ACCOUNT),
+        (status = 409, description = OWN_ACCOUNT),
+    ),
+)]
 pub(super) async fn link(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -203,7 +340,7 @@ pub(super) async fn link(
     match new_link(&gateway, &name).await {
         Ok(link) => {
             audit(&gateway, &principal, "link_made", &name).await;
-            json_response(StatusCode::CREATED, json!({ "link": link }).to_string())
+            document_response(StatusCode::CREATED, &SignInLink { link })
         }
         Err(error) => unavailable_response(&error),
     }
@@ -278,14 +415,16 @@ fn extension(text: Option<String>) -> Result<Option<PhoneExtension>, String> {
     }
 }
 
-fn user_json(user: &User) -> Value {
-    json!({
-        "name": user.name,
-        "display_name": user.display_name.as_deref(),
-        "role": user.role.name(),
-        "sites": user.sites.names(),
-        "extension": user.extension.as_ref().map(PhoneExtension::as_str),
-        "has_password": user.password.is_some(),
-        "disabled": user.is_disabled,
-    })
+impl From<&User> for UserJson {
+    fn from(user: &User) -> UserJson {
+        UserJson {
+            name: user.name.clone(),
+            display_name: user.display_name.as_deref().map(str::to_owned),
+            role: user.role.name(),
+            sites: site_names(&user.sites),
+            extension: user.extension.as_ref().map(ToString::to_string),
+            has_password: user.password.is_some(),
+            disabled: user.is_disabled,
+        }
+    }
 }

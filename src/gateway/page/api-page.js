@@ -11,7 +11,7 @@ import { texts } from "./texts.js";
 /** @typedef {import("./types.js").View} View */
 /** @typedef {(Node | string)[]} Words */
 
-const METHODS = ["get", "post", "patch", "delete"];
+const METHODS = ["get", "post", "put", "patch", "delete"];
 const REFERENCE = "#/components/schemas/";
 const words = texts.api;
 

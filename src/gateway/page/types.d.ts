@@ -136,6 +136,7 @@ export interface Person {
   state: "available" | "ringing" | "talking" | "holding" | "dnd" | "paused" | "offline";
   since: string | null;
   reason: string | null;
+  window_open: boolean;
 }
 
 export interface Helpline {

@@ -8,11 +8,10 @@ use axum::extract::{Path, Query as QueryString, State};
 use axum::http::StatusCode;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::put;
 use axum::{Extension, Json};
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,10 +25,11 @@ use crate::domain::text::is_printable;
 use crate::domain::time::Span;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{
-    Parameters, PlainText, Segment, SiteName, bad_body, query, require_one_of, require_plain,
+    Parameters, PlainText, Segment, SiteName, bad_body, printable_text, query, require_one_of,
+    require_plain,
 };
 use crate::gateway::response::{
-    bad_parameter, document_response, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
 use crate::gateway::sign_in::Credential;
 use crate::gateway::stream::too_many_watchers;
@@ -37,16 +37,25 @@ use crate::gateway::visible::site_of;
 use crate::port::claims::Claim;
 use crate::port::directory::Pause;
 use crate::wire::instant;
+use crate::wire::names::{one_of, schemas};
 
 const CLAIM_MAX: Span = Span::seconds(30);
 const REASON_CHARS_MAX: usize = 128;
+const AVAILABLE: &str = "available";
+const PAUSED: &str = "paused";
+const STATES: [&str; 2] = [AVAILABLE, PAUSED];
+
+schemas! {
+    AgentState = one_of(&STATES), "Whether an agent takes the calls of helplines.";
+    PauseReason = printable_text().max_length(Some(REASON_CHARS_MAX)), "The reason of a pause.";
+}
 
 pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::default()
         .routes(routes!(events))
         .routes(routes!(claim))
         .routes(routes!(release))
-        .route("/api/v1/me/state", put(set_state))
+        .routes(routes!(set_state))
 }
 
 /// The query of an agent's popups.
@@ -109,8 +118,8 @@ impl Desk {
 
 /// The popups of one agent, as server-sent events.
 ///
-/// `hello` with the popups that are open, then `popup` with each that is new or has changed. The
-/// answer does not end. Needs the right `claim`.
+/// `hello` with the popups that are open and the state of the agent, then `popup` with each that is
+/// new or has changed. The answer does not end. Needs the right `claim`.
 #[utoipa::path(
     get,
     path = "/api/v1/stream/popups",
@@ -177,7 +186,8 @@ struct ClaimJson {
     responses(
         (status = 200, description = "The call is claimed.", body = ClaimJson),
         (status = 403, description = "`no_right`: the account takes no calls."),
-        (status = 404, description = "`not_ringing`: the call does not ring at the phone."),
+        (status = 404, description = "`not_ringing`: the call rings neither at the phone nor \
+            at the helpline."),
         (status = 409, description = "`taken`: another agent took the call. `no_extension`: the \
             account has no phone."),
     ),
@@ -276,16 +286,31 @@ async fn release(
 }
 
 /// Whether an agent takes the calls of his helplines.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewAgentState)]
 struct NewState {
+    #[schema(value_type = AgentState)]
     state: String,
+    #[schema(value_type = Option<PauseReason>)]
     reason: Option<String>,
+}
+
+/// The state of an agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StateOfAgent)]
+struct StateJson {
+    #[schema(value_type = AgentState)]
+    state: &'static str,
+    /// The reason of a pause.
+    reason: Option<String>,
+    #[schema(format = DateTime)]
+    since: String,
 }
 
 impl NewState {
     fn check(&self) -> Result<bool, String> {
-        require_one_of("state", &self.state, &["available", "paused"])?;
+        require_one_of("state", &self.state, &STATES)?;
         if let Some(reason) = &self.reason
             && (reason.chars().count() > REASON_CHARS_MAX || !reason.chars().all(is_printable))
         {
@@ -294,11 +319,28 @@ impl NewState {
             ));
         }
 
-        Ok(self.state == "paused")
+        Ok(self.state == PAUSED)
     }
 }
 
-/// Pauses an agent, or ends his pause.
+/// Pauses an agent, or ends the pause.
+///
+/// A paused agent gets no calls of helplines that ring at other phones only. Needs the right
+/// `claim`.
+#[utoipa::path(
+    put,
+    path = "/api/v1/me/state",
+    operation_id = "set_agent_state",
+    tag = "Popups",
+    params(AgentParameters),
+    request_body = NewState,
+    responses(
+        (status = 200, description = "The state.", body = StateJson),
+        (status = 400, description = "`bad_body`: the body is not such an object."),
+        (status = 403, description = "`no_right`: the account takes no calls."),
+        (status = 409, description = "`no_extension`: the account has no phone."),
+    ),
+)]
 async fn set_state(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -334,12 +376,12 @@ async fn set_state(
             gateway
                 .popups
                 .set_paused(&desk.site, &desk.extension, is_paused);
-            let document = json!({
-                "state": if is_paused { "paused" } else { "available" },
-                "reason": reason.filter(|_| is_paused),
-                "since": instant::text(since),
-            });
-            json_response(StatusCode::OK, document.to_string())
+            let state = StateJson {
+                state: STATES[usize::from(is_paused)],
+                reason: reason.filter(|_| is_paused),
+                since: instant::text(since),
+            };
+            document_response(StatusCode::OK, &state)
         }
         Err(error) => unavailable_response(&error),
     }

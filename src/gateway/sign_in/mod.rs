@@ -18,4 +18,4 @@ mod session;
 pub use access::{Access, Credential};
 pub(super) use cookie::NAME as SESSION_COOKIE;
 pub(super) use identify::identify;
-pub(super) use session::{open_routes, routes};
+pub(super) use session::{AccountRole, open_routes, routes};

@@ -96,6 +96,7 @@ struct LinkSignIn {
         (status = 401, description = "`wrong_password`: the name or the password is not right. \
             `link_expired`: the link was used or has expired."),
         (status = 429, description = "`too_many_attempts`: too many wrong passwords for the name."),
+        (status = 503, description = "`busy`: many passwords are being checked."),
         (status = 503, description = "`unavailable`: the database did not answer."),
     ),
 )]

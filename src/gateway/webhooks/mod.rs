@@ -3,6 +3,7 @@
 //! routes set receivers up.
 
 mod dispatch;
+mod documents;
 mod messages;
 mod routes;
 mod signature;

@@ -7,14 +7,19 @@ use axum::extract::{Path, Query as QueryString, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::{Extension, Json, Router, routing};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Extension, Json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::super::Gateway;
-use super::super::parameters::{LIMIT_MAX, Parameters, bad_body, checked_limit, query};
+use super::super::parameters::{LIMIT_MAX, Segment, bad_body, checked_limit, query};
 use super::super::response::{
-    bad_parameter, error_response, json_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
+};
+use super::documents::{
+    BAD_BODY, Change, CreatedWebhook, DeliveriesParameters, DeliveryJson, DeliveryList, NO_RIGHT,
+    NO_WEBHOOK, NewWebhook, RemovedWebhook, RepeatedDelivery, WebhookJson, WebhookList,
+    WebhookSecret, WebhookTest,
 };
 use super::messages::{body, sees};
 use super::signature::new_secret;
@@ -33,14 +38,14 @@ const PREVIOUS_SIGNS: Span = Span::seconds(86_400);
 /// The event of a test, which every receiver gets.
 const TEST: &str = "webhook.test";
 
-pub(in crate::gateway) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/", routing::get(list).post(create))
-        .route("/{id}", routing::patch(change).delete(remove))
-        .route("/{id}/secret", routing::post(rotate))
-        .route("/{id}/test", routing::post(test))
-        .route("/{id}/deliveries", routing::get(deliveries))
-        .route("/{id}/deliveries/{message}/repeat", routing::post(repeat))
+pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(change, remove))
+        .routes(routes!(rotate))
+        .routes(routes!(test))
+        .routes(routes!(deliveries))
+        .routes(routes!(repeat))
         .layer(middleware::from_fn(require_right))
 }
 
@@ -60,39 +65,19 @@ async fn require_right(
     next.run(request).await
 }
 
-/// The fields of a new receiver.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewWebhook {
-    url: String,
-    #[serde(default)]
-    events: Vec<String>,
-    #[serde(default)]
-    sites: Vec<String>,
-}
-
-/// The fields of a receiver that change.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Change {
-    url: Option<String>,
-    events: Option<Vec<String>>,
-    sites: Option<Vec<String>>,
-    enabled: Option<bool>,
-}
-
-/// The query of the deliveries of a receiver.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeliveriesParameters {
-    state: Option<String>,
-    limit: Option<u32>,
-}
-
-impl Parameters for DeliveriesParameters {
-    const NAMES: &'static str = "`state` and `limit`";
-}
-
+/// The receivers.
+///
+/// Those of other sites are left out.
+#[utoipa::path(
+    get,
+    path = "/api/v1/webhooks",
+    operation_id = "list_webhooks",
+    tag = "Webhooks",
+    responses(
+        (status = 200, description = "The receivers.", body = WebhookList),
+        (status = 403, description = NO_RIGHT),
+    ),
+)]
 async fn list(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -102,13 +87,29 @@ async fn list(
             let visible = webhooks
                 .iter()
                 .filter(|webhook| principal.sites.covers(&webhook.sites));
-            let webhooks: Vec<Value> = visible.map(webhook_json).collect();
-            json_response(StatusCode::OK, json!({ "webhooks": webhooks }).to_string())
+            let webhooks = visible.map(WebhookJson::from).collect();
+            document_response(StatusCode::OK, &WebhookList { webhooks })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
+/// Adds a receiver.
+///
+/// It gets events from now on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks",
+    operation_id = "create_webhook",
+    tag = "Webhooks",
+    request_body = NewWebhook,
+    responses(
+        (status = 201, description = "The receiver.", body = CreatedWebhook),
+        (status = 400, description = BAD_BODY),
+        (status = 403, description = NO_RIGHT),
+        (status = 409, description = "`too_many`: there are too many receivers already."),
+    ),
+)]
 async fn create(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -146,9 +147,11 @@ async fn create(
     match stored.await {
         Ok(true) => {
             audit(&gateway, &principal, "webhook_created", &webhook.id).await;
-            let mut document = webhook_json(&webhook);
-            document["secret"] = json!(webhook.secret);
-            json_response(StatusCode::CREATED, document.to_string())
+            let created = CreatedWebhook {
+                webhook: WebhookJson::from(&webhook),
+                secret: webhook.secret,
+            };
+            document_response(StatusCode::CREATED, &created)
         }
         Ok(false) => error_response(
             StatusCode::CONFLICT,
@@ -168,6 +171,24 @@ async fn settle_backlog(gateway: &Gateway) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// Changes a receiver.
+///
+/// Events from before it is enabled again are not sent.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/webhooks/{id}",
+    operation_id = "change_webhook",
+    tag = "Webhooks",
+    params(("id" = inline(Segment), Path, description = "The id of the webhook.")),
+    request_body = Change,
+    responses(
+        (status = 200, description = "The receiver.", body = WebhookJson),
+        (status = 400, description = BAD_BODY),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_WEBHOOK),
+        (status = 409, description = "`changed_meanwhile`: of two changes in one moment this is the second."),
+    ),
+)]
 async fn change(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -195,7 +216,7 @@ async fn change(
         Ok(true) => {
             gateway.webhooks.wake(&id);
             audit(&gateway, &principal, "webhook_changed", &id).await;
-            json_response(StatusCode::OK, webhook_json(&webhook).to_string())
+            document_response(StatusCode::OK, &WebhookJson::from(&webhook))
         }
         Ok(false) => changed_meanwhile(),
         Err(error) => unavailable_response(&error),
@@ -250,6 +271,19 @@ impl Change {
     }
 }
 
+/// Removes a receiver and its deliveries.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/webhooks/{id}",
+    operation_id = "remove_webhook",
+    tag = "Webhooks",
+    params(("id" = inline(Segment), Path, description = "The id of the webhook.")),
+    responses(
+        (status = 200, description = "The receiver is removed.", body = RemovedWebhook),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_WEBHOOK),
+    ),
+)]
 async fn remove(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -262,13 +296,28 @@ async fn remove(
     match gateway.webhooks.store.remove_webhook(&id).await {
         Ok(_) => {
             audit(&gateway, &principal, "webhook_removed", &id).await;
-            json_response(StatusCode::OK, json!({ "removed": id }).to_string())
+            document_response(StatusCode::OK, &RemovedWebhook { removed: id })
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// Makes a new secret. The one before it signs for a day too, so that a receiver can change.
+/// Makes a new secret.
+///
+/// The one before it signs for a day too, so that a receiver can change.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/secret",
+    operation_id = "change_webhook_secret",
+    tag = "Webhooks",
+    params(("id" = inline(Segment), Path, description = "The id of the webhook.")),
+    responses(
+        (status = 200, description = "The secret.", body = WebhookSecret),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_WEBHOOK),
+        (status = 409, description = "`changed_meanwhile`: of two changes in one moment this is the second."),
+    ),
+)]
 async fn rotate(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -286,19 +335,32 @@ async fn rotate(
         Ok(false) => changed_meanwhile(),
         Ok(true) => {
             audit(&gateway, &principal, "webhook_secret_changed", &id).await;
-            let document = json!({
-                "id": id,
-                "secret": webhook.secret,
-                "previous_until": instant::text(until),
-            });
-            json_response(StatusCode::OK, document.to_string())
+            let changed = WebhookSecret {
+                id,
+                secret: webhook.secret,
+                previous_until: instant::text(until),
+            };
+            document_response(StatusCode::OK, &changed)
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// Sends one message at once and tells the answer. It is not repeated, and not in the list of
-/// deliveries.
+/// Sends one message at once.
+///
+/// The event `webhook.test`, which is not repeated, and not in the list of deliveries.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/test",
+    operation_id = "test_webhook",
+    tag = "Webhooks",
+    params(("id" = inline(Segment), Path, description = "The id of the webhook.")),
+    responses(
+        (status = 200, description = "The answer of the receiver.", body = WebhookTest),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_WEBHOOK),
+    ),
+)]
 async fn test(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -313,17 +375,33 @@ async fn test(
     let message = format!("msg_{}", uuid::Uuid::now_v7().simple());
     let text = body(TEST, gateway.clock.now(), r#"{"call_id":null,"call":null}"#);
     let answer = gateway.webhooks.post(&webhook, &message, text).await;
-    let document = json!({
-        "message": message,
-        "taken": matches!(answer, Ok(200..=299)),
-        "answered": answer.as_ref().ok(),
-        "error": answer.as_ref().err().map(ToString::to_string),
-        "seconds": began.elapsed().as_secs_f64(),
-    });
+    let result = WebhookTest {
+        message,
+        taken: matches!(answer, Ok(200..=299)),
+        answered: answer.as_ref().ok().copied(),
+        error: answer.as_ref().err().map(ToString::to_string),
+        seconds: began.elapsed().as_secs_f64(),
+    };
 
-    json_response(StatusCode::OK, document.to_string())
+    document_response(StatusCode::OK, &result)
 }
 
+/// The deliveries of a receiver, the latest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/webhooks/{id}/deliveries",
+    operation_id = "list_deliveries",
+    tag = "Webhooks",
+    params(
+        ("id" = inline(Segment), Path, description = "The id of the webhook."),
+        DeliveriesParameters,
+    ),
+    responses(
+        (status = 200, description = "The deliveries.", body = DeliveryList),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = NO_WEBHOOK),
+    ),
+)]
 async fn deliveries(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -348,15 +426,12 @@ async fn deliveries(
 
     match gateway.webhooks.store.deliveries(&id, state, limit).await {
         Ok(deliveries) => {
-            let deliveries: Vec<Value> = deliveries
-                .iter()
+            let deliveries = deliveries
+                .into_iter()
                 .filter(|delivery| sees_delivery(&principal, delivery))
-                .map(|delivery| delivery_json(&principal, delivery))
+                .map(|delivery| DeliveryJson::of(&principal, delivery))
                 .collect();
-            json_response(
-                StatusCode::OK,
-                json!({ "deliveries": deliveries }).to_string(),
-            )
+            document_response(StatusCode::OK, &DeliveryList { deliveries })
         }
         Err(error) => unavailable_response(&error),
     }
@@ -370,6 +445,22 @@ fn sees_delivery(principal: &Principal, delivery: &Delivery) -> bool {
         .is_none_or(|site| principal.sites.contains(site))
 }
 
+/// Sends a message again, at once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/deliveries/{message}/repeat",
+    operation_id = "repeat_delivery",
+    tag = "Webhooks",
+    params(
+        ("id" = inline(Segment), Path, description = "The id of the webhook."),
+        ("message" = inline(Segment), Path, description = "The id of the message."),
+    ),
+    responses(
+        (status = 200, description = "The message is due again.", body = RepeatedDelivery),
+        (status = 403, description = NO_RIGHT),
+        (status = 404, description = "`not_found`: there is no such webhook or delivery."),
+    ),
+)]
 async fn repeat(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
@@ -396,7 +487,7 @@ async fn repeat(
         Ok(true) => {
             gateway.webhooks.wake(&id);
             audit(&gateway, &principal, "webhook_repeated", &message).await;
-            json_response(StatusCode::OK, json!({ "repeated": message }).to_string())
+            document_response(StatusCode::OK, &RepeatedDelivery { repeated: message })
         }
         Ok(false) => error_response(
             StatusCode::NOT_FOUND,
@@ -467,35 +558,4 @@ fn check_events(events: &[String]) -> Result<(), String> {
             Err(format!("`events` must be some of {names}"))
         }
     }
-}
-
-fn webhook_json(webhook: &Webhook) -> Value {
-    json!({
-        "id": webhook.id,
-        "url": webhook.url,
-        "events": webhook.events,
-        "sites": webhook.sites.names(),
-        "enabled": webhook.disabled.is_none(),
-        "disabled_reason": webhook.disabled,
-        "created_at": instant::text(webhook.created_at),
-        "created_by": webhook.created_by,
-    })
-}
-
-/// The body holds numbers.
-fn delivery_json(principal: &Principal, delivery: &Delivery) -> Value {
-    let is_waiting = delivery.state == DeliveryState::Waiting;
-
-    json!({
-        "message": delivery.message,
-        "event": delivery.event,
-        "state": delivery.state.name(),
-        "created_at": instant::text(delivery.created_at),
-        "attempts": delivery.attempts,
-        "next_attempt_at": is_waiting.then(|| instant::text(delivery.due_at)),
-        "answered": delivery.answered,
-        "error": delivery.error,
-        "finished_at": delivery.finished_at.map(instant::text),
-        "body": principal.sees_all_numbers().then_some(&delivery.body),
-    })
 }
