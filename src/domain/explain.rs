@@ -107,10 +107,7 @@ impl Rule {
                  they are taken in their natural order"
             }
             Rule::TooLate => "comes after the final end of the leg; counted, otherwise ignored",
-            Rule::Superseded => {
-                "the phone begins anew with the same party, so its earlier leg must be over \
-                 although its end never came"
-            }
+            Rule::Superseded => "the phone begins anew with the party: the end of its leg was lost",
             Rule::ConsultBecameCall => {
                 "the consultation outlived the party it was made for: it is a call of its own"
             }

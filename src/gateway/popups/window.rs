@@ -150,7 +150,8 @@ impl Window {
         let kind = meaning.kind;
         // A call that was over before the window opened is no news.
         let is_shown = self.shown.contains_key(&id);
-        if !is_shown && !(kind.is_current() && self.may_show(meaning)) {
+        let is_news = kind.is_current() && self.may_show(meaning);
+        if !is_shown && !is_news {
             return None;
         }
 

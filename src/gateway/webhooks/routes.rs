@@ -548,14 +548,13 @@ fn check_url(gateway: &Gateway, url: &str) -> Result<(), String> {
 }
 
 fn check_events(events: &[String]) -> Result<(), String> {
-    match events
+    if events
         .iter()
-        .find(|event| NoticeKind::from_name(event).is_none())
+        .all(|event| NoticeKind::from_name(event).is_some())
     {
-        None => Ok(()),
-        Some(_) => {
-            let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
-            Err(format!("`events` must be some of {names}"))
-        }
+        return Ok(());
     }
+
+    let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
+    Err(format!("`events` must be some of {names}"))
 }
