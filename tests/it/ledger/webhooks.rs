@@ -175,8 +175,19 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
     );
     assert!(one.delivery("w", "b").await.unwrap().is_some());
     assert!(one.delivery("w", "c").await.unwrap().is_none());
+}
 
-    // What waits for a receiver that ends has failed; a late answer changes nothing.
+pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(store: &impl Store) {
+    let one = store.open().await;
+    let new = [new_message("a", 10), new_message("b", 11)];
+    one.add_messages(&new).await.unwrap();
+    let mut settled = one
+        .take_due("w", At(11), At(70), 9)
+        .await
+        .unwrap()
+        .remove(0);
+
+    // A late answer changes nothing.
     one.add_webhook(
         &Webhook {
             disabled: None,

@@ -403,7 +403,6 @@ async fn an_admin_sets_up_accounts_and_tokens_of_the_own_sites() {
         &["--role", "admin", "--site", "berlin"],
     )
     .await;
-    let agent = token(data.path(), "agent", &["--role", "agent"]).await;
     let ask = async |method: &str, path: &str, who: &str, body: Option<Value>| {
         let target = format!("/api/v1/{path}");
         let answer = send(gateway, method, &target, who, body.as_ref()).await;
@@ -452,6 +451,27 @@ async fn an_admin_sets_up_accounts_and_tokens_of_the_own_sites() {
     );
     assert_eq!(ask("DELETE", "users/omar", &local, None).await.0, 200);
 
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_makes_and_revokes_tokens_and_reads_the_audit_log() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let admin = token(data.path(), "root", &["--role", "admin"]).await;
+    let local = token(
+        data.path(),
+        "local",
+        &["--role", "admin", "--site", "berlin"],
+    )
+    .await;
+    let agent = token(data.path(), "agent", &["--role", "agent"]).await;
+    let ask = async |method: &str, path: &str, who: &str, body: Option<Value>| {
+        let target = format!("/api/v1/{path}");
+        let answer = send(gateway, method, &target, who, body.as_ref()).await;
+        (answer.status, answer.body)
+    };
+
     let new = json!({ "name": "crm", "role": "integrator", "sites": ["berlin"] });
     let (status, created) = ask("POST", "tokens", &admin, Some(new.clone())).await;
     assert_eq!(status, 201);
@@ -468,13 +488,7 @@ async fn an_admin_sets_up_accounts_and_tokens_of_the_own_sites() {
     assert!(!list.to_string().contains("cb_"), "tokens are shown once");
 
     let (_, log) = ask("GET", "audit?limit=200", &admin, None).await;
-    for action in [
-        "user_added",
-        "user_changed",
-        "user_removed",
-        "token_created",
-        "token_revoked",
-    ] {
+    for action in ["token_created", "token_revoked"] {
         assert!(log.to_string().contains(action), "{action}: {log}");
     }
     for path in ["users", "tokens", "audit"] {

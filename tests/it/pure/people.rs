@@ -283,6 +283,14 @@ async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
         shown = omar.until("popup").await.1;
     }
     assert_eq!(shown["call_id"], json!(own));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_no_agent_has_is_refused() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let target = "/api/v1/me/state?extension=203";
 
     for (wrong, code) in [
         (json!({ "state": "asleep" }), 400),
