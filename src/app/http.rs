@@ -4,6 +4,7 @@
 //! - **Deadlines**: a request head takes at most 10 s, a write without progress 5 s.
 //! - **Stop**: no new connections; answers under way have half a second.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::GatewaySettings;
 use crate::net::{
-    ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept, any_contains, reject_busy,
+    ClientAddress, ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept,
+    any_contains, reject_busy,
 };
 
 /// Connections of the operations listener: a few monitors.
@@ -74,10 +76,11 @@ pub(super) async fn serve(
 ) {
     let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
     let service = TowerToHyperService::new(router);
+    let trusted_proxies: Arc<[IpNet]> = limits.trusted_proxies.into();
     let connections = TaskTracker::new();
 
     while let Some((socket, from)) = accept(&listener, &stop).await {
-        let is_shared = any_contains(&limits.trusted_proxies, from.ip());
+        let is_shared = any_contains(&trusted_proxies, from.ip());
         let Some(permit) = limit.admit(from.ip(), is_shared) else {
             metrics::counter!("cordboard_gateway_refused_total", "reason" => "connections")
                 .increment(1);
@@ -85,7 +88,12 @@ pub(super) async fn serve(
             continue;
         };
 
-        connections.spawn(connection(socket, permit, service.clone(), stop.clone()));
+        let connection = Connection {
+            permit,
+            peer: from.ip(),
+            trusted_proxies: Arc::clone(&trusted_proxies),
+        };
+        connections.spawn(connection.serve(socket, service.clone(), stop.clone()));
     }
 
     connections.close();
@@ -93,33 +101,43 @@ pub(super) async fn serve(
     let _ = tokio::time::timeout(STOP_GRACE, connections.wait()).await;
 }
 
-async fn connection(
-    socket: TcpStream,
+struct Connection {
     permit: ConnectionPermit,
-    router: TowerToHyperService<Router>,
-    stop: CancellationToken,
-) {
-    // A socket that is upgraded outlives its HTTP connection, and takes the permit along.
-    let permit = Arc::new(permit);
-    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Arc::clone(&permit));
-        router.call(request)
-    });
+    peer: IpAddr,
+    trusted_proxies: Arc<[IpNet]>,
+}
 
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    let socket = TokioIo::new(WriteDeadline::new(socket, WRITE_MAX));
-    let served = builder.serve_connection(socket, service).with_upgrades();
-    tokio::pin!(served);
+impl Connection {
+    async fn serve(
+        self,
+        socket: TcpStream,
+        router: TowerToHyperService<Router>,
+        stop: CancellationToken,
+    ) {
+        // A socket that is upgraded outlives its HTTP connection, and takes the permit along.
+        let permit = Arc::new(self.permit);
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let client = ClientAddress::of(&self.trusted_proxies, self.peer, request.headers());
+            request.extensions_mut().insert(client);
+            request.extensions_mut().insert(Arc::clone(&permit));
+            router.call(request)
+        });
 
-    // A client that disconnects is no failure, so the results are ignored.
-    tokio::select! {
-        _ = served.as_mut() => {}
-        () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            let _ = served.await;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
+        let socket = TokioIo::new(WriteDeadline::new(socket, WRITE_MAX));
+        let served = builder.serve_connection(socket, service).with_upgrades();
+        tokio::pin!(served);
+
+        // A client that disconnects is no failure, so the results are ignored.
+        tokio::select! {
+            _ = served.as_mut() => {}
+            () = stop.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                let _ = served.await;
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A phone cannot sign anything, so a token bound to its MAC has to do. The token stands in the
 //! path because a caller's name can add query parameters, but never a path segment.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,8 +15,6 @@ use crate::domain::device::Device;
 use crate::domain::fact::Site;
 use crate::net::any_contains;
 
-/// The address of a sender that a trusted proxy named in no readable form. It lies in no network.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// 26 characters of base 32 are 130 bits.
 const TOKEN_CHARS: usize = 26;
 
@@ -93,26 +91,6 @@ impl Access {
             .any(|network| network.prefix_len() == 0)
     }
 
-    /// The origin of a request: the address nearest to us that is no trusted proxy. `forwarded` is
-    /// the list that proxies wrote, the nearest last; entries before an untrusted address can be
-    /// forged, and are ignored.
-    #[must_use]
-    pub fn origin(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
-        let mut origin = peer.to_canonical();
-
-        for entry in forwarded.rsplit(',') {
-            if forwarded.trim().is_empty() || !self.is_proxy(origin) {
-                break;
-            }
-            let Some(address) = forwarded_address(entry.trim()) else {
-                return UNKNOWN;
-            };
-            origin = address.to_canonical();
-        }
-
-        origin
-    }
-
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         any_contains(&self.trusted_proxies, address)
@@ -159,18 +137,6 @@ impl Access {
             })
             .into()
     }
-}
-
-/// An entry of a list of addresses: bare, in brackets, or with a port.
-fn forwarded_address(entry: &str) -> Option<IpAddr> {
-    let bare = entry
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-
-    bare.unwrap_or(entry)
-        .parse()
-        .ok()
-        .or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))
 }
 
 #[cfg(test)]
@@ -262,36 +228,6 @@ mod tests {
         assert!(!access.allows_network("192.168.0.1".parse().unwrap()));
         assert!(access.is_restricted());
         assert!(!Access::default().is_restricted());
-    }
-
-    #[test]
-    fn only_trusted_proxies_name_an_origin() {
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let access = Access {
-            trusted_proxies: vec!["10.0.0.0/24".parse().unwrap()],
-            ..Access::default()
-        };
-
-        for (peer, forwarded, origin) in [
-            ("10.0.0.1", "192.168.0.7", "192.168.0.7"),
-            ("10.0.0.1", "1.2.3.4, 192.168.0.7", "192.168.0.7"),
-            ("10.0.0.1", "192.168.0.7, 10.0.0.2", "192.168.0.7"),
-            ("10.0.0.1", "", "10.0.0.1"),
-            ("10.0.0.1", "nonsense", "0.0.0.0"),
-            ("10.0.0.1", "\u{fffd}, 192.168.0.7", "192.168.0.7"),
-            ("10.0.0.1", "192.168.0.7:5060", "192.168.0.7"),
-            ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
-            ("10.0.0.1", "192.168.0.7, ", "0.0.0.0"),
-            ("10.0.0.1", "1.2.3.4, nonsense", "0.0.0.0"),
-            ("192.168.0.9", "10.0.0.7", "192.168.0.9"),
-            ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
-        ] {
-            assert_eq!(
-                access.origin(address(peer), forwarded),
-                address(origin),
-                "{peer} says {forwarded:?}"
-            );
-        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::{Mutex, RwLock};
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::auth::Access;
@@ -24,16 +25,19 @@ use super::stamp::Stamp;
 use crate::domain::device::Device;
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
+use crate::net::ClientAddress;
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Unreadable};
 use crate::wire::envelope::{BodyForm, Envelope, Trace};
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Log lines per second for each reason to refuse a request. The metric counts every refusal.
 const REFUSAL_LOG_LINES_PER_SECOND: u32 = 20;
 /// The wait that a phone is asked for; most never come back.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// A header of webhooks, as this program and others send them, and of no phone.
+const WEBHOOK: &str = "webhook-signature";
 
 /// The state that requests share: access rules, limits, the clock and the intake.
 pub struct Ingress {
@@ -158,12 +162,11 @@ impl Ingress {
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let from = self.origin(peer, &request);
-        let timeout = Duration::from_millis(self.limits.request_timeout_ms);
+        let time_max = Duration::from_millis(self.limits.request_timeout_ms);
         let ingress = Arc::clone(&self);
 
         // A task of its own finishes the request of a phone that does not wait for the answer.
-        let accept =
-            async move { tokio::time::timeout(timeout, ingress.accept(from, request)).await };
+        let accept = async move { timeout(time_max, ingress.accept(from, request)).await };
         let accepted = tokio::spawn(accept.instrument(tracing::debug_span!("request")));
         let result = match accepted.await {
             Ok(in_time) => in_time.unwrap_or(Err(Refusal::Timeout)),
@@ -213,6 +216,10 @@ impl Ingress {
         if !matches!(*request.method(), Method::GET | Method::POST) {
             return Err(Refusal::Method);
         }
+        // An account that may add receivers must not report calls by it.
+        if request.headers().contains_key(WEBHOOK) {
+            return Err(Refusal::Unauthorized("webhook"));
+        }
 
         let target = request
             .uri()
@@ -252,18 +259,8 @@ impl Ingress {
     /// The address of the sender, as the trusted proxies in front of this listener report it.
     fn origin(&self, peer: IpAddr, request: &Request<Incoming>) -> IpAddr {
         let access = self.access.read();
-        if !access.is_proxy(peer) {
-            return peer.to_canonical();
-        }
 
-        // Nothing is left out: an entry that cannot be read hides what the proxy wrote after it.
-        let forwarded = request
-            .headers()
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
-
-        access.origin(peer, &forwarded.collect::<Vec<_>>().join(","))
+        ClientAddress::of(&access.trusted_proxies, peer, request.headers()).0
     }
 
     /// Whether connections of this address carry the requests of many phones.
@@ -295,9 +292,9 @@ impl Ingress {
         }
     }
 
-    /// Reads the body, and decides how its parameters are written. A body that breaks off or is
-    /// framed wrongly counts as none: the phone does not repeat the event, and its target may say
-    /// enough.
+    /// Reads the body, and decides how its parameters are written. A body that breaks off, stalls
+    /// or is framed wrongly counts as none: the phone does not repeat the event, and its target may
+    /// say enough.
     async fn read_body(
         &self,
         request: Request<Incoming>,
@@ -307,11 +304,13 @@ impl Ingress {
             return Ok((String::new(), BodyForm::None));
         }
 
+        // The other half of the time is for the event.
+        let time_max = Duration::from_millis(self.limits.request_timeout_ms / 2);
         let body = Limited::new(request.into_body(), self.limits.body_bytes);
-        let bytes = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
-            Err(_) => {
+        let bytes = match timeout(time_max, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
+            Ok(Err(_)) | Err(_) => {
                 metrics::counter!("cordboard_ingress_odd_total", "what" => "broken_body")
                     .increment(1);
                 return Ok((String::new(), BodyForm::None));

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use tokio::sync::Semaphore;
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, OF_ADDRESS_MAX, OF_NAME_MAX};
 use super::cookie;
 use crate::access::{Identity, PasswordHash, Principal, SecretHash};
 use crate::domain::private::PrivateText;
@@ -49,6 +49,7 @@ pub struct Access {
     has_accounts: AtomicBool,
     asked_at: AtomicI64,
     pub(super) attempts: Attempts,
+    pub(super) attempts_of_addresses: Attempts,
     hashing: Semaphore,
     /// Passwords that are checked or wait for it.
     hashing_queue: Semaphore,
@@ -75,7 +76,8 @@ impl Access {
             is_open_allowed,
             has_accounts: AtomicBool::new(false),
             asked_at: AtomicI64::new(i64::MIN),
-            attempts: Attempts::default(),
+            attempts: Attempts::new(OF_NAME_MAX),
+            attempts_of_addresses: Attempts::new(OF_ADDRESS_MAX),
             hashing: Semaphore::new(HASHING_MAX),
             hashing_queue: Semaphore::new(HASHING_QUEUE_MAX),
         }

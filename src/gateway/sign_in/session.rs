@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Access, Busy, Credential, of_user};
+use super::attempts::name_of;
 use super::cookie;
 use crate::access::{
     Identity, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Principal, Right, Role, Secret, SecretHash,
@@ -23,6 +24,7 @@ use crate::domain::time::Span;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::bad_body;
 use crate::gateway::response::{document_response, error_response, no_right, unavailable_response};
+use crate::net::ClientAddress;
 use crate::port::accounts::{SecretKind, User, UserSecret};
 use crate::port::error::LedgerError;
 use crate::wire::names::{one_of, schemas};
@@ -95,13 +97,15 @@ struct LinkSignIn {
         (status = 400, description = "`bad_body`: the body is not such an object."),
         (status = 401, description = "`wrong_password`: the name or the password is not right. \
             `link_expired`: the link was used or has expired."),
-        (status = 429, description = "`too_many_attempts`: too many wrong passwords for the name."),
+        (status = 429, description = "`too_many_attempts`: too many wrong passwords for the name, \
+            or from the address."),
         (status = 503, description = "`busy`: many passwords are being checked."),
         (status = 503, description = "`unavailable`: the database did not answer."),
     ),
 )]
 async fn sign_in(
     State(access): State<Arc<Access>>,
+    client: Option<Extension<ClientAddress>>,
     body: Result<Json<SignIn>, JsonRejection>,
 ) -> Response {
     let body = match body {
@@ -115,7 +119,8 @@ async fn sign_in(
     let user = match body {
         SignIn::Link(LinkSignIn { link }) => by_link(&access, &link).await,
         SignIn::Password(PasswordSignIn { name, password }) => {
-            by_password(&access, name, password).await
+            let client = client.map(|Extension(ClientAddress(address))| name_of(address));
+            by_password(&access, name, password, client.as_deref()).await
         }
     };
 
@@ -131,6 +136,7 @@ async fn by_password(
     access: &Access,
     name: String,
     password: String,
+    client: Option<&str>,
 ) -> Result<User, Box<Response>> {
     let wrong = || {
         Box::new(error_response(
@@ -143,12 +149,24 @@ async fn by_password(
     if !is_account_name(&name) {
         return Err(wrong());
     }
-    if !access.attempts.begin(&name, access.clock.now()) {
-        return Err(Box::new(error_response(
+    let now = access.clock.now();
+    let too_many = |of: &str| {
+        Box::new(error_response(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_attempts",
-            "too many wrong passwords for this name: try again in a quarter of an hour",
-        )));
+            &format!("too many wrong passwords {of}: try again in a quarter of an hour"),
+        ))
+    };
+    if client.is_some_and(|client| !access.attempts_of_addresses.begin(client, now)) {
+        return Err(too_many("from this address"));
+    }
+    let not_made = || {
+        if let Some(client) = client {
+            access.attempts_of_addresses.withdraw(client);
+        }
+    };
+    if !access.attempts.begin(&name, now) {
+        return Err(too_many("for this name"));
     }
 
     let user = access
@@ -159,11 +177,14 @@ async fn by_password(
         .filter(|user| !user.is_disabled);
     let Ok(is_right) = access.is_password_of(user.as_ref(), password).await else {
         access.attempts.withdraw(&name);
+        not_made();
         return Err(Box::new(busy()));
     };
     match user {
         Some(user) if is_right => {
             access.attempts.succeeded(&name);
+            // Others at the address may go on to guess.
+            not_made();
             Ok(user)
         }
         user => {

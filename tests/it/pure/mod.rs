@@ -16,6 +16,7 @@ mod partition;
 mod people;
 mod seeds;
 mod service;
+mod sign_in;
 mod snapshots;
 mod tidy;
 mod webhooks;

@@ -82,25 +82,46 @@ async fn a_connection_with_nothing_or_half_a_request_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_never_comes_times_out_and_a_large_one_is_refused() {
+async fn a_body_that_never_comes_counts_as_none_and_a_large_one_is_refused() {
     let running = start(Limits {
         request_timeout_ms: 50,
         ..LIMITS
     })
     .await;
-    let post = |length: usize, body: &str| {
+    let post = |target: &str, length: usize, body: &str| {
         format!(
-            "POST /gs/cti/incoming HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+            "POST /gs/cti/incoming{target} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         )
     };
 
-    let answer = running.talk(post(100, "{").as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let answer = running.talk(post("", 100, "{").as_bytes()).await;
+    assert!(answer.contains("no_device"), "{answer}");
+    let answer = running
+        .talk(post("?mac=000b82000001", 100, "{").as_bytes())
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(running.messages().len(), 1, "its target says enough");
 
     let large = " ".repeat(5_000);
-    let answer = running.talk(post(5_000, &large).as_bytes()).await;
+    let answer = running.talk(post("", 5_000, &large).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_no_event_of_a_phone() {
+    let running = Running::open().await;
+
+    let answer = running
+        .talk(
+            b"POST /gs/cti/incoming?mac=000b82000001&remote=2 HTTP/1.1\r\nHost: h\r\n\
+              Webhook-Signature: v1,x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(running.messages().is_empty());
     running.end().await;
 }
 

@@ -1,0 +1,66 @@
+//! Passwords cannot be guessed.
+
+use serde_json::json;
+
+use super::accounts::{PASSWORD, get, printed, secret_of, signed_in, started};
+use crate::support::http::send;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_cannot_be_guessed_and_unknown_names_look_like_known_ones() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let link = printed(data.path(), &["user", "add", "omar"]).await;
+    let (cookie, _) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+    let password = json!({ "password": PASSWORD });
+    send(
+        gateway,
+        "POST",
+        "/api/v1/me/password",
+        &cookie,
+        Some(&password),
+    )
+    .await;
+
+    let guess = |name: &str| json!({ "name": name, "password": "wrong horse battery" });
+    let known = send(gateway, "POST", "/api/v1/session", "", Some(&guess("omar"))).await;
+    let unknown = send(gateway, "POST", "/api/v1/session", "", Some(&guess("hina"))).await;
+    assert_eq!((known.status, unknown.status), (401, 401));
+    assert_eq!(known.body, unknown.body);
+
+    for _ in 0..9 {
+        send(gateway, "POST", "/api/v1/session", "", Some(&guess("omar"))).await;
+    }
+    let right = json!({ "name": "omar", "password": PASSWORD });
+    let blocked = send(gateway, "POST", "/api/v1/session", "", Some(&right)).await;
+    assert_eq!(blocked.status, 429);
+    assert_eq!(get(gateway, "/api/v1/me", &cookie).await.status, 200);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_at_the_same_time_count_and_invented_names_are_not_kept() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    printed(data.path(), &["user", "add", "katrin"]).await;
+    let attempt = async |name: &str| {
+        let body = json!({ "name": name, "password": "wrong password" });
+        send(gateway, "POST", "/api/v1/session", "", Some(&body))
+            .await
+            .status
+    };
+
+    let statuses = futures_util::future::join_all((0..40).map(|_| attempt("katrin"))).await;
+    let checked = statuses.iter().filter(|status| **status == 401).count();
+    assert!(checked <= 10, "{statuses:?}");
+    assert_eq!(attempt("katrin").await, 429);
+    assert_eq!(attempt(&"n".repeat(1_000_000)).await, 401);
+
+    // From one address other names can be tried a hundred times.
+    let mut tried = 0;
+    while attempt(&format!("name{tried}")).await == 401 {
+        tried += 1;
+        assert!(tried <= 100, "no end");
+    }
+    assert!(tried >= 50, "{tried}");
+    service.stop().await;
+}
