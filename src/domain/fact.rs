@@ -59,6 +59,9 @@ pub struct FactKey {
     pub id: EventId,
 }
 
+/// The site of an installation that names none.
+pub const DEFAULT_SITE: &str = "default";
+
 /// One PBX, one tenant. Calls never span two sites.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site(CompactString);
@@ -83,7 +86,7 @@ impl Site {
 
 impl Default for Site {
     fn default() -> Self {
-        Site("default".into())
+        Site(DEFAULT_SITE.into())
     }
 }
 

@@ -6,6 +6,15 @@ use axum::response::{IntoResponse, Response};
 /// Characters with which spreadsheets begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
+/// A cell as it was before it was exported: without the apostrophe of a formula. Other cells may
+/// begin with one too, as the name 't Hooft.
+pub(super) fn without_protection(cell: String) -> String {
+    match cell.strip_prefix('\'') {
+        Some(plain) if plain.starts_with(FORMULA) => plain.to_owned(),
+        _ => cell,
+    }
+}
+
 /// A table that is being written.
 pub(super) struct Table(csv::Writer<Vec<u8>>);
 
@@ -52,6 +61,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exported_cell_is_read_as_it_was() {
+        for (cell, read) in [("'+4930", "+4930"), ("'t Hooft", "'t Hooft"), ("a", "a")] {
+            assert_eq!(without_protection(cell.to_owned()), read);
+        }
+    }
 
     #[test]
     fn formulas_are_text_and_separators_are_quoted() {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Gateway;
-use super::csv::Table;
+use super::csv::{Table, without_protection};
 use super::parameters::{LIVE_CALLS_MAX, SiteParameters, query};
 use super::popups::rings;
 use super::response::{
@@ -449,17 +449,12 @@ fn read_directory(body: &[u8], principal: &Principal) -> Result<Vec<Entry>, Stri
 }
 
 fn entry(line: Line, principal: &Principal) -> Result<Entry, String> {
-    // An exported cell may begin with an apostrophe.
-    let plain = |cell: String| {
-        cell.strip_prefix('\'')
-            .map_or(cell.clone(), ToOwned::to_owned)
-    };
-    let site = Site::parse(&plain(line.site)).ok_or("`site` is not a site name")?;
+    let site = Site::parse(&without_protection(line.site)).ok_or("`site` is not a site name")?;
     if !principal.sites.contains(site.as_str()) {
         return Err("this account does not see the site".to_owned());
     }
     let site = site.as_str().to_owned();
-    let name = plain(line.name);
+    let name = without_protection(line.name);
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !name.chars().all(is_printable) {
         return Err(format!("`name` must have 1 to {NAME_CHARS_MAX} characters"));
     }
@@ -468,7 +463,7 @@ fn entry(line: Line, principal: &Principal) -> Result<Entry, String> {
             .map(|extension| extension.to_string())
             .ok_or_else(|| format!("{text:?} is no extension"))
     };
-    let number = extension(&plain(line.number))?;
+    let number = extension(&without_protection(line.number))?;
 
     match line.kind.as_str() {
         "person" => Ok(Entry::Person(Person {

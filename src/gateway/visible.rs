@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::response::{bad_parameter, no_right};
-use crate::access::{Principal, SiteError, mask_record};
+use crate::access::{Principal, SiteError, SiteScope, mask_record};
 use crate::domain::fact::Site;
 
 /// The record as the principal sees it; `None` when it does not see the call.
@@ -31,12 +31,13 @@ fn visible<'t>(
     }
 
     let mut document: Value = serde_json::from_str(text).ok()?;
+    // A call that was none after all has an id and a site.
+    let site = document["site"].clone();
     let call = call_of(&mut document);
-    // Without a call there is nothing but its id: it was none after all.
     if call.is_null() {
-        return Some(Cow::Borrowed(text));
+        return is_site_of(principal, &site).then_some(Cow::Borrowed(text));
     }
-    if !sees(principal, call) {
+    if !is_site_of(principal, &call["site"]) {
         return None;
     }
     if principal.sees_all_numbers() || is_own(principal, call) {
@@ -47,10 +48,12 @@ fn visible<'t>(
     Some(Cow::Owned(document.to_string()))
 }
 
-fn sees(principal: &Principal, record: &Value) -> bool {
-    record["site"]
-        .as_str()
-        .is_some_and(|site| principal.sites.contains(site))
+/// Whether the principal sees the site. One that is not known is seen by those who see all.
+fn is_site_of(principal: &Principal, site: &Value) -> bool {
+    match site.as_str() {
+        Some(site) => principal.sites.contains(site),
+        None => principal.sites == SiteScope::All,
+    }
 }
 
 /// Whether the phone of the principal has a part in the call.
@@ -58,6 +61,9 @@ fn is_own(principal: &Principal, record: &Value) -> bool {
     let Some(own) = &principal.extension else {
         return false;
     };
+    if record["site"].as_str() != principal.own_site() {
+        return false;
+    }
     let participants = record["participants"].as_array();
 
     participants.is_some_and(|participants| {
@@ -86,4 +92,64 @@ pub(super) fn site_of(
             SiteError::Ambiguous(_) => bad_parameter(&error.to_string()),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::{Identity, Role};
+    use crate::domain::device::Extension;
+
+    fn agent(sites: &[&str]) -> Principal {
+        let sites: Vec<String> = sites.iter().map(|name| (*name).to_owned()).collect();
+
+        Principal {
+            identity: Identity::User("katrin".to_owned()),
+            display_name: None,
+            role: Role::Agent,
+            sites: SiteScope::parse(&sites).unwrap(),
+            extension: Extension::parse("201"),
+            has_revealed: false,
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_call_of_another_site_is_not_seen() {
+        let event = |site: Value| json!({ "call_id": "c", "site": site, "call": null }).to_string();
+
+        for (sites, site, is_seen) in [
+            (&["berlin"][..], json!("berlin"), true),
+            (&["berlin"], json!("paris"), false),
+            (&["berlin"], Value::Null, false),
+            (&[], json!("paris"), true),
+            (&[], Value::Null, true),
+        ] {
+            let seen = visible_event(&agent(sites), &event(site.clone())).is_some();
+            assert_eq!(seen, is_seen, "{sites:?} sees {site}");
+        }
+    }
+
+    #[test]
+    fn the_same_extension_of_another_site_is_not_ones_own() {
+        let record = |site: &str| {
+            let call = json!({
+                "site": site,
+                "from": { "number": "03023125418", "e164": "+493023125418", "name": null },
+                "participants": [{ "extension": "201" }],
+            });
+            call.to_string()
+        };
+        let shows = |sites: &[&str], site: &str| {
+            visible_record(&agent(sites), &record(site))
+                .unwrap()
+                .contains("03023125418")
+        };
+
+        assert!(shows(&["berlin"], "berlin"));
+        assert!(shows(&[], "default"));
+        assert!(!shows(&[], "berlin"));
+        assert!(!shows(&["berlin", "paris"], "berlin"));
+    }
 }

@@ -43,7 +43,7 @@ impl Worker {
             ..Delta::default()
         };
         let mut changes = Changes::default();
-        self.partition.collect(delta, &mut changes);
+        self.partition.collect(None, delta, &mut changes);
         self.commit(&mut changes).await?;
         self.publish(changes).await;
 

@@ -389,7 +389,7 @@ impl Partition {
 
         if let Some((stretch, delta)) = pending.late.take() {
             let delta = self.refold(&stretch, delta, history, &pending.changes)?;
-            self.collect(delta, &mut pending.changes);
+            self.collect(Some(&stretch.site), delta, &mut pending.changes);
         }
         self.pending = Some(pending);
 
@@ -403,8 +403,8 @@ impl Partition {
     pub fn supply_none(&mut self) -> Result<Step, WorkerError> {
         let mut pending = self.pending.take().unwrap_or_else(Pending::nothing);
 
-        if let Some((_, delta)) = pending.late.take() {
-            self.collect(delta, &mut pending.changes);
+        if let Some((stretch, delta)) = pending.late.take() {
+            self.collect(Some(&stretch.site), delta, &mut pending.changes);
         }
         self.pending = Some(pending);
 
@@ -429,14 +429,14 @@ impl Partition {
                 self.pending = Some(pending);
                 return Ok(Step::NeedHistory(stretch));
             }
-            self.collect(delta, &mut pending.changes);
+            self.collect(Some(&site), delta, &mut pending.changes);
         }
 
         Ok(Step::Decided(pending.changes))
     }
 
-    /// Adds the changes of one site, and numbers its notifications.
-    pub(super) fn collect(&mut self, delta: Delta, changes: &mut Changes) {
+    /// Adds the changes of one site, if it is known, and numbers its notifications.
+    pub(super) fn collect(&mut self, site: Option<&Site>, delta: Delta, changes: &mut Changes) {
         let calls: Vec<CallUpdate> = CallUpdate::from_delta(delta.changed, delta.finished)
             .filter(|call| !self.fragments.contains(&call.record.id))
             .collect();
@@ -453,7 +453,7 @@ impl Partition {
                 number: self.last_notification,
                 kind: notice.kind,
                 call: notice.call,
-                data: notification::json(notice.call, record).into(),
+                data: notification::json(notice.call, site, record).into(),
             });
         }
 

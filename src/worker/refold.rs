@@ -166,7 +166,7 @@ impl Partition {
             ..Delta::default()
         };
         self.sites.insert(stretch.site.clone(), now.timeline);
-        self.collect(delta, &mut changes);
+        self.collect(Some(&stretch.site), delta, &mut changes);
 
         Ok(changes)
     }

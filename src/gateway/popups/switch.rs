@@ -55,7 +55,11 @@ impl Switch {
             match data["call"].take() {
                 Value::Null => {
                     let id = data["call_id"].as_str().unwrap_or_default();
-                    self.to_all(&Change::Withdrawn(id.into()));
+                    let change = Change::Withdrawn(id.into());
+                    match data["site"].as_str() {
+                        Some(site) => self.to_site(site, &change),
+                        None => self.to_all(&change),
+                    }
                 }
                 call => self.to_lines(call),
             }
@@ -132,8 +136,17 @@ impl Switch {
     }
 
     fn to_all(&self, change: &Change) {
+        self.to_each(change, |_| true);
+    }
+
+    fn to_site(&self, site: &str, change: &Change) {
+        self.to_each(change, |(of_line, _)| of_line == site);
+    }
+
+    fn to_each(&self, change: &Change, concerns: impl Fn(&Line) -> bool) {
         let mut streams = self.streams.lock();
-        for of_line in streams.values_mut() {
+        let concerned = streams.iter_mut().filter(|(line, _)| concerns(line));
+        for (_, of_line) in concerned {
             send(of_line, change);
         }
         streams.retain(|_, of_line| !of_line.is_empty());

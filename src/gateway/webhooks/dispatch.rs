@@ -62,6 +62,8 @@ const RETRIES: [Span; 9] = [
     Span::seconds(8 * 3_600),
     Span::seconds(12 * 3_600),
 ];
+/// An account tests a receiver at most this often: an answer shows what listens at an address.
+const TEST_EVERY: Duration = Duration::from_secs(5);
 /// The answer of a receiver that wants nothing any more.
 const GONE: u16 = 410;
 
@@ -81,6 +83,8 @@ struct Memory {
     resting: Mutex<HashMap<String, Rest>>,
     /// The instant of the last message.
     last_message: AtomicI64,
+    /// When each account may test a receiver again.
+    tests: Mutex<HashMap<String, Instant>>,
 }
 
 struct Rest {
@@ -104,6 +108,7 @@ impl Dispatcher {
             memory: Arc::new(Memory {
                 resting: Mutex::default(),
                 last_message: AtomicI64::new(i64::MIN),
+                tests: Mutex::default(),
             }),
         }
     }
@@ -242,6 +247,19 @@ impl Dispatcher {
     /// Ends the rest of a receiver: a person wants to see what it answers.
     pub(super) fn wake(&self, webhook: &str) {
         self.memory.resting.lock().remove(webhook);
+    }
+
+    /// Whether an account may test a receiver now.
+    pub(super) fn may_test(&self, account: &str) -> bool {
+        let now = Instant::now();
+        let mut tests = self.memory.tests.lock();
+        tests.retain(|_, next| *next > now);
+        if tests.contains_key(account) {
+            return false;
+        }
+
+        tests.insert(account.to_owned(), now + TEST_EVERY);
+        true
     }
 
     fn rest(&self, webhook: &str) {

@@ -55,11 +55,12 @@ fn wants(webhook: &Webhook, event: &str) -> bool {
     webhook.events.is_empty() || webhook.events.iter().any(|wanted| wanted == event)
 }
 
-/// A call that was withdrawn has an id and no site.
+/// Whether a receiver gets the events of a site. Those of a call whose facts cannot be read, and
+/// whose site is unknown, go to the receivers of all sites.
 pub(super) fn sees(webhook: &Webhook, site: Option<&str>) -> bool {
-    match (&webhook.sites, site) {
-        (SiteScope::All, _) | (SiteScope::Only(_), None) => true,
-        (sites, Some(site)) => sites.contains(site),
+    match site {
+        Some(site) => webhook.sites.contains(site),
+        None => webhook.sites == SiteScope::All,
     }
 }
 
@@ -69,7 +70,7 @@ fn place_of(data: &str) -> (Option<String>, String) {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
 
     (
-        text(&data["call"]["site"]),
+        text(&data["call"]["site"]).or_else(|| text(&data["site"])),
         text(&data["call_id"]).unwrap_or_default(),
     )
 }

@@ -4,9 +4,11 @@
 
 mod dispatch;
 mod documents;
+mod lookup;
 mod messages;
 mod routes;
 mod signature;
+mod trial;
 
 pub use dispatch::Dispatcher;
 pub(super) use routes::routes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as QueryString, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -19,10 +19,12 @@ use super::super::response::{
 use super::documents::{
     BAD_BODY, Change, CreatedWebhook, DeliveriesParameters, DeliveryJson, DeliveryList, NO_RIGHT,
     NO_WEBHOOK, NewWebhook, RemovedWebhook, RepeatedDelivery, WebhookJson, WebhookList,
-    WebhookSecret, WebhookTest,
+    WebhookSecret,
 };
-use super::messages::{body, sees};
+use super::lookup::{audit, found};
+use super::messages::sees;
 use super::signature::new_secret;
+use super::trial::{__path_test_webhook, test_webhook};
 use crate::access::{Principal, Right, SiteScope};
 use crate::domain::notice::NoticeKind;
 use crate::domain::time::Span;
@@ -35,15 +37,13 @@ const OWN_MAX: u32 = 20;
 const ALL_MAX: u32 = 200;
 /// The secret before the present one signs for this long.
 const PREVIOUS_SIGNS: Span = Span::seconds(86_400);
-/// The event of a test, which every receiver gets.
-const TEST: &str = "webhook.test";
 
 pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::default()
         .routes(routes!(list, create))
         .routes(routes!(change, remove))
         .routes(routes!(rotate))
-        .routes(routes!(test))
+        .routes(routes!(test_webhook))
         .routes(routes!(deliveries))
         .routes(routes!(repeat))
         .layer(middleware::from_fn(require_right))
@@ -146,7 +146,8 @@ async fn create(
     };
     match stored.await {
         Ok(true) => {
-            audit(&gateway, &principal, "webhook_created", &webhook.id).await;
+            let created = format!("{}: {}", webhook.id, host_of(&webhook.url));
+            audit(&gateway, &principal, "webhook_created", &created).await;
             let created = CreatedWebhook {
                 webhook: WebhookJson::from(&webhook),
                 secret: webhook.secret,
@@ -195,10 +196,11 @@ async fn change(
     Path(id): Path<String>,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Response {
-    let mut webhook = match found(&gateway, &principal, &id).await {
+    let before = match found(&gateway, &principal, &id).await {
         Ok(webhook) => webhook,
         Err(response) => return *response,
     };
+    let mut webhook = before.clone();
     let changed = body
         .map_err(|error| bad_body(&error, "some of `url`, `events`, `sites` and `enabled`"))
         .and_then(|Json(change)| change.apply(&gateway, &principal, &mut webhook));
@@ -215,12 +217,43 @@ async fn change(
     match stored.await {
         Ok(true) => {
             gateway.webhooks.wake(&id);
-            audit(&gateway, &principal, "webhook_changed", &id).await;
+            let changed = format!("{id}: {}", difference(&before, &webhook));
+            audit(&gateway, &principal, "webhook_changed", &changed).await;
             document_response(StatusCode::OK, &WebhookJson::from(&webhook))
         }
         Ok(false) => changed_meanwhile(),
         Err(error) => unavailable_response(&error),
     }
+}
+
+/// What a change has changed, for the audit log. Of the address only its host: the rest may hold a
+/// secret.
+fn difference(before: &Webhook, after: &Webhook) -> String {
+    let mut differences = Vec::new();
+    if before.url != after.url {
+        differences.push(format!("url to {}", host_of(&after.url)));
+    }
+    if before.events != after.events {
+        differences.push(format!("events to {}", after.events.join(" ")));
+    }
+    if before.sites != after.sites {
+        differences.push(format!("sites to {}", after.sites));
+    }
+    if before.disabled.is_none() != after.disabled.is_none() {
+        let is_enabled = after.disabled.is_none();
+        differences.push(format!("enabled to {is_enabled}"));
+    }
+
+    differences.join(", ")
+}
+
+fn host_of(url: &str) -> String {
+    let authority = url
+        .parse::<Uri>()
+        .ok()
+        .and_then(|url| Some(url.authority()?.to_string()));
+
+    authority.unwrap_or_default()
 }
 
 /// Stores a change. What waits for a receiver that is switched off has failed.
@@ -346,46 +379,6 @@ async fn rotate(
     }
 }
 
-/// Sends one message at once.
-///
-/// The event `webhook.test`, which is not repeated, and not in the list of deliveries.
-#[utoipa::path(
-    post,
-    path = "/api/v1/webhooks/{id}/test",
-    operation_id = "test_webhook",
-    tag = "Webhooks",
-    params(("id" = inline(Segment), Path, description = "The id of the webhook.")),
-    responses(
-        (status = 200, description = "The answer of the receiver.", body = WebhookTest),
-        (status = 403, description = NO_RIGHT),
-        (status = 404, description = NO_WEBHOOK),
-    ),
-)]
-async fn test(
-    State(gateway): State<Gateway>,
-    Extension(principal): Extension<Arc<Principal>>,
-    Path(id): Path<String>,
-) -> Response {
-    let webhook = match found(&gateway, &principal, &id).await {
-        Ok(webhook) => webhook,
-        Err(response) => return *response,
-    };
-
-    let began = tokio::time::Instant::now();
-    let message = format!("msg_{}", uuid::Uuid::now_v7().simple());
-    let text = body(TEST, gateway.clock.now(), r#"{"call_id":null,"call":null}"#);
-    let answer = gateway.webhooks.post(&webhook, &message, text).await;
-    let result = WebhookTest {
-        message,
-        taken: matches!(answer, Ok(200..=299)),
-        answered: answer.as_ref().ok().copied(),
-        error: answer.as_ref().err().map(ToString::to_string),
-        seconds: began.elapsed().as_secs_f64(),
-    };
-
-    document_response(StatusCode::OK, &result)
-}
-
 /// The deliveries of a receiver, the latest first.
 #[utoipa::path(
     get,
@@ -439,10 +432,10 @@ async fn deliveries(
 
 /// A delivery of another site is as if there were none, whatever the receiver got before.
 fn sees_delivery(principal: &Principal, delivery: &Delivery) -> bool {
-    delivery
-        .site
-        .as_deref()
-        .is_none_or(|site| principal.sites.contains(site))
+    match &delivery.site {
+        Some(site) => principal.sites.contains(site),
+        None => principal.sites == SiteScope::All,
+    }
 }
 
 /// Sends a message again, at once.
@@ -496,33 +489,6 @@ async fn repeat(
         ),
         Err(error) => unavailable_response(&error),
     }
-}
-
-/// The receiver with an id. One of other sites is as if there were none.
-async fn found(
-    gateway: &Gateway,
-    principal: &Principal,
-    id: &str,
-) -> Result<Webhook, Box<Response>> {
-    let found = gateway.webhooks.store.webhook(id).await;
-    let found = found.map_err(|error| Box::new(unavailable_response(&error)))?;
-
-    found
-        .filter(|webhook| principal.sites.covers(&webhook.sites))
-        .ok_or_else(|| {
-            Box::new(error_response(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "there is no such webhook",
-            ))
-        })
-}
-
-async fn audit(gateway: &Gateway, principal: &Principal, action: &str, id: &str) {
-    gateway
-        .access
-        .audit(principal.name(), action, Some(id))
-        .await;
 }
 
 /// The sites of a receiver: those of the account where none is named.

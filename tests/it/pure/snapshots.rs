@@ -234,8 +234,8 @@ fn a_notification_has_its_form() {
         writeln!(text, "{}", kind.name()).unwrap();
     }
     let record = &records_of("missed-caller-is-called-back")[0];
-    let call = notification::json(record.id, Some(&call_json::text(record)));
-    let withdrawn = notification::json(record.id, None);
+    let call = notification::json(record.id, None, Some(&call_json::text(record)));
+    let withdrawn = notification::json(record.id, Some(&record.site), None);
 
     writeln!(
         text,

@@ -92,7 +92,7 @@ impl View {
                 number: self.notifications,
                 kind: notice.kind,
                 call: notice.call,
-                data: notification::json(notice.call, record).into(),
+                data: notification::json(notice.call, None, record).into(),
             });
         }
 
