@@ -1,5 +1,8 @@
-//! Integer settings with an allowed range. The range always begins at 1: a zero would switch off a
-//! limit or stop a timer.
+//! The checks of single settings: integers with an allowed range, and networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::BadConfig;
 
@@ -20,7 +23,8 @@ impl Bound {
     }
 }
 
-/// Rejects the first setting of a section that is out of its range.
+/// Rejects the first setting of a section that is out of its range, which always begins at 1: a zero
+/// would switch off a limit or stop a timer.
 pub(super) fn check(section: &str, bounds: &[Bound]) -> Result<(), BadConfig> {
     match bounds
         .iter()
@@ -28,6 +32,27 @@ pub(super) fn check(section: &str, bounds: &[Bound]) -> Result<(), BadConfig> {
     {
         Some(Bound { key, value, max }) => Err(BadConfig(format!(
             "`{section}.{key}` must be between 1 and {max}, not {value}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Rejects networks of IPv4 that are written as IPv6: addresses are compared in their own form, so
+/// that such a network would contain none.
+pub(super) fn check_networks(key: &str, networks: &[IpNet]) -> Result<(), BadConfig> {
+    let mapped = networks.iter().find_map(|network| {
+        let IpNet::V6(network) = network else {
+            return None;
+        };
+        let IpAddr::V4(address) = IpAddr::V6(network.addr()).to_canonical() else {
+            return None;
+        };
+        Some((network, address, network.prefix_len().saturating_sub(96)))
+    });
+
+    match mapped {
+        Some((network, address, length)) => Err(BadConfig(format!(
+            "`{key}`: write {network} as a network of IPv4, {address}/{length}"
         ))),
         None => Ok(()),
     }

@@ -79,6 +79,11 @@ struct KeySettings {
 impl IngressSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
         bounds::check("ingress", &self.bounds())?;
+        bounds::check_networks("ingress.networks", &self.networks)?;
+        bounds::check_networks("ingress.trusted_proxies", &self.trusted_proxies)?;
+        for (name, site) in &self.sites {
+            bounds::check_networks(&format!("ingress.sites.{name}.networks"), &site.networks)?;
+        }
         self.site()?;
         self.access_at(self.listen)?;
 

@@ -40,6 +40,8 @@ pub struct OperationsSettings {
 impl GatewaySettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
         bounds::check("gateway", &self.bounds())?;
+        bounds::check_networks("gateway.trusted_proxies", &self.trusted_proxies)?;
+        bounds::check_networks("gateway.webhook_networks", &self.webhook_networks)?;
 
         if self.watchers_max >= self.connections_max {
             return Err(BadConfig(format!(

@@ -107,9 +107,9 @@ impl Settings {
         if self.data_dir.as_os_str().is_empty() {
             return Err(BadConfig("`data_dir` is empty".to_owned()));
         }
-        if !(1..=1 << 32).contains(&self.journal.segment_bytes) {
+        if !(1 << 16..=1 << 32).contains(&self.journal.segment_bytes) {
             return Err(BadConfig(
-                "`journal.segment_bytes` must be between 1 and 4 GiB".to_owned(),
+                "`journal.segment_bytes` must be between 64 KiB and 4 GiB".to_owned(),
             ));
         }
         if self.journal.total_bytes_max < self.journal.segment_bytes {
@@ -211,11 +211,11 @@ mod tests {
         );
 
         assert_eq!(
-            load("", &[("CORDBOARD__JOURNAL__SEGMENT_BYTES", "4096")])
+            load("", &[("CORDBOARD__JOURNAL__SEGMENT_BYTES", "65536")])
                 .unwrap()
                 .journal
                 .segment_bytes,
-            4096
+            65_536
         );
 
         let scaled = load(
@@ -251,7 +251,15 @@ mod tests {
             ("[ingress]\ntick_ms = \"soon\"", "tick_ms"),
             ("[ingress]\ntick_ms = 0", "ingress.tick_ms"),
             ("[ingress]\nnetworks = [\"10.0.0.0/99\"]", "networks"),
-            ("[journal]\nsegment_bytes = 0", "journal.segment_bytes"),
+            ("[journal]\nsegment_bytes = 1", "journal.segment_bytes"),
+            (
+                "[ingress]\ntrusted_proxies = [\"::ffff:10.0.0.1/128\"]",
+                "10.0.0.1/32",
+            ),
+            (
+                "[gateway]\nwebhook_networks = [\"::ffff:10.0.0.0/104\"]",
+                "10.0.0.0/8",
+            ),
             ("[policy]\nmissed_dely_ms = 1", "missed_dely_ms"),
             ("[ingress]\nlisten = ", "line 2"),
             ("\u{0}\u{1}\u{2}", "line 1"),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
@@ -15,12 +14,10 @@ use crate::domain::time::At;
 use crate::port::clock::Clock;
 use crate::port::ledger::LedgerError;
 use crate::setup::{
-    DatabaseAddress, database, earliest_now, is_clock_behind, is_in_memory, last_receipt,
+    DatabaseAddress, database, earliest_now, is_clock_behind, is_in_memory, is_open_to_others,
+    last_receipt,
 };
 use crate::wire::instant;
-
-/// Permissions of all other users of the machine.
-const OTHERS: u32 = 0o007;
 
 /// Checks everything in turn.
 pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
@@ -154,12 +151,6 @@ fn nearest_existing(folder: &Path) -> Option<PathBuf> {
     let existing = absolute.ancestors().find(|above| above.is_dir())?;
 
     Some(existing.to_owned())
-}
-
-fn is_open_to_others(folder: &Path) -> bool {
-    let metadata = std::fs::metadata(folder);
-
-    metadata.is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0)
 }
 
 fn check_journal(folder: &Path, journal: Result<JournalScan, OpenError>) -> Finding {

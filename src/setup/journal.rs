@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ledger::create_data_folder;
-use super::{SetupError, is_in_memory};
+use super::{SetupError, is_in_memory, is_open_to_others};
 use crate::adapter::journal::{self, Journal, JournalScan};
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
@@ -30,6 +30,13 @@ pub fn open_journal(settings: &Settings, now: At) -> Result<OpenJournal, SetupEr
     };
     let (journal, found) = Journal::open(&settings.data_dir.join("journal"), limits)?;
 
+    if is_open_to_others(&settings.data_dir) {
+        tracing::warn!(
+            folder = %settings.data_dir.display(),
+            "every user of this machine can read the data folder, with its numbers and secrets; \
+             `chmod o-rwx` it"
+        );
+    }
     if is_in_memory(&settings.data_dir) {
         tracing::warn!(
             folder = %settings.data_dir.display(),

@@ -1,5 +1,6 @@
 //! What the machine must offer: a clock that was set, and a disk that keeps what is written.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::statfs;
@@ -10,6 +11,8 @@ use crate::wire::instant;
 
 /// Machines that build and machines that run may differ in their clocks by this much.
 const BUILD_SLACK: Span = Span::seconds(86_400);
+/// The permissions of other users.
+const OTHERS: u32 = 0o007;
 /// The kinds of file systems in memory, as Linux numbers them.
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
@@ -41,6 +44,14 @@ pub fn check_clock(now: At, roles: Roles) -> Result<(), SetupError> {
          workers set them aside"
     );
     Ok(())
+}
+
+/// Whether users other than its owner have access to a folder.
+#[must_use]
+pub fn is_open_to_others(folder: &Path) -> bool {
+    let metadata = std::fs::metadata(folder);
+
+    metadata.is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0)
 }
 
 /// Whether the files of a folder are gone when the machine stops.

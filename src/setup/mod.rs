@@ -16,7 +16,7 @@ pub use error::SetupError;
 pub use journal::{OpenJournal, is_clock_behind, last_receipt, open_journal};
 pub use ledger::{open_ledger, open_ledger_of};
 pub use live::LiveLinks;
-pub use machine::{check_clock, earliest_now, is_in_memory};
+pub use machine::{check_clock, earliest_now, is_in_memory, is_open_to_others};
 pub use partitions::check_partitions;
 pub use roles::Roles;
 pub use stores::PostgresStores;

@@ -39,7 +39,7 @@ pub(super) fn envelope(
     let event = event_name(key, properties, &report)?;
     let at = received_at(properties, &report)
         .or_else(|| id_made_at(properties, now))
-        .unwrap_or(now);
+        .unwrap_or(to_millis(now));
     let site = match report.get("site").and_then(Value::as_str) {
         Some(name) => Site::parse(name)?,
         None => Site::default(),
@@ -135,6 +135,11 @@ fn instant_of_seconds(seconds: f64) -> Option<At> {
         .then_some(At((seconds * 1e6) as i64))
 }
 
+/// An instant with the accuracy of an id: the same report within a millisecond is the same fact.
+fn to_millis(at: At) -> At {
+    At(at.0 - at.0.rem_euclid(1_000))
+}
+
 /// A version 7 id of the instant, with the digest of the message as its random part.
 fn id_of(key: &str, body: &[u8], at: At) -> EventId {
     let digest = Sha256::new()
@@ -214,6 +219,19 @@ mod tests {
     }
 
     #[test]
+    fn a_report_read_twice_within_a_millisecond_is_one_fact() {
+        let body = br#"{"call_id":"7","local":"203","mac":"00:0b:82:00:00:01"}"#;
+        let read =
+            |now: i64| envelope("call.hangup", &BasicProperties::default(), body, At(now)).unwrap();
+
+        assert_eq!(read(1_767_225_600_000_100), read(1_767_225_600_000_900));
+        assert_ne!(
+            read(1_767_225_600_000_100).id,
+            read(1_767_225_600_001_100).id
+        );
+    }
+
+    #[test]
     fn instants_are_read_in_every_form_and_other_messages_are_no_reports() {
         let at = |text: &str| {
             let body = format!("{{\"mac\":\"000b82000001\",\"timestamp\":{text}}}");
@@ -221,7 +239,7 @@ mod tests {
                 "call.missed",
                 &BasicProperties::default(),
                 body.as_bytes(),
-                At(7),
+                At(7_000),
             )
             .unwrap()
             .at
@@ -235,7 +253,7 @@ mod tests {
         ] {
             assert_eq!(at(text), 1_767_225_600_000_000, "{text}");
         }
-        assert_eq!(at("\"soon\""), 7);
+        assert_eq!(at("\"soon\""), 7_000);
         for body in [&b""[..], b"[]", b"{", br#"{"v":2}"#, br#"{"tick":1}"#] {
             assert!(envelope("call.incoming", &BasicProperties::default(), body, At(7)).is_none());
         }
