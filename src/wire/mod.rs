@@ -1,5 +1,6 @@
 //! Formats that others store or read: messages, fact lines, call records as JSON, the policy file.
 
+pub mod call_data;
 pub mod call_json;
 pub mod envelope;
 pub mod explanation;

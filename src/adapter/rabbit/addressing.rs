@@ -3,11 +3,12 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use super::names::APP_ID;
+use super::names::{APP_ID, topic_key};
 use crate::domain::fact::{EventId, Kind, Site};
 use crate::domain::time::At;
 use crate::port::outbox::Notification;
 use crate::provider::grandstream::Request;
+use crate::wire::call_data::with_call_data;
 use crate::wire::envelope::{Envelope, Trace};
 use crate::wire::message::Message;
 use crate::wire::partition::Layout;
@@ -20,20 +21,40 @@ const UNREADABLE: &str = "unreadable";
 pub(super) struct Addressed {
     pub key: String,
     pub properties: BasicProperties,
+    /// The message, where it is more than the event as it is stored.
+    pub message: Option<Vec<u8>>,
 }
 
 /// The messages of a journal record: an event is one message, a tick one for every partition.
 pub(super) fn record(layout: Layout, payload: &[u8]) -> Vec<Addressed> {
     match Message::decode(payload) {
-        Ok(Message::Report(envelope)) => vec![event(layout, &envelope)],
+        Ok(Message::Report(envelope)) => vec![reported(layout, &envelope, payload)],
         Ok(Message::Tick(tick)) => (0..layout.partitions)
             .map(|partition| Addressed {
                 key: layout.own_key(partition),
                 properties: properties("tick").with_timestamp(seconds(tick.at)),
+                message: None,
             })
             .collect(),
         Err(_) => vec![unreadable(layout, 0)],
     }
+}
+
+/// An event as its ingress publishes it, for other programs too: they bind its key without a
+/// partition, and read the data of its call.
+fn reported(layout: Layout, envelope: &Envelope, payload: &[u8]) -> Addressed {
+    let mut to = event(layout, envelope);
+    let kind = Request::event(&envelope.target).filter(|kind| !matches!(kind, Kind::Device(_)));
+
+    if let Some(kind) = kind {
+        let mut headers = to.properties.headers().clone().unwrap_or_default();
+        let key = long_string(&topic_key(kind));
+        headers.insert("CC".into(), AMQPValue::FieldArray(vec![key].into()));
+        to.properties = to.properties.with_headers(headers);
+        to.message = with_call_data(envelope, payload);
+    }
+
+    to
 }
 
 pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
@@ -52,13 +73,18 @@ pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
         .with_timestamp(seconds(At(envelope.at)))
         .with_headers(headers([("traceparent", traceparent)]));
 
-    Addressed { key, properties }
+    Addressed {
+        key,
+        properties,
+        message: None,
+    }
 }
 
 pub(super) fn unreadable(layout: Layout, partition: u32) -> Addressed {
     Addressed {
         key: format!("call.{UNREADABLE}.{}", layout.partition_name(partition)),
         properties: properties(UNREADABLE),
+        message: None,
     }
 }
 
@@ -86,6 +112,7 @@ pub(super) fn notification(
         properties: properties(notification.kind.name())
             .with_message_id(format!("{name}.{number}").into())
             .with_headers(headers),
+        message: None,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::domain::fact::Site;
 use crate::port::broker::{BrokerError, Subscription};
 use crate::port::clock::Clock;
 use crate::port::intake::{Delivery, Inbox, InboxError};
+use crate::wire::call_data::without_call_data;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 use crate::wire::partition::Layout;
@@ -171,7 +172,8 @@ impl PartitionConsumer {
         match Message::decode(&delivery.data) {
             Ok(tick @ Message::Tick(_)) => here(delivery.data, Some(tick)),
             Ok(Message::Report(envelope)) => {
-                self.route(envelope, Some(delivery.data), redelivered_often)
+                let encoded = without_call_data(&envelope, delivery.data);
+                self.route(envelope, Some(encoded), redelivered_often)
             }
             Err(_) => match self.foreign_report(&delivery) {
                 Some(envelope) => self.route(envelope, None, redelivered_often),
@@ -230,6 +232,7 @@ impl PartitionConsumer {
             let to = Addressed {
                 key: self.layout.own_key(event.partition),
                 properties: addressing::event(self.layout, &event.envelope).properties,
+                message: None,
             };
             (to, event.message.as_slice())
         });

@@ -21,6 +21,7 @@ use crate::domain::text::is_printable;
 use crate::port::broker::{BrokerError, DeadLetterQueue, QueuedLetter};
 use crate::port::clock::Clock;
 use crate::port::dead_letters::DeadLetter;
+use crate::wire::call_data::without_call_data;
 use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 use crate::wire::partition::Layout;
@@ -126,9 +127,10 @@ impl RabbitDeadLetters {
 
     /// A message in our form, where it can be read.
     fn letter(&self, delivery: Delivery) -> DeadLetter {
-        let plain = match Message::decode(&delivery.data) {
-            Ok(_) => None,
-            Err(_) => foreign::envelope(
+        let ours = Message::decode(&delivery.data).ok();
+        let plain = match ours {
+            Some(_) => None,
+            None => foreign::envelope(
                 delivery.routing_key.as_str(),
                 &delivery.properties,
                 &delivery.data,
@@ -142,7 +144,11 @@ impl RabbitDeadLetters {
             .map_or_else(|| "no reason given".to_owned(), ToString::to_string);
         // It is printed in terminals, and everybody who publishes can set it.
         let reason: String = reason.chars().filter(|c| is_printable(*c)).collect();
-        let message = plain.map_or(delivery.data, |envelope| envelope.encode());
+        let message = match (ours, plain) {
+            (Some(Message::Report(envelope)), _) => without_call_data(&envelope, delivery.data),
+            (_, Some(envelope)) => envelope.encode(),
+            (_, None) => delivery.data,
+        };
 
         DeadLetter {
             digest: digest(&message),

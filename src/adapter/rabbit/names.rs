@@ -12,7 +12,18 @@ pub(super) const DEAD_QUEUE: &str = "grandstream-queue.dead";
 /// The exchange of notifications.
 pub(super) const CALLS: &str = "cordboard.calls";
 /// Keys of other programs' messages. They name no partition, and go to the first one.
-pub(super) const FOREIGN_KEYS: [&str; 2] = ["call.*", "device.*"];
+pub(super) const FOREIGN_KEYS: [&str; 2] = [FOREIGN_CALLS, "device.*"];
+/// Events of phones have such a key too, as `CC`, for programs that bind it.
+pub(super) const FOREIGN_CALLS: &str = "call.*";
+/// Receives everything with a key of [`FOREIGN_CALLS`]. What has the key of a partition too is an
+/// event of a phone, and leads to [`ROUTED`]; the rest goes to [`FOREIGN`].
+pub(super) const PLAIN: &str = "grandstream.plain";
+/// Leads nowhere: its messages are in the queue of their partition.
+pub(super) const ROUTED: &str = "grandstream.routed";
+/// Messages of other programs, for the first partition.
+pub(super) const FOREIGN: &str = "grandstream.foreign";
+/// The keys of events of partitions of the first generation, and of later ones.
+pub(super) const PARTITION_KEYS: [&str; 2] = ["call.*.*", "call.*.*.*"];
 /// An empty queue that every worker consumes, so that the broker knows their number.
 pub(super) const WORKERS: &str = "cordboard.workers";
 /// An empty queue whose greatest length is the number of partitions: the broker refuses to declare
@@ -45,12 +56,7 @@ impl Layout {
     }
 
     pub(super) fn event_key(self, kind: Kind, partition: u32) -> String {
-        let topic = if matches!(kind, Kind::Device(_)) {
-            "device"
-        } else {
-            "call"
-        };
-        format!("{topic}.{}.{}", kind.name(), self.partition_name(partition))
+        format!("{}.{}", topic_key(kind), self.partition_name(partition))
     }
 
     /// The key of messages for one partition alone: ticks, and events that were published to
@@ -58,6 +64,17 @@ impl Layout {
     pub(super) fn own_key(self, partition: u32) -> String {
         format!("tick.{}", self.partition_name(partition))
     }
+}
+
+/// The key of an event as programs know it that know no partitions.
+pub(super) fn topic_key(kind: Kind) -> String {
+    let topic = if matches!(kind, Kind::Device(_)) {
+        "device"
+    } else {
+        "call"
+    };
+
+    format!("{topic}.{}", kind.name())
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub(super) async fn publish_event(
         ..BasicPublishOptions::default()
     };
     let exchange = EVENTS.into();
+    let payload = to.message.as_deref().unwrap_or(payload);
 
     channel
         .basic_publish(exchange, to.key.into(), options, payload, to.properties)

@@ -5,13 +5,17 @@
 //! everything else is policy.
 
 use lapin::options::{
-    BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicConsumeOptions, ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
 
-use super::names::{CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN_KEYS, WORKERS};
+use super::names::{
+    CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN, FOREIGN_CALLS, FOREIGN_KEYS, PARTITION_KEYS,
+    PLAIN, ROUTED, WORKERS,
+};
 use super::{OPERATION_MAX, close_channel, unavailable, with_timeout};
 use crate::chain::Chain;
 use crate::port::broker::BrokerError;
@@ -90,8 +94,20 @@ fn other_number_of_partitions(layout: Layout) -> BrokerError {
 pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     check_partitions(connection, layout).await?;
     declare_partitions(connection, layout).await?;
-    for name in [EVENTS, DEAD_EXCHANGE, CALLS] {
-        declare_exchange(connection, name).await?;
+    let unclaimed = AMQPValue::LongString(FOREIGN.into());
+    for (name, kind, arguments) in [
+        (EVENTS, ExchangeKind::Topic, table(&[])),
+        (DEAD_EXCHANGE, ExchangeKind::Fanout, table(&[])),
+        (CALLS, ExchangeKind::Topic, table(&[])),
+        (FOREIGN, ExchangeKind::Fanout, table(&[])),
+        (ROUTED, ExchangeKind::Fanout, table(&[])),
+        (
+            PLAIN,
+            ExchangeKind::Topic,
+            table(&[("alternate-exchange", unclaimed)]),
+        ),
+    ] {
+        declare_exchange(connection, name, kind, arguments).await?;
     }
     for partition in 0..layout.partitions {
         declare_queue(connection, &layout.queue(partition), &quorum(true)).await?;
@@ -102,8 +118,9 @@ pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(
     declare_queue(connection, WORKERS, &FieldTable::default()).await?;
 
     on_channel(connection, async |channel| {
-        unbind_former(channel, layout).await?;
-        bind(channel, layout).await
+        bind(channel, layout).await?;
+        bind_exchanges(channel).await?;
+        unbind_former(channel, layout).await
     })
     .await
 }
@@ -123,12 +140,12 @@ pub(super) async fn declare_partitions(
     })
 }
 
-async fn declare_exchange(connection: &Connection, name: &str) -> Result<(), BrokerError> {
-    let kind = if name == DEAD_EXCHANGE {
-        ExchangeKind::Fanout
-    } else {
-        ExchangeKind::Topic
-    };
+async fn declare_exchange(
+    connection: &Connection,
+    name: &str,
+    kind: ExchangeKind,
+    arguments: FieldTable,
+) -> Result<(), BrokerError> {
     let options = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
@@ -136,7 +153,7 @@ async fn declare_exchange(connection: &Connection, name: &str) -> Result<(), Bro
 
     on_channel(connection, async |channel| {
         let name = name.into();
-        let declared = channel.exchange_declare(name, kind, options, FieldTable::default());
+        let declared = channel.exchange_declare(name, kind, options, arguments);
         with_timeout(declared).await
     })
     .await
@@ -172,22 +189,48 @@ async fn declare_queue(
     })
 }
 
-/// Messages of other programs go to the newest generation only.
+/// Messages of other programs go to the newest generation only. Those about calls were bound to its
+/// queue directly once.
 async fn unbind_former(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
+    let mut bindings = vec![(layout.queue(0), EVENTS, FOREIGN_CALLS)];
     for generation in 1..layout.generation {
         let former = Layout {
             generation,
             partitions: 1,
         };
-        for key in FOREIGN_KEYS {
-            let unbound = channel.queue_unbind(
-                former.queue(0).into(),
-                EVENTS.into(),
-                key.into(),
-                FieldTable::default(),
-            );
-            with_timeout(unbound).await?;
-        }
+        bindings.extend(FOREIGN_KEYS.map(|key| (former.queue(0), EVENTS, key)));
+        bindings.push((former.queue(0), FOREIGN, ""));
+    }
+
+    for (queue, exchange, key) in bindings {
+        let unbound = channel.queue_unbind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            FieldTable::default(),
+        );
+        with_timeout(unbound).await?;
+    }
+
+    Ok(())
+}
+
+/// Tells events of phones from messages of other programs, which have the same keys.
+async fn bind_exchanges(channel: &Channel) -> Result<(), BrokerError> {
+    let of_partitions = PARTITION_KEYS.map(|key| (ROUTED, PLAIN, key));
+    let bindings = of_partitions
+        .into_iter()
+        .chain([(PLAIN, EVENTS, FOREIGN_CALLS)]);
+
+    for (destination, source, key) in bindings {
+        let bound = channel.exchange_bind(
+            destination.into(),
+            source.into(),
+            key.into(),
+            ExchangeBindOptions::default(),
+            FieldTable::default(),
+        );
+        with_timeout(bound).await?;
     }
 
     Ok(())
@@ -200,7 +243,9 @@ async fn bind(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
         let keys = layout.bindings(partition);
         bindings.extend(keys.map(|key| (queue.clone(), EVENTS, key)));
     }
-    bindings.extend(FOREIGN_KEYS.map(|key| (layout.queue(0), EVENTS, key.to_owned())));
+    let of_devices = FOREIGN_KEYS.iter().filter(|key| **key != FOREIGN_CALLS);
+    bindings.extend(of_devices.map(|key| (layout.queue(0), EVENTS, (*key).to_owned())));
+    bindings.push((layout.queue(0), FOREIGN, String::new()));
     bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
 
     for (queue, exchange, key) in bindings {

@@ -143,6 +143,26 @@ impl Report {
             .or_else(|| account().and_then(|account| Device::parse(account.as_str())))
     }
 
+    /// The account, as the fact of the report has it.
+    #[must_use]
+    pub fn local(&self) -> Option<&str> {
+        let account = self.local.as_ref().or(self.active_user.as_ref());
+
+        account.map(Extension::as_str)
+    }
+
+    /// The number of the other party, as sent.
+    #[must_use]
+    pub fn remote(&self) -> Option<&str> {
+        self.remote.as_deref()
+    }
+
+    /// The call, as the phone names it.
+    #[must_use]
+    pub fn call_ref(&self) -> Option<&str> {
+        self.call_ref.as_ref().map(CallRef::as_str)
+    }
+
     /// The fact that the report states.
     ///
     /// # Errors

@@ -57,6 +57,59 @@ async fn other_programs_publish_plain_messages_and_receive_reports_and_calls() {
     worker.stop().await;
 }
 
+/// Bindings that know no partitions, as programs have them that were written for plain messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bindings_without_a_partition_receive_every_event_of_a_phone_once() {
+    let cluster = Cluster::new().await;
+    let worker = cluster.start("worker", "worker").await;
+    let ingress = cluster.start("ingress", "ingress").await;
+    let program = ForeignProgram::connect(&cluster.broker).await;
+    let mut incoming = program.subscribe("grandstream", "call.incoming").await;
+    let mut all = program.subscribe("grandstream", "call.*").await;
+
+    let parameters = "?mac=000b82000002&local=204&remote=%2B4930999&c=7%40pbx";
+    for event in ["incoming", "answered", "hangup"] {
+        let target = format!("/gs/cti/{event}{parameters}");
+        let id = ingress.send(&target).await.unwrap();
+
+        let mut received = vec![all.next().await];
+        if event == "incoming" {
+            received.push(incoming.next().await);
+        }
+        for message in received {
+            assert_eq!(message.body["id"], id);
+            let data = json!({
+                "call_id": "7@pbx",
+                "remote": "+4930999",
+                "local": "204",
+                "mac": "000b82000002",
+                "status": event,
+                "v": 1,
+            });
+            for (field, value) in data.as_object().unwrap() {
+                assert_eq!(message.body[field], *value, "{field}");
+            }
+            let timestamp = message.body["timestamp"].as_f64().unwrap();
+            let at = message.body["at"].as_f64().unwrap();
+            assert!((timestamp * 1e6 - at).abs() < 1.0);
+        }
+    }
+    cluster.settled(3).await;
+    assert_eq!(worker.metric("cordboard_broker_forwarded_total").await, 0);
+
+    // Plain messages come to the same bindings, and to a worker.
+    program
+        .publish("grandstream", "call.incoming", PLAIN.as_bytes())
+        .await;
+    assert_eq!(incoming.next().await.key, "call.incoming");
+    assert_eq!(all.next().await.key, "call.incoming");
+    cluster.settled(4).await;
+    assert_eq!(worker.metric("cordboard_broker_forwarded_total").await, 1);
+
+    ingress.stop().await;
+    worker.stop().await;
+}
+
 fn check_started_call(message: &Message) {
     assert_eq!(message.key, "call.started");
     let call = &message.body["call"];

@@ -127,8 +127,9 @@ impl Cluster {
         assert_eq!(
             output.status.code(),
             Some(0),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
+            "{arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
         );
 
         String::from_utf8(output.stdout).unwrap()
