@@ -22,7 +22,7 @@ use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
-use cordboard::port::states::{CallState, StateChange, StateLedger};
+use cordboard::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
 use cordboard::port::webhooks::{
     Delivery, DeliveryState, NewMessage, PlacedNotification, SendError, Sender, Webhook, Webhooks,
 };
@@ -97,8 +97,12 @@ impl StateLedger for Nothing {
         Ok(Vec::new())
     }
 
-    async fn close_older(&self, _: At, _: At) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn close_older(&self, _: At, _: At) -> Result<Vec<CallState>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn unregister(&self, _: Registered<'_>) -> Result<Vec<Joined>, LedgerError> {
+        Ok(Vec::new())
     }
 }
 

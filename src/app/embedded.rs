@@ -1,5 +1,6 @@
-//! The embedded profile: all roles in one process, without servers. The worker reads the journal
-//! itself, the ledger is a file, and notifications stay in the process.
+//! The embedded profile: all roles in one process, without a broker. The worker reads the journal
+//! itself, and notifications stay in the process. The ledger is a file, or PostgreSQL; Redis may show
+//! the live view.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,28 +14,31 @@ use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
 use super::listeners::Listeners;
+use super::maintenance::maintain_fact_tables;
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
-use super::webhooks::{dispatcher, send_webhooks};
+use super::states::{keep_lookups, reap_calls};
+use super::stores::{LivePorts, Stores};
+use super::webhooks::send_webhooks;
 use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
 use crate::adapter::memory::MemoryOutbox;
-use crate::adapter::sqlite::SqliteLedger;
+use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
+use crate::adapter::redis::RedisLive;
 use crate::chain::Chain;
-use crate::config::{GatewaySettings, Settings};
+use crate::config::Settings;
 use crate::domain::time::At;
-use crate::gateway::{self, Access, CallStates, Gateway, Health};
+use crate::gateway::{self, Gateway, Health};
 use crate::health::FlowCounters;
 use crate::port::clock::Clock;
-use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
-use crate::port::live::NoLiveView;
-use crate::port::outbox::{Notification, NotificationLog, Outbox};
-use crate::port::query::Query;
-use crate::port::states::StateLedger;
-use crate::port::watch::Watch;
+use crate::port::ledger::{LedgerError, RecoveredState};
+use crate::port::live::{LiveView, NoLiveView};
+use crate::port::outbox::{Notification, Outbox};
 use crate::retry::Backoff;
-use crate::setup::{SetupError, open_journal, open_ledger};
+use crate::setup::{
+    DatabaseAddress, LiveLinks, Roles, SetupError, database, layout, open_journal, open_ledger_of,
+};
 use crate::wire::policy_file::Policies;
 use crate::worker::{Believed, Dependencies, Worker, lookback};
 
@@ -64,21 +68,17 @@ pub(super) async fn start(
     let mut opened = open_journal(settings, clock.now())?;
     let counters = opened.journal.flow_counters();
     let query = Arc::new(OnceLock::new());
+    let mut checks = Vec::new();
+    let live = LiveLinks::open(settings, Roles::ALL, &mut checks)?;
     let health = Health {
         query: Arc::clone(&query),
         journal: Some(ingress::journal_health(&opened)),
         workers: Arc::new(vec![Arc::clone(&counters)]),
-        checks: Vec::new(),
+        checks,
         clock: Arc::clone(&clock),
         metrics,
     };
-    let operations = serve(
-        listeners.operations.socket,
-        gateway::operations_router(health, settings.operations.own_hosts()),
-        HttpLimits::of_operations(),
-        stop.hard.clone(),
-    );
-    let operations = tokio::spawn(operations);
+    let operations = serve_operations(settings, listeners.operations.socket, health, &stop);
 
     let inbox = JournalInbox::new(&opened.journal).map_err(SetupError::JournalRead)?;
     let found = std::mem::take(&mut opened.found);
@@ -101,29 +101,61 @@ pub(super) async fn start(
         return Ok(None);
     };
     // Only this function sets it.
-    let _ = query.set(Arc::clone(&database.ledger) as Arc<dyn Query>);
-    let gateway = database.gateway(&settings.gateway, &policies, &clock)?;
-    let popups = switch_popups(&gateway, &stop);
-    let webhooks = send_webhooks(&gateway, &stop);
+    let _ = query.set(Arc::clone(&database.stores.query));
+    let gateway = database.gateway(settings, live.as_ref(), &clock)?;
     require_accounts(&gateway.access, &settings.gateway).await?;
+    let mut parts = vec![
+        switch_popups(&gateway, &stop),
+        send_webhooks(&gateway, &stop),
+        reap_calls(&gateway, &stop),
+        keep_lookups(&gateway, &stop),
+    ];
+    parts.extend(database.maintenance(settings, &clock, &stop));
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 
     let inbox = database.inbox(inbox, &found, &counters);
-    let worker = database.worker(
-        inbox,
-        counters,
-        policies,
-        &clock,
-        settings.worker.believed_embedded(),
-    );
-    let worker = Part::spawn_fallible("the worker", worker.run(stop.hard.clone()));
+    let view = live_view(settings, live.as_ref());
+    let believed = settings.worker.believed_embedded();
+    let worker = database.worker((inbox, view), counters, policies, &clock, believed);
+    let worker = worker.run(stop.hard.clone());
+    parts.push(Part::spawn_fallible("the worker", worker));
 
     Ok(Some(Process {
         ingress: Some(ingress),
-        parts: vec![worker, popups, webhooks],
+        parts,
         http: vec![people, operations],
         stop,
     }))
+}
+
+/// The live view of the only partition.
+fn live_view(settings: &Settings, links: Option<&LiveLinks>) -> Arc<dyn LiveView> {
+    let partition = layout(settings).partition_name(0);
+
+    match links {
+        Some(links) => Arc::new(RedisLive::new(
+            Arc::clone(&links.calls),
+            &settings.live.prefix,
+            &partition,
+        )),
+        None => Arc::new(NoLiveView),
+    }
+}
+
+fn serve_operations(
+    settings: &Settings,
+    listener: TcpListener,
+    health: Health,
+    stop: &Stop,
+) -> JoinHandle<()> {
+    let serving = serve(
+        listener,
+        gateway::operations_router(health, settings.operations.own_hosts()),
+        HttpLimits::of_operations(),
+        stop.hard.clone(),
+    );
+
+    tokio::spawn(serving)
 }
 
 /// Serves the gateway, which answers 503 until its router is set.
@@ -145,7 +177,9 @@ fn serve_gateway(
 
 /// The open ledger with its recovered state.
 struct Database {
-    ledger: Arc<SqliteLedger>,
+    stores: Stores,
+    /// PostgreSQL, which needs maintenance; `None` for a file.
+    server: Option<Arc<PostgresLedger>>,
     state: RecoveredState,
     watchers: Arc<MemoryOutbox>,
 }
@@ -187,15 +221,30 @@ impl Database {
         now: At,
     ) -> Result<Database, SetupError> {
         let believed = settings.worker.believed_embedded().instants(now);
-        let ledger = open_ledger(settings).await?;
-        ledger.migrate().await?;
-        let state = ledger.take_over(lookback(policies, believed)).await?;
-        let recent = ledger.recent(NOTIFICATIONS_KEPT).await?;
+        let (stores, server) = match database(settings)? {
+            DatabaseAddress::File(path) => {
+                let ledger = open_ledger_of(settings, &path).await?;
+                ledger.migrate().await?;
+                (Stores::of(&Arc::new(ledger)), None)
+            }
+            DatabaseAddress::Server(address) => {
+                let partition = PartitionAddress::of(layout(settings), 0);
+                let ledger = PostgresLedger::new(&address, readers(&address), partition);
+                let ledger = Arc::new(ledger);
+                (Stores::of(&ledger), Some(ledger))
+            }
+        };
+        let state = stores
+            .ledger
+            .take_over(lookback(policies, believed))
+            .await?;
+        let recent = stores.log.recent(NOTIFICATIONS_KEPT).await?;
 
         let recent: Vec<Notification> = recent.into_iter().map(|(_, one)| one).collect();
         let watchers = MemoryOutbox::resume_after_number(state.last_notification, recent);
         Ok(Database {
-            ledger: Arc::new(ledger),
+            stores,
+            server,
             state,
             watchers: Arc::new(watchers),
         })
@@ -221,46 +270,35 @@ impl Database {
 
     fn gateway(
         &self,
-        settings: &GatewaySettings,
-        policies: &Policies,
+        settings: &Settings,
+        links: Option<&LiveLinks>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Gateway, ServiceError> {
-        Ok(Gateway {
-            query: Arc::clone(&self.ledger) as Arc<dyn Query>,
-            states: CallStates {
-                ledger: Arc::clone(&self.ledger) as Arc<dyn StateLedger>,
-                directory: None,
-                clock: Arc::clone(clock),
-            },
-            watch: Arc::clone(&self.watchers) as Arc<dyn Watch>,
-            directory: None,
-            presence: None,
-            clock: Arc::clone(clock),
-            watchers: settings.watcher_limit(),
-            access: Arc::new(Access::new(
-                Arc::clone(&self.ledger) as _,
-                Arc::clone(clock),
-                settings.is_open_allowed(),
-            )),
-            desk: Arc::clone(&self.ledger) as _,
-            desk_goal_minutes: settings.desk_goal_minutes,
-            people: Arc::clone(&self.ledger) as _,
-            claims: Arc::clone(&self.ledger) as _,
-            popups: Arc::default(),
-            webhooks: dispatcher(
-                settings,
-                Arc::clone(&self.ledger) as _,
-                Arc::clone(&self.watchers) as _,
-                clock,
-            )?,
-            history: Arc::clone(&self.ledger) as _,
-            policies: policies.clone(),
-        })
+        let partition = layout(settings).partition_name(0);
+        let live = LivePorts::of(links, &settings.live.prefix, vec![partition]);
+
+        self.stores.gateway(settings, &self.watchers, live, clock)
+    }
+
+    fn maintenance(
+        &self,
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+        stop: &Stop,
+    ) -> Option<Part> {
+        let maintained = maintain_fact_tables(
+            Arc::clone(self.server.as_ref()?),
+            settings.database.facts_kept_days,
+            Arc::clone(clock),
+            stop.clone(),
+        );
+
+        Some(Part::spawn("the maintenance of fact tables", maintained))
     }
 
     fn worker(
         self,
-        inbox: JournalInbox,
+        (inbox, live): (JournalInbox, Arc<dyn LiveView>),
         counters: Arc<FlowCounters>,
         policies: Policies,
         clock: &Arc<dyn Clock>,
@@ -269,9 +307,9 @@ impl Database {
         let dependencies = Dependencies {
             number: 0,
             inbox: Box::new(inbox),
-            ledger: self.ledger as Arc<dyn Ledger>,
+            ledger: self.stores.ledger,
             outbox: self.watchers as Arc<dyn Outbox>,
-            live: Arc::new(NoLiveView),
+            live,
             counters,
             in_flight: Arc::default(),
             clock: Arc::clone(clock),

@@ -9,11 +9,14 @@ mod http;
 mod ingress;
 mod lifecycle;
 mod listeners;
+mod maintenance;
 mod part;
 mod popups;
 mod process;
 mod production;
 mod reload;
+mod states;
+mod stores;
 mod webhooks;
 
 use std::sync::Arc;
@@ -59,8 +62,8 @@ impl Service {
         let servers = servers(settings, context.roles)?;
         if servers.is_none() && context.roles != Roles::ALL {
             return Err(SetupError::IncompleteServerSettings(
-                "a process with only some of the roles needs `broker.url` and `database.url`: \
-                 without them, all of the service is one process",
+                "a process with only some of the roles needs `broker.url`: without it the journal is \
+                 the queue, and all of the service is one process",
             )
             .into());
         }

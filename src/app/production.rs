@@ -11,30 +11,27 @@ use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
 use super::listeners::{Listener, Listeners};
+use super::maintenance::maintain_fact_tables;
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
-use super::webhooks::{dispatcher, send_webhooks};
+use super::states::{keep_lookups, reap_calls};
+use super::stores::{LivePorts, Stores};
+use super::webhooks::send_webhooks;
 use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::journal::JournalTail;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::postgres::{PostgresAddress, PostgresLedger, readers};
 use crate::adapter::rabbit::RabbitBroker;
-use crate::adapter::redis::{RedisDirectory, RedisPresence};
-use crate::chain::Chain;
 use crate::config::Settings;
-use crate::domain::time::{At, Span};
-use crate::gateway::{self, Access, CallStates, Feed, Gateway, Health};
+use crate::gateway::{self, Feed, Health};
 use crate::health::{FlowCounters, HealthCheck};
 use crate::ingress::Shipper;
 use crate::port::clock::Clock;
-use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
 use crate::setup::{LiveLinks, PostgresStores, Servers, SetupError, open_journal};
 use crate::worker::{OutboxPublisher, WorkerGroup};
 
-/// Fact tables are created months ahead.
-const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
 /// A watcher that moves to another gateway receives this many notifications again: each gateway
 /// receives those of several workers in an order of its own.
 const OVERLAP: usize = 32;
@@ -222,7 +219,6 @@ impl<'s> Starting<'s> {
         let Some(database) = &self.database else {
             return Ok(());
         };
-        let policies = self.settings.policies()?;
         let ledger = Arc::clone(&database.ledger);
 
         let watchers = Arc::new(MemoryOutbox::default().with_overlap(OVERLAP));
@@ -235,69 +231,20 @@ impl<'s> Starting<'s> {
         self.parts
             .push(Part::spawn("the feed", feed.run(self.stop.soft.clone())));
 
-        let directory = self.directory();
-        let gateway = Gateway {
-            query: Arc::clone(&ledger) as _,
-            states: CallStates {
-                ledger,
-                directory: directory.clone(),
-                clock: Arc::clone(&self.clock),
-            },
-            watch: Arc::clone(&watchers) as _,
-            directory,
-            presence: self.presence(),
-            clock: Arc::clone(&self.clock),
-            watchers: self.settings.gateway.watcher_limit(),
-            access: Arc::new(Access::new(
-                Arc::clone(&database.ledger) as _,
-                Arc::clone(&self.clock),
-                self.settings.gateway.is_open_allowed(),
-            )),
-            desk: Arc::clone(&database.ledger) as _,
-            desk_goal_minutes: self.settings.gateway.desk_goal_minutes,
-            people: Arc::clone(&database.ledger) as _,
-            claims: Arc::clone(&database.ledger) as _,
-            popups: Arc::default(),
-            webhooks: dispatcher(
-                &self.settings.gateway,
-                Arc::clone(&database.ledger) as _,
-                Arc::clone(&watchers) as _,
-                &self.clock,
-            )?,
-            history: Arc::clone(&database.ledger) as _,
-            policies,
-        };
+        let layout = self.servers.layout;
+        let partitions = (0..layout.partitions).map(|number| layout.partition_name(number));
+        let prefix = &self.settings.live.prefix;
+        let live = LivePorts::of(self.live.as_ref(), prefix, partitions.collect());
+        let gateway = Stores::of(&ledger).gateway(self.settings, &watchers, live, &self.clock)?;
         self.parts.push(switch_popups(&gateway, &self.stop));
         self.parts.push(send_webhooks(&gateway, &self.stop));
+        self.parts.push(reap_calls(&gateway, &self.stop));
+        self.parts.push(keep_lookups(&gateway, &self.stop));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);
         self.serve(listener, router, limits);
 
         Ok(())
-    }
-
-    fn directory(&self) -> Option<Arc<dyn LiveDirectory>> {
-        let layout = self.servers.layout;
-        let partitions = (0..layout.partitions).map(|number| layout.partition_name(number));
-
-        let links = self.live.as_ref()?;
-        Some(Arc::new(RedisDirectory::new(
-            Arc::clone(&links.calls),
-            Arc::clone(&links.cache),
-            &self.settings.live.prefix,
-            partitions.collect(),
-        )))
-    }
-
-    fn presence(&self) -> Option<Arc<dyn Presence>> {
-        let links = self.live.as_ref()?;
-        let gateway_id = uuid::Uuid::now_v7().to_string();
-
-        Some(Arc::new(RedisPresence::new(
-            Arc::clone(&links.calls),
-            &self.settings.live.prefix,
-            &gateway_id,
-        )))
     }
 
     /// Keeps the service manager informed. In a process with an ingress, its tick does this.
@@ -349,34 +296,5 @@ fn new_health(clock: &Arc<dyn Clock>, metrics: PrometheusHandle) -> Health {
         checks: Vec::new(),
         clock: Arc::clone(clock),
         metrics,
-    }
-}
-
-/// Creates the fact tables of the coming months, and deletes those that are old enough.
-async fn maintain_fact_tables(
-    ledger: Arc<PostgresLedger>,
-    kept_days: u32,
-    clock: Arc<dyn Clock>,
-    stop: Stop,
-) {
-    loop {
-        let now = clock.now();
-        let kept_since = if kept_days == 0 {
-            At::START
-        } else {
-            now - Span::seconds(i64::from(kept_days) * 86_400)
-        };
-        if let Err(error) = ledger.maintain_fact_partitions(now, kept_since).await {
-            tracing::warn!(
-                error = %Chain(&error),
-                "fact tables of the coming months cannot be created; facts are stored in the \
-                 common table until they can"
-            );
-        }
-
-        tokio::select! {
-            () = tokio::time::sleep(MAINTAIN_EVERY) => {}
-            () = stop.soft.cancelled() => return,
-        }
     }
 }

@@ -15,12 +15,11 @@ use crate::config::{Settings, environment};
 use crate::setup::{Roles, check_clock, machine_clock};
 use crate::telemetry;
 
-/// Run the service: ingress, worker and gateway in one process without servers, or some of these
-/// roles with servers
+/// Run the service: ingress, worker and gateway in one process, or with RabbitMQ some of these roles
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Run only these roles, separated by commas; all roles by default. Requires `broker.url` in
-    /// the settings, and `database.url` for every role other than ingress
+    /// Run only these roles, separated by commas; all roles by default. Some of the roles need
+    /// `broker.url` in the settings, and `database.url` for every role other than ingress
     #[arg(long, value_name = "ROLE", value_enum, value_delimiter = ',')]
     role: Vec<Role>,
 

@@ -35,6 +35,10 @@ Three layers, each overriding the one before:
    a second variable, it sets the key only if the first one is unset. A list can be set only in a
    file.
 
+Redis can be named in parts too: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_DB` (the
+database of calls) are used where no address of it is set in the environment. A file `.env` in the
+folder in which the program starts sets variables that the environment does not have.
+
 An unknown key or an invalid value ends the command with exit code 78 and one line that names the
 key. `SIGHUP` makes a running service read keys, networks, proxies and denied devices again; other
 settings need a restart.
@@ -244,10 +248,9 @@ fn environment_variables(path: &str, setting: &Setting) -> String {
     }
 
     let own = format!("`{PREFIX}{}`", path.to_uppercase().replace('.', "__"));
-    match CONVENTIONAL.iter().find(|(_, key)| *key == path) {
-        Some((conventional, _)) => format!("{own}, `{conventional}`"),
-        None => own,
-    }
+    let conventional = CONVENTIONAL.iter().filter(|(_, key)| *key == path);
+
+    conventional.fold(own, |names, (name, _)| format!("{names}, `{name}`"))
 }
 
 fn render() -> String {

@@ -23,6 +23,10 @@ pub enum NoticeKind {
     Answered,
     Held,
     Resumed,
+    /// A transfer is under way: its target rings, or the transferring phone has reported it.
+    TransferInitiated,
+    /// A transfer that was under way came to nothing.
+    TransferFailed,
     Transferred,
     Ended,
     Missed,
@@ -34,13 +38,15 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    pub const ALL: [NoticeKind; 12] = [
+    pub const ALL: [NoticeKind; 14] = [
         NoticeKind::Started,
         NoticeKind::Ringing,
         NoticeKind::RingEnded,
         NoticeKind::Answered,
         NoticeKind::Held,
         NoticeKind::Resumed,
+        NoticeKind::TransferInitiated,
+        NoticeKind::TransferFailed,
         NoticeKind::Transferred,
         NoticeKind::Ended,
         NoticeKind::Missed,
@@ -65,6 +71,8 @@ impl NoticeKind {
             NoticeKind::Answered => "call.answered",
             NoticeKind::Held => "call.held",
             NoticeKind::Resumed => "call.resumed",
+            NoticeKind::TransferInitiated => "call.transfer_initiated",
+            NoticeKind::TransferFailed => "call.transfer_failed",
             NoticeKind::Transferred => "call.transferred",
             NoticeKind::Ended => "call.ended",
             NoticeKind::Missed => "call.missed",
@@ -114,6 +122,7 @@ pub(super) struct NoticeState {
     owner: Option<Owner>,
     answered: bool,
     held: bool,
+    transferring: bool,
     transferred: Option<Transfer>,
     ended: bool,
     missed: bool,
@@ -134,6 +143,10 @@ impl NoticeState {
             owner: record.answered_by.clone(),
             answered: record.answered_at.is_some(),
             held: record.status == Status::OnHold,
+            transferring: record
+                .transfer
+                .as_ref()
+                .is_some_and(|transfer| transfer.state.is_under_way()),
             transferred: record
                 .transfer
                 .clone()
@@ -189,6 +202,12 @@ impl NoticeState {
         }
         if !self.held && !self.ended && was(|before| before.held) {
             add(NoticeKind::Resumed);
+        }
+        if self.transferring && !was(|before| before.transferring) {
+            add(NoticeKind::TransferInitiated);
+        }
+        if !self.transferring && self.transferred.is_none() && was(|before| before.transferring) {
+            add(NoticeKind::TransferFailed);
         }
         if self.transferred.is_some()
             && before.is_none_or(|before| before.transferred != self.transferred)

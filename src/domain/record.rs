@@ -6,7 +6,7 @@
 use super::call::TraceEntry;
 use super::device::{Device, Extension};
 use super::explain::Line;
-use super::fact::{CallId, Site};
+use super::fact::{CallId, CallRef, Site};
 use super::leg::{EndedBy, Leg, Role, Side};
 use super::link::{Confidence, Join, Link};
 use super::number::Number;
@@ -89,6 +89,8 @@ pub struct Party {
 pub struct Participant {
     pub extension: Option<Extension>,
     pub device: Device,
+    /// The call as the phone names it; of several legs, that of the conversation or else the first.
+    pub call_ref: Option<CallRef>,
     pub role: ParticipantRole,
     pub rang_at: Option<At>,
     pub answered_at: Option<At>,
@@ -506,6 +508,7 @@ fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Partic
     Participant {
         extension: leg.extension.clone(),
         device: leg.device.clone(),
+        call_ref: leg.call_ref.clone(),
         role,
         rang_at: leg.rang,
         answered_at,
@@ -520,6 +523,10 @@ fn merge_participant(participant: &mut Participant, other: &Participant) {
     let had_answered = participant.answered_at.is_some();
     if other.answered_at.is_some() && !had_answered {
         participant.device = other.device.clone();
+        participant.call_ref.clone_from(&other.call_ref);
+    }
+    if participant.call_ref.is_none() && participant.device == other.device {
+        participant.call_ref.clone_from(&other.call_ref);
     }
 
     participant.rang_at = earliest(participant.rang_at, other.rang_at);

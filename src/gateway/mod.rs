@@ -15,6 +15,7 @@ mod etag;
 mod explanation;
 mod feed;
 mod guard;
+mod lookups;
 mod openapi;
 mod operations;
 mod parameters;

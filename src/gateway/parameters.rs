@@ -160,6 +160,9 @@ pub(super) struct CallsParameters {
     /// The extension of a participant.
     #[param(inline, value_type = Option<PlainText>)]
     extension: Option<String>,
+    /// The call as one of its phones names it.
+    #[param(inline, value_type = Option<PlainText>)]
+    call_ref: Option<String>,
     #[param(inline, value_type = Option<names::Direction>)]
     direction: Option<String>,
     #[param(inline, value_type = Option<names::Outcome>)]
@@ -210,7 +213,7 @@ impl StatsParameters {
 
 impl Parameters for CallsParameters {
     const NAMES: &'static str = "`site`, `since`, `until`, `number`, `text`, `extension`, \
-                                 `direction`, `outcome`, `status`, `cursor`, `limit` and `format`";
+                                 `call_ref`, `direction`, `outcome`, `status`, `cursor`, `limit` and `format`";
 }
 
 impl CallsParameters {
@@ -226,6 +229,7 @@ impl CallsParameters {
             number,
             text,
             extension,
+            call_ref,
             direction,
             outcome,
             status,
@@ -240,6 +244,7 @@ impl CallsParameters {
             ("number", &number),
             ("text", &text),
             ("extension", &extension),
+            ("call_ref", &call_ref),
         ] {
             require_plain(parameter, value.as_deref())?;
         }
@@ -265,6 +270,7 @@ impl CallsParameters {
             number,
             text,
             extension,
+            call_ref,
             direction,
             outcome,
             status,

@@ -393,6 +393,7 @@ pub(super) async fn import(
     match gateway.people.put(&entries).await {
         Ok(()) => {
             gateway.popups.directory_changed();
+            gateway.fill_lookups().await;
             gateway
                 .access
                 .audit(principal.name(), "directory_imported", None)

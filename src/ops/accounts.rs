@@ -1,14 +1,14 @@
 //! Accounts of people and tokens of programs, made on the machine of the service.
 
 use crate::access::{Role, Secret, SiteScope};
-use crate::adapter::postgres::{PostgresLedger, readers};
+use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::device::Extension;
 use crate::domain::private::PrivateText;
 use crate::domain::time::At;
 use crate::port::accounts::{Accounts, ApiToken, AuditEntry, User, UserSecret};
-use crate::setup::{Roles, SetupError, machine_clock, open_ledger, servers};
+use crate::setup::{DatabaseAddress, SetupError, database, layout, machine_clock, open_ledger_of};
 
 /// The name of the command line in the audit log.
 const COMMAND_LINE: &str = "command line";
@@ -232,14 +232,16 @@ impl Store {
     /// Opens the database. A new file gets its tables: the first account may come before the first
     /// start.
     async fn open(settings: &Settings) -> Result<Store, SetupError> {
-        if let Some(servers) = servers(settings, Roles::ALL)?
-            && let Some(address) = &servers.database
-        {
-            let ledger = PostgresLedger::new(address, readers(address), servers.partition(0));
-            return Ok(Store::Server(Box::new(ledger)));
-        }
+        let path = match database(settings)? {
+            DatabaseAddress::File(path) => path,
+            DatabaseAddress::Server(address) => {
+                let partition = PartitionAddress::of(layout(settings), 0);
+                let ledger = PostgresLedger::new(&address, readers(&address), partition);
+                return Ok(Store::Server(Box::new(ledger)));
+            }
+        };
 
-        let ledger = open_ledger(settings).await?;
+        let ledger = open_ledger_of(settings, &path).await?;
         ledger.migrate().await?;
         Ok(Store::File(Box::new(ledger)))
     }

@@ -9,6 +9,7 @@ use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::time::{At, Span};
 use crate::port::ledger::{CallUpdate, Ledger, RecordAudit};
 use crate::setup::SetupError;
+use crate::wire::call_json;
 use crate::wire::message::Message;
 use crate::wire::policy_file::Policies;
 
@@ -101,7 +102,10 @@ async fn audit_site(
     let mut deviations = Vec::new();
     for (call_id, stored) in ledger.stored_records(site).await? {
         let right = rebuilt.remove(&call_id);
-        if right.as_ref().map(CallUpdate::json) == Some(&*stored) {
+        let is_right = right
+            .as_ref()
+            .is_some_and(|right| call_json::is_same(&stored, right.json()));
+        if is_right {
             continue;
         }
 

@@ -3,13 +3,15 @@
 //! dropped.
 
 use crate::adapter::journal::Journal;
-use crate::adapter::postgres::{PostgresLedger, readers};
+use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
 use crate::adapter::rabbit::RabbitDeadLetters;
-use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::port::broker::DeadLetterQueue;
 use crate::port::dead_letters::{DeadLetter, DeadLetters};
-use crate::setup::{Roles, Servers, SetupError, machine_clock, open_journal, open_ledger, servers};
+use crate::setup::{
+    DatabaseAddress, Roles, Servers, SetupError, database, layout, machine_clock, open_journal,
+    open_ledger_of, servers,
+};
 use crate::wire::envelope::Envelope;
 
 /// Letters read from the database at once.
@@ -92,17 +94,27 @@ async fn embedded(
     settings: &Settings,
     command: &mut Command<'_, impl FnMut(&DeadLetterResult)>,
 ) -> Result<(), SetupError> {
-    let ledger: SqliteLedger = open_ledger(settings).await?;
-    ledger.migrate().await?;
-
     let target = if command.is_resending() {
         let opened = open_journal(settings, machine_clock().now())?;
         Target::Journal(Box::new(opened.journal))
     } else {
         Target::None
     };
-    command.database(&ledger, &target).await?;
-    ledger.close().await;
+
+    match database(settings)? {
+        DatabaseAddress::File(path) => {
+            let ledger = open_ledger_of(settings, &path).await?;
+            ledger.migrate().await?;
+            command.database(&ledger, &target).await?;
+            ledger.close().await;
+        }
+        DatabaseAddress::Server(address) => {
+            let partition = PartitionAddress::of(layout(settings), 0);
+            let ledger = PostgresLedger::new(&address, readers(&address), partition);
+            command.database(&ledger, &target).await?;
+            ledger.close().await;
+        }
+    }
 
     Ok(())
 }

@@ -43,6 +43,7 @@ pub async fn examine(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
         Err(error) => findings.push(Finding::bad("database", error.to_string())),
     }
     findings.extend(doctor_servers::check_broker(settings).await);
+    findings.extend(doctor_servers::check_live(settings).await);
     findings.extend(doctor_service::check_service(settings).await);
 
     let listeners = [

@@ -8,7 +8,7 @@ use crate::chain::Chain;
 use crate::config::Settings;
 use crate::domain::time::At;
 use crate::port::broker::BrokerError;
-use crate::setup::layout;
+use crate::setup::{LiveLinks, Roles, layout};
 use crate::wire::partition::Layout;
 
 pub(super) async fn check_database(
@@ -104,6 +104,26 @@ pub(super) async fn check_broker(settings: &Settings) -> Vec<Finding> {
         ),
     };
     vec![finding]
+}
+
+pub(super) async fn check_live(settings: &Settings) -> Vec<Finding> {
+    let links = match LiveLinks::open(settings, Roles::ALL, &mut Vec::new()) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(links)) => links,
+        Err(error) => return vec![Finding::bad("live view", Chain(&error).to_string())],
+    };
+
+    let marker = format!("{}calls:shown:p00", settings.live.prefix);
+    let cached = format!("{}dropdown:agents:default", settings.live.prefix);
+    for (link, key) in [(&links.calls, marker), (&links.cache, cached)] {
+        if let Err(reason) = link.check(&key).await {
+            return vec![Finding::bad(
+                "live view",
+                format!("{reason}; check `live.url`, and that Redis runs and knows the user"),
+            )];
+        }
+    }
+    vec![Finding::good("live view", "Redis answers")]
 }
 
 async fn queue_depths(

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use super::audit::{DAY, Deviation, Difference, Scope, audit};
 use super::broker::broker_status;
 use crate::adapter::journal::{Journal, OpenError};
-use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
+use crate::adapter::postgres::{PartitionAddress, PostgresAddress, PostgresLedger, readers};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::fact::{EventId, Site};
 use crate::port::ledger::{BelievedInstants, Changes, Ledger, LedgerError, RecordAudit};
-use crate::setup::{
-    DatabaseAddress, SetupError, database, layout, open_ledger_of, require_servers,
-};
+use crate::setup::{DatabaseAddress, Roles, SetupError, database, layout, open_ledger_of, servers};
 use crate::worker::lookback;
 
 /// Compares stored records with the facts. The service may run meanwhile: everything is read as of
@@ -69,28 +67,31 @@ pub async fn rebuild(
             ledger.close().await;
             Ok(corrected)
         }
-        DatabaseAddress::Server(_) => {
-            refuse_beside_workers(settings).await?;
-            rebuild_partitions(settings, scope, progress).await
+        DatabaseAddress::Server(address) => {
+            if servers(settings, Roles::ALL)?.is_some() {
+                refuse_beside_workers(settings).await?;
+            } else {
+                refuse_beside_service(settings)?;
+            }
+            rebuild_partitions(settings, &address, scope, progress).await
         }
     }
 }
 
 async fn rebuild_partitions(
     settings: &Settings,
+    address: &PostgresAddress,
     scope: &Scope,
     progress: impl Fn(u64, u64),
 ) -> Result<u64, SetupError> {
-    let servers = require_servers(settings)?;
-    let Some(address) = &servers.database else {
-        return Ok(0);
-    };
+    let layout = layout(settings);
     let pool = readers(address);
     let mut corrected = 0;
 
-    for number in 0..servers.layout.partitions {
-        let ledger = PostgresLedger::new(address, pool.clone(), servers.partition(number));
-        let is_ours = |site: &Site| servers.layout.partition_of(site) == number;
+    for number in 0..layout.partitions {
+        let partition = PartitionAddress::of(layout, number);
+        let ledger = PostgresLedger::new(address, pool.clone(), partition);
+        let is_ours = |site: &Site| layout.partition_of(site) == number;
         let before = corrected;
         let progress = |done, of| progress(before + done, before + of);
 

@@ -34,6 +34,11 @@ pub trait LiveDirectory: Send + Sync {
 
     async fn set_state(&self, of: StateKey<'_>, json: &str);
 
+    async fn forget_state(&self, of: StateKey<'_>);
+
+    /// Adds a call that another program registered to the open calls of its site, or removes it.
+    async fn set_active(&self, site: &str, call: &str, is_active: bool);
+
     /// A cached answer, as JSON.
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String>;
 
@@ -52,9 +57,32 @@ pub enum StateKey<'k> {
 /// Answers that change rarely and are asked for often.
 #[derive(Clone, Copy)]
 pub enum CacheKey<'k> {
-    Devices { site: &'k str },
-    Extensions { site: &'k str },
-    Extension { site: &'k str, extension: &'k str },
+    Devices {
+        site: &'k str,
+    },
+    Extensions {
+        site: &'k str,
+    },
+    Extension {
+        site: &'k str,
+        extension: &'k str,
+    },
+    /// The people of a site.
+    Agents {
+        site: &'k str,
+    },
+    Agent {
+        site: &'k str,
+        extension: &'k str,
+    },
+    /// The helplines of a site.
+    Departments {
+        site: &'k str,
+    },
+    Department {
+        site: &'k str,
+        number: &'k str,
+    },
 }
 
 /// Sessions of agents.

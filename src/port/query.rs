@@ -20,6 +20,8 @@ pub struct CallFilter {
     pub text: Option<String>,
     /// The extension of a participant.
     pub extension: Option<String>,
+    /// The call as one of its phones names it.
+    pub call_ref: Option<String>,
     pub direction: Option<String>,
     pub outcome: Option<String>,
     pub status: Option<String>,

@@ -10,7 +10,7 @@ use crate::domain::time::At;
 /// The provider of calls that phones report. Their state follows from facts alone.
 pub const PHONE_PROVIDER: &str = "grandstream";
 
-/// One row of `call_states`.
+/// One row of the view `call_states`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallState {
     pub call_id: String,
@@ -45,7 +45,8 @@ pub enum StateError {
 /// Stored states.
 #[async_trait]
 pub trait StateLedger: Send + Sync {
-    /// Stores a new state. A stored call keeps its state, and gets the session where one is given.
+    /// Stores a new state. A stored call keeps its state, and gets the session where one is given; the
+    /// metadata of a call that programs registered gets the members of the new one.
     async fn register(&self, state: &CallState) -> Result<CallState, LedgerError>;
 
     /// Changes the state of a call that is live and not reported by phones. Returns the stored
@@ -60,16 +61,41 @@ pub trait StateLedger: Send + Sync {
     /// Live calls, at most `max`, the oldest first.
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError>;
 
-    /// Closes calls of other programs that began before an instant and have no end. Returns their
-    /// number.
-    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError>;
+    /// Closes calls of other programs that began before an instant and have no end. Returns them.
+    async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError>;
+
+    /// Parts a session from its call, by one of the two. The states stay. Returns the calls with
+    /// the sessions that they had; nothing when there is no such call or session.
+    async fn unregister(&self, what: Registered<'_>) -> Result<Vec<Joined>, LedgerError>;
+}
+
+/// A call or a session, by its name.
+#[derive(Clone, Copy)]
+pub enum Registered<'n> {
+    Call(&'n str),
+    Session(&'n str),
+}
+
+/// A call and its session.
+pub struct Joined {
+    pub call_id: String,
+    pub session_id: Option<String>,
+}
+
+impl From<(String, Option<String>)> for Joined {
+    fn from((call_id, session_id): (String, Option<String>)) -> Joined {
+        Joined {
+            call_id,
+            session_id,
+        }
+    }
 }
 
 /// A change of state by another program.
 pub struct StateChange {
     pub call_id: String,
     pub status: String,
-    /// JSON that replaces the stored metadata.
+    /// A JSON object whose members are added to the stored metadata.
     pub metadata: Option<String>,
     pub now: At,
     /// The call ends with this change.

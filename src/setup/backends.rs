@@ -23,9 +23,7 @@ impl FromStr for DatabaseAddress {
 
     fn from_str(url: &str) -> Result<DatabaseAddress, String> {
         match url.split_once(':') {
-            Some(("sqlite", path)) => Ok(DatabaseAddress::File(PathBuf::from(
-                path.trim_start_matches("//"),
-            ))),
+            Some(("sqlite", path)) => sqlite_file(path).map(DatabaseAddress::File),
             Some(("postgres" | "postgresql", _)) => {
                 let address = url.parse()?;
                 Ok(DatabaseAddress::Server(Box::new(address)))
@@ -33,6 +31,20 @@ impl FromStr for DatabaseAddress {
             _ => Err("neither postgres:// nor sqlite:".to_owned()),
         }
     }
+}
+
+/// The file behind `sqlite:`: `sqlite:PATH`, or as `SQLAlchemy` reads it with three slashes before a
+/// relative path, and four before an absolute one.
+fn sqlite_file(path: &str) -> Result<PathBuf, String> {
+    let path = path
+        .strip_prefix("///")
+        .or_else(|| path.strip_prefix("//"))
+        .unwrap_or(path);
+
+    if path.is_empty() || path == ":memory:" {
+        return Err("it names no file".to_owned());
+    }
+    Ok(PathBuf::from(path))
 }
 
 /// The servers of the production profile.
@@ -57,18 +69,26 @@ pub fn database(settings: &Settings) -> Result<DatabaseAddress, BadConfig> {
     Ok(address.unwrap_or_else(|| DatabaseAddress::File(settings.data_dir.join(DATABASE_FILE))))
 }
 
+/// The layout of the queues. Without a broker the journal is the only queue.
 #[must_use]
 pub fn layout(settings: &Settings) -> Layout {
+    let has_broker = !matches!(settings.broker.address::<BrokerAddress>(), Ok(None));
+
     Layout {
         generation: settings.broker.generation,
-        partitions: settings.broker.partitions,
+        partitions: if has_broker {
+            settings.broker.partitions
+        } else {
+            1
+        },
     }
 }
 
-/// The servers, or `None` for the embedded profile.
+/// The servers of several processes, or `None` where the journal is the queue: then all of the
+/// service is one process, whatever its database.
 ///
 /// # Errors
-/// When only one of broker and database is set, and a role needs both.
+/// When a broker is set and a role needs a database that is a file.
 pub fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, SetupError> {
     let broker: Option<BrokerAddress> = settings.broker.address()?;
     let layout = layout(settings);
@@ -79,7 +99,7 @@ pub fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, Set
             layout,
             database: Some(*database),
         })),
-        (None, DatabaseAddress::File(_)) => Ok(None),
+        (None, _) => Ok(None),
         (Some(broker), DatabaseAddress::File(_)) if roles.ingress && !roles.need_database() => {
             Ok(Some(Servers {
                 broker,
@@ -88,12 +108,9 @@ pub fn servers(settings: &Settings, roles: Roles) -> Result<Option<Servers>, Set
             }))
         }
         (Some(_), DatabaseAddress::File(_)) => Err(SetupError::IncompleteServerSettings(
-            "`broker.url` is set and `database.url` names no PostgreSQL: workers on several \
-             machines need a database that all of them reach. Set both, or neither to run embedded",
-        )),
-        (None, DatabaseAddress::Server(_)) => Err(SetupError::IncompleteServerSettings(
-            "`database.url` names PostgreSQL and `broker.url` is not set: events reach its workers \
-             over RabbitMQ. Set both, or neither to run embedded",
+            "`broker.url` is set and `database.url` names no PostgreSQL: a SQLite file has one \
+             writer, and the worker of each partition writes by itself. Set `database.url` too, or \
+             leave `broker.url` out: then the journal is the queue",
         )),
     }
 }
@@ -103,6 +120,32 @@ pub fn require_servers(settings: &Settings) -> Result<Servers, SetupError> {
     let servers = servers(settings, Roles::ALL)?;
 
     servers.ok_or(SetupError::IncompleteServerSettings(
-        "`broker.url` and `database.url` are not set: the service runs embedded, without a broker",
+        "`broker.url` is not set: the journal is the queue, and there is no broker",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_files_are_read_as_sqlalchemy_reads_them() {
+        for (url, path) in [
+            ("sqlite:///./relative.db", "./relative.db"),
+            ("sqlite:///relative.db", "relative.db"),
+            ("sqlite:////absolute.db", "/absolute.db"),
+            ("sqlite:/absolute.db", "/absolute.db"),
+            ("sqlite:relative.db", "relative.db"),
+            ("sqlite://relative.db", "relative.db"),
+        ] {
+            let Ok(DatabaseAddress::File(read)) = url.parse() else {
+                panic!("{url}");
+            };
+            assert_eq!(read, PathBuf::from(path), "{url}");
+        }
+
+        for url in ["sqlite:", "sqlite://", "sqlite::memory:", "mysql://db/x"] {
+            assert!(url.parse::<DatabaseAddress>().is_err(), "{url}");
+        }
+    }
 }

@@ -2,10 +2,12 @@
 //! product returns.
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{instant, names};
 use crate::domain::device::Extension;
+use crate::domain::fact::CallRef;
 use crate::domain::link::{Join, Link};
 use crate::domain::record::{
     CallRecord, Direction, EndReason, Outcome, Participant, ParticipantOutcome, ParticipantRole,
@@ -100,6 +102,8 @@ struct OwnerJson<'a> {
 struct ParticipantJson<'a> {
     extension: Option<&'a str>,
     mac: String,
+    /// The call as the phone names it.
+    call_ref: Option<&'a str>,
     #[schema(value_type = names::ParticipantRole)]
     role: &'static str,
     #[schema(format = DateTime)]
@@ -203,6 +207,37 @@ pub fn text(record: &CallRecord) -> String {
     serde_json::to_string(&CallJson::of(record)).unwrap_or_default()
 }
 
+/// Whether a stored record says the same as one that is made now. Fields that versions since then
+/// have added are no difference.
+#[must_use]
+pub fn is_same(stored: &str, now: &str) -> bool {
+    if stored == now {
+        return true;
+    }
+
+    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+    match (read(stored), read(now)) {
+        (Some(stored), Some(now)) => holds_all_of(&now, &stored),
+        _ => false,
+    }
+}
+
+fn holds_all_of(now: &Value, stored: &Value) -> bool {
+    match (now, stored) {
+        (Value::Object(now), Value::Object(stored)) => stored
+            .iter()
+            .all(|(field, stored)| now.get(field).is_some_and(|now| holds_all_of(now, stored))),
+        (Value::Array(now), Value::Array(stored)) => {
+            now.len() == stored.len()
+                && now
+                    .iter()
+                    .zip(stored)
+                    .all(|(now, stored)| holds_all_of(now, stored))
+        }
+        _ => now == stored,
+    }
+}
+
 fn party(party: &Party) -> PartyJson<'_> {
     PartyJson {
         number: party.number.as_deref(),
@@ -221,6 +256,7 @@ fn participant(participant: &Participant) -> ParticipantJson<'_> {
     ParticipantJson {
         extension: name(participant.extension.as_ref()),
         mac: participant.device.to_string(),
+        call_ref: participant.call_ref.as_ref().map(CallRef::as_str),
         role: role_name(participant.role),
         rang_at: instant(participant.rang_at),
         answered_at: instant(participant.answered_at),
@@ -315,5 +351,31 @@ fn end_reason_name(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Hangup => "hangup",
         EndReason::LostHangup => "lost_hangup",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_were_added_later_are_no_difference() {
+        let stored = r#"{"id":"a","participants":[{"mac":"1"}],"to":null}"#;
+        for (now, same) in [
+            (stored, true),
+            (
+                r#"{"id":"a","participants":[{"mac":"1","new":2}],"to":null,"more":[]}"#,
+                true,
+            ),
+            (
+                r#"{"id":"a","participants":[{"mac":"2"}],"to":null}"#,
+                false,
+            ),
+            (r#"{"id":"a","participants":[],"to":null}"#, false),
+            (r#"{"id":"a","participants":[{"mac":"1"}]}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(is_same(stored, now), same, "{now}");
+        }
     }
 }

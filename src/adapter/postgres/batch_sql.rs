@@ -68,7 +68,7 @@ pub(super) const UPSERT_CALL_LOGS: &str = "
 
 /// The metadata column of a phone's call stays empty: its log holds the whole record.
 pub(super) const UPSERT_OPEN_STATES: &str = "
-    INSERT INTO call_states (
+    INSERT INTO live_states (
         call_id, our_call, is_open, provider, site, direction, status, from_number, to_number,
         call_metadata, created_at, updated_at, ended_at
     )
@@ -93,7 +93,7 @@ pub(super) const UPSERT_OPEN_STATES: &str = "
 /// joined in the moment of this statement keeps its open state, which has an end, until the next
 /// owner of the partition reviews the open calls.
 pub(super) const UPDATE_FINAL_STATES: &str = "
-    UPDATE call_states
+    UPDATE live_states
     SET direction = t.direction,
         status = t.status,
         from_number = t.from_number,
@@ -105,17 +105,17 @@ pub(super) const UPDATE_FINAL_STATES: &str = "
     FROM fence, {rows} AS t (
         call_id, site, direction, status, from_number, to_number, started_at, ended_at
     )
-    WHERE call_states.call_id = t.call_id::text
+    WHERE live_states.call_id = t.call_id::text
         AND session_id IS NOT NULL";
 
 pub(super) const DELETE_STATES: &str = "
-    DELETE FROM call_states
+    DELETE FROM live_states
     USING fence, {rows} AS t (id)
-    WHERE call_states.call_id = t.id
+    WHERE live_states.call_id = t.id
         AND session_id IS NULL";
 
 pub(super) const CLOSE_WITHDRAWN_STATES: &str = "
-    UPDATE call_states
+    UPDATE live_states
     SET is_open = false
     FROM fence, {rows} AS t (id)
     WHERE call_id = t.id
@@ -129,7 +129,7 @@ pub(super) const DELETE_CALL_LOGS: &str = "
 pub(super) const UPSERT_PARTICIPANTS: &str = "
     INSERT INTO call_participants (
         call_id, place, site, started_at, extension, device, role, rang_at, answered_at, left_at,
-        outcome
+        outcome, call_ref
     )
     SELECT t.*
     FROM fence, {rows} AS t
@@ -141,7 +141,8 @@ pub(super) const UPSERT_PARTICIPANTS: &str = "
         rang_at = excluded.rang_at,
         answered_at = excluded.answered_at,
         left_at = excluded.left_at,
-        outcome = excluded.outcome";
+        outcome = excluded.outcome,
+        call_ref = excluded.call_ref";
 
 pub(super) const DELETE_SURPLUS_PARTICIPANTS: &str = "
     DELETE FROM call_participants

@@ -27,11 +27,17 @@ const OF_CALLS_WITH_EXTENSION: &str = "
             WHERE party.call_id = logs.call_id
                 AND party.extension = ";
 
+const WITH_CALL_REF: &str = "
+        AND logs.call_id IN (
+            SELECT call_id
+            FROM call_participants
+            WHERE call_ref = ";
+
 const LIVE_ONLY: &str = "
         AND logs.ended_at IS NULL
         AND logs.call_id = ANY(ARRAY(
             SELECT our_call
-            FROM call_states
+            FROM live_states
             WHERE is_open
                 AND ended_at IS NULL
         ))";
@@ -194,6 +200,13 @@ fn push_conditions_on_logs(query: &mut QueryBuilder<Postgres>, filter: &CallFilt
         query
             .push(OF_CALLS_WITH_EXTENSION)
             .push_bind(extension.clone())
+            .push("\n        )");
+    }
+
+    if let Some(call_ref) = &filter.call_ref {
+        query
+            .push(WITH_CALL_REF)
+            .push_bind(call_ref.clone())
             .push("\n        )");
     }
 

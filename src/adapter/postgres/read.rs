@@ -62,16 +62,16 @@ const COUNT_OPERATIONS: &str = "-- count_operations
     SELECT
         (
             SELECT count(*)
-            FROM call_states
+            FROM live_states
             WHERE is_open
                 AND ended_at IS NULL
         ),
         (
             SELECT count(*)
-            FROM call_states
+            FROM live_states
             JOIN call_logs ON call_logs.call_id = our_call
             WHERE is_open
-                AND call_states.ended_at IS NULL
+                AND live_states.ended_at IS NULL
                 AND answered_at IS NULL
                 AND NOT EXISTS (
                     SELECT 1

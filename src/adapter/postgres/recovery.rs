@@ -27,7 +27,7 @@ const SELECT_SITES: &str = "-- select_sites
 
 const SELECT_OPEN_CALLS: &str = "-- select_open_calls
     SELECT our_call
-    FROM call_states
+    FROM live_states
     WHERE site = ANY($1)
         AND is_open";
 
@@ -50,9 +50,9 @@ const SELECT_FIRST_STARTS: &str = "-- select_first_starts
             site,
             (
                 SELECT min(open.started_at)
-                FROM call_states
+                FROM live_states
                 JOIN call_logs AS open ON open.call_id = our_call
-                WHERE call_states.site = t.site
+                WHERE live_states.site = t.site
                     AND is_open
             ) AS first_open
         FROM unnest($1::text[]) AS t (site)

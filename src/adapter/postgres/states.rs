@@ -8,22 +8,26 @@ use super::PostgresLedger;
 use super::time_limits::{with_timeout, with_write_timeout};
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
-use crate::port::states::{CallState, StateChange, StateLedger};
+use crate::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
 
 const UPSERT_STATE: &str = "-- upsert_state
-    INSERT INTO call_states (
+    INSERT INTO live_states (
         call_id, session_id, provider, site, direction, status, from_number, to_number,
         call_metadata, created_at, updated_at, ended_at
     )
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL)
     ON CONFLICT (call_id) DO UPDATE
-    SET session_id = coalesce(excluded.session_id, call_states.session_id),
+    SET session_id = coalesce(excluded.session_id, live_states.session_id),
+        call_metadata = CASE
+            WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
+            ELSE (live_states.call_metadata::jsonb || excluded.call_metadata::jsonb)::json
+        END,
         updated_at = excluded.updated_at";
 
 const UPDATE_STATE: &str = "-- update_state
-    UPDATE call_states
+    UPDATE live_states
     SET status = $2,
-        call_metadata = coalesce($3::json, call_metadata),
+        call_metadata = (call_metadata::jsonb || coalesce($3::jsonb, '{}'))::json,
         updated_at = $4,
         ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
     WHERE call_id = $1
@@ -31,17 +35,33 @@ const UPDATE_STATE: &str = "-- update_state
         AND ended_at IS NULL";
 
 const CLOSE_OLD_STATES: &str = "-- close_old_states
-    UPDATE call_states
+    UPDATE live_states
     SET status = 'failed',
         updated_at = $2,
         ended_at = $2
     WHERE ended_at IS NULL
         AND provider <> 'grandstream'
-        AND created_at < $1";
+        AND created_at < $1
+    RETURNING
+        call_id, session_id, provider, site, direction, status, from_number, to_number,
+        call_metadata::text, created_at, updated_at, ended_at";
+
+const UNREGISTER_CALL: &str = "-- unregister_call
+    UPDATE live_states AS states
+    SET session_id = NULL
+    FROM (SELECT call_id, session_id FROM live_states WHERE call_id = $1 FOR UPDATE) AS before
+    WHERE states.call_id = before.call_id
+    RETURNING states.call_id, before.session_id";
+
+const UNREGISTER_SESSION: &str = "-- unregister_session
+    UPDATE live_states
+    SET session_id = NULL
+    WHERE session_id = $1
+    RETURNING call_id, $1";
 
 const SELECT_STATE: &str = "-- select_state
     SELECT *
-    FROM shown_states
+    FROM all_states
     WHERE call_id = $1";
 
 const SELECT_STATE_OF_SESSION: &str = "-- select_state_of_session
@@ -133,17 +153,37 @@ impl StateLedger for PostgresLedger {
         .await
     }
 
-    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
+    async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {
         with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
             let closed = sqlx::query(CLOSE_OLD_STATES)
                 .bind(before.0)
                 .bind(now.0)
-                .execute(&mut *writer)
+                .map(call_state)
+                .fetch_all(&mut *writer)
                 .await?;
             writer.put_back();
 
-            Ok(closed.rows_affected())
+            Ok(closed)
+        })
+        .await
+    }
+
+    async fn unregister(&self, what: Registered<'_>) -> Result<Vec<Joined>, LedgerError> {
+        let (statement, name) = match what {
+            Registered::Call(call) => (UNREGISTER_CALL, call),
+            Registered::Session(session) => (UNREGISTER_SESSION, session),
+        };
+
+        with_write_timeout(async move {
+            let mut writer = self.writer.lease().await?;
+            let parted = sqlx::query_as::<_, (String, Option<String>)>(statement)
+                .bind(name)
+                .fetch_all(&mut *writer)
+                .await?;
+            writer.put_back();
+
+            Ok(parted.into_iter().map(Joined::from).collect())
         })
         .await
     }

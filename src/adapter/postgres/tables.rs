@@ -192,6 +192,9 @@ impl BatchStatement {
                 }))
                 .push_bind(column(rows, |(.., participant)| {
                     participant_outcome_name(participant.outcome)
+                }))
+                .push_bind(column(rows, |(.., participant)| {
+                    participant.call_ref.as_ref().map(CallRef::as_str)
                 }));
         });
     }

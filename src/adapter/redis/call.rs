@@ -4,7 +4,8 @@ use super::commands::{Commands, seconds_text};
 use super::keys::{CALL_SECONDS, CLOSED_CALL_SECONDS, HOUR_SECONDS, Keys, RING_SECONDS};
 use super::published::{Change, PublishedCall, PublishedCalls};
 use super::transfer;
-use crate::domain::fact::{CallId, Fact, Kind};
+use crate::domain::fact::{CallId, CallRef, Fact, Kind};
+use crate::domain::link::LinkKind;
 use crate::domain::record::{CallRecord, Direction};
 use crate::domain::time::At;
 
@@ -30,16 +31,19 @@ impl LiveWriter<'_> {
             return;
         }
 
-        let remote = fact
-            .remote
-            .as_ref()
-            .map(|number| number.e164().unwrap_or(number.raw()));
-        if let Some(remote) = remote.filter(|remote| !remote.is_empty()) {
-            let key = self
-                .keys
-                .of_site(&fact.site)
-                .device_reported(&fact.device.to_string(), remote);
-            self.commands.set(&key, "1", RING_SECONDS);
+        // A program looks with what the phone has sent, or with the normal form.
+        let Some(remote) = &fact.remote else {
+            return;
+        };
+        let normal = remote.e164().unwrap_or(remote.raw());
+        let as_sent = Some(remote.raw()).filter(|raw| *raw != normal);
+        let keys = self.keys.of_site(&fact.site);
+        let device = fact.device.to_string();
+        for remote in [Some(normal), as_sent].into_iter().flatten() {
+            if !remote.is_empty() {
+                let key = keys.device_reported(&device, remote);
+                self.commands.set(&key, "1", RING_SECONDS);
+            }
         }
     }
 
@@ -56,7 +60,7 @@ impl LiveWriter<'_> {
         };
 
         self.write_record(&id, json, after.live_since.is_some());
-        self.write_live_index(&id, &change);
+        self.write_live_index(&keys, &id, &change);
         self.write_relations(&keys, record, &id, &change);
         self.write_parties(&keys, record, &id, &change);
         self.write_missed_decision(&keys, &id, &change);
@@ -75,14 +79,18 @@ impl LiveWriter<'_> {
 
     /// Deletes the record of a call that is withdrawn.
     pub(super) fn withdraw_call(&mut self, call: CallId) {
-        self.published.remove(call);
+        let site = self.published.remove(call).and_then(|before| before.site);
 
         let id = call.to_string();
         self.commands.cmd("DEL").arg(self.keys.record(&id));
         self.commands
             .cmd("ZREM")
             .arg(self.keys.live_calls(self.partition))
-            .arg(id);
+            .arg(&id);
+        if let Some(site) = site {
+            let key = self.keys.of_site(&site).active_calls();
+            self.commands.cmd("SREM").arg(key).arg(id);
+        }
     }
 
     /// Writes the record. It stays for a while after the end of the call.
@@ -102,8 +110,9 @@ impl LiveWriter<'_> {
     }
 
     /// Adds the call to the open calls of the partition, or removes it.
-    fn write_live_index(&mut self, id: &str, change: &Change<'_>) {
+    fn write_live_index(&mut self, keys: &Keys, id: &str, change: &Change<'_>) {
         let key = self.keys.live_calls(self.partition);
+        let of_site = keys.active_calls();
 
         match change.after.live_since {
             Some(started_at) if change.differs(|call| call.live_since) => {
@@ -112,9 +121,12 @@ impl LiveWriter<'_> {
                     .arg(key)
                     .arg(started_at.0 / 1_000_000)
                     .arg(id);
+                self.commands.cmd("SADD").arg(&of_site).arg(id);
+                self.commands.cmd("EXPIRE").arg(of_site).arg(CALL_SECONDS);
             }
             None if change.may_have_been_live() => {
                 self.commands.cmd("ZREM").arg(key).arg(id);
+                self.commands.cmd("SREM").arg(of_site).arg(id);
             }
             _ => {}
         }
@@ -132,11 +144,18 @@ impl LiveWriter<'_> {
             );
         }
 
-        if let Some(parent) = change.after.parent
-            && (is_refresh || change.differs(|call| call.parent))
-        {
-            self.commands
-                .set(&keys.parent(id), &parent.to_string(), HOUR_SECONDS);
+        for link in &record.links {
+            let earlier = |links: &[(LinkKind, CallId)]| links.contains(&(link.kind, link.call));
+            let is_published = change.before.is_some_and(|before| earlier(&before.links));
+            if is_refresh || !is_published {
+                let key = match link.kind {
+                    LinkKind::Transfer => keys.parent(id),
+                    LinkKind::Repeat => keys.repeat(id),
+                    LinkKind::Callback => keys.callback(id),
+                };
+                self.commands
+                    .set(&key, &link.call.to_string(), HOUR_SECONDS);
+            }
         }
     }
 
@@ -171,14 +190,15 @@ impl LiveWriter<'_> {
     /// Claims a number for an open call.
     fn claim(&mut self, keys: &Keys, record: &CallRecord, id: &str, remote: &str) {
         let answered = if record.answered_at.is_some() {
-            "1"
+            "true"
         } else {
-            "0"
+            "false"
         };
         let fields = [
             ("claimed_call_id", id),
             ("timestamp", &seconds_text(record.started_at)),
             ("answered", answered),
+            ("call_ref", call_ref(record)),
         ];
 
         self.commands
@@ -218,6 +238,23 @@ impl LiveWriter<'_> {
         self.commands.cmd("EXPIRE").arg(&schedule).arg(HOUR_SECONDS);
         self.commands.cmd("EXPIRE").arg(&queue).arg(HOUR_SECONDS);
     }
+}
+
+/// Returns the call as a phone names it: the phone that answered, or else the first that names it;
+/// empty where none does.
+fn call_ref(record: &CallRecord) -> &str {
+    let named = || {
+        record
+            .participants
+            .iter()
+            .filter(|participant| participant.call_ref.is_some())
+    };
+    let answered = named().find(|participant| participant.answered_at.is_some());
+
+    answered
+        .or_else(|| named().next())
+        .and_then(|participant| participant.call_ref.as_ref())
+        .map_or("", CallRef::as_str)
 }
 
 /// Returns the direction in the words of the direction key.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_redis::redis::Pipeline;
 
-use super::keys::{Keys, STATE_SECONDS};
+use super::keys::{CALL_SECONDS, Keys, STATE_SECONDS};
 use super::link::RedisLink;
+use crate::domain::fact::Site;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
 
 /// Highest index of live calls read per partition; no site has so many.
@@ -115,6 +116,31 @@ impl LiveDirectory for RedisDirectory {
 
     async fn set_state(&self, of: StateKey<'_>, json: &str) {
         set(&self.calls, self.keys.state(of), json, STATE_SECONDS).await;
+    }
+
+    async fn forget_state(&self, of: StateKey<'_>) {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("DEL").arg(self.keys.state(of));
+
+        // Its time ends in any case; the link reports failures.
+        let _ = self.calls.run::<()>(&mut pipeline).await;
+    }
+
+    async fn set_active(&self, site: &str, call: &str, is_active: bool) {
+        let Some(site) = Site::parse(site) else {
+            return;
+        };
+        let key = self.keys.of_site(&site).active_calls();
+        let mut pipeline = Pipeline::new();
+        if is_active {
+            pipeline.cmd("SADD").arg(&key).arg(call);
+            pipeline.cmd("EXPIRE").arg(key).arg(CALL_SECONDS);
+        } else {
+            pipeline.cmd("SREM").arg(key).arg(call);
+        }
+
+        // The set has no marker of completeness; the link reports failures.
+        let _ = self.calls.run::<()>(&mut pipeline).await;
     }
 
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String> {

@@ -53,6 +53,11 @@ impl Keys {
         self.prefixed(&format!("calls:live:{partition}"))
     }
 
+    /// Open calls of a site.
+    pub(super) fn active_calls(&self) -> String {
+        self.prefixed("active_calls")
+    }
+
     /// The whole record of a call.
     pub(super) fn record(&self, call: &str) -> String {
         self.prefixed(&format!("calls:record:{call}"))
@@ -80,9 +85,19 @@ impl Keys {
         self.prefixed(&format!("call:direction:{call}"))
     }
 
-    /// The call that another one is linked to.
+    /// The call that a transfer came from.
     pub(super) fn parent(&self, call: &str) -> String {
         self.prefixed(&format!("calls:relationship:{call}_parent"))
+    }
+
+    /// The earlier call of a party that calls again.
+    pub(super) fn repeat(&self, call: &str) -> String {
+        self.prefixed(&format!("calls:relationship:{call}_repeat"))
+    }
+
+    /// The earlier call that is called back.
+    pub(super) fn callback(&self, call: &str) -> String {
+        self.prefixed(&format!("calls:relationship:{call}_callback"))
     }
 
     /// Due instants of pending missed decisions.
@@ -143,6 +158,18 @@ impl Keys {
                 format!("masterlookup:extension:{site}:{extension}"),
                 LOOKUP_SECONDS,
             ),
+            CacheKey::Agents { site } => (format!("dropdown:agents:{site}"), LIST_SECONDS),
+            CacheKey::Agent { site, extension } => (
+                format!("masterlookup:agent:{site}:{extension}"),
+                LOOKUP_SECONDS,
+            ),
+            CacheKey::Departments { site } => {
+                (format!("dropdown:departments:{site}"), LIST_SECONDS)
+            }
+            CacheKey::Department { site, number } => (
+                format!("masterlookup:department:{site}:{number}"),
+                LOOKUP_SECONDS,
+            ),
         };
 
         (self.prefixed(&key), ttl_seconds)
@@ -164,7 +191,8 @@ mod tests {
         code.split('"')
             .skip(1)
             .step_by(2)
-            .filter(|literal| literal.contains(':') && !literal.starts_with("{}"))
+            .filter(|literal| literal.contains(':') || *literal == "active_calls")
+            .filter(|literal| !literal.starts_with("{}"))
             .collect()
     }
 

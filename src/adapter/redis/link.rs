@@ -120,6 +120,22 @@ impl RedisLink {
         })
     }
 
+    /// Asks for a key, as the live view does.
+    ///
+    /// # Errors
+    /// The reason why the server does not answer, or refuses.
+    pub async fn check(&self, key: &str) -> Result<(), String> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("EXISTS").arg(key);
+
+        let answers = self.try_run::<i64>(&mut pipeline).await?;
+        answers.into_iter().try_for_each(|answer| {
+            answer
+                .map(drop)
+                .map_err(|error| error.category().to_owned())
+        })
+    }
+
     /// Runs all commands of a pipeline; a failed command fails alone. Returns `None` when the
     /// server does not answer in time, or while the circuit breaker is open.
     pub(super) async fn run<T: FromRedisValue>(
@@ -130,30 +146,39 @@ impl RedisLink {
             return None;
         }
 
+        match self.try_run(pipeline).await {
+            Ok(answers) => {
+                self.breaker.lock().record_success();
+                self.health.set_up();
+                self.report_refused(&answers);
+                Some(answers)
+            }
+            Err(reason) => self.fail(&reason),
+        }
+    }
+
+    async fn try_run<T: FromRedisValue>(
+        &self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<RedisResult<T>>, String> {
         pipeline.ignore_errors();
         let deadline = Instant::now() + DEADLINE;
         let mut connection = match timeout_at(deadline, self.pool.get()).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return self.fail(&error.to_string()),
-            Err(_) => return self.fail("no connection in time"),
+            Ok(connection) => connection.map_err(|error| error.to_string())?,
+            Err(_) => return Err("no connection in time".to_owned()),
         };
 
         let answer: Result<RedisResult<Vec<RedisResult<T>>>, _> =
             timeout_at(deadline, pipeline.query_async(&mut connection)).await;
         let reason = match answer {
-            Ok(Ok(answers)) => {
-                self.breaker.lock().record_success();
-                self.health.set_up();
-                self.report_refused(&answers);
-                return Some(answers);
-            }
+            Ok(Ok(answers)) => return Ok(answers),
             Ok(Err(error)) => error.category().to_owned(),
             Err(_) => "no answer in time".to_owned(),
         };
 
         // A late answer on this connection would be taken for the answer to a later request.
         drop(Connection::take(connection));
-        self.fail(&reason)
+        Err(reason)
     }
 
     /// Counts refused commands and answers of another type, and logs each cause once: a key that

@@ -266,6 +266,7 @@ impl RedisLive {
             return;
         };
         let keys = self.keys.of_site(&site);
+        commands.cmd("SREM").arg(keys.active_calls()).arg(id);
 
         let remotes = [record.from, record.to]
             .into_iter()

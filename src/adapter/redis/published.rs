@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::keys::HOUR_SECONDS;
-use crate::domain::fact::CallId;
+use crate::domain::fact::{CallId, Site};
+use crate::domain::link::LinkKind;
 use crate::domain::record::{CallRecord, Direction};
 use crate::domain::time::{At, Span};
 use crate::domain::transfer::TransferState;
@@ -49,8 +50,9 @@ pub(super) struct PublishedCall {
     /// When the first phone rang.
     pub rang_at: Option<At>,
     pub direction: Option<Direction>,
-    /// The call that this one is linked to.
-    pub parent: Option<CallId>,
+    /// The calls that this one is linked to.
+    pub links: Vec<(LinkKind, CallId)>,
+    pub site: Option<Site>,
     /// When the missed decision falls, while it is pending.
     pub missed_due: Option<At>,
     /// State of a transfer that is under way.
@@ -76,7 +78,12 @@ impl PublishedCall {
                 .filter_map(|participant| participant.rang_at)
                 .min(),
             direction: Some(record.direction),
-            parent: record.links.first().map(|link| link.call),
+            links: record
+                .links
+                .iter()
+                .map(|link| (link.kind, link.call))
+                .collect(),
+            site: Some(record.site.clone()),
             missed_due: record.missed_due,
             transfer: record
                 .transfer

@@ -6,9 +6,8 @@ use super::commands::Commands;
 use super::keys::{Keys, STREAM_ENTRIES, STREAM_SECONDS};
 use crate::domain::fact::CallId;
 use crate::domain::notice::NoticeKind;
-use crate::domain::record::CallRecord;
+use crate::domain::record::{CallRecord, ParticipantRole};
 use crate::domain::time::At;
-use crate::domain::transfer::TransferState;
 use crate::port::ledger::CallUpdate;
 use crate::port::outbox::Notification;
 use crate::wire::instant;
@@ -32,17 +31,18 @@ pub(super) fn append_entries(
         let Some(call) = calls.get(&notification.call) else {
             continue;
         };
-        let Some(event_type) = event_type(notification.kind, &call.record) else {
+        let Some(event_type) = event_type(notification.kind) else {
             continue;
         };
 
         let at = instant::text(event_time(notification.kind, &call.record));
-        let stream = keys.stream(call.record.site.as_str(), &at[..DAY_CHARS]);
+        let site = call.record.site.as_str();
+        let stream = keys.stream(site, &at[..DAY_CHARS]);
         let id = notification.call.to_string();
         let fields = [
             ("eventType", event_type),
             ("callSid", &id),
-            ("providerId", "grandstream"),
+            ("providerId", site),
             ("timestamp", &at),
             ("data", call.json()),
         ];
@@ -67,32 +67,47 @@ pub(super) fn append_entries(
 
 /// Returns the event type of a notification, or `None` for kinds that the log does not have. Other
 /// programs publish further types through the API.
-fn event_type(kind: NoticeKind, record: &CallRecord) -> Option<&'static str> {
+fn event_type(kind: NoticeKind) -> Option<&'static str> {
     Some(match kind {
         NoticeKind::Started => "call_started",
         NoticeKind::Answered => "call_answered",
         NoticeKind::Missed => "call_missed",
         NoticeKind::Ended => "call_ended",
-        NoticeKind::Transferred
-            if record
-                .transfer
-                .as_ref()
-                .is_some_and(|transfer| transfer.state == TransferState::Completed) =>
-        {
-            "transfer_completed"
-        }
-        NoticeKind::Transferred => "transfer_initiated",
+        NoticeKind::TransferInitiated => "transfer_initiated",
+        // With success or failure, as the transfer in the record says.
+        NoticeKind::Transferred | NoticeKind::TransferFailed => "transfer_completed",
         _ => return None,
     })
 }
 
-/// Returns the instant of an event, from the record.
+/// Returns the instant of an event, from the record. Of a transfer it is known by its target.
 fn event_time(kind: NoticeKind, record: &CallRecord) -> At {
+    let targets = || {
+        record
+            .participants
+            .iter()
+            .filter(|participant| participant.role == ParticipantRole::TransferTarget)
+    };
+
     let at = match kind {
         NoticeKind::Answered => record.answered_at,
         NoticeKind::Ended | NoticeKind::Missed => record.ended_at,
+        NoticeKind::TransferInitiated => targets().filter_map(|target| target.rang_at).max(),
+        NoticeKind::Transferred => record
+            .transfer
+            .as_ref()
+            .and_then(|transfer| transfer.completed_at),
+        NoticeKind::TransferFailed => targets().filter_map(|target| target.left_at).max(),
         _ => None,
     };
 
-    at.unwrap_or(record.started_at)
+    at.or(record.answered_at.filter(|_| is_of_transfer(kind)))
+        .unwrap_or(record.started_at)
+}
+
+fn is_of_transfer(kind: NoticeKind) -> bool {
+    matches!(
+        kind,
+        NoticeKind::TransferInitiated | NoticeKind::Transferred | NoticeKind::TransferFailed
+    )
 }

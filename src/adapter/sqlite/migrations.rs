@@ -9,7 +9,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 10] = embed_migrations!(
+static FILES: [MigrationFiles; 11] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -21,6 +21,7 @@ static FILES: [MigrationFiles; 10] = embed_migrations!(
     "0008" "directory",
     "0009" "webhooks",
     "0010" "pauses",
+    "0011" "programs",
 );
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));

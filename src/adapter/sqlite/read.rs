@@ -138,26 +138,21 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
             .push(" IN (from_number, from_e164, to_number, to_e164)");
     }
     if let Some(text) = &filter.text {
-        let pattern = sql::pattern(text);
-        query
-            .push("\nAND (json_extract(record, '$.from.name') LIKE ")
-            .push_bind(pattern.clone());
-        query
-            .push(" ESCAPE '\\' OR answered_by = ")
-            .push_bind(text.clone());
-        for column in ["from_number", "from_e164", "to_number", "to_e164"] {
-            query
-                .push(format_args!(" OR {column} LIKE "))
-                .push_bind(pattern.clone())
-                .push(" ESCAPE '\\'");
-        }
-        query.push(")");
+        push_text(&mut query, text);
     }
-    if let Some(extension) = &filter.extension {
-        query
-            .push("\nAND call_id IN (SELECT call_id FROM call_participants WHERE extension = ")
-            .push_bind(extension.clone())
-            .push(")");
+    let of_participants = [
+        ("extension", &filter.extension),
+        ("call_ref", &filter.call_ref),
+    ];
+    for (column, value) in of_participants {
+        if let Some(value) = value {
+            query
+                .push("\nAND call_id IN (SELECT call_id FROM call_participants WHERE ")
+                .push(column)
+                .push(" = ")
+                .push_bind(value.clone())
+                .push(")");
+        }
     }
     if filter.live {
         query.push("\nAND is_final = 0 AND ended_at IS NULL");
@@ -175,4 +170,22 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
         .push("\nORDER BY started_at DESC, call_id DESC\nLIMIT ")
         .push_bind(filter.limit);
     query
+}
+
+/// Adds the condition on a part of a number or a name.
+fn push_text(query: &mut QueryBuilder<Sqlite>, text: &str) {
+    let pattern = sql::pattern(text);
+    query
+        .push("\nAND (json_extract(record, '$.from.name') LIKE ")
+        .push_bind(pattern.clone());
+    query
+        .push(" ESCAPE '\\' OR answered_by = ")
+        .push_bind(text.to_owned());
+    for column in ["from_number", "from_e164", "to_number", "to_e164"] {
+        query
+            .push(format_args!(" OR {column} LIKE "))
+            .push_bind(pattern.clone())
+            .push(" ESCAPE '\\'");
+    }
+    query.push(")");
 }

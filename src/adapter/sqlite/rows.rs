@@ -78,6 +78,7 @@ pub(super) fn participants(record: &CallRecord) -> Vec<Value> {
             "answered_at": participant.answered_at.map(|at| at.0),
             "left_at": participant.left_at.map(|at| at.0),
             "outcome": participant_outcome_name(participant.outcome),
+            "call_ref": participant.call_ref.as_ref().map(CallRef::as_str),
         })
     };
 

@@ -137,11 +137,12 @@ pub(super) const INSERT_CALL_PARTICIPANTS: &str = "\
 -- insert_call_participants
 INSERT INTO call_participants (
     call_id, place, extension, device, role,
-    rang_at, answered_at, left_at, outcome
+    rang_at, answered_at, left_at, outcome, call_ref
 )
 SELECT
     value->>'call_id', value->>'place', value->>'extension', value->>'device', value->>'role',
-    value->>'rang_at', value->>'answered_at', value->>'left_at', value->>'outcome'
+    value->>'rang_at', value->>'answered_at', value->>'left_at', value->>'outcome',
+    value->>'call_ref'
 FROM json_each(?1)";
 
 pub(super) const DELETE_CALL_PARTICIPANTS: &str = "\
@@ -287,7 +288,7 @@ SELECT
 /// Final calls get a new state only where one is stored already.
 pub(super) const UPSERT_CALL_STATES: &str = "\
 -- upsert_call_states
-INSERT INTO call_states (
+INSERT INTO live_states (
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
 )
@@ -297,7 +298,7 @@ SELECT
     ?2, value->>'ended_at'
 FROM json_each(?1)
 WHERE value->>'is_final' = 0
-    OR EXISTS (SELECT 1 FROM call_states WHERE call_id = value->>'call_id')
+    OR EXISTS (SELECT 1 FROM live_states WHERE call_id = value->>'call_id')
 ON CONFLICT DO UPDATE SET
     direction = excluded.direction,
     status = excluded.status,
@@ -310,43 +311,101 @@ ON CONFLICT DO UPDATE SET
 /// A state that another program has joined to a session stays available to that program.
 pub(super) const DELETE_CALL_STATES: &str = "\
 -- delete_call_states
-DELETE FROM call_states
+DELETE FROM live_states
 WHERE session_id IS NULL AND call_id IN (SELECT value FROM json_each(?1))";
 
+/// A JSON object with the members of a new one: `json_patch` would go on into them.
+macro_rules! merged {
+    ($old:literal, $new:literal) => {
+        concat!(
+            "(
+        SELECT json_group_object(key, json(CASE type
+            WHEN 'object' THEN value
+            WHEN 'array' THEN value
+            WHEN 'true' THEN 'true'
+            WHEN 'false' THEN 'false'
+            WHEN 'null' THEN 'null'
+            ELSE json_quote(value)
+        END))
+        FROM (
+            SELECT key, value, type FROM json_each(",
+            $new,
+            ")
+            UNION ALL
+            SELECT key, value, type FROM json_each(",
+            $old,
+            ")
+            WHERE key NOT IN (SELECT key FROM json_each(",
+            $new,
+            "))
+        )
+    )"
+        )
+    };
+}
+
 /// A stored state stays unchanged, except for its session.
-pub(super) const REGISTER_CALL_STATE: &str = "\
--- register_call_state
-INSERT INTO call_states (
+pub(super) const REGISTER_CALL_STATE: &str = concat!(
+    "-- register_call_state
+INSERT INTO live_states (
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
 )
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)
 ON CONFLICT (call_id) DO UPDATE SET
-    session_id = coalesce(excluded.session_id, call_states.session_id),
-    updated_at = excluded.updated_at";
+    session_id = coalesce(excluded.session_id, live_states.session_id),
+    call_metadata = CASE
+        WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
+        ELSE ",
+    merged!("live_states.call_metadata", "excluded.call_metadata"),
+    "
+    END,
+    updated_at = excluded.updated_at"
+);
 
-pub(super) const UPDATE_CALL_STATE: &str = "\
--- update_call_state
-UPDATE call_states
+pub(super) const UPDATE_CALL_STATE: &str = concat!(
+    "-- update_call_state
+UPDATE live_states
 SET
     status = ?2,
-    call_metadata = coalesce(?3, call_metadata),
+    call_metadata = CASE
+        WHEN ?3 IS NULL THEN call_metadata
+        ELSE ",
+    merged!("call_metadata", "?3"),
+    "
+    END,
     updated_at = ?4,
     ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
-WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL";
+WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL"
+);
 
 pub(super) const CLOSE_OLD_CALL_STATES: &str = "\
 -- close_old_call_states
-UPDATE call_states
+UPDATE live_states
 SET status = 'failed', updated_at = ?2, ended_at = ?2
-WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < ?1";
+WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < ?1
+RETURNING
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at";
+
+pub(super) const SELECT_JOINED: &str = "\
+-- select_joined
+SELECT call_id, session_id
+FROM live_states
+WHERE call_id = ?1 OR session_id = ?2";
+
+pub(super) const PART_SESSION: &str = "\
+-- part_session
+UPDATE live_states
+SET session_id = NULL
+WHERE call_id = ?1 OR session_id = ?2";
 
 pub(super) const SELECT_CALL_STATE: &str = "\
 -- select_call_state
 SELECT
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
-FROM call_states
+FROM all_states
 WHERE call_id = ?1";
 
 pub(super) const SELECT_CALL_STATE_OF_SESSION: &str = "\
@@ -354,7 +413,7 @@ pub(super) const SELECT_CALL_STATE_OF_SESSION: &str = "\
 SELECT
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
-FROM call_states
+FROM live_states
 WHERE session_id = ?1
 ORDER BY created_at DESC
 LIMIT 1";
@@ -364,7 +423,7 @@ pub(super) const SELECT_ACTIVE_CALL_STATES: &str = "\
 SELECT
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
-FROM call_states
+FROM live_states
 WHERE ended_at IS NULL
 ORDER BY created_at, call_id
 LIMIT ?1";

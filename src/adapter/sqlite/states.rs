@@ -1,4 +1,4 @@
-//! States of calls that other programs register and look up, in the table `call_states`.
+//! States of calls that other programs register and look up, in the table `live_states`.
 
 use async_trait::async_trait;
 use sqlx::Row;
@@ -8,7 +8,7 @@ use super::database::SqliteLedger;
 use super::statements;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
-use crate::port::states::{CallState, StateChange, StateLedger};
+use crate::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -81,17 +81,41 @@ impl StateLedger for SqliteLedger {
         Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
     }
 
-    async fn close_older(&self, before: At, now: At) -> Result<u64, LedgerError> {
+    async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
         let closed = sqlx::query(statements::CLOSE_OLD_CALL_STATES)
             .bind(before.0)
             .bind(now.0)
+            .map(call_state)
+            .fetch_all(&mut *writer)
+            .await?;
+        writer.put_back();
+
+        Ok(closed)
+    }
+
+    async fn unregister(&self, what: Registered<'_>) -> Result<Vec<Joined>, LedgerError> {
+        let (call, session) = match what {
+            Registered::Call(call) => (Some(call), None),
+            Registered::Session(session) => (None, Some(session)),
+        };
+        let mut writer = self.writer.lease().await?;
+
+        // The only writer: nothing changes between the two statements.
+        let parted = sqlx::query_as::<_, (String, Option<String>)>(statements::SELECT_JOINED)
+            .bind(call)
+            .bind(session)
+            .fetch_all(&mut *writer)
+            .await?;
+        sqlx::query(statements::PART_SESSION)
+            .bind(call)
+            .bind(session)
             .execute(&mut *writer)
             .await?;
         writer.put_back();
 
-        Ok(closed.rows_affected())
+        Ok(parted.into_iter().map(Joined::from).collect())
     }
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {

@@ -162,9 +162,12 @@ impl Fold {
     pub(super) fn apply_duplicate(&mut self, slot: LegSlot, fact: &Fact) {
         let reorder = self.policy.reorder;
         let leg = &mut self.legs[slot];
-        if leg.call_ref.is_none() {
+        if leg.call_ref.is_none() && fact.call_ref.is_some() {
             leg.call_ref.clone_from(&fact.call_ref);
+            let call = leg.call;
+            self.mark_changed(call);
         }
+        let leg = &mut self.legs[slot];
         if leg.is_pending() && fact.kind == Kind::Incoming && fact.call_ref.is_none() {
             leg.repeated_ring.get_or_insert(fact.at);
         }

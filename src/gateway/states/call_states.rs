@@ -1,20 +1,28 @@
 //! The call-state manager: the ledger is the truth, the live view answers look-ups faster.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+use crate::chain::Chain;
 use crate::domain::time::Span;
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, StateKey};
-use crate::port::states::{CallState, PHONE_PROVIDER, StateChange, StateError, StateLedger};
+use crate::port::states::{
+    CallState, PHONE_PROVIDER, Registered, StateChange, StateError, StateLedger,
+};
 use crate::wire::{instant, names};
 
 const ACTIVE_CALLS_MAX: u32 = 10_000;
 /// Age at which a recovery closes a call of another program that was never ended.
 const UNENDED_CALL_MAX: Span = Span::seconds(4 * 3_600);
+
+const REAP_EVERY: Duration = Duration::from_mins(1);
 
 /// The call-state manager.
 #[derive(Clone)]
@@ -108,13 +116,76 @@ impl CallStates {
         Ok(self.ledger.active(ACTIVE_CALLS_MAX).await?)
     }
 
+    /// Parts a call from its session. The call stays, for the history.
+    pub async fn unregister_call(&self, call_id: &str) -> Result<(), StateError> {
+        self.unregister(Registered::Call(call_id)).await
+    }
+
+    /// Parts a session from its calls.
+    pub async fn unregister_session(&self, session_id: &str) -> Result<(), StateError> {
+        self.unregister(Registered::Session(session_id)).await
+    }
+
+    async fn unregister(&self, what: Registered<'_>) -> Result<(), StateError> {
+        let parted = self.ledger.unregister(what).await?;
+        if parted.is_empty() {
+            return Err(StateError::NotFound);
+        }
+
+        for joined in parted {
+            if let Some(directory) = &self.directory {
+                directory
+                    .forget_state(StateKey::Call(&joined.call_id))
+                    .await;
+                if let Some(session) = &joined.session_id {
+                    directory.forget_state(StateKey::Session(session)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Closes old calls that were never ended, and returns their number and the active calls: for a
     /// program after its restart. Calls of phones are recovered by their worker.
     pub async fn recover_active_calls(&self) -> Result<(u64, Vec<CallState>), StateError> {
-        let now = self.clock.now();
-        let closed = self.ledger.close_older(now - UNENDED_CALL_MAX, now).await?;
+        let closed = self.close_old_calls().await?;
 
         Ok((closed, self.get_active_calls().await?))
+    }
+
+    /// Closes calls that have reached the longest duration, and corrects the live view.
+    async fn close_old_calls(&self) -> Result<u64, StateError> {
+        let now = self.clock.now();
+        let closed = self.ledger.close_older(now - UNENDED_CALL_MAX, now).await?;
+        for state in &closed {
+            self.publish(state).await;
+        }
+
+        Ok(closed.len() as u64)
+    }
+
+    /// Closes calls of other programs at their longest duration, from the start on: of a call that
+    /// was registered before a restart the rest of its time counts.
+    pub async fn reap(self, stop: CancellationToken) {
+        let mut rounds = interval(REAP_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            match self.close_old_calls().await {
+                Ok(0) => {}
+                Ok(closed) => tracing::info!(
+                    closed,
+                    "calls of other programs without an end are closed: they began four hours ago"
+                ),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "old calls of other programs stay open");
+                }
+            }
+        }
     }
 
     async fn live_state(&self, key: StateKey<'_>) -> Option<Value> {
@@ -133,6 +204,10 @@ impl CallStates {
             let json = state_value(state).to_string();
             directory
                 .set_state(StateKey::Call(&state.call_id), &json)
+                .await;
+            let is_active = state.ended_at.is_none();
+            directory
+                .set_active(&state.site, &state.call_id, is_active)
                 .await;
         }
 

@@ -6,7 +6,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as QueryString, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -33,7 +33,8 @@ pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::default()
         .routes(routes!(register, find))
         .routes(routes!(recover))
-        .routes(routes!(by_id, update))
+        .routes(routes!(by_id, update, unregister_call))
+        .routes(routes!(unregister_session))
         .routes(routes!(end))
         .routes(routes!(session))
         .layer(middleware::from_fn(require_states))
@@ -145,6 +146,52 @@ async fn update(
 )]
 async fn end(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     state_response(StatusCode::OK, gateway.states.end_call(&id).await)
+}
+
+/// Parts a call from its session.
+///
+/// The call stays, for the history.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/call-states/{id}",
+    operation_id = "unregister_call",
+    tag = "Call states",
+    params(("id" = inline(Segment), Path, description = "The id of the call.")),
+    responses(
+        (status = 204, description = "The call has no session any more."),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: there is no such call."),
+    ),
+)]
+async fn unregister_call(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
+    empty_response(gateway.states.unregister_call(&id).await)
+}
+
+/// Parts a session from its calls.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/call-states/sessions/{session}",
+    operation_id = "unregister_session",
+    tag = "Call states",
+    params(("session" = inline(Segment), Path, description = "The session.")),
+    responses(
+        (status = 204, description = "The session has no call any more."),
+        (status = 403, description = NO_STATES),
+        (status = 404, description = "`not_found`: the session has no call."),
+    ),
+)]
+async fn unregister_session(
+    State(gateway): State<Gateway>,
+    Path(session): Path<String>,
+) -> Response {
+    empty_response(gateway.states.unregister_session(&session).await)
+}
+
+fn empty_response(result: Result<(), StateError>) -> Response {
+    match result {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => state_error_response(&error),
+    }
 }
 
 /// The state of one call.

@@ -4,7 +4,7 @@ use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
 use cordboard::port::ledger::Ledger;
 use cordboard::port::query::Query;
-use cordboard::port::states::{CallState, StateChange, StateLedger};
+use cordboard::port::states::{CallState, Registered, StateChange, StateLedger};
 
 use super::Store;
 use crate::support::batches::{LOOKBACK, after_seconds, changes, timeline, two_calls};
@@ -32,7 +32,19 @@ async fn register_call_of_another_program(ledger: &impl StateLedger) {
     let (answered, changed) = ledger.update(&answer).await.unwrap().unwrap();
     assert!(changed);
     assert_eq!(answered.status, "answered");
-    assert_eq!(answered.metadata, "{\"a\":1}");
+    let read = |metadata: &str| serde_json::from_str::<serde_json::Value>(metadata).unwrap();
+    assert_eq!(read(&answered.metadata), serde_json::json!({ "a": 1 }));
+
+    let mut more = change("x", "answered", 1, false);
+    more.metadata = Some(r#"{"b":{"c":[1,"x",true,null]},"a":"2"}"#.to_owned());
+    let (merged, _) = ledger.update(&more).await.unwrap().unwrap();
+    assert_eq!(
+        read(&merged.metadata),
+        serde_json::json!({ "a": "2", "b": { "c": [1, "x", true, null] } })
+    );
+    let again = ledger.register(&registered("x", None)).await.unwrap();
+    assert_eq!(read(&again.metadata)["a"], 1);
+    assert_eq!(read(&again.metadata)["b"]["c"][1], "x");
 
     let unknown = change("unknown", "answered", 1, false);
     assert!(ledger.update(&unknown).await.unwrap().is_none());
@@ -63,19 +75,26 @@ async fn join_session_to_call_of_phones(ledger: &(impl Ledger + Query + StateLed
     assert_eq!(over.status, "completed");
     assert!(over.ended_at.is_some());
     let without_session = ledger.by_id(&EventId(3).to_string()).await.unwrap();
-    assert!(
-        without_session.is_none(),
-        "a call without a session is only in the log"
-    );
+    let of_log = without_session.expect("a call that is over is found in the log");
+    assert_eq!(of_log.provider, "grandstream");
+    assert!(of_log.metadata.contains("\"participants\""));
+
+    let parted = ledger.unregister(Registered::Session("s2")).await.unwrap();
+    assert_eq!(parted.len(), 1);
+    assert!(ledger.by_session("s2").await.unwrap().is_none());
+    assert!(ledger.by_id(&ours).await.unwrap().is_some());
+    let again = ledger.unregister(Registered::Session("s2")).await.unwrap();
+    assert!(again.is_empty());
 }
 
 async fn close_old_calls(ledger: &impl StateLedger) {
     let created = after_seconds(0);
     let now = At(created.0 + 9);
 
-    assert_eq!(ledger.close_older(created, now).await.unwrap(), 0);
+    assert!(ledger.close_older(created, now).await.unwrap().is_empty());
     let after = At(created.0 + 1);
-    assert_eq!(ledger.close_older(after, now).await.unwrap(), 1);
+    let closed = ledger.close_older(after, now).await.unwrap();
+    assert_eq!((closed.len(), closed[0].status.as_str()), (1, "failed"));
 
     let closed = ledger.by_id("x").await.unwrap().unwrap();
     assert_eq!(closed.status, "failed");

@@ -209,6 +209,8 @@ fn check_notice(
         | NoticeKind::Answered
         | NoticeKind::Held
         | NoticeKind::Resumed
+        | NoticeKind::TransferInitiated
+        | NoticeKind::TransferFailed
         | NoticeKind::Transferred => {
             prop_assert!(known.is_some(), "{notice:?}");
             after

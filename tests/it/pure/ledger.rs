@@ -60,7 +60,7 @@ impl Store for Sqlite {
             SELECT json_array(
                 'state', call_id, site, direction, status, from_number, to_number, ended_at
             )
-            FROM call_states
+            FROM live_states
             ORDER BY line";
 
         self.lines(sql).await

@@ -76,7 +76,7 @@ async fn reject_bad_bodies(service: &Service) {
 async fn join_session_to_call_of_phones(cluster: &Cluster, service: &Service) {
     let target = "/gs/cti/incoming?mac=000b82000002&local=204&remote=+4930999";
     let id = service.send(target).await.unwrap();
-    let of_phones = "SELECT count(*) FROM call_states WHERE provider = 'grandstream'";
+    let of_phones = "SELECT count(*) FROM live_states WHERE provider = 'grandstream'";
     cluster.until(of_phones, 1).await;
 
     let session = json!({ "call_id": id, "session_id": "s2" });
@@ -89,7 +89,7 @@ async fn join_session_to_call_of_phones(cluster: &Cluster, service: &Service) {
     service.send(target).await.unwrap();
     let answered = "
         SELECT count(*)
-        FROM call_states
+        FROM live_states
         WHERE status = 'answered' AND session_id = 's2'";
     cluster.until(answered, 1).await;
     let found = service.ask(&format!("{STATES}?session=s2")).await;

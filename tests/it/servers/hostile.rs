@@ -93,7 +93,7 @@ async fn hostile_messages_change_no_call_and_let_no_time_pass() {
     assert!(cluster.count(longest).await <= 16 << 10);
 
     // The call still rings, and is answered in its time.
-    let open = "SELECT count(*) FROM call_states WHERE status = 'ringing' AND is_open";
+    let open = "SELECT count(*) FROM live_states WHERE status = 'ringing' AND is_open";
     cluster.until(open, 1).await;
     for event in ["answered", "hangup"] {
         let accepted = ingress.send(&format!("/gs/cti/{event}?{CALL}")).await;

@@ -59,7 +59,7 @@ impl Store for Postgres {
                 SELECT json_build_array(
                     'state', call_id, site, direction, status, from_number, to_number, ended_at
                 )::text
-                FROM call_states
+                FROM live_states
             )
             SELECT array_agg(line ORDER BY line)
             FROM lines";

@@ -23,10 +23,14 @@ async fn the_documented_keys_exist_during_a_call_and_its_claim_is_gone_after_it(
 
     let active = format!("calls:active:{CALLER}");
     assert!(view.report(4, "answered").await);
-    assert_eq!(view.field(&active, "answered").await.as_deref(), Some("1"));
+    assert_eq!(
+        view.field(&active, "answered").await.as_deref(),
+        Some("true")
+    );
 
     view.report(34, "hangup").await;
     assert_eq!(view.field(&active, "claimed_call_id").await, None);
+    assert_eq!(view.ask::<u32>("SCARD", "active_calls", &[]).await, 0);
     let id = EventId(1).to_string();
     let prints: Vec<String> = view.ask("ZRANGE", "calls:transfers", &["0", "-1"]).await;
     assert!(prints.len() == 1 && prints[0].contains(&id), "{prints:?}");
@@ -42,7 +46,7 @@ async fn check_ringing(view: &View) {
     let active = format!("calls:active:{CALLER}");
     for (field, expected) in [
         ("claimed_call_id", Some(id.as_str())),
-        ("answered", Some("0")),
+        ("answered", Some("false")),
         ("timestamp", began),
     ] {
         let value = view.field(&active, field).await;
@@ -59,6 +63,9 @@ async fn check_ringing(view: &View) {
         let value = view.get(&key).await;
         assert_eq!(value.as_deref(), expected, "{key}");
     }
+
+    let open: Vec<String> = view.ask("SMEMBERS", "active_calls", &[]).await;
+    assert_eq!(open, [id]);
 
     let ttl: i64 = view.ask("TTL", &ring, &[]).await;
     assert!((290..=300).contains(&ttl), "{ttl}");
@@ -77,7 +84,7 @@ async fn check_stream(view: &View) {
     let (_, first) = &entries[0];
     assert_eq!(first[2], "callSid");
     assert_eq!(first[3], EventId(1).to_string());
-    assert_eq!(first[5], "grandstream");
+    assert_eq!(first[5], "default");
 
     let ttl: i64 = view.ask("TTL", stream, &[]).await;
     assert!((89_000..=90_000).contains(&ttl), "{ttl}");
@@ -119,7 +126,10 @@ async fn nothing_is_written_over_something_newer() {
     zombie.publish(&ringing).await;
 
     let active = format!("calls:active:{CALLER}");
-    assert_eq!(view.field(&active, "answered").await.as_deref(), Some("1"));
+    assert_eq!(
+        view.field(&active, "answered").await.as_deref(),
+        Some("true")
+    );
     let call = view.directory().call(&EventId(1).to_string()).await;
     assert!(call.unwrap().contains("\"status\":\"answered\""));
 }

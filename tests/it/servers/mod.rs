@@ -9,6 +9,7 @@ mod generations;
 mod hostile;
 mod ledger;
 mod live;
+mod mixed;
 mod outbox;
 mod production;
 mod redelivery;

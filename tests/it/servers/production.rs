@@ -72,7 +72,7 @@ CROSS JOIN json_each_text(ticks) AS promise";
 /// Counts open calls, partitions whose time is not over, and partitions without an owner.
 const UNDECIDED: &str = "
 SELECT
-    (SELECT count(*) FROM call_states WHERE is_open)
+    (SELECT count(*) FROM live_states WHERE is_open)
     + (SELECT count(*) FROM partition_owner WHERE watermark < 1767268800000000)
     + greatest(0, 6 - (SELECT count(*) FROM partition_owner))";
 

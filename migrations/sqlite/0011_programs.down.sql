@@ -1,0 +1,5 @@
+DROP VIEW call_states;
+DROP VIEW all_states;
+ALTER TABLE live_states RENAME TO call_states;
+DROP INDEX call_participants_by_ref;
+ALTER TABLE call_participants DROP COLUMN call_ref;

@@ -1,0 +1,25 @@
+//! The parts of a process that keep what other programs have registered, and look up.
+
+use super::Stop;
+use super::part::Part;
+use crate::gateway::Gateway;
+
+/// Closes calls of other programs that were never ended, until the stop.
+pub(super) fn reap_calls(gateway: &Gateway, stop: &Stop) -> Part {
+    let states = gateway.states.clone();
+
+    Part::spawn(
+        "the calls of other programs",
+        states.reap(stop.soft.clone()),
+    )
+}
+
+/// Keeps the directory in the live view until the stop.
+pub(super) fn keep_lookups(gateway: &Gateway, stop: &Stop) -> Part {
+    let gateway = gateway.clone();
+
+    Part::spawn(
+        "the names in the live view",
+        gateway.keep_lookups(stop.soft.clone()),
+    )
+}

@@ -1,0 +1,144 @@
+//! The database and the live view of a process, whichever they are, and the gateway over them.
+
+use std::sync::Arc;
+
+use super::ServiceError;
+use super::webhooks::dispatcher;
+use crate::adapter::memory::MemoryOutbox;
+use crate::adapter::redis::{RedisDirectory, RedisPresence};
+use crate::config::Settings;
+use crate::gateway::{Access, CallStates, Gateway};
+use crate::port::accounts::Accounts;
+use crate::port::claims::Claims;
+use crate::port::clock::Clock;
+use crate::port::desk::Desk;
+use crate::port::directory::Directory;
+use crate::port::ledger::{FactHistory, Ledger};
+use crate::port::live::{LiveDirectory, Presence};
+use crate::port::outbox::NotificationLog;
+use crate::port::query::Query;
+use crate::port::states::StateLedger;
+use crate::port::webhooks::Webhooks;
+use crate::setup::LiveLinks;
+
+/// One database, by what the roles need of it.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub ledger: Arc<dyn Ledger>,
+    pub query: Arc<dyn Query>,
+    pub log: Arc<dyn NotificationLog>,
+    states: Arc<dyn StateLedger>,
+    accounts: Arc<dyn Accounts>,
+    desk: Arc<dyn Desk>,
+    people: Arc<dyn Directory>,
+    claims: Arc<dyn Claims>,
+    webhooks: Arc<dyn Webhooks>,
+    history: Arc<dyn FactHistory>,
+}
+
+impl Stores {
+    pub(super) fn of<L>(ledger: &Arc<L>) -> Stores
+    where
+        L: Ledger
+            + Query
+            + NotificationLog
+            + StateLedger
+            + Accounts
+            + Desk
+            + Directory
+            + Claims
+            + Webhooks
+            + 'static,
+    {
+        Stores {
+            ledger: Arc::clone(ledger) as _,
+            query: Arc::clone(ledger) as _,
+            log: Arc::clone(ledger) as _,
+            states: Arc::clone(ledger) as _,
+            accounts: Arc::clone(ledger) as _,
+            desk: Arc::clone(ledger) as _,
+            people: Arc::clone(ledger) as _,
+            claims: Arc::clone(ledger) as _,
+            webhooks: Arc::clone(ledger) as _,
+            history: Arc::clone(ledger) as _,
+        }
+    }
+
+    /// The gateway over this database.
+    pub(super) fn gateway(
+        &self,
+        settings: &Settings,
+        watchers: &Arc<MemoryOutbox>,
+        live: LivePorts,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Gateway, ServiceError> {
+        let policies = settings.policies()?;
+        let settings = &settings.gateway;
+
+        Ok(Gateway {
+            query: Arc::clone(&self.query),
+            states: CallStates {
+                ledger: Arc::clone(&self.states),
+                directory: live.directory.clone(),
+                clock: Arc::clone(clock),
+            },
+            watch: Arc::clone(watchers) as _,
+            directory: live.directory,
+            presence: live.presence,
+            clock: Arc::clone(clock),
+            watchers: settings.watcher_limit(),
+            access: Arc::new(Access::new(
+                Arc::clone(&self.accounts),
+                Arc::clone(clock),
+                settings.is_open_allowed(),
+            )),
+            desk: Arc::clone(&self.desk),
+            desk_goal_minutes: settings.desk_goal_minutes,
+            people: Arc::clone(&self.people),
+            claims: Arc::clone(&self.claims),
+            popups: Arc::default(),
+            webhooks: dispatcher(
+                settings,
+                Arc::clone(&self.webhooks),
+                Arc::clone(watchers) as _,
+                clock,
+            )?,
+            history: Arc::clone(&self.history),
+            policies,
+        })
+    }
+}
+
+/// The live view as a gateway uses it; nothing without Redis.
+#[derive(Default)]
+pub(super) struct LivePorts {
+    directory: Option<Arc<dyn LiveDirectory>>,
+    presence: Option<Arc<dyn Presence>>,
+}
+
+impl LivePorts {
+    pub(super) fn of(
+        links: Option<&LiveLinks>,
+        prefix: &str,
+        partitions: Vec<String>,
+    ) -> LivePorts {
+        let Some(links) = links else {
+            return LivePorts::default();
+        };
+        let gateway_id = uuid::Uuid::now_v7().to_string();
+
+        LivePorts {
+            directory: Some(Arc::new(RedisDirectory::new(
+                Arc::clone(&links.calls),
+                Arc::clone(&links.cache),
+                prefix,
+                partitions,
+            ))),
+            presence: Some(Arc::new(RedisPresence::new(
+                Arc::clone(&links.calls),
+                prefix,
+                &gateway_id,
+            ))),
+        }
+    }
+}
