@@ -174,11 +174,11 @@ impl Timeline {
         delta
     }
 
-    /// The tail is most of a site's memory: it grows by the facts until the next snapshot instead
-    /// of doubling.
+    /// The tail is most of a site's memory: it grows by a quarter instead of doubling.
     fn append_to_tail(&mut self, fact: Fact) {
         if self.tail.len() == self.tail.capacity() {
-            self.tail.reserve_exact(FACTS_PER_SNAPSHOT_MIN);
+            let quarter = self.tail.len() / 4;
+            self.tail.reserve_exact(quarter.max(FACTS_PER_SNAPSHOT_MIN));
         }
         self.tail.push_back(fact);
     }

@@ -57,7 +57,11 @@ impl SqliteLedger {
         options: SqliteConnectOptions,
         readers: SqlitePoolOptions,
     ) -> Result<SqliteLedger, LedgerError> {
-        let writer = WriteConnection::open(options.clone()).await?;
+        let writing = options
+            .clone()
+            .pragma("cache_size", WRITER_CACHE)
+            .pragma("wal_autocheckpoint", WAL_PAGES);
+        let writer = WriteConnection::open(writing).await?;
         let readers = readers.connect_with(options.read_only(true)).await?;
 
         Ok(SqliteLedger {
@@ -93,6 +97,12 @@ impl SqliteLedger {
         self.writer.close().await;
     }
 }
+
+/// In KiB where negative. The pages of a batch of a thousand events stay in memory until it is
+/// committed.
+const WRITER_CACHE: &str = "-16384";
+/// The log is written back in stretches of 16 MiB: most pages change several times until then.
+const WAL_PAGES: &str = "4096";
 
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
