@@ -12,7 +12,9 @@ use cordboard::access::{PasswordHash, SecretHash};
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::domain::fact::Site;
 use cordboard::domain::time::{At, Span};
-use cordboard::gateway::{self, Access, CallStates, Dispatcher, Gateway, OwnHosts, WatcherLimit};
+use cordboard::gateway::{
+    self, Access, AwaitedTransfers, CallStates, Dispatcher, Gateway, OwnHosts, WatcherLimit,
+};
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
@@ -23,6 +25,7 @@ use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
+use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
     Delivery, DeliveryState, NewMessage, PlacedNotification, SendError, Sender, Webhook, Webhooks,
 };
@@ -275,6 +278,33 @@ impl Clock for Nothing {
 }
 
 #[async_trait]
+impl Transfers for Nothing {
+    async fn begin(&self, _: &RegisteredTransfer) -> Result<Option<String>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn transfer(&self, _: &str) -> Result<Option<RegisteredTransfer>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn transfer_of_call(&self, _: &str) -> Result<Option<RegisteredTransfer>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn transfers_under_way(&self, _: u32) -> Result<Vec<RegisteredTransfer>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn decide(&self, _: &str, _: &str, _: At) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn forget_transfers(&self, _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Webhooks for Nothing {
     async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
         Ok(Vec::new())
@@ -388,6 +418,13 @@ fn router() -> Router {
         webhooks: Dispatcher::new(
             Arc::new(Nothing),
             Arc::new(Nothing),
+            Arc::new(MemoryOutbox::default()),
+            Arc::new(Nothing),
+        ),
+        transfers: AwaitedTransfers::new(
+            Arc::new(Nothing),
+            Arc::new(Nothing),
+            None,
             Arc::new(MemoryOutbox::default()),
             Arc::new(Nothing),
         ),

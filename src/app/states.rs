@@ -14,6 +14,16 @@ pub(super) fn reap_calls(gateway: &Gateway, stop: &Stop) -> Part {
     )
 }
 
+/// Decides transfers of other programs until the stop.
+pub(super) fn decide_transfers(gateway: &Gateway, stop: &Stop) -> Part {
+    let transfers = gateway.transfers.clone();
+
+    Part::spawn(
+        "the transfers of other programs",
+        transfers.run(stop.soft.clone()),
+    )
+}
+
 /// Keeps the directory in the live view until the stop.
 pub(super) fn keep_lookups(gateway: &Gateway, stop: &Stop) -> Part {
     let gateway = gateway.clone();

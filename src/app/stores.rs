@@ -7,7 +7,7 @@ use super::webhooks::dispatcher;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::redis::{RedisDirectory, RedisPresence};
 use crate::config::Settings;
-use crate::gateway::{Access, CallStates, Gateway};
+use crate::gateway::{Access, AwaitedTransfers, CallStates, Gateway};
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
@@ -18,6 +18,7 @@ use crate::port::live::{LiveDirectory, Presence};
 use crate::port::outbox::NotificationLog;
 use crate::port::query::Query;
 use crate::port::states::StateLedger;
+use crate::port::transfers::Transfers;
 use crate::port::webhooks::Webhooks;
 use crate::setup::LiveLinks;
 
@@ -33,6 +34,7 @@ pub(super) struct Stores {
     people: Arc<dyn Directory>,
     claims: Arc<dyn Claims>,
     webhooks: Arc<dyn Webhooks>,
+    transfers: Arc<dyn Transfers>,
     history: Arc<dyn FactHistory>,
 }
 
@@ -48,6 +50,7 @@ impl Stores {
             + Directory
             + Claims
             + Webhooks
+            + Transfers
             + 'static,
     {
         Stores {
@@ -60,6 +63,7 @@ impl Stores {
             people: Arc::clone(ledger) as _,
             claims: Arc::clone(ledger) as _,
             webhooks: Arc::clone(ledger) as _,
+            transfers: Arc::clone(ledger) as _,
             history: Arc::clone(ledger) as _,
         }
     }
@@ -74,6 +78,7 @@ impl Stores {
     ) -> Result<Gateway, ServiceError> {
         let policies = settings.policies()?;
         let settings = &settings.gateway;
+        let transfer_directory = live.directory.clone();
 
         Ok(Gateway {
             query: Arc::clone(&self.query),
@@ -97,6 +102,13 @@ impl Stores {
             people: Arc::clone(&self.people),
             claims: Arc::clone(&self.claims),
             popups: Arc::default(),
+            transfers: AwaitedTransfers::new(
+                Arc::clone(&self.transfers),
+                Arc::clone(&self.query),
+                transfer_directory,
+                Arc::clone(watchers) as _,
+                Arc::clone(clock),
+            ),
             webhooks: dispatcher(
                 settings,
                 Arc::clone(&self.webhooks),

@@ -25,6 +25,8 @@ pub enum NoticeKind {
     Resumed,
     /// A transfer is under way: its target rings, or the transferring phone has reported it.
     TransferInitiated,
+    /// The target of a transfer under way answered; the party is not handed over yet.
+    TransferAnswered,
     /// A transfer that was under way came to nothing.
     TransferFailed,
     Transferred,
@@ -38,7 +40,7 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    pub const ALL: [NoticeKind; 14] = [
+    pub const ALL: [NoticeKind; 15] = [
         NoticeKind::Started,
         NoticeKind::Ringing,
         NoticeKind::RingEnded,
@@ -46,6 +48,7 @@ impl NoticeKind {
         NoticeKind::Held,
         NoticeKind::Resumed,
         NoticeKind::TransferInitiated,
+        NoticeKind::TransferAnswered,
         NoticeKind::TransferFailed,
         NoticeKind::Transferred,
         NoticeKind::Ended,
@@ -72,6 +75,7 @@ impl NoticeKind {
             NoticeKind::Held => "call.held",
             NoticeKind::Resumed => "call.resumed",
             NoticeKind::TransferInitiated => "call.transfer_initiated",
+            NoticeKind::TransferAnswered => "call.transfer_answered",
             NoticeKind::TransferFailed => "call.transfer_failed",
             NoticeKind::Transferred => "call.transferred",
             NoticeKind::Ended => "call.ended",
@@ -123,6 +127,7 @@ pub(super) struct NoticeState {
     answered: bool,
     held: bool,
     transferring: bool,
+    target_answered: bool,
     transferred: Option<Transfer>,
     ended: bool,
     missed: bool,
@@ -147,6 +152,10 @@ impl NoticeState {
                 .transfer
                 .as_ref()
                 .is_some_and(|transfer| transfer.state.is_under_way()),
+            target_answered: record
+                .transfer
+                .as_ref()
+                .is_some_and(|transfer| transfer.state == TransferState::Answered),
             transferred: record
                 .transfer
                 .clone()
@@ -205,6 +214,9 @@ impl NoticeState {
         }
         if self.transferring && !was(|before| before.transferring) {
             add(NoticeKind::TransferInitiated);
+        }
+        if self.target_answered && !was(|before| before.target_answered) {
+            add(NoticeKind::TransferAnswered);
         }
         if !self.transferring && self.transferred.is_none() && was(|before| before.transferring) {
             add(NoticeKind::TransferFailed);

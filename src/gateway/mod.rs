@@ -25,6 +25,7 @@ mod response;
 mod sign_in;
 mod states;
 mod stream;
+mod transfers;
 mod visible;
 mod webhooks;
 
@@ -56,6 +57,7 @@ pub use operations::{Health, router as operations_router};
 pub use popups::Switch;
 pub use sign_in::{Access, Credential};
 pub use states::CallStates;
+pub use transfers::AwaitedTransfers;
 pub use webhooks::Dispatcher;
 
 /// Paths of the page: each is served the same document.
@@ -93,6 +95,7 @@ pub struct Gateway {
     pub claims: Arc<dyn Claims>,
     pub popups: Arc<Switch>,
     pub webhooks: Dispatcher,
+    pub transfers: AwaitedTransfers,
     /// Facts and rules, to explain records.
     pub history: Arc<dyn FactHistory>,
     pub policies: Policies,
@@ -151,6 +154,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .merge(states::routes())
         .merge(sign_in::routes())
         .merge(webhooks::routes())
+        .merge(transfers::routes())
         .merge(administration::routes())
 }
 

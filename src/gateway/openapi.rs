@@ -23,7 +23,7 @@ use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
 const JSON: &str = "application/json";
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("Calls", "The call log."),
     (
         "Missed calls",
@@ -37,6 +37,7 @@ const TAGS: [(&str, &str); 11] = [
     ("Live events", "Changes of calls as they happen."),
     ("Popups", "The calls of one agent."),
     ("Call states", "Calls of other programs."),
+    ("Transfers", "Transfers of other programs."),
     ("Webhooks", "Receivers of events over HTTP."),
     ("Account", "The account of the request."),
     ("Administration", "Accounts, tokens and the audit log."),

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use super::changes::Changes;
+use super::transfers::RegisteredTransfer;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 
@@ -38,6 +39,15 @@ pub trait LiveDirectory: Send + Sync {
 
     /// Adds a call that another program registered to the open calls of its site, or removes it.
     async fn set_active(&self, site: &str, call: &str, is_active: bool);
+
+    /// Writes the context of a registered transfer, and the index by its call.
+    async fn set_transfer(&self, transfer: &RegisteredTransfer);
+
+    /// Deletes both.
+    async fn clear_transfer(&self, transfer: &RegisteredTransfer);
+
+    /// Passes an event of a transfer on to those who listen; `json` is the event.
+    async fn publish_transfer_event(&self, transfer: &RegisteredTransfer, json: &str);
 
     /// A cached answer, as JSON.
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String>;

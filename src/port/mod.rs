@@ -20,5 +20,6 @@ pub mod outbox;
 pub mod query;
 pub mod states;
 pub mod stores;
+pub mod transfers;
 pub mod watch;
 pub mod webhooks;

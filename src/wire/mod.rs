@@ -11,3 +11,4 @@ pub mod names;
 pub mod notification;
 pub mod partition;
 pub mod policy_file;
+pub mod transfer;

@@ -26,6 +26,7 @@ mod states;
 mod stats;
 mod tables;
 mod time_limits;
+mod transfers;
 mod upkeep;
 mod webhooks;
 mod writer;

@@ -23,6 +23,23 @@ if redis.call('HGET', KEYS[1], 'claimed_call_id') == ARGV[1] then
 end
 return 0";
 
+/// Deletes a string, unless another value has replaced it.
+const DELETE_IF_EQUAL: &str = "\
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0";
+
+/// Deletes a string, unless another value has replaced it.
+pub(super) fn delete_if_equal(pipeline: &mut Pipeline, key: &str, value: &str) {
+    pipeline
+        .cmd("EVAL")
+        .arg(DELETE_IF_EQUAL)
+        .arg(1)
+        .arg(key)
+        .arg(value);
+}
+
 #[derive(Default)]
 pub(super) struct Commands {
     pub pipelines: Vec<Pipeline>,
@@ -51,6 +68,25 @@ impl Commands {
             .arg(value)
             .arg("EX")
             .arg(ttl_seconds);
+    }
+
+    /// Sets a string with an expiry where there is none.
+    pub(super) fn set_if_absent(&mut self, key: &str, value: &str, ttl_seconds: i64) {
+        self.cmd("SET")
+            .arg(key)
+            .arg(value)
+            .arg("NX")
+            .arg("EX")
+            .arg(ttl_seconds);
+    }
+
+    /// Deletes a string, unless another value has replaced it.
+    pub(super) fn delete_if_equal(&mut self, key: &str, value: &str) {
+        self.cmd("EVAL")
+            .arg(DELETE_IF_EQUAL)
+            .arg(1)
+            .arg(key)
+            .arg(value);
     }
 
     /// Sets fields of a hash, unless it has a newer version.

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::Pipeline;
+use deadpool_redis::redis::{Pipeline, Value};
 
+use super::commands::delete_if_equal;
 use super::keys::{CALL_SECONDS, Keys, STATE_SECONDS};
 use super::link::RedisLink;
 use crate::domain::fact::Site;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
+use crate::port::transfers::RegisteredTransfer;
 
 /// Highest index of live calls read per partition; no site has so many.
 const LIVE_CALLS_MAX: usize = 10_000;
@@ -37,6 +39,10 @@ impl RedisDirectory {
             keys: Keys(prefix.to_owned()),
             partitions,
         }
+    }
+
+    fn keys_of(&self, site: &str) -> Option<Keys> {
+        Some(self.keys.of_site(&Site::parse(site)?))
     }
 
     /// Returns true when every partition is completely published, `None` without an answer.
@@ -141,6 +147,59 @@ impl LiveDirectory for RedisDirectory {
 
         // The set has no marker of completeness; the link reports failures.
         let _ = self.calls.run::<()>(&mut pipeline).await;
+    }
+
+    async fn set_transfer(&self, transfer: &RegisteredTransfer) {
+        let Some(keys) = self.keys_of(&transfer.site) else {
+            return;
+        };
+        let left = transfer.expires_at - transfer.initiated_at;
+        let ttl_seconds = left.0.div_euclid(1_000_000) + 1;
+
+        let mut pipeline = Pipeline::new();
+        for (key, value) in [
+            (keys.transfer_context(&transfer.id), &transfer.context),
+            (keys.transfer_by_call(&transfer.call_id), &transfer.id),
+        ] {
+            pipeline
+                .cmd("SET")
+                .arg(key)
+                .arg(value)
+                .arg("EX")
+                .arg(ttl_seconds);
+        }
+        // The database has the transfer; the link reports failures.
+        let _ = self.calls.run::<()>(&mut pipeline).await;
+    }
+
+    async fn clear_transfer(&self, transfer: &RegisteredTransfer) {
+        let Some(keys) = self.keys_of(&transfer.site) else {
+            return;
+        };
+
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("DEL").arg(keys.transfer_context(&transfer.id));
+        delete_if_equal(
+            &mut pipeline,
+            &keys.transfer_by_call(&transfer.call_id),
+            &transfer.id,
+        );
+        // Their time ends in any case; the link reports failures.
+        let _ = self.calls.run::<Value>(&mut pipeline).await;
+    }
+
+    async fn publish_transfer_event(&self, transfer: &RegisteredTransfer, json: &str) {
+        let Some(keys) = self.keys_of(&transfer.site) else {
+            return;
+        };
+
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("PUBLISH")
+            .arg(keys.transfer_events(&transfer.id))
+            .arg(json);
+        // A program that misses it asks for the result; the link reports failures.
+        let _ = self.calls.run::<Value>(&mut pipeline).await;
     }
 
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String> {

@@ -1,14 +1,15 @@
 //! Keys and events of transfers, in a format that other programs rely on.
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Map, json};
 
 use super::commands::{Commands, seconds_text};
 use super::keys::{HOUR_SECONDS, Keys, TRANSFER_SECONDS};
 use crate::domain::device::Extension;
-use crate::domain::record::CallRecord;
+use crate::domain::record::{CallRecord, ParticipantRole};
 use crate::domain::time::At;
-use crate::domain::transfer::{Transfer, TransferState};
-use crate::wire::instant;
+use crate::domain::transfer::TransferState;
+use crate::wire::transfer::{TransferContext, TransferEvent, TransferEventType, seconds};
 
 /// Writes the fingerprint of a conversation that has ended or is being transferred: the outside
 /// party may continue it at another phone.
@@ -72,74 +73,73 @@ pub(super) fn write_state(
     let by_call_key = keys.transfer_by_call(&call);
 
     if transfer.state.is_under_way() {
-        let context = context_json(&id, &call, transfer.to.as_deref(), record.started_at);
-        commands.set(&context_key, &context, HOUR_SECONDS);
-        commands.set(&by_call_key, &id, HOUR_SECONDS);
+        let context = context_of(&id, &call, transfer.to.as_deref(), initiated_at(record));
+        commands.set(&context_key, &to_json(&context), HOUR_SECONDS);
+        // A transfer that a program has registered for the call keeps its place.
+        commands.set_if_absent(&by_call_key, &id, HOUR_SECONDS);
     } else if before.is_some() {
         commands.cmd("DEL").arg(&context_key);
-        commands.cmd("DEL").arg(&by_call_key);
+        commands.delete_if_equal(&by_call_key, &id);
     }
 
     if let Some(kind) = event_kind(before, transfer.state) {
+        let context = context_of(&id, &call, transfer.to.as_deref(), initiated_at(record));
+        let reason = transfer.state.name();
+        let event = TransferEvent::of(&context, kind, reason, transfer.reason, now);
         commands
             .cmd("PUBLISH")
             .arg(keys.transfer_events(&id))
-            .arg(event_json(kind, &id, &call, transfer, now));
+            .arg(to_json(&event));
     }
 }
 
 /// Returns the kind of event that a change of state publishes. A target that answers between two
 /// updates of a transfer is announced with its completion.
-fn event_kind(before: Option<TransferState>, after: TransferState) -> Option<&'static str> {
+fn event_kind(before: Option<TransferState>, after: TransferState) -> Option<TransferEventType> {
     match (before, after) {
         (before, TransferState::Answered) if before != Some(TransferState::Answered) => {
-            Some("destination_answered")
+            Some(TransferEventType::DestinationAnswered)
         }
         (Some(TransferState::Initiated | TransferState::Ringing), TransferState::Completed) => {
-            Some("destination_answered")
+            Some(TransferEventType::DestinationAnswered)
         }
         (Some(_), TransferState::Cancelled | TransferState::Failed | TransferState::Abandoned) => {
-            Some("transfer_failed")
+            Some(TransferEventType::TransferFailed)
         }
         _ => None,
     }
 }
 
-/// The fields that are always null exist because other programs expect them.
-fn context_json(id: &str, call: &str, target: Option<&str>, initiated_at: At) -> String {
-    json!({
-        "transfer_id": id,
-        "call_sid": null,
-        "target_number": target,
-        "tool_uuid": null,
-        "original_call_sid": call,
-        "conference_name": null,
-        "initiated_at": instant::text(initiated_at),
-        "workflow_run_id": null,
-        "conference_id": null,
-    })
-    .to_string()
+/// When the target began to ring; before that, when the call was answered.
+fn initiated_at(record: &CallRecord) -> At {
+    let targets = record
+        .participants
+        .iter()
+        .filter(|participant| participant.role == ParticipantRole::TransferTarget);
+
+    targets
+        .filter_map(|target| target.rang_at)
+        .max()
+        .or(record.answered_at)
+        .unwrap_or(record.started_at)
 }
 
-fn event_json(kind: &str, id: &str, call: &str, transfer: &Transfer, at: At) -> String {
-    let has_failed = matches!(
-        transfer.state,
-        TransferState::Failed | TransferState::Cancelled | TransferState::Abandoned
-    );
+fn context_of(id: &str, call: &str, target: Option<&str>, initiated_at: At) -> TransferContext {
+    TransferContext {
+        transfer_id: id.to_owned(),
+        call_sid: None,
+        target_number: target.map(ToOwned::to_owned),
+        tool_uuid: None,
+        original_call_sid: Some(call.to_owned()),
+        conference_name: None,
+        initiated_at: seconds(initiated_at),
+        workflow_run_id: None,
+        conference_id: None,
+        more: Map::new(),
+    }
+}
 
-    json!({
-        "type": kind,
-        "transfer_id": id,
-        "original_call_sid": call,
-        "transfer_call_sid": null,
-        "target_number": transfer.to,
-        "conference_name": null,
-        "message": transfer.reason,
-        "status": if has_failed { "failed" } else { "success" },
-        "action": kind,
-        "reason": transfer.state.name(),
-        "end_call": false,
-        "timestamp": instant::text(at),
-    })
-    .to_string()
+fn to_json(value: &impl Serialize) -> String {
+    // Text and numbers always serialize.
+    serde_json::to_string(value).unwrap_or_default()
 }

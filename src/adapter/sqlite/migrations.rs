@@ -9,7 +9,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 11] = embed_migrations!(
+static FILES: [MigrationFiles; 12] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -22,6 +22,7 @@ static FILES: [MigrationFiles; 11] = embed_migrations!(
     "0009" "webhooks",
     "0010" "pauses",
     "0011" "programs",
+    "0012" "transfers",
 );
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));

@@ -24,6 +24,7 @@ mod recovery;
 mod rows;
 mod statements;
 mod states;
+mod transfers;
 mod webhooks;
 
 pub use database::SqliteLedger;

@@ -38,8 +38,10 @@ impl Fold {
             }
 
             let leg = &mut self.legs[consult];
-            leg.ended = Some(left);
-            leg.end_reported = Some(left);
+            // Its answer may have come a moment after the target had left.
+            let ended = leg.answered.map_or(left, |answered| answered.max(left));
+            leg.ended = Some(ended);
+            leg.end_reported = Some(ended);
             leg.ended_by = EndedBy::Superseded;
             self.mark_changed(call);
             self.update_deadlines(call);

@@ -210,6 +210,7 @@ fn check_notice(
         | NoticeKind::Held
         | NoticeKind::Resumed
         | NoticeKind::TransferInitiated
+        | NoticeKind::TransferAnswered
         | NoticeKind::TransferFailed
         | NoticeKind::Transferred => {
             prop_assert!(known.is_some(), "{notice:?}");

@@ -19,6 +19,7 @@ mod service;
 mod sign_in;
 mod snapshots;
 mod tidy;
+mod transfers;
 mod webhooks;
 mod worker;
 mod world;

@@ -15,3 +15,4 @@ mod production;
 mod redelivery;
 mod stations;
 mod topology;
+mod transfers;

@@ -1,0 +1,307 @@
+//! The transfers of a gateway. The database is the truth: every gateway learns of the transfers of
+//! all within a second, and decides them by the same records, so that a program may wait at any of
+//! them, whichever has registered its transfer.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::decision::decision;
+use crate::chain::Chain;
+use crate::domain::time::Span;
+use crate::port::clock::Clock;
+use crate::port::error::LedgerError;
+use crate::port::live::LiveDirectory;
+use crate::port::query::Query;
+use crate::port::transfers::{RegisteredTransfer, Transfers};
+use crate::port::watch::Watch;
+use crate::wire::instant;
+use crate::wire::transfer::{TransferContext, TransferEvent, TransferEventType};
+
+/// Transfers of other gateways, and those that have expired, are looked for this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While a program waits, its transfer is read again: an event may have reached another gateway.
+const WAIT_EVERY: Duration = Duration::from_millis(100);
+/// More transfers than this are not under way at once.
+const UNDER_WAY_MAX: u32 = 10_000;
+const DECIDED_KEPT: Span = Span::seconds(86_400);
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// Registers, decides and awaits transfers.
+#[derive(Clone)]
+pub struct AwaitedTransfers {
+    pub store: Arc<dyn Transfers>,
+    pub query: Arc<dyn Query>,
+    pub directory: Option<Arc<dyn LiveDirectory>>,
+    pub watch: Arc<dyn Watch>,
+    pub clock: Arc<dyn Clock>,
+    /// Transfers under way, by their calls.
+    under_way: Arc<Mutex<HashMap<String, RegisteredTransfer>>>,
+    /// Wakes those who wait whenever a transfer is decided.
+    decided: Arc<Notify>,
+}
+
+/// Why a transfer is not registered.
+#[derive(Debug)]
+pub(super) enum NotRegistered {
+    /// The transfer of this id is under way.
+    UnderWay(String),
+    Ledger(LedgerError),
+}
+
+impl AwaitedTransfers {
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Transfers>,
+        query: Arc<dyn Query>,
+        directory: Option<Arc<dyn LiveDirectory>>,
+        watch: Arc<dyn Watch>,
+        clock: Arc<dyn Clock>,
+    ) -> AwaitedTransfers {
+        AwaitedTransfers {
+            store,
+            query,
+            directory,
+            watch,
+            clock,
+            under_way: Arc::default(),
+            decided: Arc::default(),
+        }
+    }
+
+    /// Registers a transfer of a call. Returns it as it is stored: a program that has no answer may
+    /// ask again.
+    pub(super) async fn register(
+        &self,
+        transfer: RegisteredTransfer,
+    ) -> Result<RegisteredTransfer, NotRegistered> {
+        let first = self.store.begin(&transfer).await;
+        if let Some(id) = first.map_err(NotRegistered::Ledger)? {
+            let stored = self.store.transfer(&transfer.id).await;
+            let stored = stored.map_err(NotRegistered::Ledger)?;
+            return stored
+                .filter(|stored| is_repetition(stored, &transfer))
+                .ok_or(NotRegistered::UnderWay(id));
+        }
+
+        if let Some(directory) = &self.directory {
+            directory.set_transfer(&transfer).await;
+        }
+        self.look_at(transfer.clone()).await;
+        Ok(transfer)
+    }
+
+    pub(super) async fn transfer(
+        &self,
+        id: &str,
+    ) -> Result<Option<RegisteredTransfer>, LedgerError> {
+        self.store.transfer(id).await
+    }
+
+    /// Takes an event of another program. One that decides nothing is passed on only.
+    pub(super) async fn take(
+        &self,
+        transfer: &RegisteredTransfer,
+        event: &TransferEvent,
+    ) -> Result<bool, LedgerError> {
+        if event.kind.is_decisive() {
+            return self.decide(transfer, event).await;
+        }
+
+        self.publish(transfer, event).await;
+        Ok(true)
+    }
+
+    /// Waits until a transfer is decided. Returns it as it is then, or when the time has passed.
+    pub(super) async fn wait(
+        &self,
+        id: &str,
+        time_max: Duration,
+    ) -> Result<Option<RegisteredTransfer>, LedgerError> {
+        let until = Instant::now() + time_max;
+
+        loop {
+            // Before the look: a decision in between is not missed.
+            let decided = self.decided.notified();
+            let transfer = self.store.transfer(id).await?;
+            let is_over = transfer.as_ref().is_none_or(|one| one.result.is_some());
+            let now = Instant::now();
+            if is_over || now >= until {
+                return Ok(transfer);
+            }
+
+            // Either way the transfer is read again.
+            let _ = timeout_at(until.min(now + WAIT_EVERY), decided).await;
+        }
+    }
+
+    /// Decides transfers by the facts of phones and by time, until the stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut notifications = self.watch.watch(None);
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forgets = interval(FORGET_EVERY);
+        forgets.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        loop {
+            let done = tokio::select! {
+                Some(event) = notifications.next() => self.heard(&event.data).await,
+                _ = looks.tick() => self.look().await,
+                _ = forgets.tick() => {
+                    self.store.forget_transfers(self.clock.now() - DECIDED_KEPT).await
+                }
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = done {
+                tracing::warn!(error = %Chain(&error), "transfers wait for the database");
+            }
+        }
+    }
+
+    /// A call has changed.
+    async fn heard(&self, data: &str) -> Result<(), LedgerError> {
+        if self.under_way.lock().is_empty() {
+            return Ok(());
+        }
+        let Ok(data) = serde_json::from_str::<Value>(data) else {
+            return Ok(());
+        };
+        let call = data["call_id"].as_str().unwrap_or_default();
+        let transfer = self.under_way.lock().get(call).cloned();
+
+        match transfer {
+            Some(transfer) => self.decide_by(&transfer, &data["call"]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the transfers of all gateways, and looks at their calls: not every change of a call is a
+    /// notification.
+    async fn look(&self) -> Result<(), LedgerError> {
+        let stored = self.store.transfers_under_way(UNDER_WAY_MAX).await?;
+        let now = self.clock.now();
+
+        let of_calls = stored.iter().map(|one| one.call_id.clone());
+        let of_calls: HashSet<String> = of_calls.collect();
+        self.under_way
+            .lock()
+            .retain(|call, _| of_calls.contains(call));
+        for transfer in stored {
+            if transfer.expires_at <= now {
+                let failed = TransferEventType::TransferFailed;
+                let context = context_of(&transfer);
+                let message = Some("nothing decided the transfer in its time");
+                let event = TransferEvent::of(&context, failed, "timeout", message, now);
+                self.decide(&transfer, &event).await?;
+            } else {
+                self.look_at(transfer).await;
+            }
+        }
+
+        Ok(())
+    }
+
+    /// Looks whether the phones have decided a transfer.
+    async fn look_at(&self, transfer: RegisteredTransfer) {
+        let call = transfer.call_id.clone();
+        self.under_way.lock().insert(call, transfer.clone());
+
+        let looked = async {
+            match self.query.call(&transfer.call_id).await? {
+                Some(record) => {
+                    let record = serde_json::from_str(&record).unwrap_or_default();
+                    self.decide_by(&transfer, &record).await
+                }
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = looked.await {
+            tracing::warn!(error = %Chain(&error), "transfers wait for the database");
+        }
+    }
+
+    async fn decide_by(
+        &self,
+        transfer: &RegisteredTransfer,
+        record: &Value,
+    ) -> Result<(), LedgerError> {
+        let context = context_of(transfer);
+        let target = context.target_number.as_deref();
+        let initiated_at = instant::text(transfer.initiated_at);
+
+        if let Some((kind, reason)) = decision(record, target, &initiated_at) {
+            let now = self.clock.now();
+            let event = TransferEvent::of(&context, kind, &reason, None, now);
+            self.decide(transfer, &event).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides a transfer. Returns false where another event had decided it.
+    async fn decide(
+        &self,
+        transfer: &RegisteredTransfer,
+        event: &TransferEvent,
+    ) -> Result<bool, LedgerError> {
+        // Text and numbers always serialize.
+        let result = serde_json::to_string(event).unwrap_or_default();
+        let now = self.clock.now();
+        let is_first = self.store.decide(&transfer.id, &result, now).await?;
+        self.under_way.lock().remove(&transfer.call_id);
+        self.decided.notify_waiters();
+
+        if is_first {
+            tracing::info!(
+                transfer = transfer.id,
+                result = event.kind.name(),
+                "transfer decided"
+            );
+            if let Some(directory) = &self.directory {
+                directory.clear_transfer(transfer).await;
+            }
+            self.publish(transfer, event).await;
+        }
+        Ok(is_first)
+    }
+
+    async fn publish(&self, transfer: &RegisteredTransfer, event: &TransferEvent) {
+        if let Some(directory) = &self.directory {
+            let text = serde_json::to_string(event).unwrap_or_default();
+            directory.publish_transfer_event(transfer, &text).await;
+        }
+    }
+}
+
+/// Whether a transfer is the stored one, but for its instant.
+fn is_repetition(stored: &RegisteredTransfer, transfer: &RegisteredTransfer) -> bool {
+    let stored = context_of(stored);
+    let repeated = TransferContext {
+        initiated_at: stored.initiated_at,
+        ..context_of(transfer)
+    };
+
+    stored == repeated
+}
+
+/// The context of a transfer. It was written by this program.
+pub(super) fn context_of(transfer: &RegisteredTransfer) -> TransferContext {
+    serde_json::from_str(&transfer.context).unwrap_or_else(|_| TransferContext {
+        transfer_id: transfer.id.clone(),
+        call_sid: None,
+        target_number: None,
+        tool_uuid: None,
+        original_call_sid: Some(transfer.call_id.clone()),
+        conference_name: None,
+        initiated_at: 0.0,
+        workflow_run_id: None,
+        conference_id: None,
+        more: serde_json::Map::new(),
+    })
+}

@@ -1,0 +1,168 @@
+//! The decision of a transfer by the record of its call.
+
+use serde_json::Value;
+
+use crate::wire::transfer::TransferEventType;
+
+/// The type and the reason of the event that ends a transfer, once the phones have decided it.
+/// `target` is the number or extension of the target, where the program has named one.
+pub(super) fn decision(
+    record: &Value,
+    target: Option<&str>,
+    initiated_at: &str,
+) -> Option<(TransferEventType, String)> {
+    use TransferEventType::{DestinationAnswered, TransferFailed};
+
+    let reported = &record["transfer"];
+    let is_meant = target.is_none_or(|target| {
+        reported["to"]
+            .as_str()
+            .is_none_or(|to| is_same_number(to, target))
+    });
+    let state = reported["state"].as_str().filter(|_| is_meant);
+    if let Some(state @ ("answered" | "completed")) = state {
+        return Some((DestinationAnswered, state.to_owned()));
+    }
+
+    // The phone of the target may show more than the one that transfers.
+    let target = target_phone(record, target, initiated_at);
+    if target.is_some_and(|phone| phone["answered_at"].is_string()) {
+        return Some((DestinationAnswered, "answered".to_owned()));
+    }
+    if let Some(state @ ("cancelled" | "failed" | "abandoned")) = state {
+        let reason = reported["reason"].as_str().unwrap_or(state);
+        return Some((TransferFailed, reason.to_owned()));
+    }
+    if let Some(outcome @ ("rejected" | "missed")) =
+        target.and_then(|phone| phone["outcome"].as_str())
+    {
+        return Some((TransferFailed, outcome.to_owned()));
+    }
+
+    record["ended_at"]
+        .is_string()
+        .then(|| (TransferFailed, "call_ended".to_owned()))
+}
+
+/// The part of the target in the call, if it began after the transfer was registered.
+fn target_phone<'r>(
+    record: &'r Value,
+    target: Option<&str>,
+    initiated_at: &str,
+) -> Option<&'r Value> {
+    let target = target?;
+
+    record["participants"].as_array()?.iter().find(|phone| {
+        let rang_at = phone["rang_at"].as_str().or(phone["answered_at"].as_str());
+        phone["extension"].as_str() == Some(target)
+            && rang_at.is_some_and(|rang_at| rang_at >= initiated_at)
+    })
+}
+
+/// Numbers that differ only in how they were dialled.
+fn is_same_number(one: &str, other: &str) -> bool {
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let (one, other) = (digits(one), digits(other));
+    let (short, long) = if one.len() < other.len() {
+        (&one, &other)
+    } else {
+        (&other, &one)
+    };
+
+    one == other || (short.len() >= 7 && long.ends_with(short.trim_start_matches('0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SINCE: &str = "2026-01-01T00:00:10.000000Z";
+
+    fn decided(record: &Value) -> Option<(String, String)> {
+        decision(record, Some("205"), SINCE).map(|(kind, reason)| (kind.name().to_owned(), reason))
+    }
+
+    fn record(transfer: &Value, participants: &Value, ended_at: &Value) -> Value {
+        json!({ "transfer": transfer, "participants": participants, "ended_at": ended_at })
+    }
+
+    fn target(rang_at: &str, answered_at: &Value, outcome: &str) -> Value {
+        json!([{
+            "extension": "205",
+            "rang_at": rang_at,
+            "answered_at": answered_at,
+            "outcome": outcome,
+        }])
+    }
+
+    #[test]
+    fn the_state_of_the_transfer_decides() {
+        let answered = "destination_answered";
+        for (transfer, expected) in [
+            (Value::Null, None),
+            (json!({ "state": "ringing", "to": "205" }), None),
+            (
+                json!({ "state": "completed", "to": "205" }),
+                Some((answered, "completed")),
+            ),
+            (
+                json!({ "state": "answered", "to": null }),
+                Some((answered, "answered")),
+            ),
+            (
+                json!({ "state": "failed", "to": "205", "reason": "busy" }),
+                Some(("transfer_failed", "busy")),
+            ),
+            // An earlier transfer of the call went to another phone.
+            (json!({ "state": "completed", "to": "299" }), None),
+        ] {
+            let record = record(&transfer, &json!([]), &Value::Null);
+            let expected = expected.map(|(kind, reason)| (kind.to_owned(), reason.to_owned()));
+            assert_eq!(decided(&record), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn the_phone_of_the_target_or_the_end_of_the_call_decides() {
+        let after = "2026-01-01T00:00:12.000000Z";
+        let before = "2026-01-01T00:00:02.000000Z";
+
+        for (participants, ended_at, expected) in [
+            (
+                target(after, &json!(after), "talking"),
+                Value::Null,
+                Some(("destination_answered", "answered")),
+            ),
+            (
+                target(before, &json!(before), "answered"),
+                Value::Null,
+                None,
+            ),
+            (
+                target(after, &Value::Null, "rejected"),
+                Value::Null,
+                Some(("transfer_failed", "rejected")),
+            ),
+            (target(after, &Value::Null, "ringing"), Value::Null, None),
+            (
+                json!([]),
+                json!(after),
+                Some(("transfer_failed", "call_ended")),
+            ),
+        ] {
+            let record = record(&Value::Null, &participants, &ended_at);
+            let expected = expected.map(|(kind, reason)| (kind.to_owned(), reason.to_owned()));
+            assert_eq!(decided(&record), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_the_same_however_it_was_dialled() {
+        assert!(is_same_number("+493012345678", "03012345678"));
+        assert!(is_same_number("205", "205"));
+        assert!(!is_same_number("205", "1205"));
+        assert!(!is_same_number("+493012345678", "+493012345679"));
+    }
+}
