@@ -107,9 +107,9 @@ impl Settings {
         if self.data_dir.as_os_str().is_empty() {
             return Err(BadConfig("`data_dir` is empty".to_owned()));
         }
-        if !(1 << 16..=1 << 32).contains(&self.journal.segment_bytes) {
+        if !(1 << 12..=1 << 32).contains(&self.journal.segment_bytes) {
             return Err(BadConfig(
-                "`journal.segment_bytes` must be between 64 KiB and 4 GiB".to_owned(),
+                "`journal.segment_bytes` must be between 4 KiB and 4 GiB".to_owned(),
             ));
         }
         if self.journal.total_bytes_max < self.journal.segment_bytes {
@@ -211,11 +211,11 @@ mod tests {
         );
 
         assert_eq!(
-            load("", &[("CORDBOARD__JOURNAL__SEGMENT_BYTES", "65536")])
+            load("", &[("CORDBOARD__JOURNAL__SEGMENT_BYTES", "4096")])
                 .unwrap()
                 .journal
                 .segment_bytes,
-            65_536
+            4096
         );
 
         let scaled = load(
