@@ -99,12 +99,17 @@ fn limit_search(principal: &Principal, filter: &mut CallFilter) -> Result<(), Bo
         return Ok(());
     }
 
-    match (&principal.extension, &filter.extension) {
-        (Some(own), None) => {
-            filter.extension = Some(own.to_string());
+    // The same extension at another site is another phone.
+    let own = principal.extension.as_ref().zip(principal.own_site());
+    let is_own = |asked: &Option<String>, own: &str| asked.as_deref().is_none_or(|it| it == own);
+    match own {
+        Some((extension, site))
+            if is_own(&filter.extension, extension.as_str()) && is_own(&filter.site, site) =>
+        {
+            filter.extension = Some(extension.to_string());
+            filter.site = Some(site.to_owned());
             Ok(())
         }
-        (Some(own), Some(asked)) if own.as_str() == asked => Ok(()),
         _ => Err(Box::new(no_right(
             "this account sees masked numbers and cannot search for them",
         ))),
@@ -302,5 +307,44 @@ fn query_response<T>(
     match result {
         Ok(value) => json_response(StatusCode::OK, to_json(value)),
         Err(error) => unavailable_response(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Identity, Role, SiteScope};
+    use crate::domain::device::Extension as PhoneExtension;
+
+    #[test]
+    fn an_agent_searches_among_the_calls_of_the_own_phone_only() {
+        let agent = |sites: &[&str]| {
+            let sites: Vec<String> = sites.iter().map(|name| (*name).to_owned()).collect();
+            Principal {
+                identity: Identity::User("katrin".to_owned()),
+                display_name: None,
+                role: Role::Agent,
+                sites: SiteScope::parse(&sites).unwrap(),
+                extension: PhoneExtension::parse("201"),
+                has_revealed: false,
+            }
+        };
+        let search = |sites: &[&str], site: Option<&str>, extension: Option<&str>| {
+            let mut filter = CallFilter {
+                text: Some("030".to_owned()),
+                site: site.map(ToOwned::to_owned),
+                extension: extension.map(ToOwned::to_owned),
+                ..CallFilter::default()
+            };
+            limit_search(&agent(sites), &mut filter).ok()?;
+            Some((filter.site?, filter.extension?))
+        };
+        let own = |site: &str| Some((site.to_owned(), "201".to_owned()));
+
+        assert_eq!(search(&["berlin"], None, None), own("berlin"));
+        assert_eq!(search(&[], None, Some("201")), own("default"));
+        assert_eq!(search(&[], Some("berlin"), None), None);
+        assert_eq!(search(&["berlin"], None, Some("202")), None);
+        assert_eq!(search(&["berlin", "paris"], Some("paris"), None), None);
     }
 }
