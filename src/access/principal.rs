@@ -65,6 +65,24 @@ impl Principal {
         }
     }
 
+    /// An agent at extension 201, for tests.
+    ///
+    /// # Panics
+    /// When a name is no site name.
+    #[cfg(test)]
+    pub(crate) fn agent_of(sites: &[&str]) -> Principal {
+        let sites: Vec<String> = sites.iter().map(|name| (*name).to_owned()).collect();
+
+        Principal {
+            identity: Identity::User("katrin".to_owned()),
+            role: Role::Agent,
+            sites: SiteScope::parse(&sites).unwrap(),
+            extension: Extension::parse("201"),
+            has_revealed: false,
+            ..Principal::open()
+        }
+    }
+
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         self.role.rights().contains(&right)

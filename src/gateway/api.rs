@@ -313,22 +313,9 @@ fn query_response<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Identity, Role, SiteScope};
-    use crate::domain::device::Extension as PhoneExtension;
 
     #[test]
     fn an_agent_searches_among_the_calls_of_the_own_phone_only() {
-        let agent = |sites: &[&str]| {
-            let sites: Vec<String> = sites.iter().map(|name| (*name).to_owned()).collect();
-            Principal {
-                identity: Identity::User("katrin".to_owned()),
-                display_name: None,
-                role: Role::Agent,
-                sites: SiteScope::parse(&sites).unwrap(),
-                extension: PhoneExtension::parse("201"),
-                has_revealed: false,
-            }
-        };
         let search = |sites: &[&str], site: Option<&str>, extension: Option<&str>| {
             let mut filter = CallFilter {
                 text: Some("030".to_owned()),
@@ -336,7 +323,7 @@ mod tests {
                 extension: extension.map(ToOwned::to_owned),
                 ..CallFilter::default()
             };
-            limit_search(&agent(sites), &mut filter).ok()?;
+            limit_search(&Principal::agent_of(sites), &mut filter).ok()?;
             Some((filter.site?, filter.extension?))
         };
         let own = |site: &str| Some((site.to_owned(), "201".to_owned()));

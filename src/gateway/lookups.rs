@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     async fn write_lookups(&self, live: &dyn LiveDirectory) -> Result<(), LedgerError> {
-        let mut agents: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let mut agents = Lists::new();
         for person in self.people.people(None).await? {
             let agent = json!({
                 "site": person.site,
@@ -55,12 +55,9 @@ impl Gateway {
             live.cache(key, &agent.to_string()).await;
             agents.entry(person.site).or_default().push(agent);
         }
-        for (site, agents) in agents {
-            let key = CacheKey::Agents { site: &site };
-            live.cache(key, &Value::from(agents).to_string()).await;
-        }
+        write_lists(live, agents, |site| CacheKey::Agents { site }).await;
 
-        let mut departments: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let mut departments = Lists::new();
         for helpline in self.people.helplines(None).await? {
             let department = json!({
                 "site": helpline.site,
@@ -73,16 +70,21 @@ impl Gateway {
                 number: &helpline.number,
             };
             live.cache(key, &department.to_string()).await;
-            departments
-                .entry(helpline.site)
-                .or_default()
-                .push(department);
+            let of_site = departments.entry(helpline.site).or_default();
+            of_site.push(department);
         }
-        for (site, departments) in departments {
-            let key = CacheKey::Departments { site: &site };
-            live.cache(key, &Value::from(departments).to_string()).await;
-        }
+        write_lists(live, departments, |site| CacheKey::Departments { site }).await;
 
         Ok(())
+    }
+}
+
+/// The entries of each site.
+type Lists = BTreeMap<String, Vec<Value>>;
+
+async fn write_lists(live: &dyn LiveDirectory, lists: Lists, key_of: fn(&str) -> CacheKey<'_>) {
+    for (site, entries) in lists {
+        live.cache(key_of(&site), &Value::from(entries).to_string())
+            .await;
     }
 }

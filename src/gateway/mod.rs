@@ -21,6 +21,7 @@ mod operations;
 mod parameters;
 mod people;
 mod popups;
+mod programs;
 mod response;
 mod sign_in;
 mod states;

@@ -213,7 +213,8 @@ impl StatsParameters {
 
 impl Parameters for CallsParameters {
     const NAMES: &'static str = "`site`, `since`, `until`, `number`, `text`, `extension`, \
-                                 `call_ref`, `direction`, `outcome`, `status`, `cursor`, `limit` and `format`";
+                                 `call_ref`, `direction`, `outcome`, `status`, `cursor`, `limit` \
+                                 and `format`";
 }
 
 impl CallsParameters {

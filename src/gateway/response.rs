@@ -1,6 +1,8 @@
 //! Responses of the API: JSON, which is not to be stored unless it gets a tag (`etag`); errors are problem documents (RFC 9457) with a stable
 //! code.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -38,17 +40,29 @@ pub(super) struct Problem<'a> {
     detail: &'a str,
 }
 
-pub(super) fn error_response(status: StatusCode, code: &str, detail: &str) -> Response {
-    let problem = Problem {
-        r#type: "about:blank",
-        title: status.canonical_reason().unwrap_or_default(),
-        status: status.as_u16(),
-        code,
-        detail,
-    };
-    let body = serde_json::to_string(&problem).unwrap_or_default();
+impl<'a> Problem<'a> {
+    fn of(status: StatusCode, code: &'a str, detail: &'a str) -> Problem<'a> {
+        Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code,
+            detail,
+        }
+    }
+}
 
-    response(status, PROBLEM, body)
+/// An error with members of its own.
+#[derive(Serialize)]
+struct ExtendedProblem<'a> {
+    #[serde(flatten)]
+    problem: Problem<'a>,
+    #[serde(flatten)]
+    more: BTreeMap<&'a str, &'a str>,
+}
+
+pub(super) fn error_response(status: StatusCode, code: &str, detail: &str) -> Response {
+    problem_response(status, &Problem::of(status, code, detail))
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
@@ -62,6 +76,28 @@ fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body
         body.into(),
     )
         .into_response()
+}
+
+/// An error with one further member.
+pub(super) fn error_response_with(
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    member: (&str, &str),
+) -> Response {
+    let problem = ExtendedProblem {
+        problem: Problem::of(status, code, detail),
+        more: BTreeMap::from([member]),
+    };
+
+    problem_response(status, &problem)
+}
+
+fn problem_response(status: StatusCode, problem: &impl Serialize) -> Response {
+    // Texts and numbers always serialize.
+    let body = serde_json::to_string(problem).unwrap_or_default();
+
+    response(status, PROBLEM, body)
 }
 
 /// The response to a principal without the right to the request.

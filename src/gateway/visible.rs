@@ -99,21 +99,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::access::{Identity, Role};
-    use crate::domain::device::Extension;
-
-    fn agent(sites: &[&str]) -> Principal {
-        let sites: Vec<String> = sites.iter().map(|name| (*name).to_owned()).collect();
-
-        Principal {
-            identity: Identity::User("katrin".to_owned()),
-            display_name: None,
-            role: Role::Agent,
-            sites: SiteScope::parse(&sites).unwrap(),
-            extension: Extension::parse("201"),
-            has_revealed: false,
-        }
-    }
 
     #[test]
     fn a_withdrawn_call_of_another_site_is_not_seen() {
@@ -126,7 +111,7 @@ mod tests {
             (&[], json!("paris"), true),
             (&[], Value::Null, true),
         ] {
-            let seen = visible_event(&agent(sites), &event(site.clone())).is_some();
+            let seen = visible_event(&Principal::agent_of(sites), &event(site.clone())).is_some();
             assert_eq!(seen, is_seen, "{sites:?} sees {site}");
         }
     }
@@ -142,7 +127,7 @@ mod tests {
             call.to_string()
         };
         let shows = |sites: &[&str], site: &str| {
-            visible_record(&agent(sites), &record(site))
+            visible_record(&Principal::agent_of(sites), &record(site))
                 .unwrap()
                 .contains("03023125418")
         };

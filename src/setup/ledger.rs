@@ -4,23 +4,14 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::{DatabaseAddress, SetupError, database};
+use super::SetupError;
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 
 /// The data folder is readable by the service's user alone.
 const DATA_FOLDER_MODE: u32 = 0o700;
 
-/// The ledger of the data folder, or of the file that the settings name.
-pub async fn open_ledger(settings: &Settings) -> Result<SqliteLedger, SetupError> {
-    match database(settings)? {
-        DatabaseAddress::File(path) => open_ledger_of(settings, &path).await,
-        DatabaseAddress::Server(_) => Err(SetupError::IncompleteServerSettings(
-            "the database is PostgreSQL, not a file",
-        )),
-    }
-}
-
+/// The ledger of a file.
 pub async fn open_ledger_of(settings: &Settings, path: &Path) -> Result<SqliteLedger, SetupError> {
     create_data_folder(settings)?;
 

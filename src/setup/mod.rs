@@ -14,7 +14,7 @@ mod stores;
 pub use backends::{DatabaseAddress, Servers, database, layout, require_servers, servers};
 pub use error::SetupError;
 pub use journal::{OpenJournal, is_clock_behind, last_receipt, open_journal};
-pub use ledger::{open_ledger, open_ledger_of};
+pub use ledger::open_ledger_of;
 pub use live::LiveLinks;
 pub use machine::{check_clock, earliest_now, is_in_memory, is_open_to_others};
 pub use partitions::check_partitions;

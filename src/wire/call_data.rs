@@ -6,6 +6,8 @@
 use serde::Serialize;
 
 use super::envelope::Envelope;
+use super::instant;
+use crate::domain::time::At;
 use crate::provider::grandstream::Request;
 
 const CALL_DATA_BEGINS: &[u8] = br#"{"call_id":"#;
@@ -29,18 +31,13 @@ pub fn with_call_data(envelope: &Envelope, encoded: &[u8]) -> Option<Vec<u8>> {
     let rest = encoded.strip_prefix(b"{")?;
     let request = Request::read(&envelope.target, envelope.form.body(&envelope.body)).ok()?;
     let report = &request.report;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds of these centuries are exact within one"
-    )]
-    let timestamp = envelope.at as f64 / 1e6;
     let data = CallData {
         call_id: report.call_ref(),
         remote: report.remote(),
         local: report.local(),
         mac: report.device().map(|device| device.to_string()),
         status: request.kind.name(),
-        timestamp,
+        timestamp: instant::seconds(At(envelope.at)),
     };
 
     // Text and numbers always serialize.
@@ -70,7 +67,6 @@ mod tests {
 
     use super::*;
     use crate::domain::fact::{EventId, Site};
-    use crate::domain::time::At;
     use crate::wire::envelope::BodyForm;
 
     fn envelope(target: &str) -> Envelope {

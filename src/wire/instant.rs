@@ -30,6 +30,16 @@ pub fn text(at: At) -> String {
     format!("{timestamp:.6}")
 }
 
+/// An instant in seconds since 1970.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of these centuries are exact within one"
+)]
+pub fn seconds(at: At) -> f64 {
+    at.0 as f64 / 1e6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

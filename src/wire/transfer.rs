@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::instant;
 use crate::domain::time::At;
 
 /// The type of a transfer's event.
@@ -106,13 +107,19 @@ impl TransferEvent {
             action: Some(kind.name().to_owned()),
             reason: Some(reason.to_owned()),
             end_call: false,
-            timestamp: seconds(at),
+            timestamp: instant::seconds(at),
             more: Map::new(),
             kind,
         }
     }
 
-    /// What a program that waited is answered: every field, with a default where the event has none.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Text and numbers always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The answer to a program that waited: every field, with a default where the event has none.
     #[must_use]
     pub fn to_result_dict(&self) -> Value {
         json!({
@@ -140,7 +147,7 @@ fn default_status(kind: &TransferEventType) -> &'static str {
 }
 
 /// A transfer that is under way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TransferContext {
     pub transfer_id: String,
     #[serde(default)]
@@ -165,14 +172,12 @@ pub struct TransferContext {
     pub more: Map<String, Value>,
 }
 
-/// An instant in seconds since 1970.
-#[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of these centuries are exact within one"
-)]
-pub fn seconds(at: At) -> f64 {
-    at.0 as f64 / 1e6
+impl TransferContext {
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Text and numbers always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

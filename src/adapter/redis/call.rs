@@ -88,8 +88,8 @@ impl LiveWriter<'_> {
             .arg(self.keys.live_calls(self.partition))
             .arg(&id);
         if let Some(site) = site {
-            let key = self.keys.of_site(&site).active_calls();
-            self.commands.cmd("SREM").arg(key).arg(id);
+            let keys = self.keys.of_site(&site);
+            self.commands.set_active(&keys, &id, false);
         }
     }
 
@@ -112,7 +112,6 @@ impl LiveWriter<'_> {
     /// Adds the call to the open calls of the partition, or removes it.
     fn write_live_index(&mut self, keys: &Keys, id: &str, change: &Change<'_>) {
         let key = self.keys.live_calls(self.partition);
-        let of_site = keys.active_calls();
 
         match change.after.live_since {
             Some(started_at) if change.differs(|call| call.live_since) => {
@@ -121,12 +120,11 @@ impl LiveWriter<'_> {
                     .arg(key)
                     .arg(started_at.0 / 1_000_000)
                     .arg(id);
-                self.commands.cmd("SADD").arg(&of_site).arg(id);
-                self.commands.cmd("EXPIRE").arg(of_site).arg(CALL_SECONDS);
+                self.commands.set_active(keys, id, true);
             }
             None if change.may_have_been_live() => {
                 self.commands.cmd("ZREM").arg(key).arg(id);
-                self.commands.cmd("SREM").arg(of_site).arg(id);
+                self.commands.set_active(keys, id, false);
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 
 use deadpool_redis::redis::Pipeline;
 
+use super::keys::{CALL_SECONDS, Keys};
 use crate::domain::time::At;
 
 /// Commands of one round trip; Redis answers so many well within the deadline.
@@ -29,16 +30,6 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
     return redis.call('DEL', KEYS[1])
 end
 return 0";
-
-/// Deletes a string, unless another value has replaced it.
-pub(super) fn delete_if_equal(pipeline: &mut Pipeline, key: &str, value: &str) {
-    pipeline
-        .cmd("EVAL")
-        .arg(DELETE_IF_EQUAL)
-        .arg(1)
-        .arg(key)
-        .arg(value);
-}
 
 #[derive(Default)]
 pub(super) struct Commands {
@@ -87,6 +78,18 @@ impl Commands {
             .arg(1)
             .arg(key)
             .arg(value);
+    }
+
+    /// Adds a call to the open calls of its site, or removes it.
+    pub(super) fn set_active(&mut self, keys: &Keys, call: &str, is_active: bool) {
+        let key = keys.active_calls();
+
+        if is_active {
+            self.cmd("SADD").arg(&key).arg(call);
+            self.cmd("EXPIRE").arg(key).arg(CALL_SECONDS);
+        } else {
+            self.cmd("SREM").arg(key).arg(call);
+        }
     }
 
     /// Sets fields of a hash, unless it has a newer version.

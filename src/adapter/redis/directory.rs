@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_redis::redis::{Pipeline, Value};
 
-use super::commands::delete_if_equal;
-use super::keys::{CALL_SECONDS, Keys, STATE_SECONDS};
+use super::commands::Commands;
+use super::keys::{Keys, STATE_SECONDS};
 use super::link::RedisLink;
 use crate::domain::fact::Site;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
@@ -38,6 +38,15 @@ impl RedisDirectory {
             cache,
             keys: Keys(prefix.to_owned()),
             partitions,
+        }
+    }
+
+    /// Runs commands that need no answer; the link reports failures.
+    async fn run_all(&self, commands: Commands) {
+        for mut pipeline in commands.pipelines {
+            if self.calls.run::<Value>(&mut pipeline).await.is_none() {
+                return;
+            }
         }
     }
 
@@ -125,28 +134,21 @@ impl LiveDirectory for RedisDirectory {
     }
 
     async fn forget_state(&self, of: StateKey<'_>) {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("DEL").arg(self.keys.state(of));
-
-        // Its time ends in any case; the link reports failures.
-        let _ = self.calls.run::<()>(&mut pipeline).await;
+        let mut commands = Commands::default();
+        commands.cmd("DEL").arg(self.keys.state(of));
+        // Its time ends in any case.
+        self.run_all(commands).await;
     }
 
     async fn set_active(&self, site: &str, call: &str, is_active: bool) {
-        let Some(site) = Site::parse(site) else {
+        let Some(keys) = self.keys_of(site) else {
             return;
         };
-        let key = self.keys.of_site(&site).active_calls();
-        let mut pipeline = Pipeline::new();
-        if is_active {
-            pipeline.cmd("SADD").arg(&key).arg(call);
-            pipeline.cmd("EXPIRE").arg(key).arg(CALL_SECONDS);
-        } else {
-            pipeline.cmd("SREM").arg(key).arg(call);
-        }
 
-        // The set has no marker of completeness; the link reports failures.
-        let _ = self.calls.run::<()>(&mut pipeline).await;
+        let mut commands = Commands::default();
+        commands.set_active(&keys, call, is_active);
+        // The set has no marker of completeness.
+        self.run_all(commands).await;
     }
 
     async fn set_transfer(&self, transfer: &RegisteredTransfer) {
@@ -156,20 +158,16 @@ impl LiveDirectory for RedisDirectory {
         let left = transfer.expires_at - transfer.initiated_at;
         let ttl_seconds = left.0.div_euclid(1_000_000) + 1;
 
-        let mut pipeline = Pipeline::new();
-        for (key, value) in [
-            (keys.transfer_context(&transfer.id), &transfer.context),
-            (keys.transfer_by_call(&transfer.call_id), &transfer.id),
-        ] {
-            pipeline
-                .cmd("SET")
-                .arg(key)
-                .arg(value)
-                .arg("EX")
-                .arg(ttl_seconds);
-        }
-        // The database has the transfer; the link reports failures.
-        let _ = self.calls.run::<()>(&mut pipeline).await;
+        let mut commands = Commands::default();
+        commands.set(
+            &keys.transfer_context(&transfer.id),
+            &transfer.context,
+            ttl_seconds,
+        );
+        let by_call = keys.transfer_by_call(&transfer.call_id);
+        commands.set(&by_call, &transfer.id, ttl_seconds);
+        // The database has the transfer.
+        self.run_all(commands).await;
     }
 
     async fn clear_transfer(&self, transfer: &RegisteredTransfer) {
@@ -177,15 +175,12 @@ impl LiveDirectory for RedisDirectory {
             return;
         };
 
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("DEL").arg(keys.transfer_context(&transfer.id));
-        delete_if_equal(
-            &mut pipeline,
-            &keys.transfer_by_call(&transfer.call_id),
-            &transfer.id,
-        );
-        // Their time ends in any case; the link reports failures.
-        let _ = self.calls.run::<Value>(&mut pipeline).await;
+        let mut commands = Commands::default();
+        commands.cmd("DEL").arg(keys.transfer_context(&transfer.id));
+        let by_call = keys.transfer_by_call(&transfer.call_id);
+        commands.delete_if_equal(&by_call, &transfer.id);
+        // Their time ends in any case.
+        self.run_all(commands).await;
     }
 
     async fn publish_transfer_event(&self, transfer: &RegisteredTransfer, json: &str) {
@@ -193,13 +188,13 @@ impl LiveDirectory for RedisDirectory {
             return;
         };
 
-        let mut pipeline = Pipeline::new();
-        pipeline
+        let mut commands = Commands::default();
+        commands
             .cmd("PUBLISH")
             .arg(keys.transfer_events(&transfer.id))
             .arg(json);
-        // A program that misses it asks for the result; the link reports failures.
-        let _ = self.calls.run::<Value>(&mut pipeline).await;
+        // A program that misses it asks for the result.
+        self.run_all(commands).await;
     }
 
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String> {

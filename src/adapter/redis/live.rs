@@ -266,7 +266,7 @@ impl RedisLive {
             return;
         };
         let keys = self.keys.of_site(&site);
-        commands.cmd("SREM").arg(keys.active_calls()).arg(id);
+        commands.set_active(&keys, id, false);
 
         let remotes = [record.from, record.to]
             .into_iter()

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::commands::Commands;
 use super::keys::{Keys, STREAM_ENTRIES, STREAM_SECONDS};
+use super::transfer::{initiated_at, targets};
 use crate::domain::fact::CallId;
 use crate::domain::notice::NoticeKind;
-use crate::domain::record::{CallRecord, ParticipantRole};
+use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::port::ledger::CallUpdate;
 use crate::port::outbox::Notification;
@@ -82,32 +83,21 @@ fn event_type(kind: NoticeKind) -> Option<&'static str> {
 
 /// Returns the instant of an event, from the record. Of a transfer it is known by its target.
 fn event_time(kind: NoticeKind, record: &CallRecord) -> At {
-    let targets = || {
-        record
-            .participants
-            .iter()
-            .filter(|participant| participant.role == ParticipantRole::TransferTarget)
-    };
-
     let at = match kind {
         NoticeKind::Answered => record.answered_at,
         NoticeKind::Ended | NoticeKind::Missed => record.ended_at,
-        NoticeKind::TransferInitiated => targets().filter_map(|target| target.rang_at).max(),
+        NoticeKind::TransferInitiated => Some(initiated_at(record)),
         NoticeKind::Transferred => record
             .transfer
             .as_ref()
-            .and_then(|transfer| transfer.completed_at),
-        NoticeKind::TransferFailed => targets().filter_map(|target| target.left_at).max(),
+            .and_then(|transfer| transfer.completed_at)
+            .or(record.answered_at),
+        NoticeKind::TransferFailed => targets(record)
+            .filter_map(|target| target.left_at)
+            .max()
+            .or(record.answered_at),
         _ => None,
     };
 
-    at.or(record.answered_at.filter(|_| is_of_transfer(kind)))
-        .unwrap_or(record.started_at)
-}
-
-fn is_of_transfer(kind: NoticeKind) -> bool {
-    matches!(
-        kind,
-        NoticeKind::TransferInitiated | NoticeKind::Transferred | NoticeKind::TransferFailed
-    )
+    at.unwrap_or(record.started_at)
 }

@@ -1,15 +1,15 @@
 //! Keys and events of transfers, in a format that other programs rely on.
 
-use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::commands::{Commands, seconds_text};
 use super::keys::{HOUR_SECONDS, Keys, TRANSFER_SECONDS};
 use crate::domain::device::Extension;
-use crate::domain::record::{CallRecord, ParticipantRole};
+use crate::domain::record::{CallRecord, Participant, ParticipantRole};
 use crate::domain::time::At;
 use crate::domain::transfer::TransferState;
-use crate::wire::transfer::{TransferContext, TransferEvent, TransferEventType, seconds};
+use crate::wire::instant;
+use crate::wire::transfer::{TransferContext, TransferEvent, TransferEventType};
 
 /// Writes the fingerprint of a conversation that has ended or is being transferred: the outside
 /// party may continue it at another phone.
@@ -72,9 +72,16 @@ pub(super) fn write_state(
     let context_key = keys.transfer_context(&id);
     let by_call_key = keys.transfer_by_call(&call);
 
+    let context = || TransferContext {
+        transfer_id: id.clone(),
+        original_call_sid: Some(call.clone()),
+        target_number: transfer.to.clone(),
+        initiated_at: instant::seconds(initiated_at(record)),
+        ..TransferContext::default()
+    };
+
     if transfer.state.is_under_way() {
-        let context = context_of(&id, &call, transfer.to.as_deref(), initiated_at(record));
-        commands.set(&context_key, &to_json(&context), HOUR_SECONDS);
+        commands.set(&context_key, &context().to_json(), HOUR_SECONDS);
         // A transfer that a program has registered for the call keeps its place.
         commands.set_if_absent(&by_call_key, &id, HOUR_SECONDS);
     } else if before.is_some() {
@@ -83,13 +90,12 @@ pub(super) fn write_state(
     }
 
     if let Some(kind) = event_kind(before, transfer.state) {
-        let context = context_of(&id, &call, transfer.to.as_deref(), initiated_at(record));
         let reason = transfer.state.name();
-        let event = TransferEvent::of(&context, kind, reason, transfer.reason, now);
+        let event = TransferEvent::of(&context(), kind, reason, transfer.reason, now);
         commands
             .cmd("PUBLISH")
             .arg(keys.transfer_events(&id))
-            .arg(to_json(&event));
+            .arg(event.to_json());
     }
 }
 
@@ -110,36 +116,19 @@ fn event_kind(before: Option<TransferState>, after: TransferState) -> Option<Tra
     }
 }
 
-/// When the target began to ring; before that, when the call was answered.
-fn initiated_at(record: &CallRecord) -> At {
-    let targets = record
+/// The targets of the transfers of a call.
+pub(super) fn targets(record: &CallRecord) -> impl Iterator<Item = &Participant> {
+    record
         .participants
         .iter()
-        .filter(|participant| participant.role == ParticipantRole::TransferTarget);
+        .filter(|participant| participant.role == ParticipantRole::TransferTarget)
+}
 
-    targets
+/// When the target began to ring; before that, when the call was answered.
+pub(super) fn initiated_at(record: &CallRecord) -> At {
+    targets(record)
         .filter_map(|target| target.rang_at)
         .max()
         .or(record.answered_at)
         .unwrap_or(record.started_at)
-}
-
-fn context_of(id: &str, call: &str, target: Option<&str>, initiated_at: At) -> TransferContext {
-    TransferContext {
-        transfer_id: id.to_owned(),
-        call_sid: None,
-        target_number: target.map(ToOwned::to_owned),
-        tool_uuid: None,
-        original_call_sid: Some(call.to_owned()),
-        conference_name: None,
-        initiated_at: seconds(initiated_at),
-        workflow_run_id: None,
-        conference_id: None,
-        more: Map::new(),
-    }
-}
-
-fn to_json(value: &impl Serialize) -> String {
-    // Text and numbers always serialize.
-    serde_json::to_string(value).unwrap_or_default()
 }

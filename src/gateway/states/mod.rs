@@ -9,4 +9,4 @@ mod registration;
 mod routes;
 
 pub use call_states::CallStates;
-pub(super) use routes::routes;
+pub(super) use routes::{routes, state_error_response};

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::{ObjectBuilder, Type};
 
 use super::super::parameters::{SiteName, require_one_of};
+use super::super::programs::{NAME_BYTES_MAX, check_name};
 use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::states::{CallState, PHONE_PROVIDER};
 use crate::wire::names::{self, DIRECTIONS, STATUSES, schemas};
 
-const NAME_BYTES_MAX: usize = 128;
 const METADATA_BYTES_MAX: usize = 64 * 1024;
 
 /// Texts without control characters, as a pattern of the description.
@@ -119,16 +119,6 @@ impl Registration {
             updated_at: now,
             ended_at: None,
         })
-    }
-}
-
-fn check_name(field: &str, text: &str) -> Result<(), String> {
-    if (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control) {
-        Ok(())
-    } else {
-        Err(format!(
-            "`{field}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters"
-        ))
     }
 }
 

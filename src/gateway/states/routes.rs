@@ -17,12 +17,13 @@ use super::super::Gateway;
 use super::super::parameters::{
     Limit, Parameters, PlainText, Segment, bad_body, checked_limit, query,
 };
+use super::super::programs;
 use super::super::response::{
-    bad_parameter, document_response, error_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, unavailable_response,
 };
 use super::call_states::StateJson;
 use super::registration::{Change, Registration};
-use crate::access::{Principal, Right, SiteScope};
+use crate::access::Principal;
 use crate::port::states::{CallState, StateError};
 
 const NO_STATES: &str = "`no_right`: call states are for integrators and admins of all sites.";
@@ -40,21 +41,12 @@ pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
         .layer(middleware::from_fn(require_states))
 }
 
-/// Lets programs and admins of all sites pass: a state is looked up by ids that name no site.
 async fn require_states(
     Extension(principal): Extension<Arc<Principal>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if !principal.may(Right::States) || principal.sites != SiteScope::All {
-        return no_right("call states are for integrators and admins of all sites");
-    }
-    // A state holds numbers, and the metadata of other programs.
-    if !principal.sees_all_numbers() {
-        return no_right("call states show numbers: ask for them with POST /api/v1/me/reveal");
-    }
-
-    next.run(request).await
+    programs::require_states("call states", principal, request, next).await
 }
 
 /// Registers a call of another program.
@@ -352,7 +344,7 @@ fn optional_response<T: Serialize>(result: Result<Option<T>, StateError>) -> Res
     }
 }
 
-fn state_error_response(error: &StateError) -> Response {
+pub(in crate::gateway) fn state_error_response(error: &StateError) -> Response {
     let (status, code) = match error {
         StateError::Ledger(error) => return unavailable_response(error),
         StateError::NotFound => (StatusCode::NOT_FOUND, "not_found"),

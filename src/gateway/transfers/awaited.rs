@@ -250,8 +250,7 @@ impl AwaitedTransfers {
         transfer: &RegisteredTransfer,
         event: &TransferEvent,
     ) -> Result<bool, LedgerError> {
-        // Text and numbers always serialize.
-        let result = serde_json::to_string(event).unwrap_or_default();
+        let result = event.to_json();
         let now = self.clock.now();
         let is_first = self.store.decide(&transfer.id, &result, now).await?;
         self.under_way.lock().remove(&transfer.call_id);
@@ -273,7 +272,7 @@ impl AwaitedTransfers {
 
     async fn publish(&self, transfer: &RegisteredTransfer, event: &TransferEvent) {
         if let Some(directory) = &self.directory {
-            let text = serde_json::to_string(event).unwrap_or_default();
+            let text = event.to_json();
             directory.publish_transfer_event(transfer, &text).await;
         }
     }
@@ -294,14 +293,7 @@ fn is_repetition(stored: &RegisteredTransfer, transfer: &RegisteredTransfer) -> 
 pub(super) fn context_of(transfer: &RegisteredTransfer) -> TransferContext {
     serde_json::from_str(&transfer.context).unwrap_or_else(|_| TransferContext {
         transfer_id: transfer.id.clone(),
-        call_sid: None,
-        target_number: None,
-        tool_uuid: None,
         original_call_sid: Some(transfer.call_id.clone()),
-        conference_name: None,
-        initiated_at: 0.0,
-        workflow_run_id: None,
-        conference_id: None,
-        more: serde_json::Map::new(),
+        ..TransferContext::default()
     })
 }

@@ -7,7 +7,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as QueryString, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,17 +17,20 @@ use utoipa_axum::routes;
 
 use super::super::Gateway;
 use super::super::parameters::{Parameters, PlainText, Segment, bad_body, query};
+use super::super::programs::{self, check_name};
 use super::super::response::{
-    bad_parameter, document_response, error_response, no_right, unavailable_response,
+    bad_parameter, document_response, error_response, error_response_with, unavailable_response,
 };
-use super::awaited::NotRegistered;
-use crate::access::{Principal, Right, SiteScope};
+use super::super::states::state_error_response;
+use super::awaited::{NotRegistered, context_of};
+use crate::access::Principal;
 use crate::domain::fact::Site;
 use crate::domain::time::Span;
+use crate::port::error::LedgerError;
 use crate::port::transfers::RegisteredTransfer;
-use crate::wire::transfer::{TransferContext, TransferEvent, seconds};
+use crate::wire::instant;
+use crate::wire::transfer::{TransferContext, TransferEvent};
 
-const NAME_BYTES_MAX: usize = 128;
 /// A transfer that nothing decides has failed after this time, unless the program names another.
 const SECONDS: u32 = 60;
 const SECONDS_MAX: u32 = 3_600;
@@ -49,14 +52,7 @@ async fn require_states(
     request: Request,
     next: Next,
 ) -> Response {
-    if !principal.may(Right::States) || principal.sites != SiteScope::All {
-        return no_right("transfers are for integrators and admins of all sites");
-    }
-    if !principal.sees_all_numbers() {
-        return no_right("transfers show numbers: ask for them with POST /api/v1/me/reveal");
-    }
-
-    next.run(request).await
+    programs::require_states("transfers", principal, request, next).await
 }
 
 /// A transfer that a program begins. Further fields come back with the context.
@@ -93,7 +89,7 @@ struct TransferJson {
     /// The event that decided it.
     #[schema(value_type = Option<Object>)]
     event: Option<TransferEvent>,
-    /// What came of it, with every field.
+    /// The result, with every field.
     #[schema(value_type = Option<Object>)]
     result: Option<Value>,
 }
@@ -110,7 +106,7 @@ impl TransferJson {
                 .as_ref()
                 .map_or("under_way", |event| event.kind.name())
                 .to_owned(),
-            context: super::awaited::context_of(transfer),
+            context: context_of(transfer),
             result: event.as_ref().map(TransferEvent::to_result_dict),
             event,
         }
@@ -188,7 +184,7 @@ impl NewTransfer {
             tool_uuid: self.tool_uuid,
             original_call_sid: Some(self.original_call_sid.clone()),
             conference_name: self.conference_name,
-            initiated_at: seconds(now),
+            initiated_at: instant::seconds(now),
             workflow_run_id: self.workflow_run_id,
             conference_id: self.conference_id,
             more: self.more,
@@ -198,8 +194,7 @@ impl NewTransfer {
             id,
             call_id: self.original_call_sid,
             site,
-            // Text and numbers always serialize.
-            context: serde_json::to_string(&context).unwrap_or_default(),
+            context: context.to_json(),
             initiated_at: now,
             expires_at: now + Span::seconds(time_max.into()),
             result: None,
@@ -207,55 +202,22 @@ impl NewTransfer {
     }
 }
 
-fn check_name(field: &str, name: &str) -> Result<(), String> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
-
-    if fits {
-        Ok(())
-    } else {
-        Err(format!(
-            "`{field}` must have 1 to {NAME_BYTES_MAX} bytes and no control characters"
-        ))
-    }
-}
-
 /// The site of a call, as its keys name it; `default` of an unknown call.
 async fn site_of(gateway: &Gateway, call: &str) -> Result<String, Box<Response>> {
     let state = gateway.states.get_call_by_id(call).await;
-    let state = state.map_err(|_| {
-        Box::new(error_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the database did not answer",
-        ))
-    })?;
+    let state = state.map_err(|error| Box::new(state_error_response(&error)))?;
     let site = state.and_then(|state| state["site"].as_str().map(ToOwned::to_owned));
 
     Ok(site.unwrap_or_else(|| Site::default().as_str().to_owned()))
 }
 
-/// Another transfer of the call is under way.
-#[derive(Serialize)]
-struct UnderWay<'i> {
-    status: u16,
-    code: &'static str,
-    title: &'static str,
-    detail: &'static str,
-    transfer_id: &'i str,
-}
-
 fn under_way(id: &str) -> Response {
-    let problem = UnderWay {
-        status: StatusCode::CONFLICT.as_u16(),
-        code: "under_way",
-        title: "Conflict",
-        detail: "another transfer of this call is under way: `transfer_id` names it",
-        transfer_id: id,
-    };
-
-    let headers = [(axum::http::header::CONTENT_TYPE, "application/problem+json")];
-    let text = serde_json::to_string(&problem).unwrap_or_default();
-    (StatusCode::CONFLICT, headers, text).into_response()
+    error_response_with(
+        StatusCode::CONFLICT,
+        "under_way",
+        "another transfer of this call is under way: `transfer_id` names it",
+        ("transfer_id", id),
+    )
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -315,9 +277,7 @@ async fn by_id(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
     found_response(gateway.transfers.transfer(&id).await)
 }
 
-fn found_response(
-    found: Result<Option<RegisteredTransfer>, crate::port::error::LedgerError>,
-) -> Response {
+fn found_response(found: Result<Option<RegisteredTransfer>, LedgerError>) -> Response {
     match found {
         Ok(Some(transfer)) => document_response(StatusCode::OK, &TransferJson::of(&transfer)),
         Ok(None) => error_response(
@@ -408,7 +368,7 @@ async fn take_event(
         .map_err(|error| bad_body(&error, "`type`, and optionally the other fields"))
         .and_then(|Json(mut event)| {
             event.insert("transfer_id".to_owned(), id.clone().into());
-            let now = seconds(gateway.clock.now());
+            let now = instant::seconds(gateway.clock.now());
             event.entry("timestamp").or_insert_with(|| now.into());
             serde_json::from_value::<TransferEvent>(event.into()).map_err(|_| {
                 "`type` is missing, or a field has another type than docs/transfers.md says"

@@ -226,8 +226,8 @@ async fn change(
     }
 }
 
-/// What a change has changed, for the audit log. Of the address only its host: the rest may hold a
-/// secret.
+/// The differences that a change makes, for the audit log. Of the address only its host: the rest may
+/// hold a secret.
 fn difference(before: &Webhook, after: &Webhook) -> String {
     let mut differences = Vec::new();
     if before.url != after.url {
