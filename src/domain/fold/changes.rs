@@ -179,6 +179,7 @@ impl Fold {
             leg.ended_by = EndedBy::Missed;
             let call = leg.call;
             self.mark_changed(call);
+            self.update_deadlines(call);
         }
 
         let leg = &mut self.legs[slot];

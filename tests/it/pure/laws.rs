@@ -224,7 +224,7 @@ fn check_notice(
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1_000,
+        cases: ProptestConfig::default().cases.max(1_000),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     })]
