@@ -363,7 +363,7 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn count_waiting(&self, _: &str, _: u32) -> Result<u32, LedgerError> {
+    async fn count_waiting(&self, _: &str, _: (At, At), _: u32) -> Result<u32, LedgerError> {
         Ok(0)
     }
 

@@ -155,8 +155,14 @@ pub trait Webhooks: Send + Sync {
     /// Stores state, next attempt and answer of a delivery.
     async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError>;
 
-    /// The number of deliveries that wait for a receiver; it is not counted beyond `max`.
-    async fn count_waiting(&self, webhook: &str, max: u32) -> Result<u32, LedgerError>;
+    /// The number of deliveries that wait for a receiver and were made between two instants, both
+    /// included; it is not counted beyond `max`.
+    async fn count_waiting(
+        &self,
+        webhook: &str,
+        created: (At, At),
+        max: u32,
+    ) -> Result<u32, LedgerError>;
 
     /// Deliveries of a receiver, the latest first.
     async fn deliveries(

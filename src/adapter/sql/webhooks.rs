@@ -103,7 +103,8 @@ pub(in crate::adapter) const COUNT_WAITING: &str = "-- count_waiting_webhook_del
         FROM webhook_deliveries
         WHERE webhook = $1
             AND state = 'waiting'
-        LIMIT $2
+            AND created_at BETWEEN $2 AND $3
+        LIMIT $4
     ) AS waiting";
 
 pub(in crate::adapter) const SELECT_DELIVERIES: &str = "-- select_webhook_deliveries
@@ -372,9 +373,16 @@ macro_rules! implement_webhooks {
                 Ok(())
             }
 
-            async fn count_waiting(&self, webhook: &str, max: u32) -> Result<u32, LedgerError> {
+            async fn count_waiting(
+                &self,
+                webhook: &str,
+                (from, until): (At, At),
+                max: u32,
+            ) -> Result<u32, LedgerError> {
                 let count = sqlx::query(statements::COUNT_WAITING)
                     .bind(webhook)
+                    .bind(from.0)
+                    .bind(until.0)
                     .bind(i64::from(max));
                 let rows = self.select(count).await?;
                 let waiting: i64 = rows.first().map_or(0, |row| row.get(0));

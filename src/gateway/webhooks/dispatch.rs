@@ -5,8 +5,9 @@
 //!   deliveries to the others after five minutes, so a receiver may get a message twice, with the
 //!   same id.
 //! - **Order**: messages of one call follow each other; those of up to four calls are sent at once.
-//! - **A receiver that fails rests**, longer each time, and keeps no other waiting. One that has not
-//!   taken ten thousand messages is ended.
+//! - **A receiver that fails rests**, longer each time, and keeps no other waiting. It is ended when
+//!   ten thousand messages wait that came while it failed, or that are older than an hour. So what
+//!   has gathered while no gateway worked ends no receiver.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -39,11 +40,15 @@ const FINISHED_KEPT: Span = Span::seconds(3 * 86_400);
 const ALL_KEPT: Span = Span::seconds(7 * 86_400);
 /// Notifications that are read at once: with two hundred receivers they are 12,800 deliveries.
 const NOTIFICATIONS_AT_ONCE: u32 = 64;
+/// Reads of notifications in one round. Sending begins after them, also of a long backlog.
+const READS_PER_ROUND: usize = 32;
 /// Deliveries that are taken for one receiver at once, and of how many calls they are sent together.
 const DELIVERIES_AT_ONCE: u32 = 16;
 const CALLS_AT_ONCE: usize = 4;
-/// More deliveries than this do not wait for one receiver.
+/// A receiver is ended when so many deliveries wait that came while it failed, or that have waited
+/// for longer than this.
 const WAITING_MAX: u32 = 10_000;
+const BACKLOG_AGE_MAX: Span = Span::seconds(3_600);
 /// Another gateway may send a delivery that was begun this long ago: longer than all that are taken
 /// at once can last.
 const LEASE: Span = Span::seconds(300);
@@ -87,9 +92,19 @@ struct Memory {
     tests: Mutex<HashMap<String, Instant>>,
 }
 
+/// A receiver that failed last, and its rest.
 struct Rest {
+    failing_since: At,
     until: Instant,
     length: Duration,
+}
+
+/// What a round began.
+struct Round {
+    /// The receivers that work.
+    webhooks: Vec<Webhook>,
+    /// More notifications wait.
+    has_more: bool,
 }
 
 impl Dispatcher {
@@ -141,8 +156,11 @@ impl Dispatcher {
             let next = Instant::now() + ROUND_PAUSE;
             let working: HashSet<String> = busy.values().cloned().collect();
             match self.begin_round().await {
-                Ok(webhooks) => {
-                    let idle = webhooks.into_iter().filter(|webhook| {
+                Ok(round) => {
+                    if round.has_more {
+                        rounds.reset_immediately();
+                    }
+                    let idle = round.webhooks.into_iter().filter(|webhook| {
                         !working.contains(&webhook.id) && !self.rests(&webhook.id)
                     });
                     for webhook in idle {
@@ -162,7 +180,7 @@ impl Dispatcher {
     }
 
     /// Removes old deliveries, and ends receivers for which too many wait.
-    async fn keep_up(&self) {
+    pub async fn keep_up(&self) {
         let now = self.clock.now();
         let kept = async {
             while self
@@ -173,9 +191,13 @@ impl Dispatcher {
 
             let mut all_waiting = 0;
             for webhook in self.store.webhooks().await? {
-                let waiting = self.store.count_waiting(&webhook.id, WAITING_MAX).await?;
+                let all = (At::START, At::END);
+                let waiting = self.count_waiting(&webhook, all).await?;
                 all_waiting += waiting;
-                if waiting >= WAITING_MAX && webhook.disabled.is_none() {
+                if waiting >= WAITING_MAX
+                    && webhook.disabled.is_none()
+                    && self.is_too_far_behind(&webhook, now).await?
+                {
                     let reason = format!("it has not taken {WAITING_MAX} messages");
                     tracing::warn!(webhook = webhook.id, "a webhook is ended: {reason}");
                     self.store.end_webhook(&webhook.id, &reason, now).await?;
@@ -190,25 +212,56 @@ impl Dispatcher {
         }
     }
 
-    /// Makes deliveries of new notifications, and returns the receivers that work.
-    pub(super) async fn begin_round(&self) -> Result<Vec<Webhook>, LedgerError> {
-        let mut webhooks = self.store.webhooks().await?;
-        webhooks.retain(|webhook| webhook.disabled.is_none());
-        if webhooks.is_empty() {
-            return Ok(webhooks);
+    /// Whether too many messages came while the receiver failed, or have waited for too long.
+    async fn is_too_far_behind(&self, webhook: &Webhook, now: At) -> Result<bool, LedgerError> {
+        let failing_since = {
+            let resting = self.memory.resting.lock();
+            resting.get(&webhook.id).map(|rest| rest.failing_since)
+        };
+        if let Some(since) = failing_since
+            && self.count_waiting(webhook, (since, At::END)).await? >= WAITING_MAX
+        {
+            return Ok(true);
         }
 
-        loop {
+        let old = (At::START, now - BACKLOG_AGE_MAX);
+        Ok(self.count_waiting(webhook, old).await? >= WAITING_MAX)
+    }
+
+    async fn count_waiting(
+        &self,
+        webhook: &Webhook,
+        created: (At, At),
+    ) -> Result<u32, LedgerError> {
+        self.store
+            .count_waiting(&webhook.id, created, WAITING_MAX)
+            .await
+    }
+
+    /// Makes deliveries of new notifications.
+    async fn begin_round(&self) -> Result<Round, LedgerError> {
+        let mut webhooks = self.store.webhooks().await?;
+        webhooks.retain(|webhook| webhook.disabled.is_none());
+        let mut round = Round {
+            has_more: !webhooks.is_empty(),
+            webhooks,
+        };
+
+        for _ in 0..READS_PER_ROUND {
+            if !round.has_more {
+                break;
+            }
             let unsent = self
                 .store
                 .unsent_notifications(NOTIFICATIONS_AT_ONCE)
                 .await?;
             if unsent.is_empty() {
-                return Ok(webhooks);
+                round.has_more = false;
+                break;
             }
 
             let first = self.reserve_instants(unsent.len());
-            let new = messages_of(&unsent, &webhooks, first);
+            let new = messages_of(&unsent, &round.webhooks, first);
             if !new.is_empty() {
                 self.store.add_messages(&new).await?;
             }
@@ -218,6 +271,21 @@ impl Dispatcher {
             }
             for placed in last.into_values() {
                 self.store.advance(placed).await?;
+            }
+        }
+
+        Ok(round)
+    }
+
+    /// Makes deliveries of all notifications up to now; where no receiver works, they become none.
+    pub(super) async fn settle_backlog(&self) -> Result<(), LedgerError> {
+        loop {
+            let round = self.begin_round().await?;
+            if round.webhooks.is_empty() {
+                return self.store.skip_notifications().await;
+            }
+            if !round.has_more {
+                return Ok(());
             }
         }
     }
@@ -263,13 +331,17 @@ impl Dispatcher {
     }
 
     fn rest(&self, webhook: &str) {
+        let now = self.clock.now();
         let mut resting = self.memory.resting.lock();
-        let length = resting
-            .get(webhook)
-            .map_or(REST_FIRST, |rest| (rest.length * 2).min(REST_MAX));
+        let before = resting.get(webhook);
+        let length = before.map_or(REST_FIRST, |rest| (rest.length * 2).min(REST_MAX));
+        let rest = Rest {
+            failing_since: before.map_or(now, |rest| rest.failing_since),
+            until: Instant::now() + length,
+            length,
+        };
 
-        let until = Instant::now() + length;
-        resting.insert(webhook.to_owned(), Rest { until, length });
+        resting.insert(webhook.to_owned(), rest);
     }
 
     /// Sends what is due for one receiver, until nothing is, or until it fails. The receiver is read

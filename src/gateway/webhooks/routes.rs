@@ -140,7 +140,7 @@ async fn create(
         version: 0,
     };
     let stored = async {
-        settle_backlog(&gateway).await?;
+        gateway.webhooks.settle_backlog().await?;
         let store = &gateway.webhooks.store;
         store.add_webhook(&webhook, OWN_MAX, ALL_MAX).await
     };
@@ -161,15 +161,6 @@ async fn create(
         ),
         Err(error) => unavailable_response(&error),
     }
-}
-
-/// Notifications up to now go to the receivers that work now; where none does, to none.
-async fn settle_backlog(gateway: &Gateway) -> Result<(), LedgerError> {
-    if gateway.webhooks.begin_round().await?.is_empty() {
-        gateway.webhooks.store.skip_notifications().await?;
-    }
-
-    Ok(())
 }
 
 /// Changes a receiver.
@@ -210,7 +201,7 @@ async fn change(
 
     let stored = async {
         if webhook.disabled.is_none() {
-            settle_backlog(&gateway).await?;
+            gateway.webhooks.settle_backlog().await?;
         }
         store_change(&gateway, &webhook).await
     };

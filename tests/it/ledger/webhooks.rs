@@ -147,7 +147,15 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
         other.take_due("x", At(69), At(130), 9).await.unwrap().len(),
         2
     );
-    assert_eq!(one.count_waiting("w", 9).await.unwrap(), 2);
+    for (created, max, waiting) in [
+        ((At::START, At::END), 9, 2),
+        ((At::START, At::END), 1, 1),
+        ((At(11), At::END), 9, 1),
+        ((At::START, At(9)), 9, 0),
+    ] {
+        let counted = one.count_waiting("w", created, max).await.unwrap();
+        assert_eq!(counted, waiting, "{created:?}");
+    }
 
     let mut settled = due.remove(0);
     settled.state = DeliveryState::Failed;

@@ -1,6 +1,7 @@
 //! Tests that need no server and take seconds together.
 
 mod accounts;
+mod backlog;
 mod command;
 mod end_to_end;
 mod fixtures;

@@ -1,0 +1,188 @@
+//! What gathers for a receiver of webhooks: when it is ended, and when it gets everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
+
+use async_trait::async_trait;
+use cordboard::access::SiteScope;
+use cordboard::adapter::memory::MemoryOutbox;
+use cordboard::adapter::sqlite::SqliteLedger;
+use cordboard::domain::time::{At, Span};
+use cordboard::gateway::Dispatcher;
+use cordboard::port::clock::Clock;
+use cordboard::port::webhooks::{NewMessage, SendError, Sender, Webhook, Webhooks};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::sqlite;
+use crate::support::wait::{PATIENCE, eventually, within};
+
+/// As many as end a receiver.
+const MANY: i64 = 10_000;
+/// Messages that are sent before a failure counts.
+const TAKEN_AT_ONCE: usize = 16;
+const HOUR: i64 = Span::seconds(3_600).0;
+
+/// A receiver without a network, with the status that it answers, and a clock.
+struct Scene {
+    ledger: Arc<SqliteLedger>,
+    dispatcher: Dispatcher,
+    status: Arc<AtomicU16>,
+    clock: Arc<AtomicI64>,
+    requests: mpsc::UnboundedReceiver<()>,
+    stop: CancellationToken,
+    _folder: TempDir,
+}
+
+struct Answers(Arc<AtomicU16>, mpsc::UnboundedSender<()>);
+
+struct Hand(Arc<AtomicI64>);
+
+#[async_trait]
+impl Sender for Answers {
+    fn check(&self, _: &str) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    async fn post(
+        &self,
+        _: &str,
+        _: &[(&'static str, String)],
+        _: String,
+    ) -> Result<u16, SendError> {
+        // The test may be over.
+        let _ = self.1.send(());
+
+        Ok(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> At {
+        At(self.0.load(Ordering::Relaxed))
+    }
+
+    fn steady(&self) -> Span {
+        Span(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(sqlite::open(folder.path()).await);
+        let receiver = Webhook {
+            id: "w".to_owned(),
+            url: "https://crm.example.com/".to_owned(),
+            events: Vec::new(),
+            sites: SiteScope::All,
+            secret: "secret".to_owned(),
+            previous_secret: None,
+            disabled: None,
+            created_at: At(0),
+            created_by: "katrin".to_owned(),
+            version: 0,
+        };
+        assert!(ledger.add_webhook(&receiver, 1, 1).await.unwrap());
+
+        let status = Arc::new(AtomicU16::new(204));
+        let clock = Arc::new(AtomicI64::new(MANY));
+        let (sender, requests) = mpsc::unbounded_channel();
+        let dispatcher = Dispatcher::new(
+            Arc::<SqliteLedger>::clone(&ledger),
+            Arc::new(Answers(Arc::clone(&status), sender)),
+            Arc::new(MemoryOutbox::default()),
+            Arc::new(Hand(Arc::clone(&clock))),
+        );
+        Scene {
+            ledger,
+            dispatcher,
+            status,
+            clock,
+            requests,
+            stop: CancellationToken::new(),
+            _folder: folder,
+        }
+    }
+
+    /// Messages that no gateway has sent so far.
+    async fn messages(&self, first: i64) {
+        let message = |number: i64| NewMessage {
+            id: format!("m{number}"),
+            event: "call.missed".to_owned(),
+            site: None,
+            call: format!("c{number}"),
+            body: "{}".to_owned(),
+            created_at: At(number),
+            receivers: vec!["w".to_owned()],
+        };
+        let new: Vec<NewMessage> = (first..first + MANY).map(message).collect();
+
+        for part in new.chunks(1_000) {
+            self.ledger.add_messages(part).await.unwrap();
+        }
+    }
+
+    async fn request(&mut self) {
+        within(PATIENCE, "a request to the receiver", self.requests.recv())
+            .await
+            .unwrap();
+    }
+
+    async fn end_reason(&self) -> Option<String> {
+        self.ledger.webhook("w").await.unwrap().unwrap().disabled
+    }
+}
+
+#[tokio::test]
+async fn what_gathered_without_a_gateway_ends_no_receiver_that_takes_it() {
+    let mut scene = Scene::new().await;
+    scene.messages(0).await;
+
+    scene.dispatcher.keep_up().await;
+    assert_eq!(scene.end_reason().await, None);
+
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    for _ in 0..100 {
+        scene.request().await;
+    }
+    scene.dispatcher.keep_up().await;
+    assert_eq!(scene.end_reason().await, None);
+    scene.stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_none_of_ten_thousand_messages_is_ended() {
+    let mut scene = Scene::new().await;
+    scene.status.store(500, Ordering::Relaxed);
+    scene.messages(0).await;
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    for _ in 0..TAKEN_AT_ONCE {
+        scene.request().await;
+    }
+    scene.dispatcher.keep_up().await;
+    let before = scene.end_reason().await;
+    assert_eq!(before, None, "they came before it failed");
+
+    scene.messages(MANY).await;
+    let reason = eventually(PATIENCE, "the end of the receiver", async || {
+        scene.dispatcher.keep_up().await;
+        let reason = scene.end_reason().await;
+        reason.ok_or_else(|| "it works".to_owned())
+    });
+    assert!(reason.await.contains("10000"));
+    scene.stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_an_hour_and_ten_thousand_messages_behind_is_ended() {
+    let scene = Scene::new().await;
+    scene.messages(0).await;
+
+    scene.clock.store(MANY + HOUR, Ordering::Relaxed);
+    scene.dispatcher.keep_up().await;
+    assert!(scene.end_reason().await.is_some());
+}
