@@ -5,10 +5,123 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::database::SqliteLedger;
-use super::statements;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
+
+/// A JSON object with the members of a new one: `json_patch` would go on into them.
+macro_rules! merged {
+    ($old:literal, $new:literal) => {
+        concat!(
+            "(
+        SELECT json_group_object(key, json(CASE type
+            WHEN 'object' THEN value
+            WHEN 'array' THEN value
+            WHEN 'true' THEN 'true'
+            WHEN 'false' THEN 'false'
+            WHEN 'null' THEN 'null'
+            ELSE json_quote(value)
+        END))
+        FROM (
+            SELECT key, value, type FROM json_each(",
+            $new,
+            ")
+            UNION ALL
+            SELECT key, value, type FROM json_each(",
+            $old,
+            ")
+            WHERE key NOT IN (SELECT key FROM json_each(",
+            $new,
+            "))
+        )
+    )"
+        )
+    };
+}
+
+/// A stored state stays unchanged, except for its session.
+const REGISTER_CALL_STATE: &str = concat!(
+    "-- register_call_state
+INSERT INTO live_states (
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)
+ON CONFLICT (call_id) DO UPDATE SET
+    session_id = coalesce(excluded.session_id, live_states.session_id),
+    call_metadata = CASE
+        WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
+        ELSE ",
+    merged!("live_states.call_metadata", "excluded.call_metadata"),
+    "
+    END,
+    updated_at = excluded.updated_at"
+);
+
+const UPDATE_CALL_STATE: &str = concat!(
+    "-- update_call_state
+UPDATE live_states
+SET
+    status = ?2,
+    call_metadata = CASE
+        WHEN ?3 IS NULL THEN call_metadata
+        ELSE ",
+    merged!("call_metadata", "?3"),
+    "
+    END,
+    updated_at = ?4,
+    ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
+WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL"
+);
+
+const CLOSE_OLD_CALL_STATES: &str = "\
+-- close_old_call_states
+UPDATE live_states
+SET status = 'failed', updated_at = ?2, ended_at = ?2
+WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < ?1
+RETURNING
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at";
+
+const SELECT_JOINED: &str = "\
+-- select_joined
+SELECT call_id, session_id
+FROM live_states
+WHERE call_id = ?1 OR session_id = ?2";
+
+const PART_SESSION: &str = "\
+-- part_session
+UPDATE live_states
+SET session_id = NULL
+WHERE call_id = ?1 OR session_id = ?2";
+
+const SELECT_CALL_STATE: &str = "\
+-- select_call_state
+SELECT
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+FROM all_states
+WHERE call_id = ?1";
+
+const SELECT_CALL_STATE_OF_SESSION: &str = "\
+-- select_call_state_of_session
+SELECT
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+FROM live_states
+WHERE session_id = ?1
+ORDER BY created_at DESC
+LIMIT 1";
+
+const SELECT_ACTIVE_CALL_STATES: &str = "\
+-- select_active_call_states
+SELECT
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+FROM live_states
+WHERE ended_at IS NULL
+ORDER BY created_at, call_id
+LIMIT ?1";
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -36,7 +149,7 @@ impl StateLedger for SqliteLedger {
     async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
-        sqlx::query(statements::REGISTER_CALL_STATE)
+        sqlx::query(REGISTER_CALL_STATE)
             .bind(&state.call_id)
             .bind(&state.session_id)
             .bind(&state.provider)
@@ -50,7 +163,7 @@ impl StateLedger for SqliteLedger {
             .bind(state.updated_at.0)
             .execute(&mut *writer)
             .await?;
-        let stored = sqlx::query(statements::SELECT_CALL_STATE)
+        let stored = sqlx::query(SELECT_CALL_STATE)
             .bind(&state.call_id)
             .map(call_state)
             .fetch_one(&mut *writer)
@@ -63,7 +176,7 @@ impl StateLedger for SqliteLedger {
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
-        let updated = sqlx::query(statements::UPDATE_CALL_STATE)
+        let updated = sqlx::query(UPDATE_CALL_STATE)
             .bind(&change.call_id)
             .bind(&change.status)
             .bind(&change.metadata)
@@ -71,7 +184,7 @@ impl StateLedger for SqliteLedger {
             .bind(change.ends)
             .execute(&mut *writer)
             .await?;
-        let stored = sqlx::query(statements::SELECT_CALL_STATE)
+        let stored = sqlx::query(SELECT_CALL_STATE)
             .bind(&change.call_id)
             .map(call_state)
             .fetch_optional(&mut *writer)
@@ -84,7 +197,7 @@ impl StateLedger for SqliteLedger {
     async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
-        let closed = sqlx::query(statements::CLOSE_OLD_CALL_STATES)
+        let closed = sqlx::query(CLOSE_OLD_CALL_STATES)
             .bind(before.0)
             .bind(now.0)
             .map(call_state)
@@ -103,12 +216,12 @@ impl StateLedger for SqliteLedger {
         let mut writer = self.writer.lease().await?;
 
         // The only writer: nothing changes between the two statements.
-        let parted = sqlx::query_as::<_, (String, Option<String>)>(statements::SELECT_JOINED)
+        let parted = sqlx::query_as::<_, (String, Option<String>)>(SELECT_JOINED)
             .bind(call)
             .bind(session)
             .fetch_all(&mut *writer)
             .await?;
-        sqlx::query(statements::PART_SESSION)
+        sqlx::query(PART_SESSION)
             .bind(call)
             .bind(session)
             .execute(&mut *writer)
@@ -119,7 +232,7 @@ impl StateLedger for SqliteLedger {
     }
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError> {
-        Ok(sqlx::query(statements::SELECT_CALL_STATE)
+        Ok(sqlx::query(SELECT_CALL_STATE)
             .bind(call_id)
             .map(call_state)
             .fetch_optional(&self.readers)
@@ -127,7 +240,7 @@ impl StateLedger for SqliteLedger {
     }
 
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {
-        Ok(sqlx::query(statements::SELECT_CALL_STATE_OF_SESSION)
+        Ok(sqlx::query(SELECT_CALL_STATE_OF_SESSION)
             .bind(session_id)
             .map(call_state)
             .fetch_optional(&self.readers)
@@ -135,7 +248,7 @@ impl StateLedger for SqliteLedger {
     }
 
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError> {
-        Ok(sqlx::query(statements::SELECT_ACTIVE_CALL_STATES)
+        Ok(sqlx::query(SELECT_ACTIVE_CALL_STATES)
             .bind(max)
             .map(call_state)
             .fetch_all(&self.readers)
