@@ -424,7 +424,14 @@ impl Reading<'_> {
     pub fn end_at(&self, now: At) -> Option<(At, bool)> {
         match self.silent_since() {
             Some(silent) => Some((silent, false)),
-            None if now >= self.stale_at() => Some((self.call.last.at, true)),
+            None if now >= self.stale_at() => {
+                let last = self.call.last.at;
+                // The instant of an answer may lie between two facts, the later of which is a copy.
+                let end = self
+                    .answered_at()
+                    .map_or(last, |answered| answered.max(last));
+                Some((end, true))
+            }
             None => None,
         }
     }

@@ -131,14 +131,16 @@ impl Fold {
     /// Ends a leg whose end was lost, because the phone rings or dials anew. Its end is taken to be
     /// its last sign.
     pub(super) fn supersede_leg(&mut self, old: LegSlot, fact: &Fact) {
-        let leg = &mut self.legs[old];
-        leg.ended = Some(leg.last.at);
-        leg.end_reported = Some(leg.last.at);
-        leg.ended_by = EndedBy::Superseded;
+        let call = self.legs[old].call;
+        if !self.withdraw_repeated_dialling(call) {
+            let leg = &mut self.legs[old];
+            leg.ended = Some(leg.last.at);
+            leg.end_reported = Some(leg.last.at);
+            leg.ended_by = EndedBy::Superseded;
 
-        let call = leg.call;
-        self.mark_changed(call);
-        self.update_deadlines(call);
+            self.mark_changed(call);
+            self.update_deadlines(call);
+        }
 
         self.begin_leg(fact, side_of_beginning(fact.kind), Rule::Superseded);
     }

@@ -50,15 +50,30 @@ impl Fold {
     /// its end never came. Returns whether it was one.
     fn review_repeated_dialling(&mut self, call: CallSlot, at: At) -> bool {
         let reading = self.reading(call);
-        if !reading.is_repeated_dialling() || at < reading.stale_at() {
+        if !reading.is_repeated_dialling() || at < reading.stale_at() || self.is_final(call) {
             return false;
         }
 
+        self.withdraw_call(call);
+        true
+    }
+
+    /// Withdraws a call that only repeats a dialling, when its phone dials or rings anew: the end of
+    /// that call never came. Returns whether it was one.
+    pub(super) fn withdraw_repeated_dialling(&mut self, call: CallSlot) -> bool {
+        let is_repeated = self.reading(call).is_repeated_dialling();
+        if is_repeated {
+            self.withdraw_call(call);
+        }
+
+        is_repeated
+    }
+
+    fn withdraw_call(&mut self, call: CallSlot) {
         for slot in self.calls[call].legs.clone() {
             self.detach(slot);
             self.remove_leg(slot);
         }
-        true
     }
 
     /// Splits off the later of two long conversations. Two phones that both go on talking do not
