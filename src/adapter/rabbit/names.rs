@@ -11,19 +11,15 @@ pub(super) const DEAD_EXCHANGE: &str = "grandstream.dlx";
 pub(super) const DEAD_QUEUE: &str = "grandstream-queue.dead";
 /// The exchange of notifications.
 pub(super) const CALLS: &str = "cordboard.calls";
-/// Keys of other programs' messages. They name no partition, and go to the first one.
-pub(super) const FOREIGN_KEYS: [&str; 2] = [FOREIGN_CALLS, "device.*"];
-/// Events of phones have such a key too, as `CC`, for programs that bind it.
-pub(super) const FOREIGN_CALLS: &str = "call.*";
-/// Receives everything with a key of [`FOREIGN_CALLS`]. What has the key of a partition too is an
-/// event of a phone, and leads to [`ROUTED`]; the rest goes to [`FOREIGN`].
+/// Keys of reports, of phones and of other programs.
+pub(super) const REPORT_KEYS: [&str; 2] = ["call.#", "device.#"];
+/// Receives everything with a key of [`REPORT_KEYS`]. What has the key of a partition is an event of
+/// a phone, and leads to [`ROUTED`]; the rest goes to [`FOREIGN`].
 pub(super) const PLAIN: &str = "grandstream.plain";
 /// Leads nowhere: its messages are in the queue of their partition.
 pub(super) const ROUTED: &str = "grandstream.routed";
 /// Messages of other programs, for the first partition.
 pub(super) const FOREIGN: &str = "grandstream.foreign";
-/// The keys of events of partitions of the first generation, and of later ones.
-pub(super) const PARTITION_KEYS: [&str; 2] = ["call.*.*", "call.*.*.*"];
 /// An empty queue that every worker consumes, so that the broker knows their number.
 pub(super) const WORKERS: &str = "cordboard.workers";
 /// An empty queue whose greatest length is the number of partitions: the broker refuses to declare
@@ -47,12 +43,9 @@ impl Layout {
         }
     }
 
-    /// The binding keys of a partition's queue.
-    pub(super) fn bindings(self, partition: u32) -> [String; 3] {
-        ["call", "device", "tick"].map(|topic| match topic {
-            "tick" => format!("tick.{}", self.partition_name(partition)),
-            _ => format!("{topic}.*.{}", self.partition_name(partition)),
-        })
+    /// The keys of all events of a partition.
+    pub(super) fn event_keys(self, partition: u32) -> [String; 2] {
+        ["call", "device"].map(|topic| format!("{topic}.*.{}", self.partition_name(partition)))
     }
 
     pub(super) fn event_key(self, kind: Kind, partition: u32) -> String {

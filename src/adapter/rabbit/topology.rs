@@ -5,16 +5,15 @@
 //! everything else is policy.
 
 use lapin::options::{
-    BasicConsumeOptions, ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicConsumeOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, ErrorKind, ExchangeKind};
 use serde_json::{Value, json};
 
 use super::names::{
-    CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN, FOREIGN_CALLS, FOREIGN_KEYS, PARTITION_KEYS,
-    PLAIN, ROUTED, WORKERS,
+    CALLS, DEAD_EXCHANGE, DEAD_QUEUE, EVENTS, FOREIGN, PLAIN, REPORT_KEYS, ROUTED, WORKERS,
 };
 use super::{OPERATION_MAX, close_channel, unavailable, with_timeout};
 use crate::chain::Chain;
@@ -118,8 +117,8 @@ pub(super) async fn declare(connection: &Connection, layout: Layout) -> Result<(
     declare_queue(connection, WORKERS, &FieldTable::default()).await?;
 
     on_channel(connection, async |channel| {
-        bind(channel, layout).await?;
-        bind_exchanges(channel).await?;
+        bind_queues(channel, layout).await?;
+        bind_exchanges(channel, layout).await?;
         unbind_former(channel, layout).await
     })
     .await
@@ -189,24 +188,38 @@ async fn declare_queue(
     })
 }
 
-/// Messages of other programs go to the newest generation only. Those about calls were bound to its
-/// queue directly once.
+/// Messages of other programs go to the newest generation only. They were bound to the queue of its
+/// first partition directly once.
 async fn unbind_former(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
-    let mut bindings = vec![(layout.queue(0), EVENTS, FOREIGN_CALLS)];
-    for generation in 1..layout.generation {
-        let former = Layout {
+    for generation in 1..=layout.generation {
+        let of_generation = Layout {
             generation,
             partitions: 1,
         };
-        bindings.extend(FOREIGN_KEYS.map(|key| (former.queue(0), EVENTS, key)));
-        bindings.push((former.queue(0), FOREIGN, ""));
+        let queue = of_generation.queue(0);
+        let mut bindings = vec![(EVENTS, "call.*"), (EVENTS, "device.*")];
+        if generation < layout.generation {
+            bindings.push((FOREIGN, ""));
+        }
+
+        for (exchange, key) in bindings {
+            let unbound = channel.queue_unbind(
+                queue.as_str().into(),
+                exchange.into(),
+                key.into(),
+                FieldTable::default(),
+            );
+            with_timeout(unbound).await?;
+        }
     }
 
-    for (queue, exchange, key) in bindings {
-        let unbound = channel.queue_unbind(
-            queue.into(),
-            exchange.into(),
+    // What named no partition got lost there.
+    for key in ["call.*.*", "call.*.*.*"] {
+        let unbound = channel.exchange_unbind(
+            ROUTED.into(),
+            PLAIN.into(),
             key.into(),
+            ExchangeUnbindOptions::default(),
             FieldTable::default(),
         );
         with_timeout(unbound).await?;
@@ -215,12 +228,13 @@ async fn unbind_former(channel: &Channel, layout: Layout) -> Result<(), BrokerEr
     Ok(())
 }
 
-/// Tells events of phones from messages of other programs, which have the same keys.
-async fn bind_exchanges(channel: &Channel) -> Result<(), BrokerError> {
-    let of_partitions = PARTITION_KEYS.map(|key| (ROUTED, PLAIN, key));
-    let bindings = of_partitions
-        .into_iter()
-        .chain([(PLAIN, EVENTS, FOREIGN_CALLS)]);
+/// Tells events of phones from messages of other programs, which may have the same keys too.
+async fn bind_exchanges(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
+    let mut bindings: Vec<(&str, &str, String)> = (0..layout.partitions)
+        .flat_map(|partition| layout.event_keys(partition))
+        .map(|key| (ROUTED, PLAIN, key))
+        .collect();
+    bindings.extend(REPORT_KEYS.map(|key| (PLAIN, EVENTS, key.to_owned())));
 
     for (destination, source, key) in bindings {
         let bound = channel.exchange_bind(
@@ -236,15 +250,13 @@ async fn bind_exchanges(channel: &Channel) -> Result<(), BrokerError> {
     Ok(())
 }
 
-async fn bind(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
+async fn bind_queues(channel: &Channel, layout: Layout) -> Result<(), BrokerError> {
     let mut bindings: Vec<(String, &str, String)> = Vec::new();
     for partition in 0..layout.partitions {
-        let queue = layout.queue(partition);
-        let keys = layout.bindings(partition);
-        bindings.extend(keys.map(|key| (queue.clone(), EVENTS, key)));
+        let [calls, devices] = layout.event_keys(partition);
+        let keys = [calls, devices, layout.own_key(partition)];
+        bindings.extend(keys.map(|key| (layout.queue(partition), EVENTS, key)));
     }
-    let of_devices = FOREIGN_KEYS.iter().filter(|key| **key != FOREIGN_CALLS);
-    bindings.extend(of_devices.map(|key| (layout.queue(0), EVENTS, (*key).to_owned())));
     bindings.push((layout.queue(0), FOREIGN, String::new()));
     bindings.push((DEAD_QUEUE.to_owned(), DEAD_EXCHANGE, String::new()));
 

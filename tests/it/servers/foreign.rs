@@ -57,6 +57,39 @@ async fn other_programs_publish_plain_messages_and_receive_reports_and_calls() {
     worker.stop().await;
 }
 
+/// A key with more words than an event, or as many as that of a partition, is not lost with the
+/// listeners that receive it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_messages_of_any_key_reach_a_worker() {
+    let cluster = Cluster::new().await;
+    let worker = cluster.start("worker", "worker").await;
+    let program = ForeignProgram::connect(&cluster.broker).await;
+    let mut calls = program.subscribe("grandstream", "call.#").await;
+    let mut devices = program.subscribe("grandstream", "device.#").await;
+
+    let keys = [
+        "call.incoming",
+        "call.incoming.berlin",
+        "call.incoming.g9.p99",
+        "device.dnd_on",
+        "device.dnd_on.berlin",
+    ];
+    for (number, key) in (1..).zip(keys) {
+        let report = json!({ "remote": "+4930111222", "local": "203", "mac": "000b82000001" });
+        let report = report.to_string();
+        program.publish("grandstream", key, report.as_bytes()).await;
+        let listener = if key.starts_with("call.") {
+            &mut calls
+        } else {
+            &mut devices
+        };
+        assert_eq!(listener.next().await.key, key);
+
+        cluster.settled(number).await;
+    }
+    worker.stop().await;
+}
+
 /// Bindings that know no partitions, as programs have them that were written for plain messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bindings_without_a_partition_receive_every_event_of_a_phone_once() {
