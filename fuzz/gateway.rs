@@ -24,7 +24,9 @@ use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
-use cordboard::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
+use cordboard::port::states::{
+    CallState, Joined, Registered, Registration, StateChange, StateLedger,
+};
 use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
     Delivery, DeliveryState, NewMessage, PlacedNotification, SendError, Sender, Webhook, Webhooks,
@@ -80,8 +82,12 @@ impl Query for Nothing {
 
 #[async_trait]
 impl StateLedger for Nothing {
-    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
-        Ok(state.clone())
+    async fn register(&self, state: &CallState) -> Result<Registration, LedgerError> {
+        Ok(Registration {
+            state: state.clone(),
+            session_before: None,
+            is_stored: true,
+        })
     }
 
     async fn update(&self, _: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {

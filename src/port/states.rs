@@ -10,6 +10,11 @@ use crate::domain::time::At;
 /// The provider of calls that phones report. Their state follows from facts alone.
 pub const PHONE_PROVIDER: &str = "grandstream";
 
+/// Maximum length of the metadata of a call that programs registered, as the database writes it.
+pub const MERGED_BYTES_MAX: u32 = 128 * 1024;
+/// Maximum length of the metadata in a list of calls; later calls are left out.
+pub const LIST_BYTES_MAX: u32 = 32 * 1024 * 1024;
+
 /// One row of the view `call_states`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallState {
@@ -40,17 +45,21 @@ pub enum StateError {
     OwnedByPhones,
     #[error("the call has ended")]
     Ended,
+    #[error("the metadata of the call would have more than {MERGED_BYTES_MAX} bytes")]
+    Full,
 }
 
 /// Stored states.
 #[async_trait]
 pub trait StateLedger: Send + Sync {
-    /// Stores a new state. A stored call keeps its state, and gets the session where one is given; the
-    /// metadata of a call that programs registered gets the members of the new one.
-    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError>;
+    /// Stores a new state. A stored call keeps its state, also a final call of phones, and gets the
+    /// session where one is given; the metadata of a call that programs registered gets the members
+    /// of the new one, unless they are too long together.
+    async fn register(&self, state: &CallState) -> Result<Registration, LedgerError>;
 
-    /// Changes the state of a call that is live and not reported by phones. Returns the stored
-    /// state and whether it was changed; `None` when no call has this id.
+    /// Changes the state of a call that is live and not reported by phones, unless its metadata gets
+    /// too long. Returns the stored state and whether it was changed; `None` when no call has this
+    /// id.
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError>;
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError>;
@@ -58,7 +67,7 @@ pub trait StateLedger: Send + Sync {
     /// The latest call of a session.
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError>;
 
-    /// Live calls, at most `max`, the oldest first.
+    /// Live calls, at most `max` and with metadata of at most [`LIST_BYTES_MAX`], the oldest first.
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError>;
 
     /// Closes calls of other programs that began before an instant and have no end. Returns them.
@@ -67,6 +76,15 @@ pub trait StateLedger: Send + Sync {
     /// Parts a session from its call, by one of the two. The states stay. Returns the calls with
     /// the sessions that they had; nothing when there is no such call or session.
     async fn unregister(&self, what: Registered<'_>) -> Result<Vec<Joined>, LedgerError>;
+}
+
+/// What a registration did.
+pub struct Registration {
+    pub state: CallState,
+    /// The session that the call had before.
+    pub session_before: Option<String>,
+    /// The call was stored or changed. False also for a final call of phones without a session.
+    pub is_stored: bool,
 }
 
 /// A call or a session, by its name.

@@ -8,21 +8,47 @@ use super::PostgresLedger;
 use super::time_limits::{with_timeout, with_write_timeout};
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
-use crate::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
+use crate::port::states::{
+    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, Registered, Registration, StateChange,
+    StateLedger,
+};
+
+const SELECT_SESSION: &str = "-- select_session
+    SELECT session_id
+    FROM live_states
+    WHERE call_id = $1";
+
+/// A final call of phones has no live state any more: it gets one again, for its session.
+const ADOPT_FINAL_CALL: &str = "-- adopt_final_call
+    INSERT INTO live_states (
+        call_id, our_call, provider, site, direction, status, from_number, to_number,
+        call_metadata, created_at, updated_at, ended_at
+    )
+    SELECT
+        call_id::text, call_id, 'grandstream', site, direction, status, from_number, to_number,
+        '{}', started_at, coalesce(ended_at, answered_at, started_at), ended_at
+    FROM call_logs
+    WHERE call_id::text = $1
+    ON CONFLICT DO NOTHING";
 
 const UPSERT_STATE: &str = "-- upsert_state
     INSERT INTO live_states (
         call_id, session_id, provider, site, direction, status, from_number, to_number,
         call_metadata, created_at, updated_at, ended_at
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::json, $10, $11, NULL
+    WHERE EXISTS (SELECT 1 FROM live_states WHERE call_id = $1)
+        OR NOT EXISTS (SELECT 1 FROM call_logs WHERE call_id::text = $1)
     ON CONFLICT (call_id) DO UPDATE
     SET session_id = coalesce(excluded.session_id, live_states.session_id),
         call_metadata = CASE
             WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
             ELSE (live_states.call_metadata::jsonb || excluded.call_metadata::jsonb)::json
         END,
-        updated_at = excluded.updated_at";
+        updated_at = excluded.updated_at
+    WHERE live_states.provider = 'grandstream'
+        OR octet_length((live_states.call_metadata::jsonb || excluded.call_metadata::jsonb)::text)
+            <= $12";
 
 const UPDATE_STATE: &str = "-- update_state
     UPDATE live_states
@@ -32,7 +58,8 @@ const UPDATE_STATE: &str = "-- update_state
         ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
     WHERE call_id = $1
         AND provider <> 'grandstream'
-        AND ended_at IS NULL";
+        AND ended_at IS NULL
+        AND octet_length((call_metadata::jsonb || coalesce($3::jsonb, '{}'))::text) <= $6";
 
 const CLOSE_OLD_STATES: &str = "-- close_old_states
     UPDATE live_states
@@ -72,11 +99,23 @@ const SELECT_STATE_OF_SESSION: &str = "-- select_state_of_session
     LIMIT 1";
 
 const SELECT_ACTIVE_STATES: &str = "-- select_active_states
-    SELECT *
-    FROM shown_states
-    WHERE ended_at IS NULL
-    ORDER BY created_at, call_id
-    LIMIT $1";
+    SELECT
+        call_id, session_id, provider, site, direction, status, from_number, to_number,
+        call_metadata, created_at, updated_at, ended_at
+    FROM (
+        SELECT
+            first.*,
+            sum(octet_length(call_metadata)) OVER (ORDER BY created_at, call_id) AS bytes
+        FROM (
+            SELECT *
+            FROM shown_states
+            WHERE ended_at IS NULL
+            ORDER BY created_at, call_id
+            LIMIT $1
+        ) AS first
+    ) AS measured
+    WHERE bytes <= $2
+    ORDER BY created_at, call_id";
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -101,10 +140,21 @@ fn call_state(row: PgRow) -> CallState {
 
 #[async_trait]
 impl StateLedger for PostgresLedger {
-    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
+    async fn register(&self, state: &CallState) -> Result<Registration, LedgerError> {
         with_write_timeout(async move {
             let mut writer = self.writer.lease().await?;
-            sqlx::query(UPSERT_STATE)
+            let before = sqlx::query_scalar::<_, Option<String>>(SELECT_SESSION)
+                .bind(&state.call_id)
+                .fetch_optional(&mut *writer)
+                .await?;
+            if before.is_none() && state.session_id.is_some() {
+                sqlx::query(ADOPT_FINAL_CALL)
+                    .bind(&state.call_id)
+                    .execute(&mut *writer)
+                    .await?;
+            }
+
+            let upserted = sqlx::query(UPSERT_STATE)
                 .bind(&state.call_id)
                 .bind(&state.session_id)
                 .bind(&state.provider)
@@ -116,6 +166,7 @@ impl StateLedger for PostgresLedger {
                 .bind(&state.metadata)
                 .bind(state.created_at.0)
                 .bind(state.updated_at.0)
+                .bind(i64::from(MERGED_BYTES_MAX))
                 .execute(&mut *writer)
                 .await?;
             let stored = sqlx::query(SELECT_STATE)
@@ -125,7 +176,11 @@ impl StateLedger for PostgresLedger {
                 .await?;
             writer.put_back();
 
-            Ok(stored)
+            Ok(Registration {
+                state: stored,
+                session_before: before.flatten(),
+                is_stored: upserted.rows_affected() == 1,
+            })
         })
         .await
     }
@@ -139,6 +194,7 @@ impl StateLedger for PostgresLedger {
                 .bind(&change.metadata)
                 .bind(change.now.0)
                 .bind(change.ends)
+                .bind(i64::from(MERGED_BYTES_MAX))
                 .execute(&mut *writer)
                 .await?;
             let stored = sqlx::query(SELECT_STATE)
@@ -213,6 +269,7 @@ impl StateLedger for PostgresLedger {
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError> {
         let select = sqlx::query(SELECT_ACTIVE_STATES)
             .bind(i64::from(max))
+            .bind(i64::from(LIST_BYTES_MAX))
             .map(call_state);
 
         let mut reader = self.reader().await?;

@@ -7,7 +7,10 @@ use sqlx::sqlite::SqliteRow;
 use super::database::SqliteLedger;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
-use crate::port::states::{CallState, Joined, Registered, StateChange, StateLedger};
+use crate::port::states::{
+    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, Registered, Registration, StateChange,
+    StateLedger,
+};
 
 /// A JSON object with the members of a new one: `json_patch` would go on into them.
 macro_rules! merged {
@@ -39,6 +42,26 @@ macro_rules! merged {
     };
 }
 
+const SELECT_SESSION: &str = "\
+-- select_session
+SELECT session_id
+FROM live_states
+WHERE call_id = ?1";
+
+/// A final call of phones has no live state any more: it gets one again, for its session.
+const ADOPT_FINAL_CALL: &str = "\
+-- adopt_final_call
+INSERT INTO live_states (
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+)
+SELECT
+    call_id, NULL, 'grandstream', site, direction, status,
+    from_number, to_number, record, started_at, coalesce(ended_at, answered_at, started_at), ended_at
+FROM call_logs
+WHERE call_id = ?1
+ON CONFLICT DO NOTHING";
+
 /// A stored state stays unchanged, except for its session.
 const REGISTER_CALL_STATE: &str = concat!(
     "-- register_call_state
@@ -46,7 +69,9 @@ INSERT INTO live_states (
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
 )
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL
+WHERE EXISTS (SELECT 1 FROM live_states WHERE call_id = ?1)
+    OR NOT EXISTS (SELECT 1 FROM call_logs WHERE call_id = ?1)
 ON CONFLICT (call_id) DO UPDATE SET
     session_id = coalesce(excluded.session_id, live_states.session_id),
     call_metadata = CASE
@@ -55,7 +80,11 @@ ON CONFLICT (call_id) DO UPDATE SET
     merged!("live_states.call_metadata", "excluded.call_metadata"),
     "
     END,
-    updated_at = excluded.updated_at"
+    updated_at = excluded.updated_at
+WHERE live_states.provider = 'grandstream'
+    OR length(CAST(",
+    merged!("live_states.call_metadata", "excluded.call_metadata"),
+    " AS BLOB)) <= ?12"
 );
 
 const UPDATE_CALL_STATE: &str = concat!(
@@ -71,7 +100,10 @@ SET
     END,
     updated_at = ?4,
     ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
-WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL"
+WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL
+    AND (?3 IS NULL OR length(CAST(",
+    merged!("call_metadata", "?3"),
+    " AS BLOB)) <= ?6)"
 );
 
 const CLOSE_OLD_CALL_STATES: &str = "\
@@ -118,10 +150,20 @@ const SELECT_ACTIVE_CALL_STATES: &str = "\
 SELECT
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
-FROM live_states
-WHERE ended_at IS NULL
-ORDER BY created_at, call_id
-LIMIT ?1";
+FROM (
+    SELECT
+        *,
+        sum(length(CAST(call_metadata AS BLOB))) OVER (ORDER BY created_at, call_id) AS bytes
+    FROM (
+        SELECT *
+        FROM live_states
+        WHERE ended_at IS NULL
+        ORDER BY created_at, call_id
+        LIMIT ?1
+    )
+)
+WHERE bytes <= ?2
+ORDER BY created_at, call_id";
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -146,10 +188,22 @@ fn call_state(row: SqliteRow) -> CallState {
 
 #[async_trait]
 impl StateLedger for SqliteLedger {
-    async fn register(&self, state: &CallState) -> Result<CallState, LedgerError> {
+    async fn register(&self, state: &CallState) -> Result<Registration, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
-        sqlx::query(REGISTER_CALL_STATE)
+        // The only writer: nothing changes between the statements.
+        let before = sqlx::query_scalar::<_, Option<String>>(SELECT_SESSION)
+            .bind(&state.call_id)
+            .fetch_optional(&mut *writer)
+            .await?;
+        if before.is_none() && state.session_id.is_some() {
+            sqlx::query(ADOPT_FINAL_CALL)
+                .bind(&state.call_id)
+                .execute(&mut *writer)
+                .await?;
+        }
+
+        let upserted = sqlx::query(REGISTER_CALL_STATE)
             .bind(&state.call_id)
             .bind(&state.session_id)
             .bind(&state.provider)
@@ -161,6 +215,7 @@ impl StateLedger for SqliteLedger {
             .bind(&state.metadata)
             .bind(state.created_at.0)
             .bind(state.updated_at.0)
+            .bind(i64::from(MERGED_BYTES_MAX))
             .execute(&mut *writer)
             .await?;
         let stored = sqlx::query(SELECT_CALL_STATE)
@@ -170,7 +225,11 @@ impl StateLedger for SqliteLedger {
             .await?;
         writer.put_back();
 
-        Ok(stored)
+        Ok(Registration {
+            state: stored,
+            session_before: before.flatten(),
+            is_stored: upserted.rows_affected() == 1,
+        })
     }
 
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
@@ -182,6 +241,7 @@ impl StateLedger for SqliteLedger {
             .bind(&change.metadata)
             .bind(change.now.0)
             .bind(change.ends)
+            .bind(i64::from(MERGED_BYTES_MAX))
             .execute(&mut *writer)
             .await?;
         let stored = sqlx::query(SELECT_CALL_STATE)
@@ -250,6 +310,7 @@ impl StateLedger for SqliteLedger {
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError> {
         Ok(sqlx::query(SELECT_ACTIVE_CALL_STATES)
             .bind(max)
+            .bind(i64::from(LIST_BYTES_MAX))
             .map(call_state)
             .fetch_all(&self.readers)
             .await?)

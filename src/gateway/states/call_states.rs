@@ -35,7 +35,16 @@ pub struct CallStates {
 impl CallStates {
     /// Registers a call, or joins a session to a call that exists.
     pub async fn register_call(&self, state: CallState) -> Result<CallState, StateError> {
-        let stored = self.ledger.register(&state).await?;
+        let registered = self.ledger.register(&state).await?;
+        let stored = registered.state;
+        if !registered.is_stored && stored.provider != PHONE_PROVIDER {
+            return Err(StateError::Full);
+        }
+        if let Some(before) = registered.session_before
+            && stored.session_id.as_ref() != Some(&before)
+        {
+            self.forget(StateKey::Session(&before)).await;
+        }
         self.publish(&stored).await;
 
         Ok(stored)
@@ -82,7 +91,8 @@ impl CallStates {
             }
             // A second end of the same call is idempotent.
             Some((state, false)) if ends && state.ended_at.is_some() => Ok(state),
-            Some(_) => Err(StateError::Ended),
+            Some((state, false)) if state.ended_at.is_some() => Err(StateError::Ended),
+            Some(_) => Err(StateError::Full),
         }
     }
 
@@ -105,15 +115,23 @@ impl CallStates {
         session_id: &str,
     ) -> Result<Option<Value>, StateError> {
         if let Some(Value::String(call_id)) = self.live_state(StateKey::Session(session_id)).await {
-            return self.get_call_by_id(&call_id).await;
+            let call = self.get_call_by_id(&call_id).await?;
+            // The call may have got another session since.
+            if call
+                .as_ref()
+                .is_some_and(|call| call["session_id"] == session_id)
+            {
+                return Ok(call);
+            }
         }
 
         let state = self.ledger.by_session(session_id).await?;
         Ok(state.as_ref().map(state_value))
     }
 
-    pub async fn get_active_calls(&self) -> Result<Vec<CallState>, StateError> {
-        Ok(self.ledger.active(ACTIVE_CALLS_MAX).await?)
+    /// Calls that are going on, the oldest first, at most `max`.
+    pub async fn get_active_calls(&self, max: u32) -> Result<Vec<CallState>, StateError> {
+        Ok(self.ledger.active(max.min(ACTIVE_CALLS_MAX)).await?)
     }
 
     /// Parts a call from its session. The call stays, for the history.
@@ -133,16 +151,18 @@ impl CallStates {
         }
 
         for joined in parted {
-            if let Some(directory) = &self.directory {
-                directory
-                    .forget_state(StateKey::Call(&joined.call_id))
-                    .await;
-                if let Some(session) = &joined.session_id {
-                    directory.forget_state(StateKey::Session(session)).await;
-                }
+            self.forget(StateKey::Call(&joined.call_id)).await;
+            if let Some(session) = &joined.session_id {
+                self.forget(StateKey::Session(session)).await;
             }
         }
         Ok(())
+    }
+
+    async fn forget(&self, key: StateKey<'_>) {
+        if let Some(directory) = &self.directory {
+            directory.forget_state(key).await;
+        }
     }
 
     /// Closes old calls that were never ended, and returns their number and the active calls: for a
@@ -150,7 +170,7 @@ impl CallStates {
     pub async fn recover_active_calls(&self) -> Result<(u64, Vec<CallState>), StateError> {
         let closed = self.close_old_calls().await?;
 
-        Ok((closed, self.get_active_calls().await?))
+        Ok((closed, self.get_active_calls(ACTIVE_CALLS_MAX).await?))
     }
 
     /// Closes calls that have reached the longest duration, and corrects the live view.

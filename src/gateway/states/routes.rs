@@ -28,7 +28,8 @@ use crate::port::states::{CallState, StateError};
 
 const NO_STATES: &str = "`no_right`: call states are for integrators and admins of all sites.";
 const CONFLICT: &str = "`not_yours`: the state of a phone's call follows from its events. `over`: \
-                        the call is over.";
+                        the call is over. `full`: the metadata of the call would have more than \
+                        128 KiB.";
 
 pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::default()
@@ -62,6 +63,7 @@ async fn require_states(
         (status = 201, description = "The state of the call.", body = StateJson),
         (status = 400, description = "`bad_body`: the body is not such an object."),
         (status = 403, description = NO_STATES),
+        (status = 409, description = "`full`: the metadata of the call would have more than 128 KiB."),
     ),
 )]
 async fn register(
@@ -288,10 +290,9 @@ async fn find(
         return optional_response(gateway.states.get_call_for_session(&session).await);
     }
 
-    match gateway.states.get_active_calls().await {
+    match gateway.states.get_active_calls(limit).await {
         Ok(active) => {
-            let limited = active.iter().take(limit as usize);
-            let calls = limited.map(StateJson::from).collect();
+            let calls = active.iter().map(StateJson::from).collect();
             document_response(StatusCode::OK, &StateList { calls })
         }
         Err(error) => state_error_response(&error),
@@ -350,6 +351,7 @@ pub(in crate::gateway) fn state_error_response(error: &StateError) -> Response {
         StateError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         StateError::OwnedByPhones => (StatusCode::CONFLICT, "not_yours"),
         StateError::Ended => (StatusCode::CONFLICT, "over"),
+        StateError::Full => (StatusCode::CONFLICT, "full"),
     };
 
     error_response(status, code, &error.to_string())

@@ -15,16 +15,19 @@ pub async fn other_programs_register_calls_and_join_their_sessions_to_ours(store
 
     register_call_of_another_program(&ledger).await;
     join_session_to_call_of_phones(&ledger).await;
+    join_session_to_final_call(&ledger).await;
+    add_metadata_up_to_the_limit(&ledger).await;
     close_old_calls(&ledger).await;
 }
 
 async fn register_call_of_another_program(ledger: &impl StateLedger) {
     let state = registered("x", Some("s1"));
-    assert!(ledger.register(&state).await.unwrap() == state);
+    assert!(ledger.register(&state).await.unwrap().state == state);
 
     // A second registration without a session keeps the session.
     let again = ledger.register(&registered("x", None)).await.unwrap();
-    assert_eq!(again.session_id.as_deref(), Some("s1"));
+    assert_eq!(again.state.session_id.as_deref(), Some("s1"));
+    assert_eq!(again.session_before.as_deref(), Some("s1"));
     let found = ledger.by_session("s1").await.unwrap().unwrap();
     assert_eq!(found.call_id, "x");
 
@@ -43,8 +46,8 @@ async fn register_call_of_another_program(ledger: &impl StateLedger) {
         serde_json::json!({ "a": "2", "b": { "c": [1, "x", true, null] } })
     );
     let again = ledger.register(&registered("x", None)).await.unwrap();
-    assert_eq!(read(&again.metadata)["a"], 1);
-    assert_eq!(read(&again.metadata)["b"]["c"][1], "x");
+    assert_eq!(read(&again.state.metadata)["a"], 1);
+    assert_eq!(read(&again.state.metadata)["b"]["c"][1], "x");
 
     let unknown = change("unknown", "answered", 1, false);
     assert!(ledger.update(&unknown).await.unwrap().is_none());
@@ -61,7 +64,7 @@ async fn join_session_to_call_of_phones(ledger: &(impl Ledger + Query + StateLed
 
     let ours = EventId(1).to_string();
     let joined = ledger.register(&registered(&ours, Some("s2"))).await;
-    assert_eq!(joined.unwrap().provider, "grandstream");
+    assert_eq!(joined.unwrap().state.provider, "grandstream");
     let failure = change(&ours, "failed", 2, true);
     let (_, changed) = ledger.update(&failure).await.unwrap().unwrap();
     assert!(!changed);
@@ -85,6 +88,48 @@ async fn join_session_to_call_of_phones(ledger: &(impl Ledger + Query + StateLed
     assert!(ledger.by_id(&ours).await.unwrap().is_some());
     let again = ledger.unregister(Registered::Session("s2")).await.unwrap();
     assert!(again.is_empty());
+}
+
+/// A call that is over keeps the state that its phones reported.
+async fn join_session_to_final_call(ledger: &impl StateLedger) {
+    let ours = EventId(3).to_string();
+    let before = ledger.by_id(&ours).await.unwrap().unwrap();
+    let looked_up = ledger.register(&registered(&ours, None)).await.unwrap();
+    assert!(looked_up.state == before && !looked_up.is_stored);
+
+    let joined = ledger.register(&registered(&ours, Some("s3"))).await;
+    let joined = joined.unwrap().state;
+    assert_eq!(joined.session_id.as_deref(), Some("s3"));
+    assert_eq!(joined.provider, "grandstream");
+    assert_eq!(joined.status, before.status);
+    assert_eq!(joined.ended_at, before.ended_at);
+    assert_eq!(joined.metadata, before.metadata);
+    let failure = change(&ours, "failed", 2, true);
+    let (_, changed) = ledger.update(&failure).await.unwrap().unwrap();
+    assert!(!changed);
+
+    let found = ledger.by_session("s3").await.unwrap().unwrap();
+    assert_eq!((found.call_id, found.status), (ours, before.status));
+}
+
+async fn add_metadata_up_to_the_limit(ledger: &impl StateLedger) {
+    let metadata = |name: &str| format!("{{\"{name}\":\"{}\"}}", "x".repeat(60_000));
+    let mut state = registered("long", None);
+    state.metadata = metadata("a");
+    assert!(ledger.register(&state).await.unwrap().is_stored);
+    assert!(ledger.register(&state).await.unwrap().is_stored);
+
+    let mut more = change("long", "answered", 1, false);
+    more.metadata = Some(metadata("b"));
+    assert!(ledger.update(&more).await.unwrap().unwrap().1);
+    more.metadata = Some(metadata("c"));
+    let (kept, changed) = ledger.update(&more).await.unwrap().unwrap();
+    assert!(!changed && !kept.metadata.contains("\"c\""));
+    state.metadata = metadata("c");
+    assert!(!ledger.register(&state).await.unwrap().is_stored);
+
+    let end = change("long", "completed", 2, true);
+    assert!(ledger.update(&end).await.unwrap().unwrap().1);
 }
 
 async fn close_old_calls(ledger: &impl StateLedger) {

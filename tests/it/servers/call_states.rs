@@ -48,6 +48,12 @@ async fn register_change_and_end(service: &Service) {
     let all = service.ask(STATES).await;
     assert_eq!(all["calls"].as_array().unwrap().len(), 1);
 
+    let (_, moved) = post(service, "", &json!({ "call_id": "x1", "session_id": "s0" })).await;
+    assert_eq!(moved["session_id"], "s0");
+    let former = format!("{STATES}?session=s1");
+    let (status, _) = service.call("GET", &former, &json!({})).await;
+    assert_eq!(status, 404, "the session has no call any more");
+
     let (_, ended) = post(service, "/x1/end", &json!({})).await;
     assert_eq!(ended["status"], "completed");
     let (status, _) = patch(service, "x1", "answered").await;
