@@ -21,17 +21,17 @@ pub(super) type LegGroup = SmallVec<[(LegSlot, Role); 4]>;
 impl Fold {
     /// Runs all rules that may have become decidable at `at`.
     pub(super) fn review(&mut self, call: CallSlot, at: At) {
-        if self.review_repeated_dialling(call, at)
-            || self.review_pickup(call)
-            || !self.calls.contains(call)
-        {
+        if self.review_repeated_dialling(call, at) {
             return;
         }
         // A call that is final may have been removed already.
-        let is_final = self.is_final(call);
-        if !is_final && (self.review_silent_pickup(call) || !self.calls.contains(call)) {
+        if !self.is_final(call) && (self.review_pickup(call) || self.review_silent_pickup(call)) {
             return;
         }
+        if !self.calls.contains(call) {
+            return;
+        }
+        let is_final = self.is_final(call);
 
         if !is_final {
             self.review_left_consult(call, at);
