@@ -1,6 +1,6 @@
 //! The environment variables that set keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -14,50 +14,108 @@ pub(super) const CONVENTIONAL: [(&str, &str); 6] = [
     ("AMQP_URL", "broker.url"),
     ("RABBITMQ_URL", "broker.url"),
     ("DATABASE_URL", "database.url"),
-    ("REDIS_URL", "live.url"),
-    ("REDIS_CALLS_DB", "live.calls_database"),
+    ("REDIS_URL", REDIS_KEY),
+    ("REDIS_CALLS_DB", REDIS_DATABASE_KEY),
     ("REDIS_CACHE_DB", "live.cache_database"),
 ];
 /// A file with variables in the folder in which the program starts.
 const FILE: &str = ".env";
 /// The address of Redis in parts, where no address is set.
+const REDIS_KEY: &str = "live.url";
+const REDIS_DATABASE_KEY: &str = "live.calls_database";
+const REDIS_PORT: &str = "6379";
 const REDIS_PARTS: [&str; 4] = ["REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD"];
 
-/// The variables of this process that set keys.
+/// The variables that set keys: those of this process, and those of the file whose keys the process
+/// does not set.
 ///
 /// # Errors
-/// When one of them is not UTF-8. Its value, which may be a secret, is not quoted.
+/// When one of them cannot be read. Its value, which may be a secret, is not quoted.
 pub fn environment() -> Result<Vec<(String, String)>, BadConfig> {
-    let mut variables = in_file(Path::new(FILE))?;
-    // Later ones win: those of the process.
-    variables.extend(select(std::env::vars_os())?);
+    let of_process = select(std::env::vars_os())?;
+    let of_file = in_file(Path::new(FILE))?;
 
-    Ok(variables)
+    Ok(layered(of_file, of_process))
 }
 
-/// The variables of a file that set keys; none where it does not exist.
+/// The variables of the process, after those of the file that set no key of theirs.
+fn layered(
+    of_file: Vec<(String, String)>,
+    of_process: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let set: HashSet<String> = of_process
+        .iter()
+        .filter_map(|(name, value)| key_of(name, value))
+        .collect();
+    let is_part = |name: &str| REDIS_PARTS.contains(&name);
+    let mut variables = of_file;
+    // Parts of one address may come from both.
+    variables.retain(|(name, value)| {
+        is_part(name) || key_of(name, value).is_none_or(|key| !set.contains(&key))
+    });
+
+    variables.extend(of_process);
+    variables
+}
+
+/// The key that a variable sets.
+fn key_of(name: &str, value: &str) -> Option<String> {
+    if let Some(key) = name.strip_prefix(PREFIX) {
+        return Some(key.to_lowercase().replace("__", "."));
+    }
+    let conventional = CONVENTIONAL
+        .into_iter()
+        .chain([("REDIS_HOST", REDIS_KEY), ("REDIS_DB", REDIS_DATABASE_KEY)])
+        .find(|(known, _)| *known == name && !value.is_empty());
+
+    conventional.map(|(_, key)| key.to_owned())
+}
+
+/// The variables of a file that set keys; none where there is no such file. Lines of other programs
+/// may have any form.
 fn in_file(path: &Path) -> Result<Vec<(String, String)>, BadConfig> {
     let shown = path.display();
-    let lines = match dotenvy::from_path_iter(path) {
-        Ok(lines) => lines,
-        Err(error) if error.not_found() => return Ok(Vec::new()),
-        Err(dotenvy::Error::Io(error)) => return Err(BadConfig(format!("{shown}: {error}"))),
-        Err(_) => return Err(BadConfig(format!("{shown} cannot be read"))),
-    };
+    // A folder of this name holds another program's packages, and a pipe would be waited for.
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let bytes = std::fs::read(path).map_err(|error| BadConfig(format!("{shown}: {error}")))?;
+    let text = String::from_utf8_lossy(&bytes);
 
-    let mut variables = Vec::new();
-    for (index, line) in lines.enumerate() {
-        // The error would quote the line, which may hold a secret.
-        let (name, value) = line.map_err(|_| {
+    let mut readable = String::new();
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        if assignment(line).is_some() {
+            readable.push_str(line);
+            readable.push('\n');
+        } else if is_setting(OsStr::new(name_in(line))) {
+            // The error would quote the line, which may hold a secret.
             let number = index + 1;
-            BadConfig(format!("{shown}: setting {number} is not `NAME=value`"))
-        })?;
-        if is_setting(OsStr::new(&name)) {
-            variables.push((name, value));
+            return Err(BadConfig(format!(
+                "{shown}: line {number} is not `NAME=value`"
+            )));
         }
     }
 
-    Ok(variables)
+    // Once more as a whole: a value may name variables of lines before it.
+    let variables = dotenvy::from_read_iter(readable.as_bytes()).flatten();
+    Ok(variables
+        .filter(|(name, _)| is_setting(OsStr::new(name)))
+        .collect())
+}
+
+/// The variable that a line sets on its own.
+fn assignment(line: &str) -> Option<(String, String)> {
+    dotenvy::from_read_iter(line.as_bytes()).next()?.ok()
+}
+
+/// The name with which a line begins.
+fn name_in(line: &str) -> &str {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+
+    line.split(|char: char| char == '=' || char.is_whitespace())
+        .next()
+        .unwrap_or_default()
 }
 
 fn select(
@@ -92,11 +150,13 @@ pub(super) fn keys_of(
     let mut conventional = HashMap::new();
 
     for (name, value) in environment {
-        match name.strip_prefix(PREFIX) {
-            Some(key) => {
-                keys.insert(key.to_lowercase().replace("__", "."), value);
+        match key_of(&name, &value) {
+            Some(key) if name.starts_with(PREFIX) => {
+                keys.insert(key, value);
             }
-            None => {
+            // An empty conventional variable sets nothing.
+            _ if value.is_empty() => {}
+            _ => {
                 conventional.insert(name, value);
             }
         }
@@ -113,23 +173,22 @@ pub(super) fn keys_of(
 
 /// Takes the address of Redis from its parts, unless it is set as one.
 fn add_redis_parts(keys: &mut HashMap<String, String>, parts: &HashMap<String, String>) {
-    let part = |name: &str| {
-        parts
-            .get(name)
-            .map(String::as_str)
-            .filter(|text| !text.is_empty())
-    };
+    let part = |name: &str| parts.get(name).map(String::as_str);
 
     if let Some(host) = part("REDIS_HOST") {
         let password = part("REDIS_PASSWORD").map_or_else(String::new, |password| {
             format!(":{}@", utf8_percent_encode(password, NON_ALPHANUMERIC))
         });
-        let port = part("REDIS_PORT").unwrap_or("6379");
-        keys.entry("live.url".to_owned())
+        // Kubernetes sets `tcp://ADDRESS:PORT` for a service of this name.
+        let port = part("REDIS_PORT").map_or(REDIS_PORT, |port| match port.rsplit_once(':') {
+            Some((_, port)) => port,
+            None => port,
+        });
+        keys.entry(REDIS_KEY.to_owned())
             .or_insert_with(|| format!("redis://{password}{host}:{port}"));
     }
     if let Some(database) = part("REDIS_DB") {
-        keys.entry("live.calls_database".to_owned())
+        keys.entry(REDIS_DATABASE_KEY.to_owned())
             .or_insert_with(|| database.to_owned());
     }
 }
@@ -215,12 +274,62 @@ mod tests {
             set.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
 
-        std::fs::write(&file, "REDIS_HOST=cache\nhush hush\n").unwrap();
+        std::fs::write(&file, "REDIS_HOST=cache\nDATABASE_URL hush\n").unwrap();
         let error = in_file(&file).unwrap_err().to_string();
         assert!(
-            error.contains("setting 2") && !error.contains("hush"),
+            error.contains("line 2") && !error.contains("hush"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn lines_of_other_programs_may_have_any_form() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(in_file(folder.path()).unwrap(), [], "a folder is no file");
+
+        let file = folder.path().join(".env");
+        let lines = b"\xef\xbb\xbfREDIS_HOST=cache\nGREETING=Don't\nno sense\nKEY=\"a\nb\"\n\
+                      NAME=\xff\nUSER_OF=x\nDATABASE_URL=postgres://${USER_OF}@db\n";
+        std::fs::write(&file, lines).unwrap();
+        let set = [("REDIS_HOST", "cache"), ("DATABASE_URL", "postgres://x@db")];
+        assert_eq!(
+            in_file(&file).unwrap(),
+            set.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn the_process_wins_over_the_file() {
+        let keys = |of_file: &[(&str, &str)], of_process: &[(&str, &str)]| {
+            let owned = |variables: &[(&str, &str)]| {
+                let text = |text: &str| text.to_owned();
+                variables
+                    .iter()
+                    .map(|(name, value)| (text(name), text(value)))
+                    .collect()
+            };
+            keys_of(layered(owned(of_file), owned(of_process)))
+        };
+
+        let set = keys(
+            &[
+                ("CORDBOARD__DATABASE__URL", "postgres://file"),
+                ("REDIS_URL", "redis://file"),
+                ("REDIS_PASSWORD", "p"),
+                ("AMQP_URL", "amqp://file"),
+            ],
+            &[
+                ("DATABASE_URL", "postgres://process"),
+                ("REDIS_HOST", "process"),
+                ("REDIS_PORT", "tcp://10.0.0.1:6380"),
+                ("AMQP_URL", ""),
+            ],
+        );
+        assert_eq!(set["database.url"], "postgres://process");
+        assert_eq!(set["live.url"], "redis://:p@process:6380");
+        assert_eq!(set["broker.url"], "amqp://file");
+        let empty = keys(&[], &[("REDIS_URL", ""), ("REDIS_HOST", "cache")]);
+        assert_eq!(empty["live.url"], "redis://cache:6379");
     }
 
     #[test]

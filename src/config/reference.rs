@@ -37,7 +37,8 @@ Three layers, each overriding the one before:
 
 Redis can be named in parts too: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_DB` (the
 database of calls) are used where no address of it is set in the environment. A file `.env` in the
-folder in which the program starts sets variables that the environment does not have.
+folder in which the program starts sets what the environment does not set; lines of other programs
+in it are ignored. An empty second variable sets nothing.
 
 An unknown key or an invalid value ends the command with exit code 78 and one line that names the
 key. `SIGHUP` makes a running service read keys, networks, proxies and denied devices again; other
