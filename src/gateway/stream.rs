@@ -22,11 +22,11 @@ use utoipa::IntoParams;
 
 use super::guard::is_same_origin;
 use super::parameters::{Parameters, query};
-use super::response::{bad_parameter, error_response, unavailable_response};
+use super::response::{bad_parameter, error_response, no_right, unavailable_response};
 use super::sign_in::{Access, Credential};
 use super::visible::visible_event;
 use super::{Gateway, WatcherLimit};
-use crate::access::Principal;
+use crate::access::{Principal, Right};
 use crate::net::ConnectionPermit;
 use crate::port::watch::WatchEvent;
 
@@ -152,7 +152,8 @@ impl Parameters for Resume {
         (status = 101, description = "One text message per event."),
         (status = 400, description = "`no_upgrade`: the request does not ask for a socket."),
         (status = 401, description = "`no_ticket`: the request has neither a token nor a ticket."),
-        (status = 403, description = "`foreign_origin`: a page of another origin asks."),
+        (status = 403, description = "`foreign_origin`: a page of another origin asks. `no_right`: \
+            the agent is another account."),
         (status = 426, description = "`no_upgrade`: the request does not ask for a socket."),
         (status = 503, description = "`too_many_watchers`: as many sockets are open as \
             `gateway.watchers_max` allows. `unavailable`: the database did not answer."),
@@ -195,6 +196,11 @@ pub(super) async fn socket(
         Ok(watcher) => watcher,
         Err(response) => return *response,
     };
+    if let Some(agent) = &resume.agent
+        && !may_present(&watcher.principal, agent)
+    {
+        return no_right("an account marks only itself as present");
+    }
 
     let Some(permit) = gateway.watchers.admit() else {
         return too_many_watchers();
@@ -284,6 +290,12 @@ async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume, w
     if let Some((agent, presence)) = &agent {
         presence.leave(agent, &id).await;
     }
+}
+
+/// Whether the principal may mark an agent as present: an account itself, a program that registers
+/// the states of calls anyone.
+fn may_present(principal: &Principal, agent: &str) -> bool {
+    principal.is_user(agent) || principal.may(Right::States)
 }
 
 fn is_agent_name(name: &str) -> bool {

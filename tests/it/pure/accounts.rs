@@ -334,11 +334,19 @@ async fn a_socket_needs_a_ticket_or_a_token_and_a_ticket_works_once() {
     assert_eq!(status("/ws?ticket=cbw_wrong", &cookie).await, 401);
     assert_eq!(status("/ws", &bearer).await, 101);
 
-    let ticket = send(gateway, "POST", "/api/v1/ticket", &cookie, None).await;
-    assert_eq!(ticket.status, 201);
-    let target = format!("/ws?ticket={}", ticket.body["ticket"].as_str().unwrap());
+    let ticket = async || {
+        let ticket = send(gateway, "POST", "/api/v1/ticket", &cookie, None).await;
+        assert_eq!(ticket.status, 201);
+        format!("/ws?ticket={}", ticket.body["ticket"].as_str().unwrap())
+    };
+    let target = ticket().await;
     assert_eq!(status(&target, "").await, 101);
     assert_eq!(status(&target, "").await, 401);
+
+    for (agent, expected) in [("hina", 101), ("katrin", 403)] {
+        let target = format!("{}&agent={agent}", ticket().await);
+        assert_eq!(status(&target, "").await, expected, "{agent}");
+    }
     service.stop().await;
 }
 
