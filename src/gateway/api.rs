@@ -92,9 +92,9 @@ pub(super) async fn calls(
 }
 
 /// A search for a number shows it digit by digit, so it finds only calls whose numbers are shown: an
-/// agent searches among the calls of the own phone.
+/// agent searches among the calls of the own phone. The reference of a call may hold its number.
 fn limit_search(principal: &Principal, filter: &mut CallFilter) -> Result<(), Box<Response>> {
-    let is_search = filter.number.is_some() || filter.text.is_some();
+    let is_search = filter.number.is_some() || filter.text.is_some() || filter.call_ref.is_some();
     if principal.sees_all_numbers() || !is_search {
         return Ok(());
     }

@@ -302,6 +302,10 @@ fn rang_at(principal: &Principal, document: &Value) -> bool {
     let Some(own) = &principal.extension else {
         return false;
     };
+    // The same extension at another site is another phone.
+    if document["site"].as_str() != principal.own_site() {
+        return false;
+    }
 
     document["missed_extensions"]
         .as_array()

@@ -512,7 +512,7 @@ async fn masked_numbers_are_not_read_in_another_way() {
         "{}",
         answer.body
     );
-    for query in ["text=030", "number=03023125418"] {
+    for query in ["text=030", "number=03023125418", "call_ref=03023125418"] {
         let answer = get(gateway, &format!("/api/v1/calls?{query}"), &wall).await;
         assert_eq!(answer.status, 403, "{query}");
     }
@@ -523,6 +523,38 @@ async fn masked_numbers_are_not_read_in_another_way() {
     let receiver = json!({ "url": "https://crm.example.com/" });
     let answer = send(gateway, "POST", "/api/v1/webhooks", &admin, Some(&receiver)).await;
     assert_eq!(answer.status, 403);
+    service.stop().await;
+}
+
+/// The extension of an agent at another site is another phone, on the desk too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_sees_the_missed_callers_of_the_own_phone_only() {
+    let Tokens { service, data, .. } = tokens().await;
+    let gateway = service.gateway;
+    let target = format!("/gs/cti/missed?mac=000b82000001&local=201&remote={CUSTOMER}");
+    service.send(&target).await.unwrap();
+
+    for (name, options, number) in [
+        ("own", &["--site", "lahore"][..], CUSTOMER),
+        ("elsewhere", &[], "+49••••••••18"),
+        (
+            "two",
+            &["--site", "lahore", "--site", "berlin"],
+            "+49••••••••18",
+        ),
+    ] {
+        let account = ["user", "add", name, "--role", "agent", "--extension", "201"];
+        let link = printed(data.path(), &[&account[..], options].concat()).await;
+        let (cookie, _) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+
+        service
+            .eventually("the missed call as the agent sees it", async |_| {
+                let desk = get(gateway, "/api/v1/missed?site=lahore", &cookie).await;
+                let from = &desk.body["missed"][0]["from"]["number"];
+                (from == number).then_some(()).ok_or(desk.body.to_string())
+            })
+            .await;
+    }
     service.stop().await;
 }
 
