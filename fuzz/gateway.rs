@@ -421,6 +421,7 @@ fn router() -> Router {
         people: Arc::new(Nothing),
         claims: Arc::new(Nothing),
         popups: Arc::default(),
+        events: None,
         webhooks: Dispatcher::new(
             Arc::new(Nothing),
             Arc::new(Nothing),

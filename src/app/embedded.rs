@@ -18,7 +18,7 @@ use super::maintenance::maintain_fact_tables;
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
-use super::states::{decide_transfers, keep_lookups, reap_calls};
+use super::states::{decide_transfers, keep_lookups, reap_calls, settle_events};
 use super::stores::{LivePorts, Stores};
 use super::webhooks::send_webhooks;
 use super::{Context, ServiceError, Stop};
@@ -108,6 +108,7 @@ pub(super) async fn start(
         switch_popups(&gateway, &stop),
         send_webhooks(&gateway, &stop),
         reap_calls(&gateway, &stop),
+        settle_events(&gateway, &stop),
         keep_lookups(&gateway, &stop),
         decide_transfers(&gateway, &stop),
     ];

@@ -15,7 +15,7 @@ use super::maintenance::maintain_fact_tables;
 use super::part::Part;
 use super::popups::switch_popups;
 use super::process::Process;
-use super::states::{decide_transfers, keep_lookups, reap_calls};
+use super::states::{decide_transfers, keep_lookups, reap_calls, settle_events};
 use super::stores::{LivePorts, Stores};
 use super::webhooks::send_webhooks;
 use super::{Context, Reread, ServiceError, Stop};
@@ -239,6 +239,7 @@ impl<'s> Starting<'s> {
         self.parts.push(switch_popups(&gateway, &self.stop));
         self.parts.push(send_webhooks(&gateway, &self.stop));
         self.parts.push(reap_calls(&gateway, &self.stop));
+        self.parts.push(settle_events(&gateway, &self.stop));
         self.parts.push(keep_lookups(&gateway, &self.stop));
         self.parts.push(decide_transfers(&gateway, &self.stop));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());

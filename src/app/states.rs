@@ -33,3 +33,16 @@ pub(super) fn keep_lookups(gateway: &Gateway, stop: &Stop) -> Part {
         gateway.keep_lookups(stop.soft.clone()),
     )
 }
+
+/// Moves events of other programs to the sites of their calls until the stop.
+pub(super) fn settle_events(gateway: &Gateway, stop: &Stop) -> Part {
+    let events = gateway.events.clone();
+    let stopped = stop.soft.clone();
+
+    Part::spawn("the events of other programs", async move {
+        match events {
+            Some(events) => events.run(stopped).await,
+            None => stopped.cancelled().await,
+        }
+    })
+}

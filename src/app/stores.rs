@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::ServiceError;
 use super::webhooks::dispatcher;
 use crate::adapter::memory::MemoryOutbox;
-use crate::adapter::redis::{RedisDirectory, RedisPresence};
+use crate::adapter::redis::{RedisDirectory, RedisEventLog, RedisPresence};
 use crate::config::Settings;
-use crate::gateway::{Access, AwaitedTransfers, CallStates, Gateway};
+use crate::gateway::{Access, AwaitedTransfers, CallStates, EventKeeper, Gateway};
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
 use crate::port::desk::Desk;
 use crate::port::directory::Directory;
+use crate::port::event_log::EventLog;
 use crate::port::ledger::{FactHistory, Ledger};
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::outbox::NotificationLog;
@@ -102,6 +103,11 @@ impl Stores {
             people: Arc::clone(&self.people),
             claims: Arc::clone(&self.claims),
             popups: Arc::default(),
+            events: live.events.map(|log| EventKeeper {
+                log,
+                states: Arc::clone(&self.states),
+                clock: Arc::clone(clock),
+            }),
             transfers: AwaitedTransfers::new(
                 Arc::clone(&self.transfers),
                 Arc::clone(&self.query),
@@ -126,6 +132,7 @@ impl Stores {
 pub(super) struct LivePorts {
     directory: Option<Arc<dyn LiveDirectory>>,
     presence: Option<Arc<dyn Presence>>,
+    events: Option<Arc<dyn EventLog>>,
 }
 
 impl LivePorts {
@@ -147,6 +154,11 @@ impl LivePorts {
                 partitions,
             ))),
             presence: Some(Arc::new(RedisPresence::new(
+                Arc::clone(&links.calls),
+                prefix,
+                &gateway_id,
+            ))),
+            events: Some(Arc::new(RedisEventLog::new(
                 Arc::clone(&links.calls),
                 prefix,
                 &gateway_id,

@@ -27,6 +27,7 @@ mod serve;
 mod simulate;
 mod sorter;
 mod stats;
+mod streams;
 mod token;
 mod user;
 
@@ -62,6 +63,7 @@ enum Command {
     Doctor(doctor::Arguments),
     DeadLetters(dead_letters::Arguments),
     Broker(broker::Arguments),
+    Streams(streams::Arguments),
     Resend(resend::Arguments),
     Config(config::Arguments),
     User(user::Arguments),
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::DeadLetters(arguments) => dead_letters::run(arguments),
         Command::Broker(arguments) => broker::run(&arguments),
+        Command::Streams(arguments) => streams::run(&arguments),
         Command::Resend(arguments) => resend::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::User(arguments) => user::run(arguments),

@@ -12,6 +12,7 @@ mod csv;
 mod desk;
 mod directory;
 mod etag;
+mod events;
 mod explanation;
 mod feed;
 mod guard;
@@ -52,6 +53,7 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 use crate::wire::policy_file::Policies;
 
+pub use events::EventKeeper;
 pub use feed::Feed;
 pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
@@ -97,6 +99,8 @@ pub struct Gateway {
     pub popups: Arc<Switch>,
     pub webhooks: Dispatcher,
     pub transfers: AwaitedTransfers,
+    /// The event log; nothing without Redis.
+    pub events: Option<EventKeeper>,
     /// Facts and rules, to explain records.
     pub history: Arc<dyn FactHistory>,
     pub policies: Policies,
@@ -156,6 +160,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .merge(sign_in::routes())
         .merge(webhooks::routes())
         .merge(transfers::routes())
+        .merge(events::routes())
         .merge(administration::routes())
 }
 

@@ -23,7 +23,7 @@ use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
 const JSON: &str = "application/json";
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("Calls", "The call log."),
     (
         "Missed calls",
@@ -37,6 +37,10 @@ const TAGS: [(&str, &str); 12] = [
     ("Live events", "Changes of calls as they happen."),
     ("Popups", "The calls of one agent."),
     ("Call states", "Calls of other programs."),
+    (
+        "Call events",
+        "What happened in calls, of phones and of other programs.",
+    ),
     ("Transfers", "Transfers of other programs."),
     ("Webhooks", "Receivers of events over HTTP."),
     ("Account", "The account of the request."),

@@ -35,9 +35,9 @@ fn visible<'t>(
     let site = document["site"].clone();
     let call = call_of(&mut document);
     if call.is_null() {
-        return is_site_of(principal, &site).then_some(Cow::Borrowed(text));
+        return sees_site(principal, site.as_str()).then_some(Cow::Borrowed(text));
     }
-    if !is_site_of(principal, &call["site"]) {
+    if !sees_site(principal, call["site"].as_str()) {
         return None;
     }
     if principal.sees_all_numbers() || is_own(principal, call) {
@@ -49,8 +49,8 @@ fn visible<'t>(
 }
 
 /// Whether the principal sees the site. One that is not known is seen by those who see all.
-fn is_site_of(principal: &Principal, site: &Value) -> bool {
-    match site.as_str() {
+pub(super) fn sees_site(principal: &Principal, site: Option<&str>) -> bool {
+    match site {
         Some(site) => principal.sites.contains(site),
         None => principal.sites == SiteScope::All,
     }

@@ -14,6 +14,7 @@ mod migrate;
 mod rebuild;
 mod recorded;
 mod resend;
+mod streams;
 
 pub use crate::port::accounts::{ApiToken, User};
 pub use accounts::{
@@ -32,3 +33,4 @@ pub use migrate::migrate;
 pub use rebuild::{differences, rebuild};
 pub use recorded::RecordedCalls;
 pub use resend::{Period, resend};
+pub use streams::{Inspected, inspect_streams, try_streams};

@@ -13,6 +13,7 @@ pub mod dead_letters;
 pub mod desk;
 pub mod directory;
 pub mod error;
+pub mod event_log;
 pub mod intake;
 pub mod ledger;
 pub mod live;

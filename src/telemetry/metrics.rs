@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 28] = [
+const COUNTERS: [(&str, &str); 29] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -114,6 +114,10 @@ const COUNTERS: [(&str, &str); 28] = [
     (
         "cordboard_live_refused_total",
         "Commands rejected by the live view: wrong key type, out of memory, or missing permission.",
+    ),
+    (
+        "cordboard_live_stream_errors_total",
+        "Events that the daily logs in Redis lack: not taken, or not answered.",
     ),
     (
         "cordboard_live_restored_total",

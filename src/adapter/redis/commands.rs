@@ -52,6 +52,14 @@ impl Commands {
         self.pipelines[last].cmd(name)
     }
 
+    /// The pipeline of the last command, and its position there.
+    pub(super) fn last_place(&self) -> (usize, usize) {
+        (
+            self.pipelines.len().saturating_sub(1),
+            self.last_len.saturating_sub(1),
+        )
+    }
+
     /// Sets a string with an expiry.
     pub(super) fn set(&mut self, key: &str, value: &str, ttl_seconds: i64) {
         self.cmd("SET")

@@ -14,6 +14,8 @@ pub(super) const CLOSED_CALL_SECONDS: i64 = 300;
 pub(super) const TRANSFER_SECONDS: i64 = 120;
 pub(super) const STREAM_SECONDS: i64 = 25 * HOUR_SECONDS;
 pub(super) const STREAM_ENTRIES: u32 = 100_000;
+/// Another gateway moves pending events if the one that did so has stopped.
+pub(super) const STREAM_MOVER_SECONDS: i64 = 30;
 /// Lifetime of the marker that all calls of a partition are published. Its owner renews it.
 pub(super) const PARTITION_MARKER_SECONDS: i64 = 15;
 /// Heartbeats arrive every minute; half a minute of grace.
@@ -136,6 +138,11 @@ impl Keys {
     /// The event log of a site and a day in UTC.
     pub(super) fn stream(&self, site: &str, day: &str) -> String {
         self.prefixed(&format!("call-events:provider:{site}:{day}"))
+    }
+
+    /// The gateway that moves pending events at the moment.
+    pub(super) fn stream_mover(&self) -> String {
+        self.prefixed("call-events:mover")
     }
 
     pub(super) fn session(&self, user: &str) -> String {

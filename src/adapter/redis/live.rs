@@ -39,6 +39,7 @@ pub struct RedisLive {
     published: Mutex<PublishedCalls>,
     /// A write has failed: the published calls are not all calls.
     is_incomplete: AtomicBool,
+    lost: stream::Lost,
 }
 
 impl RedisLive {
@@ -52,6 +53,7 @@ impl RedisLive {
             checked_at: Mutex::default(),
             published: Mutex::default(),
             is_incomplete: AtomicBool::new(false),
+            lost: stream::Lost::default(),
         }
     }
 
@@ -104,8 +106,8 @@ impl RedisLive {
         Some(())
     }
 
-    /// Builds the commands that publish a commit.
-    fn build_commands(&self, changes: &Changes) -> Commands {
+    /// Builds the commands that publish a commit, and the places of those that append to a log.
+    fn build_commands(&self, changes: &Changes) -> (Commands, Vec<stream::Entry>) {
         let mut commands = Commands::default();
 
         // Renews the marker of the partition, but does not create a lost one. The answer is its
@@ -133,8 +135,9 @@ impl RedisLive {
             writer.withdraw_call(*call);
         }
 
-        stream::append_entries(&mut commands, &self.keys, &changes.notifications, &calls);
-        commands
+        let entries =
+            stream::append_entries(&mut commands, &self.keys, &changes.notifications, &calls);
+        (commands, entries)
     }
 }
 
@@ -146,8 +149,11 @@ impl LiveView for RedisLive {
         }
 
         let mut had_marker = None;
-        for mut pipeline in self.build_commands(changes).pipelines {
-            let Some(answers) = self.link.run::<Value>(&mut pipeline).await else {
+        let (commands, entries) = self.build_commands(changes);
+        for (index, mut pipeline) in commands.pipelines.into_iter().enumerate() {
+            let answers = self.link.run::<Value>(&mut pipeline).await;
+            self.lost.report(&entries, index, answers.as_deref());
+            let Some(answers) = answers else {
                 // Redis lacks these changes now.
                 self.is_incomplete.store(true, Ordering::Release);
                 self.published.lock().invalidate();

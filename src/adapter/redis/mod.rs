@@ -10,6 +10,7 @@
 mod call;
 mod commands;
 mod directory;
+mod event_log;
 mod keys;
 mod link;
 mod live;
@@ -19,6 +20,7 @@ mod stream;
 mod transfer;
 
 pub use directory::RedisDirectory;
+pub use event_log::RedisEventLog;
 pub use link::{RedisAddress, RedisLink};
 pub use live::RedisLive;
 pub use presence::RedisPresence;

@@ -14,5 +14,6 @@ mod outbox;
 mod production;
 mod redelivery;
 mod stations;
+mod streams;
 mod topology;
 mod transfers;

@@ -1,0 +1,206 @@
+//! The event logs for the gateway: events of other programs are appended, moved to their site, and
+//! read with those of phones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
+
+use super::commands::Commands;
+use super::keys::{Keys, STREAM_MOVER_SECONDS, STREAM_SECONDS};
+use super::link::RedisLink;
+use super::stream::{self, CALL, DATA, EVENT_TYPE, Fields, PROVIDER, TIMESTAMP};
+use crate::domain::time::{At, Span};
+use crate::port::event_log::{DayLog, EventLog, LoggedEvent, StoredEvent};
+use crate::wire::instant;
+
+/// Entries of one round trip: each may hold a record.
+const ENTRIES_AT_ONCE: usize = 500;
+const DAY: Span = Span::seconds(86_400);
+/// An event is at most so much later than its entry.
+const AHEAD: Span = Span::seconds(60);
+
+/// An entry as the server sends it: its id and its fields.
+type Entry = (String, HashMap<String, Vec<u8>>);
+
+/// Appends to the logs and reads them.
+pub struct RedisEventLog {
+    link: Arc<RedisLink>,
+    keys: Keys,
+    /// Id of the gateway.
+    node: String,
+}
+
+impl RedisEventLog {
+    #[must_use]
+    pub fn new(link: Arc<RedisLink>, prefix: &str, node: &str) -> RedisEventLog {
+        RedisEventLog {
+            link,
+            keys: Keys(prefix.to_owned()),
+            node: node.to_owned(),
+        }
+    }
+
+    /// Runs commands; `None` when one of them is refused or not answered.
+    async fn run_all(&self, commands: Commands) -> Option<()> {
+        for mut pipeline in commands.pipelines {
+            let answers = self.link.run::<Value>(&mut pipeline).await?;
+            if answers.iter().any(Result::is_err) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    async fn ask<T: FromRedisValue>(&self, mut pipeline: Pipeline) -> Option<T> {
+        self.link.run::<T>(&mut pipeline).await?.pop()?.ok()
+    }
+
+    /// The newest entries of one key from an instant on, at most `max`, the newest first.
+    async fn newest(&self, key: &str, since: At, max: usize) -> Option<Vec<StoredEvent>> {
+        let first = (since - AHEAD).0.div_euclid(1_000).max(0).to_string();
+        let mut last = "+".to_owned();
+        let mut found = Vec::new();
+
+        while found.len() < max {
+            let mut pipeline = Pipeline::new();
+            pipeline
+                .cmd("XREVRANGE")
+                .arg(key)
+                .arg(&last)
+                .arg(&first)
+                .arg("COUNT")
+                .arg(ENTRIES_AT_ONCE.min(max - found.len()));
+            let entries = self.ask::<Vec<Entry>>(pipeline).await?;
+            let Some((oldest, _)) = entries.last() else {
+                break;
+            };
+
+            last = format!("({oldest}");
+            found.extend(entries.into_iter().filter_map(stored_event));
+        }
+
+        Some(found)
+    }
+}
+
+/// An entry as an event; `None` for one of another form.
+fn stored_event((id, fields): Entry) -> Option<StoredEvent> {
+    let text = |name: &str| std::str::from_utf8(fields.get(name)?).ok();
+
+    Some(StoredEvent {
+        event: LoggedEvent {
+            event_type: text(EVENT_TYPE)?.to_owned(),
+            call_id: text(CALL)?.to_owned(),
+            log: text(PROVIDER)?.to_owned(),
+            at: instant::parse(text(TIMESTAMP)?).ok()?,
+            data: text(DATA)?.into(),
+        },
+        id,
+    })
+}
+
+fn fields<'e>(event: &'e LoggedEvent, log: &'e str) -> Fields<'e> {
+    Fields {
+        event_type: &event.event_type,
+        call: &event.call_id,
+        log,
+        at: event.at,
+        data: &event.data,
+    }
+}
+
+#[async_trait]
+impl EventLog for RedisEventLog {
+    async fn append(&self, events: &[LoggedEvent]) -> Option<()> {
+        let mut commands = Commands::default();
+        for event in events {
+            let key = stream::append(&mut commands, &self.keys, &fields(event, &event.log));
+            commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
+        }
+
+        self.run_all(commands).await
+    }
+
+    async fn read(&self, log: &str, since: At, now: At, max: usize) -> Option<Vec<StoredEvent>> {
+        let mut found = Vec::new();
+        let mut day = now;
+        loop {
+            let key = stream::key_of(&self.keys, log, day);
+            found.extend(self.newest(&key, since, max - found.len()).await?);
+            let is_first = key == stream::key_of(&self.keys, log, since);
+            if found.len() >= max || is_first || day <= since {
+                break;
+            }
+            day = (day - DAY).max(since);
+        }
+
+        found.retain(|stored| stored.event.at >= since);
+        found.reverse();
+        found.sort_by_key(|stored| stored.event.at);
+        Some(found)
+    }
+
+    async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()> {
+        let event = &pending.event;
+        let mut commands = Commands::default();
+        let key = stream::append(&mut commands, &self.keys, &fields(event, site));
+        commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
+        self.run_all(commands).await?;
+
+        // Only now: an entry that is moved twice is better than none.
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("XDEL")
+            .arg(stream::key_of(&self.keys, &event.log, event.at))
+            .arg(&pending.id);
+        self.ask::<i64>(pipeline).await.map(drop)
+    }
+
+    async fn may_settle(&self) -> bool {
+        let key = self.keys.stream_mover();
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("SET")
+            .arg(&key)
+            .arg(&self.node)
+            .arg("NX")
+            .arg("EX")
+            .arg(STREAM_MOVER_SECONDS);
+        pipeline.cmd("GET").arg(&key);
+        let answers = self.link.run::<Option<String>>(&mut pipeline).await;
+        let holder = answers.and_then(|mut answers| answers.pop()?.ok()?);
+
+        holder.is_some_and(|holder| holder == self.node)
+    }
+
+    async fn day(&self, log: &str, at: At) -> Option<DayLog> {
+        let key = stream::key_of(&self.keys, log, at);
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("XLEN").arg(&key);
+        pipeline.cmd("TTL").arg(&key);
+        let answers = self.link.run::<i64>(&mut pipeline).await?;
+        let mut numbers = answers.into_iter().map(Result::ok);
+        let (entries, expires_in) = (numbers.next()??, numbers.next()??);
+
+        // TTL is -2 where there is no such key, and -1 for one without an end.
+        (expires_in != -2).then(|| DayLog {
+            key,
+            entries: u64::try_from(entries).unwrap_or_default(),
+            expires_in: u64::try_from(expires_in).ok(),
+        })
+    }
+
+    async fn try_out(&self, event: &LoggedEvent) -> Option<Option<StoredEvent>> {
+        self.append(std::slice::from_ref(event)).await?;
+        let found = self.read(&event.log, event.at, event.at, 1).await?.pop();
+
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("DEL")
+            .arg(stream::key_of(&self.keys, &event.log, event.at));
+        self.ask::<i64>(pipeline).await?;
+        Some(found)
+    }
+}
