@@ -88,6 +88,8 @@ struct Memory {
     resting: Mutex<HashMap<String, Rest>>,
     /// The instant of the last message.
     last_message: AtomicI64,
+    /// Messages before this instant are of a backlog; all are while there still is one.
+    caught_up: Mutex<Option<At>>,
     /// When each account may test a receiver again.
     tests: Mutex<HashMap<String, Instant>>,
 }
@@ -123,6 +125,7 @@ impl Dispatcher {
             memory: Arc::new(Memory {
                 resting: Mutex::default(),
                 last_message: AtomicI64::new(i64::MIN),
+                caught_up: Mutex::default(),
                 tests: Mutex::default(),
             }),
         }
@@ -218,10 +221,12 @@ impl Dispatcher {
             let resting = self.memory.resting.lock();
             resting.get(&webhook.id).map(|rest| rest.failing_since)
         };
-        if let Some(since) = failing_since
-            && self.count_waiting(webhook, (since, At::END)).await? >= WAITING_MAX
-        {
-            return Ok(true);
+        let caught_up = *self.memory.caught_up.lock();
+        if let Some((failing, caught_up)) = failing_since.zip(caught_up) {
+            let since = failing.max(caught_up);
+            if self.count_waiting(webhook, (since, At::END)).await? >= WAITING_MAX {
+                return Ok(true);
+            }
         }
 
         let old = (At::START, now - BACKLOG_AGE_MAX);
@@ -274,7 +279,20 @@ impl Dispatcher {
             }
         }
 
+        self.note_backlog(round.has_more);
         Ok(round)
+    }
+
+    /// Remembers since when messages come as their events happen.
+    fn note_backlog(&self, has_more: bool) {
+        let next = self.reserve_instants(0);
+        let mut caught_up = self.memory.caught_up.lock();
+
+        *caught_up = match *caught_up {
+            _ if has_more => None,
+            None => Some(next),
+            since => since,
+        };
     }
 
     /// Makes deliveries of all notifications up to now; where no receiver works, they become none.

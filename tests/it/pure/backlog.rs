@@ -7,14 +7,19 @@ use async_trait::async_trait;
 use cordboard::access::SiteScope;
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::adapter::sqlite::SqliteLedger;
+use cordboard::domain::fact::EventId;
+use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::time::{At, Span};
 use cordboard::gateway::Dispatcher;
 use cordboard::port::clock::Clock;
+use cordboard::port::ledger::{Changes, Ledger};
+use cordboard::port::outbox::Notification;
 use cordboard::port::webhooks::{NewMessage, SendError, Sender, Webhook, Webhooks};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::batches::LOOKBACK;
 use crate::support::sqlite;
 use crate::support::wait::{PATIENCE, eventually, within};
 
@@ -147,6 +152,45 @@ async fn what_gathered_without_a_gateway_ends_no_receiver_that_takes_it() {
     for _ in 0..100 {
         scene.request().await;
     }
+    scene.dispatcher.keep_up().await;
+    assert_eq!(scene.end_reason().await, None);
+    scene.stop.cancel();
+    running.await.unwrap();
+}
+
+/// The backlog becomes deliveries while the receiver fails already.
+#[tokio::test]
+async fn what_gathered_without_a_gateway_ends_no_receiver_that_fails_at_first() {
+    let mut scene = Scene::new().await;
+    scene.ledger.take_over(LOOKBACK).await.unwrap();
+    let notification = |number| Notification {
+        number,
+        kind: NoticeKind::Missed,
+        call: EventId(number.into()),
+        data: "{\"site\":\"default\"}".into(),
+    };
+    for first in (0..12).map(|part| 1 + part * 1_000) {
+        let changes = Changes {
+            notifications: (first..first + 1_000).map(notification).collect(),
+            ..Changes::default()
+        };
+        scene.ledger.commit(&changes).await.unwrap();
+    }
+
+    scene.status.store(500, Ordering::Relaxed);
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    scene.request().await;
+    eventually(PATIENCE, "deliveries of the backlog", async || {
+        let all = (At::START, At::END);
+        let waiting = scene.ledger.count_waiting("w", all, 20_000).await.unwrap();
+        let left = scene.ledger.unsent_notifications(1).await.unwrap().len();
+        if left == 0 && i64::from(waiting) >= MANY {
+            Ok(())
+        } else {
+            Err(format!("{waiting} wait, and more notifications: {left}"))
+        }
+    })
+    .await;
     scene.dispatcher.keep_up().await;
     assert_eq!(scene.end_reason().await, None);
     scene.stop.cancel();
