@@ -11,16 +11,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Memory;
 use super::messages::{messages_of, sees};
 use super::signature;
 use crate::chain::Chain;
@@ -52,9 +51,6 @@ const BACKLOG_AGE_MAX: Span = Span::seconds(3_600);
 /// Another gateway may send a delivery that was begun this long ago: longer than all that are taken
 /// at once can last.
 const LEASE: Span = Span::seconds(300);
-/// The first and the longest rest of a receiver that fails.
-const REST_FIRST: Duration = Duration::from_secs(5);
-const REST_MAX: Duration = Duration::from_mins(5);
 /// The delays before further attempts.
 const RETRIES: [Span; 9] = [
     Span::seconds(5),
@@ -67,8 +63,6 @@ const RETRIES: [Span; 9] = [
     Span::seconds(8 * 3_600),
     Span::seconds(12 * 3_600),
 ];
-/// An account tests a receiver at most this often: an answer shows what listens at an address.
-const TEST_EVERY: Duration = Duration::from_secs(5);
 /// The answer of a receiver that wants nothing any more.
 const GONE: u16 = 410;
 
@@ -79,26 +73,7 @@ pub struct Dispatcher {
     pub sender: Arc<dyn Sender>,
     pub watch: Arc<dyn Watch>,
     pub clock: Arc<dyn Clock>,
-    memory: Arc<Memory>,
-}
-
-/// What a dispatcher keeps in mind.
-struct Memory {
-    /// Receivers that failed last.
-    resting: Mutex<HashMap<String, Rest>>,
-    /// The instant of the last message.
-    last_message: AtomicI64,
-    /// Messages before this instant are of a backlog; all are while there still is one.
-    caught_up: Mutex<Option<At>>,
-    /// When each account may test a receiver again.
-    tests: Mutex<HashMap<String, Instant>>,
-}
-
-/// A receiver that failed last, and its rest.
-struct Rest {
-    failing_since: At,
-    until: Instant,
-    length: Duration,
+    pub(super) memory: Arc<Memory>,
 }
 
 /// What a round began.
@@ -122,12 +97,7 @@ impl Dispatcher {
             sender,
             watch,
             clock,
-            memory: Arc::new(Memory {
-                resting: Mutex::default(),
-                last_message: AtomicI64::new(i64::MIN),
-                caught_up: Mutex::default(),
-                tests: Mutex::default(),
-            }),
+            memory: Arc::new(Memory::new()),
         }
     }
 
@@ -164,7 +134,7 @@ impl Dispatcher {
                         rounds.reset_immediately();
                     }
                     let idle = round.webhooks.into_iter().filter(|webhook| {
-                        !working.contains(&webhook.id) && !self.rests(&webhook.id)
+                        !working.contains(&webhook.id) && !self.memory.rests(&webhook.id)
                     });
                     for webhook in idle {
                         let dispatcher = self.clone();
@@ -217,16 +187,10 @@ impl Dispatcher {
 
     /// Whether too many messages came while the receiver failed, or have waited for too long.
     async fn is_too_far_behind(&self, webhook: &Webhook, now: At) -> Result<bool, LedgerError> {
-        let failing_since = {
-            let resting = self.memory.resting.lock();
-            resting.get(&webhook.id).map(|rest| rest.failing_since)
-        };
-        let caught_up = *self.memory.caught_up.lock();
-        if let Some((failing, caught_up)) = failing_since.zip(caught_up) {
-            let since = failing.max(caught_up);
-            if self.count_waiting(webhook, (since, At::END)).await? >= WAITING_MAX {
-                return Ok(true);
-            }
+        if let Some(since) = self.memory.in_vain_since(&webhook.id)
+            && self.count_waiting(webhook, (since, At::END)).await? >= WAITING_MAX
+        {
+            return Ok(true);
         }
 
         let old = (At::START, now - BACKLOG_AGE_MAX);
@@ -265,7 +229,8 @@ impl Dispatcher {
                 break;
             }
 
-            let first = self.reserve_instants(unsent.len());
+            let now = self.clock.now();
+            let first = self.memory.reserve_instants(unsent.len(), now);
             let new = messages_of(&unsent, &round.webhooks, first);
             if !new.is_empty() {
                 self.store.add_messages(&new).await?;
@@ -279,20 +244,8 @@ impl Dispatcher {
             }
         }
 
-        self.note_backlog(round.has_more);
+        self.memory.note_backlog(round.has_more, self.clock.now());
         Ok(round)
-    }
-
-    /// Remembers since when messages come as their events happen.
-    fn note_backlog(&self, has_more: bool) {
-        let next = self.reserve_instants(0);
-        let mut caught_up = self.memory.caught_up.lock();
-
-        *caught_up = match *caught_up {
-            _ if has_more => None,
-            None => Some(next),
-            since => since,
-        };
     }
 
     /// Makes deliveries of all notifications up to now; where no receiver works, they become none.
@@ -306,60 +259,6 @@ impl Dispatcher {
                 return Ok(());
             }
         }
-    }
-
-    /// The first of as many instants, each later than those before it: messages are in their order.
-    fn reserve_instants(&self, count: usize) -> At {
-        let now = self.clock.now().0;
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let reserve = |last: i64| Some(now.max(last.saturating_add(1)).saturating_add(count));
-        let last = self
-            .memory
-            .last_message
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve)
-            .unwrap_or_default();
-
-        At(now.max(last.saturating_add(1)))
-    }
-
-    fn rests(&self, webhook: &str) -> bool {
-        let resting = self.memory.resting.lock();
-
-        resting
-            .get(webhook)
-            .is_some_and(|rest| rest.until > Instant::now())
-    }
-
-    /// Ends the rest of a receiver: a person wants to see what it answers.
-    pub(super) fn wake(&self, webhook: &str) {
-        self.memory.resting.lock().remove(webhook);
-    }
-
-    /// Whether an account may test a receiver now.
-    pub(super) fn may_test(&self, account: &str) -> bool {
-        let now = Instant::now();
-        let mut tests = self.memory.tests.lock();
-        tests.retain(|_, next| *next > now);
-        if tests.contains_key(account) {
-            return false;
-        }
-
-        tests.insert(account.to_owned(), now + TEST_EVERY);
-        true
-    }
-
-    fn rest(&self, webhook: &str) {
-        let now = self.clock.now();
-        let mut resting = self.memory.resting.lock();
-        let before = resting.get(webhook);
-        let length = before.map_or(REST_FIRST, |rest| (rest.length * 2).min(REST_MAX));
-        let rest = Rest {
-            failing_since: before.map_or(now, |rest| rest.failing_since),
-            until: Instant::now() + length,
-            length,
-        };
-
-        resting.insert(webhook.to_owned(), rest);
     }
 
     /// Sends what is due for one receiver, until nothing is, or until it fails. The receiver is read
@@ -395,9 +294,9 @@ impl Dispatcher {
                 return self.end(id).await;
             }
             if answers.iter().any(|answer| !is_taken(*answer)) {
-                return self.rest(id);
+                return self.memory.rest(id, self.clock.now());
             }
-            self.wake(id);
+            self.memory.wake(id);
         }
     }
 

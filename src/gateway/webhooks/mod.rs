@@ -5,6 +5,7 @@
 mod dispatch;
 mod documents;
 mod lookup;
+mod memory;
 mod messages;
 mod routes;
 mod signature;

@@ -207,7 +207,7 @@ async fn change(
     };
     match stored.await {
         Ok(true) => {
-            gateway.webhooks.wake(&id);
+            gateway.webhooks.memory.wake(&id);
             let changed = format!("{id}: {}", difference(&before, &webhook));
             audit(&gateway, &principal, "webhook_changed", &changed).await;
             document_response(StatusCode::OK, &WebhookJson::from(&webhook))
@@ -469,7 +469,7 @@ async fn repeat(
     };
     match repeated.await {
         Ok(true) => {
-            gateway.webhooks.wake(&id);
+            gateway.webhooks.memory.wake(&id);
             audit(&gateway, &principal, "webhook_repeated", &message).await;
             document_response(StatusCode::OK, &RepeatedDelivery { repeated: message })
         }

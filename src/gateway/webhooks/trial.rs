@@ -44,7 +44,7 @@ pub(super) async fn test_webhook(
         Ok(webhook) => webhook,
         Err(response) => return *response,
     };
-    if !gateway.webhooks.may_test(principal.name()) {
+    if !gateway.webhooks.memory.may_test(principal.name()) {
         return too_many_tests();
     }
 
