@@ -34,6 +34,8 @@ pub struct PlacedNotification {
     pub event: String,
     /// The document of the notification, as JSON.
     pub data: String,
+    /// The number up to which those of its partition have become deliveries.
+    pub sent_before: Option<i64>,
 }
 
 /// A message, and the receivers that get it.

@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 29] = [
+const COUNTERS: [(&str, &str); 30] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -118,6 +118,10 @@ const COUNTERS: [(&str, &str); 29] = [
     (
         "cordboard_live_stream_errors_total",
         "Events that the daily logs in Redis lack: not taken, or not answered.",
+    ),
+    (
+        "cordboard_webhook_skipped_total",
+        "Notifications that were deleted before webhooks could get them: too many had gathered.",
     ),
     (
         "cordboard_live_restored_total",

@@ -217,10 +217,27 @@ pub(super) const UPSERT_NOTIFICATIONS: &str = "
 
 pub(super) const DELETE_NOTIFICATIONS: &str = "
     DELETE FROM notices
-    USING fence, {rows} AS t (last)
+    USING fence, {rows} AS t (last, unsent)
     WHERE notices.generation = fence.generation
         AND notices.part = fence.part
-        AND number <= last";
+        AND number <= CASE
+            WHEN EXISTS (SELECT 1 FROM webhooks WHERE disabled IS NULL) THEN least(
+                last,
+                greatest(
+                    last - unsent,
+                    coalesce(
+                        (
+                            SELECT cursors.number
+                            FROM webhook_cursors AS cursors
+                            WHERE cursors.generation = fence.generation
+                                AND cursors.part = fence.part
+                        ),
+                        0
+                    )
+                )
+            )
+            ELSE last
+        END";
 
 pub(super) const UPSERT_STATS: &str = "
     INSERT INTO call_stats (

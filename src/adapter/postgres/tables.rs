@@ -295,7 +295,9 @@ impl BatchStatement {
 
     pub(super) fn delete_notifications_up_to(&mut self, number: i64) {
         self.add_cte("delete_notifications", DELETE_NOTIFICATIONS, |columns| {
-            columns.push_bind(vec![number]);
+            columns
+                .push_bind(vec![number])
+                .push_bind(vec![sql::NOTIFICATIONS_STORED_UNSENT]);
         });
     }
 }

@@ -20,7 +20,8 @@ const SKIP_NOTIFICATIONS: &str = "-- skip_webhook_notifications
     SET number = excluded.number";
 
 const SELECT_UNSENT: &str = "-- select_unsent_notifications
-    SELECT owners.generation::bigint, owners.part::bigint, unsent.number, kind, data
+    SELECT
+        owners.generation::bigint, owners.part::bigint, unsent.number, kind, data, cursors.number
     FROM partition_owner AS owners
     LEFT JOIN webhook_cursors AS cursors
         ON cursors.generation = owners.generation

@@ -32,6 +32,8 @@ pub(super) const MINUTE_US: i64 = 60_000_000;
 pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
 /// Notifications stored for watchers that reconnect.
 pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
+/// So many more are stored while they have not become deliveries and a webhook works.
+pub(super) const NOTIFICATIONS_STORED_UNSENT: i64 = 40_000;
 /// Facts from this long before the first open call may belong to it.
 pub(super) const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
 

@@ -289,6 +289,7 @@ macro_rules! implement_webhooks {
                     number: row.get(2),
                     event: row.get(3),
                     data: row.get(4),
+                    sent_before: row.get(5),
                 });
                 Ok(placed.collect())
             }

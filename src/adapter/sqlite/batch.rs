@@ -94,6 +94,7 @@ async fn write_notifications(
 
     sqlx::query(statements::DELETE_OLD_NOTICES)
         .bind(last_number.cast_signed() - sql::NOTIFICATIONS_STORED)
+        .bind(sql::NOTIFICATIONS_STORED_UNSENT)
         .execute(transaction)
         .await?;
     Ok(())

@@ -325,7 +325,13 @@ FROM json_each(?1)";
 pub(super) const DELETE_OLD_NOTICES: &str = "\
 -- delete_old_notices
 DELETE FROM notices
-WHERE number <= ?1";
+WHERE number <= CASE
+    WHEN EXISTS (SELECT 1 FROM webhooks WHERE disabled IS NULL) THEN min(
+        ?1,
+        max(coalesce((SELECT number FROM webhook_cursors WHERE generation = 0), 0), ?1 - ?2)
+    )
+    ELSE ?1
+END";
 
 pub(super) const SELECT_NOTICES_AFTER: &str = "\
 -- select_notices_after

@@ -15,10 +15,11 @@ const SKIP_NOTIFICATIONS: &str = "-- skip_webhook_notifications
     SET number = excluded.number";
 
 const SELECT_UNSENT: &str = "-- select_unsent_notifications
-    SELECT 0, 0, number, kind, data
+    SELECT 0, 0, notices.number, kind, data, cursors.number
     FROM notices
-    WHERE number > coalesce((SELECT number FROM webhook_cursors WHERE generation = 0), 0)
-    ORDER BY number
+    LEFT JOIN webhook_cursors AS cursors ON cursors.generation = 0
+    WHERE notices.number > coalesce(cursors.number, 0)
+    ORDER BY notices.number
     LIMIT $1";
 
 const ADD_MESSAGES: &str = "-- add_webhook_messages

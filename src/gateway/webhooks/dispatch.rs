@@ -27,7 +27,9 @@ use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 use crate::port::error::LedgerError;
 use crate::port::watch::Watch;
-use crate::port::webhooks::{Delivery, DeliveryState, SendError, Sender, Webhook, Webhooks};
+use crate::port::webhooks::{
+    Delivery, DeliveryState, PlacedNotification, SendError, Sender, Webhook, Webhooks,
+};
 
 /// A round without a notification: deliveries fall due.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -37,10 +39,11 @@ const ROUND_PAUSE: Duration = Duration::from_millis(100);
 const UPKEEP_EVERY: Duration = Duration::from_mins(1);
 const FINISHED_KEPT: Span = Span::seconds(3 * 86_400);
 const ALL_KEPT: Span = Span::seconds(7 * 86_400);
-/// Notifications that are read at once: with two hundred receivers they are 12,800 deliveries.
-const NOTIFICATIONS_AT_ONCE: u32 = 64;
+/// Deliveries that are made at once, and limits on the notifications of which they are made.
+const MADE_AT_ONCE: usize = 12_800;
+const NOTIFICATIONS_AT_ONCE: (usize, usize) = (64, 1_000);
 /// Reads of notifications in one round. Sending begins after them, also of a long backlog.
-const READS_PER_ROUND: usize = 32;
+const READS_PER_ROUND: usize = 16;
 /// Deliveries that are taken for one receiver at once, and of how many calls they are sent together.
 const DELIVERIES_AT_ONCE: u32 = 16;
 const CALLS_AT_ONCE: usize = 4;
@@ -216,19 +219,20 @@ impl Dispatcher {
             webhooks,
         };
 
+        let (least, most) = NOTIFICATIONS_AT_ONCE;
+        let at_once = (MADE_AT_ONCE / round.webhooks.len().max(1)).clamp(least, most);
+        let at_once = u32::try_from(at_once).unwrap_or(u32::MAX);
         for _ in 0..READS_PER_ROUND {
             if !round.has_more {
                 break;
             }
-            let unsent = self
-                .store
-                .unsent_notifications(NOTIFICATIONS_AT_ONCE)
-                .await?;
+            let unsent = self.store.unsent_notifications(at_once).await?;
             if unsent.is_empty() {
                 round.has_more = false;
                 break;
             }
 
+            report_skipped(&unsent);
             let now = self.clock.now();
             let first = self.memory.reserve_instants(unsent.len(), now);
             let new = messages_of(&unsent, &round.webhooks, first);
@@ -374,6 +378,27 @@ impl Dispatcher {
             .end_webhook(id, "the receiver answered 410 Gone", now);
         if let Err(error) = ended.await {
             waits_for_database(&error);
+        }
+    }
+}
+
+/// Counts and reports notifications that were deleted before they could become deliveries.
+fn report_skipped(unsent: &[PlacedNotification]) {
+    let mut partitions = HashSet::new();
+
+    for first in unsent {
+        if !partitions.insert((first.generation, first.partition)) {
+            continue;
+        }
+        let sent = first.sent_before.unwrap_or(first.number - 1);
+        let skipped = u64::try_from(first.number - sent - 1).unwrap_or_default();
+        if skipped > 0 {
+            metrics::counter!("cordboard_webhook_skipped_total").increment(skipped);
+            tracing::error!(
+                partition = first.partition,
+                skipped,
+                "events are not sent to webhooks: too many had gathered in the database"
+            );
         }
     }
 }

@@ -116,6 +116,37 @@ pub async fn every_notification_becomes_deliveries_once(store: &impl Store) {
     assert_eq!(rest[0].number, 6);
 }
 
+/// Notifications that webhooks have not got yet stay longer than others, but not without a limit.
+pub async fn notifications_wait_for_webhooks(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let commit = async |numbers| {
+        let changes = Changes {
+            published_up_to: 100_000,
+            ..notifications(numbers)
+        };
+        ledger.commit(&changes).await.unwrap();
+    };
+    commit(1..3).await;
+    ledger.skip_notifications().await.unwrap();
+    let mut receiver = webhook("w");
+    receiver.disabled = None;
+    assert!(ledger.add_webhook(&receiver, 1, 1).await.unwrap());
+    let first = async || {
+        let unsent = ledger.unsent_notifications(1).await.unwrap();
+        (unsent[0].number, unsent[0].sent_before)
+    };
+
+    commit(3..4).await;
+    commit(45_000..45_001).await;
+    assert_eq!(first().await, (3, Some(2)));
+    commit(60_000..60_001).await;
+    assert_eq!(first().await, (45_000, Some(2)));
+    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    commit(80_000..80_001).await;
+    assert_eq!(first().await, (80_000, Some(2)));
+}
+
 pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl Store) {
     let (one, other) = (store.open().await, store.open().await);
     let new = [new_message("a", 10), new_message("b", 11)];
