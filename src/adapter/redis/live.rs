@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Pipeline, Value};
+use deadpool_redis::redis::{Pipeline, RedisResult, Value};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -98,16 +98,19 @@ impl RedisLive {
     }
 
     /// Runs all pipelines in order; a failed command fails alone. Returns `None` when Redis does
-    /// not answer.
+    /// not answer, or takes nothing.
     async fn run_all(&self, commands: Commands) -> Option<()> {
         for mut pipeline in commands.pipelines {
-            self.link.run::<Value>(&mut pipeline).await?;
+            let answers = self.link.run::<Value>(&mut pipeline).await?;
+            if is_refused(&answers) {
+                return None;
+            }
         }
         Some(())
     }
 
     /// Builds the commands that publish a commit, and the places of those that append to a log.
-    fn build_commands(&self, changes: &Changes) -> (Commands, Vec<stream::Entry>) {
+    fn build_commands(&self, changes: &Changes, is_check: bool) -> (Commands, Vec<stream::Entry>) {
         let mut commands = Commands::default();
 
         // Renews the marker of the partition, but does not create a lost one. The answer is its
@@ -120,6 +123,11 @@ impl RedisLive {
             .arg("EX")
             .arg(PARTITION_MARKER_SECONDS)
             .arg("GET");
+        if is_check {
+            commands
+                .cmd("ZCARD")
+                .arg(self.keys.live_calls(&self.partition));
+        }
 
         let calls = changes.latest_calls();
         let mut published = self.published.lock();
@@ -144,23 +152,30 @@ impl RedisLive {
 #[async_trait]
 impl LiveView for RedisLive {
     async fn publish(&self, changes: &Changes) -> bool {
-        if changes.is_empty() && !self.is_check_due() {
+        let is_check = self.is_check_due();
+        if changes.is_empty() && !is_check {
             return true;
         }
 
+        let open = self.published.lock().open();
         let mut had_marker = None;
-        let (commands, entries) = self.build_commands(changes);
+        let (commands, entries) = self.build_commands(changes, is_check);
         for (index, mut pipeline) in commands.pipelines.into_iter().enumerate() {
             let answers = self.link.run::<Value>(&mut pipeline).await;
             self.lost.report(&entries, index, answers.as_deref());
-            let Some(answers) = answers else {
+            let Some(answers) = answers.filter(|answers| !is_refused(answers)) else {
                 // Redis lacks these changes now.
                 self.is_incomplete.store(true, Ordering::Release);
                 self.published.lock().invalidate();
                 return true;
             };
 
-            // The first command renewed the marker.
+            // The first command renewed the marker, and the second counted the open calls.
+            let counted = had_marker.is_none() && is_check;
+            if counted && answers.get(1).is_some_and(|listed| lacks(listed, open)) {
+                self.is_incomplete.store(true, Ordering::Release);
+                self.published.lock().invalidate();
+            }
             had_marker.get_or_insert(
                 matches!(answers.first(), Some(Ok(before)) if *before != Value::Nil),
             );
@@ -196,11 +211,42 @@ impl LiveView for RedisLive {
             .arg(1)
             .arg("EX")
             .arg(PARTITION_MARKER_SECONDS);
-        if self.link.run::<Value>(&mut pipeline).await.is_some() {
+        let marked = self.link.run::<Value>(&mut pipeline).await;
+        if marked.is_some_and(|answers| !is_refused(&answers)) {
             self.is_incomplete.store(false, Ordering::Release);
             metrics::counter!("cordboard_live_restored_total").increment(1);
         }
     }
+}
+
+/// Whether Redis refused a command for a reason that is not in its key: it is full, or takes no
+/// writes now.
+fn is_refused(answers: &[RedisResult<Value>]) -> bool {
+    const OF_SERVER: [&str; 7] = [
+        "OOM",
+        "READONLY",
+        "MISCONF",
+        "LOADING",
+        "BUSY",
+        "MASTERDOWN",
+        "NOREPLICAS",
+    ];
+
+    answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err()?.code())
+        .any(|code| OF_SERVER.contains(&code))
+}
+
+/// Whether fewer calls are listed than were published.
+fn lacks(listed: &RedisResult<Value>, published: usize) -> bool {
+    let listed = match listed {
+        Ok(Value::Int(listed)) => usize::try_from(*listed).unwrap_or_default(),
+        // A key of another type is not Cordboard's.
+        _ => return false,
+    };
+
+    listed < published
 }
 
 /// The fields of a published record that name the claims of its call.

@@ -33,6 +33,13 @@ impl PublishedCalls {
             .retain(|_, call| call.transfer.is_some() || call.may_be_queued);
     }
 
+    /// The number of calls that are listed as open.
+    pub(super) fn open(&self) -> usize {
+        let listed = |call: &&PublishedCall| call.live_since.is_some();
+
+        self.0.values().filter(listed).count()
+    }
+
     pub(super) fn insert(&mut self, id: CallId, call: PublishedCall) {
         self.0.insert(id, call);
     }

@@ -1,7 +1,7 @@
 //! Faults of the live view: it is incomplete for a while, and delays and changes no record.
 
 use cordboard::domain::fact::EventId;
-use cordboard::port::live::LiveDirectory;
+use cordboard::port::live::{LiveDirectory, LiveView};
 use deadpool_redis::redis::{self, Client};
 
 use crate::support::live::{CALLER, View};
@@ -39,6 +39,21 @@ async fn a_live_view_that_is_flushed_killed_frozen_or_full_changes_no_record() {
     scene.servers.order("thaw redis").await;
 
     scene.end(workers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_server_has_refused_is_written_again() {
+    let servers = Servers::start(&["redis"]).await;
+    let mut view = View::on(&servers.urls.redis);
+    let client = Client::open(&*servers.urls.redis).unwrap();
+    view.report(0, "incoming").await;
+    view.live.republish(&[]).await;
+    assert!(view.report(1, "incoming").await, "it is complete");
+
+    command(&client, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    view.report(2, "answered").await;
+    command(&client, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert!(!view.report(3, "hold").await, "the answer is missing");
 }
 
 async fn command(client: &Client, words: &[&str]) {

@@ -10,6 +10,7 @@ use crate::support::batches::after_seconds;
 use crate::support::cluster::Cluster;
 use crate::support::live::{CALLER, PHONE, View};
 use crate::support::servers;
+use crate::support::wait::{PATIENCE, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_keys_exist_during_a_call_and_its_claim_is_gone_after_it() {
@@ -112,6 +113,27 @@ async fn a_missed_call_is_pending_until_it_is_decided() {
     view.live.publish(&decided).await;
     assert_eq!(view.ask::<u32>("ZCARD", schedule, &[]).await, 0);
     assert_eq!(view.ask::<u32>("LLEN", queue, &[]).await, 0);
+}
+
+/// The marker of the partition stays when another key is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_list_of_open_calls_is_found_and_all_are_written_again() {
+    let mut view = View::on(&servers::shared().redis);
+    view.report(0, "incoming").await;
+    let open = view.passed(1);
+    view.live.republish(&[]).await;
+    view.report(1, "answered").await;
+    assert_eq!(view.ask::<u32>("ZCARD", "calls:live:p00", &[]).await, 1);
+
+    view.ask::<u32>("DEL", "calls:live:p00", &[]).await;
+    eventually(PATIENCE, "the missing list", async || {
+        if view.live.publish(&open).await {
+            Err("the view is complete".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
