@@ -73,7 +73,32 @@ impl Reading<'_> {
             state,
             to,
             reason: self.failure_reason(index, state),
+            initiated_at: attempt.started,
+            decided_at: completed_at.or_else(|| self.decided_at(index, attempt, state)),
             completed_at,
+        }
+    }
+
+    /// The instant at which a transfer came to its state, if that state is more than a beginning.
+    fn decided_at(
+        &self,
+        index: usize,
+        attempt: &TransferAttempt,
+        state: TransferState,
+    ) -> Option<At> {
+        let consult = attempt.consult.map(|slot| self.leg(slot));
+        let legs = || self.targets(index).chain(consult);
+
+        match state {
+            TransferState::Initiated | TransferState::Ringing => None,
+            TransferState::Answered => {
+                let answered = self.targets(index).filter_map(|leg| leg.answered).min();
+                answered.or_else(|| consult?.answered)
+            }
+            TransferState::Completed
+            | TransferState::Cancelled
+            | TransferState::Failed
+            | TransferState::Abandoned => legs().filter_map(|leg| leg.ended).max(),
         }
     }
 

@@ -72,6 +72,10 @@ pub struct Transfer {
     pub to: Option<String>,
     /// The reason of a failure, if the phones report it.
     pub reason: Option<&'static str>,
+    /// The instant at which the target began to ring, or a phone reported the transfer.
+    pub initiated_at: At,
+    /// The instant of the answer, the completion or the failure; `None` while the target rings.
+    pub decided_at: Option<At>,
     /// The instant at which the target took the call over.
     pub completed_at: Option<At>,
 }

@@ -151,6 +151,12 @@ struct TransferJson<'a> {
     state: &'static str,
     to: Option<&'a str>,
     reason: Option<&'static str>,
+    /// The first ring of the target, or the report of the phone that transfers.
+    #[schema(format = DateTime)]
+    initiated_at: String,
+    /// The answer, the completion or the failure.
+    #[schema(format = DateTime)]
+    decided_at: Option<String>,
 }
 
 impl<'a> CallJson<'a> {
@@ -190,6 +196,8 @@ impl<'a> CallJson<'a> {
                 state: transfer.state.name(),
                 to: transfer.to.as_deref(),
                 reason: transfer.reason,
+                initiated_at: instant::text(transfer.initiated_at),
+                decided_at: transfer.decided_at.map(instant::text),
             }),
             pickup: record.pickup,
             origin: record.click_to_call.then_some("click_to_call"),

@@ -113,6 +113,20 @@ impl TransferEvent {
         }
     }
 
+    /// Takes from the context what another program has not said.
+    pub fn complete(&mut self, context: &TransferContext) {
+        for (field, known) in [
+            (&mut self.original_call_sid, &context.original_call_sid),
+            (&mut self.transfer_call_sid, &context.call_sid),
+            (&mut self.target_number, &context.target_number),
+            (&mut self.conference_name, &context.conference_name),
+        ] {
+            if field.is_none() {
+                field.clone_from(known);
+            }
+        }
+    }
+
     #[must_use]
     pub fn to_json(&self) -> String {
         // Text and numbers always serialize.

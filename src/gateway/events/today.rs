@@ -135,11 +135,16 @@ pub(super) fn events_of(record: &str) -> Vec<LoggedEvent> {
         })
     };
     let missed = call["outcome"] == "missed";
+    let is_over = !matches!(
+        call["transfer"]["state"].as_str(),
+        Some("initiated" | "ringing" | "answered")
+    );
 
     let events = [
         event("call_started", &call["started_at"]),
         event("call_answered", &call["answered_at"]),
-        event("transfer_completed", &call["transfer"]["completed_at"]),
+        event("transfer_initiated", &call["transfer"]["initiated_at"]),
+        event("transfer_completed", &call["transfer"]["decided_at"]).filter(|_| is_over),
         event("call_ended", &call["ended_at"]),
         event("call_missed", &call["ended_at"]).filter(|_| missed),
     ];

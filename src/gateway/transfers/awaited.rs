@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::decision::decision;
+use super::decision::{Period, decision};
 use crate::chain::Chain;
 use crate::domain::time::Span;
 use crate::port::clock::Clock;
@@ -29,8 +29,8 @@ use crate::wire::transfer::{TransferContext, TransferEvent, TransferEventType};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While a program waits, its transfer is read again: an event may have reached another gateway.
 const WAIT_EVERY: Duration = Duration::from_millis(100);
-/// More transfers than this are not under way at once.
-const UNDER_WAY_MAX: u32 = 10_000;
+/// More transfers than this are not under way at once: all are read every second.
+const UNDER_WAY_MAX: u32 = 2_000;
 const DECIDED_KEPT: Span = Span::seconds(86_400);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
@@ -53,6 +53,9 @@ pub struct AwaitedTransfers {
 pub(super) enum NotRegistered {
     /// The transfer of this id is under way.
     UnderWay(String),
+    /// A transfer of another call has this id.
+    IdInUse,
+    TooMany,
     Ledger(LedgerError),
 }
 
@@ -82,13 +85,19 @@ impl AwaitedTransfers {
         &self,
         transfer: RegisteredTransfer,
     ) -> Result<RegisteredTransfer, NotRegistered> {
+        if self.under_way.lock().len() >= UNDER_WAY_MAX as usize {
+            return Err(NotRegistered::TooMany);
+        }
         let first = self.store.begin(&transfer).await;
         if let Some(id) = first.map_err(NotRegistered::Ledger)? {
             let stored = self.store.transfer(&transfer.id).await;
-            let stored = stored.map_err(NotRegistered::Ledger)?;
-            return stored
-                .filter(|stored| is_repetition(stored, &transfer))
-                .ok_or(NotRegistered::UnderWay(id));
+            return match stored.map_err(NotRegistered::Ledger)? {
+                Some(stored) if is_repetition(&stored, &transfer) => Ok(stored),
+                Some(stored) if id == transfer.id && stored.call_id != transfer.call_id => {
+                    Err(NotRegistered::IdInUse)
+                }
+                _ => Err(NotRegistered::UnderWay(id)),
+            };
         }
 
         if let Some(directory) = &self.directory {
@@ -194,14 +203,15 @@ impl AwaitedTransfers {
             .lock()
             .retain(|call, _| of_calls.contains(call));
         for transfer in stored {
-            if transfer.expires_at <= now {
+            // Phones may have decided it in its time, while no gateway looked.
+            self.look_at(transfer.clone()).await;
+            let is_open = self.under_way.lock().contains_key(&transfer.call_id);
+            if is_open && transfer.expires_at <= now {
                 let failed = TransferEventType::TransferFailed;
                 let context = context_of(&transfer);
                 let message = Some("nothing decided the transfer in its time");
                 let event = TransferEvent::of(&context, failed, "timeout", message, now);
                 self.decide(&transfer, &event).await?;
-            } else {
-                self.look_at(transfer).await;
             }
         }
 
@@ -234,9 +244,14 @@ impl AwaitedTransfers {
     ) -> Result<(), LedgerError> {
         let context = context_of(transfer);
         let target = context.target_number.as_deref();
-        let initiated_at = instant::text(transfer.initiated_at);
+        let since = instant::text(transfer.initiated_at);
+        let until = instant::text(transfer.expires_at);
+        let period = Period {
+            since: &since,
+            until: &until,
+        };
 
-        if let Some((kind, reason)) = decision(record, target, &initiated_at) {
+        if let Some((kind, reason)) = decision(record, target, period) {
             let now = self.clock.now();
             let event = TransferEvent::of(&context, kind, &reason, None, now);
             self.decide(transfer, &event).await?;

@@ -4,12 +4,31 @@ use serde_json::Value;
 
 use crate::wire::transfer::TransferEventType;
 
-/// The type and the reason of the event that ends a transfer, once the phones have decided it.
-/// `target` is the number or extension of the target, where the program has named one.
+/// The time of a transfer: from its registration on, until it expires. Instants in the form of
+/// records, which have the order of their texts.
+#[derive(Clone, Copy)]
+pub(super) struct Period<'p> {
+    pub since: &'p str,
+    pub until: &'p str,
+}
+
+impl Period<'_> {
+    fn contains(self, at: &Value) -> bool {
+        at.as_str()
+            .is_some_and(|at| (self.since..=self.until).contains(&at))
+    }
+
+    fn has_begun_by(self, at: &Value) -> bool {
+        at.as_str().is_some_and(|at| at <= self.until)
+    }
+}
+
+/// The type and the reason of the event that ends a transfer, once the phones have decided it in its
+/// time. `target` is the number or extension of the target, where the program has named one.
 pub(super) fn decision(
     record: &Value,
     target: Option<&str>,
-    initiated_at: &str,
+    period: Period<'_>,
 ) -> Option<(TransferEventType, String)> {
     use TransferEventType::{DestinationAnswered, TransferFailed};
 
@@ -19,14 +38,16 @@ pub(super) fn decision(
             .as_str()
             .is_none_or(|to| is_same_number(to, target))
     });
-    let state = reported["state"].as_str().filter(|_| is_meant);
+    // A call may have been transferred before.
+    let is_this = is_meant && period.contains(&reported["decided_at"]);
+    let state = reported["state"].as_str().filter(|_| is_this);
     if let Some(state @ ("answered" | "completed")) = state {
         return Some((DestinationAnswered, state.to_owned()));
     }
 
     // The phone of the target may show more than the one that transfers.
-    let target = target_phone(record, target, initiated_at);
-    if target.is_some_and(|phone| phone["answered_at"].is_string()) {
+    let target = target_phone(record, target, period);
+    if target.is_some_and(|phone| period.contains(&phone["answered_at"])) {
         return Some((DestinationAnswered, "answered".to_owned()));
     }
     if let Some(state @ ("cancelled" | "failed" | "abandoned")) = state {
@@ -39,8 +60,8 @@ pub(super) fn decision(
         return Some((TransferFailed, outcome.to_owned()));
     }
 
-    record["ended_at"]
-        .is_string()
+    period
+        .has_begun_by(&record["ended_at"])
         .then(|| (TransferFailed, "call_ended".to_owned()))
 }
 
@@ -48,14 +69,16 @@ pub(super) fn decision(
 fn target_phone<'r>(
     record: &'r Value,
     target: Option<&str>,
-    initiated_at: &str,
+    period: Period<'_>,
 ) -> Option<&'r Value> {
     let target = target?;
 
     record["participants"].as_array()?.iter().find(|phone| {
-        let rang_at = phone["rang_at"].as_str().or(phone["answered_at"].as_str());
+        let began = [&phone["rang_at"], &phone["answered_at"]]
+            .into_iter()
+            .find(|at| at.is_string());
         phone["extension"].as_str() == Some(target)
-            && rang_at.is_some_and(|rang_at| rang_at >= initiated_at)
+            && began.is_some_and(|began| period.contains(began))
     })
 }
 
@@ -78,10 +101,14 @@ mod tests {
 
     use super::*;
 
-    const SINCE: &str = "2026-01-01T00:00:10.000000Z";
+    const PERIOD: Period<'_> = Period {
+        since: "2026-01-01T00:00:10.000000Z",
+        until: "2026-01-01T00:01:10.000000Z",
+    };
 
     fn decided(record: &Value) -> Option<(String, String)> {
-        decision(record, Some("205"), SINCE).map(|(kind, reason)| (kind.name().to_owned(), reason))
+        let decided = decision(record, Some("205"), PERIOD);
+        decided.map(|(kind, reason)| (kind.name().to_owned(), reason))
     }
 
     fn record(transfer: &Value, participants: &Value, ended_at: &Value) -> Value {
@@ -100,23 +127,37 @@ mod tests {
     #[test]
     fn the_state_of_the_transfer_decides() {
         let answered = "destination_answered";
+        let at = "2026-01-01T00:00:12.000000Z";
+        let before = "2026-01-01T00:00:09.000000Z";
+        let after = "2026-01-01T00:01:11.000000Z";
         for (transfer, expected) in [
             (Value::Null, None),
             (json!({ "state": "ringing", "to": "205" }), None),
             (
-                json!({ "state": "completed", "to": "205" }),
+                json!({ "state": "completed", "to": "205", "decided_at": at }),
                 Some((answered, "completed")),
             ),
             (
-                json!({ "state": "answered", "to": null }),
+                json!({ "state": "answered", "to": null, "decided_at": at }),
                 Some((answered, "answered")),
             ),
             (
-                json!({ "state": "failed", "to": "205", "reason": "busy" }),
+                json!({ "state": "failed", "to": "205", "reason": "busy", "decided_at": at }),
                 Some(("transfer_failed", "busy")),
             ),
-            // An earlier transfer of the call went to another phone.
-            (json!({ "state": "completed", "to": "299" }), None),
+            // Earlier transfers of the call, also to the same phone, and a later one.
+            (
+                json!({ "state": "completed", "to": "299", "decided_at": at }),
+                None,
+            ),
+            (
+                json!({ "state": "failed", "to": "205", "decided_at": before }),
+                None,
+            ),
+            (
+                json!({ "state": "completed", "to": "205", "decided_at": after }),
+                None,
+            ),
         ] {
             let record = record(&transfer, &json!([]), &Value::Null);
             let expected = expected.map(|(kind, reason)| (kind.to_owned(), reason.to_owned()));

@@ -35,6 +35,7 @@ use crate::wire::transfer::{TransferContext, TransferEvent};
 const SECONDS: u32 = 60;
 const SECONDS_MAX: u32 = 3_600;
 const WAIT_SECONDS_MAX: u32 = 60;
+const OWN_FIELDS_BYTES_MAX: usize = 8 * 1024;
 const NO_TRANSFERS: &str = "`no_right`: transfers are for integrators and admins of all sites.";
 const NO_TRANSFER: &str = "`not_found`: there is no such transfer.";
 
@@ -128,7 +129,8 @@ impl TransferJson {
         (status = 400, description = "`bad_body`: the body is not such an object."),
         (status = 403, description = NO_TRANSFERS),
         (status = 409, description = "`under_way`: another transfer of the call is; `transfer_id` \
-            of the answer names it."),
+            of the answer names it. `id_in_use`: a transfer of another call has this id. \
+            `too_many`: too many transfers are under way."),
     ),
 )]
 async fn register(
@@ -143,10 +145,7 @@ async fn register(
             )
         })
         .and_then(|Json(new)| {
-            check_name("original_call_sid", &new.original_call_sid)?;
-            if let Some(id) = &new.transfer_id {
-                check_name("transfer_id", id)?;
-            }
+            new.check_names()?;
             match new.timeout_seconds.unwrap_or(SECONDS) {
                 seconds @ 1..=SECONDS_MAX => Ok((new, seconds)),
                 _ => Err(format!(
@@ -167,11 +166,41 @@ async fn register(
     match gateway.transfers.register(transfer).await {
         Ok(transfer) => document_response(StatusCode::CREATED, &TransferJson::of(&transfer)),
         Err(NotRegistered::UnderWay(id)) => under_way(&id),
+        Err(NotRegistered::IdInUse) => error_response(
+            StatusCode::CONFLICT,
+            "id_in_use",
+            "a transfer of another call has this `transfer_id`",
+        ),
+        Err(NotRegistered::TooMany) => error_response(
+            StatusCode::CONFLICT,
+            "too_many",
+            "too many transfers are under way",
+        ),
         Err(NotRegistered::Ledger(error)) => unavailable_response(&error),
     }
 }
 
 impl NewTransfer {
+    fn check_names(&self) -> Result<(), String> {
+        check_name("original_call_sid", &self.original_call_sid)?;
+        for (field, text) in [
+            ("transfer_id", &self.transfer_id),
+            ("call_sid", &self.call_sid),
+            ("target_number", &self.target_number),
+            ("tool_uuid", &self.tool_uuid),
+            ("conference_name", &self.conference_name),
+            ("conference_id", &self.conference_id),
+        ] {
+            if let Some(text) = text {
+                check_name(field, text)?;
+            }
+        }
+
+        // Every gateway reads the contexts of all transfers that are under way.
+        let run = self.workflow_run_id.as_ref().map_or(0, json_length);
+        check_own_fields(run + length_of(&self.more))
+    }
+
     fn into_transfer(self, gateway: &Gateway, site: String, time_max: u32) -> RegisteredTransfer {
         let now = gateway.clock.now();
         let id = self
@@ -209,6 +238,27 @@ async fn site_of(gateway: &Gateway, call: &str) -> Result<String, Box<Response>>
     let site = state.and_then(|state| state["site"].as_str().map(ToOwned::to_owned));
 
     Ok(site.unwrap_or_else(|| Site::default().as_str().to_owned()))
+}
+
+fn json_length(value: &Value) -> usize {
+    value.to_string().len()
+}
+
+fn length_of(fields: &Map<String, Value>) -> usize {
+    let lengths = fields
+        .iter()
+        .map(|(name, value)| name.len() + json_length(value));
+
+    lengths.sum()
+}
+
+fn check_own_fields(bytes: usize) -> Result<(), String> {
+    if bytes > OWN_FIELDS_BYTES_MAX {
+        return Err(format!(
+            "fields of your own must have at most {OWN_FIELDS_BYTES_MAX} bytes together"
+        ));
+    }
+    Ok(())
 }
 
 fn under_way(id: &str) -> Response {
@@ -367,6 +417,7 @@ async fn take_event(
     let event = body
         .map_err(|error| bad_body(&error, "`type`, and optionally the other fields"))
         .and_then(|Json(mut event)| {
+            check_own_fields(length_of(&event))?;
             event.insert("transfer_id".to_owned(), id.clone().into());
             let now = instant::seconds(gateway.clock.now());
             event.entry("timestamp").or_insert_with(|| now.into());
@@ -375,7 +426,7 @@ async fn take_event(
                     .to_owned()
             })
         });
-    let event = match event {
+    let mut event = match event {
         Ok(event) => event,
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
     };
@@ -384,6 +435,7 @@ async fn take_event(
         let Some(transfer) = gateway.transfers.transfer(&id).await? else {
             return Ok(None);
         };
+        event.complete(&context_of(&transfer));
         let is_taken =
             transfer.result.is_none() && gateway.transfers.take(&transfer, &event).await?;
         Ok(Some((is_taken, gateway.transfers.transfer(&id).await?)))

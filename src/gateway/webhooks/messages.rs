@@ -102,6 +102,7 @@ mod tests {
             number: 1,
             event: "call.started".to_owned(),
             data: data.to_owned(),
+            sent_before: None,
         };
 
         assert_eq!(message_id(&placed("a")), message_id(&placed("a")));
