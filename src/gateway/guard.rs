@@ -14,15 +14,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN, RETRY_AFTER};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::response::error_response;
@@ -31,7 +32,9 @@ use super::response::error_response;
 const BODY_BYTES_MAX: usize = 2 << 20;
 /// Time for the body of a request.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
-/// Room for the bodies of all requests, in KiB.
+/// Bodies up to this size are always read: connections have a limit of their own.
+const BODY_BYTES_FREE: usize = 64 << 10;
+/// Room for what has arrived of larger bodies, in KiB.
 static BODIES: Semaphore = Semaphore::const_new(64 << 10);
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
@@ -127,36 +130,66 @@ async fn read_body(request: Request) -> Result<Request, Box<Response>> {
     let length = announced.map_or(BODY_BYTES_MAX, |length| {
         usize::try_from(length).unwrap_or(usize::MAX)
     });
-    let too_large = || {
-        Box::new(error_response(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "bad_body",
-            "the body is too large",
-        ))
-    };
     if length > BODY_BYTES_MAX {
         return Err(too_large());
     }
-    let kib = u32::try_from(length.div_ceil(1_024)).unwrap_or(u32::MAX);
-    let Ok(_room) = BODIES.try_acquire_many(kib) else {
-        let busy = error_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            "many bodies are being read: try again in a moment",
-        );
-        return Err(Box::new(([(RETRY_AFTER, "1")], busy).into_response()));
-    };
 
     let (parts, body) = request.into_parts();
-    match timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
-        Ok(Err(_)) => Err(too_large()),
+    match timeout(BODY_TIME_MAX, collect(body)).await {
+        Ok(collected) => Ok(Request::from_parts(parts, Body::from(collected?))),
         Err(_) => Err(Box::new(error_response(
             StatusCode::REQUEST_TIMEOUT,
             "bad_body",
             "the body did not arrive in time",
         ))),
     }
+}
+
+/// Reads a body. What has arrived takes room, not what was announced: a client that announces much
+/// and sends nothing keeps no other out.
+async fn collect(body: Body) -> Result<Vec<u8>, Box<Response>> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut room: Option<SemaphorePermit<'static>> = None;
+
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| too_large())?;
+        if bytes.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+
+        let needed = bytes.len().saturating_sub(BODY_BYTES_FREE).div_ceil(1_024);
+        let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let missing = u32::try_from(needed.saturating_sub(held)).unwrap_or(u32::MAX);
+        if missing > 0 {
+            let more = BODIES.try_acquire_many(missing).map_err(|_| busy())?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
+    }
+
+    Ok(bytes)
+}
+
+fn too_large() -> Box<Response> {
+    Box::new(error_response(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "bad_body",
+        "the body is too large",
+    ))
+}
+
+fn busy() -> Box<Response> {
+    let busy = error_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "many large bodies are being read: try again in a moment",
+    );
+
+    Box::new(([(RETRY_AFTER, "1")], busy).into_response())
 }
 
 fn is_same_site(headers: &HeaderMap) -> bool {

@@ -89,7 +89,13 @@ impl Desk {
             return Err(Box::new(no_right("this account takes no calls")));
         }
 
-        let site = site_of(principal, site)?;
+        let site = site_of(principal, site)?.unwrap_or_else(|| Site::default().as_str().to_owned());
+        // The same extension at another site is another phone, whose numbers are masked.
+        if !principal.sees_all_numbers() && principal.own_site() != Some(site.as_str()) {
+            return Err(Box::new(no_right(
+                "the phone of this account is not at this site",
+            )));
+        }
         let requested = extension.as_deref().and_then(PhoneExtension::parse);
         let extension = match (&principal.extension, principal.identity == Identity::Open) {
             (Some(own), _) => Some(own.clone()),
@@ -109,7 +115,7 @@ impl Desk {
         };
 
         Ok(Desk {
-            site: site.unwrap_or_else(|| Site::default().as_str().to_owned()),
+            site,
             extension: extension.to_string(),
             name,
         })

@@ -554,6 +554,11 @@ async fn an_agent_sees_the_missed_callers_of_the_own_phone_only() {
                 (from == number).then_some(()).ok_or(desk.body.to_string())
             })
             .await;
+        let pause = json!({ "state": "available" });
+        let target = "/api/v1/me/state?site=lahore";
+        let paused = send(gateway, "PUT", target, &cookie, Some(&pause)).await;
+        let expected = if name == "own" { 200 } else { 403 };
+        assert_eq!(paused.status, expected, "{name}");
     }
     service.stop().await;
 }

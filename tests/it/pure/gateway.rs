@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -340,5 +341,27 @@ async fn half_of_a_body_is_not_waited_for() {
         Content-Type: application/json\r\nContent-Length: 200000000\r\n\r\n";
     let (status, _) = http::exchange(service.gateway, large).await.unwrap();
     assert_eq!(status, 413);
+    service.stop().await;
+}
+
+/// What a client announces and does not send takes no room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announced_bodies_keep_no_other_out() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let head = "POST /api/v1/missed HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{";
+
+    let mut announcing = Vec::new();
+    for _ in 0..60 {
+        let mut socket = TcpStream::connect(service.gateway).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        announcing.push(socket);
+    }
+    let done = json!({ "call_ids": ["unknown"], "status": "done" });
+    for _ in 0..20 {
+        let (status, answer) = service.call("POST", "/api/v1/missed", &done).await;
+        assert_ne!(status, 503, "{answer}");
+    }
     service.stop().await;
 }
