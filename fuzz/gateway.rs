@@ -13,7 +13,8 @@ use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::domain::fact::Site;
 use cordboard::domain::time::{At, Span};
 use cordboard::gateway::{
-    self, Access, AwaitedTransfers, CallStates, Dispatcher, Gateway, OwnHosts, WatcherLimit,
+    self, Access, AwaitedTransfers, CallStates, Dispatcher, Gateway, Outdated, OwnHosts,
+    WatcherLimit,
 };
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::claims::{Claim, Claims};
@@ -410,6 +411,7 @@ fn router() -> Router {
             ledger: Arc::new(Nothing),
             directory: None,
             clock: Arc::new(Nothing),
+            outdated: Outdated::default(),
         },
         directory: None,
         presence: None,

@@ -7,7 +7,7 @@ use super::webhooks::dispatcher;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::redis::{RedisDirectory, RedisEventLog, RedisPresence};
 use crate::config::Settings;
-use crate::gateway::{Access, AwaitedTransfers, CallStates, EventKeeper, Gateway};
+use crate::gateway::{Access, AwaitedTransfers, CallStates, EventKeeper, Gateway, Outdated};
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
@@ -87,6 +87,7 @@ impl Stores {
                 ledger: Arc::clone(&self.states),
                 directory: live.directory.clone(),
                 clock: Arc::clone(clock),
+                outdated: Outdated::default(),
             },
             watch: Arc::clone(watchers) as _,
             directory: live.directory,

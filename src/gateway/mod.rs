@@ -59,7 +59,7 @@ pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
 pub use popups::Switch;
 pub use sign_in::{Access, Credential};
-pub use states::CallStates;
+pub use states::{CallStates, Outdated};
 pub use transfers::AwaitedTransfers;
 pub use webhooks::Dispatcher;
 

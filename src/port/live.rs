@@ -33,9 +33,11 @@ pub trait LiveDirectory: Send + Sync {
     /// A state that another program registered, as JSON.
     async fn state(&self, of: StateKey<'_>) -> Option<String>;
 
-    async fn set_state(&self, of: StateKey<'_>, json: &str);
+    /// Writes a state, unless there is one that was changed later. Returns whether the view answered.
+    async fn set_state(&self, of: StateKey<'_>, json: &str, updated_at: At) -> bool;
 
-    async fn forget_state(&self, of: StateKey<'_>);
+    /// Returns whether the view answered.
+    async fn forget_state(&self, of: StateKey<'_>) -> bool;
 
     /// Adds a call that another program registered to the open calls of its site, or removes it.
     async fn set_active(&self, site: &str, call: &str, is_active: bool);

@@ -45,7 +45,7 @@ const UPSERT_STATE: &str = "-- upsert_state
             WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
             ELSE (live_states.call_metadata::jsonb || excluded.call_metadata::jsonb)::json
         END,
-        updated_at = excluded.updated_at
+        updated_at = greatest(excluded.updated_at, live_states.updated_at + 1)
     WHERE live_states.provider = 'grandstream'
         OR octet_length((live_states.call_metadata::jsonb || excluded.call_metadata::jsonb)::text)
             <= $12";
@@ -54,7 +54,7 @@ const UPDATE_STATE: &str = "-- update_state
     UPDATE live_states
     SET status = $2,
         call_metadata = (call_metadata::jsonb || coalesce($3::jsonb, '{}'))::json,
-        updated_at = $4,
+        updated_at = greatest($4, updated_at + 1),
         ended_at = CASE WHEN $5 THEN $4 ELSE ended_at END
     WHERE call_id = $1
         AND provider <> 'grandstream'

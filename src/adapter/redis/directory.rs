@@ -4,17 +4,33 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deadpool_redis::redis::{Pipeline, Value};
+use deadpool_redis::redis::{Pipeline, RedisResult, Value};
 
 use super::commands::Commands;
 use super::keys::{Keys, STATE_SECONDS};
 use super::link::RedisLink;
 use crate::domain::fact::Site;
+use crate::domain::time::At;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
 use crate::port::transfers::RegisteredTransfer;
+use crate::wire::instant;
 
 /// Highest index of live calls read per partition; no site has so many.
 const LIVE_CALLS_MAX: usize = 10_000;
+
+/// Sets a state, unless there is one with a later `updated_at`: instants have the order of their
+/// texts.
+const SET_IF_LATER: &str = "\
+local found = redis.call('GET', KEYS[1])
+if found then
+    local is_json, state = pcall(cjson.decode, found)
+    if is_json and type(state) == 'table' and type(state.updated_at) == 'string'
+        and state.updated_at > ARGV[1] then
+        return 0
+    end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1";
 
 /// Reads the live view and the cache.
 pub struct RedisDirectory {
@@ -129,15 +145,25 @@ impl LiveDirectory for RedisDirectory {
         get(&self.calls, self.keys.state(of)).await
     }
 
-    async fn set_state(&self, of: StateKey<'_>, json: &str) {
-        set(&self.calls, self.keys.state(of), json, STATE_SECONDS).await;
+    async fn set_state(&self, of: StateKey<'_>, json: &str, updated_at: At) -> bool {
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("EVAL")
+            .arg(SET_IF_LATER)
+            .arg(1)
+            .arg(self.keys.state(of))
+            .arg(instant::text(updated_at))
+            .arg(json)
+            .arg(STATE_SECONDS);
+
+        is_done(self.calls.run::<i64>(&mut pipeline).await)
     }
 
-    async fn forget_state(&self, of: StateKey<'_>) {
-        let mut commands = Commands::default();
-        commands.cmd("DEL").arg(self.keys.state(of));
-        // Its time ends in any case.
-        self.run_all(commands).await;
+    async fn forget_state(&self, of: StateKey<'_>) -> bool {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("DEL").arg(self.keys.state(of));
+
+        is_done(self.calls.run::<i64>(&mut pipeline).await)
     }
 
     async fn set_active(&self, site: &str, call: &str, is_active: bool) {
@@ -206,6 +232,10 @@ impl LiveDirectory for RedisDirectory {
 
         set(&self.cache, key, json, ttl_seconds).await;
     }
+}
+
+fn is_done(answers: Option<Vec<RedisResult<i64>>>) -> bool {
+    answers.is_some_and(|answers| answers.iter().all(Result::is_ok))
 }
 
 async fn get(link: &RedisLink, key: String) -> Option<String> {

@@ -80,7 +80,7 @@ ON CONFLICT (call_id) DO UPDATE SET
     merged!("live_states.call_metadata", "excluded.call_metadata"),
     "
     END,
-    updated_at = excluded.updated_at
+    updated_at = max(excluded.updated_at, live_states.updated_at + 1)
 WHERE live_states.provider = 'grandstream'
     OR length(CAST(",
     merged!("live_states.call_metadata", "excluded.call_metadata"),
@@ -98,7 +98,7 @@ SET
     merged!("call_metadata", "?3"),
     "
     END,
-    updated_at = ?4,
+    updated_at = max(?4, updated_at + 1),
     ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
 WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL
     AND (?3 IS NULL OR length(CAST(",

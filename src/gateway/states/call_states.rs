@@ -1,8 +1,14 @@
 //! The call-state manager: the ledger is the truth, the live view answers look-ups faster.
+//!
+//! What the live view has of a call is removed before the ledger changes, and written after, so that
+//! a process that ends in between leaves nothing outdated there. A key that could not be removed is
+//! not believed until it is.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::chain::Chain;
-use crate::domain::time::Span;
+use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, StateKey};
 use crate::port::states::{
@@ -23,6 +29,10 @@ const ACTIVE_CALLS_MAX: u32 = 10_000;
 const UNENDED_CALL_MAX: Span = Span::seconds(4 * 3_600);
 
 const REAP_EVERY: Duration = Duration::from_mins(1);
+/// Keys that could not be removed are tried again this often.
+const REPAIR_EVERY: Duration = Duration::from_secs(1);
+/// Keys that are remembered while the live view does not answer.
+const OUTDATED_MAX: usize = 100_000;
 
 /// The call-state manager.
 #[derive(Clone)]
@@ -30,11 +40,42 @@ pub struct CallStates {
     pub ledger: Arc<dyn StateLedger>,
     pub directory: Option<Arc<dyn LiveDirectory>>,
     pub clock: Arc<dyn Clock>,
+    pub outdated: Outdated,
+}
+
+/// Keys of the live view that may be outdated.
+#[derive(Clone, Default)]
+pub struct Outdated(Arc<Mutex<HashSet<OwnedKey>>>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum OwnedKey {
+    Call(String),
+    Session(String),
+}
+
+impl OwnedKey {
+    fn of(key: StateKey<'_>) -> OwnedKey {
+        match key {
+            StateKey::Call(call) => OwnedKey::Call(call.to_owned()),
+            StateKey::Session(session) => OwnedKey::Session(session.to_owned()),
+        }
+    }
+
+    fn key(&self) -> StateKey<'_> {
+        match self {
+            OwnedKey::Call(call) => StateKey::Call(call),
+            OwnedKey::Session(session) => StateKey::Session(session),
+        }
+    }
 }
 
 impl CallStates {
     /// Registers a call, or joins a session to a call that exists.
     pub async fn register_call(&self, state: CallState) -> Result<CallState, StateError> {
+        self.forget(StateKey::Call(&state.call_id)).await;
+        if let Some(session) = &state.session_id {
+            self.forget(StateKey::Session(session)).await;
+        }
         let registered = self.ledger.register(&state).await?;
         let stored = registered.state;
         if !registered.is_stored && stored.provider != PHONE_PROVIDER {
@@ -80,6 +121,7 @@ impl CallStates {
             ends,
         };
 
+        self.forget(StateKey::Call(call_id)).await;
         match self.ledger.update(&change).await? {
             None => Err(StateError::NotFound),
             Some((state, true)) => {
@@ -145,6 +187,11 @@ impl CallStates {
     }
 
     async fn unregister(&self, what: Registered<'_>) -> Result<(), StateError> {
+        self.forget(match what {
+            Registered::Call(call) => StateKey::Call(call),
+            Registered::Session(session) => StateKey::Session(session),
+        })
+        .await;
         let parted = self.ledger.unregister(what).await?;
         if parted.is_empty() {
             return Err(StateError::NotFound);
@@ -160,8 +207,40 @@ impl CallStates {
     }
 
     async fn forget(&self, key: StateKey<'_>) {
-        if let Some(directory) = &self.directory {
-            directory.forget_state(key).await;
+        let Some(directory) = &self.directory else {
+            return;
+        };
+
+        let is_done = directory.forget_state(key).await;
+        self.note(key, is_done);
+    }
+
+    /// Writes a key, and remembers if that failed.
+    async fn write(&self, directory: &dyn LiveDirectory, key: StateKey<'_>, json: &str, at: At) {
+        let is_done = directory.set_state(key, json, at).await;
+        self.note(key, is_done);
+    }
+
+    fn note(&self, key: StateKey<'_>, is_done: bool) {
+        let mut outdated = self.outdated.0.lock();
+
+        if is_done {
+            outdated.remove(&OwnedKey::of(key));
+        } else if outdated.len() < OUTDATED_MAX {
+            outdated.insert(OwnedKey::of(key));
+        }
+    }
+
+    /// Removes keys that could not be removed before.
+    async fn forget_outdated(&self) {
+        let outdated: Vec<OwnedKey> = self.outdated.0.lock().iter().cloned().collect();
+
+        for key in outdated {
+            self.forget(key.key()).await;
+            if self.outdated.0.lock().contains(&key) {
+                // The view does not answer: the others can wait too.
+                return;
+            }
         }
     }
 
@@ -189,10 +268,16 @@ impl CallStates {
     pub async fn reap(self, stop: CancellationToken) {
         let mut rounds = interval(REAP_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut repairs = interval(REPAIR_EVERY);
+        repairs.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
         loop {
             tokio::select! {
                 _ = rounds.tick() => {}
+                _ = repairs.tick() => {
+                    self.forget_outdated().await;
+                    continue;
+                }
                 () = stop.cancelled() => return,
             }
             match self.close_old_calls().await {
@@ -209,6 +294,9 @@ impl CallStates {
     }
 
     async fn live_state(&self, key: StateKey<'_>) -> Option<Value> {
+        if self.outdated.0.lock().contains(&OwnedKey::of(key)) {
+            return None;
+        }
         let text = self.directory.as_ref()?.state(key).await?;
         serde_json::from_str(&text).ok()
     }
@@ -222,8 +310,8 @@ impl CallStates {
 
         if state.provider != PHONE_PROVIDER {
             let json = state_value(state).to_string();
-            directory
-                .set_state(StateKey::Call(&state.call_id), &json)
+            let key = StateKey::Call(&state.call_id);
+            self.write(directory.as_ref(), key, &json, state.updated_at)
                 .await;
             let is_active = state.ended_at.is_none();
             directory
@@ -233,7 +321,9 @@ impl CallStates {
 
         if let Some(session) = &state.session_id {
             let json = json!(state.call_id).to_string();
-            directory.set_state(StateKey::Session(session), &json).await;
+            let key = StateKey::Session(session);
+            self.write(directory.as_ref(), key, &json, state.updated_at)
+                .await;
         }
     }
 }

@@ -8,5 +8,5 @@ mod call_states;
 mod registration;
 mod routes;
 
-pub use call_states::CallStates;
+pub use call_states::{CallStates, Outdated};
 pub(super) use routes::{routes, state_error_response};

@@ -3,10 +3,12 @@
 use cordboard::domain::fact::EventId;
 use cordboard::port::live::{LiveDirectory, LiveView};
 use deadpool_redis::redis::{self, Client};
+use serde_json::json;
 
 use crate::support::live::{CALLER, View};
 use crate::support::scene::Scene;
 use crate::support::servers::Servers;
+use crate::support::service::{self, Service};
 use crate::support::wait::{PATIENCE, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,6 +56,45 @@ async fn what_a_full_server_has_refused_is_written_again() {
     view.report(2, "answered").await;
     command(&client, &["CONFIG", "SET", "maxmemory", "0"]).await;
     assert!(!view.report(3, "hold").await, "the answer is missing");
+}
+
+/// Redis was frozen while a state changed: it answers with the state before when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_changed_while_redis_was_frozen_is_not_read_from_it() {
+    let mut servers = Servers::start(&["redis"]).await;
+    let data = tempfile::tempdir().unwrap();
+    let variables = [("LIVE__URL", servers.urls.redis.as_str())];
+    let service = Service::begin(service::command(data.path(), &["serve"], &variables)).await;
+    service.wait_until_ready().await;
+    let states = "/api/v1/call-states";
+    let call = json!({ "call_id": "x", "session_id": "s" });
+    assert_eq!(service.call("POST", states, &call).await.0, 201);
+
+    servers.order("freeze redis").await;
+    let change = json!({ "status": "completed" });
+    let (_, changed) = service
+        .call("PATCH", "/api/v1/call-states/x", &change)
+        .await;
+    assert_eq!(changed["status"], "completed");
+    servers.order("thaw redis").await;
+    for path in ["/api/v1/call-states/x", "/api/v1/call-states?session=s"] {
+        assert_eq!(service.ask(path).await["status"], "completed", "{path}");
+    }
+
+    // Another gateway would read the key: it is removed.
+    let client = Client::open(&*servers.urls.redis).unwrap();
+    eventually(PATIENCE, "the key without the former state", async || {
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut get = redis::cmd("GET");
+        get.arg("call:state:x");
+        let found: Option<String> = get.query_async(&mut connection).await.unwrap();
+        match found {
+            Some(state) if !state.contains("completed") => Err(state),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    service.stop().await;
 }
 
 async fn command(client: &Client, words: &[&str]) {
