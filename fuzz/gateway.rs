@@ -353,6 +353,14 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
+    async fn hold_webhook(&self, _: &str, _: &str, _: At, _: At) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
+    async fn release_webhook(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     async fn take_due(&self, _: &str, _: At, _: At, _: u32) -> Result<Vec<Delivery>, LedgerError> {
         Ok(Vec::new())
     }

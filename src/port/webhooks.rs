@@ -144,6 +144,19 @@ pub trait Webhooks: Send + Sync {
     /// Notifications up to this one have become deliveries.
     async fn advance(&self, last: &PlacedNotification) -> Result<(), LedgerError>;
 
+    /// Makes a process the only one that sends to a receiver until an instant, if something is due and
+    /// no other one is. Returns whether it is now.
+    async fn hold_webhook(
+        &self,
+        webhook: &str,
+        sender: &str,
+        now: At,
+        until: At,
+    ) -> Result<bool, LedgerError>;
+
+    /// Lets other processes send to a receiver again.
+    async fn release_webhook(&self, webhook: &str, sender: &str) -> Result<(), LedgerError>;
+
     /// Takes deliveries that are due, at most `max`, the earliest first. Another process takes them
     /// at `until` if they are not settled by then.
     async fn take_due(

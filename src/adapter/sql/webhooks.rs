@@ -59,6 +59,26 @@ pub(in crate::adapter) const UPSERT_CURSOR: &str = "-- upsert_webhook_cursor
     SET number = excluded.number
     WHERE webhook_cursors.number < excluded.number";
 
+pub(in crate::adapter) const HOLD_WEBHOOK: &str = "-- hold_webhook
+    UPDATE webhooks
+    SET sender = $2,
+        sender_until = $4
+    WHERE id = $1
+        AND (sender IS NULL OR sender = $2 OR sender_until < $3)
+        AND EXISTS (
+            SELECT 1
+            FROM webhook_deliveries
+            WHERE webhook = $1
+                AND state = 'waiting'
+                AND due_at <= $3
+        )";
+
+pub(in crate::adapter) const RELEASE_WEBHOOK: &str = "-- release_webhook
+    UPDATE webhooks
+    SET sender = NULL
+    WHERE id = $1
+        AND sender = $2";
+
 /// One row decides between processes: the second statement finds the row due later. The rows are
 /// found along the index of what is due; the expressions keep the outer statement from searching it
 /// again.
@@ -334,6 +354,35 @@ macro_rules! implement_webhooks {
                     .bind(last.partition)
                     .bind(last.number);
                 self.execute(upsert).await?;
+
+                Ok(())
+            }
+
+            async fn hold_webhook(
+                &self,
+                webhook: &str,
+                sender: &str,
+                now: At,
+                until: At,
+            ) -> Result<bool, LedgerError> {
+                let hold = sqlx::query(statements::HOLD_WEBHOOK)
+                    .bind(webhook)
+                    .bind(sender)
+                    .bind(now.0)
+                    .bind(until.0);
+
+                Ok(self.execute(hold).await? > 0)
+            }
+
+            async fn release_webhook(
+                &self,
+                webhook: &str,
+                sender: &str,
+            ) -> Result<(), LedgerError> {
+                let release = sqlx::query(statements::RELEASE_WEBHOOK)
+                    .bind(webhook)
+                    .bind(sender);
+                self.execute(release).await?;
 
                 Ok(())
             }

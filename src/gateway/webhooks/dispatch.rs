@@ -5,6 +5,7 @@
 //!   deliveries to the others after five minutes, so a receiver may get a message twice, with the
 //!   same id.
 //! - **Order**: messages of one call follow each other; those of up to four calls are sent at once.
+//!   One gateway at a time sends to a receiver.
 //! - **A receiver that fails rests**, longer each time, and keeps no other waiting. It is ended when
 //!   ten thousand messages wait that came while it failed, or that are older than an hour. So what
 //!   has gathered while no gateway worked ends no receiver.
@@ -54,6 +55,9 @@ const BACKLOG_AGE_MAX: Span = Span::seconds(3_600);
 /// Another gateway may send a delivery that was begun this long ago: longer than all that are taken
 /// at once can last.
 const LEASE: Span = Span::seconds(300);
+/// While a gateway sends to a receiver, no other one does: messages of one call follow each other.
+/// It says so again before each of its reads; after this time another one takes over.
+const SENDER_TIME: Span = Span::seconds(90);
 /// The delays before further attempts.
 const RETRIES: [Span; 9] = [
     Span::seconds(5),
@@ -76,6 +80,8 @@ pub struct Dispatcher {
     pub sender: Arc<dyn Sender>,
     pub watch: Arc<dyn Watch>,
     pub clock: Arc<dyn Clock>,
+    /// The name of this process among those that send.
+    name: Arc<str>,
     pub(super) memory: Arc<Memory>,
 }
 
@@ -100,6 +106,7 @@ impl Dispatcher {
             sender,
             watch,
             clock,
+            name: uuid::Uuid::now_v7().to_string().into(),
             memory: Arc::new(Memory::new()),
         }
     }
@@ -265,12 +272,26 @@ impl Dispatcher {
         }
     }
 
-    /// Sends what is due for one receiver, until nothing is, or until it fails. The receiver is read
-    /// again each time, so that a change of it counts at once.
+    /// Sends what is due for one receiver, and lets other gateways send after that.
     async fn send_due(&self, id: &str) {
+        self.send_while_due(id).await;
+
+        // If the database is away, the time of this gateway ends by itself.
+        if let Err(error) = self.store.release_webhook(id, &self.name).await {
+            waits_for_database(&error);
+        }
+    }
+
+    /// Sends what is due for one receiver, until nothing is, until it fails, or while another gateway
+    /// sends. The receiver is read again each time, so that a change of it counts at once.
+    async fn send_while_due(&self, id: &str) {
         loop {
             let now = self.clock.now();
             let taken = async {
+                let until = now + SENDER_TIME;
+                if !self.store.hold_webhook(id, &self.name, now, until).await? {
+                    return Ok(None);
+                }
                 let Some(webhook) = self.store.webhook(id).await? else {
                     return Ok(None);
                 };

@@ -188,6 +188,24 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
         assert_eq!(counted, waiting, "{created:?}");
     }
 
+    let hold = async |sender: &str, now, until| {
+        one.hold_webhook("held", sender, At(now), At(until))
+            .await
+            .unwrap()
+    };
+    assert!(one.add_webhook(&webhook("held"), 1, 1).await.unwrap());
+    assert!(!hold("a", 30, 60).await, "nothing is due");
+    let mut for_held = new_message("c", 20);
+    for_held.receivers = vec!["held".to_owned()];
+    one.add_messages(&[for_held]).await.unwrap();
+    assert!(hold("a", 30, 60).await && hold("a", 31, 60).await);
+    assert!(!hold("b", 60, 90).await, "the other one sends");
+    assert!(hold("b", 61, 90).await, "its time has passed");
+    one.release_webhook("held", "a").await.unwrap();
+    assert!(!hold("a", 62, 90).await);
+    one.release_webhook("held", "b").await.unwrap();
+    assert!(hold("a", 63, 90).await);
+
     let mut settled = due.remove(0);
     settled.state = DeliveryState::Failed;
     settled.answered = Some(500);

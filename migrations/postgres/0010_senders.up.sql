@@ -1,0 +1,3 @@
+-- The gateway that sends to a receiver, and until when: messages of one call follow each other.
+ALTER TABLE webhooks ADD COLUMN sender text;
+ALTER TABLE webhooks ADD COLUMN sender_until bigint;

@@ -1,0 +1,2 @@
+ALTER TABLE webhooks DROP COLUMN sender_until;
+ALTER TABLE webhooks DROP COLUMN sender;
