@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::Gateway;
@@ -32,6 +33,8 @@ use crate::wire::{instant, names};
 const BEFORE: Span = Span::seconds(3_600);
 const AFTER: Span = Span::seconds(180);
 const FACTS_MAX: u32 = 50_000;
+/// Explanations that are made at once: each may hold tens of megabytes.
+static EXPLAINING: Semaphore = Semaphore::const_new(2);
 
 /// A fact of a call, and the rule that placed it.
 #[derive(Serialize, ToSchema)]
@@ -124,6 +127,8 @@ async fn explained(
     };
     let ended = at("ended_at").unwrap_or_else(|| gateway.clock.now());
 
+    // Only a closed semaphore refuses, and this one is never closed.
+    let _turn = EXPLAINING.acquire().await.ok();
     let messages = gateway
         .history
         .fact_messages(&site, started - BEFORE, ended + AFTER, FACTS_MAX + 1)

@@ -131,7 +131,7 @@ async fn read_body(request: Request) -> Result<Request, Box<Response>> {
         usize::try_from(length).unwrap_or(usize::MAX)
     });
     if length > BODY_BYTES_MAX {
-        return Err(too_large());
+        return Err(Box::new(too_large()));
     }
 
     let (parts, body) = request.into_parts();
@@ -153,9 +153,9 @@ async fn collect(body: Body) -> Result<Vec<u8>, Box<Response>> {
     let mut room: Option<SemaphorePermit<'static>> = None;
 
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| too_large())?;
+        let chunk = chunk.map_err(|_| Box::new(too_large()))?;
         if bytes.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(too_large());
+            return Err(Box::new(too_large()));
         }
         bytes.extend_from_slice(&chunk);
 
@@ -163,7 +163,9 @@ async fn collect(body: Body) -> Result<Vec<u8>, Box<Response>> {
         let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
         let missing = u32::try_from(needed.saturating_sub(held)).unwrap_or(u32::MAX);
         if missing > 0 {
-            let more = BODIES.try_acquire_many(missing).map_err(|_| busy())?;
+            let more = BODIES
+                .try_acquire_many(missing)
+                .map_err(|_| Box::new(busy()))?;
             match &mut room {
                 Some(room) => room.merge(more),
                 None => room = Some(more),
@@ -174,22 +176,22 @@ async fn collect(body: Body) -> Result<Vec<u8>, Box<Response>> {
     Ok(bytes)
 }
 
-fn too_large() -> Box<Response> {
-    Box::new(error_response(
+fn too_large() -> Response {
+    error_response(
         StatusCode::PAYLOAD_TOO_LARGE,
         "bad_body",
         "the body is too large",
-    ))
+    )
 }
 
-fn busy() -> Box<Response> {
+fn busy() -> Response {
     let busy = error_response(
         StatusCode::SERVICE_UNAVAILABLE,
         "busy",
         "many large bodies are being read: try again in a moment",
     );
 
-    Box::new(([(RETRY_AFTER, "1")], busy).into_response())
+    ([(RETRY_AFTER, "1")], busy).into_response()
 }
 
 fn is_same_site(headers: &HeaderMap) -> bool {

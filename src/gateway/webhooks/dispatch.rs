@@ -7,8 +7,8 @@
 //! - **Order**: messages of one call follow each other; those of up to four calls are sent at once.
 //!   One gateway at a time sends to a receiver.
 //! - **A receiver that fails rests**, longer each time, and keeps no other waiting. It is ended when
-//!   ten thousand messages wait that came while it failed, or that are older than an hour. So what
-//!   has gathered while no gateway worked ends no receiver.
+//!   ten thousand messages wait that came while it failed, or that are older than an hour when the
+//!   gateway has worked for an hour. So what has gathered while no gateway worked ends no receiver.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -101,13 +101,15 @@ impl Dispatcher {
         watch: Arc<dyn Watch>,
         clock: Arc<dyn Clock>,
     ) -> Dispatcher {
+        let memory = Arc::new(Memory::new(clock.now()));
+
         Dispatcher {
             store,
             sender,
             watch,
             clock,
             name: uuid::Uuid::now_v7().to_string().into(),
-            memory: Arc::new(Memory::new()),
+            memory,
         }
     }
 
@@ -203,6 +205,10 @@ impl Dispatcher {
             return Ok(true);
         }
 
+        // After an outage the receiver has an hour too.
+        if now - self.memory.since < BACKLOG_AGE_MAX {
+            return Ok(false);
+        }
         let old = (At::START, now - BACKLOG_AGE_MAX);
         Ok(self.count_waiting(webhook, old).await? >= WAITING_MAX)
     }

@@ -18,6 +18,8 @@ const TEST_EVERY: Duration = Duration::from_secs(5);
 
 /// The memory of one process.
 pub(super) struct Memory {
+    /// The start of the process.
+    pub(super) since: At,
     /// Receivers that failed last.
     resting: Mutex<HashMap<String, Rest>>,
     /// The instant of the last message.
@@ -36,8 +38,9 @@ struct Rest {
 }
 
 impl Memory {
-    pub(super) fn new() -> Memory {
+    pub(super) fn new(now: At) -> Memory {
         Memory {
+            since: now,
             resting: Mutex::default(),
             last_message: AtomicI64::new(i64::MIN),
             caught_up: Mutex::default(),

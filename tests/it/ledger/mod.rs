@@ -71,6 +71,7 @@ macro_rules! conformance {
             webhooks::a_receiver_is_stored_changed_and_removed
             webhooks::every_notification_becomes_deliveries_once
             webhooks::notifications_wait_for_webhooks
+            webhooks::one_process_at_a_time_sends_to_a_receiver
             webhooks::a_delivery_is_taken_by_one_process_until_it_is_settled
             webhooks::what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten
         }

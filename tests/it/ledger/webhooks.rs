@@ -116,6 +116,28 @@ pub async fn every_notification_becomes_deliveries_once(store: &impl Store) {
     assert_eq!(rest[0].number, 6);
 }
 
+/// Of several gateways one sends to a receiver, while something is due.
+pub async fn one_process_at_a_time_sends_to_a_receiver(store: &impl Store) {
+    let one = store.open().await;
+    let hold = async |sender: &str, now, until| {
+        one.hold_webhook("held", sender, At(now), At(until))
+            .await
+            .unwrap()
+    };
+    assert!(one.add_webhook(&webhook("held"), 1, 1).await.unwrap());
+    assert!(!hold("a", 30, 60).await, "nothing is due");
+    let mut for_held = new_message("c", 20);
+    for_held.receivers = vec!["held".to_owned()];
+    one.add_messages(&[for_held]).await.unwrap();
+    assert!(hold("a", 30, 60).await && hold("a", 31, 60).await);
+    assert!(!hold("b", 60, 90).await, "the other one sends");
+    assert!(hold("b", 61, 90).await, "its time has passed");
+    one.release_webhook("held", "a").await.unwrap();
+    assert!(!hold("a", 62, 90).await);
+    one.release_webhook("held", "b").await.unwrap();
+    assert!(hold("a", 63, 90).await);
+}
+
 /// Notifications that webhooks have not got yet stay longer than others, but not without a limit.
 pub async fn notifications_wait_for_webhooks(store: &impl Store) {
     let ledger = store.open().await;
@@ -187,24 +209,6 @@ pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl
         let counted = one.count_waiting("w", created, max).await.unwrap();
         assert_eq!(counted, waiting, "{created:?}");
     }
-
-    let hold = async |sender: &str, now, until| {
-        one.hold_webhook("held", sender, At(now), At(until))
-            .await
-            .unwrap()
-    };
-    assert!(one.add_webhook(&webhook("held"), 1, 1).await.unwrap());
-    assert!(!hold("a", 30, 60).await, "nothing is due");
-    let mut for_held = new_message("c", 20);
-    for_held.receivers = vec!["held".to_owned()];
-    one.add_messages(&[for_held]).await.unwrap();
-    assert!(hold("a", 30, 60).await && hold("a", 31, 60).await);
-    assert!(!hold("b", 60, 90).await, "the other one sends");
-    assert!(hold("b", 61, 90).await, "its time has passed");
-    one.release_webhook("held", "a").await.unwrap();
-    assert!(!hold("a", 62, 90).await);
-    one.release_webhook("held", "b").await.unwrap();
-    assert!(hold("a", 63, 90).await);
 
     let mut settled = due.remove(0);
     settled.state = DeliveryState::Failed;
