@@ -44,20 +44,29 @@ export function livePage(root) {
   body.addEventListener("pointerover", (event) => (pointed = event.pointerType === "mouse"));
   body.addEventListener("pointerleave", () => (pointed = false));
 
+  /** @type {Set<Set<string>>} Of each reading under way, the calls that have changed since it began. */
+  const readings = new Set();
+
   async function load() {
+    /** @type {Set<string>} */
+    const newer = new Set();
+    readings.add(newer);
     try {
       const answer = /** @type {import("./types.js").CallPage} */ (
         await get("/calls/live", siteQuery(), { signal: abort.signal })
       );
       const fresh = new Set(answer.calls.map((call) => call.id));
-      for (const id of [...calls.keys()]) if (!fresh.has(id)) forget(id);
-      for (const call of answer.calls) take(call, null);
+      // The answer may be older than the events that came while it was under way.
+      for (const id of [...calls.keys()]) if (!fresh.has(id) && !newer.has(id)) forget(id);
+      for (const call of answer.calls) if (!newer.has(call.id)) take(call, null);
       loaded = true;
       render();
       await Promise.all([loadEnded(), figures.load(), loadPeople()]);
       render();
     } catch {
       // Problems are shown by the banner; the data of the last reading stays.
+    } finally {
+      readings.delete(newer);
     }
   }
 
@@ -307,6 +316,7 @@ export function livePage(root) {
         return;
       }
       const { call_id: id, call } = message.data;
+      for (const newer of readings) newer.add(id);
       if (!call) forget(id);
       else if (site() && call.site !== site()) return;
       else if (cells.isLive(call)) {

@@ -56,9 +56,13 @@ export function todayPage(root) {
   const since = () => (range() === "today" ? midnight() : new Date(now() - (MINUTES[range()] ?? 0) * 60_000));
   const request = () => ({ ...siteQuery(), since: since().toISOString(), ...filters() });
 
+  /** @type {Set<string>} The calls that have changed since the last reading began. */
+  let newer = new Set();
+
   async function load() {
     abort.abort();
     abort = new AbortController();
+    newer = new Set();
     const { signal } = abort;
     const filter = JSON.stringify([range(), filters(), site()]);
     const same = filter === filterText;
@@ -72,10 +76,11 @@ export function todayPage(root) {
       const oldest = answer.next_cursor ? (answer.calls.at(-1)?.started_at ?? "") : "";
       // Older pages that were read before stay as they are.
       for (const [id, call] of calls) {
-        if (!fresh.has(id) && (!same || call.started_at >= oldest)) calls.delete(id);
+        // The answer may be older than the events that came while it was under way.
+        if (!fresh.has(id) && !newer.has(id) && (!same || call.started_at >= oldest)) calls.delete(id);
       }
       if (!same || calls.size <= answer.calls.length) cursor = answer.next_cursor;
-      answer.calls.forEach(take);
+      answer.calls.filter((call) => !newer.has(call.id)).forEach(take);
       waiting.clear();
       loaded = true;
       render();
@@ -360,6 +365,7 @@ export function todayPage(root) {
       else if (message.type === "names") render();
       if (!message.type.startsWith("call.")) return;
       const { call_id: id, call } = message.data;
+      newer.add(id);
       explained.delete(id);
       if (!call) {
         calls.delete(id);
