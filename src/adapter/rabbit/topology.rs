@@ -213,7 +213,7 @@ async fn unbind_former(channel: &Channel, layout: Layout) -> Result<(), BrokerEr
         }
     }
 
-    // What named no partition got lost there.
+    // Reports with a key that names no partition got lost there.
     for key in ["call.*.*", "call.*.*.*"] {
         let unbound = channel.exchange_unbind(
             ROUTED.into(),

@@ -101,22 +101,19 @@ fn stored_event((id, fields): Entry) -> Option<StoredEvent> {
     })
 }
 
-fn fields<'e>(event: &'e LoggedEvent, log: &'e str) -> Fields<'e> {
-    Fields {
-        event_type: &event.event_type,
-        call: &event.call_id,
-        log,
-        at: event.at,
-        data: &event.data,
-    }
-}
-
 #[async_trait]
 impl EventLog for RedisEventLog {
     async fn append(&self, events: &[LoggedEvent]) -> Option<()> {
         let mut commands = Commands::default();
         for event in events {
-            let key = stream::append(&mut commands, &self.keys, &fields(event, &event.log));
+            let fields = Fields {
+                event_type: &event.event_type,
+                call: &event.call_id,
+                log: &event.log,
+                at: event.at,
+                data: &event.data,
+            };
+            let key = stream::append(&mut commands, &self.keys, &fields);
             commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
         }
 
@@ -144,10 +141,11 @@ impl EventLog for RedisEventLog {
 
     async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()> {
         let event = &pending.event;
-        let mut commands = Commands::default();
-        let key = stream::append(&mut commands, &self.keys, &fields(event, site));
-        commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
-        self.run_all(commands).await?;
+        let moved = LoggedEvent {
+            log: site.to_owned(),
+            ..event.clone()
+        };
+        self.append(&[moved]).await?;
 
         // Only now: an entry that is moved twice is better than none.
         let mut pipeline = Pipeline::new();

@@ -157,7 +157,7 @@ impl LiveView for RedisLive {
             return true;
         }
 
-        let open = self.published.lock().open();
+        let open = is_check.then(|| self.published.lock().open());
         let mut had_marker = None;
         let (commands, entries) = self.build_commands(changes, is_check);
         for (index, mut pipeline) in commands.pipelines.into_iter().enumerate() {
@@ -171,8 +171,8 @@ impl LiveView for RedisLive {
             };
 
             // The first command renewed the marker, and the second counted the open calls.
-            let counted = had_marker.is_none() && is_check;
-            if counted && answers.get(1).is_some_and(|listed| lacks(listed, open)) {
+            let counted = open.filter(|_| had_marker.is_none()).zip(answers.get(1));
+            if counted.is_some_and(|(open, listed)| lacks(listed, open)) {
                 self.is_incomplete.store(true, Ordering::Release);
                 self.published.lock().invalidate();
             }

@@ -50,7 +50,7 @@ pub(super) struct EventJson {
 }
 
 /// Whether Cordboard writes events of this type itself.
-pub(super) fn is_ours(event_type: &str) -> bool {
+fn is_ours(event_type: &str) -> bool {
     OURS.contains(&event_type)
 }
 
@@ -59,14 +59,13 @@ pub(super) fn is_ours(event_type: &str) -> bool {
 pub(super) fn by_call(principal: &Principal, events: &[LoggedEvent]) -> Vec<CallEvents> {
     let mut calls: Vec<CallEvents> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
+    // The record of each call: only the last one counts, and each takes time to read.
+    let mut records: HashMap<usize, &str> = HashMap::new();
 
     for event in events {
         if !sees_site(principal, Some(&*event.log).filter(|log| *log != PENDING)) {
             continue;
         }
-        let Some((record, data)) = content(principal, event) else {
-            continue;
-        };
 
         let place = *places.entry(&event.call_id).or_insert_with(|| {
             calls.push(CallEvents {
@@ -82,15 +81,22 @@ pub(super) fn by_call(principal: &Principal, events: &[LoggedEvent]) -> Vec<Call
         if event.log != PENDING {
             call.site = Some(event.log.clone());
         }
-        if let Some(record) = record {
-            call.in_progress = record["ended_at"].is_null();
-            call.call = Some(record);
+        if is_ours(&event.event_type) {
+            records.insert(place, &event.data);
         }
         call.events.push(EventJson {
             event_type: event.event_type.clone(),
             timestamp: instant::text(event.at),
-            data,
+            data: program_data(principal, event),
         });
+    }
+    for (place, record) in records {
+        let Some(record) = seen_record(principal, record) else {
+            continue;
+        };
+        let call = &mut calls[place];
+        call.in_progress = record["ended_at"].is_null();
+        call.call = Some(record);
     }
 
     // Instants of one form have the order of their texts.
@@ -104,19 +110,19 @@ fn last(call: &CallEvents) -> &str {
     last.map_or("", |event| event.timestamp.as_str())
 }
 
-/// The record or the data of an event, as the principal sees it; `None` when it sees neither.
-fn content(principal: &Principal, event: &LoggedEvent) -> Option<(Option<Value>, Option<Value>)> {
-    if is_ours(&event.event_type) {
-        let record = visible_record(principal, &event.data)?;
-        let record = serde_json::from_str(&record).ok()?;
-        return Some((Some(record), None));
-    }
+fn seen_record(principal: &Principal, record: &str) -> Option<Value> {
+    let record = visible_record(principal, record)?;
 
-    let data = principal
-        .sees_all_numbers()
+    serde_json::from_str(&record).ok()
+}
+
+/// The data of another program's event, for those who see all numbers.
+fn program_data(principal: &Principal, event: &LoggedEvent) -> Option<Value> {
+    let is_shown = !is_ours(&event.event_type) && principal.sees_all_numbers();
+
+    is_shown
         .then(|| serde_json::from_str(&event.data).ok())
-        .flatten();
-    Some((None, data))
+        .flatten()
 }
 
 /// The events that a record tells of, where no log is kept.

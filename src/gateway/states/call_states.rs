@@ -1,7 +1,7 @@
 //! The call-state manager: the ledger is the truth, the live view answers look-ups faster.
 //!
-//! What the live view has of a call is removed before the ledger changes, and written after, so that
-//! a process that ends in between leaves nothing outdated there. A key that could not be removed is
+//! The keys of a call in the live view are removed before the ledger changes, and written after, so
+//! that a process that ends in between leaves nothing outdated there. A key that could not be removed is
 //! not believed until it is.
 
 use std::collections::HashSet;

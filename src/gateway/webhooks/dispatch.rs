@@ -85,7 +85,7 @@ pub struct Dispatcher {
     pub(super) memory: Arc<Memory>,
 }
 
-/// What a round began.
+/// The result of a round.
 struct Round {
     /// The receivers that work.
     webhooks: Vec<Webhook>,
