@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::failure::Failure;
 use super::options::SettingsArguments;
+use crate::setup::check_addresses;
 
 /// Print the settings in force; secrets are hidden
 #[derive(clap::Args)]
@@ -14,6 +15,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load()?;
+    check_addresses(&settings).map_err(|error| Failure::Config(error.to_string()))?;
     let text = settings
         .to_redacted_toml()
         .map_err(|error| Failure::Config(error.to_string()))?;

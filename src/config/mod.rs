@@ -6,6 +6,7 @@
 
 mod bounds;
 mod environment;
+mod file;
 mod ingress;
 mod listeners;
 #[cfg(test)]
@@ -86,6 +87,7 @@ impl Settings {
         let mut builder =
             config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {
+            file::check_numbers(file)?;
             builder = builder.add_source(File::from(file).format(FileFormat::Toml));
         }
         let variables = environment::keys_of(environment);
@@ -249,6 +251,20 @@ mod tests {
             ("[ingress]\nlisten = \"127.0.0.1:65536\"", "listen"),
             ("[ingress]\ntick_ms = -1", "tick_ms"),
             ("[ingress]\ntick_ms = \"soon\"", "tick_ms"),
+            (
+                "[ingress]\ntick_ms = 1.5",
+                "`ingress.tick_ms` must be a whole",
+            ),
+            (
+                "[ingress]\ntick_ms = 99999999999999999999",
+                "`ingress.tick_ms` is too large",
+            ),
+            (
+                "[policy.site.a]\nring_max_ms = 1e9",
+                "`policy.site.a.ring_max_ms`",
+            ),
+            ("[policy]\nextensions = [\"X*(\"]", "`extensions`"),
+            ("[policy]\nsite = 5", "`site`"),
             ("[ingress]\ntick_ms = 0", "ingress.tick_ms"),
             ("[ingress]\nnetworks = [\"10.0.0.0/99\"]", "networks"),
             ("[journal]\nsegment_bytes = 1", "journal.segment_bytes"),

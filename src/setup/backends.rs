@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::{Roles, SetupError};
 use crate::adapter::postgres::{PartitionAddress, PostgresAddress};
-use crate::adapter::rabbit::BrokerAddress;
+use crate::adapter::rabbit::{BrokerAddress, Management};
+use crate::adapter::redis::RedisAddress;
 use crate::config::{BadConfig, Settings};
 use crate::wire::partition::Layout;
 
@@ -67,6 +68,19 @@ pub fn database(settings: &Settings) -> Result<DatabaseAddress, BadConfig> {
     let address = settings.database.address()?;
 
     Ok(address.unwrap_or_else(|| DatabaseAddress::File(settings.data_dir.join(DATABASE_FILE))))
+}
+
+/// Checks the addresses of all servers, of which a process reads only those of its roles.
+///
+/// # Errors
+/// The first address that is none, or whose file cannot be read.
+pub fn check_addresses(settings: &Settings) -> Result<(), BadConfig> {
+    settings.broker.address::<BrokerAddress>()?;
+    settings.broker.management::<Management>()?;
+    settings.live.address::<RedisAddress>()?;
+    database(settings)?;
+
+    Ok(())
 }
 
 /// The layout of the queues. Without a broker the journal is the only queue.

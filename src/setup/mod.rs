@@ -11,7 +11,9 @@ mod partitions;
 mod roles;
 mod stores;
 
-pub use backends::{DatabaseAddress, Servers, database, layout, require_servers, servers};
+pub use backends::{
+    DatabaseAddress, Servers, check_addresses, database, layout, require_servers, servers,
+};
 pub use error::SetupError;
 pub use journal::{OpenJournal, is_clock_behind, last_receipt, open_journal};
 pub use ledger::open_ledger_of;

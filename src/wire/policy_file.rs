@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::domain::device::Extension;
 use crate::domain::fact::Site;
 use crate::domain::policy::Policy;
 use crate::domain::region::Region;
@@ -35,6 +36,14 @@ pub enum BadPolicy {
     UnknownRegion(String),
     #[error("`site.{0}`: that is no site name (1 to 64 characters)")]
     BadSite(String),
+    #[error("`site` must hold a table for each site, such as [site.berlin]")]
+    SitesWithoutNames,
+    #[error("`{key}`: no phone reports {text:?}, which is read as {read:?}")]
+    NeverReported {
+        key: &'static str,
+        text: String,
+        read: String,
+    },
     #[error("{path}: cannot be read: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("{path}: {wrong}")]
@@ -106,12 +115,12 @@ impl Policies {
         let default = rules(&Value::Object(file))?.over(&Policy::default())?;
 
         let mut sites = HashMap::new();
-        for (name, own) in of_sites
-            .as_ref()
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        let of_sites = match of_sites {
+            None => Map::new(),
+            Some(Value::Object(tables)) => tables,
+            Some(_) => return Err(BadPolicy::SitesWithoutNames),
+        };
+        for (name, own) in &of_sites {
             let site = Site::parse(name)
                 .ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
             sites.insert(site, Arc::new(rules(own)?.over(&default)?));
@@ -192,10 +201,10 @@ macro_rules! rules_of_a_site {
                     })?;
                     policy.region = Some(known);
                 }
-                replace(&mut policy.pickup_codes, self.pickup_codes.as_ref());
-                replace(&mut policy.extensions, self.extensions.as_ref());
-                replace(&mut policy.silent_extensions, self.silent_extensions.as_ref());
-                replace(&mut policy.emergency_numbers, self.emergency_numbers.as_ref());
+                replace(&mut policy.pickup_codes, "pickup_codes", self.pickup_codes.as_ref())?;
+                replace(&mut policy.extensions, "extensions", self.extensions.as_ref())?;
+                replace(&mut policy.silent_extensions, "silent_extensions", self.silent_extensions.as_ref())?;
+                replace(&mut policy.emergency_numbers, "emergency_numbers", self.emergency_numbers.as_ref())?;
                 $(if let Some(value) = self.$field {
                     policy.$policy = span(stringify!($field), value, $min)?;
                 })*
@@ -239,10 +248,28 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64
     }
 }
 
-fn replace<T: Clone>(slot: &mut T, value: Option<&T>) {
-    if let Some(value) = value {
-        slot.clone_from(value);
+/// Replaces the numbers or patterns of a rule. Those that are read otherwise in a report would never
+/// match one.
+fn replace(
+    slot: &mut Vec<String>,
+    key: &'static str,
+    texts: Option<&Vec<String>>,
+) -> Result<(), BadPolicy> {
+    let Some(texts) = texts else {
+        return Ok(());
+    };
+
+    for text in texts {
+        let read = Extension::parse(text).map_or_else(String::new, |read| read.to_string());
+        // `X` in a pattern stands for a digit.
+        if read.is_empty() || read != text.replace('X', "x") {
+            let text = text.chars().take(40).collect();
+            return Err(BadPolicy::NeverReported { key, text, read });
+        }
     }
+
+    slot.clone_from(texts);
+    Ok(())
 }
 
 fn span(key: &'static str, value: u64, min: u64) -> Result<Span, BadPolicy> {
@@ -321,5 +348,10 @@ mod tests {
         );
         assert!(error("[site.x]\nnope = 1").contains("nope"));
         assert!(error("region = ").contains("line 1"));
+        assert!(error("site = 5").contains("`site`"));
+        for never in ["", "20-3", "Alice", "X*("] {
+            let error = error(&format!("extensions = [{never:?}]"));
+            assert!(error.contains("`extensions`"), "{never:?}: {error}");
+        }
     }
 }
