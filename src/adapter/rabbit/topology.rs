@@ -50,7 +50,8 @@ pub fn policies() -> [Policy; 1] {
     }]
 }
 
-/// Declares everything where a queue is missing. If all exist, no right to declare is needed.
+/// Declares everything where a queue or an exchange is missing. If all exist, no right to declare is
+/// needed.
 pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<(), BrokerError> {
     check_partitions(connection, layout).await?;
 
@@ -58,6 +59,9 @@ pub(super) async fn ensure(connection: &Connection, layout: Layout) -> Result<()
     for partition in 0..layout.partitions {
         let queue = layout.queue(partition);
         is_missing = is_missing || depth(connection, &queue).await?.is_none();
+    }
+    for exchange in [EVENTS, DEAD_EXCHANGE, CALLS, FOREIGN, ROUTED, PLAIN] {
+        is_missing = is_missing || !has_exchange(connection, exchange).await?;
     }
 
     if is_missing {
@@ -364,6 +368,21 @@ pub struct Depth {
 }
 
 /// The queues of a layout; `None` for a queue that does not exist.
+async fn has_exchange(connection: &Connection, name: &str) -> Result<bool, BrokerError> {
+    let options = ExchangeDeclareOptions {
+        passive: true,
+        ..ExchangeDeclareOptions::default()
+    };
+
+    let found = find(connection, async |channel| {
+        // The broker looks at the name only.
+        let kind = ExchangeKind::Topic;
+        let declared = channel.exchange_declare(name.into(), kind, options, FieldTable::default());
+        declared.await
+    });
+    Ok(found.await?.is_some())
+}
+
 pub(super) async fn depths(
     connection: &Connection,
     layout: Layout,
@@ -380,28 +399,36 @@ pub(super) async fn depth(
     connection: &Connection,
     queue: &str,
 ) -> Result<Option<Depth>, BrokerError> {
-    let channel = with_timeout(connection.create_channel()).await?;
     let options = QueueDeclareOptions {
         passive: true,
         durable: true,
         ..QueueDeclareOptions::default()
     };
-    let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
 
-    let depth = match tokio::time::timeout(OPERATION_MAX, declared).await {
-        Ok(Ok(queue)) => Ok(Some(Depth {
-            messages: queue.message_count(),
-            consumers: queue.consumer_count(),
-        })),
-        // The broker has closed the channel.
-        Ok(Err(error)) if is_not_found(&error) => return Ok(None),
-        Ok(Err(error)) => Err(unavailable(error)),
-        Err(_) => Err(BrokerError::Silent),
-    };
-    // The channel is not used again.
-    let _ = close_channel(&channel).await;
+    let found = find(connection, async |channel| {
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+        declared.await
+    });
+    Ok(found.await?.map(|queue| Depth {
+        messages: queue.message_count(),
+        consumers: queue.consumer_count(),
+    }))
+}
 
-    depth
+/// Looks for an object on a channel of its own; `None` if there is none.
+async fn find<T>(
+    connection: &Connection,
+    declared: impl AsyncFnOnce(&Channel) -> Result<T, lapin::Error>,
+) -> Result<Option<T>, BrokerError> {
+    on_channel(connection, async |channel| {
+        match tokio::time::timeout(OPERATION_MAX, declared(channel)).await {
+            Ok(Ok(object)) => Ok(Some(object)),
+            Ok(Err(error)) if is_not_found(&error) => Ok(None),
+            Ok(Err(error)) => Err(unavailable(error)),
+            Err(_) => Err(BrokerError::Silent),
+        }
+    })
+    .await
 }
 
 fn is_not_found(error: &lapin::Error) -> bool {

@@ -63,6 +63,28 @@ async fn policies_are_set_through_the_management_api_or_printed_as_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_exchange_is_declared_again() {
+    let cluster = Cluster::new().await;
+    let service = cluster.start("a", "ingress,worker,gateway").await;
+    let target = "/gs/cti/incoming?mac=000b82000001&local=201&remote=+4930111222&c=a";
+    service.send(target).await.unwrap();
+    cluster.settled(1).await;
+
+    let vhost = vhost_of(&cluster.broker);
+    for exchange in ["grandstream", "grandstream.plain", "cordboard.calls"] {
+        let path = format!("exchanges/{vhost}/{exchange}");
+        rabbit::manage(&cluster.urls, "DELETE", &path, &json!({})).await;
+    }
+    service
+        .send(&target.replace("c=a", "c=b").replace("201", "202"))
+        .await
+        .unwrap();
+    cluster.settled(2).await;
+
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_virtual_host_is_named_and_waited_for() {
     let mut cluster = Cluster::bare(servers::shared()).await;
     let (node, _) = cluster.broker.rsplit_once('/').unwrap();
