@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use super::changes::Changes;
+use super::states::CallState;
 use super::transfers::RegisteredTransfer;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
@@ -33,14 +34,15 @@ pub trait LiveDirectory: Send + Sync {
     /// A state that another program registered, as JSON.
     async fn state(&self, of: StateKey<'_>) -> Option<String>;
 
-    /// Writes a state, unless there is one that was changed later. Returns whether the view answered.
-    async fn set_state(&self, of: StateKey<'_>, json: &str, updated_at: At) -> bool;
+    /// Writes the state of a call as JSON, and adds the call to the open calls of its site or removes
+    /// it, unless there is a state that was changed later. Returns whether the view answered.
+    async fn set_call(&self, state: &CallState, json: &str) -> bool;
+
+    /// Writes the call of a session, as JSON. Returns whether the view answered.
+    async fn set_session(&self, session: &str, json: &str) -> bool;
 
     /// Returns whether the view answered.
     async fn forget_state(&self, of: StateKey<'_>) -> bool;
-
-    /// Adds a call that another program registered to the open calls of its site, or removes it.
-    async fn set_active(&self, site: &str, call: &str, is_active: bool);
 
     /// Writes the context of a registered transfer, and the index by its call.
     async fn set_transfer(&self, transfer: &RegisteredTransfer);

@@ -64,7 +64,7 @@ const UPDATE_STATE: &str = "-- update_state
 const CLOSE_OLD_STATES: &str = "-- close_old_states
     UPDATE live_states
     SET status = 'failed',
-        updated_at = $2,
+        updated_at = greatest($2, updated_at + 1),
         ended_at = $2
     WHERE ended_at IS NULL
         AND provider <> 'grandstream'
@@ -75,14 +75,16 @@ const CLOSE_OLD_STATES: &str = "-- close_old_states
 
 const UNREGISTER_CALL: &str = "-- unregister_call
     UPDATE live_states AS states
-    SET session_id = NULL
+    SET session_id = NULL,
+        updated_at = updated_at + (provider <> 'grandstream')::int
     FROM (SELECT call_id, session_id FROM live_states WHERE call_id = $1 FOR UPDATE) AS before
     WHERE states.call_id = before.call_id
     RETURNING states.call_id, before.session_id";
 
 const UNREGISTER_SESSION: &str = "-- unregister_session
     UPDATE live_states
-    SET session_id = NULL
+    SET session_id = NULL,
+        updated_at = updated_at + (provider <> 'grandstream')::int
     WHERE session_id = $1
     RETURNING call_id, $1";
 

@@ -7,19 +7,19 @@ use async_trait::async_trait;
 use deadpool_redis::redis::{Pipeline, RedisResult, Value};
 
 use super::commands::Commands;
-use super::keys::{Keys, STATE_SECONDS};
+use super::keys::{CALL_SECONDS, Keys, STATE_SECONDS};
 use super::link::RedisLink;
 use crate::domain::fact::Site;
-use crate::domain::time::At;
 use crate::port::live::{CacheKey, LiveDirectory, StateKey};
+use crate::port::states::CallState;
 use crate::port::transfers::RegisteredTransfer;
 use crate::wire::instant;
 
 /// Highest index of live calls read per partition; no site has so many.
 const LIVE_CALLS_MAX: usize = 10_000;
 
-/// Sets a state, unless there is one with a later `updated_at`: instants have the order of their
-/// texts.
+/// Sets the state of a call and its place among the open calls, unless there is a state with a later
+/// `updated_at`: instants have the order of their texts.
 const SET_IF_LATER: &str = "\
 local found = redis.call('GET', KEYS[1])
 if found then
@@ -30,6 +30,12 @@ if found then
     end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+if ARGV[5] == '' then
+    redis.call('SREM', KEYS[2], ARGV[4])
+else
+    redis.call('SADD', KEYS[2], ARGV[4])
+    redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
 return 1";
 
 /// Reads the live view and the cache.
@@ -145,18 +151,42 @@ impl LiveDirectory for RedisDirectory {
         get(&self.calls, self.keys.state(of)).await
     }
 
-    async fn set_state(&self, of: StateKey<'_>, json: &str, updated_at: At) -> bool {
+    async fn set_call(&self, state: &CallState, json: &str) -> bool {
+        let Some(keys) = self.keys_of(&state.site) else {
+            // It has no place in the view.
+            return true;
+        };
+
         let mut pipeline = Pipeline::new();
-        pipeline
+        let command = pipeline
             .cmd("EVAL")
             .arg(SET_IF_LATER)
-            .arg(1)
-            .arg(self.keys.state(of))
-            .arg(instant::text(updated_at))
+            .arg(2)
+            .arg(self.keys.state(StateKey::Call(&state.call_id)))
+            .arg(keys.active_calls())
+            .arg(instant::text(state.updated_at))
             .arg(json)
-            .arg(STATE_SECONDS);
+            .arg(STATE_SECONDS)
+            .arg(&state.call_id);
+        if state.ended_at.is_none() {
+            command.arg(CALL_SECONDS);
+        } else {
+            command.arg("");
+        }
 
         is_done(self.calls.run::<i64>(&mut pipeline).await)
+    }
+
+    async fn set_session(&self, session: &str, json: &str) -> bool {
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("SET")
+            .arg(self.keys.state(StateKey::Session(session)))
+            .arg(json)
+            .arg("EX")
+            .arg(STATE_SECONDS);
+
+        is_done(self.calls.run::<Value>(&mut pipeline).await)
     }
 
     async fn forget_state(&self, of: StateKey<'_>) -> bool {
@@ -164,17 +194,6 @@ impl LiveDirectory for RedisDirectory {
         pipeline.cmd("DEL").arg(self.keys.state(of));
 
         is_done(self.calls.run::<i64>(&mut pipeline).await)
-    }
-
-    async fn set_active(&self, site: &str, call: &str, is_active: bool) {
-        let Some(keys) = self.keys_of(site) else {
-            return;
-        };
-
-        let mut commands = Commands::default();
-        commands.set_active(&keys, call, is_active);
-        // The set has no marker of completeness.
-        self.run_all(commands).await;
     }
 
     async fn set_transfer(&self, transfer: &RegisteredTransfer) {
@@ -234,7 +253,7 @@ impl LiveDirectory for RedisDirectory {
     }
 }
 
-fn is_done(answers: Option<Vec<RedisResult<i64>>>) -> bool {
+fn is_done<T>(answers: Option<Vec<RedisResult<T>>>) -> bool {
     answers.is_some_and(|answers| answers.iter().all(Result::is_ok))
 }
 

@@ -109,7 +109,7 @@ WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL
 const CLOSE_OLD_CALL_STATES: &str = "\
 -- close_old_call_states
 UPDATE live_states
-SET status = 'failed', updated_at = ?2, ended_at = ?2
+SET status = 'failed', updated_at = max(?2, updated_at + 1), ended_at = ?2
 WHERE ended_at IS NULL AND provider <> 'grandstream' AND created_at < ?1
 RETURNING
     call_id, session_id, provider, site, direction, status,
@@ -124,7 +124,9 @@ WHERE call_id = ?1 OR session_id = ?2";
 const PART_SESSION: &str = "\
 -- part_session
 UPDATE live_states
-SET session_id = NULL
+SET
+    session_id = NULL,
+    updated_at = updated_at + (provider <> 'grandstream')
 WHERE call_id = ?1 OR session_id = ?2";
 
 const SELECT_CALL_STATE: &str = "\

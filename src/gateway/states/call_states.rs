@@ -1,8 +1,9 @@
 //! The call-state manager: the ledger is the truth, the live view answers look-ups faster.
 //!
-//! The keys of a call in the live view are removed before the ledger changes, and written after, so
-//! that a process that ends in between leaves nothing outdated there. A key that could not be removed is
-//! not believed until it is.
+//! The keys of a call in the live view are removed before the ledger changes, so that a process that
+//! ends in between leaves nothing outdated there. After the change they are written as the ledger
+//! has it, and the ledger is read once more: the gateway that writes last sees what another one has
+//! changed meanwhile. A key that could not be written is not believed until it is.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::chain::Chain;
-use crate::domain::time::{At, Span};
+use crate::domain::time::Span;
 use crate::port::clock::Clock;
 use crate::port::live::{LiveDirectory, StateKey};
 use crate::port::states::{
@@ -33,6 +34,9 @@ const REAP_EVERY: Duration = Duration::from_mins(1);
 const REPAIR_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are remembered while the live view does not answer.
 const OUTDATED_MAX: usize = 100_000;
+/// Times that a key is written because the ledger has changed meanwhile; then it waits for the next
+/// repair.
+const WRITES_MAX: u32 = 10;
 
 /// The call-state manager.
 #[derive(Clone)]
@@ -60,13 +64,6 @@ impl OwnedKey {
             StateKey::Session(session) => OwnedKey::Session(session.to_owned()),
         }
     }
-
-    fn key(&self) -> StateKey<'_> {
-        match self {
-            OwnedKey::Call(call) => StateKey::Call(call),
-            OwnedKey::Session(session) => StateKey::Session(session),
-        }
-    }
 }
 
 impl CallStates {
@@ -81,12 +78,12 @@ impl CallStates {
         if !registered.is_stored && stored.provider != PHONE_PROVIDER {
             return Err(StateError::Full);
         }
-        if let Some(before) = registered.session_before
-            && stored.session_id.as_ref() != Some(&before)
-        {
-            self.forget(StateKey::Session(&before)).await;
+        self.publish(stored.clone()).await;
+        for session in [&registered.session_before, &stored.session_id] {
+            if let Some(session) = session {
+                self.publish_session(session).await;
+            }
         }
-        self.publish(&stored).await;
 
         Ok(stored)
     }
@@ -125,7 +122,7 @@ impl CallStates {
         match self.ledger.update(&change).await? {
             None => Err(StateError::NotFound),
             Some((state, true)) => {
-                self.publish(&state).await;
+                self.publish(state.clone()).await;
                 Ok(state)
             }
             Some((state, false)) if state.provider == PHONE_PROVIDER => {
@@ -198,9 +195,9 @@ impl CallStates {
         }
 
         for joined in parted {
-            self.forget(StateKey::Call(&joined.call_id)).await;
+            self.publish_stored(&joined.call_id).await;
             if let Some(session) = &joined.session_id {
-                self.forget(StateKey::Session(session)).await;
+                self.publish_session(session).await;
             }
         }
         Ok(())
@@ -215,12 +212,6 @@ impl CallStates {
         self.note(key, is_done);
     }
 
-    /// Writes a key, and remembers if that failed.
-    async fn write(&self, directory: &dyn LiveDirectory, key: StateKey<'_>, json: &str, at: At) {
-        let is_done = directory.set_state(key, json, at).await;
-        self.note(key, is_done);
-    }
-
     fn note(&self, key: StateKey<'_>, is_done: bool) {
         let mut outdated = self.outdated.0.lock();
 
@@ -231,12 +222,15 @@ impl CallStates {
         }
     }
 
-    /// Removes keys that could not be removed before.
-    async fn forget_outdated(&self) {
+    /// Writes keys that could not be written before.
+    async fn repair(&self) {
         let outdated: Vec<OwnedKey> = self.outdated.0.lock().iter().cloned().collect();
 
         for key in outdated {
-            self.forget(key.key()).await;
+            match &key {
+                OwnedKey::Call(call) => self.publish_stored(call).await,
+                OwnedKey::Session(session) => self.publish_session(session).await,
+            }
             if self.outdated.0.lock().contains(&key) {
                 // The view does not answer: the others can wait too.
                 return;
@@ -256,11 +250,12 @@ impl CallStates {
     async fn close_old_calls(&self) -> Result<u64, StateError> {
         let now = self.clock.now();
         let closed = self.ledger.close_older(now - UNENDED_CALL_MAX, now).await?;
-        for state in &closed {
+        let number = closed.len() as u64;
+        for state in closed {
             self.publish(state).await;
         }
 
-        Ok(closed.len() as u64)
+        Ok(number)
     }
 
     /// Closes calls of other programs at their longest duration, from the start on: of a call that
@@ -275,7 +270,7 @@ impl CallStates {
             tokio::select! {
                 _ = rounds.tick() => {}
                 _ = repairs.tick() => {
-                    self.forget_outdated().await;
+                    self.repair().await;
                     continue;
                 }
                 () = stop.cancelled() => return,
@@ -303,28 +298,74 @@ impl CallStates {
 
     /// Writes a stored state to the live view. States of phone calls are left out: workers change
     /// them, so a look-up reads them from the ledger.
-    async fn publish(&self, state: &CallState) {
+    async fn publish(&self, mut state: CallState) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        if state.provider == PHONE_PROVIDER {
+            return;
+        }
+
+        let call = state.call_id.clone();
+        let key = StateKey::Call(&call);
+        for _ in 0..WRITES_MAX {
+            let json = state_value(&state).to_string();
+            if !directory.set_call(&state, &json).await {
+                break;
+            }
+            match self.ledger.by_id(&call).await {
+                Ok(Some(stored)) if stored.updated_at == state.updated_at => {
+                    return self.note(key, true);
+                }
+                Ok(Some(stored)) => state = stored,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.note(key, false);
+    }
+
+    async fn publish_stored(&self, call: &str) {
+        if self.directory.is_none() {
+            return;
+        }
+
+        match self.ledger.by_id(call).await {
+            Ok(Some(state)) if state.provider != PHONE_PROVIDER => self.publish(state).await,
+            Ok(_) => self.forget(StateKey::Call(call)).await,
+            Err(_) => self.note(StateKey::Call(call), false),
+        }
+    }
+
+    /// Writes the last call of a session.
+    async fn publish_session(&self, session: &str) {
         let Some(directory) = &self.directory else {
             return;
         };
 
-        if state.provider != PHONE_PROVIDER {
-            let json = state_value(state).to_string();
-            let key = StateKey::Call(&state.call_id);
-            self.write(directory.as_ref(), key, &json, state.updated_at)
-                .await;
-            let is_active = state.ended_at.is_none();
-            directory
-                .set_active(&state.site, &state.call_id, is_active)
-                .await;
+        let key = StateKey::Session(session);
+        let mut written = None;
+        for _ in 0..WRITES_MAX {
+            let Ok(stored) = self.ledger.by_session(session).await else {
+                break;
+            };
+            let call = stored.map(|state| state.call_id);
+            if written.as_ref() == Some(&call) {
+                return self.note(key, true);
+            }
+            let is_done = match &call {
+                Some(call) => {
+                    directory
+                        .set_session(session, &json!(call).to_string())
+                        .await
+                }
+                None => directory.forget_state(key).await,
+            };
+            if !is_done {
+                break;
+            }
+            written = Some(call);
         }
-
-        if let Some(session) = &state.session_id {
-            let json = json!(state.call_id).to_string();
-            let key = StateKey::Session(session);
-            self.write(directory.as_ref(), key, &json, state.updated_at)
-                .await;
-        }
+        self.note(key, false);
     }
 }
 

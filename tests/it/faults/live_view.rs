@@ -81,16 +81,19 @@ async fn a_state_that_changed_while_redis_was_frozen_is_not_read_from_it() {
         assert_eq!(service.ask(path).await["status"], "completed", "{path}");
     }
 
-    // Another gateway would read the key: it is removed.
+    // Another gateway would read the key, and other programs the set of open calls.
     let client = Client::open(&*servers.urls.redis).unwrap();
-    eventually(PATIENCE, "the key without the former state", async || {
+    eventually(PATIENCE, "the keys without the former state", async || {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut get = redis::cmd("GET");
         get.arg("call:state:x");
-        let found: Option<String> = get.query_async(&mut connection).await.unwrap();
-        match found {
-            Some(state) if !state.contains("completed") => Err(state),
-            _ => Ok(()),
+        let state: Option<String> = get.query_async(&mut connection).await.unwrap();
+        let mut members = redis::cmd("SMEMBERS");
+        members.arg("active_calls");
+        let active: Vec<String> = members.query_async(&mut connection).await.unwrap();
+        match state {
+            Some(state) if state.contains("completed") && active.is_empty() => Ok(()),
+            state => Err(format!("{state:?} {active:?}")),
         }
     })
     .await;

@@ -1,5 +1,6 @@
 //! The states of calls over REST, for other programs.
 
+use deadpool_redis::redis::{self, Client, FromRedisValue};
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
@@ -100,6 +101,77 @@ async fn join_session_to_call_of_phones(cluster: &Cluster, service: &Service) {
     cluster.until(answered, 1).await;
     let found = service.ask(&format!("{STATES}?session=s2")).await;
     assert_eq!(found["call_id"], json!(id));
+}
+
+/// The session of a call that ended is that of the call after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_that_of_its_last_call_whatever_happens_to_an_earlier_one() {
+    let cluster = Cluster::new().await;
+    let service = cluster.start("all", "ingress,worker,gateway").await;
+
+    for call in ["a", "b"] {
+        post(&service, "", &json!({ "call_id": call, "session_id": "s" })).await;
+    }
+    post(&service, "/a/end", &json!({})).await;
+    let found = service.ask(&format!("{STATES}?session=s")).await;
+    assert_eq!(found["call_id"], "b");
+    let key = format!("{}call:session:s", cluster.prefix());
+    let live: Option<String> = ask_redis(&cluster, &["GET", &key]).await;
+    assert_eq!(live.as_deref(), Some("\"b\""));
+
+    service.stop().await;
+}
+
+/// Whatever two gateways do to a call at the same moment, the live view says in the end what the
+/// database says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_changes_through_two_gateways_leave_the_live_view_as_the_database() {
+    let cluster = Cluster::new().await;
+    let worker = cluster.start("a", "ingress,worker,gateway").await;
+    let second = cluster.start("b", "gateway").await;
+    let active = format!("{}active_calls", cluster.prefix());
+
+    for number in 0..100 {
+        let id = format!("c{number}");
+        let session = format!("s{number}");
+        let call = json!({ "call_id": id, "session_id": session });
+        assert_eq!(post(&worker, "", &call).await.0, 201);
+
+        let delete = format!("{STATES}/{id}");
+        let end = format!("/{id}/end");
+        let nothing = json!({});
+        tokio::join!(
+            patch(&worker, &id, "ringing"),
+            post(&second, &end, &nothing),
+            patch(&second, &id, "answered"),
+            second.call("DELETE", &delete, &nothing),
+        );
+        let stored = format!("{STATES}/{id}");
+        for gateway in [&worker, &second] {
+            let state = gateway.ask(&stored).await;
+            assert_eq!(state["status"], "completed", "{id}");
+            assert_eq!(state["session_id"], Value::Null, "{id}");
+        }
+        let key = format!("{}call:session:{session}", cluster.prefix());
+        let joined: Option<String> = ask_redis(&cluster, &["GET", &key]).await;
+        assert_eq!(joined, None, "{id}");
+        let open: Vec<String> = ask_redis(&cluster, &["SMEMBERS", &active]).await;
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    worker.stop().await;
+    second.stop().await;
+}
+
+async fn ask_redis<T: FromRedisValue>(cluster: &Cluster, words: &[&str]) -> T {
+    let client = Client::open(&*cluster.urls.redis).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+
+    redis::cmd(words[0])
+        .arg(&words[1..])
+        .query_async(&mut connection)
+        .await
+        .unwrap()
 }
 
 async fn post(service: &Service, path: &str, body: &Value) -> (u16, Value) {

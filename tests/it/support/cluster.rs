@@ -77,6 +77,13 @@ impl Cluster {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// The prefix of its keys in Redis.
+    pub fn prefix(&self) -> &str {
+        let prefix = self.settings.iter().find(|(key, _)| key == "LIVE__PREFIX");
+
+        prefix.map_or("", |(_, value)| value)
+    }
+
     fn settings(&self) -> Vec<(&str, &str)> {
         self.settings
             .iter()
