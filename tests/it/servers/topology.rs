@@ -3,11 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use deadpool_redis::redis;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::cluster::Cluster;
-use crate::support::foreign::ForeignProgram;
+use crate::support::foreign::{ForeignProgram, PLAIN};
 use crate::support::postgres;
 use crate::support::rabbit::{self, vhost_of};
 use crate::support::servers;
@@ -62,6 +63,25 @@ async fn policies_are_set_through_the_management_api_or_printed_as_commands() {
     assert!(!error.contains("wrong"), "{error}");
 }
 
+/// The address of Redis for the service's user, with the rights of the access list.
+async fn redis_user(url: &str) -> String {
+    let list = include_str!("../../../deploy/redis/users.acl");
+    let rights = list
+        .lines()
+        .find_map(|line| line.strip_prefix("user cordboard on "))
+        .unwrap();
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("ACL")
+        .arg(&["SETUSER", "cordboard", "on", ">secret"])
+        .arg(rights.split(' ').collect::<Vec<_>>())
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+
+    url.replacen("://", "://cordboard:secret@", 1)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_exchange_is_declared_again() {
     let cluster = Cluster::new().await;
@@ -107,6 +127,59 @@ async fn a_missing_virtual_host_is_named_and_waited_for() {
 
     ingress.stop().await;
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_with_the_documented_rights_publishes_reports_and_nothing_else() {
+    let cluster = Cluster::new().await;
+    let vhost = vhost_of(&cluster.broker);
+    let user = format!("crm-{vhost}");
+    let put = async |path: String, body: Value| {
+        rabbit::manage(&cluster.urls, "PUT", &path, &body).await;
+    };
+    put(
+        format!("users/{user}"),
+        json!({ "password": "crm", "tags": "" }),
+    )
+    .await;
+    put(
+        format!("permissions/{vhost}/{user}"),
+        json!({
+            "configure": r"^amq\.gen-",
+            "write": r"^(grandstream|amq\.gen-.*)$",
+            "read": r"^(grandstream|cordboard\.calls|amq\.gen-.*)$",
+        }),
+    )
+    .await;
+    put(
+        format!("topic-permissions/{vhost}/{user}"),
+        json!({
+            "exchange": "grandstream",
+            "write": r"^(call|device)\.[a-z_]+$",
+            "read": ".*",
+        }),
+    )
+    .await;
+    let (_, place) = cluster.broker.rsplit_once('@').unwrap();
+    let url = format!("amqp://{user}:crm@{place}");
+
+    let program = ForeignProgram::connect(&url).await;
+    program
+        .publish("grandstream", "call.incoming", PLAIN.as_bytes())
+        .await;
+    for key in ["tick.p00", "call.incoming.p00"] {
+        let program = ForeignProgram::connect(&url).await;
+        let refused = program.try_publish("grandstream", key).await;
+        assert!(refused.contains("ACCESS_REFUSED"), "{key}: {refused}");
+    }
+
+    rabbit::manage(
+        &cluster.urls,
+        "DELETE",
+        &format!("users/{user}"),
+        &json!({}),
+    )
+    .await;
 }
 
 /// Waits until a part of the readiness names the virtual host.
@@ -178,6 +251,8 @@ async fn the_service_works_with_the_rights_of_its_roles() {
     grant(&cluster.database).await;
 
     cluster.set("DATABASE__URL", &app);
+    let live = redis_user(&cluster.urls.redis).await;
+    cluster.set("LIVE__URL", &live);
     for _ in 0..2 {
         let service = cluster.start("all", "ingress,worker,gateway").await;
         for event in ["incoming", "answered", "hangup"] {
@@ -189,6 +264,10 @@ async fn the_service_works_with_the_rights_of_its_roles() {
         cluster
             .until_count("an answered call", stored, |calls| calls > 0)
             .await;
+        let call = json!({ "call_id": "x", "session_id": "s" });
+        service.call("POST", "/api/v1/call-states", &call).await;
+        service.ask("/api/v1/call-events?site=default").await;
+        assert_eq!(service.metric("cordboard_live_refused_total").await, 0);
         service.stop().await;
     }
 

@@ -61,6 +61,23 @@ impl ForeignProgram {
         assert!(confirmed.take_message().is_none(), "{key} is routed");
     }
 
+    /// Publishes a message, and returns the error of the channel, or nothing.
+    pub async fn try_publish(&self, exchange: &str, key: &str) -> String {
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default();
+        let published =
+            self.channel
+                .basic_publish(exchange.into(), key.into(), options, b"{}", properties);
+
+        let confirmed = match published.await {
+            Ok(confirm) => within(PATIENCE, "a confirm", confirm).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        confirmed
+            .err()
+            .map_or_else(String::new, |error| error.to_string())
+    }
+
     /// Declares a durable queue without arguments.
     pub async fn declare(&self, queue: &str) {
         let options = QueueDeclareOptions {

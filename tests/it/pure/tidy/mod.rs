@@ -1,8 +1,9 @@
-//! House rules as tests: the rooms and their arrows, the size and the first line of files, and the
+//! House rules as tests: the rooms and their arrows, the size and the first line of files, rights, and the
 //! words of comments and names.
 
 mod circles;
 mod files;
+mod rights;
 mod rooms;
 mod words;
 
