@@ -30,7 +30,8 @@ use cordboard::port::states::{
 };
 use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
-    Delivery, DeliveryState, NewMessage, PlacedNotification, SendError, Sender, Webhook, Webhooks,
+    Delivery, DeliveryState, Failing, Hold, NewMessage, PlacedNotification, SendError, Sender,
+    Waiting, Webhook, Webhooks,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -353,15 +354,31 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
-    async fn hold_webhook(&self, _: &str, _: &str, _: At, _: At) -> Result<bool, LedgerError> {
-        Ok(true)
+    async fn rest_webhook(&self, _: &str, _: Failing) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn wake_webhook(&self, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn hold_making(&self, _: &str, _: At, _: At, _: u32) -> Result<Option<At>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn release_making(&self, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn hold_webhook(&self, _: &str, _: &str, _: At, _: At) -> Result<Hold, LedgerError> {
+        Ok(Hold::NothingDue)
     }
 
     async fn release_webhook(&self, _: &str, _: &str) -> Result<(), LedgerError> {
         Ok(())
     }
 
-    async fn take_due(&self, _: &str, _: At, _: At, _: u32) -> Result<Vec<Delivery>, LedgerError> {
+    async fn due_deliveries(&self, _: &str, _: At, _: u32) -> Result<Vec<Delivery>, LedgerError> {
         Ok(Vec::new())
     }
 
@@ -378,7 +395,7 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn count_waiting(&self, _: &str, _: (At, At), _: u32) -> Result<u32, LedgerError> {
+    async fn count_waiting(&self, _: &str, _: Waiting, _: u32) -> Result<u32, LedgerError> {
         Ok(0)
     }
 
@@ -433,6 +450,7 @@ fn router() -> Router {
         popups: Arc::default(),
         events: None,
         webhooks: Dispatcher::new(
+            "",
             Arc::new(Nothing),
             Arc::new(Nothing),
             Arc::new(MemoryOutbox::default()),

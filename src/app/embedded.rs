@@ -44,6 +44,8 @@ use crate::worker::{Believed, Dependencies, Worker, lookback};
 
 /// Latest notifications, for watchers that come back after a restart.
 const NOTIFICATIONS_KEPT: u32 = 1_024;
+/// The name of a process that has its database alone.
+const ONLY_PROCESS: &str = "only";
 const OPEN_RETRY_FIRST: Duration = Duration::from_millis(250);
 
 /// Starts all roles. `None` when the stop came before the database could be opened.
@@ -279,7 +281,8 @@ impl Database {
         let partition = layout(settings).partition_name(0);
         let live = LivePorts::of(links, &settings.live.prefix, vec![partition]);
 
-        self.stores.gateway(settings, &self.watchers, live, clock)
+        self.stores
+            .gateway(ONLY_PROCESS, settings, &self.watchers, live, clock)
     }
 
     fn maintenance(

@@ -235,7 +235,9 @@ impl<'s> Starting<'s> {
         let partitions = (0..layout.partitions).map(|number| layout.partition_name(number));
         let prefix = &self.settings.live.prefix;
         let live = LivePorts::of(self.live.as_ref(), prefix, partitions.collect());
-        let gateway = Stores::of(&ledger).gateway(self.settings, &watchers, live, &self.clock)?;
+        let process = uuid::Uuid::now_v7().to_string();
+        let gateway =
+            Stores::of(&ledger).gateway(&process, self.settings, &watchers, live, &self.clock)?;
         self.parts.push(switch_popups(&gateway, &self.stop));
         self.parts.push(send_webhooks(&gateway, &self.stop));
         self.parts.push(reap_calls(&gateway, &self.stop));

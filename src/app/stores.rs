@@ -69,9 +69,10 @@ impl Stores {
         }
     }
 
-    /// The gateway over this database.
+    /// The gateway over this database. `process` is the name of this process among its gateways.
     pub(super) fn gateway(
         &self,
+        process: &str,
         settings: &Settings,
         watchers: &Arc<MemoryOutbox>,
         live: LivePorts,
@@ -117,6 +118,7 @@ impl Stores {
                 Arc::clone(clock),
             ),
             webhooks: dispatcher(
+                process,
                 settings,
                 Arc::clone(&self.webhooks),
                 Arc::clone(watchers) as _,

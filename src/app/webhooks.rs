@@ -11,8 +11,9 @@ use crate::port::clock::Clock;
 use crate::port::watch::Watch;
 use crate::port::webhooks::Webhooks;
 
-/// The dispatcher of a gateway.
+/// The dispatcher of a gateway. `name` is that of its process among those of the database.
 pub(super) fn dispatcher(
+    name: &str,
     settings: &GatewaySettings,
     store: Arc<dyn Webhooks>,
     watch: Arc<dyn Watch>,
@@ -21,6 +22,7 @@ pub(super) fn dispatcher(
     let sender = WebhookSender::new(settings.webhook_networks.clone())?;
 
     Ok(Dispatcher::new(
+        name,
         store,
         Arc::new(sender),
         watch,

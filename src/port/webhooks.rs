@@ -20,10 +20,37 @@ pub struct Webhook {
     pub previous_secret: Option<(String, At)>,
     /// Why nothing is sent.
     pub disabled: Option<String>,
+    /// Since when it takes nothing, and until when it is left alone.
+    pub failing: Option<Failing>,
     pub created_at: At,
     pub created_by: String,
     /// The number of its changes so far.
     pub version: i64,
+}
+
+/// How long a receiver takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    pub since: At,
+    pub rests_until: At,
+}
+
+/// What waits for a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Deliveries made at this instant or later.
+    Since(At),
+    /// Deliveries made at this instant or earlier, and never attempted.
+    UntriedUntil(At),
+}
+
+/// Whether a process may send to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    Held,
+    NothingDue,
+    /// Another process sends.
+    Elsewhere,
 }
 
 /// A notification with its place among those of its partition.
@@ -47,7 +74,7 @@ pub struct NewMessage {
     pub site: Option<String>,
     pub call: String,
     pub body: String,
-    /// No two messages of one process have the same.
+    /// No two messages have the same, and they have the order of their events.
     pub created_at: At,
     pub receivers: Vec<String>,
 }
@@ -122,11 +149,18 @@ pub trait Webhooks: Send + Sync {
         max: u32,
     ) -> Result<bool, LedgerError>;
 
-    /// Changes a receiver. False when it was changed or removed since it was read.
+    /// Changes a receiver, except for its failures. False when it was changed or removed since it was
+    /// read.
     async fn update_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError>;
 
     /// Ends a receiver that works: what waits for it has failed. Nothing else of it changes.
     async fn end_webhook(&self, id: &str, reason: &str, now: At) -> Result<(), LedgerError>;
+
+    /// Notes that a receiver takes nothing.
+    async fn rest_webhook(&self, id: &str, failing: Failing) -> Result<(), LedgerError>;
+
+    /// Notes that a receiver works, or is to be tried at once.
+    async fn wake_webhook(&self, id: &str) -> Result<(), LedgerError>;
 
     /// Removes a receiver and its deliveries. Returns whether there was one.
     async fn remove_webhook(&self, id: &str) -> Result<bool, LedgerError>;
@@ -144,38 +178,50 @@ pub trait Webhooks: Send + Sync {
     /// Notifications up to this one have become deliveries.
     async fn advance(&self, last: &PlacedNotification) -> Result<(), LedgerError>;
 
+    /// Makes a process the only one that makes messages until an instant, if no other one is, and
+    /// reserves as many instants, later than those of all messages. Returns the first of them; `None`
+    /// while another process makes messages.
+    async fn hold_making(
+        &self,
+        maker: &str,
+        now: At,
+        until: At,
+        instants: u32,
+    ) -> Result<Option<At>, LedgerError>;
+
+    /// Lets other processes make messages again.
+    async fn release_making(&self, maker: &str) -> Result<(), LedgerError>;
+
     /// Makes a process the only one that sends to a receiver until an instant, if something is due and
-    /// no other one is. Returns whether it is now.
+    /// no other one is.
     async fn hold_webhook(
         &self,
         webhook: &str,
         sender: &str,
         now: At,
         until: At,
-    ) -> Result<bool, LedgerError>;
+    ) -> Result<Hold, LedgerError>;
 
     /// Lets other processes send to a receiver again.
     async fn release_webhook(&self, webhook: &str, sender: &str) -> Result<(), LedgerError>;
 
-    /// Takes deliveries that are due, at most `max`, the earliest first. Another process takes them
-    /// at `until` if they are not settled by then.
-    async fn take_due(
+    /// Deliveries that are due, at most `max`, the earliest first. They stay due until they are
+    /// settled.
+    async fn due_deliveries(
         &self,
         webhook: &str,
         now: At,
-        until: At,
         max: u32,
     ) -> Result<Vec<Delivery>, LedgerError>;
 
-    /// Stores state, next attempt and answer of a delivery.
+    /// Stores state, attempts, next attempt and answer of a delivery.
     async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError>;
 
-    /// The number of deliveries that wait for a receiver and were made between two instants, both
-    /// included; it is not counted beyond `max`.
+    /// The number of deliveries that wait for a receiver; it is not counted beyond `max`.
     async fn count_waiting(
         &self,
         webhook: &str,
-        created: (At, At),
+        waiting: Waiting,
         max: u32,
     ) -> Result<u32, LedgerError>;
 

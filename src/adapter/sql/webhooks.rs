@@ -1,195 +1,5 @@
-//! Webhooks on either database: most statements are the same in both dialects. Each adapter has
-//! `execute`, `select` and `execute_returning` for its connections, and the statements that differ.
-
-pub(in crate::adapter) const SELECT_WEBHOOKS: &str = "-- select_webhooks
-    SELECT
-        id, url, events, sites, secret, previous_secret, previous_until, disabled, created_at,
-        created_by, version
-    FROM webhooks
-    WHERE $1 = ''
-        OR id = $1
-    ORDER BY created_at, id
-    LIMIT 1000";
-
-pub(in crate::adapter) const INSERT_WEBHOOK: &str = "-- insert_webhook
-    INSERT INTO webhooks (
-        id, url, events, sites, secret, previous_secret, previous_until, disabled, created_at,
-        created_by, version
-    )
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0
-    WHERE (SELECT count(*) FROM webhooks WHERE created_by = $10) < $11
-        AND (SELECT count(*) FROM webhooks) < $12";
-
-pub(in crate::adapter) const UPDATE_WEBHOOK: &str = "-- update_webhook
-    UPDATE webhooks
-    SET url = $3,
-        events = $4,
-        sites = $5,
-        secret = $6,
-        previous_secret = $7,
-        previous_until = $8,
-        disabled = $9,
-        version = version + 1
-    WHERE id = $1
-        AND version = $2";
-
-pub(in crate::adapter) const END_WEBHOOK: &str = "-- end_webhook
-    UPDATE webhooks
-    SET disabled = $2,
-        version = version + 1
-    WHERE id = $1
-        AND disabled IS NULL";
-
-pub(in crate::adapter) const FAIL_WAITING: &str = "-- fail_waiting_webhook_deliveries
-    UPDATE webhook_deliveries
-    SET state = 'failed',
-        error = $2,
-        finished_at = $3
-    WHERE webhook = $1
-        AND state = 'waiting'";
-
-pub(in crate::adapter) const DELETE_WEBHOOK: &str = "-- delete_webhook
-    DELETE FROM webhooks
-    WHERE id = $1";
-
-pub(in crate::adapter) const UPSERT_CURSOR: &str = "-- upsert_webhook_cursor
-    INSERT INTO webhook_cursors (generation, part, number)
-    VALUES ($1, $2, $3)
-    ON CONFLICT (generation, part) DO UPDATE
-    SET number = excluded.number
-    WHERE webhook_cursors.number < excluded.number";
-
-pub(in crate::adapter) const HOLD_WEBHOOK: &str = "-- hold_webhook
-    UPDATE webhooks
-    SET sender = $2,
-        sender_until = $4
-    WHERE id = $1
-        AND (sender IS NULL OR sender = $2 OR sender_until < $3)
-        AND EXISTS (
-            SELECT 1
-            FROM webhook_deliveries
-            WHERE webhook = $1
-                AND state = 'waiting'
-                AND due_at <= $3
-        )";
-
-pub(in crate::adapter) const RELEASE_WEBHOOK: &str = "-- release_webhook
-    UPDATE webhooks
-    SET sender = NULL
-    WHERE id = $1
-        AND sender = $2";
-
-/// One row decides between processes: the second statement finds the row due later. The rows are
-/// found along the index of what is due; the expressions keep the outer statement from searching it
-/// again.
-pub(in crate::adapter) const TAKE_DUE: &str = "-- take_due_webhook_deliveries
-    UPDATE webhook_deliveries
-    SET due_at = $3,
-        attempts = attempts + 1
-    WHERE webhook = $1
-        AND message IN (
-            SELECT message
-            FROM webhook_deliveries
-            WHERE webhook = $1
-                AND state = 'waiting'
-                AND due_at <= $2
-            ORDER BY due_at
-            LIMIT $4
-        )
-        AND state || '' = 'waiting'
-        AND due_at + 0 <= $2
-    RETURNING
-        webhook, message, state, created_at, due_at, attempts, answered, error, finished_at,
-        (SELECT event FROM webhook_messages AS m WHERE m.message = webhook_deliveries.message),
-        (SELECT site FROM webhook_messages AS m WHERE m.message = webhook_deliveries.message),
-        (SELECT call_id FROM webhook_messages AS m WHERE m.message = webhook_deliveries.message),
-        (SELECT body FROM webhook_messages AS m WHERE m.message = webhook_deliveries.message)";
-
-pub(in crate::adapter) const SETTLE_DELIVERY: &str = "-- settle_webhook_delivery
-    UPDATE webhook_deliveries
-    SET state = $3,
-        due_at = $4,
-        answered = $5,
-        error = $6,
-        finished_at = $7
-    WHERE webhook = $1
-        AND message = $2
-        AND state = 'waiting'";
-
-pub(in crate::adapter) const COUNT_WAITING: &str = "-- count_waiting_webhook_deliveries
-    SELECT count(*)
-    FROM (
-        SELECT 1
-        FROM webhook_deliveries
-        WHERE webhook = $1
-            AND state = 'waiting'
-            AND created_at BETWEEN $2 AND $3
-        LIMIT $4
-    ) AS waiting";
-
-pub(in crate::adapter) const SELECT_DELIVERIES: &str = "-- select_webhook_deliveries
-    SELECT
-        webhook, d.message, state, d.created_at, due_at, attempts, answered, error, finished_at,
-        event, site, call_id, body
-    FROM webhook_deliveries AS d
-    JOIN webhook_messages AS m ON m.message = d.message
-    WHERE webhook = $1
-        AND ($2 = '' OR state = $2)
-        AND ($3 = '' OR d.message = $3)
-    ORDER BY d.created_at DESC
-    LIMIT $4";
-
-pub(in crate::adapter) const REPEAT_DELIVERY: &str = "-- repeat_webhook_delivery
-    UPDATE webhook_deliveries
-    SET state = 'waiting',
-        due_at = $3,
-        attempts = 0,
-        finished_at = NULL
-    WHERE webhook = $1
-        AND message = $2";
-
-pub(in crate::adapter) const FORGET_FINISHED: &str = "-- forget_finished_webhook_deliveries
-    DELETE FROM webhook_deliveries
-    WHERE (webhook, message) IN (
-        SELECT webhook, message
-        FROM webhook_deliveries
-        WHERE finished_at < $1
-        LIMIT 2000
-    )";
-
-/// Deliveries that no process took, because their receiver is gone.
-pub(in crate::adapter) const FORGET_OLD: &str = "-- forget_old_webhook_deliveries
-    DELETE FROM webhook_deliveries
-    WHERE message IN (
-        SELECT message
-        FROM webhook_messages
-        WHERE created_at < $1
-        ORDER BY created_at
-        LIMIT 100
-    )";
-
-pub(in crate::adapter) const DELETE_DELIVERIES: &str = "-- delete_webhook_deliveries
-    DELETE FROM webhook_deliveries
-    WHERE webhook = $1
-        AND message IN (
-            SELECT message
-            FROM webhook_deliveries
-            WHERE webhook = $1
-            LIMIT 2000
-        )";
-
-pub(in crate::adapter) const FORGET_MESSAGES: &str = "-- forget_webhook_messages
-    DELETE FROM webhook_messages
-    WHERE message IN (
-        SELECT message
-        FROM webhook_messages AS m
-        WHERE created_at < $1
-            AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.message = m.message)
-        LIMIT 2000
-    )";
-
-/// Rows that one statement of the clean-up removes at most.
-pub(in crate::adapter) const FORGOTTEN_AT_ONCE: u64 = 2_000;
+//! Webhooks on either database. Each adapter has `execute`, `select` and `execute_returning` for its
+//! connections, and the statements that differ.
 
 /// Implements [`Webhooks`](crate::port::webhooks::Webhooks) for a ledger of this database. Its
 /// module has the statements `SKIP_NOTIFICATIONS`, `SELECT_UNSENT`, `ADD_MESSAGES` and
@@ -197,11 +7,12 @@ pub(in crate::adapter) const FORGOTTEN_AT_ONCE: u64 = 2_000;
 macro_rules! implement_webhooks {
     ($ledger:ty, $row:ty) => {
         use $crate::access::SiteScope;
-        use $crate::adapter::sql::webhooks as statements;
+        use $crate::adapter::sql::webhook_statements as statements;
         use $crate::domain::time::At;
         use $crate::port::ledger::LedgerError;
         use $crate::port::webhooks::{
-            Delivery, DeliveryState, NewMessage, PlacedNotification, Webhook, Webhooks,
+            Delivery, DeliveryState, Failing, Hold, NewMessage, PlacedNotification, Waiting,
+            Webhook, Webhooks,
         };
 
         #[async_trait::async_trait]
@@ -275,6 +86,23 @@ macro_rules! implement_webhooks {
                     .bind(reason)
                     .bind(now.0);
                 self.execute(fail).await?;
+
+                Ok(())
+            }
+
+            async fn rest_webhook(&self, id: &str, failing: Failing) -> Result<(), LedgerError> {
+                let rest = sqlx::query(statements::REST_WEBHOOK)
+                    .bind(id)
+                    .bind(failing.since.0)
+                    .bind(failing.rests_until.0);
+                self.execute(rest).await?;
+
+                Ok(())
+            }
+
+            async fn wake_webhook(&self, id: &str) -> Result<(), LedgerError> {
+                let wake = sqlx::query(statements::WAKE_WEBHOOK).bind(id);
+                self.execute(wake).await?;
 
                 Ok(())
             }
@@ -358,20 +186,57 @@ macro_rules! implement_webhooks {
                 Ok(())
             }
 
+            async fn hold_making(
+                &self,
+                maker: &str,
+                now: At,
+                until: At,
+                instants: u32,
+            ) -> Result<Option<At>, LedgerError> {
+                let instants = i64::from(instants);
+                let hold = sqlx::query(statements::HOLD_MAKING)
+                    .bind(maker)
+                    .bind(now.0)
+                    .bind(until.0)
+                    .bind(instants);
+                let rows = self.execute_returning(hold).await?;
+                let last: Option<i64> = rows.first().map(|row| row.get(0));
+
+                Ok(last.map(|last| At(last - instants + 1)))
+            }
+
+            async fn release_making(&self, maker: &str) -> Result<(), LedgerError> {
+                let release = sqlx::query(statements::RELEASE_MAKING).bind(maker);
+                self.execute(release).await?;
+
+                Ok(())
+            }
+
             async fn hold_webhook(
                 &self,
                 webhook: &str,
                 sender: &str,
                 now: At,
                 until: At,
-            ) -> Result<bool, LedgerError> {
+            ) -> Result<Hold, LedgerError> {
                 let hold = sqlx::query(statements::HOLD_WEBHOOK)
                     .bind(webhook)
                     .bind(sender)
                     .bind(now.0)
                     .bind(until.0);
+                if self.execute(hold).await? > 0 {
+                    return Ok(Hold::Held);
+                }
 
-                Ok(self.execute(hold).await? > 0)
+                let other = sqlx::query(statements::SELECT_OTHER_SENDER)
+                    .bind(webhook)
+                    .bind(sender)
+                    .bind(now.0);
+                Ok(if self.select(other).await?.is_empty() {
+                    Hold::NothingDue
+                } else {
+                    Hold::Elsewhere
+                })
             }
 
             async fn release_webhook(
@@ -387,19 +252,17 @@ macro_rules! implement_webhooks {
                 Ok(())
             }
 
-            async fn take_due(
+            async fn due_deliveries(
                 &self,
                 webhook: &str,
                 now: At,
-                until: At,
                 max: u32,
             ) -> Result<Vec<Delivery>, LedgerError> {
-                let take = sqlx::query(statements::TAKE_DUE)
+                let select = sqlx::query(statements::SELECT_DUE)
                     .bind(webhook)
                     .bind(now.0)
-                    .bind(until.0)
                     .bind(i64::from(max));
-                let rows = self.execute_returning(take).await?;
+                let rows = self.select(select).await?;
 
                 let mut due = rows
                     .iter()
@@ -417,7 +280,8 @@ macro_rules! implement_webhooks {
                     .bind(delivery.due_at.0)
                     .bind(delivery.answered.map(i64::from))
                     .bind(delivery.error.as_deref())
-                    .bind(delivery.finished_at.map(|at| at.0));
+                    .bind(delivery.finished_at.map(|at| at.0))
+                    .bind(delivery.attempts);
                 self.execute(settle).await?;
 
                 Ok(())
@@ -426,13 +290,16 @@ macro_rules! implement_webhooks {
             async fn count_waiting(
                 &self,
                 webhook: &str,
-                (from, until): (At, At),
+                waiting: Waiting,
                 max: u32,
             ) -> Result<u32, LedgerError> {
-                let count = sqlx::query(statements::COUNT_WAITING)
+                let (statement, at) = match waiting {
+                    Waiting::Since(at) => (statements::COUNT_WAITING, at),
+                    Waiting::UntriedUntil(at) => (statements::COUNT_UNTRIED, at),
+                };
+                let count = sqlx::query(statement)
                     .bind(webhook)
-                    .bind(from.0)
-                    .bind(until.0)
+                    .bind(at.0)
                     .bind(i64::from(max));
                 let rows = self.select(count).await?;
                 let waiting: i64 = rows.first().map_or(0, |row| row.get(0));
@@ -508,6 +375,8 @@ macro_rules! implement_webhooks {
         fn webhook(row: &$row) -> Result<Webhook, LedgerError> {
             let previous: Option<String> = row.get(5);
             let until: Option<i64> = row.get(6);
+            let failing_since: Option<i64> = row.get(11);
+            let rests_until: Option<i64> = row.get(12);
 
             Ok(Webhook {
                 id: row.get(0),
@@ -518,6 +387,12 @@ macro_rules! implement_webhooks {
                 secret: row.get(4),
                 previous_secret: previous.zip(until.map(At)),
                 disabled: row.get(7),
+                failing: failing_since
+                    .zip(rests_until)
+                    .map(|(since, until)| Failing {
+                        since: At(since),
+                        rests_until: At(until),
+                    }),
                 created_at: At(row.get(8)),
                 created_by: row.get(9),
                 version: row.get(10),

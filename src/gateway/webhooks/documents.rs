@@ -81,6 +81,9 @@ pub(super) struct WebhookJson {
     enabled: bool,
     /// The reason why nothing is sent.
     disabled_reason: Option<String>,
+    /// Since when it takes nothing.
+    #[schema(format = DateTime)]
+    failing_since: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     /// The account or token; `-` where no account existed.
@@ -98,6 +101,7 @@ impl From<&Webhook> for WebhookJson {
             sites: sites.map(|names| names.into_iter().map(str::to_owned).collect()),
             enabled: webhook.disabled.is_none(),
             disabled_reason: webhook.disabled.clone(),
+            failing_since: webhook.failing.map(|failing| instant::text(failing.since)),
             created_at: instant::text(webhook.created_at),
             created_by: webhook.created_by.clone(),
         }

@@ -5,9 +5,11 @@
 mod dispatch;
 mod documents;
 mod lookup;
+mod making;
 mod memory;
 mod messages;
 mod routes;
+mod sending;
 mod signature;
 mod trial;
 

@@ -135,6 +135,7 @@ async fn create(
         secret: new_secret(),
         previous_secret: None,
         disabled: None,
+        failing: None,
         created_at: gateway.clock.now(),
         created_by: principal.name().to_owned(),
         version: 0,
@@ -203,11 +204,14 @@ async fn change(
         if webhook.disabled.is_none() {
             gateway.webhooks.settle_backlog().await?;
         }
-        store_change(&gateway, &webhook).await
+        let is_stored = store_change(&gateway, &webhook).await?;
+        if is_stored {
+            gateway.webhooks.store.wake_webhook(&id).await?;
+        }
+        Ok(is_stored)
     };
     match stored.await {
         Ok(true) => {
-            gateway.webhooks.memory.wake(&id);
             let changed = format!("{id}: {}", difference(&before, &webhook));
             audit(&gateway, &principal, "webhook_changed", &changed).await;
             document_response(StatusCode::OK, &WebhookJson::from(&webhook))
@@ -465,11 +469,11 @@ async fn repeat(
         }
         let now = gateway.clock.now();
         store.repeat_delivery(&id, &message, now).await?;
+        store.wake_webhook(&id).await?;
         Ok(true)
     };
     match repeated.await {
         Ok(true) => {
-            gateway.webhooks.memory.wake(&id);
             audit(&gateway, &principal, "webhook_repeated", &message).await;
             document_response(StatusCode::OK, &RepeatedDelivery { repeated: message })
         }

@@ -6,7 +6,9 @@ use cordboard::domain::notice::NoticeKind;
 use cordboard::domain::time::At;
 use cordboard::port::ledger::{Changes, Ledger};
 use cordboard::port::outbox::Notification;
-use cordboard::port::webhooks::{DeliveryState, NewMessage, Webhook, Webhooks};
+use cordboard::port::webhooks::{
+    Delivery, DeliveryState, Failing, Hold, NewMessage, Waiting, Webhook, Webhooks,
+};
 
 use super::Store;
 use crate::support::batches::LOOKBACK;
@@ -20,6 +22,7 @@ fn webhook(id: &str) -> Webhook {
         secret: "one".to_owned(),
         previous_secret: Some(("two".to_owned(), At(9))),
         disabled: Some("by katrin".to_owned()),
+        failing: None,
         created_at: At(5),
         created_by: "katrin".to_owned(),
         version: 0,
@@ -125,17 +128,61 @@ pub async fn one_process_at_a_time_sends_to_a_receiver(store: &impl Store) {
             .unwrap()
     };
     assert!(one.add_webhook(&webhook("held"), 1, 1).await.unwrap());
-    assert!(!hold("a", 30, 60).await, "nothing is due");
+    assert_eq!(hold("a", 30, 60).await, Hold::NothingDue);
     let mut for_held = new_message("c", 20);
     for_held.receivers = vec!["held".to_owned()];
     one.add_messages(&[for_held]).await.unwrap();
-    assert!(hold("a", 30, 60).await && hold("a", 31, 60).await);
-    assert!(!hold("b", 60, 90).await, "the other one sends");
-    assert!(hold("b", 61, 90).await, "its time has passed");
+    assert_eq!(hold("a", 30, 60).await, Hold::Held);
+    assert_eq!(hold("a", 31, 60).await, Hold::Held);
+    assert_eq!(hold("b", 60, 90).await, Hold::Elsewhere);
+    assert_eq!(hold("b", 61, 90).await, Hold::Held, "its time has passed");
     one.release_webhook("held", "a").await.unwrap();
-    assert!(!hold("a", 62, 90).await);
+    assert_eq!(hold("a", 62, 90).await, Hold::Elsewhere);
     one.release_webhook("held", "b").await.unwrap();
-    assert!(hold("a", 63, 90).await);
+    assert_eq!(hold("a", 63, 90).await, Hold::Held);
+}
+
+/// Of several gateways one makes messages, and whatever their clocks say, the instants that they
+/// get are in order.
+pub async fn messages_have_instants_in_the_order_of_their_making(store: &impl Store) {
+    let one = store.open().await;
+    let hold = async |maker: &str, now, until, instants| {
+        one.hold_making(maker, At(now), At(until), instants)
+            .await
+            .unwrap()
+    };
+
+    assert_eq!(hold("a", 1_000, 2_000, 10).await, Some(At(1_001)));
+    assert_eq!(hold("b", 1_500, 2_500, 10).await, None);
+    assert_eq!(hold("a", 1_005, 2_005, 10).await, Some(At(1_011)));
+    assert_eq!(hold("b", 2_006, 3_006, 1).await, Some(At(2_007)));
+    one.release_making("a").await.unwrap();
+    assert_eq!(hold("a", 2_100, 3_100, 1).await, None);
+    one.release_making("b").await.unwrap();
+    assert_eq!(hold("a", 900, 1_900, 5).await, Some(At(2_008)));
+}
+
+pub async fn a_receiver_fails_since_its_first_failure(store: &impl Store) {
+    let one = store.open().await;
+    assert!(one.add_webhook(&webhook("w"), 1, 1).await.unwrap());
+    let failing = async || one.webhook("w").await.unwrap().unwrap().failing;
+    let rest = async |since, rests_until| {
+        let failing = Failing {
+            since: At(since),
+            rests_until: At(rests_until),
+        };
+        one.rest_webhook("w", failing).await.unwrap();
+    };
+
+    rest(10, 15).await;
+    rest(20, 30).await;
+    let expected = Failing {
+        since: At(10),
+        rests_until: At(30),
+    };
+    assert_eq!(failing().await, Some(expected));
+    one.wake_webhook("w").await.unwrap();
+    assert_eq!(failing().await, None);
 }
 
 /// Notifications that webhooks have not got yet stay longer than others, but not without a limit.
@@ -169,71 +216,79 @@ pub async fn notifications_wait_for_webhooks(store: &impl Store) {
     assert_eq!(first().await, (80_000, Some(2)));
 }
 
-pub async fn a_delivery_is_taken_by_one_process_until_it_is_settled(store: &impl Store) {
+pub async fn a_delivery_is_due_until_it_is_settled(store: &impl Store) {
     let (one, other) = (store.open().await, store.open().await);
     let new = [new_message("a", 10), new_message("b", 11)];
     one.add_messages(&new).await.unwrap();
     other.add_messages(&[new_message("a", 20)]).await.unwrap();
 
-    assert!(
-        one.take_due("w", At(9), At(70), 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let mut due = one.take_due("w", At(11), At(70), 9).await.unwrap();
-    let messages: Vec<&str> = due.iter().map(|due| due.message.as_str()).collect();
-    assert_eq!(messages, ["a", "b"]);
-    assert_eq!((due[0].attempts, due[0].created_at), (1, At(10)));
-    assert_eq!(
-        (due[0].site.as_deref(), due[0].call.as_str()),
-        (Some("berlin"), "7")
-    );
-    assert!(
-        other
-            .take_due("w", At(69), At(130), 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        other.take_due("x", At(69), At(130), 9).await.unwrap().len(),
-        2
-    );
-    for (created, max, waiting) in [
-        ((At::START, At::END), 9, 2),
-        ((At::START, At::END), 1, 1),
-        ((At(11), At::END), 9, 1),
-        ((At::START, At(9)), 9, 0),
-    ] {
-        let counted = one.count_waiting("w", created, max).await.unwrap();
-        assert_eq!(counted, waiting, "{created:?}");
+    assert!(one.due_deliveries("w", At(9), 9).await.unwrap().is_empty());
+    for ledger in [&other, &one] {
+        let due = ledger.due_deliveries("w", At(11), 9).await.unwrap();
+        let messages: Vec<&str> = due.iter().map(|due| due.message.as_str()).collect();
+        assert_eq!(messages, ["a", "b"]);
+        assert_eq!((due[0].attempts, due[0].created_at), (0, At(10)));
+        assert_eq!(
+            (due[0].site.as_deref(), due[0].call.as_str()),
+            (Some("berlin"), "7")
+        );
     }
+    assert_eq!(other.due_deliveries("x", At(11), 1).await.unwrap().len(), 1);
+    let count = async |waiting, max| one.count_waiting("w", waiting, max).await.unwrap();
+    assert_eq!(count(Waiting::Since(At::START), 9).await, 2);
+    assert_eq!(count(Waiting::Since(At::START), 1).await, 1);
+    assert_eq!(count(Waiting::Since(At(11)), 9).await, 1);
+    assert_eq!(count(Waiting::UntriedUntil(At(9)), 9).await, 0);
+    assert_eq!(count(Waiting::UntriedUntil(At(11)), 9).await, 2);
 
-    let mut settled = due.remove(0);
-    settled.state = DeliveryState::Failed;
-    settled.answered = Some(500);
-    settled.error = Some("no".to_owned());
-    settled.finished_at = Some(At(71));
-    one.settle_delivery(&settled).await.unwrap();
+    let tried = Delivery {
+        attempts: 1,
+        due_at: At(80),
+        ..one.due_deliveries("w", At(11), 9).await.unwrap().remove(1)
+    };
+    one.settle_delivery(&tried).await.unwrap();
+    assert_eq!(count(Waiting::UntriedUntil(At(11)), 9).await, 1);
+    assert_eq!(count(Waiting::Since(At::START), 9).await, 2);
+    assert_eq!(other.due_deliveries("w", At(79), 9).await.unwrap().len(), 1);
+}
+
+pub async fn a_delivery_that_failed_can_be_repeated(store: &impl Store) {
+    let (one, other) = (store.open().await, store.open().await);
+    one.add_messages(&[new_message("a", 10), new_message("b", 11)])
+        .await
+        .unwrap();
+    let failed = Delivery {
+        state: DeliveryState::Failed,
+        attempts: 10,
+        answered: Some(500),
+        error: Some("no".to_owned()),
+        finished_at: Some(At(71)),
+        ..one.due_deliveries("w", At(11), 9).await.unwrap().remove(0)
+    };
+    one.settle_delivery(&failed).await.unwrap();
+
     let failed = other
         .deliveries("w", Some(DeliveryState::Failed), 9)
         .await
         .unwrap();
     assert_eq!(failed.len(), 1);
     assert_eq!(
-        (failed[0].answered, failed[0].finished_at),
-        (Some(500), Some(At(71)))
+        (
+            failed[0].answered,
+            failed[0].finished_at,
+            failed[0].attempts
+        ),
+        (Some(500), Some(At(71)), 10)
     );
     assert_eq!(other.deliveries("w", None, 9).await.unwrap().len(), 2);
 
     one.repeat_delivery("w", "a", At(60)).await.unwrap();
-    let repeated = one.take_due("w", At(60), At(140), 9).await.unwrap();
-    assert_eq!(repeated.len(), 1);
-    assert_eq!(
-        (repeated[0].message.as_str(), repeated[0].attempts),
-        ("a", 1)
-    );
+    let repeated = one.due_deliveries("w", At(60), 9).await.unwrap();
+    let messages: Vec<(&str, i64)> = repeated
+        .iter()
+        .map(|delivery| (delivery.message.as_str(), delivery.attempts))
+        .collect();
+    assert_eq!(messages, [("a", 0), ("b", 0)]);
     assert!(one.delivery("w", "b").await.unwrap().is_some());
     assert!(one.delivery("w", "c").await.unwrap().is_none());
 }
@@ -242,11 +297,7 @@ pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(sto
     let one = store.open().await;
     let new = [new_message("a", 10), new_message("b", 11)];
     one.add_messages(&new).await.unwrap();
-    let mut settled = one
-        .take_due("w", At(11), At(70), 9)
-        .await
-        .unwrap()
-        .remove(0);
+    let mut settled = one.due_deliveries("w", At(11), 9).await.unwrap().remove(0);
 
     // A late answer changes nothing.
     one.add_webhook(

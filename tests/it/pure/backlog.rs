@@ -14,7 +14,9 @@ use cordboard::gateway::Dispatcher;
 use cordboard::port::clock::Clock;
 use cordboard::port::ledger::{Changes, Ledger};
 use cordboard::port::outbox::Notification;
-use cordboard::port::webhooks::{NewMessage, SendError, Sender, Webhook, Webhooks};
+use cordboard::port::webhooks::{
+    Failing, NewMessage, SendError, Sender, Waiting, Webhook, Webhooks,
+};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,12 +37,22 @@ struct Scene {
     dispatcher: Dispatcher,
     status: Arc<AtomicU16>,
     clock: Arc<AtomicI64>,
-    requests: mpsc::UnboundedReceiver<()>,
+    requests: mpsc::UnboundedReceiver<String>,
+    sender: mpsc::UnboundedSender<String>,
     stop: CancellationToken,
     _folder: TempDir,
 }
 
-struct Answers(Arc<AtomicU16>, mpsc::UnboundedSender<()>);
+/// The receiver that answers, and tells the test of each message that it gets.
+struct Answers {
+    status: Arc<AtomicU16>,
+    requests: mpsc::UnboundedSender<String>,
+}
+
+/// The status that stands for no answer at all.
+const SILENT: u16 = 0;
+/// The status that stands for 204, and for 400 to every tenth message.
+const CHOOSY: u16 = 1;
 
 struct Hand(Arc<AtomicI64>);
 
@@ -53,13 +65,23 @@ impl Sender for Answers {
     async fn post(
         &self,
         _: &str,
-        _: &[(&'static str, String)],
+        headers: &[(&'static str, String)],
         _: String,
     ) -> Result<u16, SendError> {
+        let message = headers
+            .iter()
+            .find(|(name, _)| *name == "webhook-id")
+            .map(|(_, message)| message.clone())
+            .unwrap();
+        let is_tenth = message.ends_with('0');
         // The test may be over.
-        let _ = self.1.send(());
+        let _ = self.requests.send(message);
 
-        Ok(self.0.load(Ordering::Relaxed))
+        match self.status.load(Ordering::Relaxed) {
+            SILENT => std::future::pending().await,
+            CHOOSY => Ok(if is_tenth { 400 } else { 204 }),
+            status => Ok(status),
+        }
     }
 }
 
@@ -85,6 +107,7 @@ impl Scene {
             secret: "secret".to_owned(),
             previous_secret: None,
             disabled: None,
+            failing: None,
             created_at: At(0),
             created_by: "katrin".to_owned(),
             version: 0,
@@ -94,21 +117,24 @@ impl Scene {
         let status = Arc::new(AtomicU16::new(204));
         let clock = Arc::new(AtomicI64::new(MANY));
         let (sender, requests) = mpsc::unbounded_channel();
-        let dispatcher = Dispatcher::new(
-            Arc::<SqliteLedger>::clone(&ledger),
-            Arc::new(Answers(Arc::clone(&status), sender)),
-            Arc::new(MemoryOutbox::default()),
-            Arc::new(Hand(Arc::clone(&clock))),
-        );
+        let dispatcher = dispatcher("one", &ledger, &status, &clock, sender.clone());
         Scene {
             ledger,
             dispatcher,
             status,
             clock,
             requests,
+            sender,
             stop: CancellationToken::new(),
             _folder: folder,
         }
+    }
+
+    /// Another gateway on the same database.
+    fn other(&self) -> Dispatcher {
+        let sender = self.sender.clone();
+
+        dispatcher("two", &self.ledger, &self.status, &self.clock, sender)
     }
 
     /// Messages that no gateway has sent so far.
@@ -129,15 +155,107 @@ impl Scene {
         }
     }
 
-    async fn request(&mut self) {
+    /// The message of the next request.
+    async fn request(&mut self) -> String {
         within(PATIENCE, "a request to the receiver", self.requests.recv())
             .await
-            .unwrap();
+            .unwrap()
     }
 
     async fn end_reason(&self) -> Option<String> {
         self.ledger.webhook("w").await.unwrap().unwrap().disabled
     }
+}
+
+fn dispatcher(
+    name: &str,
+    ledger: &Arc<SqliteLedger>,
+    status: &Arc<AtomicU16>,
+    clock: &Arc<AtomicI64>,
+    requests: mpsc::UnboundedSender<String>,
+) -> Dispatcher {
+    let answers = Answers {
+        status: Arc::clone(status),
+        requests,
+    };
+
+    Dispatcher::new(
+        name,
+        Arc::<SqliteLedger>::clone(ledger),
+        Arc::new(answers),
+        Arc::new(MemoryOutbox::default()),
+        Arc::new(Hand(Arc::clone(clock))),
+    )
+}
+
+/// A gateway that stops leaves nothing behind that another one would have to wait for.
+#[tokio::test]
+async fn after_a_stop_another_gateway_goes_on_at_once_and_in_order() {
+    let mut scene = Scene::new().await;
+    scene.messages(0).await;
+    scene.status.store(SILENT, Ordering::Relaxed);
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    let first = scene.request().await;
+    scene.stop.cancel();
+    running.await.unwrap();
+    while scene.requests.try_recv().is_ok() {}
+
+    scene.status.store(204, Ordering::Relaxed);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(scene.other().run(stop.clone()));
+    assert_eq!(scene.request().await, first, "the clock stands still");
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_refuses_some_messages_gets_all_others() {
+    let mut scene = Scene::new().await;
+    scene.messages(0).await;
+    scene.status.store(CHOOSY, Ordering::Relaxed);
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    // The clock stands still, so a rest would never end.
+    for _ in 0..MANY {
+        scene.request().await;
+    }
+    let receiver = scene.ledger.webhook("w").await.unwrap().unwrap();
+    assert_eq!(receiver.failing, None);
+    scene.stop.cancel();
+    running.await.unwrap();
+}
+
+/// The gateway that does not send has nothing to say about a receiver that works.
+#[tokio::test]
+async fn a_receiver_that_works_is_not_ended_by_a_gateway_that_saw_it_fail() {
+    let mut scene = Scene::new().await;
+    let other = scene.other();
+    scene.status.store(500, Ordering::Relaxed);
+    scene.messages(0).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(other.clone().run(stop.clone()));
+    for _ in 0..TAKEN_AT_ONCE {
+        scene.request().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+
+    scene.status.store(204, Ordering::Relaxed);
+    let later = scene.clock.load(Ordering::Relaxed) + HOUR / 10;
+    scene.clock.store(later, Ordering::Relaxed);
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    scene.request().await;
+    eventually(PATIENCE, "the receiver as one that works", async || {
+        let receiver = scene.ledger.webhook("w").await.unwrap().unwrap();
+        receiver
+            .failing
+            .map_or(Ok(()), |_| Err("it fails".to_owned()))
+    })
+    .await;
+    scene.stop.cancel();
+    running.await.unwrap();
+    scene.messages(later).await;
+    other.keep_up().await;
+    assert_eq!(scene.end_reason().await, None);
 }
 
 #[tokio::test]
@@ -177,11 +295,16 @@ async fn what_gathered_without_a_gateway_ends_no_receiver_that_fails_at_first() 
         scene.ledger.commit(&changes).await.unwrap();
     }
 
+    // It failed before the outage too.
+    let failing = Failing {
+        since: At(1),
+        rests_until: At(1),
+    };
+    scene.ledger.rest_webhook("w", failing).await.unwrap();
     scene.status.store(500, Ordering::Relaxed);
     let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
-    scene.request().await;
     eventually(PATIENCE, "deliveries of the backlog", async || {
-        let all = (At::START, At::END);
+        let all = Waiting::Since(At::START);
         let waiting = scene.ledger.count_waiting("w", all, 20_000).await.unwrap();
         let left = scene.ledger.unsent_notifications(1).await.unwrap().len();
         if left == 0 && i64::from(waiting) >= MANY {
@@ -191,6 +314,8 @@ async fn what_gathered_without_a_gateway_ends_no_receiver_that_fails_at_first() 
         }
     })
     .await;
+    scene.clock.store(HOUR / 10, Ordering::Relaxed);
+    scene.request().await;
     scene.dispatcher.keep_up().await;
     assert_eq!(scene.end_reason().await, None);
     scene.stop.cancel();
