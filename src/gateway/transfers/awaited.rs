@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -31,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WAIT_EVERY: Duration = Duration::from_millis(100);
 /// More transfers than this are not under way at once: all are read every second.
 const UNDER_WAY_MAX: u32 = 2_000;
+/// Calls that are read in one look, beside those whose time has passed: notifications tell of most
+/// changes at once.
+const LOOKS_AT_ONCE: usize = 50;
 const DECIDED_KEPT: Span = Span::seconds(86_400);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 
@@ -46,6 +50,8 @@ pub struct AwaitedTransfers {
     under_way: Arc<Mutex<HashMap<String, RegisteredTransfer>>>,
     /// Wakes those who wait whenever a transfer is decided.
     decided: Arc<Notify>,
+    /// The number of looks so far: each is at other calls.
+    looks: Arc<AtomicUsize>,
 }
 
 /// Why a transfer is not registered.
@@ -76,6 +82,7 @@ impl AwaitedTransfers {
             clock,
             under_way: Arc::default(),
             decided: Arc::default(),
+            looks: Arc::default(),
         }
     }
 
@@ -202,10 +209,16 @@ impl AwaitedTransfers {
         self.under_way
             .lock()
             .retain(|call, _| of_calls.contains(call));
-        for transfer in stored {
-            // Phones may have decided it in its time, while no gateway looked.
-            self.look_at(transfer.clone()).await;
-            let is_open = self.under_way.lock().contains_key(&transfer.call_id);
+        let parts = stored.len().div_ceil(LOOKS_AT_ONCE).max(1);
+        let part = self.looks.fetch_add(1, Ordering::Relaxed) % parts;
+        for (place, transfer) in stored.into_iter().enumerate() {
+            let call = transfer.call_id.clone();
+            let is_new = !self.under_way.lock().contains_key(&call);
+            if is_new || place % parts == part || transfer.expires_at <= now {
+                // Phones may have decided it in its time, while no gateway looked.
+                self.look_at(transfer.clone()).await;
+            }
+            let is_open = self.under_way.lock().contains_key(&call);
             if is_open && transfer.expires_at <= now {
                 let failed = TransferEventType::TransferFailed;
                 let context = context_of(&transfer);

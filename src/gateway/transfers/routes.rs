@@ -36,6 +36,7 @@ const SECONDS: u32 = 60;
 const SECONDS_MAX: u32 = 3_600;
 const WAIT_SECONDS_MAX: u32 = 60;
 const OWN_FIELDS_BYTES_MAX: usize = 8 * 1024;
+const INITIATED_AT: &str = "initiated_at";
 const NO_TRANSFERS: &str = "`no_right`: transfers are for integrators and admins of all sites.";
 const NO_TRANSFER: &str = "`not_found`: there is no such transfer.";
 
@@ -201,8 +202,15 @@ impl NewTransfer {
         check_own_fields(run + length_of(&self.more))
     }
 
-    fn into_transfer(self, gateway: &Gateway, site: String, time_max: u32) -> RegisteredTransfer {
+    fn into_transfer(
+        mut self,
+        gateway: &Gateway,
+        site: String,
+        time_max: u32,
+    ) -> RegisteredTransfer {
         let now = gateway.clock.now();
+        // A program may send back the context of another transfer; the instant is that of this one.
+        self.more.remove(INITIATED_AT);
         let id = self
             .transfer_id
             .unwrap_or_else(|| uuid::Uuid::now_v7().to_string());

@@ -46,7 +46,7 @@ async fn a_transfer_is_decided_by_the_phone_of_its_target() {
 
     let new = json!({
         "transfer_id": "t1", "original_call_sid": call, "target_number": "202",
-        "workflow_run_id": 42, "trunk": { "id": 7 },
+        "workflow_run_id": 42, "trunk": { "id": 7 }, "initiated_at": 1.5,
     });
     let (status, registered) = register(&service, &new).await;
     assert_eq!(
@@ -56,12 +56,15 @@ async fn a_transfer_is_decided_by_the_phone_of_its_target() {
     );
     assert_eq!(registered["context"]["workflow_run_id"], 42);
     assert_eq!(registered["context"]["trunk"]["id"], 7);
+    assert_eq!(registered["context"]["target_number"], "202");
     assert!(registered["context"]["initiated_at"].as_f64().unwrap() > 1e9);
     assert_eq!(register(&service, &new).await.0, 201, "the same once more");
 
     let second = json!({ "original_call_sid": call, "target_number": "203" });
     let (status, refused) = register(&service, &second).await;
     assert_eq!((status, &refused["transfer_id"]), (409, &json!("t1")));
+    let long = json!({ "original_call_sid": "z", "note": "n".repeat(9_000) });
+    assert_eq!(register(&service, &long).await.0, 400);
     let of_call = service.ask(&format!("{TRANSFERS}?call={call}")).await;
     assert_eq!(of_call["context"]["transfer_id"], "t1");
 
