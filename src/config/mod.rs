@@ -251,20 +251,6 @@ mod tests {
             ("[ingress]\nlisten = \"127.0.0.1:65536\"", "listen"),
             ("[ingress]\ntick_ms = -1", "tick_ms"),
             ("[ingress]\ntick_ms = \"soon\"", "tick_ms"),
-            (
-                "[ingress]\ntick_ms = 1.5",
-                "`ingress.tick_ms` must be a whole",
-            ),
-            (
-                "[ingress]\ntick_ms = 99999999999999999999",
-                "`ingress.tick_ms` is too large",
-            ),
-            (
-                "[policy.site.a]\nring_max_ms = 1e9",
-                "`policy.site.a.ring_max_ms`",
-            ),
-            ("[policy]\nextensions = [\"X*(\"]", "`extensions`"),
-            ("[policy]\nsite = 5", "`site`"),
             ("[ingress]\ntick_ms = 0", "ingress.tick_ms"),
             ("[ingress]\nnetworks = [\"10.0.0.0/99\"]", "networks"),
             ("[journal]\nsegment_bytes = 1", "journal.segment_bytes"),
@@ -313,6 +299,29 @@ mod tests {
                 .unwrap_err()
                 .contains("lissten")
         );
+    }
+
+    #[test]
+    fn numbers_and_rules_that_cannot_work_are_refused() {
+        for (text, expected) in [
+            (
+                "[ingress]\ntick_ms = 1.5",
+                "`ingress.tick_ms` must be a whole",
+            ),
+            (
+                "[ingress]\ntick_ms = 99999999999999999999",
+                "`ingress.tick_ms` is too large",
+            ),
+            (
+                "[policy.site.a]\nring_max_ms = 1e9",
+                "`policy.site.a.ring_max_ms`",
+            ),
+            ("[policy]\nextensions = [\"X*(\"]", "`extensions`"),
+            ("[policy]\nsite = 5", "`site`"),
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
     }
 
     #[test]
