@@ -26,7 +26,8 @@ use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{
-    CallState, Joined, Registered, Registration, StateChange, StateLedger,
+    CallState, Joined, OutdatedStates, Registered, Registration, StateChange, StateLedger,
+    StateName,
 };
 use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
@@ -114,6 +115,20 @@ impl StateLedger for Nothing {
 
     async fn unregister(&self, _: Registered<'_>) -> Result<Vec<Joined>, LedgerError> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl OutdatedStates for Nothing {
+    async fn note_outdated(&self, _: &StateName) -> Result<(), LedgerError> {
+        Ok(())
+    }
+    async fn outdated(&self, _: u32) -> Result<Vec<StateName>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_outdated(&self, _: &StateName) -> Result<(), LedgerError> {
+        Ok(())
     }
 }
 

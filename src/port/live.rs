@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::changes::Changes;
-use super::states::CallState;
+use super::states::{CallState, StateName};
 use super::transfers::RegisteredTransfer;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
@@ -32,7 +32,7 @@ pub trait LiveDirectory: Send + Sync {
     async fn call(&self, id: &str) -> Option<String>;
 
     /// A state that another program registered, as JSON.
-    async fn state(&self, of: StateKey<'_>) -> Option<String>;
+    async fn state(&self, name: &StateName) -> Option<String>;
 
     /// Writes the state of a call as JSON, and adds the call to the open calls of its site or removes
     /// it, unless there is a state that was changed later. Returns whether the view answered.
@@ -42,7 +42,7 @@ pub trait LiveDirectory: Send + Sync {
     async fn set_session(&self, session: &str, json: &str) -> bool;
 
     /// Returns whether the view answered.
-    async fn forget_state(&self, of: StateKey<'_>) -> bool;
+    async fn forget_state(&self, name: &StateName) -> bool;
 
     /// Writes the context of a registered transfer, and the index by its call.
     async fn set_transfer(&self, transfer: &RegisteredTransfer);
@@ -57,15 +57,6 @@ pub trait LiveDirectory: Send + Sync {
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String>;
 
     async fn cache(&self, answer: CacheKey<'_>, json: &str);
-}
-
-/// States of calls that other programs register.
-#[derive(Clone, Copy)]
-pub enum StateKey<'k> {
-    /// The state of a call.
-    Call(&'k str),
-    /// The call of a session.
-    Session(&'k str),
 }
 
 /// Answers that change rarely and are asked for often.

@@ -49,9 +49,18 @@ pub enum StateError {
     Full,
 }
 
+/// A key of the live view that leads to a state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StateName {
+    /// The state of a call.
+    Call(String),
+    /// The call of a session.
+    Session(String),
+}
+
 /// Stored states.
 #[async_trait]
-pub trait StateLedger: Send + Sync {
+pub trait StateLedger: OutdatedStates {
     /// Stores a new state. A stored call keeps its state, also a final call of phones, and gets the
     /// session where one is given; the metadata of a call that programs registered gets the members
     /// of the new one, unless they are too long together.
@@ -76,6 +85,38 @@ pub trait StateLedger: Send + Sync {
     /// Parts a session from its call, by one of the two. The states stay. Returns the calls with
     /// the sessions that they had; nothing when there is no such call or session.
     async fn unregister(&self, what: Registered<'_>) -> Result<Vec<Joined>, LedgerError>;
+}
+
+/// States that the live view has otherwise.
+#[async_trait]
+pub trait OutdatedStates: Send + Sync {
+    /// Notes a key that could not be written to the live view, for all gateways.
+    async fn note_outdated(&self, name: &StateName) -> Result<(), LedgerError>;
+
+    /// Keys that could not be written, at most `max`.
+    async fn outdated(&self, max: u32) -> Result<Vec<StateName>, LedgerError>;
+
+    /// A key has been written.
+    async fn forget_outdated(&self, name: &StateName) -> Result<(), LedgerError>;
+}
+
+impl StateName {
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            StateName::Call(call) => ("call", call),
+            StateName::Session(session) => ("session", session),
+        }
+    }
+
+    #[must_use]
+    pub fn from_parts(kind: &str, name: String) -> StateName {
+        if kind == "session" {
+            StateName::Session(name)
+        } else {
+            StateName::Call(name)
+        }
+    }
 }
 
 /// What a registration did.

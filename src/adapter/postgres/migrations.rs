@@ -9,7 +9,7 @@ use super::PostgresAddress;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 11] = embed_migrations!(
+static FILES: [MigrationFiles; 12] = embed_migrations!(
     "postgres":
     "0001" "initial",
     "0002" "redelivery_attempts",
@@ -22,6 +22,7 @@ static FILES: [MigrationFiles; 11] = embed_migrations!(
     "0009" "transfers",
     "0010" "senders",
     "0011" "webhook_order",
+    "0012" "outdated_states",
 );
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version

@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresLedger;
 use super::time_limits::{with_timeout, with_write_timeout};
+use crate::adapter::sql::outdated_states::implement_outdated_states;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{
@@ -139,6 +140,8 @@ fn call_state(row: PgRow) -> CallState {
         ended_at: row.get::<Option<i64>, _>(11).map(At),
     }
 }
+
+implement_outdated_states!(PostgresLedger);
 
 #[async_trait]
 impl StateLedger for PostgresLedger {

@@ -10,8 +10,8 @@ use super::commands::Commands;
 use super::keys::{CALL_SECONDS, Keys, STATE_SECONDS};
 use super::link::RedisLink;
 use crate::domain::fact::Site;
-use crate::port::live::{CacheKey, LiveDirectory, StateKey};
-use crate::port::states::CallState;
+use crate::port::live::{CacheKey, LiveDirectory};
+use crate::port::states::{CallState, StateName};
 use crate::port::transfers::RegisteredTransfer;
 use crate::wire::instant;
 
@@ -147,8 +147,8 @@ impl LiveDirectory for RedisDirectory {
             .ok()?
     }
 
-    async fn state(&self, of: StateKey<'_>) -> Option<String> {
-        get(&self.calls, self.keys.state(of)).await
+    async fn state(&self, name: &StateName) -> Option<String> {
+        get(&self.calls, self.keys.state(name)).await
     }
 
     async fn set_call(&self, state: &CallState, json: &str) -> bool {
@@ -162,7 +162,7 @@ impl LiveDirectory for RedisDirectory {
             .cmd("EVAL")
             .arg(SET_IF_LATER)
             .arg(2)
-            .arg(self.keys.state(StateKey::Call(&state.call_id)))
+            .arg(self.keys.state(&StateName::Call(state.call_id.clone())))
             .arg(keys.active_calls())
             .arg(instant::text(state.updated_at))
             .arg(json)
@@ -181,7 +181,7 @@ impl LiveDirectory for RedisDirectory {
         let mut pipeline = Pipeline::new();
         pipeline
             .cmd("SET")
-            .arg(self.keys.state(StateKey::Session(session)))
+            .arg(self.keys.state(&StateName::Session(session.to_owned())))
             .arg(json)
             .arg("EX")
             .arg(STATE_SECONDS);
@@ -189,9 +189,9 @@ impl LiveDirectory for RedisDirectory {
         is_done(self.calls.run::<Value>(&mut pipeline).await)
     }
 
-    async fn forget_state(&self, of: StateKey<'_>) -> bool {
+    async fn forget_state(&self, name: &StateName) -> bool {
         let mut pipeline = Pipeline::new();
-        pipeline.cmd("DEL").arg(self.keys.state(of));
+        pipeline.cmd("DEL").arg(self.keys.state(name));
 
         is_done(self.calls.run::<i64>(&mut pipeline).await)
     }

@@ -2,7 +2,8 @@
 //! never change. `docs/redis.md` describes each of them; a test below compares the two.
 
 use crate::domain::fact::Site;
-use crate::port::live::{CacheKey, StateKey};
+use crate::port::live::CacheKey;
+use crate::port::states::StateName;
 
 /// A ring without another report counts as over after this long.
 pub(super) const RING_SECONDS: i64 = 300;
@@ -149,10 +150,10 @@ impl Keys {
         self.prefixed(&format!("agents:session:{user}"))
     }
 
-    pub(super) fn state(&self, state: StateKey<'_>) -> String {
+    pub(super) fn state(&self, state: &StateName) -> String {
         self.prefixed(&match state {
-            StateKey::Call(call) => format!("call:state:{call}"),
-            StateKey::Session(session) => format!("call:session:{session}"),
+            StateName::Call(call) => format!("call:state:{call}"),
+            StateName::Session(session) => format!("call:session:{session}"),
         })
     }
 

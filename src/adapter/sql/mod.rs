@@ -7,6 +7,7 @@ pub(super) mod desk;
 pub(super) mod directory;
 mod errors;
 mod migrations;
+pub(super) mod outdated_states;
 pub(super) mod transfers;
 pub(super) mod webhook_statements;
 pub(super) mod webhooks;

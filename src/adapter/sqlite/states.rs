@@ -1,50 +1,24 @@
 //! States of calls that other programs register and look up, in the table `live_states`.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use sqlx::Row;
+use serde_json::value::RawValue;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::database::SqliteLedger;
+use crate::adapter::sql::outdated_states::implement_outdated_states;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{
-    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, Registered, Registration, StateChange,
-    StateLedger,
+    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, PHONE_PROVIDER, Registered, Registration,
+    StateChange, StateLedger,
 };
 
-/// A JSON object with the members of a new one: `json_patch` would go on into them.
-macro_rules! merged {
-    ($old:literal, $new:literal) => {
-        concat!(
-            "(
-        SELECT json_group_object(key, json(CASE type
-            WHEN 'object' THEN value
-            WHEN 'array' THEN value
-            WHEN 'true' THEN 'true'
-            WHEN 'false' THEN 'false'
-            WHEN 'null' THEN 'null'
-            ELSE json_quote(value)
-        END))
-        FROM (
-            SELECT key, value, type FROM json_each(",
-            $new,
-            ")
-            UNION ALL
-            SELECT key, value, type FROM json_each(",
-            $old,
-            ")
-            WHERE key NOT IN (SELECT key FROM json_each(",
-            $new,
-            "))
-        )
-    )"
-        )
-    };
-}
-
-const SELECT_SESSION: &str = "\
--- select_session
-SELECT session_id
+const SELECT_BEFORE: &str = "\
+-- select_state_before
+SELECT session_id, provider, call_metadata
 FROM live_states
 WHERE call_id = ?1";
 
@@ -62,9 +36,9 @@ FROM call_logs
 WHERE call_id = ?1
 ON CONFLICT DO NOTHING";
 
-/// A stored state stays unchanged, except for its session.
-const REGISTER_CALL_STATE: &str = concat!(
-    "-- register_call_state
+/// A stored state stays unchanged, except for its session and its metadata.
+const REGISTER_CALL_STATE: &str = "\
+-- register_call_state
 INSERT INTO live_states (
     call_id, session_id, provider, site, direction, status,
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
@@ -76,35 +50,19 @@ ON CONFLICT (call_id) DO UPDATE SET
     session_id = coalesce(excluded.session_id, live_states.session_id),
     call_metadata = CASE
         WHEN live_states.provider = 'grandstream' THEN live_states.call_metadata
-        ELSE ",
-    merged!("live_states.call_metadata", "excluded.call_metadata"),
-    "
+        ELSE excluded.call_metadata
     END,
-    updated_at = max(excluded.updated_at, live_states.updated_at + 1)
-WHERE live_states.provider = 'grandstream'
-    OR length(CAST(",
-    merged!("live_states.call_metadata", "excluded.call_metadata"),
-    " AS BLOB)) <= ?12"
-);
+    updated_at = max(excluded.updated_at, live_states.updated_at + 1)";
 
-const UPDATE_CALL_STATE: &str = concat!(
-    "-- update_call_state
+const UPDATE_CALL_STATE: &str = "\
+-- update_call_state
 UPDATE live_states
 SET
     status = ?2,
-    call_metadata = CASE
-        WHEN ?3 IS NULL THEN call_metadata
-        ELSE ",
-    merged!("call_metadata", "?3"),
-    "
-    END,
+    call_metadata = coalesce(?3, call_metadata),
     updated_at = max(?4, updated_at + 1),
     ended_at = CASE WHEN ?5 THEN ?4 ELSE ended_at END
-WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL
-    AND (?3 IS NULL OR length(CAST(",
-    merged!("call_metadata", "?3"),
-    " AS BLOB)) <= ?6)"
-);
+WHERE call_id = ?1 AND provider <> 'grandstream' AND ended_at IS NULL";
 
 const CLOSE_OLD_CALL_STATES: &str = "\
 -- close_old_call_states
@@ -188,16 +146,49 @@ fn call_state(row: SqliteRow) -> CallState {
     }
 }
 
+/// A stored state before its change.
+struct Before {
+    session_id: Option<String>,
+    provider: String,
+    metadata: String,
+}
+
+async fn state_before(
+    writer: &mut SqliteConnection,
+    call: &str,
+) -> Result<Option<Before>, sqlx::Error> {
+    sqlx::query(SELECT_BEFORE)
+        .bind(call)
+        .map(|row: SqliteRow| Before {
+            session_id: row.get(0),
+            provider: row.get(1),
+            metadata: row.get(2),
+        })
+        .fetch_optional(writer)
+        .await
+}
+
+/// A JSON object with the members of a new one over its own, each as it was written: a number keeps
+/// all its digits. `None` if it is too long.
+fn merged(old: &str, new: &str) -> Result<Option<String>, LedgerError> {
+    let corrupt = |error: serde_json::Error| LedgerError::Corrupt(error.into());
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(old).map_err(corrupt)?;
+    let new: BTreeMap<String, &RawValue> = serde_json::from_str(new).map_err(corrupt)?;
+    members.extend(new);
+
+    let merged = serde_json::to_string(&members).map_err(corrupt)?;
+    Ok((merged.len() <= MERGED_BYTES_MAX as usize).then_some(merged))
+}
+
+implement_outdated_states!(SqliteLedger);
+
 #[async_trait]
 impl StateLedger for SqliteLedger {
     async fn register(&self, state: &CallState) -> Result<Registration, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
         // The only writer: nothing changes between the statements.
-        let before = sqlx::query_scalar::<_, Option<String>>(SELECT_SESSION)
-            .bind(&state.call_id)
-            .fetch_optional(&mut *writer)
-            .await?;
+        let before = state_before(&mut writer, &state.call_id).await?;
         if before.is_none() && state.session_id.is_some() {
             sqlx::query(ADOPT_FINAL_CALL)
                 .bind(&state.call_id)
@@ -205,21 +196,30 @@ impl StateLedger for SqliteLedger {
                 .await?;
         }
 
-        let upserted = sqlx::query(REGISTER_CALL_STATE)
-            .bind(&state.call_id)
-            .bind(&state.session_id)
-            .bind(&state.provider)
-            .bind(&state.site)
-            .bind(&state.direction)
-            .bind(&state.status)
-            .bind(state.from_number.as_deref())
-            .bind(state.to_number.as_deref())
-            .bind(&state.metadata)
-            .bind(state.created_at.0)
-            .bind(state.updated_at.0)
-            .bind(i64::from(MERGED_BYTES_MAX))
-            .execute(&mut *writer)
-            .await?;
+        let metadata = match &before {
+            Some(before) if before.provider != PHONE_PROVIDER => {
+                merged(&before.metadata, &state.metadata)?
+            }
+            _ => Some(state.metadata.clone()),
+        };
+        let mut is_stored = false;
+        if let Some(metadata) = metadata {
+            let upserted = sqlx::query(REGISTER_CALL_STATE)
+                .bind(&state.call_id)
+                .bind(&state.session_id)
+                .bind(&state.provider)
+                .bind(&state.site)
+                .bind(&state.direction)
+                .bind(&state.status)
+                .bind(state.from_number.as_deref())
+                .bind(state.to_number.as_deref())
+                .bind(metadata)
+                .bind(state.created_at.0)
+                .bind(state.updated_at.0)
+                .execute(&mut *writer)
+                .await?;
+            is_stored = upserted.rows_affected() == 1;
+        }
         let stored = sqlx::query(SELECT_CALL_STATE)
             .bind(&state.call_id)
             .map(call_state)
@@ -229,23 +229,31 @@ impl StateLedger for SqliteLedger {
 
         Ok(Registration {
             state: stored,
-            session_before: before.flatten(),
-            is_stored: upserted.rows_affected() == 1,
+            session_before: before.and_then(|before| before.session_id),
+            is_stored,
         })
     }
 
     async fn update(&self, change: &StateChange) -> Result<Option<(CallState, bool)>, LedgerError> {
         let mut writer = self.writer.lease().await?;
 
-        let updated = sqlx::query(UPDATE_CALL_STATE)
-            .bind(&change.call_id)
-            .bind(&change.status)
-            .bind(&change.metadata)
-            .bind(change.now.0)
-            .bind(change.ends)
-            .bind(i64::from(MERGED_BYTES_MAX))
-            .execute(&mut *writer)
-            .await?;
+        let before = state_before(&mut writer, &change.call_id).await?;
+        let metadata = match (&before, &change.metadata) {
+            (Some(before), Some(new)) => merged(&before.metadata, new)?,
+            _ => None,
+        };
+        let mut is_changed = false;
+        if metadata.is_some() || change.metadata.is_none() {
+            let updated = sqlx::query(UPDATE_CALL_STATE)
+                .bind(&change.call_id)
+                .bind(&change.status)
+                .bind(metadata)
+                .bind(change.now.0)
+                .bind(change.ends)
+                .execute(&mut *writer)
+                .await?;
+            is_changed = updated.rows_affected() == 1;
+        }
         let stored = sqlx::query(SELECT_CALL_STATE)
             .bind(&change.call_id)
             .map(call_state)
@@ -253,7 +261,7 @@ impl StateLedger for SqliteLedger {
             .await?;
         writer.put_back();
 
-        Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
+        Ok(stored.map(|state| (state, is_changed)))
     }
 
     async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {

@@ -3,7 +3,11 @@
 //! The keys of a call in the live view are removed before the ledger changes, so that a process that
 //! ends in between leaves nothing outdated there. After the change they are written as the ledger
 //! has it, and the ledger is read once more: the gateway that writes last sees what another one has
-//! changed meanwhile. A key that could not be written is not believed until it is.
+//! changed meanwhile.
+//!
+//! A key that cannot be removed or written is noted in the ledger, before the change. Every gateway
+//! tries to write such keys each second, so what one of them could not write, or left behind when it
+//! died, another one corrects.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,9 +23,10 @@ use utoipa::ToSchema;
 use crate::chain::Chain;
 use crate::domain::time::Span;
 use crate::port::clock::Clock;
-use crate::port::live::{LiveDirectory, StateKey};
+use crate::port::error::LedgerError;
+use crate::port::live::LiveDirectory;
 use crate::port::states::{
-    CallState, PHONE_PROVIDER, Registered, StateChange, StateError, StateLedger,
+    CallState, PHONE_PROVIDER, Registered, StateChange, StateError, StateLedger, StateName,
 };
 use crate::wire::{instant, names};
 
@@ -32,8 +37,8 @@ const UNENDED_CALL_MAX: Span = Span::seconds(4 * 3_600);
 const REAP_EVERY: Duration = Duration::from_mins(1);
 /// Keys that could not be removed are tried again this often.
 const REPAIR_EVERY: Duration = Duration::from_secs(1);
-/// Keys that are remembered while the live view does not answer.
-const OUTDATED_MAX: usize = 100_000;
+/// Keys that are written again in one round.
+const REPAIRS_AT_ONCE: u32 = 1_000;
 /// Times that a key is written because the ledger has changed meanwhile; then it waits for the next
 /// repair.
 const WRITES_MAX: u32 = 10;
@@ -47,31 +52,16 @@ pub struct CallStates {
     pub outdated: Outdated,
 }
 
-/// Keys of the live view that may be outdated.
+/// Keys of the live view that this gateway knows to be outdated: it does not read them.
 #[derive(Clone, Default)]
-pub struct Outdated(Arc<Mutex<HashSet<OwnedKey>>>);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum OwnedKey {
-    Call(String),
-    Session(String),
-}
-
-impl OwnedKey {
-    fn of(key: StateKey<'_>) -> OwnedKey {
-        match key {
-            StateKey::Call(call) => OwnedKey::Call(call.to_owned()),
-            StateKey::Session(session) => OwnedKey::Session(session.to_owned()),
-        }
-    }
-}
+pub struct Outdated(Arc<Mutex<HashSet<StateName>>>);
 
 impl CallStates {
     /// Registers a call, or joins a session to a call that exists.
     pub async fn register_call(&self, state: CallState) -> Result<CallState, StateError> {
-        self.forget(StateKey::Call(&state.call_id)).await;
+        self.forget(call_name(&state.call_id)).await?;
         if let Some(session) = &state.session_id {
-            self.forget(StateKey::Session(session)).await;
+            self.forget(session_name(session)).await?;
         }
         let registered = self.ledger.register(&state).await?;
         let stored = registered.state;
@@ -79,10 +69,9 @@ impl CallStates {
             return Err(StateError::Full);
         }
         self.publish(stored.clone()).await;
-        for session in [&registered.session_before, &stored.session_id] {
-            if let Some(session) = session {
-                self.publish_session(session).await;
-            }
+        let sessions = [&registered.session_before, &stored.session_id];
+        for session in sessions.into_iter().flatten() {
+            self.publish_session(session).await;
         }
 
         Ok(stored)
@@ -118,7 +107,7 @@ impl CallStates {
             ends,
         };
 
-        self.forget(StateKey::Call(call_id)).await;
+        self.forget(call_name(call_id)).await?;
         match self.ledger.update(&change).await? {
             None => Err(StateError::NotFound),
             Some((state, true)) => {
@@ -136,7 +125,7 @@ impl CallStates {
     }
 
     pub async fn get_call_by_id(&self, call_id: &str) -> Result<Option<Value>, StateError> {
-        if let Some(state) = self.live_state(StateKey::Call(call_id)).await {
+        if let Some(state) = self.live_state(&call_name(call_id)).await {
             return Ok(Some(state));
         }
 
@@ -153,7 +142,7 @@ impl CallStates {
         &self,
         session_id: &str,
     ) -> Result<Option<Value>, StateError> {
-        if let Some(Value::String(call_id)) = self.live_state(StateKey::Session(session_id)).await {
+        if let Some(Value::String(call_id)) = self.live_state(&session_name(session_id)).await {
             let call = self.get_call_by_id(&call_id).await?;
             // The call may have got another session since.
             if call
@@ -185,10 +174,10 @@ impl CallStates {
 
     async fn unregister(&self, what: Registered<'_>) -> Result<(), StateError> {
         self.forget(match what {
-            Registered::Call(call) => StateKey::Call(call),
-            Registered::Session(session) => StateKey::Session(session),
+            Registered::Call(call) => call_name(call),
+            Registered::Session(session) => session_name(session),
         })
-        .await;
+        .await?;
         let parted = self.ledger.unregister(what).await?;
         if parted.is_empty() {
             return Err(StateError::NotFound);
@@ -203,39 +192,61 @@ impl CallStates {
         Ok(())
     }
 
-    async fn forget(&self, key: StateKey<'_>) {
+    /// Removes a key before the ledger changes.
+    async fn forget(&self, name: StateName) -> Result<(), LedgerError> {
         let Some(directory) = &self.directory else {
-            return;
+            return Ok(());
         };
 
-        let is_done = directory.forget_state(key).await;
-        self.note(key, is_done);
+        if !directory.forget_state(&name).await {
+            self.ledger.note_outdated(&name).await?;
+            self.outdated.0.lock().insert(name);
+        }
+        Ok(())
     }
 
-    fn note(&self, key: StateKey<'_>, is_done: bool) {
-        let mut outdated = self.outdated.0.lock();
+    /// Notes whether a key says what the ledger says.
+    async fn note(&self, name: StateName, is_written: bool) {
+        let is_noted = self.outdated.0.lock().contains(&name);
+        let noted = match (is_written, is_noted) {
+            (true, false) | (false, true) => return,
+            (true, true) => self.ledger.forget_outdated(&name).await,
+            (false, false) => self.ledger.note_outdated(&name).await,
+        };
 
-        if is_done {
-            outdated.remove(&OwnedKey::of(key));
-        } else if outdated.len() < OUTDATED_MAX {
-            outdated.insert(OwnedKey::of(key));
+        match noted {
+            Ok(()) if is_written => {
+                self.outdated.0.lock().remove(&name);
+            }
+            Ok(()) => {
+                self.outdated.0.lock().insert(name);
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "a state in Redis may be outdated");
+                self.outdated.0.lock().insert(name);
+            }
         }
     }
 
-    /// Writes keys that could not be written before.
-    async fn repair(&self) {
-        let outdated: Vec<OwnedKey> = self.outdated.0.lock().iter().cloned().collect();
+    /// Writes keys that this gateway or another one could not write before.
+    async fn repair(&self) -> Result<(), LedgerError> {
+        if self.directory.is_none() {
+            return Ok(());
+        }
+        let outdated = self.ledger.outdated(REPAIRS_AT_ONCE).await?;
+        self.outdated.0.lock().extend(outdated.iter().cloned());
 
-        for key in outdated {
-            match &key {
-                OwnedKey::Call(call) => self.publish_stored(call).await,
-                OwnedKey::Session(session) => self.publish_session(session).await,
+        for name in outdated {
+            match &name {
+                StateName::Call(call) => self.publish_stored(call).await,
+                StateName::Session(session) => self.publish_session(session).await,
             }
-            if self.outdated.0.lock().contains(&key) {
+            if self.outdated.0.lock().contains(&name) {
                 // The view does not answer: the others can wait too.
-                return;
+                return Ok(());
             }
         }
+        Ok(())
     }
 
     /// Closes old calls that were never ended, and returns their number and the active calls: for a
@@ -270,10 +281,15 @@ impl CallStates {
             tokio::select! {
                 _ = rounds.tick() => {}
                 _ = repairs.tick() => {
-                    self.repair().await;
+                    if let Err(error) = self.repair().await {
+                        tracing::debug!(error = %Chain(&error), "states in Redis stay outdated");
+                    }
                     continue;
                 }
                 () = stop.cancelled() => return,
+            }
+            if let Err(error) = self.restore().await {
+                tracing::debug!(error = %Chain(&error), "states that Redis has lost stay so");
             }
             match self.close_old_calls().await {
                 Ok(0) => {}
@@ -288,11 +304,31 @@ impl CallStates {
         }
     }
 
-    async fn live_state(&self, key: StateKey<'_>) -> Option<Value> {
-        if self.outdated.0.lock().contains(&OwnedKey::of(key)) {
+    /// Writes open calls of other programs that the live view has lost.
+    async fn restore(&self) -> Result<(), LedgerError> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+
+        for state in self.ledger.active(ACTIVE_CALLS_MAX).await? {
+            let name = call_name(&state.call_id);
+            if state.provider == PHONE_PROVIDER || directory.state(&name).await.is_some() {
+                continue;
+            }
+            self.publish(state).await;
+            if self.outdated.0.lock().contains(&name) {
+                // The view does not answer.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn live_state(&self, name: &StateName) -> Option<Value> {
+        if self.outdated.0.lock().contains(name) {
             return None;
         }
-        let text = self.directory.as_ref()?.state(key).await?;
+        let text = self.directory.as_ref()?.state(name).await?;
         serde_json::from_str(&text).ok()
     }
 
@@ -307,7 +343,7 @@ impl CallStates {
         }
 
         let call = state.call_id.clone();
-        let key = StateKey::Call(&call);
+        let name = call_name(&call);
         for _ in 0..WRITES_MAX {
             let json = state_value(&state).to_string();
             if !directory.set_call(&state, &json).await {
@@ -315,13 +351,13 @@ impl CallStates {
             }
             match self.ledger.by_id(&call).await {
                 Ok(Some(stored)) if stored.updated_at == state.updated_at => {
-                    return self.note(key, true);
+                    return self.note(name, true).await;
                 }
                 Ok(Some(stored)) => state = stored,
                 Ok(None) | Err(_) => break,
             }
         }
-        self.note(key, false);
+        self.note(name, false).await;
     }
 
     async fn publish_stored(&self, call: &str) {
@@ -331,9 +367,18 @@ impl CallStates {
 
         match self.ledger.by_id(call).await {
             Ok(Some(state)) if state.provider != PHONE_PROVIDER => self.publish(state).await,
-            Ok(_) => self.forget(StateKey::Call(call)).await,
-            Err(_) => self.note(StateKey::Call(call), false),
+            Ok(_) => self.remove(call_name(call)).await,
+            Err(_) => self.note(call_name(call), false).await,
         }
+    }
+
+    async fn remove(&self, name: StateName) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+
+        let is_done = directory.forget_state(&name).await;
+        self.note(name, is_done).await;
     }
 
     /// Writes the last call of a session.
@@ -342,7 +387,7 @@ impl CallStates {
             return;
         };
 
-        let key = StateKey::Session(session);
+        let name = session_name(session);
         let mut written = None;
         for _ in 0..WRITES_MAX {
             let Ok(stored) = self.ledger.by_session(session).await else {
@@ -350,7 +395,7 @@ impl CallStates {
             };
             let call = stored.map(|state| state.call_id);
             if written.as_ref() == Some(&call) {
-                return self.note(key, true);
+                return self.note(name, true).await;
             }
             let is_done = match &call {
                 Some(call) => {
@@ -358,15 +403,23 @@ impl CallStates {
                         .set_session(session, &json!(call).to_string())
                         .await
                 }
-                None => directory.forget_state(key).await,
+                None => directory.forget_state(&name).await,
             };
             if !is_done {
                 break;
             }
             written = Some(call);
         }
-        self.note(key, false);
+        self.note(name, false).await;
     }
+}
+
+fn call_name(call: &str) -> StateName {
+    StateName::Call(call.to_owned())
+}
+
+fn session_name(session: &str) -> StateName {
+    StateName::Session(session.to_owned())
 }
 
 /// The state of a call, as programs read it.

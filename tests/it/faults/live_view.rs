@@ -100,6 +100,42 @@ async fn a_state_that_changed_while_redis_was_frozen_is_not_read_from_it() {
     service.stop().await;
 }
 
+/// The gateway that could not write a state has died: the next one corrects what Redis says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_a_dead_gateway_could_not_write_is_corrected_by_another_one() {
+    let mut servers = Servers::start(&["redis"]).await;
+    let data = tempfile::tempdir().unwrap();
+    let url = servers.urls.redis.clone();
+    let variables = [("LIVE__URL", url.as_str())];
+    let states = "/api/v1/call-states";
+    let begin = async || {
+        let service = Service::begin(service::command(data.path(), &["serve"], &variables)).await;
+        service.wait_until_ready().await;
+        service
+    };
+    let service = begin().await;
+    let call = json!({ "call_id": "x" });
+    assert_eq!(service.call("POST", states, &call).await.0, 201);
+    servers.order("freeze redis").await;
+    let end = format!("{states}/x/end");
+    let (_, ended) = service.call("POST", &end, &json!({})).await;
+    assert_eq!(ended["status"], "completed");
+    service.kill().await;
+    servers.order("thaw redis").await;
+
+    let service = begin().await;
+    service
+        .eventually("the end of the call", async |service| {
+            let state = service.ask("/api/v1/call-states/x").await;
+            match state["status"].as_str() {
+                Some("completed") => Ok(()),
+                _ => Err(state.to_string()),
+            }
+        })
+        .await;
+    service.stop().await;
+}
+
 async fn command(client: &Client, words: &[&str]) {
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
 

@@ -68,6 +68,7 @@ macro_rules! conformance {
             pages::filters_and_pages_find_the_calls_that_fit
             pages::every_query_finds_all_matching_calls_page_by_page
             states::other_programs_register_calls_and_join_their_sessions_to_ours
+            states::a_key_that_could_not_be_written_is_noted_until_it_is
             webhooks::a_receiver_is_stored_changed_and_removed
             webhooks::every_notification_becomes_deliveries_once
             webhooks::notifications_wait_for_webhooks

@@ -4,7 +4,9 @@ use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
 use cordboard::port::ledger::Ledger;
 use cordboard::port::query::Query;
-use cordboard::port::states::{CallState, Registered, StateChange, StateLedger};
+use cordboard::port::states::{
+    CallState, OutdatedStates, Registered, StateChange, StateLedger, StateName,
+};
 
 use super::Store;
 use crate::support::batches::{LOOKBACK, after_seconds, changes, timeline, two_calls};
@@ -17,7 +19,25 @@ pub async fn other_programs_register_calls_and_join_their_sessions_to_ours(store
     join_session_to_call_of_phones(&ledger).await;
     join_session_to_final_call(&ledger).await;
     add_metadata_up_to_the_limit(&ledger).await;
+    keep_the_digits_of_numbers(&ledger).await;
     close_old_calls(&ledger).await;
+}
+
+pub async fn a_key_that_could_not_be_written_is_noted_until_it_is(store: &impl Store) {
+    let (one, other) = (store.open().await, store.open().await);
+    let call = StateName::Call("x".to_owned());
+    let session = StateName::Session("x".to_owned());
+
+    for name in [&call, &session, &call] {
+        one.note_outdated(name).await.unwrap();
+    }
+    assert_eq!(
+        other.outdated(9).await.unwrap(),
+        [call.clone(), session.clone()]
+    );
+    assert_eq!(other.outdated(1).await.unwrap().len(), 1);
+    other.forget_outdated(&call).await.unwrap();
+    assert_eq!(one.outdated(9).await.unwrap(), [session]);
 }
 
 async fn register_call_of_another_program(ledger: &impl StateLedger) {
@@ -130,6 +150,21 @@ async fn add_metadata_up_to_the_limit(ledger: &impl StateLedger) {
 
     let end = change("long", "completed", 2, true);
     assert!(ledger.update(&end).await.unwrap().unwrap().1);
+}
+
+/// Another member is added: those that were there stay as they were written.
+async fn keep_the_digits_of_numbers(ledger: &impl StateLedger) {
+    let numbers = r#"{"large":18446744073709551615,"seconds":1234567890.123456}"#;
+    let mut state = registered("exact", None);
+    state.metadata = numbers.to_owned();
+    ledger.register(&state).await.unwrap();
+    let mut more = change("exact", "completed", 2, true);
+    more.metadata = Some(r#"{"other":0}"#.to_owned());
+
+    let (merged, _) = ledger.update(&more).await.unwrap().unwrap();
+    for number in ["18446744073709551615", "1234567890.123456"] {
+        assert!(merged.metadata.contains(number), "{}", merged.metadata);
+    }
 }
 
 async fn close_old_calls(ledger: &impl StateLedger) {

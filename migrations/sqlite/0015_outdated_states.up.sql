@@ -1,0 +1,7 @@
+-- Keys of call states in Redis that could not be written: any gateway writes them as soon as it can.
+CREATE TABLE outdated_states (
+    -- call or session.
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
