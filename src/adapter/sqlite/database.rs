@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Sqlite};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::connection::WriteConnection;
 use super::statements;
@@ -15,6 +18,11 @@ use crate::port::ledger::LedgerError;
 /// How long a statement waits for another process to unlock the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
+const SEARCHES_MAX: usize = 2;
+/// Queries of the interfaces that take longer are ended.
+const QUERY_MAX: Duration = Duration::from_secs(2);
+/// Steps of the database's machine between two looks at the time: far less than a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// The only partition without a broker.
 pub(super) const PARTITION: i64 = 0;
 
@@ -22,6 +30,8 @@ pub(super) const PARTITION: i64 = 0;
 pub struct SqliteLedger {
     pub(super) writer: WriteConnection,
     pub(super) readers: SqlitePool,
+    /// Searches for a text read every call. They leave connections for other reads.
+    pub(super) searches: Semaphore,
     /// Id of this process in the fence of the partition.
     pub(super) owner: String,
 }
@@ -34,7 +44,14 @@ impl SqliteLedger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    connection.lock_handle().await?.remove_progress_handler();
+                    Ok(true)
+                })
+            });
 
         SqliteLedger::connect(options, readers).await
     }
@@ -67,8 +84,21 @@ impl SqliteLedger {
         Ok(SqliteLedger {
             writer,
             readers,
+            searches: Semaphore::new(SEARCHES_MAX),
             owner: uuid::Uuid::now_v7().to_string(),
         })
+    }
+
+    /// A connection for one query of an interface, which ends it when it takes too long.
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, LedgerError> {
+        let mut reader = self.readers.acquire().await?;
+
+        let deadline = Instant::now() + QUERY_MAX;
+        reader
+            .lock_handle()
+            .await?
+            .set_progress_handler(STEPS_BETWEEN_LOOKS, move || Instant::now() < deadline);
+        Ok(reader)
     }
 
     /// Checks the whole file, and whether it can be written. Returns the first damage found.

@@ -9,7 +9,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 15] = embed_migrations!(
+static FILES: [MigrationFiles; 16] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -26,6 +26,7 @@ static FILES: [MigrationFiles; 15] = embed_migrations!(
     "0013" "senders",
     "0014" "webhook_order",
     "0015" "outdated_states",
+    "0016" "pages",
 );
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));

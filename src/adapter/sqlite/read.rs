@@ -22,11 +22,18 @@ impl Query for SqliteLedger {
             record: row.get(2),
         };
 
-        Ok(query
+        let _permit = match filter.text {
+            Some(_) => self.searches.acquire().await.ok(),
+            None => None,
+        };
+        let mut reader = self.reader().await?;
+        let calls = query
             .build()
             .map(stored_call)
-            .fetch_all(&self.readers)
-            .await?)
+            .fetch_all(&mut *reader)
+            .await?;
+
+        Ok(calls)
     }
 
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
@@ -59,7 +66,7 @@ impl Query for SqliteLedger {
             .bind(sql::HOUR_US)
             .bind(site)
             .map(hour_stats)
-            .fetch_all(&self.readers)
+            .fetch_all(&mut *self.reader().await?)
             .await?)
     }
 
@@ -105,10 +112,40 @@ impl Query for SqliteLedger {
     }
 }
 
+/// Columns that hold a number; each has an index in the order of pages.
+const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_e164"];
+
 /// Builds the query for one page of calls, the newest first.
 fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(statements::SELECT_CALLS);
 
+    if let Some(number) = &filter.number {
+        // A page of each column, along its index: a number may be that of most calls.
+        query.push("\nAND call_id IN (");
+        for (index, column) in NUMBER_COLUMNS.iter().enumerate() {
+            if index > 0 {
+                query.push("\nUNION ALL ");
+            }
+            query
+                .push("SELECT call_id FROM (SELECT call_id FROM call_logs WHERE ")
+                .push(column)
+                .push(" = ")
+                .push_bind(number.clone());
+            push_conditions(&mut query, filter);
+            push_page(&mut query, filter);
+            query.push(")");
+        }
+        query.push(")");
+    } else {
+        push_conditions(&mut query, filter);
+    }
+
+    push_page(&mut query, filter);
+    query
+}
+
+/// Adds the conditions of the filter, its number left aside.
+fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
     let columns = [
         ("site", &filter.site),
         ("direction", &filter.direction),
@@ -131,14 +168,8 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
     if let Some(until) = filter.until {
         query.push("\nAND started_at < ").push_bind(until);
     }
-    if let Some(number) = &filter.number {
-        query
-            .push("\nAND ")
-            .push_bind(number.clone())
-            .push(" IN (from_number, from_e164, to_number, to_e164)");
-    }
     if let Some(text) = &filter.text {
-        push_text(&mut query, text);
+        push_text(query, text);
     }
     let of_participants = [
         ("extension", &filter.extension),
@@ -165,11 +196,12 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
             .push_bind(id.clone())
             .push(")");
     }
+}
 
+fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
     query
         .push("\nORDER BY started_at DESC, call_id DESC\nLIMIT ")
         .push_bind(filter.limit);
-    query
 }
 
 /// Adds the condition on a part of a number or a name.
@@ -181,11 +213,87 @@ fn push_text(query: &mut QueryBuilder<Sqlite>, text: &str) {
     query
         .push(" ESCAPE '\\' OR answered_by = ")
         .push_bind(text.to_owned());
-    for column in ["from_number", "from_e164", "to_number", "to_e164"] {
+    for column in NUMBER_COLUMNS {
         query
             .push(format_args!(" OR {column} LIKE "))
             .push_bind(pattern.clone())
             .push(" ESCAPE '\\'");
     }
     query.push(")");
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+
+    /// The planner's way to the calls of a page.
+    async fn plan(ledger: &SqliteLedger, filter: &CallFilter) -> String {
+        let query = format!("EXPLAIN QUERY PLAN {}", select_calls(filter).sql().as_str());
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .fetch_all(&ledger.readers)
+            .await
+            .unwrap();
+
+        rows.iter()
+            .map(|row| row.get::<String, _>(3) + "\n")
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn pages_of_any_length_are_read_along_an_index_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("x.db"))
+            .await
+            .unwrap();
+        ledger.migrate().await.unwrap();
+        let page = CallFilter {
+            limit: 1,
+            ..CallFilter::default()
+        };
+
+        let all = plan(&ledger, &page).await;
+        assert!(all.contains("call_logs_by_time"), "{all}");
+        assert!(!all.contains("TEMP B-TREE"), "{all}");
+        let of_site = CallFilter {
+            site: Some("berlin".to_owned()),
+            ..page.clone()
+        };
+        let of_site = plan(&ledger, &of_site).await;
+        assert!(of_site.contains("call_logs_by_site"), "{of_site}");
+        assert!(!of_site.contains("TEMP B-TREE"), "{of_site}");
+
+        let of_number = CallFilter {
+            number: Some("+4930111".to_owned()),
+            ..page
+        };
+        let of_number = plan(&ledger, &of_number).await;
+        for index in ["by_from ", "by_from_e164", "by_to ", "by_to_e164"] {
+            assert!(of_number.contains(index), "{index}: {of_number}");
+        }
+        assert!(!of_number.contains("SCAN call_logs"), "{of_number}");
+        ledger.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_query_that_takes_too_long_is_ended_and_the_next_one_is_not() {
+        const ENDLESS: &str = "
+            WITH RECURSIVE numbers (n) AS (
+                SELECT 1 UNION ALL SELECT n + 1 FROM numbers
+            )
+            SELECT max(n) FROM numbers";
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("x.db"))
+            .await
+            .unwrap();
+        ledger.migrate().await.unwrap();
+
+        let mut reader = ledger.reader().await.unwrap();
+        let ended = sqlx::query(ENDLESS).fetch_all(&mut *reader).await;
+        assert!(ended.unwrap_err().to_string().contains("interrupt"));
+        drop(reader);
+        assert!(ledger.sites().await.unwrap().is_empty());
+        ledger.close().await;
+    }
 }
