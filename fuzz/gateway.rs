@@ -26,8 +26,8 @@ use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{
-    CallState, Joined, OutdatedStates, Registered, Registration, StateChange, StateLedger,
-    StateName,
+    CallPlace, CallState, Joined, OutdatedStates, Registered, Registration, StateChange,
+    StateLedger, StateName,
 };
 use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
@@ -99,6 +99,10 @@ impl StateLedger for Nothing {
 
     async fn by_id(&self, _: &str) -> Result<Option<CallState>, LedgerError> {
         Ok(None)
+    }
+
+    async fn places(&self, _: &[String]) -> Result<Vec<CallPlace>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn by_session(&self, _: &str) -> Result<Option<CallState>, LedgerError> {

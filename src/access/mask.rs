@@ -56,7 +56,8 @@ fn shown_prefix(number: &str) -> usize {
 
 /// A text in which each number with more digits than an extension is masked, as are all letters
 /// beside its digits.
-fn mask_numbers_in(text: &str) -> String {
+#[must_use]
+pub fn mask_numbers_in(text: &str) -> String {
     let is_of_word = |char: char| char.is_alphabetic() && !char.is_numeric();
     let mut masked = String::with_capacity(text.len());
 

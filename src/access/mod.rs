@@ -7,7 +7,7 @@ mod principal;
 mod role;
 mod secret;
 
-pub use mask::{mask_number, mask_record, masked_if_outside};
+pub use mask::{mask_number, mask_numbers_in, mask_record, masked_if_outside};
 pub use password::{
     PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash, check_password,
 };

@@ -10,7 +10,7 @@ use crate::adapter::redis::RedisEventLog;
 use crate::config::Settings;
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
-use crate::port::event_log::{DayLog, EventLog, LoggedEvent, PENDING, StoredEvent};
+use crate::port::event_log::{DayLog, EventLog, LoggedEvent, PENDING, StoredEvent, Stretch};
 use crate::setup::{LiveLinks, Roles, SetupError};
 
 /// Entries that are read of a day, the newest ones.
@@ -47,7 +47,16 @@ pub async fn inspect_streams(
                 continue;
             };
             let since = At(at.0 - at.0.rem_euclid(DAY.0));
-            let read = log.read(name, since, at.max(since), READ_MAX).await;
+            let read = log
+                .read(Stretch {
+                    log: name,
+                    since,
+                    now: at.max(since),
+                    call: None,
+                    max: READ_MAX,
+                    bytes_max: usize::MAX,
+                })
+                .await;
             let mut entries = read.ok_or_else(no_answer)?;
             let mut types = BTreeMap::new();
             for entry in &entries {

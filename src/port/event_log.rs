@@ -27,6 +27,20 @@ pub struct StoredEvent {
     pub event: LoggedEvent,
 }
 
+/// What is read of a log.
+#[derive(Clone, Copy)]
+pub struct Stretch<'s> {
+    pub log: &'s str,
+    pub since: At,
+    /// The days up to this instant are read.
+    pub now: At,
+    /// Only the entries of this call.
+    pub call: Option<&'s str>,
+    /// The newest entries, at most so many, and of so many bytes of data together.
+    pub max: usize,
+    pub bytes_max: usize,
+}
+
 /// The log of one day.
 pub struct DayLog {
     pub key: String,
@@ -41,9 +55,21 @@ pub trait EventLog: Send + Sync {
     /// Appends events in their order, each to its log.
     async fn append(&self, events: &[LoggedEvent]) -> Option<()>;
 
-    /// Entries of the log from an instant on, the newest `max` of them, the oldest first. The days up
-    /// to `now` are read.
-    async fn read(&self, log: &str, since: At, now: At, max: usize) -> Option<Vec<StoredEvent>>;
+    /// Entries of a log, the oldest first.
+    async fn read(&self, stretch: Stretch<'_>) -> Option<Vec<StoredEvent>>;
+
+    /// Pending entries after one, at most `max`, in the order in which they were appended. The days
+    /// from `since` to `now` are read.
+    async fn pending(
+        &self,
+        after: Option<&str>,
+        since: At,
+        now: At,
+        max: usize,
+    ) -> Option<Vec<StoredEvent>>;
+
+    /// Sites to whose logs programs have added events.
+    async fn sites(&self) -> Option<Vec<String>>;
 
     /// Moves a pending entry to the log of its site.
     async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()>;

@@ -73,6 +73,9 @@ pub trait StateLedger: OutdatedStates {
 
     async fn by_id(&self, call_id: &str) -> Result<Option<CallState>, LedgerError>;
 
+    /// Sites and ends of the calls that are known among these.
+    async fn places(&self, call_ids: &[String]) -> Result<Vec<CallPlace>, LedgerError>;
+
     /// The latest call of a session.
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError>;
 
@@ -117,6 +120,14 @@ impl StateName {
             StateName::Call(name)
         }
     }
+}
+
+/// The site of a call, and whether it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallPlace {
+    pub call_id: String,
+    pub site: String,
+    pub is_over: bool,
 }
 
 /// What a registration did.

@@ -10,8 +10,8 @@ use crate::adapter::sql::outdated_states::implement_outdated_states;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{
-    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, Registered, Registration, StateChange,
-    StateLedger,
+    CallPlace, CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, Registered, Registration,
+    StateChange, StateLedger,
 };
 
 const SELECT_SESSION: &str = "-- select_session
@@ -93,6 +93,15 @@ const SELECT_STATE: &str = "-- select_state
     SELECT *
     FROM all_states
     WHERE call_id = $1";
+
+const SELECT_PLACES: &str = "-- select_places_of_calls
+    SELECT call_id, site, ended_at IS NOT NULL
+    FROM live_states
+    WHERE call_id = ANY($1)
+    UNION ALL
+    SELECT call_id::text, site, ended_at IS NOT NULL
+    FROM call_logs
+    WHERE call_id::text = ANY($1)";
 
 const SELECT_STATE_OF_SESSION: &str = "-- select_state_of_session
     SELECT *
@@ -257,6 +266,21 @@ impl StateLedger for PostgresLedger {
         reader.put_back().await?;
 
         Ok(state)
+    }
+
+    async fn places(&self, call_ids: &[String]) -> Result<Vec<CallPlace>, LedgerError> {
+        let place = |row: PgRow| CallPlace {
+            call_id: row.get(0),
+            site: row.get(1),
+            is_over: row.get(2),
+        };
+        let select = sqlx::query(SELECT_PLACES).bind(call_ids).map(place);
+
+        let mut reader = self.reader().await?;
+        let places = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(places)
     }
 
     async fn by_session(&self, session_id: &str) -> Result<Option<CallState>, LedgerError> {

@@ -12,11 +12,13 @@ use super::keys::{Keys, STREAM_MOVER_SECONDS, STREAM_SECONDS};
 use super::link::RedisLink;
 use super::stream::{self, CALL, DATA, EVENT_TYPE, Fields, PROVIDER, TIMESTAMP};
 use crate::domain::time::{At, Span};
-use crate::port::event_log::{DayLog, EventLog, LoggedEvent, StoredEvent};
+use crate::port::event_log::{DayLog, EventLog, LoggedEvent, PENDING, StoredEvent, Stretch};
 use crate::wire::instant;
 
 /// Entries of one round trip: each may hold a record.
-const ENTRIES_AT_ONCE: usize = 500;
+const ENTRIES_AT_ONCE: usize = 100;
+/// Entries that are looked at for those of one call.
+const LOOKED_AT_MAX: usize = 200_000;
 const DAY: Span = Span::seconds(86_400);
 /// An event is at most so much later than its entry.
 const AHEAD: Span = Span::seconds(60);
@@ -57,13 +59,18 @@ impl RedisEventLog {
         self.link.run::<T>(&mut pipeline).await?.pop()?.ok()
     }
 
-    /// The newest entries of one key from an instant on, at most `max`, the newest first.
-    async fn newest(&self, key: &str, since: At, max: usize) -> Option<Vec<StoredEvent>> {
-        let first = (since - AHEAD).0.div_euclid(1_000).max(0).to_string();
+    /// The newest entries of one key, the newest first.
+    async fn newest(&self, key: &str, stretch: Stretch<'_>) -> Option<Vec<StoredEvent>> {
+        let first = (stretch.since - AHEAD)
+            .0
+            .div_euclid(1_000)
+            .max(0)
+            .to_string();
         let mut last = "+".to_owned();
         let mut found = Vec::new();
+        let (mut looked_at, mut bytes) = (0, 0);
 
-        while found.len() < max {
+        while found.len() < stretch.max && bytes < stretch.bytes_max && looked_at < LOOKED_AT_MAX {
             let mut pipeline = Pipeline::new();
             pipeline
                 .cmd("XREVRANGE")
@@ -71,18 +78,38 @@ impl RedisEventLog {
                 .arg(&last)
                 .arg(&first)
                 .arg("COUNT")
-                .arg(ENTRIES_AT_ONCE.min(max - found.len()));
+                .arg(ENTRIES_AT_ONCE);
             let entries = self.ask::<Vec<Entry>>(pipeline).await?;
             let Some((oldest, _)) = entries.last() else {
                 break;
             };
 
             last = format!("({oldest}");
-            found.extend(entries.into_iter().filter_map(stored_event));
+            looked_at += entries.len();
+            for stored in entries.into_iter().filter_map(stored_event) {
+                let event = &stored.event;
+                if stretch.call.is_none_or(|call| event.call_id == call)
+                    && event.at >= stretch.since
+                    && found.len() < stretch.max
+                {
+                    bytes += event.data.len();
+                    found.push(stored);
+                }
+            }
         }
 
         Some(found)
     }
+}
+
+/// The place of an entry among all: its milliseconds, and its number in them.
+fn place(id: &str) -> (u64, u64) {
+    let (milliseconds, number) = id.split_once('-').unwrap_or((id, "0"));
+
+    (
+        milliseconds.parse().unwrap_or_default(),
+        number.parse().unwrap_or_default(),
+    )
 }
 
 /// An entry as an event; `None` for one of another form.
@@ -115,28 +142,79 @@ impl EventLog for RedisEventLog {
             };
             let key = stream::append(&mut commands, &self.keys, &fields);
             commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
+            if event.log != PENDING {
+                let sites = self.keys.stream_sites();
+                commands.cmd("SADD").arg(&sites).arg(&event.log);
+                commands.cmd("EXPIRE").arg(sites).arg(STREAM_SECONDS);
+            }
         }
 
         self.run_all(commands).await
     }
 
-    async fn read(&self, log: &str, since: At, now: At, max: usize) -> Option<Vec<StoredEvent>> {
-        let mut found = Vec::new();
-        let mut day = now;
+    async fn read(&self, stretch: Stretch<'_>) -> Option<Vec<StoredEvent>> {
+        let Stretch { log, since, .. } = stretch;
+        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut day = stretch.now;
         loop {
             let key = stream::key_of(&self.keys, log, day);
-            found.extend(self.newest(&key, since, max - found.len()).await?);
+            let bytes: usize = found.iter().map(|stored| stored.event.data.len()).sum();
+            let left = Stretch {
+                max: stretch.max - found.len(),
+                bytes_max: stretch.bytes_max.saturating_sub(bytes),
+                ..stretch
+            };
+            found.extend(self.newest(&key, left).await?);
             let is_first = key == stream::key_of(&self.keys, log, since);
-            if found.len() >= max || is_first || day <= since {
+            if found.len() >= stretch.max || is_first || day <= since {
                 break;
             }
             day = (day - DAY).max(since);
         }
 
-        found.retain(|stored| stored.event.at >= since);
         found.reverse();
         found.sort_by_key(|stored| stored.event.at);
         Some(found)
+    }
+
+    async fn pending(
+        &self,
+        after: Option<&str>,
+        since: At,
+        now: At,
+        max: usize,
+    ) -> Option<Vec<StoredEvent>> {
+        let first = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let days = std::iter::successors(Some(since), |day| Some(*day + DAY));
+        let days = days.take_while(|day| *day < now).chain([now]);
+        let mut keys: Vec<String> = days
+            .map(|day| stream::key_of(&self.keys, PENDING, day))
+            .collect();
+        keys.dedup();
+
+        let mut found = Vec::new();
+        for key in keys {
+            let mut pipeline = Pipeline::new();
+            pipeline
+                .cmd("XRANGE")
+                .arg(key)
+                .arg(&first)
+                .arg("+")
+                .arg("COUNT")
+                .arg(max);
+            let entries = self.ask::<Vec<Entry>>(pipeline).await?;
+            found.extend(entries.into_iter().filter_map(stored_event));
+        }
+        found.sort_by_key(|stored| place(&stored.id));
+        found.truncate(max);
+        Some(found)
+    }
+
+    async fn sites(&self) -> Option<Vec<String>> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("SMEMBERS").arg(self.keys.stream_sites());
+
+        self.ask(pipeline).await
     }
 
     async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()> {
@@ -192,7 +270,15 @@ impl EventLog for RedisEventLog {
 
     async fn try_out(&self, event: &LoggedEvent) -> Option<Option<StoredEvent>> {
         self.append(std::slice::from_ref(event)).await?;
-        let found = self.read(&event.log, event.at, event.at, 1).await?.pop();
+        let stretch = Stretch {
+            log: &event.log,
+            since: event.at,
+            now: event.at,
+            call: None,
+            max: 1,
+            bytes_max: usize::MAX,
+        };
+        let found = self.read(stretch).await?.pop();
 
         let mut pipeline = Pipeline::new();
         pipeline

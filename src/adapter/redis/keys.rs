@@ -146,6 +146,11 @@ impl Keys {
         self.prefixed("call-events:mover")
     }
 
+    /// The sites to whose logs programs have added events.
+    pub(super) fn stream_sites(&self) -> String {
+        self.prefixed("call-events:sites")
+    }
+
     pub(super) fn session(&self, user: &str) -> String {
         self.prefixed(&format!("agents:session:{user}"))
     }

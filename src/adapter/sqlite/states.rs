@@ -12,8 +12,8 @@ use crate::adapter::sql::outdated_states::implement_outdated_states;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::states::{
-    CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, PHONE_PROVIDER, Registered, Registration,
-    StateChange, StateLedger,
+    CallPlace, CallState, Joined, LIST_BYTES_MAX, MERGED_BYTES_MAX, PHONE_PROVIDER, Registered,
+    Registration, StateChange, StateLedger,
 };
 
 const SELECT_BEFORE: &str = "\
@@ -94,6 +94,16 @@ SELECT
     from_number, to_number, call_metadata, created_at, updated_at, ended_at
 FROM all_states
 WHERE call_id = ?1";
+
+const SELECT_PLACES: &str = "\
+-- select_places_of_calls
+SELECT call_id, site, ended_at IS NOT NULL
+FROM live_states
+WHERE call_id IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT call_id, site, ended_at IS NOT NULL
+FROM call_logs
+WHERE call_id IN (SELECT value FROM json_each(?1))";
 
 const SELECT_CALL_STATE_OF_SESSION: &str = "\
 -- select_call_state_of_session
@@ -306,6 +316,20 @@ impl StateLedger for SqliteLedger {
             .bind(call_id)
             .map(call_state)
             .fetch_optional(&self.readers)
+            .await?)
+    }
+
+    async fn places(&self, call_ids: &[String]) -> Result<Vec<CallPlace>, LedgerError> {
+        let place = |row: SqliteRow| CallPlace {
+            call_id: row.get(0),
+            site: row.get(1),
+            is_over: row.get(2),
+        };
+
+        Ok(sqlx::query(SELECT_PLACES)
+            .bind(serde_json::json!(call_ids).to_string())
+            .map(place)
+            .fetch_all(&self.readers)
             .await?)
     }
 

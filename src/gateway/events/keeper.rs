@@ -1,7 +1,7 @@
 //! Events of other programs: appended to the log of the site of their call, or to the pending ones
 //! until its site is known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::port::event_log::{EventLog, LoggedEvent, PENDING};
 use crate::port::states::StateLedger;
 
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
-/// Pending events that are looked at in one round, the newest ones.
+/// Pending events that are looked at in one round; the next round goes on after them.
 const PENDING_MAX: usize = 1_000;
 /// A call without a site after this time gets none.
 const PENDING_KEPT: Span = Span::seconds(25 * 3_600);
@@ -54,6 +54,7 @@ impl EventKeeper {
 
     /// Moves pending events to their sites until the stop; of several gateways one does.
     pub async fn run(self, stop: CancellationToken) {
+        let mut after = None;
         let mut rounds = interval(SETTLE_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
@@ -65,32 +66,43 @@ impl EventKeeper {
             if !self.log.may_settle().await {
                 continue;
             }
-            if let Err(error) = self.settle().await {
-                tracing::warn!(error = %Chain(&error), "events without a site stay pending");
-            }
+            after = match self.settle(after.as_deref()).await {
+                Ok(last) => last,
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "events without a site stay pending");
+                    None
+                }
+            };
         }
     }
 
-    async fn settle(&self) -> Result<(), LedgerError> {
+    /// Moves pending events after one. Returns the last one that was looked at; `None` when all were.
+    async fn settle(&self, after: Option<&str>) -> Result<Option<String>, LedgerError> {
         let now = self.clock.now();
         let since = now - PENDING_KEPT;
-        let pending = self.log.read(PENDING, since, now, PENDING_MAX).await;
-        let mut sites = HashMap::new();
+        let pending = self.log.pending(after, since, now, PENDING_MAX).await;
+        let pending = pending.unwrap_or_default();
+        let calls: HashSet<&String> = pending.iter().map(|one| &one.event.call_id).collect();
+        let calls: Vec<String> = calls.into_iter().cloned().collect();
+        let places = self.states.places(&calls).await?;
+        let sites: HashMap<String, String> = places
+            .into_iter()
+            .map(|place| (place.call_id, place.site))
+            .collect();
 
-        for stored in pending.unwrap_or_default() {
-            let call = &stored.event.call_id;
-            if !sites.contains_key(call) {
-                sites.insert(call.clone(), self.site_of(call).await?);
-            }
+        for stored in &pending {
             // A site of that name has its events in the log of the pending ones.
-            let Some(site) = sites[call].as_deref().filter(|site| *site != PENDING) else {
+            let site = sites.get(&stored.event.call_id);
+            let Some(site) = site.filter(|site| *site != PENDING) else {
                 continue;
             };
-            if self.log.settle(&stored, site).await.is_none() {
-                break;
+            if self.log.settle(stored, site).await.is_none() {
+                return Ok(None);
             }
         }
 
-        Ok(())
+        let is_full = pending.len() == PENDING_MAX;
+        let last = pending.into_iter().next_back();
+        Ok(last.filter(|_| is_full).map(|last| last.id))
     }
 }

@@ -1,5 +1,6 @@
 //! The routes of the event log, `/api/v1/call-events`.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -14,7 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::today::{CallEvents, by_call, events_of};
+use super::keeper::EventKeeper;
+use super::today::{CallEvents, by_call, events_of, mask_ids};
 use crate::access::{Principal, Right, SiteScope};
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
@@ -28,7 +30,7 @@ use crate::gateway::response::{
 };
 use crate::gateway::visible::site_of;
 use crate::port::error::LedgerError;
-use crate::port::event_log::{LoggedEvent, PENDING};
+use crate::port::event_log::{LoggedEvent, PENDING, Stretch};
 use crate::port::query::CallFilter;
 use crate::wire::instant;
 use crate::wire::names::{one_of, schemas};
@@ -49,12 +51,16 @@ const MINUTES_MIN: u32 = 5;
 const MINUTES_MAX: u32 = 24 * 60;
 const MINUTES: u32 = 60;
 const LIMIT: u32 = 200;
-/// Events that are read for one answer, the newest ones.
+/// Events that are read for one answer, the newest ones, and bytes of their data.
 const EVENTS_MAX: usize = 5_000;
-/// Calls from which events follow where there is no log.
-const CALLS_MAX: u32 = 1_000;
-/// Sites whose logs are read for one answer without a site.
-const SITES_MAX: usize = 50;
+const EVENTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Calls from which events follow where there is no log, and how much earlier than their events they
+/// may have begun.
+const CALLS_MAX: u32 = 2_000;
+const CALL_LENGTH_MAX: Span = Span::seconds(4 * 3_600);
+/// Logs that are read for one answer without a site, and the least that is read of each.
+const LOGS_MAX: usize = 200;
+const SHARE_MIN: usize = 100;
 
 schemas! {
     ProgramEventType = one_of(&TYPES), "What a program did in a call.";
@@ -253,78 +259,150 @@ async fn find(
         Err(response) => return *response,
     };
 
-    let since = gateway.clock.now() - Span::seconds(i64::from(minutes) * 60);
-    let read = match logged(&gateway, site.as_deref(), since).await {
+    let range = Range {
+        site,
+        call,
+        since: gateway.clock.now() - Span::seconds(i64::from(minutes) * 60),
+    };
+    let read = match logged(&gateway, &range).await {
         Ok(Some(events)) => Ok(("log", events)),
-        Ok(None) => recorded(&gateway, site, since)
+        Ok(None) => recorded(&gateway, &range)
             .await
             .map(|events| ("calls", events)),
         Err(error) => Err(error),
     };
-    match read {
-        Ok((source, mut events)) => {
-            if let Some(call) = call {
-                events.retain(|event| event.call_id == call);
-            }
+    let listed = match read {
+        Ok((source, events)) => {
             let mut calls = by_call(&principal, &events);
             calls.truncate(limit as usize);
-            document_response(StatusCode::OK, &EventList { source, calls })
+            note_ends(&gateway, &mut calls)
+                .await
+                .map(|()| EventList { source, calls })
+        }
+        Err(error) => Err(error),
+    };
+    match listed {
+        Ok(mut list) => {
+            mask_ids(&principal, &mut list.calls);
+            document_response(StatusCode::OK, &list)
         }
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// Events of the logs; `None` where they cannot be read.
-async fn logged(
-    gateway: &Gateway,
-    site: Option<&str>,
+/// What is asked for.
+struct Range {
+    site: Option<String>,
+    call: Option<String>,
     since: At,
-) -> Result<Option<Vec<LoggedEvent>>, LedgerError> {
+}
+
+/// Events of the logs; `None` where they cannot be read.
+async fn logged(gateway: &Gateway, range: &Range) -> Result<Option<Vec<LoggedEvent>>, LedgerError> {
     let Some(keeper) = &gateway.events else {
         return Ok(None);
     };
-    let logs = if let Some(site) = site {
-        vec![site.to_owned()]
-    } else {
-        let mut sites = gateway.query.sites().await?;
-        sites.truncate(SITES_MAX);
-        sites.push(PENDING.to_owned());
-        sites
+    let Some(logs) = logs(gateway, keeper, range).await? else {
+        return Ok(None);
     };
 
     let now = keeper.clock.now();
-    let share = EVENTS_MAX / logs.len();
     let mut events = Vec::new();
-    for log in logs {
-        let Some(stored) = keeper.log.read(&log, since, now, share).await else {
+    let mut bytes = 0;
+    for log in &logs {
+        let stretch = Stretch {
+            log,
+            since: range.since,
+            now,
+            call: range.call.as_deref(),
+            max: (EVENTS_MAX / logs.len()).max(SHARE_MIN),
+            bytes_max: EVENTS_BYTES_MAX - bytes,
+        };
+        let Some(stored) = keeper.log.read(stretch).await else {
             return Ok(None);
         };
+        bytes += stored.iter().map(|one| one.event.data.len()).sum::<usize>();
         events.extend(stored.into_iter().map(|stored| stored.event));
+        if bytes >= EVENTS_BYTES_MAX {
+            break;
+        }
     }
 
     events.sort_by_key(|event| event.at);
     Ok(Some(events))
 }
 
-/// Events as the records of calls tell of them.
-async fn recorded(
+/// The logs that may have what is asked for.
+async fn logs(
     gateway: &Gateway,
-    site: Option<String>,
-    since: At,
-) -> Result<Vec<LoggedEvent>, LedgerError> {
-    let filter = CallFilter {
-        site,
-        since: Some(since.0),
-        limit: CALLS_MAX,
-        ..CallFilter::default()
-    };
-    let calls = gateway.query.calls(&filter).await?;
+    keeper: &EventKeeper,
+    range: &Range,
+) -> Result<Option<Vec<String>>, LedgerError> {
+    if let Some(site) = &range.site {
+        return Ok(Some(vec![site.clone()]));
+    }
 
-    let mut events: Vec<LoggedEvent> = calls
+    if let Some(call) = &range.call {
+        let places = keeper.states.places(std::slice::from_ref(call)).await?;
+        let mut logs = vec![PENDING.to_owned()];
+        logs.extend(places.into_iter().next().map(|place| place.site));
+        return Ok(Some(logs));
+    }
+    let Some(of_programs) = keeper.log.sites().await else {
+        return Ok(None);
+    };
+    let mut logs: BTreeSet<String> = gateway.query.sites().await?.into_iter().collect();
+    logs.extend(of_programs);
+    logs.insert(PENDING.to_owned());
+    Ok(Some(logs.into_iter().take(LOGS_MAX).collect()))
+}
+
+/// Events as the records of calls tell of them.
+async fn recorded(gateway: &Gateway, range: &Range) -> Result<Vec<LoggedEvent>, LedgerError> {
+    let records: Vec<String> = if let Some(call) = &range.call {
+        gateway.query.call(call).await?.into_iter().collect()
+    } else {
+        let filter = CallFilter {
+            site: range.site.clone(),
+            since: Some((range.since - CALL_LENGTH_MAX).0),
+            limit: CALLS_MAX,
+            ..CallFilter::default()
+        };
+        let calls = gateway.query.calls(&filter).await?;
+        calls.into_iter().map(|call| call.record).collect()
+    };
+
+    let mut events: Vec<LoggedEvent> = records
         .iter()
-        .flat_map(|call| events_of(&call.record))
-        .filter(|event| event.at >= since)
+        .flat_map(|record| events_of(record))
+        .filter(|event| event.at >= range.since)
+        .filter(|event| range.site.as_ref().is_none_or(|site| event.log == *site))
         .collect();
     events.sort_by_key(|event| event.at);
     Ok(events)
+}
+
+/// Looks which calls of other programs are over: their events do not tell.
+async fn note_ends(gateway: &Gateway, calls: &mut [CallEvents]) -> Result<(), LedgerError> {
+    let of_programs: Vec<String> = calls
+        .iter()
+        .filter(|call| call.has_no_record())
+        .map(|call| call.call_id.clone())
+        .collect();
+    if of_programs.is_empty() {
+        return Ok(());
+    }
+
+    let places = gateway.states.ledger.places(&of_programs).await?;
+    let over: HashSet<String> = places
+        .into_iter()
+        .filter(|place| place.is_over)
+        .map(|place| place.call_id)
+        .collect();
+    for call in calls {
+        if over.contains(&call.call_id) {
+            call.in_progress = false;
+        }
+    }
+    Ok(())
 }

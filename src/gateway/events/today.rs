@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::access::Principal;
+use crate::access::{Principal, mask_numbers_in};
 use crate::gateway::visible::{sees_site, visible_record};
 use crate::port::event_log::{LoggedEvent, PENDING};
 use crate::wire::instant;
@@ -24,11 +24,11 @@ const OURS: [&str; 6] = [
 /// One call with its events of the range.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CallEvents {
-    call_id: String,
+    pub call_id: String,
     /// `null` while it is not known.
     site: Option<String>,
     /// The call goes on.
-    in_progress: bool,
+    pub in_progress: bool,
     /// The record as the last event of a phone left it; `null` for a call of another program.
     #[schema(value_type = Option<Object>)]
     call: Option<Value>,
@@ -47,6 +47,27 @@ pub(super) struct EventJson {
     /// numbers.
     #[schema(value_type = Option<Object>)]
     data: Option<Value>,
+}
+
+impl CallEvents {
+    /// Whether there is no event of a phone among its events.
+    pub(super) fn has_no_record(&self) -> bool {
+        self.call.is_none()
+    }
+}
+
+/// Masks the numbers that programs use as ids of calls, for those who do not see numbers.
+pub(super) fn mask_ids(principal: &Principal, calls: &mut [CallEvents]) {
+    if principal.sees_all_numbers() {
+        return;
+    }
+
+    for call in calls.iter_mut().filter(|call| call.has_no_record()) {
+        // The id of a phone's call is no number, whatever its digits.
+        if uuid::Uuid::parse_str(&call.call_id).is_err() {
+            call.call_id = mask_numbers_in(&call.call_id);
+        }
+    }
 }
 
 /// Whether Cordboard writes events of this type itself.

@@ -5,7 +5,7 @@ use cordboard::domain::time::At;
 use cordboard::port::ledger::Ledger;
 use cordboard::port::query::Query;
 use cordboard::port::states::{
-    CallState, OutdatedStates, Registered, StateChange, StateLedger, StateName,
+    CallPlace, CallState, OutdatedStates, Registered, StateChange, StateLedger, StateName,
 };
 
 use super::Store;
@@ -20,6 +20,7 @@ pub async fn other_programs_register_calls_and_join_their_sessions_to_ours(store
     join_session_to_final_call(&ledger).await;
     add_metadata_up_to_the_limit(&ledger).await;
     keep_the_digits_of_numbers(&ledger).await;
+    find_places(&ledger).await;
     close_old_calls(&ledger).await;
 }
 
@@ -156,7 +157,7 @@ async fn add_metadata_up_to_the_limit(ledger: &impl StateLedger) {
 async fn keep_the_digits_of_numbers(ledger: &impl StateLedger) {
     let numbers = r#"{"large":18446744073709551615,"seconds":1234567890.123456}"#;
     let mut state = registered("exact", None);
-    state.metadata = numbers.to_owned();
+    numbers.clone_into(&mut state.metadata);
     ledger.register(&state).await.unwrap();
     let mut more = change("exact", "completed", 2, true);
     more.metadata = Some(r#"{"other":0}"#.to_owned());
@@ -165,6 +166,21 @@ async fn keep_the_digits_of_numbers(ledger: &impl StateLedger) {
     for number in ["18446744073709551615", "1234567890.123456"] {
         assert!(merged.metadata.contains(number), "{}", merged.metadata);
     }
+}
+
+async fn find_places(ledger: &impl StateLedger) {
+    let calls = ["x", "exact", "nowhere"].map(str::to_owned);
+    let mut places = ledger.places(&calls).await.unwrap();
+    places.sort_by(|one, other| one.call_id.cmp(&other.call_id));
+
+    let place = |call_id: &str, is_over| CallPlace {
+        call_id: call_id.to_owned(),
+        site: "default".to_owned(),
+        is_over,
+    };
+    assert_eq!(places, [place("exact", true), place("x", false)]);
+    let ours = [EventId(1).to_string()];
+    assert!(!ledger.places(&ours).await.unwrap().is_empty());
 }
 
 async fn close_old_calls(ledger: &impl StateLedger) {

@@ -36,6 +36,19 @@ async fn events_of_programs_wait_for_the_site_of_their_call_and_are_read_with_th
         .call("POST", "/api/v1/call-states", &registered)
         .await;
     until_of_site(&service, "x", "berlin").await;
+    // No phone has reported from that site.
+    let found = service.ask(EVENTS).await;
+    let calls = found["calls"].as_array().unwrap();
+    let moved = calls.iter().find(|one| one["call_id"] == "x").unwrap();
+    assert_eq!(
+        (&moved["site"], &moved["in_progress"]),
+        (&json!("berlin"), &json!(true))
+    );
+    service
+        .call("POST", "/api/v1/call-states/x/end", &json!({}))
+        .await;
+    let found = service.ask(&format!("{EVENTS}?call_id=x")).await;
+    assert_eq!(found["calls"][0]["in_progress"], false);
     let day = &appended["timestamp"].as_str().unwrap()[..10];
     let pending = entries(&cluster, &prefix, &format!("pending:{day}")).await;
     assert_eq!(pending, []);
@@ -54,6 +67,30 @@ async fn events_of_programs_wait_for_the_site_of_their_call_and_are_read_with_th
         let (status, _) = service.call("POST", EVENTS, &wrong).await;
         assert_eq!(status, 400, "{wrong}");
     }
+    service.stop().await;
+}
+
+/// However many events of unknown calls came after it, an event is moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_unknown_calls_keep_no_other_pending() {
+    let cluster = Cluster::new().await;
+    let service = cluster.start("all", "ingress,worker,gateway").await;
+    let add = async |call: &str| {
+        let event = json!({ "call_id": call, "event_type": "shift_opened" });
+        let (status, _) = service.call("POST", EVENTS, &event).await;
+        assert_eq!(status, 201);
+    };
+
+    add("first").await;
+    for number in 0..1_100 {
+        add(&format!("unknown-{number}")).await;
+    }
+    let registered = json!({ "call_id": "first", "site": "berlin" });
+    service
+        .call("POST", "/api/v1/call-states", &registered)
+        .await;
+    until_of_site(&service, "first", "berlin").await;
+
     service.stop().await;
 }
 
