@@ -57,3 +57,20 @@ pub(super) fn check_networks(key: &str, networks: &[IpNet]) -> Result<(), BadCon
         None => Ok(()),
     }
 }
+
+/// Rejects names under which no request can come, such as a whole address.
+pub(super) fn check_hosts(key: &str, hosts: &[String]) -> Result<(), BadConfig> {
+    let is_name = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|char| char.is_alphanumeric() || matches!(char, '.' | '-' | '_'))
+    };
+
+    match hosts.iter().find(|host| !is_name(host)) {
+        Some(host) => Err(BadConfig(format!(
+            "`{key}`: {host:?} is no name of a host, such as calls.example.com"
+        ))),
+        None => Ok(()),
+    }
+}

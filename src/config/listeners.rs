@@ -42,6 +42,7 @@ impl GatewaySettings {
         bounds::check("gateway", &self.bounds())?;
         bounds::check_networks("gateway.trusted_proxies", &self.trusted_proxies)?;
         bounds::check_networks("gateway.webhook_networks", &self.webhook_networks)?;
+        bounds::check_hosts("gateway.hosts", &self.hosts)?;
 
         if self.watchers_max >= self.connections_max {
             return Err(BadConfig(format!(
@@ -103,6 +104,7 @@ impl GatewaySettings {
 
 impl OperationsSettings {
     pub(super) fn check(&self) -> Result<(), BadConfig> {
+        bounds::check_hosts("operations.hosts", &self.hosts)?;
         if self.listen.ip().is_loopback() || self.allow_unauthenticated {
             return Ok(());
         }

@@ -318,6 +318,8 @@ mod tests {
             ),
             ("[policy]\nextensions = [\"X*(\"]", "`extensions`"),
             ("[policy]\nsite = 5", "`site`"),
+            ("[gateway]\nhosts = [\"https://x.y\"]", "`gateway.hosts`"),
+            ("[operations]\nhosts = [\"\"]", "`operations.hosts`"),
         ] {
             let error = load(text, &[]).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -17,6 +17,7 @@ use crate::port::webhooks::{SendError, Sender};
 /// Time for a connection, and for the whole request.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const REQUEST_MAX: Duration = Duration::from_secs(15);
+const NO_ADDRESS: &str = "it is not an address such as https://crm.example.com/calls";
 const URL_BYTES_MAX: usize = 2_000;
 
 /// Sends webhooks to permitted addresses.
@@ -85,9 +86,14 @@ impl WebhookSender {
         if url.len() > URL_BYTES_MAX {
             return Err(refused("an address has at most 2,000 bytes"));
         }
-        let url: Url = url
-            .parse()
-            .map_err(|_| refused("it is not an address such as https://crm.example.com/calls"))?;
+        // The parser would skip these, and take `https:x` and `https:///x` for `https://x`.
+        let is_skipped = |char: char| char.is_control() || char.is_whitespace() || char == '\\';
+        let has_host = |rest: &str| !rest.is_empty() && !rest.starts_with('/');
+        let is_whole = url.split_once("://").is_none_or(|(_, rest)| has_host(rest));
+        if url.contains(is_skipped) || !url.contains("://") || !is_whole {
+            return Err(refused(NO_ADDRESS));
+        }
+        let url: Url = url.parse().map_err(|_| refused(NO_ADDRESS))?;
 
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused("an address begins with https:// or http://"));

@@ -109,6 +109,17 @@ impl RedisLive {
         Some(())
     }
 
+    /// Look-ups read the ledger until all open calls are published again. A server without room for
+    /// a change still deletes; one that does not answer loses the marker by itself.
+    async fn remove_marker(&self) {
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .cmd("DEL")
+            .arg(self.keys.partition_marker(&self.partition));
+
+        let _ = self.link.run::<i64>(&mut pipeline).await;
+    }
+
     /// Builds the commands that publish a commit, and the places of those that append to a log.
     fn build_commands(&self, changes: &Changes, is_check: bool) -> (Commands, Vec<stream::Entry>) {
         let mut commands = Commands::default();
@@ -167,6 +178,7 @@ impl LiveView for RedisLive {
                 // Redis lacks these changes now.
                 self.is_incomplete.store(true, Ordering::Release);
                 self.published.lock().invalidate();
+                self.remove_marker().await;
                 return true;
             };
 

@@ -102,7 +102,7 @@ impl Dispatcher {
                     }
                     self.begin_sending(round.webhooks, &mut sending, &stop);
                 }
-                Err(error) => waits_for_database(&error),
+                Err(error) => self.wait_for_database(&error),
             }
             tokio::select! {
                 () = sleep_until(next) => {}
@@ -154,7 +154,13 @@ impl Dispatcher {
             self.release(webhook).await;
         }
         if let Err(error) = self.store.release_making(&self.name).await {
-            waits_for_database(&error);
+            self.wait_for_database(&error);
+        }
+    }
+
+    pub(super) fn wait_for_database(&self, error: &LedgerError) {
+        if self.memory.may_report() {
+            tracing::warn!(error = %Chain(error), "webhooks wait for the database");
         }
     }
 
@@ -162,7 +168,7 @@ impl Dispatcher {
     pub(super) async fn release(&self, webhook: &str) {
         // If the database is away, the time of this gateway ends by itself.
         if let Err(error) = self.store.release_webhook(webhook, &self.name).await {
-            waits_for_database(&error);
+            self.wait_for_database(&error);
         }
     }
 
@@ -194,7 +200,7 @@ impl Dispatcher {
         };
 
         if let Err(error) = kept.await {
-            waits_for_database(&error);
+            self.wait_for_database(&error);
         }
     }
 
@@ -240,8 +246,4 @@ impl Sending {
 
         self.webhooks.remove(&task);
     }
-}
-
-pub(super) fn waits_for_database(error: &LedgerError) {
-    tracing::warn!(error = %Chain(error), "webhooks wait for the database");
 }

@@ -11,6 +11,7 @@ use crate::domain::time::At;
 
 /// An account tests a receiver at most this often: an answer shows what listens at an address.
 const TEST_EVERY: Duration = Duration::from_secs(5);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// The memory of one process.
 pub(super) struct Memory {
@@ -20,6 +21,8 @@ pub(super) struct Memory {
     caught_up: Mutex<Option<At>>,
     /// When each account may test a receiver again.
     tests: Mutex<HashMap<String, Instant>>,
+    /// When a failure of the database was reported last.
+    reported: Mutex<Option<Instant>>,
 }
 
 impl Memory {
@@ -28,6 +31,7 @@ impl Memory {
             since: now,
             caught_up: Mutex::default(),
             tests: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 
@@ -45,6 +49,17 @@ impl Memory {
     /// Since when messages come as their events happen; `None` while there is a backlog.
     pub(super) fn caught_up(&self) -> Option<At> {
         *self.caught_up.lock()
+    }
+
+    /// Whether a failure of the database is reported: each round has one while it is away.
+    pub(super) fn may_report(&self) -> bool {
+        let mut reported = self.reported.lock();
+        let is_due = reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        if is_due {
+            *reported = Some(Instant::now());
+        }
+
+        is_due
     }
 
     /// Whether an account may test a receiver now.

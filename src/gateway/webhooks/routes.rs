@@ -32,6 +32,8 @@ use crate::port::error::LedgerError;
 use crate::port::webhooks::{Delivery, DeliveryState, Webhook};
 use crate::wire::instant;
 
+/// Every gateway reads all receivers each second. Those of more sites get all.
+const SITES_MAX: usize = 1_000;
 /// Receivers of one account, and of all.
 const OWN_MAX: u32 = 20;
 const ALL_MAX: u32 = 200;
@@ -203,6 +205,12 @@ async fn change(
     let stored = async {
         if webhook.disabled.is_none() {
             gateway.webhooks.settle_backlog().await?;
+        }
+        if before.disabled.is_some() {
+            // What was made while it was being switched off is not sent either.
+            let now = gateway.clock.now();
+            let store = &gateway.webhooks.store;
+            store.end_webhook(&id, "it was switched off", now).await?;
         }
         let is_stored = store_change(&gateway, &webhook).await?;
         if is_stored {
@@ -492,6 +500,9 @@ fn scope_of(principal: &Principal, names: &[String]) -> Result<SiteScope, String
         return Ok(principal.sites.clone());
     }
 
+    if names.len() > SITES_MAX {
+        return Err(format!("`sites` names at most {SITES_MAX} sites"));
+    }
     let sites = SiteScope::parse(names).map_err(|name| format!("{name:?} is no site name"))?;
     if principal.sites.covers(&sites) {
         Ok(sites)
@@ -509,13 +520,14 @@ fn check_url(gateway: &Gateway, url: &str) -> Result<(), String> {
 }
 
 fn check_events(events: &[String]) -> Result<(), String> {
-    if events
-        .iter()
-        .all(|event| NoticeKind::from_name(event).is_some())
+    if events.len() <= NoticeKind::ALL.len()
+        && events
+            .iter()
+            .all(|event| NoticeKind::from_name(event).is_some())
     {
         return Ok(());
     }
 
     let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
-    Err(format!("`events` must be some of {names}"))
+    Err(format!("`events` must be some of {names}, each once"))
 }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatcher, waits_for_database};
+use super::dispatch::Dispatcher;
 use super::messages::sees;
 use super::signature;
 use crate::chain::Chain;
@@ -75,7 +75,7 @@ impl Dispatcher {
             Ok(Hold::Elsewhere) => {}
             Ok(_) => self.release(id).await,
             Err(error) => {
-                waits_for_database(&error);
+                self.wait_for_database(&error);
                 self.release(id).await;
             }
         }
@@ -183,7 +183,7 @@ impl Dispatcher {
         let is_held = match hold.await {
             Ok(hold) => hold == Hold::Held,
             Err(error) => {
-                waits_for_database(&error);
+                self.wait_for_database(&error);
                 false
             }
         };

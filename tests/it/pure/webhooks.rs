@@ -273,6 +273,9 @@ async fn nothing_is_sent_into_networks_that_are_not_listed() {
         "ftp://example.com/",
         "file:///etc/passwd",
         "no address",
+        "https:example.com",
+        "https:///example.com",
+        "https://example.com/\r\nX: y",
     ] {
         let (status, problem) = ask(gateway, "POST", "", "", Some(json!({ "url": url }))).await;
         assert_eq!(
