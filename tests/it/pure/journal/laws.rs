@@ -5,12 +5,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use cordboard::adapter::journal::{Follower, Journal};
+use cordboard::adapter::journal::{Follower, Journal, OpenError};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::disk::FaultyDisk;
 use super::{ROOMY, append, follow, open, read_all, segments, try_append};
+use crate::support::wait::{PATIENCE, eventually};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -92,15 +93,15 @@ impl Modelled<'_> {
                     self.follower.release(entry.end).unwrap();
                 }
             }
-            Act::Restart => self = self.restart(None),
-            Act::TornWrite(bytes) => self = self.restart(Some(bytes)),
+            Act::Restart => self = self.restart(None).await,
+            Act::TornWrite(bytes) => self = self.restart(Some(bytes)).await,
         }
 
         Ok(self)
     }
 
     /// Closes the journal and opens it again, with so many bytes of a torn record at its end.
-    fn restart(mut self, torn_bytes: Option<usize>) -> Self {
+    async fn restart(mut self, torn_bytes: Option<usize>) -> Self {
         self.follower.store_checkpoint().unwrap();
         drop(self.follower);
         drop(self.journal);
@@ -117,8 +118,15 @@ impl Modelled<'_> {
             file.write_all(&record).unwrap();
         }
 
-        let disk = Box::new(self.disk.clone());
-        let (journal, _) = Journal::open_on(disk, self.folder, ROOMY).unwrap();
+        // A program that a test beside this one begins holds all locks of this process for a moment.
+        let opened = eventually(PATIENCE, "the lock of the closed journal", async || {
+            let disk = Box::new(self.disk.clone());
+            match Journal::open_on(disk, self.folder, ROOMY) {
+                Err(error @ OpenError::InUse { .. }) => Err(error.to_string()),
+                opened => Ok(opened.unwrap()),
+            }
+        });
+        let (journal, _) = opened.await;
         let follower = journal.follow().unwrap();
 
         Modelled {
