@@ -16,6 +16,7 @@ mod recorded;
 mod resend;
 mod streams;
 
+pub use crate::adapter::sql::{MigrationStatus, TableStatus};
 pub use crate::port::accounts::{ApiToken, User};
 pub use accounts::{
     AccountError, NewUser, TokenAction, TokenResult, UserAction, UserResult, change_tokens,
@@ -29,7 +30,7 @@ pub use dead_letters::{
 };
 pub use doctor::examine;
 pub use finding::{Finding, Grade};
-pub use migrate::migrate;
+pub use migrate::{DatabaseStatus, database_status, migrate};
 pub use rebuild::{differences, rebuild};
 pub use recorded::RecordedCalls;
 pub use resend::{Period, resend};

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::PgRow;
+use sqlx::{ConnectOptions, Connection, Row};
 
 use super::PostgresAddress;
-use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
+use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
 static FILES: [MigrationFiles; 12] = embed_migrations!(
@@ -62,6 +63,45 @@ pub async fn migrate(address: &PostgresAddress) -> Result<(), LedgerError> {
     connection.close().await?;
 
     Ok(())
+}
+
+/// A partitioned table has the rows and the size of its parts. Rows are as many as the server has
+/// counted last.
+const SELECT_TABLES: &str = "-- select_tables
+    SELECT
+        root.relname,
+        sum(coalesce(counted.n_live_tup, 0))::bigint,
+        sum(pg_total_relation_size(coalesce(part.relid, root.oid)))::bigint
+    FROM pg_class AS root
+    LEFT JOIN LATERAL pg_partition_tree(root.oid) AS part ON true
+    LEFT JOIN pg_stat_all_tables AS counted ON counted.relid = coalesce(part.relid, root.oid)
+    WHERE root.relkind IN ('r', 'p')
+        AND NOT root.relispartition
+        AND root.relnamespace = 'public'::regnamespace
+    GROUP BY root.relname
+    ORDER BY root.relname";
+
+const SELECT_VERSION: &str = "-- select_version
+    SELECT current_setting('server_version')";
+
+/// The version of the server, and its tables.
+pub async fn tables(address: &PostgresAddress) -> Result<(String, Vec<TableStatus>), LedgerError> {
+    let mut connection = address.named("cordboard migrate").connect().await?;
+    let version: String = sqlx::query_scalar(SELECT_VERSION)
+        .fetch_one(&mut connection)
+        .await?;
+    let table = |row: PgRow| TableStatus {
+        name: row.get(0),
+        rows: row.get(1),
+        bytes: Some(row.get(2)),
+    };
+    let tables = sqlx::query(SELECT_TABLES)
+        .map(table)
+        .fetch_all(&mut connection)
+        .await?;
+    connection.close().await?;
+
+    Ok((version, tables))
 }
 
 /// Lists the migrations of this version, each with its state in the database.

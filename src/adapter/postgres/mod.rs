@@ -44,7 +44,7 @@ use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::{Layout, partition_of};
 pub use layout::{adopt, layout};
-pub use migrations::{migrate, migrations};
+pub use migrations::{migrate, migrations, tables};
 use reader::Reader;
 use time_limits::{
     BATCH_STATEMENT_TIMEOUT, CONNECT_LIMIT, HISTORY_LIMIT, READ_LIMIT, READ_STATEMENT_TIMEOUT,

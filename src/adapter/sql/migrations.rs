@@ -12,6 +12,14 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
+/// A table, the number of its rows, and its size where the database tells it.
+#[derive(Clone, Debug)]
+pub struct TableStatus {
+    pub name: String,
+    pub rows: i64,
+    pub bytes: Option<i64>,
+}
+
 /// The two files of one migration.
 pub(in crate::adapter) struct MigrationFiles {
     pub version: i64,

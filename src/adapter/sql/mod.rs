@@ -26,8 +26,8 @@ use crate::port::ledger::{BelievedInstants, FactsAhead, LedgerError};
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
-pub use migrations::MigrationStatus;
 pub(super) use migrations::{MigrationFiles, embed_migrations, migrator, parse_version, status};
+pub use migrations::{MigrationStatus, TableStatus};
 
 /// Statistics are stored by the minute of the call's beginning, and reported by the hour.
 pub(super) const MINUTE_US: i64 = 60_000_000;

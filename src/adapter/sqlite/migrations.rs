@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::database::SqliteLedger;
 use super::statements;
-use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, embed_migrations};
+use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
 static FILES: [MigrationFiles; 16] = embed_migrations!(
@@ -29,6 +30,18 @@ static FILES: [MigrationFiles; 16] = embed_migrations!(
     "0016" "pages",
 );
 
+const SELECT_VERSION: &str = "\
+-- select_version
+SELECT sqlite_version(), page_count * page_size
+FROM pragma_page_count, pragma_page_size";
+
+const SELECT_TABLES: &str = "\
+-- select_tables
+SELECT name
+FROM sqlite_master
+WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+ORDER BY name";
+
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sql::migrator(&FILES));
 
 impl SqliteLedger {
@@ -48,6 +61,29 @@ impl SqliteLedger {
         writer.put_back();
 
         Ok(())
+    }
+
+    /// The version of the library, the size of the file, and its tables.
+    pub async fn tables(&self) -> Result<(String, i64, Vec<TableStatus>), LedgerError> {
+        let (version, bytes) = sqlx::query_as(SELECT_VERSION)
+            .fetch_one(&self.readers)
+            .await?;
+        let names: Vec<String> = sqlx::query_scalar(SELECT_TABLES)
+            .fetch_all(&self.readers)
+            .await?;
+
+        let mut tables = Vec::new();
+        for name in names {
+            // The names are those of the migrations.
+            let count = AssertSqlSafe(format!("SELECT count(*) FROM \"{name}\""));
+            let rows = sqlx::query_scalar(count).fetch_one(&self.readers).await?;
+            tables.push(TableStatus {
+                name,
+                rows,
+                bytes: None,
+            });
+        }
+        Ok((version, bytes, tables))
     }
 
     /// Lists the migrations of this version, with those that the database has.

@@ -9,6 +9,7 @@ mod generations;
 mod hostile;
 mod ledger;
 mod live;
+mod migrate;
 mod mixed;
 mod outbox;
 mod production;
