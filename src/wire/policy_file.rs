@@ -36,6 +36,8 @@ pub enum BadPolicy {
     UnknownRegion(String),
     #[error("`site.{0}`: that is no site name (1 to 64 characters)")]
     BadSite(String),
+    #[error("`site.{site}`: {wrong}")]
+    OfSite { site: String, wrong: Box<BadPolicy> },
     #[error("`site` must hold a table for each site, such as [site.berlin]")]
     SitesWithoutNames,
     #[error("`{key}`: no phone reports {text:?}, which is read as {read:?}")]
@@ -123,7 +125,12 @@ impl Policies {
         for (name, own) in &of_sites {
             let site = Site::parse(name)
                 .ok_or_else(|| BadPolicy::BadSite(name.chars().take(40).collect()))?;
-            sites.insert(site, Arc::new(rules(own)?.over(&default)?));
+            let own = rules(own).and_then(|rules| rules.over(&default));
+            let own = own.map_err(|wrong| BadPolicy::OfSite {
+                site: site.as_str().to_owned(),
+                wrong: Box::new(wrong),
+            })?;
+            sites.insert(site, Arc::new(own));
         }
 
         Ok(Policies {
@@ -347,6 +354,7 @@ mod tests {
             error("ring_max_ms = \"long\"")
         );
         assert!(error("[site.x]\nnope = 1").contains("nope"));
+        assert!(error("[site.x]\nregion = \"XX\"").starts_with("`site.x`: `region`"));
         assert!(error("region = ").contains("line 1"));
         assert!(error("site = 5").contains("`site`"));
         for never in ["", "20-3", "Alice", "X*("] {

@@ -99,7 +99,7 @@ impl<'a> EventPath<'a> {
             .ok_or(Unreadable::NotAnEventPath)?;
 
         let (first, after_first) = rest.split_once('/').unwrap_or((rest, ""));
-        if let Some(kind) = kind_of(first) {
+        if let Some(kind) = kind_of_segment(first) {
             return Ok(EventPath {
                 kind,
                 token: None,
@@ -109,7 +109,7 @@ impl<'a> EventPath<'a> {
         }
 
         let (event, parameters) = after_first.split_once('/').unwrap_or((after_first, ""));
-        let kind = kind_of(event).ok_or(Unreadable::UnknownEvent)?;
+        let kind = kind_of_segment(event).ok_or(Unreadable::UnknownEvent)?;
 
         Ok(EventPath {
             kind,
@@ -118,6 +118,11 @@ impl<'a> EventPath<'a> {
             query,
         })
     }
+}
+
+/// The kind of an event as a segment of a path names it: the ingress escapes a blank in it.
+fn kind_of_segment(segment: &str) -> Option<Kind> {
+    kind_of(&unescape(segment.as_bytes()))
 }
 
 /// The target as it may be stored: without its token, which is a secret and not needed any more
@@ -130,7 +135,7 @@ pub fn without_token(target: &str) -> String {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
 
     match rest[end..].strip_prefix('/') {
-        Some(after) if kind_of(&rest[..end]).is_none() => format!("{PREFIX}{after}"),
+        Some(after) if kind_of_segment(&rest[..end]).is_none() => format!("{PREFIX}{after}"),
         _ => target.to_owned(),
     }
 }
@@ -235,6 +240,10 @@ mod tests {
                 "/gs/cti/incoming/mac=1&local=2",
             ),
             ("/gs/cti/incoming/?mac=1", "/gs/cti/incoming/?mac=1"),
+            (
+                "/gs/cti/blind%20transfer/mac=1",
+                "/gs/cti/blind%20transfer/mac=1",
+            ),
         ] {
             assert_eq!(without_token(target), stored);
             assert_eq!(format!("{:?}", fact(target)), format!("{:?}", fact(stored)));
@@ -279,6 +288,8 @@ mod tests {
             );
         }
 
+        let request = Request::read("/gs/cti/Blind%20Transfer?m=1", Body::None).unwrap();
+        assert_eq!((request.kind, request.token), (Kind::BlindTransfer, None));
         let request = Request::read("/gs/cti/TOKEN/missed_call?m=1", Body::None).unwrap();
         assert_eq!(
             (request.token.as_deref(), request.kind),
