@@ -30,7 +30,7 @@ pub(super) const PARTITION: i64 = 0;
 pub struct SqliteLedger {
     pub(super) writer: WriteConnection,
     pub(super) readers: SqlitePool,
-    /// Searches for a text read every call. They leave connections for other reads.
+    /// Searches may read every call. They leave connections for other reads.
     pub(super) searches: Semaphore,
     /// Id of this process in the fence of the partition.
     pub(super) owner: String,

@@ -15,18 +15,27 @@ use crate::port::query::{
 #[async_trait]
 impl Query for SqliteLedger {
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
-        let mut query = select_calls(filter);
         let stored_call = |row: SqliteRow| StoredCall {
             started_at: row.get(0),
             id: row.get(1),
             record: row.get(2),
         };
 
-        let _permit = match filter.text {
-            Some(_) => self.searches.acquire().await.ok(),
-            None => None,
+        let _permit = if is_search(filter) {
+            self.searches.acquire().await.ok()
+        } else {
+            None
         };
         let mut reader = self.reader().await?;
+        if let Some(extension) = &filter.extension {
+            let mut newest = select_newest_of(filter, extension);
+            let found = newest.build().map(stored_call).fetch_all(&mut *reader);
+            let found = found.await?;
+            if found.len() == filter.limit as usize {
+                return Ok(found);
+            }
+        }
+        let mut query = select_calls(filter);
         let calls = query
             .build()
             .map(stored_call)
@@ -110,6 +119,60 @@ impl Query for SqliteLedger {
             .fetch_one(&self.readers)
             .await?)
     }
+}
+
+/// The newest calls among which a page of an extension is looked for first.
+const NEWEST: u32 = 20_000;
+
+/// Whether a page has conditions for which no index has the order of pages: it may read every call.
+fn is_search(filter: &CallFilter) -> bool {
+    filter.live
+        || [
+            &filter.text,
+            &filter.extension,
+            &filter.call_ref,
+            &filter.direction,
+            &filter.outcome,
+            &filter.status,
+        ]
+        .into_iter()
+        .any(Option::is_some)
+}
+
+/// Builds the query for the calls of an extension among the newest: a page of one that has many
+/// calls is full with them, and one that has few is found along its own index.
+fn select_newest_of(filter: &CallFilter, extension: &str) -> QueryBuilder<Sqlite> {
+    let of_all = CallFilter {
+        extension: None,
+        number: None,
+        limit: NEWEST,
+        ..filter.clone()
+    };
+    let mut query = QueryBuilder::new(statements::SELECT_CALLS);
+
+    query.push(
+        "\nAND call_id IN (SELECT call_id FROM (SELECT started_at, call_id FROM call_logs WHERE true",
+    );
+    if let Some(number) = &filter.number {
+        query
+            .push("\nAND ")
+            .push_bind(number.clone())
+            .push(" IN (from_number, from_e164, to_number, to_e164)");
+    }
+    push_conditions(&mut query, &of_all);
+    push_page(&mut query, &of_all);
+    query
+        .push(
+            ") AS page\nWHERE EXISTS (SELECT 1 FROM call_participants AS party \
+             WHERE party.call_id = page.call_id AND party.extension = ",
+        )
+        .push_bind(extension.to_owned())
+        .push(")");
+    push_page(&mut query, filter);
+    query.push(")");
+
+    push_page(&mut query, filter);
+    query
 }
 
 /// Columns that hold a number; each has an index in the order of pages.
