@@ -71,7 +71,7 @@ pub trait EventLog: Send + Sync {
     /// Sites to whose logs programs have added events.
     async fn sites(&self) -> Option<Vec<String>>;
 
-    /// Moves a pending entry to the log of its site.
+    /// Moves a pending entry to the log of its site, once.
     async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()>;
 
     /// Whether this process may move pending entries now; only one of all may.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
 
 use super::commands::Commands;
-use super::keys::{Keys, STREAM_MOVER_SECONDS, STREAM_SECONDS};
+use super::keys::{Keys, STREAM_ENTRIES, STREAM_MOVER_SECONDS, STREAM_SECONDS};
 use super::link::RedisLink;
 use super::stream::{self, CALL, DATA, EVENT_TYPE, Fields, PROVIDER, TIMESTAMP};
 use crate::domain::time::{At, Span};
@@ -22,6 +22,17 @@ const LOOKED_AT_MAX: usize = 200_000;
 const DAY: Span = Span::seconds(86_400);
 /// An event is at most so much later than its entry.
 const AHEAD: Span = Span::seconds(60);
+
+/// Moves an entry to another log, if it is still there: two gateways may find it.
+const MOVE: &str = "\
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then
+    return 0
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, 5))
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+redis.call('SADD', KEYS[3], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+return 1";
 
 /// An entry as the server sends it: its id and its fields.
 type Entry = (String, HashMap<String, Vec<u8>>);
@@ -219,18 +230,30 @@ impl EventLog for RedisEventLog {
 
     async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()> {
         let event = &pending.event;
-        let moved = LoggedEvent {
-            log: site.to_owned(),
-            ..event.clone()
-        };
-        self.append(&[moved]).await?;
-
-        // Only now: an entry that is moved twice is better than none.
+        let target = stream::key_of(&self.keys, site, event.at);
         let mut pipeline = Pipeline::new();
         pipeline
-            .cmd("XDEL")
-            .arg(stream::key_of(&self.keys, &event.log, event.at))
-            .arg(&pending.id);
+            .cmd("EVAL")
+            .arg(MOVE)
+            .arg(3)
+            .arg(stream::key_of(&self.keys, PENDING, event.at))
+            .arg(target)
+            .arg(self.keys.stream_sites())
+            .arg(&pending.id)
+            .arg(site)
+            .arg(STREAM_SECONDS)
+            .arg(STREAM_ENTRIES)
+            .arg(EVENT_TYPE)
+            .arg(&event.event_type)
+            .arg(CALL)
+            .arg(&event.call_id)
+            .arg(PROVIDER)
+            .arg(site)
+            .arg(TIMESTAMP)
+            .arg(instant::text(event.at))
+            .arg(DATA)
+            .arg(&*event.data);
+
         self.ask::<i64>(pipeline).await.map(drop)
     }
 

@@ -259,6 +259,13 @@ async fn find(
         Err(response) => return *response,
     };
 
+    let is_number = |call: &String| uuid::Uuid::parse_str(call).is_err();
+    if !principal.sees_all_numbers() && call.as_ref().is_some_and(is_number) {
+        return no_right(
+            "the ids that programs choose may be numbers, which this role does not see",
+        );
+    }
+
     let range = Range {
         site,
         call,
