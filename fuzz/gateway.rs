@@ -26,13 +26,13 @@ use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
 use cordboard::port::states::{
-    CallPlace, CallState, Joined, OutdatedStates, Registered, Registration, StateChange,
-    StateLedger, StateName,
+    CallPlace, CallState, Joined, OutdatedState, OutdatedStates, Registered, Registration,
+    StateChange, StateLedger, StateName,
 };
 use cordboard::port::transfers::{RegisteredTransfer, Transfers};
 use cordboard::port::webhooks::{
-    Delivery, DeliveryState, Failing, Hold, NewMessage, PlacedNotification, SendError, Sender,
-    Waiting, Webhook, Webhooks,
+    Delivery, DeliveryState, Hold, NewMessage, PlacedNotification, SendError, Sender, Waiting,
+    Webhook, Webhooks,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -127,11 +127,11 @@ impl OutdatedStates for Nothing {
     async fn note_outdated(&self, _: &StateName) -> Result<(), LedgerError> {
         Ok(())
     }
-    async fn outdated(&self, _: u32) -> Result<Vec<StateName>, LedgerError> {
+    async fn outdated(&self, _: u32) -> Result<Vec<OutdatedState>, LedgerError> {
         Ok(Vec::new())
     }
 
-    async fn forget_outdated(&self, _: &StateName) -> Result<(), LedgerError> {
+    async fn forget_outdated(&self, _: &OutdatedState) -> Result<(), LedgerError> {
         Ok(())
     }
 }
@@ -373,7 +373,11 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
-    async fn rest_webhook(&self, _: &str, _: Failing) -> Result<(), LedgerError> {
+    async fn fail_waiting(&self, _: &Webhook, _: &str, _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn rest_webhook(&self, _: &str, _: Span) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -381,7 +385,7 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
-    async fn hold_making(&self, _: &str, _: At, _: At, _: u32) -> Result<Option<At>, LedgerError> {
+    async fn hold_making(&self, _: &str, _: Span, _: u32) -> Result<Option<At>, LedgerError> {
         Ok(None)
     }
 
@@ -389,7 +393,7 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
-    async fn hold_webhook(&self, _: &str, _: &str, _: At, _: At) -> Result<Hold, LedgerError> {
+    async fn hold_webhook(&self, _: &str, _: &str, _: At, _: Span) -> Result<Hold, LedgerError> {
         Ok(Hold::NothingDue)
     }
 

@@ -2,8 +2,13 @@
 ALTER TABLE webhooks ADD COLUMN failing_since bigint;
 ALTER TABLE webhooks ADD COLUMN rests_until bigint;
 
--- The gateway that makes messages, and until when. The instants of messages have the order of their events, whatever
--- the clocks of the gateways say.
+-- A delivery that was never attempted is due at 0.
+DROP INDEX webhook_deliveries_due;
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook, due_at, created_at) WHERE state = 'waiting';
+UPDATE webhook_deliveries SET due_at = 0 WHERE state = 'waiting' AND attempts = 0;
+
+-- The gateway that makes messages, and until when. The instants of messages have the order of their events, by the
+-- clock of the database.
 CREATE TABLE webhook_maker (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     maker        text,

@@ -1,7 +1,9 @@
 -- Keys of call states in Redis that could not be written: any gateway writes them as soon as it can.
 CREATE TABLE outdated_states (
     -- call or session.
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
+    kind  TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    -- How often it was noted: a key is forgotten as it was read.
+    times INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;

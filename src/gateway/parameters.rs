@@ -20,6 +20,8 @@ pub(super) const LIMIT_MAX: u32 = 200;
 
 const FORMATS: [&str; 2] = ["json", "csv"];
 
+/// No number, name or reference that is looked for is longer.
+const TEXT_CHARS_MAX: usize = 1_000;
 /// Texts without control characters, as a pattern of the description.
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A cursor: an instant in microseconds, and the id of a call.
@@ -29,7 +31,8 @@ schemas! {
     Format = one_of(&FORMATS), "The form of a list.";
     Limit = whole_number().minimum(Some(1)).maximum(Some(LIMIT_MAX)), "The length of a list.";
     SiteName = site_name(), "The name of a site: printable characters.";
-    PlainText = text().pattern(Some(NO_CONTROLS)), "A text without control characters.";
+    PlainText = text().max_length(Some(TEXT_CHARS_MAX)).pattern(Some(NO_CONTROLS)),
+        "A text without control characters.";
     Segment = text().min_length(Some(1)).pattern(Some(NO_CONTROLS)), "A segment of a path.";
     Cursor = text().pattern(Some(CURSOR)), "The position of a page.";
 }
@@ -189,10 +192,10 @@ pub(super) struct StatsParameters {
     /// The PBX. An account of one site needs no name of a site.
     #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
-    /// Hours that began at or after it.
+    /// Minutes that begin at or after it: the first hour may hold only a part of its calls.
     #[param(format = DateTime)]
     since: Option<String>,
-    /// Hours that began before it.
+    /// Minutes that begin before it.
     #[param(format = DateTime)]
     until: Option<String>,
 }
@@ -286,6 +289,10 @@ impl CallsParameters {
 pub(super) fn require_plain(name: &str, value: Option<&str>) -> Result<(), String> {
     if value.is_some_and(|text| text.contains(char::is_control)) {
         Err(format!("`{name}` must not contain control characters"))
+    } else if value.is_some_and(|text| text.chars().count() > TEXT_CHARS_MAX) {
+        Err(format!(
+            "`{name}` must have at most {TEXT_CHARS_MAX} characters"
+        ))
     } else {
         Ok(())
     }

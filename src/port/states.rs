@@ -58,6 +58,13 @@ pub enum StateName {
     Session(String),
 }
 
+/// A key that could not be written, and how often it was noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutdatedState {
+    pub name: StateName,
+    pub times: i64,
+}
+
 /// Stored states.
 #[async_trait]
 pub trait StateLedger: OutdatedStates {
@@ -97,10 +104,10 @@ pub trait OutdatedStates: Send + Sync {
     async fn note_outdated(&self, name: &StateName) -> Result<(), LedgerError>;
 
     /// Keys that could not be written, at most `max`.
-    async fn outdated(&self, max: u32) -> Result<Vec<StateName>, LedgerError>;
+    async fn outdated(&self, max: u32) -> Result<Vec<OutdatedState>, LedgerError>;
 
-    /// A key has been written.
-    async fn forget_outdated(&self, name: &StateName) -> Result<(), LedgerError>;
+    /// A key has been written since it was read here. It stays if it was noted once more meanwhile.
+    async fn forget_outdated(&self, outdated: &OutdatedState) -> Result<(), LedgerError>;
 }
 
 impl StateName {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::error::LedgerError;
 use crate::access::SiteScope;
-use crate::domain::time::At;
+use crate::domain::time::{At, Span};
 
 /// A receiver. It has no debug form, because of its secrets.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Webhook {
     pub previous_secret: Option<(String, At)>,
     /// Why nothing is sent.
     pub disabled: Option<String>,
-    /// Since when it takes nothing, and until when it is left alone.
+    /// Since when it takes nothing, and whether it is left alone.
     pub failing: Option<Failing>,
     pub created_at: At,
     pub created_by: String,
@@ -32,7 +32,7 @@ pub struct Webhook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failing {
     pub since: At,
-    pub rests_until: At,
+    pub rests: bool,
 }
 
 /// What waits for a receiver.
@@ -132,7 +132,8 @@ impl DeliveryState {
     }
 }
 
-/// Stored receivers and deliveries.
+/// Stored receivers and deliveries. All that processes agree on goes by the clock of the database, which
+/// is one: holds, rests, and the instants of messages.
 #[async_trait]
 pub trait Webhooks: Send + Sync {
     /// All receivers, the oldest first.
@@ -156,8 +157,16 @@ pub trait Webhooks: Send + Sync {
     /// Ends a receiver that works: what waits for it has failed. Nothing else of it changes.
     async fn end_webhook(&self, id: &str, reason: &str, now: At) -> Result<(), LedgerError>;
 
-    /// Notes that a receiver takes nothing.
-    async fn rest_webhook(&self, id: &str, failing: Failing) -> Result<(), LedgerError>;
+    /// What waits for a receiver that is as it was read has failed.
+    async fn fail_waiting(
+        &self,
+        webhook: &Webhook,
+        reason: &str,
+        now: At,
+    ) -> Result<(), LedgerError>;
+
+    /// Notes that a receiver takes nothing, and is left alone for a time.
+    async fn rest_webhook(&self, id: &str, rest: Span) -> Result<(), LedgerError>;
 
     /// Notes that a receiver works, or is to be tried at once.
     async fn wake_webhook(&self, id: &str) -> Result<(), LedgerError>;
@@ -171,35 +180,34 @@ pub trait Webhooks: Send + Sync {
     /// Notifications that have not become deliveries, at most `max`, in the order of their partitions.
     async fn unsent_notifications(&self, max: u32) -> Result<Vec<PlacedNotification>, LedgerError>;
 
-    /// Stores messages with a delivery, due at once, for each receiver. Those that are stored already
+    /// Stores messages with a delivery, due at once whatever the clocks say, for each receiver. Those that are stored already
     /// stay as they are.
     async fn add_messages(&self, new: &[NewMessage]) -> Result<(), LedgerError>;
 
     /// Notifications up to this one have become deliveries.
     async fn advance(&self, last: &PlacedNotification) -> Result<(), LedgerError>;
 
-    /// Makes a process the only one that makes messages until an instant, if no other one is, and
-    /// reserves as many instants, later than those of all messages. Returns the first of them; `None`
-    /// while another process makes messages.
+    /// Makes a process the only one that makes messages for a time, if no other one is, and reserves as
+    /// many instants, later than those of all messages. Returns the first of them; `None` while another
+    /// process makes messages.
     async fn hold_making(
         &self,
         maker: &str,
-        now: At,
-        until: At,
+        time: Span,
         instants: u32,
     ) -> Result<Option<At>, LedgerError>;
 
     /// Lets other processes make messages again.
     async fn release_making(&self, maker: &str) -> Result<(), LedgerError>;
 
-    /// Makes a process the only one that sends to a receiver until an instant, if something is due and
+    /// Makes a process the only one that sends to a receiver for a time, if something is due at `now` and
     /// no other one is.
     async fn hold_webhook(
         &self,
         webhook: &str,
         sender: &str,
         now: At,
-        until: At,
+        time: Span,
     ) -> Result<Hold, LedgerError>;
 
     /// Lets other processes send to a receiver again.

@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresLedger;
+use crate::adapter::sql::webhook_statements::clocked;
 use crate::adapter::sql::webhooks::implement_webhooks;
 
 const SKIP_NOTIFICATIONS: &str = "-- skip_webhook_notifications
@@ -48,8 +49,10 @@ const ADD_MESSAGES: &str = "-- add_webhook_messages
 const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
     INSERT INTO webhook_deliveries (webhook, message, state, created_at, due_at, attempts)
     SELECT
-        value ->> 0, value ->> 1, 'waiting', (value ->> 2)::bigint, (value ->> 2)::bigint, 0
+        value ->> 0, value ->> 1, 'waiting', (value ->> 2)::bigint, 0, 0
     FROM json_array_elements($1::json)
     ON CONFLICT DO NOTHING";
+
+clocked!("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
 
 implement_webhooks!(PostgresLedger, PgRow);

@@ -1,14 +1,87 @@
-//! The statements on webhooks that are the same on either database.
+//! The statements on webhooks that are the same on either database, but for the clock of the database:
+//! `clocked` has those with it.
 
-pub(in crate::adapter) const SELECT_WEBHOOKS: &str = "-- select_webhooks
+/// Statements with the clock of the database, in microseconds.
+macro_rules! clocked {
+    ($now:literal) => {
+        const SELECT_WEBHOOKS: &str = concat!(
+            "-- select_webhooks
     SELECT
         id, url, events, sites, secret, previous_secret, previous_until, disabled, created_at,
-        created_by, version, failing_since, rests_until
+        created_by, version, failing_since, rests_until > ",
+            $now,
+            "
     FROM webhooks
     WHERE $1 = ''
         OR id = $1
     ORDER BY created_at, id
-    LIMIT 1000";
+    LIMIT 1000"
+        );
+
+        const REST_WEBHOOK: &str = concat!(
+            "-- rest_webhook
+    UPDATE webhooks
+    SET failing_since = coalesce(failing_since, ",
+            $now,
+            "),
+        rests_until = ",
+            $now,
+            " + $2
+    WHERE id = $1"
+        );
+
+        const HOLD_WEBHOOK: &str = concat!(
+            "-- hold_webhook
+    UPDATE webhooks
+    SET sender = $2,
+        sender_until = ",
+            $now,
+            " + $4
+    WHERE id = $1
+        AND (sender IS NULL OR sender = $2 OR sender_until < ",
+            $now,
+            ")
+        AND EXISTS (
+            SELECT 1
+            FROM webhook_deliveries
+            WHERE webhook = $1
+                AND state = 'waiting'
+                AND due_at <= $3
+        )"
+        );
+
+        const SELECT_OTHER_SENDER: &str = concat!(
+            "-- select_other_sender_of_webhook
+    SELECT 1
+    FROM webhooks
+    WHERE id = $1
+        AND sender <> $2
+        AND sender_until >= ",
+            $now
+        );
+
+        const HOLD_MAKING: &str = concat!(
+            "-- hold_making_of_webhook_messages
+    UPDATE webhook_maker
+    SET maker = $1,
+        maker_until = ",
+            $now,
+            " + $2,
+        last_instant = CASE WHEN last_instant < ",
+            $now,
+            " THEN ",
+            $now,
+            " ELSE last_instant END + $3
+    WHERE maker IS NULL
+        OR maker = $1
+        OR maker_until < ",
+            $now,
+            "
+    RETURNING last_instant"
+        );
+    };
+}
+pub(in crate::adapter) use clocked;
 
 pub(in crate::adapter) const INSERT_WEBHOOK: &str = "-- insert_webhook
     INSERT INTO webhooks (
@@ -39,12 +112,6 @@ pub(in crate::adapter) const END_WEBHOOK: &str = "-- end_webhook
     WHERE id = $1
         AND disabled IS NULL";
 
-pub(in crate::adapter) const REST_WEBHOOK: &str = "-- rest_webhook
-    UPDATE webhooks
-    SET failing_since = coalesce(failing_since, $2),
-        rests_until = $3
-    WHERE id = $1";
-
 pub(in crate::adapter) const WAKE_WEBHOOK: &str = "-- wake_webhook
     UPDATE webhooks
     SET failing_since = NULL,
@@ -59,6 +126,15 @@ pub(in crate::adapter) const FAIL_WAITING: &str = "-- fail_waiting_webhook_deliv
     WHERE webhook = $1
         AND state = 'waiting'";
 
+pub(in crate::adapter) const FAIL_WAITING_OF_VERSION: &str = "-- fail_waiting_of_webhook_version
+    UPDATE webhook_deliveries
+    SET state = 'failed',
+        error = $2,
+        finished_at = $3
+    WHERE webhook = $1
+        AND state = 'waiting'
+        AND EXISTS (SELECT 1 FROM webhooks WHERE id = $1 AND version = $4)";
+
 pub(in crate::adapter) const DELETE_WEBHOOK: &str = "-- delete_webhook
     DELETE FROM webhooks
     WHERE id = $1";
@@ -69,37 +145,6 @@ pub(in crate::adapter) const UPSERT_CURSOR: &str = "-- upsert_webhook_cursor
     ON CONFLICT (generation, part) DO UPDATE
     SET number = excluded.number
     WHERE webhook_cursors.number < excluded.number";
-
-pub(in crate::adapter) const HOLD_WEBHOOK: &str = "-- hold_webhook
-    UPDATE webhooks
-    SET sender = $2,
-        sender_until = $4
-    WHERE id = $1
-        AND (sender IS NULL OR sender = $2 OR sender_until < $3)
-        AND EXISTS (
-            SELECT 1
-            FROM webhook_deliveries
-            WHERE webhook = $1
-                AND state = 'waiting'
-                AND due_at <= $3
-        )";
-
-pub(in crate::adapter) const SELECT_OTHER_SENDER: &str = "-- select_other_sender_of_webhook
-    SELECT 1
-    FROM webhooks
-    WHERE id = $1
-        AND sender <> $2
-        AND sender_until >= $3";
-
-pub(in crate::adapter) const HOLD_MAKING: &str = "-- hold_making_of_webhook_messages
-    UPDATE webhook_maker
-    SET maker = $1,
-        maker_until = $3,
-        last_instant = CASE WHEN last_instant < $2 THEN $2 ELSE last_instant END + $4
-    WHERE maker IS NULL
-        OR maker = $1
-        OR maker_until < $2
-    RETURNING last_instant";
 
 pub(in crate::adapter) const RELEASE_MAKING: &str = "-- release_making_of_webhook_messages
     UPDATE webhook_maker
@@ -121,7 +166,7 @@ pub(in crate::adapter) const SELECT_DUE: &str = "-- select_due_webhook_deliverie
     WHERE webhook = $1
         AND state = 'waiting'
         AND due_at <= $2
-    ORDER BY due_at
+    ORDER BY due_at, d.created_at
     LIMIT $3";
 
 pub(in crate::adapter) const SETTLE_DELIVERY: &str = "-- settle_webhook_delivery

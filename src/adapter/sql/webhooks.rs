@@ -3,12 +3,12 @@
 
 /// Implements [`Webhooks`](crate::port::webhooks::Webhooks) for a ledger of this database. Its
 /// module has the statements `SKIP_NOTIFICATIONS`, `SELECT_UNSENT`, `ADD_MESSAGES` and
-/// `ADD_DELIVERIES`.
+/// `ADD_DELIVERIES`, and those of `clocked`.
 macro_rules! implement_webhooks {
     ($ledger:ty, $row:ty) => {
         use $crate::access::SiteScope;
         use $crate::adapter::sql::webhook_statements as statements;
-        use $crate::domain::time::At;
+        use $crate::domain::time::{At, Span};
         use $crate::port::ledger::LedgerError;
         use $crate::port::webhooks::{
             Delivery, DeliveryState, Failing, Hold, NewMessage, PlacedNotification, Waiting,
@@ -18,7 +18,7 @@ macro_rules! implement_webhooks {
         #[async_trait::async_trait]
         impl Webhooks for $ledger {
             async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
-                let select = sqlx::query(statements::SELECT_WEBHOOKS).bind("");
+                let select = sqlx::query(SELECT_WEBHOOKS).bind("");
 
                 self.select(select).await?.iter().map(webhook).collect()
             }
@@ -27,7 +27,7 @@ macro_rules! implement_webhooks {
                 if id.is_empty() {
                     return Ok(None);
                 }
-                let select = sqlx::query(statements::SELECT_WEBHOOKS).bind(id);
+                let select = sqlx::query(SELECT_WEBHOOKS).bind(id);
                 let rows = self.select(select).await?;
 
                 rows.first().map(webhook).transpose()
@@ -90,11 +90,24 @@ macro_rules! implement_webhooks {
                 Ok(())
             }
 
-            async fn rest_webhook(&self, id: &str, failing: Failing) -> Result<(), LedgerError> {
-                let rest = sqlx::query(statements::REST_WEBHOOK)
-                    .bind(id)
-                    .bind(failing.since.0)
-                    .bind(failing.rests_until.0);
+            async fn fail_waiting(
+                &self,
+                webhook: &Webhook,
+                reason: &str,
+                now: At,
+            ) -> Result<(), LedgerError> {
+                let fail = sqlx::query(statements::FAIL_WAITING_OF_VERSION)
+                    .bind(&webhook.id)
+                    .bind(reason)
+                    .bind(now.0)
+                    .bind(webhook.version);
+                self.execute(fail).await?;
+
+                Ok(())
+            }
+
+            async fn rest_webhook(&self, id: &str, rest: Span) -> Result<(), LedgerError> {
+                let rest = sqlx::query(REST_WEBHOOK).bind(id).bind(rest.0);
                 self.execute(rest).await?;
 
                 Ok(())
@@ -189,15 +202,13 @@ macro_rules! implement_webhooks {
             async fn hold_making(
                 &self,
                 maker: &str,
-                now: At,
-                until: At,
+                time: Span,
                 instants: u32,
             ) -> Result<Option<At>, LedgerError> {
                 let instants = i64::from(instants);
-                let hold = sqlx::query(statements::HOLD_MAKING)
+                let hold = sqlx::query(HOLD_MAKING)
                     .bind(maker)
-                    .bind(now.0)
-                    .bind(until.0)
+                    .bind(time.0)
                     .bind(instants);
                 let rows = self.execute_returning(hold).await?;
                 let last: Option<i64> = rows.first().map(|row| row.get(0));
@@ -217,21 +228,18 @@ macro_rules! implement_webhooks {
                 webhook: &str,
                 sender: &str,
                 now: At,
-                until: At,
+                time: Span,
             ) -> Result<Hold, LedgerError> {
-                let hold = sqlx::query(statements::HOLD_WEBHOOK)
+                let hold = sqlx::query(HOLD_WEBHOOK)
                     .bind(webhook)
                     .bind(sender)
                     .bind(now.0)
-                    .bind(until.0);
+                    .bind(time.0);
                 if self.execute(hold).await? > 0 {
                     return Ok(Hold::Held);
                 }
 
-                let other = sqlx::query(statements::SELECT_OTHER_SENDER)
-                    .bind(webhook)
-                    .bind(sender)
-                    .bind(now.0);
+                let other = sqlx::query(SELECT_OTHER_SENDER).bind(webhook).bind(sender);
                 Ok(if self.select(other).await?.is_empty() {
                     Hold::NothingDue
                 } else {
@@ -376,7 +384,7 @@ macro_rules! implement_webhooks {
             let previous: Option<String> = row.get(5);
             let until: Option<i64> = row.get(6);
             let failing_since: Option<i64> = row.get(11);
-            let rests_until: Option<i64> = row.get(12);
+            let rests: Option<bool> = row.get(12);
 
             Ok(Webhook {
                 id: row.get(0),
@@ -387,12 +395,10 @@ macro_rules! implement_webhooks {
                 secret: row.get(4),
                 previous_secret: previous.zip(until.map(At)),
                 disabled: row.get(7),
-                failing: failing_since
-                    .zip(rests_until)
-                    .map(|(since, until)| Failing {
-                        since: At(since),
-                        rests_until: At(until),
-                    }),
+                failing: failing_since.map(|since| Failing {
+                    since: At(since),
+                    rests: rests.unwrap_or_default(),
+                }),
                 created_at: At(row.get(8)),
                 created_by: row.get(9),
                 version: row.get(10),

@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::database::SqliteLedger;
+use crate::adapter::sql::webhook_statements::clocked;
 use crate::adapter::sql::webhooks::implement_webhooks;
 
 const SKIP_NOTIFICATIONS: &str = "-- skip_webhook_notifications
@@ -32,9 +33,11 @@ const ADD_MESSAGES: &str = "-- add_webhook_messages
 
 const ADD_DELIVERIES: &str = "-- add_webhook_deliveries
     INSERT INTO webhook_deliveries (webhook, message, state, created_at, due_at, attempts)
-    SELECT value ->> 0, value ->> 1, 'waiting', value ->> 2, value ->> 2, 0
+    SELECT value ->> 0, value ->> 1, 'waiting', value ->> 2, 0, 0
     FROM json_each($1)
     WHERE true
     ON CONFLICT DO NOTHING";
+
+clocked!("CAST(unixepoch('subsec') * 1000000 AS INTEGER)");
 
 implement_webhooks!(SqliteLedger, SqliteRow);

@@ -9,14 +9,14 @@
 //! tries to write such keys each second, so what one of them could not write, or left behind when it
 //! died, another one corrects.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -52,9 +52,10 @@ pub struct CallStates {
     pub outdated: Outdated,
 }
 
-/// Keys of the live view that this gateway knows to be outdated: it does not read them.
+/// Keys of the live view that this gateway knows to be outdated, and since when: it does not read
+/// them.
 #[derive(Clone, Default)]
-pub struct Outdated(Arc<Mutex<HashSet<StateName>>>);
+pub struct Outdated(Arc<Mutex<HashMap<StateName, Instant>>>);
 
 impl CallStates {
     /// Registers a call, or joins a session to a call that exists.
@@ -200,32 +201,23 @@ impl CallStates {
 
         if !directory.forget_state(&name).await {
             self.ledger.note_outdated(&name).await?;
-            self.outdated.0.lock().insert(name);
+            self.distrust(name);
         }
         Ok(())
     }
 
-    /// Notes whether a key says what the ledger says.
-    async fn note(&self, name: StateName, is_written: bool) {
-        let is_noted = self.outdated.0.lock().contains(&name);
-        let noted = match (is_written, is_noted) {
-            (true, false) | (false, true) => return,
-            (true, true) => self.ledger.forget_outdated(&name).await,
-            (false, false) => self.ledger.note_outdated(&name).await,
-        };
+    fn distrust(&self, name: StateName) {
+        self.outdated.0.lock().insert(name, Instant::now());
+    }
 
-        match noted {
-            Ok(()) if is_written => {
-                self.outdated.0.lock().remove(&name);
-            }
-            Ok(()) => {
-                self.outdated.0.lock().insert(name);
-            }
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "a state in Redis may be outdated");
-                self.outdated.0.lock().insert(name);
-            }
+    /// Notes a key that was not written. Another gateway may have corrected it before this change, so
+    /// it is noted again each time.
+    async fn note(&self, name: StateName) {
+        if let Err(error) = self.ledger.note_outdated(&name).await {
+            tracing::warn!(error = %Chain(&error), "a state in Redis may be outdated");
         }
+
+        self.distrust(name);
     }
 
     /// Writes keys that this gateway or another one could not write before.
@@ -233,18 +225,23 @@ impl CallStates {
         if self.directory.is_none() {
             return Ok(());
         }
+        let now = Instant::now();
         let outdated = self.ledger.outdated(REPAIRS_AT_ONCE).await?;
-        self.outdated.0.lock().extend(outdated.iter().cloned());
+        self.outdated.0.lock().retain(|_, noted| *noted >= now);
+        for listed in &outdated {
+            self.distrust(listed.name.clone());
+        }
 
-        for name in outdated {
-            match &name {
+        for listed in outdated {
+            let is_written = match &listed.name {
                 StateName::Call(call) => self.publish_stored(call).await,
                 StateName::Session(session) => self.publish_session(session).await,
-            }
-            if self.outdated.0.lock().contains(&name) {
+            };
+            if !is_written {
                 // The view does not answer: the others can wait too.
                 return Ok(());
             }
+            self.ledger.forget_outdated(&listed).await?;
         }
         Ok(())
     }
@@ -315,8 +312,7 @@ impl CallStates {
             if state.provider == PHONE_PROVIDER || directory.state(&name).await.is_some() {
                 continue;
             }
-            self.publish(state).await;
-            if self.outdated.0.lock().contains(&name) {
+            if !self.publish(state).await {
                 // The view does not answer.
                 return Ok(());
             }
@@ -325,66 +321,61 @@ impl CallStates {
     }
 
     async fn live_state(&self, name: &StateName) -> Option<Value> {
-        if self.outdated.0.lock().contains(name) {
+        if self.outdated.0.lock().contains_key(name) {
             return None;
         }
         let text = self.directory.as_ref()?.state(name).await?;
         serde_json::from_str(&text).ok()
     }
 
-    /// Writes a stored state to the live view. States of phone calls are left out: workers change
-    /// them, so a look-up reads them from the ledger.
-    async fn publish(&self, mut state: CallState) {
+    /// Writes a stored state to the live view, and returns whether it says what the ledger says. States
+    /// of phone calls are left out: workers change them, so a look-up reads them from the ledger.
+    async fn publish(&self, mut state: CallState) -> bool {
         let Some(directory) = &self.directory else {
-            return;
+            return true;
         };
         if state.provider == PHONE_PROVIDER {
-            return;
+            return true;
         }
 
         let call = state.call_id.clone();
-        let name = call_name(&call);
         for _ in 0..WRITES_MAX {
             let json = state_value(&state).to_string();
             if !directory.set_call(&state, &json).await {
                 break;
             }
             match self.ledger.by_id(&call).await {
-                Ok(Some(stored)) if stored.updated_at == state.updated_at => {
-                    return self.note(name, true).await;
-                }
+                Ok(Some(stored)) if stored.updated_at == state.updated_at => return true,
                 Ok(Some(stored)) => state = stored,
                 Ok(None) | Err(_) => break,
             }
         }
-        self.note(name, false).await;
+        self.note(call_name(&call)).await;
+        false
     }
 
-    async fn publish_stored(&self, call: &str) {
-        if self.directory.is_none() {
-            return;
-        }
-
-        match self.ledger.by_id(call).await {
-            Ok(Some(state)) if state.provider != PHONE_PROVIDER => self.publish(state).await,
-            Ok(_) => self.remove(call_name(call)).await,
-            Err(_) => self.note(call_name(call), false).await,
-        }
-    }
-
-    async fn remove(&self, name: StateName) {
+    async fn publish_stored(&self, call: &str) -> bool {
         let Some(directory) = &self.directory else {
-            return;
+            return true;
         };
 
-        let is_done = directory.forget_state(&name).await;
-        self.note(name, is_done).await;
+        let is_written = match self.ledger.by_id(call).await {
+            Ok(Some(state)) if state.provider != PHONE_PROVIDER => {
+                return self.publish(state).await;
+            }
+            Ok(_) => directory.forget_state(&call_name(call)).await,
+            Err(_) => false,
+        };
+        if !is_written {
+            self.note(call_name(call)).await;
+        }
+        is_written
     }
 
-    /// Writes the last call of a session.
-    async fn publish_session(&self, session: &str) {
+    /// Writes the last call of a session, and returns whether it says what the ledger says.
+    async fn publish_session(&self, session: &str) -> bool {
         let Some(directory) = &self.directory else {
-            return;
+            return true;
         };
 
         let name = session_name(session);
@@ -395,13 +386,12 @@ impl CallStates {
             };
             let call = stored.map(|state| state.call_id);
             if written.as_ref() == Some(&call) {
-                return self.note(name, true).await;
+                return true;
             }
             let is_done = match &call {
                 Some(call) => {
-                    directory
-                        .set_session(session, &json!(call).to_string())
-                        .await
+                    let json = json!(call).to_string();
+                    directory.set_session(session, &json).await
                 }
                 None => directory.forget_state(&name).await,
             };
@@ -410,7 +400,8 @@ impl CallStates {
             }
             written = Some(call);
         }
-        self.note(name, false).await;
+        self.note(name).await;
+        false
     }
 }
 

@@ -120,13 +120,10 @@ impl Dispatcher {
         sending: &mut Sending,
         stop: &CancellationToken,
     ) {
-        let now = self.clock.now();
         let working: HashSet<String> = sending.webhooks.values().cloned().collect();
 
         for webhook in webhooks {
-            let rests = webhook
-                .failing
-                .is_some_and(|failing| failing.rests_until > now);
+            let rests = webhook.failing.is_some_and(|failing| failing.rests);
             if rests || working.contains(&webhook.id) {
                 continue;
             }

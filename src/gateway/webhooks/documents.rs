@@ -193,7 +193,9 @@ impl DeliveryJson {
             state: delivery.state.name(),
             created_at: instant::text(delivery.created_at),
             attempts: delivery.attempts,
-            next_attempt_at: is_waiting.then(|| instant::text(delivery.due_at)),
+            // One that was never attempted is due at once.
+            next_attempt_at: is_waiting
+                .then(|| instant::text(delivery.due_at.max(delivery.created_at))),
             answered: delivery.answered,
             error: delivery.error,
             finished_at: delivery.finished_at.map(instant::text),

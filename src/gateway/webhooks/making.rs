@@ -67,18 +67,16 @@ impl Dispatcher {
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX);
 
         for _ in 0..READS_PER_ROUND {
-            let now = self.clock.now();
-            let until = now + MAKER_TIME;
             let held = self
                 .store
-                .hold_making(&self.name, now, until, at_once)
+                .hold_making(&self.name, MAKER_TIME, at_once)
                 .await?;
             let Some(first) = held else {
                 round.is_elsewhere = true;
                 return Ok(());
             };
             let unsent = self.store.unsent_notifications(at_once).await?;
-            round.has_more = !unsent.is_empty();
+            round.has_more = unsent.len() >= at_once as usize;
             if unsent.is_empty() {
                 return Ok(());
             }
@@ -98,6 +96,9 @@ impl Dispatcher {
             }
             for placed in last.into_values() {
                 self.store.advance(placed).await?;
+            }
+            if !round.has_more {
+                return Ok(());
             }
         }
 

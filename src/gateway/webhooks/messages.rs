@@ -51,7 +51,7 @@ pub(super) fn messages_of(
     messages.collect()
 }
 
-fn wants(webhook: &Webhook, event: &str) -> bool {
+pub(super) fn wants(webhook: &Webhook, event: &str) -> bool {
     webhook.events.is_empty() || webhook.events.iter().any(|wanted| wanted == event)
 }
 

@@ -210,7 +210,9 @@ async fn change(
             // What was made while it was being switched off is not sent either.
             let now = gateway.clock.now();
             let store = &gateway.webhooks.store;
-            store.end_webhook(&id, "it was switched off", now).await?;
+            store
+                .fail_waiting(&before, "it was switched off", now)
+                .await?;
         }
         let is_stored = store_change(&gateway, &webhook).await?;
         if is_stored {
@@ -455,6 +457,7 @@ fn sees_delivery(principal: &Principal, delivery: &Delivery) -> bool {
         (status = 200, description = "The message is due again.", body = RepeatedDelivery),
         (status = 403, description = NO_RIGHT),
         (status = 404, description = "`not_found`: there is no such webhook or delivery."),
+        (status = 409, description = "`disabled`: the receiver is switched off."),
     ),
 )]
 async fn repeat(
@@ -466,6 +469,14 @@ async fn repeat(
         Ok(webhook) => webhook,
         Err(response) => return *response,
     };
+
+    if webhook.disabled.is_some() {
+        return error_response(
+            StatusCode::CONFLICT,
+            "disabled",
+            "the receiver is switched off; enable it first",
+        );
+    }
 
     let repeated = async {
         let store = &gateway.webhooks.store;

@@ -1,19 +1,22 @@
 //! From deliveries to one receiver: in batches, in the order of each call, while no other process
 //! sends to it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
-use super::messages::sees;
+use super::messages::{sees, wants};
 use super::signature;
 use crate::chain::Chain;
 use crate::domain::time::{At, Span};
 use crate::port::error::LedgerError;
-use crate::port::webhooks::{Delivery, DeliveryState, Failing, Hold, SendError, Webhook};
+use crate::port::webhooks::{Delivery, DeliveryState, Hold, SendError, Webhook};
 
 /// Deliveries that are read for one receiver at once, and of how many calls they are sent together.
 const DELIVERIES_AT_ONCE: u32 = 16;
@@ -23,7 +26,7 @@ const CALLS_AT_ONCE: usize = 4;
 const SENDER_TIME: Span = Span::seconds(45);
 /// It says so again before a request when this much of its time has passed, and what is left is
 /// longer than a request.
-const RENEW_AFTER: Span = Span::seconds(10);
+const RENEW_AFTER: Duration = Duration::from_secs(10);
 /// The first and the longest rest of a receiver that fails.
 const REST_FIRST: Span = Span::seconds(5);
 const REST_MAX: Span = Span::seconds(300);
@@ -49,7 +52,8 @@ const RECEIVER_BUSY: [u16; 3] = [408, 425, 429];
 /// The right of this gateway to send to a receiver, for a time.
 struct Turn<'t> {
     webhook: &'t Webhook,
-    until: AtomicI64,
+    /// When it was taken or renewed.
+    since: Mutex<Instant>,
     /// No further request is made: the turn is lost, or the receiver does not answer.
     is_over: AtomicBool,
     stop: &'t CancellationToken,
@@ -90,8 +94,10 @@ impl Dispatcher {
     ) -> Result<Hold, LedgerError> {
         loop {
             let now = self.clock.now();
-            let until = now + SENDER_TIME;
-            let hold = self.store.hold_webhook(id, &self.name, now, until).await?;
+            let hold = self
+                .store
+                .hold_webhook(id, &self.name, now, SENDER_TIME)
+                .await?;
             if hold != Hold::Held || stop.is_cancelled() {
                 return Ok(hold);
             }
@@ -108,7 +114,7 @@ impl Dispatcher {
 
             let turn = Turn {
                 webhook: &webhook,
-                until: AtomicI64::new(until.0),
+                since: Mutex::new(Instant::now()),
                 is_over: AtomicBool::new(false),
                 stop,
             };
@@ -146,11 +152,7 @@ impl Dispatcher {
             Verdict::Fails => (now - since).clamp(REST_FIRST, REST_MAX),
         };
 
-        let failing = Failing {
-            since,
-            rests_until: now + rest,
-        };
-        self.store.rest_webhook(&webhook.id, failing).await?;
+        self.store.rest_webhook(&webhook.id, rest).await?;
         Ok(false)
     }
 
@@ -171,15 +173,15 @@ impl Dispatcher {
         if turn.stop.is_cancelled() || turn.is_over.load(Ordering::Relaxed) {
             return false;
         }
-        let now = self.clock.now();
-        if now + SENDER_TIME - RENEW_AFTER <= At(turn.until.load(Ordering::Relaxed)) {
+        if turn.since.lock().elapsed() < RENEW_AFTER {
             return true;
         }
 
-        let until = now + SENDER_TIME;
+        let renewed = Instant::now();
+        let now = self.clock.now();
         let hold = self
             .store
-            .hold_webhook(&turn.webhook.id, &self.name, now, until);
+            .hold_webhook(&turn.webhook.id, &self.name, now, SENDER_TIME);
         let is_held = match hold.await {
             Ok(hold) => hold == Hold::Held,
             Err(error) => {
@@ -188,7 +190,7 @@ impl Dispatcher {
             }
         };
         if is_held {
-            turn.until.store(until.0, Ordering::Relaxed);
+            *turn.since.lock() = renewed;
         } else {
             turn.is_over.store(true, Ordering::Relaxed);
         }
@@ -198,7 +200,12 @@ impl Dispatcher {
     /// Makes one attempt and stores its result. Returns the status of the answer.
     async fn send(&self, turn: &Turn<'_>, mut delivery: Delivery) -> Option<u16> {
         let webhook = turn.webhook;
-        let answer = if sees(webhook, delivery.site.as_deref()) {
+        let answer = if !wants(webhook, &delivery.event) {
+            delivery.attempts = i64::MAX - 1;
+            Err(SendError::Refused(
+                "the receiver does not get this event any more".to_owned(),
+            ))
+        } else if sees(webhook, delivery.site.as_deref()) {
             self.post(webhook, &delivery.message, delivery.body.clone())
                 .await
         } else {

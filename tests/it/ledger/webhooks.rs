@@ -3,11 +3,11 @@
 use cordboard::access::SiteScope;
 use cordboard::domain::fact::EventId;
 use cordboard::domain::notice::NoticeKind;
-use cordboard::domain::time::At;
+use cordboard::domain::time::{At, Span};
 use cordboard::port::ledger::{Changes, Ledger};
 use cordboard::port::outbox::Notification;
 use cordboard::port::webhooks::{
-    Delivery, DeliveryState, Failing, Hold, NewMessage, Waiting, Webhook, Webhooks,
+    Delivery, DeliveryState, Hold, NewMessage, Waiting, Webhook, Webhooks,
 };
 
 use super::Store;
@@ -122,65 +122,62 @@ pub async fn every_notification_becomes_deliveries_once(store: &impl Store) {
 /// Of several gateways one sends to a receiver, while something is due.
 pub async fn one_process_at_a_time_sends_to_a_receiver(store: &impl Store) {
     let one = store.open().await;
-    let hold = async |sender: &str, now, until| {
-        one.hold_webhook("held", sender, At(now), At(until))
+    let hold = async |sender: &str, seconds| {
+        one.hold_webhook("held", sender, At(30), Span::seconds(seconds))
             .await
             .unwrap()
     };
     assert!(one.add_webhook(&webhook("held"), 1, 1).await.unwrap());
-    assert_eq!(hold("a", 30, 60).await, Hold::NothingDue);
+    assert_eq!(hold("a", 60).await, Hold::NothingDue);
     let mut for_held = new_message("c", 20);
     for_held.receivers = vec!["held".to_owned()];
     one.add_messages(&[for_held]).await.unwrap();
-    assert_eq!(hold("a", 30, 60).await, Hold::Held);
-    assert_eq!(hold("a", 31, 60).await, Hold::Held);
-    assert_eq!(hold("b", 60, 90).await, Hold::Elsewhere);
-    assert_eq!(hold("b", 61, 90).await, Hold::Held, "its time has passed");
+    assert_eq!(hold("a", 60).await, Hold::Held);
+    assert_eq!(hold("b", 60).await, Hold::Elsewhere);
+    // Its time has passed already.
+    assert_eq!(hold("a", -1).await, Hold::Held);
+    assert_eq!(hold("b", 60).await, Hold::Held);
     one.release_webhook("held", "a").await.unwrap();
-    assert_eq!(hold("a", 62, 90).await, Hold::Elsewhere);
+    assert_eq!(hold("a", 60).await, Hold::Elsewhere);
     one.release_webhook("held", "b").await.unwrap();
-    assert_eq!(hold("a", 63, 90).await, Hold::Held);
+    assert_eq!(hold("a", 60).await, Hold::Held);
 }
 
-/// Of several gateways one makes messages, and whatever their clocks say, the instants that they
-/// get are in order.
+/// Of several gateways one makes messages, and their instants are in order.
 pub async fn messages_have_instants_in_the_order_of_their_making(store: &impl Store) {
     let one = store.open().await;
-    let hold = async |maker: &str, now, until, instants| {
-        one.hold_making(maker, At(now), At(until), instants)
+    let hold = async |maker: &str, seconds, instants| {
+        one.hold_making(maker, Span::seconds(seconds), instants)
             .await
             .unwrap()
     };
 
-    assert_eq!(hold("a", 1_000, 2_000, 10).await, Some(At(1_001)));
-    assert_eq!(hold("b", 1_500, 2_500, 10).await, None);
-    assert_eq!(hold("a", 1_005, 2_005, 10).await, Some(At(1_011)));
-    assert_eq!(hold("b", 2_006, 3_006, 1).await, Some(At(2_007)));
+    let first = hold("a", 60, 1_000_000).await.unwrap();
+    assert_eq!(hold("b", 60, 10).await, None);
+    let second = hold("a", -1, 10).await.unwrap();
+    assert_eq!(second - first, Span(1_000_000));
+    let third = hold("b", 60, 1).await.unwrap();
+    assert_eq!(third - second, Span(10));
     one.release_making("a").await.unwrap();
-    assert_eq!(hold("a", 2_100, 3_100, 1).await, None);
+    assert_eq!(hold("a", 60, 1).await, None);
     one.release_making("b").await.unwrap();
-    assert_eq!(hold("a", 900, 1_900, 5).await, Some(At(2_008)));
+    assert_eq!(hold("a", 60, 1).await.unwrap() - third, Span(1));
 }
 
 pub async fn a_receiver_fails_since_its_first_failure(store: &impl Store) {
     let one = store.open().await;
     assert!(one.add_webhook(&webhook("w"), 1, 1).await.unwrap());
     let failing = async || one.webhook("w").await.unwrap().unwrap().failing;
-    let rest = async |since, rests_until| {
-        let failing = Failing {
-            since: At(since),
-            rests_until: At(rests_until),
-        };
-        one.rest_webhook("w", failing).await.unwrap();
+    let rest = async |seconds| {
+        one.rest_webhook("w", Span::seconds(seconds)).await.unwrap();
     };
 
-    rest(10, 15).await;
-    rest(20, 30).await;
-    let expected = Failing {
-        since: At(10),
-        rests_until: At(30),
-    };
-    assert_eq!(failing().await, Some(expected));
+    rest(60).await;
+    let first = failing().await.unwrap();
+    assert!(first.rests);
+    rest(-1).await;
+    let second = failing().await.unwrap();
+    assert_eq!((second.since, second.rests), (first.since, false));
     one.wake_webhook("w").await.unwrap();
     assert_eq!(failing().await, None);
 }
@@ -222,7 +219,6 @@ pub async fn a_delivery_is_due_until_it_is_settled(store: &impl Store) {
     one.add_messages(&new).await.unwrap();
     other.add_messages(&[new_message("a", 20)]).await.unwrap();
 
-    assert!(one.due_deliveries("w", At(9), 9).await.unwrap().is_empty());
     for ledger in [&other, &one] {
         let due = ledger.due_deliveries("w", At(11), 9).await.unwrap();
         let messages: Vec<&str> = due.iter().map(|due| due.message.as_str()).collect();
@@ -298,6 +294,12 @@ pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(sto
     let new = [new_message("a", 10), new_message("b", 11)];
     one.add_messages(&new).await.unwrap();
     let mut settled = one.due_deliveries("w", At(11), 9).await.unwrap().remove(0);
+
+    // Of a receiver that was changed since it was read nothing has failed.
+    let mut read = webhook("w");
+    read.version = 7;
+    one.fail_waiting(&read, "off", At(70)).await.unwrap();
+    assert_eq!(one.due_deliveries("w", At(11), 9).await.unwrap().len(), 2);
 
     // A late answer changes nothing.
     one.add_webhook(
