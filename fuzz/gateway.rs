@@ -113,6 +113,10 @@ impl StateLedger for Nothing {
         Ok(Vec::new())
     }
 
+    async fn ended_since(&self, _: At, _: u32) -> Result<Vec<CallState>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn close_older(&self, _: At, _: At) -> Result<Vec<CallState>, LedgerError> {
         Ok(Vec::new())
     }

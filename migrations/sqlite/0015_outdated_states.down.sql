@@ -1,1 +1,2 @@
+DROP INDEX live_states_ended;
 DROP TABLE outdated_states;

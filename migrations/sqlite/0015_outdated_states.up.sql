@@ -7,3 +7,6 @@ CREATE TABLE outdated_states (
     times INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Calls of programs that ended a moment ago are written to Redis once more: their gateway may have died in between.
+CREATE INDEX live_states_ended ON live_states (ended_at) WHERE provider <> 'grandstream';

@@ -89,6 +89,9 @@ pub trait StateLedger: OutdatedStates {
     /// Live calls, at most `max` and with metadata of at most [`LIST_BYTES_MAX`], the oldest first.
     async fn active(&self, max: u32) -> Result<Vec<CallState>, LedgerError>;
 
+    /// Calls of other programs that ended at an instant or later, at most `max`, the latest first.
+    async fn ended_since(&self, at: At, max: u32) -> Result<Vec<CallState>, LedgerError>;
+
     /// Closes calls of other programs that began before an instant and have no end. Returns them.
     async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError>;
 

@@ -110,6 +110,16 @@ const SELECT_STATE_OF_SESSION: &str = "-- select_state_of_session
     ORDER BY created_at DESC
     LIMIT 1";
 
+const SELECT_ENDED_STATES: &str = "-- select_ended_states
+    SELECT
+        call_id, session_id, provider, site, direction, status, from_number, to_number,
+        call_metadata::text, created_at, updated_at, ended_at
+    FROM live_states
+    WHERE provider <> 'grandstream'
+        AND ended_at >= $1
+    ORDER BY ended_at DESC
+    LIMIT $2";
+
 const SELECT_ACTIVE_STATES: &str = "-- select_active_states
     SELECT
         call_id, session_id, provider, site, direction, status, from_number, to_number,
@@ -221,6 +231,19 @@ impl StateLedger for PostgresLedger {
             Ok(stored.map(|state| (state, updated.rows_affected() == 1)))
         })
         .await
+    }
+
+    async fn ended_since(&self, at: At, max: u32) -> Result<Vec<CallState>, LedgerError> {
+        let select = sqlx::query(SELECT_ENDED_STATES)
+            .bind(at.0)
+            .bind(i64::from(max))
+            .map(call_state);
+
+        let mut reader = self.reader().await?;
+        let states = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(states)
     }
 
     async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {

@@ -115,6 +115,16 @@ WHERE session_id = ?1
 ORDER BY created_at DESC
 LIMIT 1";
 
+const SELECT_ENDED_CALL_STATES: &str = "\
+-- select_ended_call_states
+SELECT
+    call_id, session_id, provider, site, direction, status,
+    from_number, to_number, call_metadata, created_at, updated_at, ended_at
+FROM live_states
+WHERE provider <> 'grandstream' AND ended_at >= ?1
+ORDER BY ended_at DESC
+LIMIT ?2";
+
 const SELECT_ACTIVE_CALL_STATES: &str = "\
 -- select_active_call_states
 SELECT
@@ -272,6 +282,15 @@ impl StateLedger for SqliteLedger {
         writer.put_back();
 
         Ok(stored.map(|state| (state, is_changed)))
+    }
+
+    async fn ended_since(&self, at: At, max: u32) -> Result<Vec<CallState>, LedgerError> {
+        Ok(sqlx::query(SELECT_ENDED_CALL_STATES)
+            .bind(at.0)
+            .bind(max)
+            .map(call_state)
+            .fetch_all(&self.readers)
+            .await?)
     }
 
     async fn close_older(&self, before: At, now: At) -> Result<Vec<CallState>, LedgerError> {

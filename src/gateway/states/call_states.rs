@@ -34,6 +34,9 @@ const ACTIVE_CALLS_MAX: u32 = 10_000;
 /// Age at which a recovery closes a call of another program that was never ended.
 const UNENDED_CALL_MAX: Span = Span::seconds(4 * 3_600);
 
+/// Ends of this time are written again: longer than between two rounds.
+const ENDED_AGAIN: Span = Span::seconds(150);
+
 const REAP_EVERY: Duration = Duration::from_mins(1);
 /// Keys that could not be removed are tried again this often.
 const REPAIR_EVERY: Duration = Duration::from_secs(1);
@@ -119,7 +122,10 @@ impl CallStates {
                 Err(StateError::OwnedByPhones)
             }
             // A second end of the same call is idempotent.
-            Some((state, false)) if ends && state.ended_at.is_some() => Ok(state),
+            Some((state, false)) if ends && state.ended_at.is_some() => {
+                self.publish(state.clone()).await;
+                Ok(state)
+            }
             Some((state, false)) if state.ended_at.is_some() => Err(StateError::Ended),
             Some(_) => Err(StateError::Full),
         }
@@ -301,11 +307,20 @@ impl CallStates {
         }
     }
 
-    /// Writes open calls of other programs that the live view has lost.
+    /// Writes open calls of other programs that the live view has lost, and once more those that ended
+    /// a moment ago: a gateway that died in between has left them among the open ones.
     async fn restore(&self) -> Result<(), LedgerError> {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
+
+        let since = self.clock.now() - ENDED_AGAIN;
+        for state in self.ledger.ended_since(since, ACTIVE_CALLS_MAX).await? {
+            if !self.publish(state).await {
+                // The view does not answer.
+                return Ok(());
+            }
+        }
 
         for state in self.ledger.active(ACTIVE_CALLS_MAX).await? {
             let name = call_name(&state.call_id);

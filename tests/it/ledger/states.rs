@@ -186,6 +186,10 @@ async fn find_places(ledger: &impl StateLedger) {
         is_over,
     };
     assert_eq!(places, [place("exact", true), place("x", false)]);
+    let ended = ledger.ended_since(after_seconds(2), 9).await.unwrap();
+    assert!(ended.iter().any(|state| state.call_id == "exact"));
+    let later = At(after_seconds(2).0 + 1);
+    assert!(ledger.ended_since(later, 9).await.unwrap().is_empty());
     let ours = [EventId(1).to_string()];
     assert!(!ledger.places(&ours).await.unwrap().is_empty());
 }
