@@ -67,7 +67,7 @@ enum Verdict {
     Refuses,
     Fails,
     Gone,
-    /// No request was made.
+    /// No request was made: there is nothing to say.
     Unknown,
 }
 
@@ -123,7 +123,9 @@ impl Dispatcher {
                 .buffer_unordered(CALLS_AT_ONCE)
                 .concat()
                 .await;
-            if !self.heed(&webhook, verdict(&answers)).await? {
+            let verdict = verdict(&answers);
+            let goes_on = self.heed(&webhook, verdict).await?;
+            if !goes_on || turn.is_over.load(Ordering::Relaxed) {
                 return Ok(hold);
             }
         }
@@ -134,7 +136,7 @@ impl Dispatcher {
         let now = self.clock.now();
         let since = webhook.failing.map_or(now, |failing| failing.since);
         let rest = match verdict {
-            Verdict::Unknown => return Ok(false),
+            Verdict::Unknown => return Ok(true),
             Verdict::Works => {
                 if webhook.failing.is_some() {
                     self.store.wake_webhook(&webhook.id).await?;
@@ -162,7 +164,11 @@ impl Dispatcher {
             if !self.may_send(turn).await {
                 break;
             }
-            answers.push(self.send(turn, delivery).await);
+            if let Some(reason) = unwanted(turn.webhook, &delivery) {
+                self.give_up(turn, delivery, reason).await;
+            } else {
+                answers.push(self.send(turn, delivery).await);
+            }
         }
 
         answers
@@ -200,34 +206,34 @@ impl Dispatcher {
     /// Makes one attempt and stores its result. Returns the status of the answer.
     async fn send(&self, turn: &Turn<'_>, mut delivery: Delivery) -> Option<u16> {
         let webhook = turn.webhook;
-        let answer = if !wants(webhook, &delivery.event) {
-            delivery.attempts = i64::MAX - 1;
-            Err(SendError::Refused(
-                "the receiver does not get this event any more".to_owned(),
-            ))
-        } else if sees(webhook, delivery.site.as_deref()) {
-            self.post(webhook, &delivery.message, delivery.body.clone())
-                .await
-        } else {
-            // Nothing of a site is sent after the site was taken from the receiver.
-            delivery.attempts = i64::MAX - 1;
-            Err(SendError::Refused(
-                "the receiver does not get this site any more".to_owned(),
-            ))
-        };
+        let answer = self
+            .post(webhook, &delivery.message, delivery.body.clone())
+            .await;
         if matches!(answer, Err(SendError::Unreachable(_) | SendError::TimedOut)) {
             turn.is_over.store(true, Ordering::Relaxed);
         }
         settle(&mut delivery, &answer, self.clock.now());
         report(webhook, &delivery);
 
+        self.store_result(turn, &delivery).await;
+        delivery.answered
+    }
+
+    /// Ends a delivery that its receiver does not get any more.
+    async fn give_up(&self, turn: &Turn<'_>, mut delivery: Delivery, reason: &str) {
+        delivery.state = DeliveryState::Failed;
+        delivery.error = Some(reason.to_owned());
+        delivery.finished_at = Some(self.clock.now());
+
+        self.store_result(turn, &delivery).await;
+    }
+
+    async fn store_result(&self, turn: &Turn<'_>, delivery: &Delivery) {
         // If the database is away, the delivery is due still and is sent again.
-        if let Err(error) = self.store.settle_delivery(&delivery).await {
+        if let Err(error) = self.store.settle_delivery(delivery).await {
             tracing::warn!(error = %Chain(&error), "the result of a webhook was not stored");
             turn.is_over.store(true, Ordering::Relaxed);
         }
-
-        delivery.answered
     }
 
     /// Posts a signed message.
@@ -240,6 +246,17 @@ impl Dispatcher {
         let headers = signature::headers(webhook, message, &body, self.clock.now());
 
         self.sender.post(&webhook.url, &headers, body).await
+    }
+}
+
+/// Why a receiver does not get a message that was made for it: it was changed meanwhile.
+fn unwanted(webhook: &Webhook, delivery: &Delivery) -> Option<&'static str> {
+    if !wants(webhook, &delivery.event) {
+        Some("the receiver does not get this event any more")
+    } else if !sees(webhook, delivery.site.as_deref()) {
+        Some("the receiver does not get this site any more")
+    } else {
+        None
     }
 }
 

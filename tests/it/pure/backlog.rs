@@ -26,6 +26,8 @@ use crate::support::wait::{PATIENCE, eventually, within};
 
 /// As many as end a receiver.
 const MANY: i64 = 10_000;
+/// More than several batches.
+const SOME: i64 = 500;
 /// Messages that are sent before a failure counts.
 const TAKEN_AT_ONCE: usize = 16;
 const HOUR: i64 = Span::seconds(3_600).0;
@@ -140,6 +142,10 @@ impl Scene {
 
     /// Messages of now that no gateway has sent so far.
     async fn messages(&self, first: i64) {
+        self.some_messages(first, MANY).await;
+    }
+
+    async fn some_messages(&self, first: i64, count: i64) {
         let now = real_now();
         let message = |number: i64| NewMessage {
             id: format!("m{number}"),
@@ -150,7 +156,7 @@ impl Scene {
             created_at: At(now + number - first),
             receivers: vec!["w".to_owned()],
         };
-        let new: Vec<NewMessage> = (first..first + MANY).map(message).collect();
+        let new: Vec<NewMessage> = (first..first + count).map(message).collect();
 
         for part in new.chunks(1_000) {
             self.ledger.add_messages(part).await.unwrap();
@@ -199,7 +205,7 @@ fn dispatcher(
 #[tokio::test]
 async fn after_a_stop_another_gateway_goes_on_at_once_and_in_order() {
     let mut scene = Scene::new().await;
-    scene.messages(0).await;
+    scene.some_messages(0, SOME).await;
     scene.status.store(SILENT, Ordering::Relaxed);
     let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
     let first = scene.request().await;
@@ -218,16 +224,39 @@ async fn after_a_stop_another_gateway_goes_on_at_once_and_in_order() {
 #[tokio::test]
 async fn a_receiver_that_refuses_some_messages_gets_all_others() {
     let mut scene = Scene::new().await;
-    scene.messages(0).await;
+    scene.some_messages(0, SOME).await;
     scene.status.store(CHOOSY, Ordering::Relaxed);
     let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
-    for _ in 0..MANY {
+    for _ in 0..SOME {
         scene.request().await;
     }
     let receiver = scene.ledger.webhook("w").await.unwrap().unwrap();
     assert_eq!(receiver.failing, None);
     scene.stop.cancel();
     running.await.unwrap();
+}
+
+/// The receiver wants other events than those that wait.
+#[tokio::test]
+async fn messages_that_a_receiver_does_not_want_any_more_are_not_sent() {
+    let scene = Scene::new().await;
+    scene.some_messages(0, SOME).await;
+    let mut receiver = scene.ledger.webhook("w").await.unwrap().unwrap();
+    receiver.events = vec!["call.ended".to_owned()];
+    assert!(scene.ledger.update_webhook(&receiver).await.unwrap());
+
+    let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
+    eventually(PATIENCE, "the end of all that waited", async || {
+        let all = Waiting::Since(At::START);
+        match scene.ledger.count_waiting("w", all, 20_000).await.unwrap() {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} wait")),
+        }
+    })
+    .await;
+    scene.stop.cancel();
+    running.await.unwrap();
+    assert!(scene.requests.is_empty());
 }
 
 /// The gateway that does not send has nothing to say about a receiver that works.
