@@ -30,6 +30,9 @@ const UNSTORED_WATERMARK_MAX: Span = Span::seconds(10);
 /// With so many sites, events of other programs begin no further one: these programs choose the
 /// names of sites, and each costs about 9 kB of memory.
 const FOREIGN_SITES_MAX: usize = 10_000;
+/// With so many sites there is no further one: a program that may write to the queues may invent
+/// ingresses too.
+const SITES_MAX: usize = 20_000;
 /// The reason of a message that is set aside because of its id.
 const CONFLICT: &str = "its id is that of an earlier event with another content, which is kept";
 
@@ -276,9 +279,7 @@ impl Partition {
                     .map_err(|error| error.to_string())?;
                 let is_unnamed = envelope.ingress.is_none() && self.ticks.knows_named_ingress();
                 let is_foreign = envelope.from.is_none() || is_unnamed;
-                if is_foreign {
-                    self.check_foreign_site(&fact.site)?;
-                }
+                self.check_site(&fact.site, is_foreign)?;
                 // An ingress has reported before, and makes ids of their instants.
                 let is_known = envelope
                     .ingress
@@ -299,15 +300,23 @@ impl Partition {
         }
     }
 
-    fn check_foreign_site(&self, site: &Site) -> Result<(), String> {
-        if self.sites.contains_key(site) || self.sites.len() < FOREIGN_SITES_MAX {
+    fn check_site(&self, site: &Site, is_foreign: bool) -> Result<(), String> {
+        if self.sites.contains_key(site) {
             return Ok(());
         }
 
-        Err(format!(
-            "its site is new, and the partition has {FOREIGN_SITES_MAX} sites already: only the \
-             events of an ingress begin further ones"
-        ))
+        if self.sites.len() >= SITES_MAX {
+            Err(format!(
+                "its site is new, and the partition has {SITES_MAX} sites already"
+            ))
+        } else if is_foreign && self.sites.len() >= FOREIGN_SITES_MAX {
+            Err(format!(
+                "its site is new, and the partition has {FOREIGN_SITES_MAX} sites already: only \
+                 the events of an ingress begin further ones"
+            ))
+        } else {
+            Ok(())
+        }
     }
 
     /// A tick that is not believed is dropped: the next one says the same.

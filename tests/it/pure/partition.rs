@@ -254,6 +254,15 @@ fn other_programs_cannot_fill_the_memory_with_sites_of_their_invention() {
     ]);
     assert_eq!(rejected.len(), 1, "a further site of another program");
     assert!(rejected[0].contains("10000 sites"), "{rejected:?}");
+
+    // Nor can they as ingresses of their invention.
+    let more = (SITES_MAX + 1..=2 * SITES_MAX)
+        .map(|site| event(site + 9, site, Some(7)))
+        .collect();
+    assert!(process(more).is_empty());
+    let number = 2 * SITES_MAX + 20;
+    let rejected = process(vec![event(number, number, Some(8))]);
+    assert!(rejected[0].contains("20000 sites"), "{rejected:?}");
 }
 
 #[test]
