@@ -42,7 +42,7 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 45] = assets!(
+static ASSETS: [Asset; 46] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
@@ -71,6 +71,7 @@ static ASSETS: [Asset; 45] = assets!(
     "missed.js",
     "more.css",
     "phones.js",
+    "programs.js",
     "router.js",
     "session.js",
     "settings.js",

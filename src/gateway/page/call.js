@@ -15,6 +15,7 @@ import { now } from "./clock.js";
 import { draw, el, hit, icon } from "./dom.js";
 import { length, shortTime, time, wait } from "./format.js";
 import { headline, holds } from "./lanes.js";
+import { programEvents, programsPanel } from "./programs.js";
 import { back, href } from "./router.js";
 import { session } from "./session.js";
 import { texts } from "./texts.js";
@@ -47,13 +48,15 @@ export function callPage(root, id) {
   const linked = new Map();
   /** @type {{ calls: Call[], more: boolean } | null} */
   let history = null;
+  /** @type {import("./types.js").ProgramEvent[]} */
+  let programs = [];
 
   async function load() {
     try {
       call = await get(path, {}, { signal });
       absent = false;
       render();
-      await Promise.all([loadExplanation(), loadLinks(), loadHistory()]);
+      await Promise.all([loadExplanation(), loadLinks(), loadHistory(), loadPrograms()]);
       render();
     } catch (error) {
       if (isAbort(error)) return;
@@ -71,6 +74,10 @@ export function callPage(root, id) {
       explanation = null;
     }
     explained = true;
+  }
+
+  async function loadPrograms() {
+    if (call) programs = await programEvents(call, signal);
   }
 
   async function loadLinks() {
@@ -147,6 +154,7 @@ export function callPage(root, id) {
           null,
           coursePanel(call, explanation),
           whyPanel(call, explanation, explained),
+          programsPanel(programs),
           eventsPanel(id, explanation, explained),
         ),
         el("aside", null, recordPanel(call), linksPanel(call, linked), historyPanel(history)),

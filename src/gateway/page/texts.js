@@ -276,6 +276,14 @@ export const texts = {
     json: "JSON",
     columns: { received: "Received", phone: "Phone", meaning: "What it means" },
     noFacts: "The events of this call are not kept any more.",
+    programs: "What other programs did",
+    program: {
+      call_authenticated: "Caller authenticated",
+      authentication_failed: "Authentication failed",
+      intent_detected: "Intent detected",
+      shift_opened: "Shift opened",
+      staff_notified: "Staff notified",
+    },
     record: "Record",
     fields: {
       from: "From",

@@ -5,6 +5,7 @@ import { now } from "./clock.js";
 import { el, hidden, icon } from "./dom.js";
 import { length, runningLength, when } from "./format.js";
 import { lanes } from "./lanes.js";
+import { programList } from "./programs.js";
 import { href } from "./router.js";
 import { may, shortExtension } from "./session.js";
 import { texts } from "./texts.js";
@@ -16,8 +17,9 @@ import { conclusion } from "./why.js";
 /**
  * @param {() => string} opened
  * @param {Map<string, Explanation | "absent">} explained
+ * @param {Map<string, import("./types.js").ProgramEvent[]>} programs
  */
-export function todayRows(opened, explained) {
+export function todayRows(opened, explained, programs) {
   /** @param {Call} call */
   function row(call) {
     const began = when(call.started_at, now());
@@ -149,6 +151,7 @@ export function todayRows(opened, explained) {
             : found === "absent"
               ? el("p", { class: "why-text soft" }, texts.today.noCourse)
               : el("p", { class: "why-text" }, el("span", { class: "skel" })),
+          programList(programs.get(call.id) ?? []),
           el(
             "p",
             { class: "row wrap why-actions" },

@@ -5,6 +5,7 @@ import * as cells from "./cells.js";
 import { midnight, now } from "./clock.js";
 import { draw, el, hidden, hit, icon, rows } from "./dom.js";
 import { longDay, percent, shortTime } from "./format.js";
+import { programEvents } from "./programs.js";
 import { parameter, href, setQuery } from "./router.js";
 import { may, namesRead, session, site, siteQuery } from "./session.js";
 import { texts } from "./texts.js";
@@ -42,7 +43,9 @@ export function todayPage(root) {
   let filterText = "";
 
   const opened = () => parameter("open");
-  const { row, detailRow } = todayRows(opened, explained);
+  /** @type {Map<string, import("./types.js").ProgramEvent[]>} */
+  const programs = new Map();
+  const { row, detailRow } = todayRows(opened, explained, programs);
   const body = el("tbody", { role: "rowgroup", "data-keep": true });
 
   const range = () => (parameter("range") in MINUTES ? parameter("range") : "today");
@@ -154,6 +157,13 @@ export function todayPage(root) {
     } catch (error) {
       if (isAbort(error)) return;
       explained.set(id, "absent");
+    }
+    const call = calls.get(id);
+    try {
+      if (call) programs.set(id, await programEvents(call, abort.signal));
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+      return;
     }
     revision.set(id, (revision.get(id) ?? 0) + 1);
     render();

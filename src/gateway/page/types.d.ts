@@ -84,6 +84,13 @@ export interface Explanation {
   reason: string | null;
 }
 
+/** What another program did in a call. */
+export interface ProgramEvent {
+  event_type: string;
+  timestamp: string;
+  data: Record<string, unknown> | null;
+}
+
 export type Disposition = "reached" | "not_needed" | "unreachable" | "wrong_number";
 
 export interface Missed {

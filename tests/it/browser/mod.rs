@@ -4,6 +4,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::browser::Browser;
+use crate::support::servers::Servers;
 use crate::support::service::{Service, command, run};
 
 const CUSTOMER: &str = "03023125418";
@@ -61,6 +62,50 @@ async fn a_call_appears_is_answered_and_ends_and_its_name_stays_text() {
             .await;
         assert_eq!(images, 0);
     }
+    browser.assert_no_errors();
+    service.stop().await;
+}
+
+/// What a program did is shown with the call, on Today and on the page of the call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_other_programs_are_shown_with_their_call() {
+    let servers = Servers::start(&["redis"]).await;
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("LIVE__URL", servers.urls.redis.as_str())];
+    let service = Service::begin(command(data.path(), &["serve"], &settings)).await;
+    service.wait_until_ready().await;
+    let target = format!("/gs/cti/incoming?mac=000b82000201&local=201&remote={CUSTOMER}");
+    let call = service.send(&target).await.unwrap();
+    let event = json!({
+        "call_id": call,
+        "event_type": "intent_detected",
+        "data": { "intent": "<b>order", "score": 0.5, "more": {} },
+    });
+    service
+        .eventually("the event in the log of its call", async |service| {
+            let (status, appended) = service.call("POST", "/api/v1/call-events", &event).await;
+            match (status, appended["provider_id"].as_str()) {
+                (201, Some("default")) => Ok(()),
+                _ => Err(appended.to_string()),
+            }
+        })
+        .await;
+
+    let mut browser = Browser::open().await;
+    let today = browser
+        .tab(service.gateway, &format!("/today?open={call}"))
+        .await;
+    browser.until_shown(&today, "Intent detected").await;
+    browser
+        .until_shown(&today, "intent: <b>order, score: 0.5")
+        .await;
+    let page = browser
+        .tab(service.gateway, &format!("/calls/{call}"))
+        .await;
+    browser.until_shown(&page, "What other programs did").await;
+    browser
+        .until_shown(&page, "intent: <b>order, score: 0.5")
+        .await;
     browser.assert_no_errors();
     service.stop().await;
 }
