@@ -17,46 +17,92 @@ pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
     WHERE call_id = $1
         AND ($8 OR desk_status <> 'assigned' OR assigned_to = $7)";
 
-/// The first later call with the number of a missed one. `+ 0` keeps the planner from reading all
-/// later calls of the site in their order: few calls have the number.
+/// The first later call with the number of a missed one that fulfils a condition: of each column that
+/// may hold the number the first one, along its index.
 macro_rules! later_call {
     ($differs:literal, $condition:literal) => {
         concat!(
             "(
-                SELECT later.call_id
-                FROM call_logs AS later
-                WHERE later.site = missed.site
-                    AND later.started_at > logs.started_at
-                    AND ",
-            $condition,
+                SELECT first.call_id
+                FROM (
+                    ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.from_number = missed.from_number"
+            ),
+            " UNION ALL ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.from_number = missed.from_e164"
+            ),
+            " UNION ALL ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.to_number = missed.from_number"
+            ),
+            " UNION ALL ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.to_number = missed.from_e164"
+            ),
+            " UNION ALL ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.from_e164 = missed.from_e164 AND later.from_e164 ",
+                $differs,
+                " later.from_number"
+            ),
+            " UNION ALL ",
+            $crate::adapter::sql::desk::later_call!(
+                @column
+                $condition,
+                "later.to_e164 = missed.from_e164 AND later.to_e164 ",
+                $differs,
+                " later.to_number"
+            ),
             "
-                    AND (
-                        later.from_number IN (missed.from_number, missed.from_e164)
-                        OR later.to_number IN (missed.from_number, missed.from_e164)
-                        OR later.from_e164 = missed.from_e164
-                            AND later.from_e164 ",
-            $differs,
-            " later.from_number
-                        OR later.to_e164 = missed.from_e164
-                            AND later.to_e164 ",
-            $differs,
-            " later.to_number
-                    )
-                ORDER BY later.started_at + 0
+                ) AS first
+                ORDER BY first.started_at
                 LIMIT 1
             )"
+        )
+    };
+    (@column $condition:literal, $($has_number:literal),+) => {
+        concat!(
+            "SELECT *
+                    FROM (
+                        SELECT later.started_at, later.call_id
+                        FROM call_logs AS later
+                        WHERE ",
+            $($has_number,)+
+            "
+                            AND later.site = missed.site
+                            AND later.started_at > logs.started_at
+                            AND ",
+            $condition,
+            "
+                        ORDER BY later.started_at
+                        LIMIT 1
+                    ) AS one"
         )
     };
 }
 pub(in crate::adapter) use later_call;
 
 /// The entries of the desk, in one dialect: how it shows ids and documents as text, reads a name
-/// from a record, tells that two values differ, and compares a parameter that may be missing.
+/// from a record, tells that two values differ, finds a later call that goes on, and compares a
+/// parameter that may be missing.
 macro_rules! select_entries {
     (
         text: $text:literal,
         name: $name:literal,
         differs: $differs:literal,
+        calling: $calling:literal,
         is_shown: $is_shown:literal,
         no_site: $no_site:literal $(,)?
     ) => {
@@ -73,7 +119,7 @@ macro_rules! select_entries {
             $crate::adapter::sql::desk::later_call!($differs, "later.outcome = 'answered'"),
             " AS reached_by,
             ",
-            $crate::adapter::sql::desk::later_call!($differs, "later.ended_at IS NULL"),
+            $calling,
             " AS calling
         FROM missed_call_logs AS missed
         JOIN call_logs AS logs ON logs.call_id = missed.call_id

@@ -39,6 +39,6 @@ impl SqliteLedger {
         &self,
         query: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<Vec<SqliteRow>, LedgerError> {
-        Ok(query.fetch_all(&self.readers).await?)
+        Ok(query.fetch_all(&mut *self.reader().await?).await?)
     }
 }

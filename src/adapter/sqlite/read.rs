@@ -69,6 +69,7 @@ impl Query for SqliteLedger {
             talk_us: row.get(7),
         };
 
+        let _permit = self.searches.acquire().await.ok();
         Ok(sqlx::query(statements::SELECT_CALL_STATS)
             .bind(since)
             .bind(until)
@@ -126,7 +127,9 @@ const NEWEST: u32 = 20_000;
 
 /// Whether a page has conditions for which no index has the order of pages: it may read every call.
 fn is_search(filter: &CallFilter) -> bool {
-    filter.live
+    let is_narrowed_number = filter.number.is_some() && filter.site.is_some();
+
+    is_narrowed_number
         || [
             &filter.text,
             &filter.extension,
@@ -249,7 +252,11 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
         }
     }
     if filter.live {
-        query.push("\nAND is_final = 0 AND ended_at IS NULL");
+        // Few calls go on, and the planner would look for them among all.
+        query.push(
+            "\nAND call_id IN (SELECT call_id FROM call_logs INDEXED BY call_logs_open \
+             WHERE is_final = 0 AND ended_at IS NULL)",
+        );
     }
     if let Some((started_at, id)) = &filter.after {
         query
@@ -326,6 +333,17 @@ mod tests {
         let of_site = plan(&ledger, &of_site).await;
         assert!(of_site.contains("call_logs_by_site"), "{of_site}");
         assert!(!of_site.contains("TEMP B-TREE"), "{of_site}");
+
+        let live = CallFilter {
+            live: true,
+            ..page.clone()
+        };
+        let live = plan(&ledger, &live).await;
+        assert!(
+            live.contains("SEARCH call_logs USING INDEX sqlite"),
+            "{live}"
+        );
+        assert!(live.contains("call_logs_open"), "{live}");
 
         let of_number = CallFilter {
             number: Some("+4930111".to_owned()),
