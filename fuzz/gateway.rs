@@ -353,7 +353,7 @@ impl Webhooks for Nothing {
         Ok(false)
     }
 
-    async fn end_webhook(&self, _: &str, _: &str, _: At) -> Result<(), LedgerError> {
+    async fn end_webhook(&self, _: &Webhook, _: &str, _: At) -> Result<(), LedgerError> {
         Ok(())
     }
 
@@ -381,7 +381,7 @@ impl Webhooks for Nothing {
         Ok(())
     }
 
-    async fn rest_webhook(&self, _: &str, _: Span) -> Result<(), LedgerError> {
+    async fn rest_webhook(&self, _: &Webhook, _: Span) -> Result<(), LedgerError> {
         Ok(())
     }
 

@@ -154,8 +154,14 @@ pub trait Webhooks: Send + Sync {
     /// read.
     async fn update_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError>;
 
-    /// Ends a receiver that works: what waits for it has failed. Nothing else of it changes.
-    async fn end_webhook(&self, id: &str, reason: &str, now: At) -> Result<(), LedgerError>;
+    /// Ends a receiver that is as it was read: what waits for it has failed. Nothing else of it
+    /// changes.
+    async fn end_webhook(
+        &self,
+        webhook: &Webhook,
+        reason: &str,
+        now: At,
+    ) -> Result<(), LedgerError>;
 
     /// What waits for a receiver that is as it was read has failed.
     async fn fail_waiting(
@@ -165,8 +171,8 @@ pub trait Webhooks: Send + Sync {
         now: At,
     ) -> Result<(), LedgerError>;
 
-    /// Notes that a receiver takes nothing, and is left alone for a time.
-    async fn rest_webhook(&self, id: &str, rest: Span) -> Result<(), LedgerError>;
+    /// Notes that a receiver that is as it was read takes nothing, and is left alone for a time.
+    async fn rest_webhook(&self, webhook: &Webhook, rest: Span) -> Result<(), LedgerError>;
 
     /// Notes that a receiver works, or is to be tried at once.
     async fn wake_webhook(&self, id: &str) -> Result<(), LedgerError>;

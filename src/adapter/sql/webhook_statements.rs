@@ -27,7 +27,8 @@ macro_rules! clocked {
         rests_until = ",
             $now,
             " + $2
-    WHERE id = $1"
+    WHERE id = $1
+        AND version = $3"
         );
 
         const HOLD_WEBHOOK: &str = concat!(
@@ -110,7 +111,8 @@ pub(in crate::adapter) const END_WEBHOOK: &str = "-- end_webhook
     SET disabled = $2,
         version = version + 1
     WHERE id = $1
-        AND disabled IS NULL";
+        AND disabled IS NULL
+        AND version = $3";
 
 pub(in crate::adapter) const WAKE_WEBHOOK: &str = "-- wake_webhook
     UPDATE webhooks

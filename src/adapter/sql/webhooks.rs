@@ -75,14 +75,19 @@ macro_rules! implement_webhooks {
 
             async fn end_webhook(
                 &self,
-                id: &str,
+                webhook: &Webhook,
                 reason: &str,
                 now: At,
             ) -> Result<(), LedgerError> {
-                let end = sqlx::query(statements::END_WEBHOOK).bind(id).bind(reason);
-                self.execute(end).await?;
+                let end = sqlx::query(statements::END_WEBHOOK)
+                    .bind(&webhook.id)
+                    .bind(reason)
+                    .bind(webhook.version);
+                if self.execute(end).await? == 0 {
+                    return Ok(());
+                }
                 let fail = sqlx::query(statements::FAIL_WAITING)
-                    .bind(id)
+                    .bind(&webhook.id)
                     .bind(reason)
                     .bind(now.0);
                 self.execute(fail).await?;
@@ -106,8 +111,11 @@ macro_rules! implement_webhooks {
                 Ok(())
             }
 
-            async fn rest_webhook(&self, id: &str, rest: Span) -> Result<(), LedgerError> {
-                let rest = sqlx::query(REST_WEBHOOK).bind(id).bind(rest.0);
+            async fn rest_webhook(&self, webhook: &Webhook, rest: Span) -> Result<(), LedgerError> {
+                let rest = sqlx::query(REST_WEBHOOK)
+                    .bind(&webhook.id)
+                    .bind(rest.0)
+                    .bind(webhook.version);
                 self.execute(rest).await?;
 
                 Ok(())

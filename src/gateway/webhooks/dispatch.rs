@@ -189,7 +189,7 @@ impl Dispatcher {
                 {
                     let reason = format!("it has not taken {WAITING_MAX} messages");
                     tracing::warn!(webhook = webhook.id, "a webhook is ended: {reason}");
-                    self.store.end_webhook(&webhook.id, &reason, now).await?;
+                    self.store.end_webhook(&webhook, &reason, now).await?;
                 }
             }
             metrics::gauge!("cordboard_webhook_waiting").set(f64::from(all_waiting));

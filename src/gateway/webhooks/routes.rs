@@ -267,7 +267,11 @@ async fn store_change(gateway: &Gateway, webhook: &Webhook) -> Result<bool, Ledg
     let is_stored = store.update_webhook(webhook).await?;
     if let Some(reason) = webhook.disabled.as_deref().filter(|_| is_stored) {
         let now = gateway.clock.now();
-        store.end_webhook(&webhook.id, reason, now).await?;
+        let stored = Webhook {
+            version: webhook.version + 1,
+            ..webhook.clone()
+        };
+        store.fail_waiting(&stored, reason, now).await?;
     }
 
     Ok(is_stored)

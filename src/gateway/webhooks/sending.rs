@@ -146,7 +146,7 @@ impl Dispatcher {
             Verdict::Gone => {
                 tracing::warn!(webhook = webhook.id, "the receiver of a webhook is gone");
                 let reason = "the receiver answered 410 Gone";
-                self.store.end_webhook(&webhook.id, reason, now).await?;
+                self.store.end_webhook(webhook, reason, now).await?;
                 return Ok(false);
             }
             Verdict::Refuses => REST_REFUSING,
@@ -154,7 +154,7 @@ impl Dispatcher {
             Verdict::Fails => (now - since).clamp(REST_FIRST, REST_MAX),
         };
 
-        self.store.rest_webhook(&webhook.id, rest).await?;
+        self.store.rest_webhook(webhook, rest).await?;
         Ok(false)
     }
 

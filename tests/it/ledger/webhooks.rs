@@ -84,14 +84,18 @@ pub async fn a_receiver_is_stored_changed_and_removed(store: &impl Store) {
     assert!(stored.events.is_empty() && stored.disabled.is_none());
     assert_eq!((&stored.sites, stored.created_at), (&SiteScope::All, At(5)));
 
+    // An end of the receiver as it was before ends nothing.
+    ledger.end_webhook(&changed, "gone", At(6)).await.unwrap();
+    let working = ledger.webhook("w").await.unwrap().unwrap();
+    assert_eq!(working.disabled, None);
     // An end changes nothing else, and brings nothing back.
-    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    ledger.end_webhook(&working, "gone", At(6)).await.unwrap();
     let ended = ledger.webhook("w").await.unwrap().unwrap();
     assert_eq!(ended.disabled.as_deref(), Some("gone"));
     assert!(!ledger.update_webhook(&stored).await.unwrap());
     assert!(ledger.remove_webhook("w").await.unwrap());
     assert!(!ledger.remove_webhook("w").await.unwrap());
-    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    ledger.end_webhook(&ended, "gone", At(6)).await.unwrap();
     assert!(!ledger.update_webhook(&ended).await.unwrap());
     assert!(ledger.webhook("w").await.unwrap().is_none());
     assert_eq!(ledger.webhooks().await.unwrap().len(), 1);
@@ -169,7 +173,10 @@ pub async fn a_receiver_fails_since_its_first_failure(store: &impl Store) {
     assert!(one.add_webhook(&webhook("w"), 1, 1).await.unwrap());
     let failing = async || one.webhook("w").await.unwrap().unwrap().failing;
     let rest = async |seconds| {
-        one.rest_webhook("w", Span::seconds(seconds)).await.unwrap();
+        let receiver = one.webhook("w").await.unwrap().unwrap();
+        one.rest_webhook(&receiver, Span::seconds(seconds))
+            .await
+            .unwrap();
     };
 
     rest(60).await;
@@ -208,7 +215,8 @@ pub async fn notifications_wait_for_webhooks(store: &impl Store) {
     assert_eq!(first().await, (3, Some(2)));
     commit(60_000..60_001).await;
     assert_eq!(first().await, (45_000, Some(2)));
-    ledger.end_webhook("w", "gone", At(6)).await.unwrap();
+    let working = ledger.webhook("w").await.unwrap().unwrap();
+    ledger.end_webhook(&working, "gone", At(6)).await.unwrap();
     commit(80_000..80_001).await;
     assert_eq!(first().await, (80_000, Some(2)));
 }
@@ -312,7 +320,8 @@ pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(sto
     )
     .await
     .unwrap();
-    one.end_webhook("w", "gone", At(80)).await.unwrap();
+    let working = one.webhook("w").await.unwrap().unwrap();
+    one.end_webhook(&working, "gone", At(80)).await.unwrap();
     settled.state = DeliveryState::Delivered;
     one.settle_delivery(&settled).await.unwrap();
     let failed = one

@@ -170,6 +170,12 @@ impl Scene {
             .unwrap()
     }
 
+    /// The receiver fails, and is tried again.
+    async fn rest_is_over(&self) {
+        let receiver = self.ledger.webhook("w").await.unwrap().unwrap();
+        self.ledger.rest_webhook(&receiver, OVER).await.unwrap();
+    }
+
     async fn end_reason(&self) -> Option<String> {
         self.ledger.webhook("w").await.unwrap().unwrap().disabled
     }
@@ -275,7 +281,7 @@ async fn a_receiver_that_works_is_not_ended_by_a_gateway_that_saw_it_fail() {
     running.await.unwrap();
 
     scene.status.store(204, Ordering::Relaxed);
-    scene.ledger.rest_webhook("w", OVER).await.unwrap();
+    scene.rest_is_over().await;
     let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
     scene.request().await;
     eventually(PATIENCE, "the receiver as one that works", async || {
@@ -330,7 +336,7 @@ async fn what_gathered_without_a_gateway_ends_no_receiver_that_fails_at_first() 
     }
 
     // It failed before the outage too.
-    scene.ledger.rest_webhook("w", OVER).await.unwrap();
+    scene.rest_is_over().await;
     scene.status.store(500, Ordering::Relaxed);
     let running = tokio::spawn(scene.dispatcher.clone().run(scene.stop.clone()));
     eventually(PATIENCE, "deliveries of the backlog", async || {
