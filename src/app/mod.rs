@@ -2,6 +2,7 @@
 //! before anything can keep them waiting, and everything that was started is stopped.
 
 mod accounts;
+mod clock;
 mod embedded;
 mod error;
 mod handover;
@@ -77,7 +78,7 @@ impl Service {
             }
         }
         let process = match servers {
-            Some(servers) => Some(production::start(settings, servers, context, listeners)?),
+            Some(servers) => Some(production::start(settings, servers, context, listeners).await?),
             None => embedded::start(settings, context, listeners).await?,
         };
 

@@ -1,5 +1,6 @@
 //! The production profile: any number of processes, each with some of the roles. No role waits for
-//! a server before it starts: it tries again, health says so, and its work waits where it is safe.
+//! a server before it starts: it tries again, health says so, and its work waits where it is safe. A
+//! gateway asks the database for the time first, for a second at most.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
+use super::clock::{follow, follow_once};
 use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
@@ -19,6 +21,7 @@ use super::states::{decide_transfers, keep_lookups, reap_calls, settle_events};
 use super::stores::{LivePorts, Stores};
 use super::webhooks::send_webhooks;
 use super::{Context, Reread, ServiceError, Stop};
+use crate::adapter::clock::FollowingClock;
 use crate::adapter::journal::JournalTail;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::postgres::{PostgresAddress, PostgresLedger, readers};
@@ -37,7 +40,7 @@ use crate::worker::{OutboxPublisher, WorkerGroup};
 const OVERLAP: usize = 32;
 
 /// Starts the roles of a process.
-pub(super) fn start(
+pub(super) async fn start(
     settings: &Settings,
     servers: Servers,
     context: Context,
@@ -54,7 +57,7 @@ pub(super) fn start(
         starting.worker()?;
     }
     if let Some(listener) = listeners.gateway {
-        starting.gateway(listener)?;
+        starting.gateway(listener).await?;
     }
     if ingress.is_none() {
         starting.watchdog();
@@ -214,7 +217,7 @@ impl<'s> Starting<'s> {
     }
 
     /// Serves people and programs.
-    fn gateway(&mut self, listener: Listener) -> Result<(), ServiceError> {
+    async fn gateway(&mut self, listener: Listener) -> Result<(), ServiceError> {
         let check = self.check("feed");
         let Some(database) = &self.database else {
             return Ok(());
@@ -236,8 +239,18 @@ impl<'s> Starting<'s> {
         let prefix = &self.settings.live.prefix;
         let live = LivePorts::of(self.live.as_ref(), prefix, partitions.collect());
         let process = uuid::Uuid::now_v7().to_string();
+        let clock = Arc::new(FollowingClock::default());
+        // Where the database is away, nothing is decided until it is back.
+        follow_once(&clock, ledger.as_ref()).await;
+        let following = follow(
+            Arc::clone(&clock),
+            Arc::clone(&ledger) as _,
+            self.stop.soft.clone(),
+        );
+        self.parts.push(Part::spawn("the clock", following));
+        let clock: Arc<dyn Clock> = clock;
         let gateway =
-            Stores::of(&ledger).gateway(&process, self.settings, &watchers, live, &self.clock)?;
+            Stores::of(&ledger).gateway(&process, self.settings, &watchers, live, &clock)?;
         self.parts.push(switch_popups(&gateway, &self.stop));
         self.parts.push(send_webhooks(&gateway, &self.stop));
         self.parts.push(reap_calls(&gateway, &self.stop));

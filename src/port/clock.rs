@@ -1,5 +1,8 @@
 //! Time of day. Only the edge reads it; all later stages use the time of their facts.
 
+use async_trait::async_trait;
+
+use super::error::LedgerError;
 use crate::domain::time::{At, Span};
 
 /// A clock.
@@ -8,4 +11,10 @@ pub trait Clock: Send + Sync {
 
     /// Time since a fixed moment. It is never set, and never goes back.
     fn steady(&self) -> Span;
+}
+
+/// A clock that several machines share.
+#[async_trait]
+pub trait CommonClock: Send + Sync {
+    async fn common_now(&self) -> Result<At, LedgerError>;
 }

@@ -8,6 +8,8 @@ use super::PostgresLedger;
 use super::call_page::select_calls;
 use super::time_limits::with_timeout;
 use crate::adapter::sql;
+use crate::domain::time::At;
+use crate::port::clock::CommonClock;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
@@ -196,5 +198,21 @@ impl Query for PostgresLedger {
         reader.put_back().await?;
 
         Ok(counts)
+    }
+}
+
+const SELECT_NOW: &str = "-- select_now
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+#[async_trait]
+impl CommonClock for PostgresLedger {
+    async fn common_now(&self) -> Result<At, LedgerError> {
+        let select = sqlx::query_scalar(SELECT_NOW);
+
+        let mut reader = self.reader().await?;
+        let now = with_timeout(reader.time_limit, select.fetch_one(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(At(now))
     }
 }
