@@ -18,7 +18,8 @@ pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
         AND ($8 OR desk_status <> 'assigned' OR assigned_to = $7)";
 
 /// The first later call with the number of a missed one that fulfils a condition: of each column that
-/// may hold the number the first one, along its index.
+/// may hold the number the first one, along its index; the expression keeps the planner from reading
+/// all later calls of the site instead.
 macro_rules! later_call {
     ($differs:literal, $condition:literal) => {
         concat!(
@@ -81,7 +82,7 @@ macro_rules! later_call {
                         WHERE ",
             $($has_number,)+
             "
-                            AND later.site = missed.site
+                            AND later.site || '' = missed.site
                             AND later.started_at > logs.started_at
                             AND ",
             $condition,

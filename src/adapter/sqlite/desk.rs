@@ -13,7 +13,7 @@ const SELECT_ENTRIES: &str = select_entries!(
     // Few calls go on, and they have an index of their own.
     calling: "(
                 SELECT later.call_id
-                FROM call_logs AS later
+                FROM call_logs AS later INDEXED BY call_logs_open
                 WHERE later.is_final = 0
                     AND later.site = missed.site
                     AND later.started_at > logs.started_at

@@ -197,6 +197,10 @@ fn select_calls(filter: &CallFilter) -> QueryBuilder<Sqlite> {
                 .push(column)
                 .push(" = ")
                 .push_bind(number.clone());
+            // The condition of the partial index on the international form.
+            if let Some(party) = column.strip_suffix("e164") {
+                query.push(format_args!(" AND {column} IS NOT {party}number"));
+            }
             push_conditions(&mut query, filter);
             push_page(&mut query, filter);
             query.push(")");
