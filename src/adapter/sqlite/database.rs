@@ -44,14 +44,7 @@ impl SqliteLedger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .before_acquire(|connection, _| {
-                Box::pin(async move {
-                    connection.lock_handle().await?.remove_progress_handler();
-                    Ok(true)
-                })
-            });
+        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
 
         SqliteLedger::connect(options, readers).await
     }
@@ -79,6 +72,13 @@ impl SqliteLedger {
             .pragma("cache_size", WRITER_CACHE)
             .pragma("wal_autocheckpoint", WAL_PAGES);
         let writer = WriteConnection::open(writing).await?;
+        // The time of the query before must not end another one.
+        let readers = readers.before_acquire(|connection, _| {
+            Box::pin(async move {
+                connection.lock_handle().await?.remove_progress_handler();
+                Ok(true)
+            })
+        });
         let readers = readers.connect_with(options.read_only(true)).await?;
 
         Ok(SqliteLedger {
