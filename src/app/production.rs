@@ -240,7 +240,7 @@ impl<'s> Starting<'s> {
         let live = LivePorts::of(self.live.as_ref(), prefix, partitions.collect());
         let process = uuid::Uuid::now_v7().to_string();
         let clock = Arc::new(FollowingClock::default());
-        // Where the database is away, nothing is decided until it is back.
+        // Without the database nothing is decided either.
         follow_once(&clock, ledger.as_ref()).await;
         let following = follow(
             Arc::clone(&clock),

@@ -27,7 +27,7 @@ pub struct StoredEvent {
     pub event: LoggedEvent,
 }
 
-/// What is read of a log.
+/// The part of a log that is read.
 #[derive(Clone, Copy)]
 pub struct Stretch<'s> {
     pub log: &'s str,

@@ -35,7 +35,7 @@ pub struct Failing {
     pub rests: bool,
 }
 
-/// What waits for a receiver.
+/// Deliveries that wait for a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// Deliveries made at this instant or later.

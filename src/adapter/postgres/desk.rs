@@ -12,24 +12,10 @@ const SELECT_ENTRIES: &str = select_entries!(
     name: "logs.record #>> '{from,name}'",
     differs: "IS DISTINCT FROM",
     // Few calls go on: they are those with an open state.
-    calling: "(
-                SELECT later.call_id
-                FROM live_states AS open
+    open_calls: "live_states AS open
                 JOIN call_logs AS later ON later.call_id = open.our_call
                 WHERE open.is_open
-                    AND open.ended_at IS NULL
-                    AND later.site = missed.site
-                    AND later.started_at > logs.started_at
-                    AND later.ended_at IS NULL
-                    AND (
-                        missed.from_number IN (later.from_number, later.to_number)
-                        OR missed.from_e164 IN (
-                            later.from_number, later.to_number, later.from_e164, later.to_e164
-                        )
-                    )
-                ORDER BY later.started_at
-                LIMIT 1
-            )",
+                    AND open.ended_at IS NULL",
     is_shown: "NOT missed.retracted",
     no_site: "$1::text IS NULL",
 );

@@ -123,6 +123,16 @@ fn place(id: &str) -> (u64, u64) {
     )
 }
 
+fn fields_of<'e>(event: &'e LoggedEvent, log: &'e str) -> Fields<'e> {
+    Fields {
+        event_type: &event.event_type,
+        call: &event.call_id,
+        log,
+        at: event.at,
+        data: &event.data,
+    }
+}
+
 /// An entry as an event; `None` for one of another form.
 fn stored_event((id, fields): Entry) -> Option<StoredEvent> {
     let text = |name: &str| std::str::from_utf8(fields.get(name)?).ok();
@@ -144,13 +154,7 @@ impl EventLog for RedisEventLog {
     async fn append(&self, events: &[LoggedEvent]) -> Option<()> {
         let mut commands = Commands::default();
         for event in events {
-            let fields = Fields {
-                event_type: &event.event_type,
-                call: &event.call_id,
-                log: &event.log,
-                at: event.at,
-                data: &event.data,
-            };
+            let fields = fields_of(event, &event.log);
             let key = stream::append(&mut commands, &self.keys, &fields);
             commands.cmd("EXPIRE").arg(key).arg(STREAM_SECONDS);
             if event.log != PENDING {
@@ -243,16 +247,7 @@ impl EventLog for RedisEventLog {
             .arg(site)
             .arg(STREAM_SECONDS)
             .arg(STREAM_ENTRIES)
-            .arg(EVENT_TYPE)
-            .arg(&event.event_type)
-            .arg(CALL)
-            .arg(&event.call_id)
-            .arg(PROVIDER)
-            .arg(site)
-            .arg(TIMESTAMP)
-            .arg(instant::text(event.at))
-            .arg(DATA)
-            .arg(&*event.data);
+            .arg(&fields_of(event, site).named(&instant::text(event.at)));
 
         self.ask::<i64>(pipeline).await.map(drop)
     }

@@ -140,6 +140,24 @@ pub(super) struct Fields<'f> {
     pub data: &'f str,
 }
 
+impl Fields<'_> {
+    /// Names and values in their order, with the text of the instant.
+    pub(super) fn named<'f>(&'f self, at: &'f str) -> [&'f str; 10] {
+        [
+            EVENT_TYPE,
+            self.event_type,
+            CALL,
+            self.call,
+            PROVIDER,
+            self.log,
+            TIMESTAMP,
+            at,
+            DATA,
+            self.data,
+        ]
+    }
+}
+
 /// The key of a log on the day of an instant.
 pub(super) fn key_of(keys: &Keys, log: &str, at: At) -> String {
     keys.stream(log, &instant::text(at)[..DAY_CHARS])
@@ -148,7 +166,6 @@ pub(super) fn key_of(keys: &Keys, log: &str, at: At) -> String {
 /// Appends an entry to the log of its day. Returns the key.
 pub(super) fn append(commands: &mut Commands, keys: &Keys, fields: &Fields<'_>) -> String {
     let stream = key_of(keys, fields.log, fields.at);
-    let at = instant::text(fields.at);
 
     let command = commands
         .cmd("XADD")
@@ -157,15 +174,7 @@ pub(super) fn append(commands: &mut Commands, keys: &Keys, fields: &Fields<'_>) 
         .arg("~")
         .arg(STREAM_ENTRIES)
         .arg("*");
-    for (name, value) in [
-        (EVENT_TYPE, fields.event_type),
-        (CALL, fields.call),
-        (PROVIDER, fields.log),
-        (TIMESTAMP, &at),
-        (DATA, fields.data),
-    ] {
-        command.arg(name).arg(value);
-    }
+    command.arg(&fields.named(&instant::text(fields.at)));
 
     stream
 }

@@ -96,14 +96,14 @@ macro_rules! later_call {
 pub(in crate::adapter) use later_call;
 
 /// The entries of the desk, in one dialect: how it shows ids and documents as text, reads a name
-/// from a record, tells that two values differ, finds a later call that goes on, and compares a
-/// parameter that may be missing.
+/// from a record, tells that two values differ, finds calls that go on, and compares a parameter
+/// that may be missing.
 macro_rules! select_entries {
     (
         text: $text:literal,
         name: $name:literal,
         differs: $differs:literal,
-        calling: $calling:literal,
+        open_calls: $open_calls:literal,
         is_shown: $is_shown:literal,
         no_site: $no_site:literal $(,)?
     ) => {
@@ -120,8 +120,21 @@ macro_rules! select_entries {
             $crate::adapter::sql::desk::later_call!($differs, "later.outcome = 'answered'"),
             " AS reached_by,
             ",
-            $calling,
-            " AS calling
+            "(
+                SELECT later.call_id
+                FROM ", $open_calls, "
+                    AND later.site = missed.site
+                    AND later.started_at > logs.started_at
+                    AND later.ended_at IS NULL
+                    AND (
+                        missed.from_number IN (later.from_number, later.to_number)
+                        OR missed.from_e164 IN (
+                            later.from_number, later.to_number, later.from_e164, later.to_e164
+                        )
+                    )
+                ORDER BY later.started_at
+                LIMIT 1
+            ) AS calling
         FROM missed_call_logs AS missed
         JOIN call_logs AS logs ON logs.call_id = missed.call_id
         WHERE ", $is_shown, "

@@ -11,22 +11,8 @@ const SELECT_ENTRIES: &str = select_entries!(
     name: "json_extract(logs.record, '$.from.name')",
     differs: "IS NOT",
     // Few calls go on, and they have an index of their own.
-    calling: "(
-                SELECT later.call_id
-                FROM call_logs AS later INDEXED BY call_logs_open
-                WHERE later.is_final = 0
-                    AND later.site = missed.site
-                    AND later.started_at > logs.started_at
-                    AND later.ended_at IS NULL
-                    AND (
-                        missed.from_number IN (later.from_number, later.to_number)
-                        OR missed.from_e164 IN (
-                            later.from_number, later.to_number, later.from_e164, later.to_e164
-                        )
-                    )
-                ORDER BY later.started_at
-                LIMIT 1
-            )",
+    open_calls: "call_logs AS later INDEXED BY call_logs_open
+                WHERE later.is_final = 0",
     is_shown: "missed.retracted = 0",
     no_site: "$1 IS NULL",
 );

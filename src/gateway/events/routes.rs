@@ -297,7 +297,7 @@ async fn find(
     }
 }
 
-/// What is asked for.
+/// The requested part of the logs.
 struct Range {
     site: Option<String>,
     call: Option<String>,

@@ -1,4 +1,4 @@
-// What other programs did in a call, as the log of its day says.
+// Events of other programs in a call, from the log of its day.
 
 import { Problem, get } from "./api.js";
 import { now } from "./clock.js";

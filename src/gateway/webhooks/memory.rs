@@ -1,5 +1,5 @@
-//! What a dispatcher keeps in mind beside the database: its place in time, and who has tested a
-//! receiver.
+//! The memory of a dispatcher beside the database: its place in time, and the accounts that have
+//! tested a receiver.
 
 use std::collections::HashMap;
 use std::time::Duration;

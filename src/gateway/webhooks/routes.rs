@@ -207,7 +207,7 @@ async fn change(
             gateway.webhooks.settle_backlog().await?;
         }
         if before.disabled.is_some() {
-            // What was made while it was being switched off is not sent either.
+            // Deliveries that were made while it was being switched off are not sent either.
             let now = gateway.clock.now();
             let store = &gateway.webhooks.store;
             store

@@ -59,7 +59,7 @@ struct Turn<'t> {
     stop: &'t CancellationToken,
 }
 
-/// What a batch says about its receiver.
+/// The state of a receiver, as a batch shows it.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Works,
