@@ -59,6 +59,15 @@ struct Turn<'t> {
     stop: &'t CancellationToken,
 }
 
+/// The result of one request.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    /// The status of the answer, if there was one.
+    answered: Option<u16>,
+    /// The message was sent before, and not taken.
+    is_repetition: bool,
+}
+
 /// The state of a receiver, as a batch shows it.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -67,7 +76,7 @@ enum Verdict {
     Refuses,
     Fails,
     Gone,
-    /// No request was made: there is nothing to say.
+    /// No request was made, or only repetitions were refused: that says nothing of other messages.
     Unknown,
 }
 
@@ -118,12 +127,12 @@ impl Dispatcher {
                 is_over: AtomicBool::new(false),
                 stop,
             };
-            let answers: Vec<Option<u16>> = stream::iter(by_call(due))
+            let attempts: Vec<Attempt> = stream::iter(by_call(due))
                 .map(|of_call| self.send_in_order(&turn, of_call))
                 .buffer_unordered(CALLS_AT_ONCE)
                 .concat()
                 .await;
-            let verdict = verdict(&answers);
+            let verdict = verdict(&attempts, webhook.failing.is_some());
             let goes_on = self.heed(&webhook, verdict).await?;
             if !goes_on || turn.is_over.load(Ordering::Relaxed) {
                 return Ok(hold);
@@ -158,8 +167,8 @@ impl Dispatcher {
         Ok(false)
     }
 
-    async fn send_in_order(&self, turn: &Turn<'_>, due: Vec<Delivery>) -> Vec<Option<u16>> {
-        let mut answers = Vec::with_capacity(due.len());
+    async fn send_in_order(&self, turn: &Turn<'_>, due: Vec<Delivery>) -> Vec<Attempt> {
+        let mut attempts = Vec::with_capacity(due.len());
         for delivery in due {
             if !self.may_send(turn).await {
                 break;
@@ -167,11 +176,11 @@ impl Dispatcher {
             if let Some(reason) = unwanted(turn.webhook, &delivery) {
                 self.give_up(turn, delivery, reason).await;
             } else {
-                answers.push(self.send(turn, delivery).await);
+                attempts.push(self.send(turn, delivery).await);
             }
         }
 
-        answers
+        attempts
     }
 
     /// Whether another request may be made: before the stop, and while no other gateway sends.
@@ -203,9 +212,10 @@ impl Dispatcher {
         is_held
     }
 
-    /// Makes one attempt and stores its result. Returns the status of the answer.
-    async fn send(&self, turn: &Turn<'_>, mut delivery: Delivery) -> Option<u16> {
+    /// Makes one attempt and stores its result.
+    async fn send(&self, turn: &Turn<'_>, mut delivery: Delivery) -> Attempt {
         let webhook = turn.webhook;
+        let is_repetition = delivery.attempts > 0;
         let answer = self
             .post(webhook, &delivery.message, delivery.body.clone())
             .await;
@@ -216,7 +226,10 @@ impl Dispatcher {
         report(webhook, &delivery);
 
         self.store_result(turn, &delivery).await;
-        delivery.answered
+        Attempt {
+            answered: delivery.answered,
+            is_repetition,
+        }
     }
 
     /// Ends a delivery that its receiver does not get any more.
@@ -291,16 +304,22 @@ fn is_taken(answer: Option<u16>) -> bool {
     matches!(answer, Some(200..=299))
 }
 
-fn verdict(answers: &[Option<u16>]) -> Verdict {
-    let refuses = |answer: &Option<u16>| matches!(answer, Some(status @ 400..=499) if !RECEIVER_BUSY.contains(status));
+/// The state of a receiver that failed before or not, after some attempts.
+fn verdict(attempts: &[Attempt], failed_before: bool) -> Verdict {
+    let answered = |expected: u16| attempts.iter().any(|one| one.answered == Some(expected));
+    let is_of_message =
+        |one: &Attempt| matches!(one.answered, Some(status) if !RECEIVER_BUSY.contains(&status));
+    let refuses = |one: &Attempt| is_of_message(one) && matches!(one.answered, Some(400..=499));
+    // A message that failed may fail again at a receiver that takes all others.
+    let says_nothing = |one: &Attempt| one.is_repetition && is_of_message(one) && !failed_before;
 
-    if answers.contains(&Some(GONE)) {
+    if answered(GONE) {
         Verdict::Gone
-    } else if answers.iter().any(|answer| is_taken(*answer)) {
+    } else if attempts.iter().any(|one| is_taken(one.answered)) {
         Verdict::Works
-    } else if answers.is_empty() {
+    } else if attempts.iter().all(says_nothing) {
         Verdict::Unknown
-    } else if answers.iter().all(refuses) {
+    } else if attempts.iter().all(refuses) {
         Verdict::Refuses
     } else {
         Verdict::Fails
@@ -400,6 +419,14 @@ mod tests {
         }
     }
 
+    fn attempts(answers: &[Option<u16>], is_repetition: bool) -> Vec<Attempt> {
+        let attempt = |answered: &Option<u16>| Attempt {
+            answered: *answered,
+            is_repetition,
+        };
+        answers.iter().map(attempt).collect()
+    }
+
     #[test]
     fn a_receiver_that_takes_something_works_and_one_that_refuses_does_not_fail() {
         for (answers, expected) in [
@@ -411,8 +438,29 @@ mod tests {
             (&[Some(404), None, Some(204)], Verdict::Works),
             (&[Some(204), Some(GONE)], Verdict::Gone),
         ] {
-            assert_eq!(verdict(answers), expected, "{answers:?}");
+            let verdict = verdict(&attempts(answers, false), false);
+            assert_eq!(verdict, expected, "{answers:?}");
         }
+    }
+
+    #[test]
+    fn repetitions_that_are_refused_do_not_hold_up_other_messages() {
+        for (answers, failed_before, expected) in [
+            (&[Some(500), Some(404)][..], false, Verdict::Unknown),
+            (&[Some(500), Some(404)], true, Verdict::Fails),
+            (&[Some(500), None], false, Verdict::Fails),
+            (&[Some(500), Some(429)], false, Verdict::Fails),
+            (&[Some(500), Some(204)], true, Verdict::Works),
+        ] {
+            let verdict = verdict(&attempts(answers, true), failed_before);
+            assert_eq!(
+                verdict, expected,
+                "{answers:?}, failed before: {failed_before}"
+            );
+        }
+
+        let mixed = [attempts(&[Some(500)], true), attempts(&[Some(500)], false)].concat();
+        assert_eq!(verdict(&mixed, false), Verdict::Fails);
     }
 
     #[test]
