@@ -230,14 +230,14 @@ async fn main() {
     let agents = argument("agents").map_or(0, |text| text.parse().unwrap());
 
     let servers = Servers::start(&[]).await;
-    let mut cluster = Cluster::on(&servers.urls).await;
+    let mut cluster = Cluster::bare(&servers.urls).await;
     cluster.set("POLICY__MISSED_DELAY_MS", "5000");
     cluster.set("POLICY__RERING_GAP_MS", "6000");
     cluster.set("INGRESS__TICK_MS", "1000");
     if let Some(partitions) = argument("partitions") {
         cluster.set("BROKER__PARTITIONS", &partitions);
-        cluster.output_of(&["broker", "apply"]).await;
     }
+    cluster.output_of(&["broker", "apply"]).await;
     let sites = rates.iter().copied().map(Sites::needed_for).max().unwrap();
     let service = cluster
         .start_with("all", "ingress,worker,gateway", &sites::settings(sites))

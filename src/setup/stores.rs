@@ -5,16 +5,18 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::{LiveLinks, Servers};
-use crate::adapter::postgres::{PostgresAddress, PostgresLedger};
+use crate::adapter::postgres::{CommitGroup, PostgresAddress, PostgresLedger};
 use crate::adapter::redis::{RedisLink, RedisLive};
 use crate::port::ledger::Ledger;
 use crate::port::live::{LiveView, NoLiveView};
 use crate::port::stores::PartitionStores;
 
-/// Opens the stores of partitions. Their ledgers share a pool for reads.
+/// Opens the stores of partitions. Their ledgers share a pool for reads, and commit small batches
+/// together.
 pub struct PostgresStores {
     database: PostgresAddress,
     readers: PgPool,
+    group: Arc<CommitGroup>,
     servers: Servers,
     live: Option<Arc<RedisLink>>,
     /// Begins all keys of the live view.
@@ -31,6 +33,7 @@ impl PostgresStores {
         prefix: &str,
     ) -> PostgresStores {
         PostgresStores {
+            group: Arc::new(CommitGroup::new(&database)),
             database,
             readers,
             servers: servers.clone(),
@@ -42,11 +45,10 @@ impl PostgresStores {
 
 impl PartitionStores for PostgresStores {
     fn ledger(&self, partition: u32) -> Arc<dyn Ledger> {
-        Arc::new(PostgresLedger::new(
-            &self.database,
-            self.readers.clone(),
-            self.servers.partition(partition),
-        ))
+        let partition = self.servers.partition(partition);
+        let ledger = PostgresLedger::new(&self.database, self.readers.clone(), partition);
+
+        Arc::new(ledger.in_group(Arc::clone(&self.group)))
     }
 
     fn live_view(&self, partition: u32) -> Arc<dyn LiveView> {

@@ -1,4 +1,4 @@
-//! Writes a batch as one statement. Rows that are already stored unchanged are skipped.
+//! Makes the statement of a batch. Rows that are already stored unchanged are skipped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,19 +34,17 @@ const SELECT_STORED_CALLS: &str = "-- select_stored_calls
     FROM call_logs
     WHERE call_id = ANY($1)";
 
-/// Writes the changes of a batch, and returns the number of the statement. `new` are facts that are
-/// not in the database.
+/// The statement that writes the changes of a batch. `new` are facts that are not in the database.
 ///
-/// Returns `None` without writing anything when the partition has another owner, or another
-/// statement was committed since `last_commit_no` was read: what this function has read may then be
-/// outdated, too.
-pub(super) async fn write(
+/// The statement writes nothing when the partition has another owner, or another one was committed
+/// since `last_commit_no` was read: what this function has read may then be outdated, too.
+pub(super) async fn statement<'c>(
     connection: &mut PgConnection,
     written: &mut WrittenRows,
     fence: Fence,
-    changes: &Changes,
+    changes: &'c Changes,
     new: &HashSet<EventId>,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<BatchStatement<'c>, sqlx::Error> {
     let latest = changes.latest_calls();
     let rewritten: HashSet<CallId> = latest.iter().map(|call| call.record.id).collect();
     let withdrawn: Vec<CallId> = changes
@@ -91,11 +89,11 @@ pub(super) async fn write(
         );
     }
 
-    statement.run(connection).await
+    Ok(statement)
 }
 
 /// Inserts sites, and upserts devices and extensions.
-fn write_entities(statement: &mut BatchStatement, new: &NewEntities) {
+fn write_entities(statement: &mut BatchStatement<'_>, new: &NewEntities) {
     if !new.sites.is_empty() {
         statement.insert_sites(&new.sites);
     }
@@ -109,27 +107,27 @@ fn write_entities(statement: &mut BatchStatement, new: &NewEntities) {
 
 /// Writes calls to every table except the statistics, and updates the cache. Returns the share of
 /// each call in the statistics before and after the batch.
-fn write_calls(
-    statement: &mut BatchStatement,
+fn write_calls<'c>(
+    statement: &mut BatchStatement<'c>,
     written: &mut WrittenRows,
     stored: &HashMap<CallId, StoredCall>,
-    latest: &[&CallUpdate],
+    latest: &[&'c CallUpdate],
     withdrawn: &[CallId],
 ) -> Vec<(Option<CallShare>, Option<CallShare>)> {
     // A call that only became final has the same log: just its state changes.
-    let changed: Vec<&CallUpdate> = latest
+    let changed: Vec<&'c CallUpdate> = latest
         .iter()
         .copied()
         .filter(|call| !written.is_written(call))
         .collect();
-    let changed_open: Vec<&CallUpdate> = changed
+    let changed_open: Vec<&'c CallUpdate> = changed
         .iter()
         .copied()
         .filter(|call| !call.is_final)
         .collect();
-    let (closed, open): (Vec<&CallUpdate>, Vec<&CallUpdate>) =
+    let (closed, open): (Vec<&'c CallUpdate>, Vec<&'c CallUpdate>) =
         latest.iter().copied().partition(|call| call.is_final);
-    let records: Vec<&CallRecord> = changed.iter().map(|call| &call.record).collect();
+    let records: Vec<&'c CallRecord> = changed.iter().map(|call| &call.record).collect();
     let earlier = EarlierRows { written, stored };
 
     if !changed.is_empty() {
@@ -209,10 +207,10 @@ impl EarlierRows<'_> {
 }
 
 /// Upserts changed participants, and deletes those beyond the present number.
-fn write_participants(
-    statement: &mut BatchStatement,
+fn write_participants<'c>(
+    statement: &mut BatchStatement<'c>,
     earlier: &EarlierRows<'_>,
-    records: &[&CallRecord],
+    records: &[&'c CallRecord],
     withdrawn: &[CallId],
 ) {
     let all = records.iter().flat_map(|record| {
@@ -241,10 +239,10 @@ fn write_participants(
 }
 
 /// Upserts links, and deletes those that the records no longer have.
-fn write_links(
-    statement: &mut BatchStatement,
+fn write_links<'c>(
+    statement: &mut BatchStatement<'c>,
     earlier: &EarlierRows<'_>,
-    records: &[&CallRecord],
+    records: &[&'c CallRecord],
     withdrawn: &[CallId],
 ) {
     let links: Vec<(CallId, &Link)> = records
@@ -275,10 +273,10 @@ fn write_links(
 }
 
 /// Upserts missed calls, and retracts those that were answered after all.
-fn write_missed_calls(
-    statement: &mut BatchStatement,
+fn write_missed_calls<'c>(
+    statement: &mut BatchStatement<'c>,
     earlier: &EarlierRows<'_>,
-    records: &[&CallRecord],
+    records: &[&'c CallRecord],
     withdrawn: &[CallId],
 ) {
     let (missed, others): (Vec<&CallRecord>, Vec<&CallRecord>) = records
@@ -301,10 +299,10 @@ fn write_missed_calls(
 }
 
 /// Upserts changed outcomes, and deletes the earlier row where its primary key changed.
-fn write_outcomes(
-    statement: &mut BatchStatement,
+fn write_outcomes<'c>(
+    statement: &mut BatchStatement<'c>,
     earlier: &EarlierRows<'_>,
-    records: &[&CallRecord],
+    records: &[&'c CallRecord],
     withdrawn: &[CallId],
 ) {
     let changed: Vec<(&CallRecord, Option<OutcomeRow>)> = records
@@ -336,11 +334,11 @@ fn write_outcomes(
 
 /// Upserts notifications, and deletes old ones. Unpublished notifications stay until they are
 /// published, and so do those that this batch writes again.
-fn write_notifications(
-    statement: &mut BatchStatement,
+fn write_notifications<'c>(
+    statement: &mut BatchStatement<'c>,
     written: &mut WrittenRows,
     published_up_to: u64,
-    notifications: &[Notification],
+    notifications: &'c [Notification],
 ) {
     statement.upsert_notifications(notifications);
 

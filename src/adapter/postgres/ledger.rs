@@ -1,6 +1,8 @@
-//! Writes of a partition's owner: one statement per batch, guarded by the fence.
+//! Writes of a partition's owner: one statement per batch, guarded by the fence. Small batches share
+//! a statement with those of other partitions.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::Connection;
@@ -8,10 +10,10 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::column::column;
-use super::statement::Fence;
+use super::statement::{BatchStatement, Fence};
 use super::tables;
 use super::time_limits::{HISTORY_LIMIT, with_timeout, with_write_timeout};
-use super::{PostgresLedger, batch, recovery};
+use super::{PostgresLedger, batch, commit_group, recovery};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
@@ -203,7 +205,8 @@ impl Ledger for PostgresLedger {
                 last_commit_no,
             };
 
-            let commit_no = batch::write(connection, written, fence, changes, &new).await?;
+            let statement = batch::statement(connection, written, fence, changes, &new).await?;
+            let commit_no = self.run(statement, connection).await?;
             if commit_no.is_none() && self.last_commit_no(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable(
                     "an abandoned batch was committed after all".into(),
@@ -305,6 +308,28 @@ impl PostgresLedger {
         writer.put_back();
 
         Ok(taken.state)
+    }
+
+    /// Runs the statement of a batch, a small one together with those of other partitions. Returns its
+    /// number; `None` when the fence refused it.
+    async fn run(
+        &self,
+        statement: BatchStatement<'_>,
+        connection: &mut PgConnection,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let Some(group) = self
+            .group
+            .as_ref()
+            .filter(|_| statement.rows() <= commit_group::ROWS_MAX)
+        else {
+            return statement.run(connection).await;
+        };
+
+        let statement = Arc::new(statement.into_owned());
+        match group.commit(&statement).await {
+            Some(number) => Ok(Some(number)),
+            None => statement.run(connection).await,
+        }
     }
 
     /// Returns the number of the last statement that wrote to the partition: the cached one, or the

@@ -1,7 +1,8 @@
 //! The ledger on PostgreSQL.
 //!
 //! Sites are spread over partitions, and each partition has one owner among many workers. The owner
-//! writes over one connection for each of its partitions; reads share a pool of the process.
+//! writes over one connection for each of its partitions, and small batches of all of them over a
+//! common one; reads share a pool of the process.
 
 mod accounts;
 mod audit;
@@ -10,6 +11,7 @@ mod batch_sql;
 mod call_page;
 mod claims;
 mod column;
+mod commit_group;
 mod dead_letters;
 mod desk;
 mod directory;
@@ -33,6 +35,7 @@ mod writer;
 mod written_rows;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -43,6 +46,7 @@ use uuid::Uuid;
 use crate::domain::fact::Site;
 use crate::port::ledger::LedgerError;
 use crate::wire::partition::{Layout, partition_of};
+pub use commit_group::CommitGroup;
 pub use layout::{adopt, layout};
 pub use migrations::{migrate, migrations, tables};
 use reader::Reader;
@@ -92,6 +96,8 @@ impl PartitionAddress {
 pub struct PostgresLedger {
     partition: PartitionAddress,
     writer: Writer,
+    /// Commits small batches beside those of other partitions.
+    group: Option<Arc<CommitGroup>>,
     readers: PgPool,
     /// The longest wait for the answer to a short read.
     read_limit: Duration,
@@ -166,9 +172,19 @@ impl PostgresLedger {
         PostgresLedger {
             partition,
             writer,
+            group: None,
             readers,
             read_limit: READ_LIMIT,
             owner: Mutex::default(),
+        }
+    }
+
+    /// The same ledger, which commits small batches together with the other ledgers of the group.
+    #[must_use]
+    pub fn in_group(self, group: Arc<CommitGroup>) -> PostgresLedger {
+        PostgresLedger {
+            group: Some(group),
+            ..self
         }
     }
 

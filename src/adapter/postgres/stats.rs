@@ -10,7 +10,6 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::batch_sql::{DELETE_STATS, UPSERT_STATS};
-use super::column::column;
 use super::statement::BatchStatement;
 use crate::adapter::sql;
 use crate::domain::record::{CallRecord, Direction, Outcome};
@@ -119,7 +118,7 @@ impl MinuteSums {
     pub(super) async fn write(
         &mut self,
         connection: &mut PgConnection,
-        statement: &mut BatchStatement,
+        statement: &mut BatchStatement<'_>,
         mut changes: Vec<(Option<CallShare>, Option<CallShare>)>,
     ) -> Result<(), sqlx::Error> {
         if self.0.len() > CACHED_MINUTES_MAX {
@@ -164,7 +163,7 @@ impl MinuteSums {
         }
     }
 
-    fn write_minutes(&mut self, statement: &mut BatchStatement, minutes: &BTreeSet<Minute>) {
+    fn write_minutes(&mut self, statement: &mut BatchStatement<'_>, minutes: &BTreeSet<Minute>) {
         let mut filled = Vec::new();
         let mut empty = Vec::new();
 
@@ -235,27 +234,27 @@ impl MinuteSums {
     }
 }
 
-impl BatchStatement {
+impl BatchStatement<'_> {
     fn upsert_stats(&mut self, rows: &[(&Minute, Direction, Sums)]) {
         self.add_cte("upsert_stats", UPSERT_STATS, |columns| {
             columns
-                .push_bind(column(rows, |((site, _), ..)| site.as_str()))
-                .push_bind(column(rows, |((_, minute), ..)| *minute))
-                .push_bind(column(rows, |(_, direction, _)| direction_name(*direction)))
-                .push_bind(column(rows, |(.., sums)| sums.calls))
-                .push_bind(column(rows, |(.., sums)| sums.answered))
-                .push_bind(column(rows, |(.., sums)| sums.missed))
-                .push_bind(column(rows, |(.., sums)| sums.ring_us))
-                .push_bind(column(rows, |(.., sums)| sums.talk_us));
+                .texts(rows, |((site, _), ..)| site.clone())
+                .numbers(rows, |((_, minute), ..)| *minute)
+                .texts(rows, |(_, direction, _)| direction_name(*direction))
+                .numbers(rows, |(.., sums)| sums.calls)
+                .numbers(rows, |(.., sums)| sums.answered)
+                .numbers(rows, |(.., sums)| sums.missed)
+                .numbers(rows, |(.., sums)| sums.ring_us)
+                .numbers(rows, |(.., sums)| sums.talk_us);
         });
     }
 
     fn delete_stats(&mut self, rows: &[(&Minute, Direction)]) {
         self.add_cte("delete_stats", DELETE_STATS, |columns| {
             columns
-                .push_bind(column(rows, |((site, _), _)| site.as_str()))
-                .push_bind(column(rows, |((_, minute), _)| *minute))
-                .push_bind(column(rows, |(_, direction)| direction_name(*direction)));
+                .texts(rows, |((site, _), _)| site.clone())
+                .numbers(rows, |((_, minute), _)| *minute)
+                .texts(rows, |(_, direction)| direction_name(*direction));
         });
     }
 }

@@ -6,6 +6,7 @@ mod examples;
 mod fence;
 mod foreign;
 mod generations;
+mod group;
 mod hostile;
 mod ledger;
 mod live;
