@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::domain::time::{At, Span};
 use crate::port::clock::Clock;
 
@@ -24,30 +26,57 @@ impl Default for SystemClock {
     }
 }
 
-/// The clock of the machine, set right by one that several machines share: what one of them decides by
-/// time is the same for all.
-#[derive(Debug, Default)]
+/// A clock that several machines share, as it was read last, and the machine's monotonic time since:
+/// what one of them decides by time is the same for all, also when its own wall clock is set. Before the
+/// first reading it is the wall clock of the machine.
+#[derive(Debug)]
 pub struct FollowingClock {
     machine: SystemClock,
-    /// The clock that is followed, less that of the machine, in microseconds.
-    ahead: AtomicI64,
+    /// The clock that is followed, less the monotonic time, in microseconds.
+    base: AtomicI64,
+    first_reading: CancellationToken,
+}
+
+/// No clock was read.
+const NO_BASE: i64 = i64::MIN;
+
+impl Default for FollowingClock {
+    fn default() -> FollowingClock {
+        FollowingClock {
+            machine: SystemClock::default(),
+            base: AtomicI64::new(NO_BASE),
+            first_reading: CancellationToken::new(),
+        }
+    }
 }
 
 impl FollowingClock {
     /// Follows a reading that was asked for and answered between two readings of this clock's
-    /// [`FollowingClock::steady`]. Returns the correction.
+    /// [`FollowingClock::steady`]. Returns how far it is ahead of the wall clock of the machine.
     pub fn follow(&self, common: At, asked: Span) -> Span {
-        let half = Span((self.steady().0 - asked.0) / 2);
-        let ahead = common + half - self.machine.now();
+        let answered = self.steady();
+        let half = Span((answered.0 - asked.0) / 2);
+        let now = common + half;
 
-        self.ahead.store(ahead.0, Ordering::Relaxed);
-        ahead
+        let base = now.0.saturating_sub(answered.0).max(NO_BASE + 1);
+        self.base.store(base, Ordering::Relaxed);
+        self.first_reading.cancel();
+        now - self.machine.now()
+    }
+
+    /// Cancelled once the clock was read.
+    #[must_use]
+    pub fn first_reading(&self) -> CancellationToken {
+        self.first_reading.clone()
     }
 }
 
 impl Clock for FollowingClock {
     fn now(&self) -> At {
-        self.machine.now() + Span(self.ahead.load(Ordering::Relaxed))
+        match self.base.load(Ordering::Relaxed) {
+            NO_BASE => self.machine.now(),
+            base => At(base) + self.steady(),
+        }
     }
 
     fn steady(&self) -> Span {

@@ -1,5 +1,5 @@
-//! The clock of a gateway beside others: that of their database, so that a machine whose clock is wrong
-//! decides nothing wrongly for all.
+//! The clock of workers and gateways beside others: that of their database, so that a machine whose
+//! clock is wrong decides nothing wrongly for all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub(super) async fn follow_once(clock: &FollowingClock, common: &dyn CommonClock
         let seconds = ahead.0 / 1_000_000;
         tracing::warn!(
             seconds,
-            "the clock of the database is ahead of this machine's (behind it, if negative); the \
-             gateway goes by the database. Keep the clocks by NTP"
+            "the clock of the database is ahead of this machine's (behind it, if negative); \
+             workers and gateways go by the database. Keep the clocks by NTP"
         );
     }
     true
@@ -50,6 +50,23 @@ pub(super) async fn follow(
         tokio::select! {
             () = sleep_until(Instant::now() + pause) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Does something that decides by time, once the clock was read.
+pub(super) fn once_read<W: Future<Output = ()>>(
+    is_read: &CancellationToken,
+    stop: &CancellationToken,
+    work: W,
+) -> impl Future<Output = ()> + use<W> {
+    let (is_read, stop) = (is_read.clone(), stop.clone());
+
+    async move {
+        tokio::select! {
+            biased;
+            () = is_read.cancelled() => work.await,
+            () = stop.cancelled() => {}
         }
     }
 }

@@ -10,17 +10,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::require_accounts;
+use super::gateway::gateway_parts;
 use super::http::{DeferredRouter, HttpLimits, serve};
 use super::ingress::{self, IngressContext};
 use super::lifecycle::ready;
 use super::listeners::Listeners;
 use super::maintenance::maintain_fact_tables;
 use super::part::Part;
-use super::popups::switch_popups;
 use super::process::Process;
-use super::states::{decide_transfers, keep_lookups, reap_calls, settle_events};
 use super::stores::{LivePorts, Stores};
-use super::webhooks::send_webhooks;
 use super::{Context, ServiceError, Stop};
 use crate::adapter::journal::{JournalInbox, JournalScan};
 use crate::adapter::memory::MemoryOutbox;
@@ -106,14 +104,10 @@ pub(super) async fn start(
     let _ = query.set(Arc::clone(&database.stores.query));
     let gateway = database.gateway(settings, live.as_ref(), &clock)?;
     require_accounts(&gateway.access, &settings.gateway).await?;
-    let mut parts = vec![
-        switch_popups(&gateway, &stop),
-        send_webhooks(&gateway, &stop),
-        reap_calls(&gateway, &stop),
-        settle_events(&gateway, &stop),
-        keep_lookups(&gateway, &stop),
-        decide_transfers(&gateway, &stop),
-    ];
+    // The clock is that of this machine.
+    let clock_is_read = CancellationToken::new();
+    clock_is_read.cancel();
+    let mut parts = gateway_parts(&gateway, &stop, &clock_is_read);
     parts.extend(database.maintenance(settings, &clock, &stop));
     deferred.set(gateway::router(gateway, settings.gateway.own_hosts()));
 

@@ -1,6 +1,6 @@
 //! The production profile: any number of processes, each with some of the roles. No role waits for
-//! a server before it starts: it tries again, health says so, and its work waits where it is safe. A
-//! gateway asks the database for the time first, for a second at most.
+//! a server before it starts: it tries again, health says so, and its work waits where it is safe.
+//! Workers and gateways ask the database for the time first, for a second at most.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,18 +8,16 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use super::clock::{follow, follow_once};
+use super::clock::{follow, follow_once, once_read};
+use super::gateway::gateway_parts;
 use super::http::{self, HttpLimits};
 use super::ingress::{self, IngressContext, IngressRole};
 use super::lifecycle::{keep_watchdog, ready};
 use super::listeners::{Listener, Listeners};
 use super::maintenance::maintain_fact_tables;
 use super::part::Part;
-use super::popups::switch_popups;
 use super::process::Process;
-use super::states::{decide_transfers, keep_lookups, reap_calls, settle_events};
 use super::stores::{LivePorts, Stores};
-use super::webhooks::send_webhooks;
 use super::{Context, Reread, ServiceError, Stop};
 use crate::adapter::clock::FollowingClock;
 use crate::adapter::journal::JournalTail;
@@ -53,11 +51,12 @@ pub(super) async fn start(
     if let Some(listener) = listeners.ingress {
         ingress = Some(starting.ingress(listener)?);
     }
+    starting.follow_database().await;
     if roles.worker {
         starting.worker()?;
     }
     if let Some(listener) = listeners.gateway {
-        starting.gateway(listener).await?;
+        starting.gateway(listener)?;
     }
     if ingress.is_none() {
         starting.watchdog();
@@ -74,7 +73,10 @@ struct Starting<'s> {
     /// `None` in a process without the roles that read it.
     database: Option<Database>,
     live: Option<LiveLinks>,
+    /// That of the machine.
     clock: Arc<dyn Clock>,
+    /// That of the database.
+    common_clock: Arc<FollowingClock>,
     reread: Reread,
     stop: Stop,
     health: Health,
@@ -108,7 +110,12 @@ impl<'s> Starting<'s> {
             .clone()
             .map(|address| Database::open(address, &servers));
 
-        let mut health = new_health(&clock, metrics);
+        let common_clock = Arc::new(FollowingClock::default());
+        let health_clock = match &database {
+            Some(_) => Arc::clone(&common_clock) as Arc<dyn Clock>,
+            None => Arc::clone(&clock),
+        };
+        let mut health = new_health(&health_clock, metrics);
         if let Some(database) = &database {
             // Only this function sets it.
             let _ = health
@@ -124,6 +131,7 @@ impl<'s> Starting<'s> {
             database,
             live,
             clock,
+            common_clock,
             reread,
             stop,
             health,
@@ -138,6 +146,22 @@ impl<'s> Starting<'s> {
         self.health.checks.push(check.clone());
 
         check
+    }
+
+    /// Goes by the clock of the database, where there is one.
+    async fn follow_database(&mut self) {
+        let Some(database) = &self.database else {
+            return;
+        };
+
+        // Without the database nothing is decided either.
+        follow_once(&self.common_clock, database.ledger.as_ref()).await;
+        let following = follow(
+            Arc::clone(&self.common_clock),
+            Arc::clone(&database.ledger) as _,
+            self.stop.soft.clone(),
+        );
+        self.parts.push(Part::spawn("the clock", following));
     }
 
     /// Serves phones, and ships the journal to the broker.
@@ -193,16 +217,18 @@ impl<'s> Starting<'s> {
             health: group_check,
             balance_every: Duration::from_millis(self.settings.broker.balance_ms),
             in_flight: Arc::default(),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&self.common_clock) as _,
             believed: self.settings.worker.believed(),
             owned: Arc::default(),
         };
         let maintenance = maintain_fact_tables(
             Arc::clone(&database.ledger),
             self.settings.database.facts_kept_days,
-            Arc::clone(&self.clock),
+            Arc::clone(&self.common_clock) as _,
             self.stop.clone(),
         );
+        let is_read = self.common_clock.first_reading();
+        let maintenance = once_read(&is_read, &self.stop.soft, maintenance);
 
         self.parts.extend([
             Part::spawn("the maintenance of fact tables", maintenance),
@@ -217,7 +243,7 @@ impl<'s> Starting<'s> {
     }
 
     /// Serves people and programs.
-    async fn gateway(&mut self, listener: Listener) -> Result<(), ServiceError> {
+    fn gateway(&mut self, listener: Listener) -> Result<(), ServiceError> {
         let check = self.check("feed");
         let Some(database) = &self.database else {
             return Ok(());
@@ -239,24 +265,12 @@ impl<'s> Starting<'s> {
         let prefix = &self.settings.live.prefix;
         let live = LivePorts::of(self.live.as_ref(), prefix, partitions.collect());
         let process = uuid::Uuid::now_v7().to_string();
-        let clock = Arc::new(FollowingClock::default());
-        // Without the database nothing is decided either.
-        follow_once(&clock, ledger.as_ref()).await;
-        let following = follow(
-            Arc::clone(&clock),
-            Arc::clone(&ledger) as _,
-            self.stop.soft.clone(),
-        );
-        self.parts.push(Part::spawn("the clock", following));
-        let clock: Arc<dyn Clock> = clock;
+        let clock = Arc::clone(&self.common_clock) as Arc<dyn Clock>;
         let gateway =
             Stores::of(&ledger).gateway(&process, self.settings, &watchers, live, &clock)?;
-        self.parts.push(switch_popups(&gateway, &self.stop));
-        self.parts.push(send_webhooks(&gateway, &self.stop));
-        self.parts.push(reap_calls(&gateway, &self.stop));
-        self.parts.push(settle_events(&gateway, &self.stop));
-        self.parts.push(keep_lookups(&gateway, &self.stop));
-        self.parts.push(decide_transfers(&gateway, &self.stop));
+        let clock_is_read = self.common_clock.first_reading();
+        self.parts
+            .extend(gateway_parts(&gateway, &self.stop, &clock_is_read));
         let router = gateway::router(gateway, self.settings.gateway.own_hosts());
         let limits = HttpLimits::of_gateway(&self.settings.gateway);
         self.serve(listener, router, limits);

@@ -1,12 +1,11 @@
-//! The part of a process that sends webhooks.
+//! The sender of webhooks.
 
 use std::sync::Arc;
 
-use super::part::Part;
-use super::{ServiceError, Stop};
+use super::ServiceError;
 use crate::adapter::http::WebhookSender;
 use crate::config::GatewaySettings;
-use crate::gateway::{Dispatcher, Gateway};
+use crate::gateway::Dispatcher;
 use crate::port::clock::Clock;
 use crate::port::watch::Watch;
 use crate::port::webhooks::Webhooks;
@@ -28,11 +27,4 @@ pub(super) fn dispatcher(
         watch,
         Arc::clone(clock),
     ))
-}
-
-/// Sends webhooks until the stop.
-pub(super) fn send_webhooks(gateway: &Gateway, stop: &Stop) -> Part {
-    let dispatcher = gateway.webhooks.clone();
-
-    Part::spawn("the webhooks", dispatcher.run(stop.soft.clone()))
 }
