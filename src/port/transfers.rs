@@ -16,6 +16,9 @@ pub struct RegisteredTransfer {
     pub initiated_at: At,
     /// A transfer that nothing decides until then has failed.
     pub expires_at: At,
+    /// The last instant that the record of the call had when the transfer was registered: later facts
+    /// decide it. It is one of the ingress, whose clock may differ from that of the other instants.
+    pub facts_after: At,
     /// The event that decided it, as JSON.
     pub result: Option<String>,
 }

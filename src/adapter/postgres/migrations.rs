@@ -10,7 +10,7 @@ use super::PostgresAddress;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 12] = embed_migrations!(
+static FILES: [MigrationFiles; 13] = embed_migrations!(
     "postgres":
     "0001" "initial",
     "0002" "redelivery_attempts",
@@ -24,6 +24,7 @@ static FILES: [MigrationFiles; 12] = embed_migrations!(
     "0010" "senders",
     "0011" "webhook_order",
     "0012" "outdated_states",
+    "0013" "transfer_facts",
 );
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version

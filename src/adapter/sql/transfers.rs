@@ -3,24 +3,27 @@
 /// A partial index admits one row of a call that is under way.
 pub(in crate::adapter) const INSERT_TRANSFER: &str = "-- insert_transfer
     INSERT INTO registered_transfers (
-        transfer_id, original_call_id, site, context, initiated_at, expires_at
+        transfer_id, original_call_id, site, context, initiated_at, expires_at, facts_after
     )
-    VALUES ($1, $2, $3, $4, $5, $6)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT DO NOTHING";
 
 pub(in crate::adapter) const SELECT_TRANSFER: &str = "-- select_transfer
-    SELECT transfer_id, original_call_id, site, context, initiated_at, expires_at, result
+    SELECT
+        transfer_id, original_call_id, site, context, initiated_at, expires_at, facts_after, result
     FROM registered_transfers
     WHERE transfer_id = $1";
 
 pub(in crate::adapter) const SELECT_TRANSFER_OF_CALL: &str = "-- select_transfer_of_call
-    SELECT transfer_id, original_call_id, site, context, initiated_at, expires_at, result
+    SELECT
+        transfer_id, original_call_id, site, context, initiated_at, expires_at, facts_after, result
     FROM registered_transfers
     WHERE original_call_id = $1
         AND decided_at IS NULL";
 
 pub(in crate::adapter) const SELECT_UNDER_WAY: &str = "-- select_transfers_under_way
-    SELECT transfer_id, original_call_id, site, context, initiated_at, expires_at, result
+    SELECT
+        transfer_id, original_call_id, site, context, initiated_at, expires_at, facts_after, result
     FROM registered_transfers
     WHERE decided_at IS NULL
     ORDER BY initiated_at, transfer_id
@@ -53,7 +56,8 @@ macro_rules! implement_transfers {
                 context: row.get(3),
                 initiated_at: At(row.get(4)),
                 expires_at: At(row.get(5)),
-                result: row.get(6),
+                facts_after: At(row.get(6)),
+                result: row.get(7),
             }
         }
 
@@ -69,7 +73,8 @@ macro_rules! implement_transfers {
                     .bind(&transfer.site)
                     .bind(&transfer.context)
                     .bind(transfer.initiated_at.0)
-                    .bind(transfer.expires_at.0);
+                    .bind(transfer.expires_at.0)
+                    .bind(transfer.facts_after.0);
                 if self.execute(insert).await? > 0 {
                     return Ok(None);
                 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::decision::{Period, decision};
+use super::decision::{Period, decision, last_instant};
 use crate::chain::Chain;
 use crate::domain::time::Span;
 use crate::port::clock::Clock;
@@ -90,10 +90,15 @@ impl AwaitedTransfers {
     /// ask again.
     pub(super) async fn register(
         &self,
-        transfer: RegisteredTransfer,
+        mut transfer: RegisteredTransfer,
     ) -> Result<RegisteredTransfer, NotRegistered> {
         if self.under_way.lock().len() >= UNDER_WAY_MAX as usize {
             return Err(NotRegistered::TooMany);
+        }
+        let record = self.query.call(&transfer.call_id).await;
+        if let Some(record) = record.map_err(NotRegistered::Ledger)? {
+            let record = serde_json::from_str(&record).unwrap_or_default();
+            transfer.facts_after = last_instant(&record).unwrap_or(transfer.facts_after);
         }
         let first = self.store.begin(&transfer).await;
         if let Some(id) = first.map_err(NotRegistered::Ledger)? {
@@ -257,11 +262,13 @@ impl AwaitedTransfers {
     ) -> Result<(), LedgerError> {
         let context = context_of(transfer);
         let target = context.target_number.as_deref();
-        let since = instant::text(transfer.initiated_at);
-        let until = instant::text(transfer.expires_at);
+        let after = instant::text(transfer.facts_after);
+        // What is known in time counts, whatever the clock of the ingress says.
+        let is_late = self.clock.now() > transfer.expires_at;
+        let until = is_late.then(|| instant::text(transfer.expires_at));
         let period = Period {
-            since: &since,
-            until: &until,
+            after: &after,
+            until: until.as_deref(),
         };
 
         if let Some((kind, reason)) = decision(record, target, period) {

@@ -2,25 +2,46 @@
 
 use serde_json::Value;
 
+use crate::domain::time::At;
+use crate::wire::instant;
 use crate::wire::transfer::TransferEventType;
 
 /// The time of a transfer: from its registration on, until it expires. Instants in the form of
 /// records, which have the order of their texts.
 #[derive(Clone, Copy)]
 pub(super) struct Period<'p> {
-    pub since: &'p str,
-    pub until: &'p str,
+    /// The last instant that the record had when the transfer was registered.
+    pub after: &'p str,
+    /// `None` before the transfer has expired.
+    pub until: Option<&'p str>,
 }
 
 impl Period<'_> {
     fn contains(self, at: &Value) -> bool {
-        at.as_str()
-            .is_some_and(|at| (self.since..=self.until).contains(&at))
+        at.as_str().is_some_and(|at| at > self.after) && self.has_begun_by(at)
     }
 
     fn has_begun_by(self, at: &Value) -> bool {
-        at.as_str().is_some_and(|at| at <= self.until)
+        at.as_str()
+            .is_some_and(|at| self.until.is_none_or(|until| at <= until))
     }
+}
+
+/// The last instant of a record.
+pub(super) fn last_instant(record: &Value) -> Option<At> {
+    let of_call = ["started_at", "answered_at", "ended_at"].map(|name| &record[name]);
+    let of_transfer = ["initiated_at", "decided_at"].map(|name| &record["transfer"][name]);
+    let participants = record["participants"].as_array().into_iter().flatten();
+    let of_participants = participants
+        .flat_map(|phone| ["rang_at", "answered_at", "left_at"].map(|name| &phone[name]));
+
+    of_call
+        .into_iter()
+        .chain(of_transfer)
+        .chain(of_participants)
+        .filter_map(Value::as_str)
+        .max()
+        .and_then(|at| instant::parse(at).ok())
 }
 
 /// The type and the reason of the event that ends a transfer, once the phones have decided it in its
@@ -102,8 +123,8 @@ mod tests {
     use super::*;
 
     const PERIOD: Period<'_> = Period {
-        since: "2026-01-01T00:00:10.000000Z",
-        until: "2026-01-01T00:01:10.000000Z",
+        after: "2026-01-01T00:00:10.000000Z",
+        until: Some("2026-01-01T00:01:10.000000Z"),
     };
 
     fn decided(record: &Value) -> Option<(String, String)> {
@@ -197,6 +218,27 @@ mod tests {
             let expected = expected.map(|(kind, reason)| (kind.to_owned(), reason.to_owned()));
             assert_eq!(decided(&record), expected, "{record}");
         }
+    }
+
+    #[test]
+    fn before_a_transfer_has_expired_what_is_known_later_decides() {
+        // The ingress is an hour behind; when the transfer was registered, its record ended here.
+        let record = record(
+            &Value::Null,
+            &target("2026-01-01T00:00:05.000000Z", &Value::Null, "ringing"),
+            &Value::Null,
+        );
+        let last = last_instant(&record).map(instant::text);
+        assert_eq!(last.as_deref(), Some("2026-01-01T00:00:05.000000Z"));
+        let ahead = "2027-01-01T00:00:00.000000Z";
+        let answered = json!({ "participants": target(ahead, &json!(ahead), "talking") });
+        let period = Period {
+            after: "2026-01-01T00:00:05.000000Z",
+            until: None,
+        };
+
+        assert!(decision(&answered, Some("205"), period).is_some());
+        assert!(decision(&record, Some("205"), period).is_none());
     }
 
     #[test]

@@ -234,6 +234,7 @@ impl NewTransfer {
             context: context.to_json(),
             initiated_at: now,
             expires_at: now + Span::seconds(time_max.into()),
+            facts_after: now,
             result: None,
         }
     }

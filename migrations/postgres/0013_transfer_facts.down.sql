@@ -1,0 +1,1 @@
+ALTER TABLE registered_transfers DROP COLUMN facts_after;
