@@ -19,7 +19,7 @@ use cordboard::gateway::{
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
-use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskState};
+use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState};
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
@@ -142,8 +142,12 @@ impl OutdatedStates for Nothing {
 
 #[async_trait]
 impl Desk for Nothing {
-    async fn entries(&self, _: Option<&str>, _: At, _: u32) -> Result<Vec<DeskEntry>, LedgerError> {
+    async fn entries(&self, _: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError> {
         Ok(Vec::new())
+    }
+
+    async fn verify_reached(&self, _: At) -> Result<u64, LedgerError> {
+        Ok(0)
     }
 
     async fn state(&self, _: &str) -> Result<Option<DeskState>, LedgerError> {

@@ -146,7 +146,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(api::call))
         .routes(routes!(explanation::explanation))
         .routes(routes!(api::stats))
-        .routes(routes!(desk::entries, desk::change))
+        .routes(routes!(desk::routes::entries, desk::routes::change))
         .routes(routes!(people::people))
         .routes(routes!(people::helplines))
         .routes(routes!(people::export, people::import))

@@ -101,16 +101,29 @@ pub struct DeskState {
     pub assigned_to: Option<String>,
 }
 
+/// The entries that are asked for, the latest first.
+#[derive(Clone, Debug)]
+pub struct DeskPage {
+    pub site: Option<String>,
+    /// Entries of calls that were missed at this instant or later.
+    pub since: At,
+    /// Entries that come after this one: its instant and its call.
+    pub before: Option<(At, String)>,
+    /// Also entries that are done, or whose callers were reached.
+    pub with_done: bool,
+    pub limit: u32,
+}
+
 /// Stored entries of the desk.
 #[async_trait]
 pub trait Desk: Send + Sync {
-    /// Entries that are not retracted, the latest first.
-    async fn entries(
-        &self,
-        site: Option<&str>,
-        since: At,
-        limit: u32,
-    ) -> Result<Vec<DeskEntry>, LedgerError>;
+    /// Entries that are not retracted. Without those that are done, some whose callers were reached
+    /// are among them: that is found when they are read, and then marked.
+    async fn entries(&self, page: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError>;
+
+    /// Takes back marks of calls missed since an instant whose callers were not reached after all,
+    /// because a record was corrected. Returns their number.
+    async fn verify_reached(&self, since: At) -> Result<u64, LedgerError>;
 
     async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError>;
 

@@ -5,22 +5,58 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresLedger;
-use crate::adapter::sql::desk::{implement_desk, select_entries};
+use crate::adapter::sql::desk::{LAST_ID, implement_desk, select_answered, select_entries};
 
-const SELECT_ENTRIES: &str = select_entries!(
-    text: "::text",
-    name: "logs.record #>> '{from,name}'",
-    differs: "IS DISTINCT FROM",
-    // Few calls go on: they are those with an open state.
-    open_calls: "live_states AS open
+macro_rules! entries {
+    ($is_meant:literal) => {
+        select_entries!(
+            text: "::text",
+            name: "logs.record #>> '{from,name}'",
+            // Few calls go on: they are those with an open state.
+            open_calls: "live_states AS open
                 JOIN call_logs AS later ON later.call_id = open.our_call
                 WHERE open.is_open
                     AND open.ended_at IS NULL",
-    is_shown: "NOT missed.retracted",
-    no_site: "$1::text IS NULL",
+            is_meant: $is_meant,
+        )
+    };
+}
+
+/// By whether those that are done are meant, and whether a site is named. Entries that wait have an
+/// index of their own.
+const SELECT_ENTRIES: [[&str; 2]; 2] = [
+    [
+        entries!(
+            "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
+            AND $1::text IS NULL"
+        ),
+        entries!(
+            "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
+            AND missed.site = $1"
+        ),
+    ],
+    [
+        entries!("NOT missed.retracted AND $1::text IS NULL"),
+        entries!("NOT missed.retracted AND missed.site = $1"),
+    ],
+];
+
+const SELECT_ANSWERED: &str = select_answered!(
+    keys: "SELECT place, site, number, e164, since
+        FROM json_to_recordset($1::json) AS keys (
+            place bigint, site text, number text, e164 text, since bigint
+        )",
+    text: "::text",
+    differs: "IS DISTINCT FROM",
 );
 
-implement_desk!(PostgresLedger, PgRow, SELECT_ENTRIES, id);
+const MARK_REACHED: &str = "-- mark_reached_callers
+    UPDATE missed_call_logs
+    SET reached_by = reached.reached_by
+    FROM json_to_recordset($1::json) AS reached (call_id uuid, reached_by uuid)
+    WHERE missed_call_logs.call_id = reached.call_id";
+
+implement_desk!(PostgresLedger, PgRow, id);
 
 fn id(call_id: &str) -> Option<Uuid> {
     Uuid::try_parse(call_id).ok()

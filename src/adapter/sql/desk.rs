@@ -17,95 +17,17 @@ pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
     WHERE call_id = $1
         AND ($8 OR desk_status <> 'assigned' OR assigned_to = $7)";
 
-/// The first later call with the number of a missed one that fulfils a condition: of each column that
-/// may hold the number the first one, along its index; the expression keeps the planner from reading
-/// all later calls of the site instead.
-macro_rules! later_call {
-    ($differs:literal, $condition:literal) => {
-        concat!(
-            "(
-                SELECT first.call_id
-                FROM (
-                    ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.from_number = missed.from_number"
-            ),
-            " UNION ALL ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.from_number = missed.from_e164"
-            ),
-            " UNION ALL ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.to_number = missed.from_number"
-            ),
-            " UNION ALL ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.to_number = missed.from_e164"
-            ),
-            " UNION ALL ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.from_e164 = missed.from_e164 AND later.from_e164 ",
-                $differs,
-                " later.from_number"
-            ),
-            " UNION ALL ",
-            $crate::adapter::sql::desk::later_call!(
-                @column
-                $condition,
-                "later.to_e164 = missed.from_e164 AND later.to_e164 ",
-                $differs,
-                " later.to_number"
-            ),
-            "
-                ) AS first
-                ORDER BY first.started_at
-                LIMIT 1
-            )"
-        )
-    };
-    (@column $condition:literal, $($has_number:literal),+) => {
-        concat!(
-            "SELECT *
-                    FROM (
-                        SELECT later.started_at, later.call_id
-                        FROM call_logs AS later
-                        WHERE ",
-            $($has_number,)+
-            "
-                            AND later.site || '' = missed.site
-                            AND later.started_at > logs.started_at
-                            AND ",
-            $condition,
-            "
-                        ORDER BY later.started_at
-                        LIMIT 1
-                    ) AS one"
-        )
-    };
-}
-pub(in crate::adapter) use later_call;
+/// The last id in the order of both dialects.
+pub(in crate::adapter) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// The entries of the desk, in one dialect: how it shows ids and documents as text, reads a name
-/// from a record, tells that two values differ, finds calls that go on, and compares a parameter
-/// that may be missing.
+/// from a record and finds calls that go on, and which entries are meant.
 macro_rules! select_entries {
     (
         text: $text:literal,
         name: $name:literal,
-        differs: $differs:literal,
         open_calls: $open_calls:literal,
-        is_shown: $is_shown:literal,
-        no_site: $no_site:literal $(,)?
+        is_meant: $is_meant:literal $(,)?
     ) => {
         concat!(
             "-- select_desk_entries
@@ -115,12 +37,8 @@ macro_rules! select_entries {
             ", $name, " AS name, missed.extensions", $text, " AS extensions,
             logs.started_at, missed.missed_at, logs.total_us, missed.desk_status,
             missed.assigned_to, missed.note, missed.disposition, missed.changed_at,
-            missed.changed_by,
-            ",
-            $crate::adapter::sql::desk::later_call!($differs, "later.outcome = 'answered'"),
-            " AS reached_by,
-            ",
-            "(
+            missed.changed_by, missed.reached_by,
+            (
                 SELECT later.call_id
                 FROM ", $open_calls, "
                     AND later.site = missed.site
@@ -137,11 +55,11 @@ macro_rules! select_entries {
             ) AS calling
         FROM missed_call_logs AS missed
         JOIN call_logs AS logs ON logs.call_id = missed.call_id
-        WHERE ", $is_shown, "
-            AND (", $no_site, " OR missed.site = $1)
+        WHERE ", $is_meant, "
             AND missed.missed_at >= $2
+            AND (missed.missed_at, missed.call_id) < ($3, $4)
         ORDER BY missed.missed_at DESC, missed.call_id DESC
-        LIMIT $3
+        LIMIT $5
     )
     SELECT
         entries.call_id", $text, ", entries.site, entries.from_number, entries.from_e164,
@@ -161,30 +79,129 @@ macro_rules! select_entries {
 }
 pub(in crate::adapter) use select_entries;
 
+/// The answered calls with some numbers since an instant: each column that may hold a number along its
+/// index. `keys` reads the numbers from a document; the expression of the site keeps the planner from
+/// reading all later calls of the site instead.
+macro_rules! select_answered {
+    (keys: $keys:literal, text: $text:literal, differs: $differs:literal $(,)?) => {
+        concat!(
+            "-- select_answered_calls_with_numbers
+    WITH keys AS (
+        ", $keys, "
+    )
+    SELECT place, started_at, call_id", $text, ", extension
+    FROM (
+        ",
+            $crate::adapter::sql::desk::select_answered!(@column
+                "later.from_number = keys.number"),
+            $crate::adapter::sql::desk::select_answered!(@column
+                " UNION ALL ", "later.from_number = keys.e164"),
+            $crate::adapter::sql::desk::select_answered!(@column
+                " UNION ALL ", "later.to_number = keys.number"),
+            $crate::adapter::sql::desk::select_answered!(@column
+                " UNION ALL ", "later.to_number = keys.e164"),
+            $crate::adapter::sql::desk::select_answered!(@column
+                " UNION ALL ",
+                "later.from_e164 = keys.e164 AND later.from_e164 ", $differs, " later.from_number"),
+            $crate::adapter::sql::desk::select_answered!(@column
+                " UNION ALL ",
+                "later.to_e164 = keys.e164 AND later.to_e164 ", $differs, " later.to_number"),
+            "
+    ) AS answered
+    ORDER BY place, started_at"
+        )
+    };
+    (@column " UNION ALL ", $($has_number:literal),+) => {
+        concat!(
+            " UNION ALL ",
+            $crate::adapter::sql::desk::select_answered!(@column $($has_number),+)
+        )
+    };
+    (@column $($has_number:literal),+) => {
+        concat!(
+            "SELECT
+            keys.place, later.started_at, later.call_id,
+            CASE later.direction
+                WHEN 'inbound' THEN later.answered_by
+                ELSE later.from_number
+            END AS extension
+        FROM keys
+        CROSS JOIN call_logs AS later
+        WHERE ",
+            $($has_number,)+
+            "
+            AND later.site || '' = keys.site
+            AND later.started_at > keys.since
+            AND later.outcome = 'answered'"
+        )
+    };
+}
+pub(in crate::adapter) use select_answered;
+
+/// Marks of calls that are not answered calls any more, as their records were corrected.
+pub(in crate::adapter) const UNMARK_REACHED: &str = "-- unmark_reached_callers
+    UPDATE missed_call_logs
+    SET reached_by = NULL
+    WHERE missed_at >= $1
+        AND reached_by IS NOT NULL
+        AND NOT EXISTS (
+            SELECT 1
+            FROM call_logs AS later
+            WHERE later.call_id = missed_call_logs.reached_by
+                AND later.outcome = 'answered'
+        )";
+
 /// Implements [`Desk`](crate::port::desk::Desk) for a ledger of this database. `$id` reads a call
 /// id as the database has it.
+///
+/// That a caller was reached is marked when it is found, so that the next read passes over the entry.
 macro_rules! implement_desk {
-    ($ledger:ty, $row:ty, $entries:expr, $id:expr) => {
+    ($ledger:ty, $row:ty, $id:expr) => {
         use $crate::adapter::sql::desk as statements;
+        use $crate::adapter::sql::reached::{AnsweredCall, Callers};
         use $crate::domain::time::At;
-        use $crate::port::desk::{Desk, DeskChange, DeskEntry, DeskState, DeskStatus, LaterCall};
+        use $crate::port::desk::{
+            Desk, DeskChange, DeskEntry, DeskPage, DeskState, DeskStatus, LaterCall,
+        };
         use $crate::port::ledger::LedgerError;
 
         #[async_trait::async_trait]
         impl Desk for $ledger {
-            async fn entries(
-                &self,
-                site: Option<&str>,
-                since: At,
-                limit: u32,
-            ) -> Result<Vec<DeskEntry>, LedgerError> {
-                let select = sqlx::query($entries)
-                    .bind(site)
-                    .bind(since.0)
-                    .bind(i64::from(limit));
+            async fn entries(&self, page: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError> {
+                let (before, before_id) = match &page.before {
+                    Some((at, call_id)) => (*at, $id(call_id)),
+                    None => (At::END, $id(LAST_ID)),
+                };
+                let statement =
+                    SELECT_ENTRIES[usize::from(page.with_done)][usize::from(page.site.is_some())];
+                let select = sqlx::query(statement)
+                    .bind(&page.site)
+                    .bind(page.since.0)
+                    .bind(before.0)
+                    .bind(before_id)
+                    .bind(i64::from(page.limit));
                 let rows = self.select(select).await?;
+                let mut entries: Vec<DeskEntry> =
+                    rows.iter().map(entry).collect::<Result<_, _>>()?;
 
-                rows.iter().map(entry).collect()
+                let callers = Callers::of(&entries);
+                if let Some(document) = callers.document() {
+                    let select = sqlx::query(SELECT_ANSWERED).bind(document);
+                    let rows = self.select(select).await?;
+                    let answered: Vec<AnsweredCall> = rows.iter().map(answered_call).collect();
+                    if let Some(reached) = callers.set_reached(&mut entries, &answered) {
+                        self.execute(sqlx::query(MARK_REACHED).bind(reached))
+                            .await?;
+                    }
+                }
+
+                Ok(entries)
+            }
+
+            async fn verify_reached(&self, since: At) -> Result<u64, LedgerError> {
+                let unmark = sqlx::query(statements::UNMARK_REACHED).bind(since.0);
+
+                Ok(self.execute(unmark).await?)
             }
 
             async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError> {
@@ -220,6 +237,17 @@ macro_rules! implement_desk {
                     .bind(change.takes_over);
 
                 Ok(self.execute(update).await? > 0)
+            }
+        }
+
+        fn answered_call(row: &$row) -> AnsweredCall {
+            AnsweredCall {
+                caller: row.get(0),
+                started_at: At(row.get(1)),
+                call: LaterCall {
+                    call_id: row.get(2),
+                    extension: row.get(3),
+                },
             }
         }
 

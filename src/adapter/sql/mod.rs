@@ -8,6 +8,7 @@ pub(super) mod directory;
 mod errors;
 mod migrations;
 pub(super) mod outdated_states;
+pub(super) mod reached;
 pub(super) mod transfers;
 pub(super) mod webhook_statements;
 pub(super) mod webhooks;

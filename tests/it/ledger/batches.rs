@@ -10,6 +10,7 @@ use cordboard::port::ledger::{Changes, Ledger, ReceivedFact, RejectedMessage};
 use cordboard::port::query::{OperationCounts, Query};
 use cordboard::simulate::Fleet;
 
+use super::desk::WHOLE_DESK;
 use super::{Store, outcomes};
 use crate::support::batches::{
     LOOKBACK, after_seconds, changes, facts, received, timeline, two_calls,
@@ -23,7 +24,7 @@ pub async fn a_batch_written_twice_is_written_once(store: &impl Store) {
     let contents = async || {
         (
             outcomes(&ledger).await,
-            ledger.entries(None, At::START, 10).await.unwrap(),
+            ledger.entries(&WHOLE_DESK).await.unwrap(),
             ledger.stats(None, i64::MIN, i64::MAX).await.unwrap(),
         )
     };
@@ -168,13 +169,7 @@ pub async fn a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_lo
     facts.push(received(9, 8, target));
     let corrected = changes(&mut timeline(), facts, At::END);
     ledger.commit(&corrected).await.unwrap();
-    assert!(
-        ledger
-            .entries(None, At::START, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(ledger.entries(&WHOLE_DESK).await.unwrap().is_empty());
 
     let withdrawal = Changes {
         withdrawn_calls: all.calls.iter().map(|call| call.record.id).collect(),

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod batches;
+pub mod desk;
 pub mod notifications;
 pub mod owners;
 pub mod pages;
@@ -58,6 +59,8 @@ macro_rules! conformance {
             batches::live_calls_pending_missed_calls_and_dead_letters_are_counted
             batches::a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
             batches::a_message_without_a_fact_is_kept_once_as_it_came
+            desk::callers_who_wait_are_found_among_all_who_were_reached
+            desk::a_caller_waits_again_when_the_answered_call_turns_out_to_be_none
             notifications::notifications_are_kept_for_absent_watchers_and_their_numbers_go_on
             owners::a_replaced_owner_writes_nothing_any_more
             owners::the_next_owner_recovers_the_facts_of_open_calls

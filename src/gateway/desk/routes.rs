@@ -1,11 +1,5 @@
-//! The missed-call desk: callers who wait for a call back, and the people who make it.
-//!
-//! - Missed calls of one number are one entry with a count; calls without a number stay apart.
-//! - An entry is done when a person says so, or when a later call with the number was answered, in
-//!   either direction.
-//! - An entry belongs to one person at a time: of two who take it, one is refused.
+//! The desk over the API: its list, and the changes of people.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -18,19 +12,20 @@ use serde_json::Value;
 use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Gateway;
-use super::parameters::{
-    LIMIT_MAX, Limit, Parameters, SiteName, bad_body, checked_limit, parse_instant, query,
-    require_one_of,
-};
-use super::response::{
-    bad_parameter, document_response, error_response, no_right, unavailable_response,
-};
-use super::visible::site_of;
+use super::callers::{Caller, SHOWN, callers, current_status};
 use crate::access::{Principal, Right, mask_record};
 use crate::domain::private::PrivateText;
 use crate::domain::time::{At, Span};
-use crate::port::desk::{DeskChange, DeskEntry, DeskStatus, LaterCall};
+use crate::gateway::Gateway;
+use crate::gateway::parameters::{
+    LIMIT_MAX, Limit, Parameters, SiteName, bad_body, checked_limit, parse_instant, query,
+    require_one_of,
+};
+use crate::gateway::response::{
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
+};
+use crate::gateway::visible::site_of;
+use crate::port::desk::{DeskChange, DeskStatus, LaterCall};
 use crate::port::error::LedgerError;
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
@@ -45,10 +40,6 @@ const NAME_CHARS_MAX: usize = 64;
 const _: () = assert!(LIMIT_MAX == 200 && NOTE_CHARS_MAX == 1_000 && NAME_CHARS_MAX == 64);
 /// Texts without NUL, as a pattern of the description.
 const NO_NUL: &str = r"^[^\u0000]*$";
-/// Missed calls read for one page: callers who call often fill it with few entries.
-const CALLS_MAX: u32 = 1_000;
-/// Without `since` the desk shows missed calls of two weeks.
-const SHOWN: Span = Span::seconds(14 * 86_400);
 
 schemas! {
     DeskState = one_of(&STATUSES), "The work on a missed call.";
@@ -62,7 +53,7 @@ schemas! {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct DeskParameters {
+pub(in crate::gateway) struct DeskParameters {
     /// The PBX. An account of one site needs no name of a site.
     #[param(inline, value_type = Option<SiteName>)]
     site: Option<String>,
@@ -79,14 +70,6 @@ pub(super) struct DeskParameters {
 
 impl Parameters for DeskParameters {
     const NAMES: &'static str = "`site`, `status`, `since` and `limit`";
-}
-
-/// The missed calls of one caller.
-struct Caller {
-    latest: DeskEntry,
-    /// All of them, the latest first.
-    call_ids: Vec<String>,
-    first_missed_at: At,
 }
 
 /// A call in which the caller was reached.
@@ -162,7 +145,7 @@ struct MissedList {
     params(DeskParameters),
     responses((status = 200, description = "One entry per number.", body = MissedList)),
 )]
-pub(super) async fn entries(
+pub(in crate::gateway) async fn entries(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<DeskParameters>, QueryRejection>,
@@ -185,16 +168,11 @@ pub(super) async fn entries(
     };
 
     let since = since.unwrap_or_else(|| gateway.clock.now() - SHOWN);
-    let found = gateway
-        .desk
-        .entries(site.as_deref(), since, CALLS_MAX)
-        .await;
-    match found {
-        Ok(mut entries) => {
-            entries.retain(|entry| is_wanted(status.as_deref(), current_status(entry)));
-            let callers = by_caller(entries);
-            let shown = callers.iter().take(limit as usize);
-            let missed = shown
+    let desk = gateway.desk.as_ref();
+    match callers(desk, site, since, status.as_deref(), limit as usize).await {
+        Ok(callers) => {
+            let missed = callers
+                .iter()
                 .map(|caller| caller_json(&principal, caller))
                 .collect();
             let list = MissedList {
@@ -205,51 +183,6 @@ pub(super) async fn entries(
         }
         Err(error) => unavailable_response(&error),
     }
-}
-
-fn is_wanted(wanted: Option<&str>, status: DeskStatus) -> bool {
-    match wanted {
-        Some("all") => true,
-        Some(wanted) => status.name() == wanted,
-        None => status != DeskStatus::Done,
-    }
-}
-
-/// The status, with what later calls say.
-fn current_status(entry: &DeskEntry) -> DeskStatus {
-    if entry.reached.is_some() {
-        DeskStatus::Done
-    } else {
-        entry.status
-    }
-}
-
-/// Joins the missed calls of each number. The order is that of their latest call.
-fn by_caller(entries: Vec<DeskEntry>) -> Vec<Caller> {
-    let mut callers: Vec<Caller> = Vec::new();
-    let mut known: HashMap<(String, String), usize> = HashMap::new();
-
-    for entry in entries {
-        let number = entry.e164.as_deref().or(entry.number.as_deref());
-        let key = number.map(|number| (entry.site.clone(), number.to_owned()));
-        let caller = key.as_ref().and_then(|key| known.get(key).copied());
-        if let Some(caller) = caller.map(|index| &mut callers[index]) {
-            caller.first_missed_at = entry.missed_at;
-            caller.call_ids.push(entry.call_id);
-            continue;
-        }
-
-        if let Some(key) = key {
-            known.insert(key, callers.len());
-        }
-        callers.push(Caller {
-            call_ids: vec![entry.call_id.clone()],
-            first_missed_at: entry.missed_at,
-            latest: entry,
-        });
-    }
-
-    callers
 }
 
 fn caller_json(principal: &Principal, caller: &Caller) -> Value {
@@ -320,7 +253,7 @@ fn rang_at(principal: &Principal, document: &Value) -> bool {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DeskChange)]
-pub(super) struct Change {
+pub(in crate::gateway) struct Change {
     /// All calls of the entries.
     #[schema(value_type = Vec<DeskCallId>, min_items = 1, max_items = 200)]
     call_ids: Vec<String>,
@@ -395,7 +328,7 @@ struct Changed {
         (status = 409, description = "`taken`: another person has taken the entry."),
     ),
 )]
-pub(super) async fn change(
+pub(in crate::gateway) async fn change(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     body: Result<Json<Change>, JsonRejection>,

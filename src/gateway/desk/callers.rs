@@ -1,0 +1,229 @@
+//! The callers of missed calls, read from the database until there are enough of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::Chain;
+use crate::domain::time::{At, Span};
+use crate::gateway::Gateway;
+use crate::port::desk::{Desk, DeskEntry, DeskPage, DeskStatus};
+use crate::port::error::LedgerError;
+
+/// Missed calls that are read at once. All of the first ones are joined to their callers.
+const CALLS_AT_ONCE: u32 = 1_000;
+/// Missed calls that are read for one list: those of callers who call very often.
+const CALLS_MAX: u32 = 20_000;
+/// Without an instant the desk shows missed calls of two weeks.
+pub(super) const SHOWN: Span = Span::seconds(14 * 86_400);
+/// Callers who were reached are verified so often, over this time: a day more than is shown.
+const VERIFY_EVERY: Duration = Duration::from_mins(5);
+const VERIFIED: Span = Span(SHOWN.0 + 86_400_000_000);
+
+/// The missed calls of one caller.
+pub(super) struct Caller {
+    pub latest: DeskEntry,
+    /// All of them, the latest first.
+    pub call_ids: Vec<String>,
+    pub first_missed_at: At,
+}
+
+/// Callers whose missed calls have a status, at most `limit`, the latest first. Without a status they
+/// are those who wait.
+pub(super) async fn callers(
+    desk: &dyn Desk,
+    site: Option<String>,
+    since: At,
+    status: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Caller>, LedgerError> {
+    let mut page = DeskPage {
+        site,
+        since,
+        before: None,
+        with_done: matches!(status, Some("all" | "done")),
+        limit: CALLS_AT_ONCE,
+    };
+    let mut callers = Callers::default();
+    let mut read = 0;
+
+    while callers.list.len() < limit && read < CALLS_MAX {
+        let entries = desk.entries(&page).await?;
+        let is_last = entries.len() < CALLS_AT_ONCE as usize;
+        page.before = entries
+            .last()
+            .map(|entry| (entry.missed_at, entry.call_id.clone()));
+        read += CALLS_AT_ONCE;
+
+        let wanted = entries
+            .into_iter()
+            .filter(|entry| is_wanted(status, current_status(entry)));
+        wanted.for_each(|entry| callers.add(entry));
+        if is_last {
+            break;
+        }
+    }
+
+    callers.list.truncate(limit);
+    Ok(callers.list)
+}
+
+fn is_wanted(wanted: Option<&str>, status: DeskStatus) -> bool {
+    match wanted {
+        Some("all") => true,
+        Some(wanted) => status.name() == wanted,
+        None => status != DeskStatus::Done,
+    }
+}
+
+/// The status, with what later calls say.
+pub(super) fn current_status(entry: &DeskEntry) -> DeskStatus {
+    if entry.reached.is_some() {
+        DeskStatus::Done
+    } else {
+        entry.status
+    }
+}
+
+/// The callers of missed calls, in the order of their latest call.
+#[derive(Default)]
+struct Callers {
+    list: Vec<Caller>,
+    known: HashMap<(String, String), usize>,
+}
+
+impl Callers {
+    /// Adds a missed call, which is earlier than those before it, to those of its number.
+    fn add(&mut self, entry: DeskEntry) {
+        let number = entry.e164.as_deref().or(entry.number.as_deref());
+        let key = number.map(|number| (entry.site.clone(), number.to_owned()));
+        let known = key.as_ref().and_then(|key| self.known.get(key).copied());
+        if let Some(caller) = known.map(|index| &mut self.list[index]) {
+            caller.first_missed_at = entry.missed_at;
+            caller.call_ids.push(entry.call_id);
+            return;
+        }
+
+        if let Some(key) = key {
+            self.known.insert(key, self.list.len());
+        }
+        self.list.push(Caller {
+            call_ids: vec![entry.call_id.clone()],
+            first_missed_at: entry.missed_at,
+            latest: entry,
+        });
+    }
+}
+
+impl Gateway {
+    /// Looks again and again whether callers who were reached still are, until the stop: the record of
+    /// the call may have been corrected.
+    pub async fn keep_desk(self, stop: CancellationToken) {
+        let mut rounds = interval(VERIFY_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        loop {
+            tokio::select! {
+                _ = rounds.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            match self.desk.verify_reached(self.clock.now() - VERIFIED).await {
+                Ok(0) => {}
+                Ok(calls) => tracing::info!(calls, "missed calls are to be called back after all"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "missed calls wait for the database");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::port::desk::{DeskChange, DeskState};
+
+    /// Missed calls of a number each, the last one first; a few numbers call again and again.
+    struct MissedCalls(u32);
+
+    #[async_trait]
+    impl Desk for MissedCalls {
+        async fn entries(&self, page: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError> {
+            let last = page
+                .before
+                .as_ref()
+                .map_or(i64::from(self.0), |(at, _)| at.0);
+            let first = last - i64::from(page.limit);
+
+            Ok((first.max(0)..last).rev().map(entry).collect())
+        }
+
+        async fn verify_reached(&self, _: At) -> Result<u64, LedgerError> {
+            Ok(0)
+        }
+
+        async fn state(&self, _: &str) -> Result<Option<DeskState>, LedgerError> {
+            Ok(None)
+        }
+
+        async fn change(&self, _: &DeskChange) -> Result<bool, LedgerError> {
+            Ok(false)
+        }
+    }
+
+    /// The calls of ten seconds have the same number, but for the first one.
+    fn entry(second: i64) -> DeskEntry {
+        let number = if second % 10 == 0 { second } else { -1 };
+
+        DeskEntry {
+            call_id: second.to_string(),
+            site: "default".to_owned(),
+            number: Some(number.to_string().as_str().into()),
+            e164: None,
+            name: None,
+            extensions: "[]".to_owned(),
+            started_at: At(second),
+            missed_at: At(second),
+            waited_us: None,
+            status: DeskStatus::Open,
+            assigned_to: None,
+            note: None,
+            disposition: None,
+            changed_at: None,
+            changed_by: None,
+            reached: None,
+            calling: None,
+        }
+    }
+
+    async fn read(calls: u32, limit: usize) -> Vec<Caller> {
+        let desk = MissedCalls(calls);
+        let found = callers(&desk, None, At(0), None, limit).await;
+
+        found.unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn callers_are_found_behind_one_who_calls_again_and_again() {
+        let found = read(2_400, 200).await;
+        assert_eq!(found.len(), 200);
+        assert_eq!(found[0].call_ids.len(), 1_800, "2,000 calls were read");
+        assert_eq!(found[1].latest.call_id, "2390");
+
+        let all = read(2_400, 1_000).await;
+        assert_eq!(all.len(), 241);
+        assert_eq!(all[0].first_missed_at, At(1));
+        assert!(read(0, 200).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_list_ends_after_very_many_calls() {
+        let found = read(1_000_000, usize::MAX).await;
+
+        assert_eq!(found.len(), 20_000 / 10 + 1);
+    }
+}

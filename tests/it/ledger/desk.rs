@@ -1,0 +1,162 @@
+//! Laws of the missed-call desk.
+
+use cordboard::domain::time::At;
+use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskStatus};
+use cordboard::port::ledger::{Changes, Ledger};
+
+use super::Store;
+use crate::support::batches::{LOOKBACK, after_seconds, changes, received, timeline};
+
+/// All entries of a desk with few.
+pub const WHOLE_DESK: DeskPage = DeskPage {
+    site: None,
+    since: At::START,
+    before: None,
+    with_done: true,
+    limit: 10,
+};
+/// Entries on one page of a desk with more of them.
+const PAGE_ENTRIES: u32 = 4;
+
+/// Calls of callers, each at a phone of his own: missed at this second, and answered at that one.
+fn calls(missed: &[(u32, i64)], answered: &[(u32, i64)]) -> Changes {
+    let target = |event: &str, caller: u32, leg: char| {
+        format!(
+            "/gs/cti/{event}?mac=000b8200{caller:04x}&local=3{caller:03}&remote=+49307{caller:05}&c={leg}"
+        )
+    };
+    let missed = missed.iter().flat_map(|(caller, second)| {
+        [
+            (*second, target("incoming", *caller, 'a')),
+            (*second + 1, target("missed", *caller, 'a')),
+        ]
+    });
+    let answered = answered.iter().flat_map(|(caller, second)| {
+        [
+            (*second, target("incoming", *caller, 'b')),
+            (*second + 1, target("answered", *caller, 'b')),
+            (*second + 2, target("hangup", *caller, 'b')),
+        ]
+    });
+    let mut reports: Vec<(i64, String)> = missed.chain(answered).collect();
+    reports.sort();
+    let facts = (1..)
+        .zip(reports)
+        .map(|(number, (second, target))| received(number, second, &target));
+
+    changes(&mut timeline(), facts.collect(), At::END)
+}
+
+fn page(with_done: bool) -> DeskPage {
+    DeskPage {
+        with_done,
+        limit: PAGE_ENTRIES,
+        ..WHOLE_DESK
+    }
+}
+
+/// All entries, page by page, and the number of pages.
+async fn all(desk: &impl Desk, mut page: DeskPage) -> (Vec<DeskEntry>, usize) {
+    let mut entries: Vec<DeskEntry> = Vec::new();
+
+    for pages in 1.. {
+        let found = desk.entries(&page).await.unwrap();
+        let is_last = found.len() < PAGE_ENTRIES as usize;
+        entries.extend(found);
+        page.before = entries
+            .last()
+            .map(|entry| (entry.missed_at, entry.call_id.clone()));
+        if is_last {
+            return (entries, pages);
+        }
+    }
+
+    unreachable!("the pages end")
+}
+
+fn numbers(entries: &[DeskEntry]) -> Vec<&str> {
+    entries
+        .iter()
+        .filter(|entry| entry.reached.is_none())
+        .filter_map(|entry| entry.number.as_deref())
+        .collect()
+}
+
+pub async fn callers_who_wait_are_found_among_all_who_were_reached(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    // The first two wait; all later ones are reached, the last of them before his second call.
+    let missed: Vec<(u32, i64)> = (0..20)
+        .map(|caller| (caller, 10 * i64::from(caller)))
+        .collect();
+    let answered: Vec<(u32, i64)> = (2..20).map(|caller| (caller, 500)).collect();
+    let again = [(19, 600)];
+    let changes = calls(&[&missed[..], &again].concat(), &answered);
+    ledger.commit(&changes).await.unwrap();
+
+    let (entries, pages) = all(&ledger, page(false)).await;
+    assert_eq!(entries.len(), 21);
+    assert_eq!(pages, 6);
+    let waiting = ["+4930700019", "+4930700001", "+4930700000"];
+    assert_eq!(numbers(&entries), waiting);
+    let reached = entries.iter().filter_map(|entry| entry.reached.as_ref());
+    assert!(reached.clone().count() == 18);
+    assert!(reached.into_iter().all(|call| call.extension.is_some()));
+
+    // It was marked: the next read passes over them.
+    let (entries, pages) = all(&ledger, page(false)).await;
+    assert_eq!(numbers(&entries), waiting);
+    assert_eq!((entries.len(), pages), (3, 1));
+    let of_site = DeskPage {
+        site: Some("default".to_owned()),
+        ..page(false)
+    };
+    assert_eq!(all(&ledger, of_site).await.0.len(), 3);
+    let elsewhere = DeskPage {
+        site: Some("elsewhere".to_owned()),
+        ..page(true)
+    };
+    assert!(all(&ledger, elsewhere).await.0.is_empty());
+
+    let change = DeskChange {
+        call_id: entries[0].call_id.clone(),
+        status: DeskStatus::Done,
+        assigned_to: None,
+        note: None,
+        disposition: None,
+        by: "agent".to_owned(),
+        now: after_seconds(700),
+        takes_over: false,
+    };
+    assert!(ledger.change(&change).await.unwrap());
+    let (entries, _) = all(&ledger, page(false)).await;
+    assert_eq!(numbers(&entries), waiting[1..]);
+    assert_eq!(all(&ledger, page(true)).await.0.len(), 21);
+}
+
+pub async fn a_caller_waits_again_when_the_answered_call_turns_out_to_be_none(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let changes = calls(&[(1, 0), (2, 0)], &[(1, 10), (2, 20)]);
+    ledger.commit(&changes).await.unwrap();
+    let (entries, _) = all(&ledger, page(false)).await;
+    assert!(numbers(&entries).is_empty());
+    let since = after_seconds(0);
+    assert_eq!(ledger.verify_reached(since).await.unwrap(), 0);
+
+    let answered = changes
+        .calls
+        .iter()
+        .find(|call| call.record.started_at == after_seconds(10))
+        .unwrap();
+    let withdrawn = Changes {
+        withdrawn_calls: vec![answered.record.id],
+        watermark: Some(At::END),
+        ..Changes::default()
+    };
+    ledger.commit(&withdrawn).await.unwrap();
+
+    assert_eq!(ledger.verify_reached(since).await.unwrap(), 1);
+    let (entries, _) = all(&ledger, page(false)).await;
+    assert_eq!(numbers(&entries), ["+4930700001"]);
+}
