@@ -85,7 +85,9 @@ pub(super) async fn calls(
         return calls_csv(&gateway, &principal, filter).await;
     }
 
+    // One more than the page shows whether another one follows.
     let limit = filter.limit as usize;
+    filter.limit += 1;
     query_response(gateway.query.calls(&filter).await, |calls| {
         calls_page(&principal, &calls, limit)
     })
@@ -282,15 +284,16 @@ fn hour_stats(stats: HourStats) -> HourStatsJson {
     }
 }
 
-/// The records of one page, and the cursor of the next page if this one is full.
+/// The records of one page, and the cursor of the next page if there are more calls.
 fn calls_page(principal: &Principal, calls: &[StoredCall], limit: usize) -> String {
-    let visible = calls
+    let page = &calls[..calls.len().min(limit)];
+    let visible = page
         .iter()
         .filter_map(|call| visible_record(principal, &call.record));
     let records: Vec<_> = visible.collect();
-    let next_cursor = calls
+    let next_cursor = page
         .last()
-        .filter(|_| calls.len() >= limit)
+        .filter(|_| calls.len() > limit)
         .map(|last| cursor(last.started_at, &last.id));
 
     format!(

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Sqlite};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connection::WriteConnection;
 use super::statements;
@@ -21,16 +23,23 @@ const READERS_MAX: u32 = 4;
 const SEARCHES_MAX: usize = 2;
 /// Queries of the interfaces that take longer are ended.
 const QUERY_MAX: Duration = Duration::from_secs(2);
+/// A query that may read every call is a search from here on. Most take far less.
+const QUICK_QUERY_MAX: Duration = Duration::from_millis(100);
+/// A request waits no longer than this for a connection.
+const READER_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Steps of the database's machine between two looks at the time: far less than a millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// The only partition without a broker.
 pub(super) const PARTITION: i64 = 0;
 
+/// The result of a search.
+pub(super) type Found<'r, T> = BoxFuture<'r, Result<T, sqlx::Error>>;
+
 /// The open database file.
 pub struct SqliteLedger {
     pub(super) writer: WriteConnection,
     pub(super) readers: SqlitePool,
-    /// Searches may read every call. They leave connections for other reads.
+    /// Searches read very many calls. They leave connections for other reads.
     pub(super) searches: Semaphore,
     /// Id of this process in the fence of the partition.
     pub(super) owner: String,
@@ -67,6 +76,7 @@ impl SqliteLedger {
         options: SqliteConnectOptions,
         readers: SqlitePoolOptions,
     ) -> Result<SqliteLedger, LedgerError> {
+        let readers = readers.acquire_timeout(READER_WAIT_MAX);
         let writing = options
             .clone()
             .pragma("cache_size", WRITER_CACHE)
@@ -91,14 +101,43 @@ impl SqliteLedger {
 
     /// A connection for one query of an interface, which ends it when it takes too long.
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, LedgerError> {
+        Ok(self.reader_for(QUERY_MAX).await?)
+    }
+
+    async fn reader_for(&self, time_max: Duration) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
         let mut reader = self.readers.acquire().await?;
 
-        let deadline = Instant::now() + QUERY_MAX;
+        let deadline = Instant::now() + time_max;
         reader
             .lock_handle()
             .await?
             .set_progress_handler(STEPS_BETWEEN_LOOKS, move || Instant::now() < deadline);
         Ok(reader)
+    }
+
+    /// Runs a query that may read every call. One that is not quick is a search: it begins again when
+    /// few others run, so that many searches at once hold up no other request, and each other no longer
+    /// than it may take itself.
+    pub(super) async fn search<A: Sync, T>(
+        &self,
+        arguments: &A,
+        query: for<'r> fn(&'r mut SqliteConnection, &'r A) -> Found<'r, T>,
+    ) -> Result<T, LedgerError> {
+        let mut reader = self.reader_for(QUICK_QUERY_MAX).await?;
+        match query(&mut reader, arguments).await {
+            Err(error) if was_ended(&error) => drop(reader),
+            found => return Ok(found?),
+        }
+
+        let Ok(permit) = timeout(QUERY_MAX, self.searches.acquire()).await else {
+            return Err(LedgerError::Unavailable(
+                "too many searches are under way; ask for a shorter time, or later".into(),
+            ));
+        };
+        let found = query(&mut *self.reader().await?, arguments).await;
+        drop(permit);
+
+        Ok(found?)
     }
 
     /// Checks the whole file, and whether it can be written. Returns the first damage found.
@@ -128,6 +167,15 @@ impl SqliteLedger {
     }
 }
 
+/// Whether a query was ended because of its time.
+fn was_ended(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+
+    code.is_some_and(|code| code == INTERRUPTED)
+}
+
+/// `SQLITE_INTERRUPT`.
+const INTERRUPTED: &str = "9";
 /// In KiB where negative. The pages of a batch of a thousand events stay in memory until it is
 /// committed.
 const WRITER_CACHE: &str = "-16384";

@@ -1,8 +1,9 @@
 //! Queries of the interfaces.
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::database::SqliteLedger;
 use super::statements;
@@ -15,34 +16,8 @@ use crate::port::query::{
 #[async_trait]
 impl Query for SqliteLedger {
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError> {
-        let stored_call = |row: SqliteRow| StoredCall {
-            started_at: row.get(0),
-            id: row.get(1),
-            record: row.get(2),
-        };
-
-        let _permit = if is_search(filter) {
-            self.searches.acquire().await.ok()
-        } else {
-            None
-        };
-        let mut reader = self.reader().await?;
-        if let Some(extension) = &filter.extension {
-            let mut newest = select_newest_of(filter, extension);
-            let found = newest.build().map(stored_call).fetch_all(&mut *reader);
-            let found = found.await?;
-            if found.len() == filter.limit as usize {
-                return Ok(found);
-            }
-        }
-        let mut query = select_calls(filter);
-        let calls = query
-            .build()
-            .map(stored_call)
-            .fetch_all(&mut *reader)
-            .await?;
-
-        Ok(calls)
+        self.search(filter, |reader, filter| select_page(reader, filter).boxed())
+            .await
     }
 
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError> {
@@ -58,26 +33,17 @@ impl Query for SqliteLedger {
         since: i64,
         until: i64,
     ) -> Result<Vec<HourStats>, LedgerError> {
-        let hour_stats = |row: SqliteRow| HourStats {
-            site: row.get(0),
-            hour: row.get(1),
-            direction: row.get(2),
-            calls: row.get(3),
-            answered: row.get(4),
-            missed: row.get(5),
-            ring_us: row.get(6),
-            talk_us: row.get(7),
-        };
-
-        let _permit = self.searches.acquire().await.ok();
-        Ok(sqlx::query(statements::SELECT_CALL_STATS)
-            .bind(since)
-            .bind(until)
-            .bind(sql::HOUR_US)
-            .bind(site)
-            .map(hour_stats)
-            .fetch_all(&mut *self.reader().await?)
-            .await?)
+        self.search(&(site, since, until), |reader, (site, since, until)| {
+            sqlx::query(statements::SELECT_CALL_STATS)
+                .bind(*since)
+                .bind(*until)
+                .bind(sql::HOUR_US)
+                .bind(*site)
+                .map(|row| hour_stats(&row))
+                .fetch_all(reader)
+                .boxed()
+        })
+        .await
     }
 
     async fn sites(&self) -> Result<Vec<String>, LedgerError> {
@@ -122,24 +88,44 @@ impl Query for SqliteLedger {
     }
 }
 
+fn hour_stats(row: &SqliteRow) -> HourStats {
+    HourStats {
+        site: row.get(0),
+        hour: row.get(1),
+        direction: row.get(2),
+        calls: row.get(3),
+        answered: row.get(4),
+        missed: row.get(5),
+        ring_us: row.get(6),
+        talk_us: row.get(7),
+    }
+}
+
 /// The newest calls among which a page of an extension is looked for first.
 const NEWEST: u32 = 20_000;
 
-/// Whether a page has conditions for which no index has the order of pages: it may read every call.
-fn is_search(filter: &CallFilter) -> bool {
-    let is_narrowed_number = filter.number.is_some() && filter.site.is_some();
+/// Selects one page of calls.
+async fn select_page(
+    reader: &mut SqliteConnection,
+    filter: &CallFilter,
+) -> Result<Vec<StoredCall>, sqlx::Error> {
+    let stored_call = |row: SqliteRow| StoredCall {
+        started_at: row.get(0),
+        id: row.get(1),
+        record: row.get(2),
+    };
 
-    is_narrowed_number
-        || [
-            &filter.text,
-            &filter.extension,
-            &filter.call_ref,
-            &filter.direction,
-            &filter.outcome,
-            &filter.status,
-        ]
-        .into_iter()
-        .any(Option::is_some)
+    if let Some(extension) = &filter.extension {
+        let mut newest = select_newest_of(filter, extension);
+        let found = newest.build().map(stored_call).fetch_all(&mut *reader);
+        let found = found.await?;
+        if found.len() == filter.limit as usize {
+            return Ok(found);
+        }
+    }
+
+    let mut query = select_calls(filter);
+    query.build().map(stored_call).fetch_all(reader).await
 }
 
 /// Builds the query for the calls of an extension among the newest: a page of one that has many
@@ -359,6 +345,31 @@ mod tests {
         }
         assert!(!of_number.contains("SCAN call_logs"), "{of_number}");
         ledger.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_quick_query_does_not_wait_for_searches() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("x.db"))
+            .await
+            .unwrap();
+        ledger.migrate().await.unwrap();
+        let all = ledger.searches.available_permits();
+        let _searches = ledger
+            .searches
+            .acquire_many(u32::try_from(all).unwrap())
+            .await
+            .unwrap();
+
+        // The history that a popup shows.
+        let of_caller = CallFilter {
+            number: Some("+4930111".to_owned()),
+            site: Some("default".to_owned()),
+            limit: 5,
+            ..CallFilter::default()
+        };
+        assert!(ledger.calls(&of_caller).await.unwrap().is_empty());
+        assert!(ledger.stats(None, 0, i64::MAX).await.unwrap().is_empty());
     }
 
     #[tokio::test]
