@@ -65,6 +65,8 @@ struct Announced {
 pub struct Timeline {
     head: Fold,
     watermark: At,
+    /// Earlier facts are late, though facts from before it are retained.
+    complete_since: At,
     /// The facts since the oldest snapshot, in order.
     tail: VecDeque<Fact>,
     /// The oldest first; never empty.
@@ -86,6 +88,7 @@ impl Timeline {
         Timeline {
             head: fold,
             watermark: At::START,
+            complete_since: At::START,
             tail: VecDeque::new(),
             snapshots,
             facts_since_snapshot: 0,
@@ -113,16 +116,16 @@ impl Timeline {
     /// Declares that the timeline has all facts only from `at` on: earlier facts are returned as
     /// late.
     pub fn set_complete_since(&mut self, at: At) {
-        if let Some(oldest) = self.snapshots.front_mut() {
-            oldest.watermark = oldest.watermark.max(at);
-        }
+        self.complete_since = self.complete_since.max(at);
     }
 
     /// Whether the fact precedes the retained range.
     fn is_late(&self, key: FactKey) -> bool {
-        self.snapshots.front().is_some_and(|oldest| {
+        let is_before = |oldest: &Snapshot| {
             oldest.after.is_some_and(|after| key <= after) || key.at <= oldest.watermark
-        })
+        };
+
+        key.at <= self.complete_since || self.snapshots.front().is_some_and(is_before)
     }
 
     /// Whether a fact is within the retained range and not folded yet.

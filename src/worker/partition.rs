@@ -47,8 +47,8 @@ pub struct Partition {
     pub(super) committed_watermark: At,
     /// The last fact that another owner may have stored: later facts that are not folded are new.
     pub(super) last_fact_at: At,
-    /// Calls that were final at the take-over and are in memory only in part. They are neither
-    /// stored nor published.
+    /// Calls that were final at the take-over, or began before a history that was read, and may be in
+    /// memory only in part. They are neither stored nor published.
     pub(super) fragments: HashSet<CallId>,
     /// Final calls whose stored rows still say open; the next batch writes them.
     pub(super) unstored_final_calls: Vec<CallUpdate>,

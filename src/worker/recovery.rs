@@ -76,16 +76,18 @@ impl Partition {
 
         // Notices of this delta were published by the last owner.
         let delta = timeline.apply(facts, self.watermark);
+        // A report that comes out of its order has all of these facts folded again: parts of calls
+        // that were over come up again then.
+        let held = timeline.open_calls();
+        let known = held.iter().chain(&delta.finished).map(|record| record.id);
+        self.fragments
+            .extend(known.filter(|call| !open.contains(call)));
         let final_calls = CallUpdate::from_delta(Vec::new(), delta.finished);
         self.unstored_final_calls
             .extend(final_calls.filter(|call| open.contains(&call.record.id)));
 
         // Only the history of open and linkable calls was read: a late fact may belong to others.
         timeline.set_complete_since(self.watermark);
-        let held = timeline.open_calls();
-        let ids = held.iter().map(|record| record.id);
-        self.fragments
-            .extend(ids.filter(|call| !open.contains(call)));
 
         self.sites.insert(site, timeline);
     }

@@ -17,6 +17,8 @@ struct Folded {
     timeline: Timeline,
     changed: Vec<CallRecord>,
     finished: Vec<CallRecord>,
+    /// Calls that began before the stretch, of which facts may be missing.
+    before: Vec<CallId>,
 }
 
 impl Folded {
@@ -128,6 +130,7 @@ impl Partition {
             &before,
             &stored.filter(|call| !of_batch.contains(call)).collect(),
         );
+        self.fragments.extend(now.before);
         self.sites.insert(stretch.site.clone(), now.timeline);
 
         Ok(Delta {
@@ -165,6 +168,7 @@ impl Partition {
             finished: now.finished,
             ..Delta::default()
         };
+        self.fragments.extend(now.before);
         self.sites.insert(stretch.site.clone(), now.timeline);
         self.collect(Some(&stretch.site), delta, &mut changes);
 
@@ -195,14 +199,16 @@ impl Partition {
 
         let mut delta = catch_panic(|| timeline.apply(facts, self.watermark))?;
         timeline.set_complete_since(stretch.calls_from);
-        let is_affected = |record: &CallRecord| record.started_at >= stretch.calls_from;
-        delta.changed.retain(is_affected);
-        delta.finished.retain(is_affected);
+        let is_before = |record: &mut CallRecord| record.started_at < stretch.calls_from;
+        let before = delta.changed.extract_if(.., is_before);
+        let before = before.chain(delta.finished.extract_if(.., is_before));
+        let before = before.map(|record| record.id).collect();
 
         Ok(Folded {
             timeline,
             changed: delta.changed,
             finished: delta.finished,
+            before,
         })
     }
 }

@@ -271,3 +271,113 @@ fn history_is_needed_only_for_late_facts() {
 
     assert_eq!(history.asked, 0);
 }
+
+/// The report of a phone at a second, in a call of its own.
+fn report(second: i64, phone: u32, event: &str) -> Envelope {
+    Envelope::new(
+        EventId(u128::from(phone) * 1_000 + u128::from(second.unsigned_abs())),
+        At(1_767_225_600_000_000 + second * 1_000_000),
+        &Site::default(),
+        None,
+        &format!(
+            "/gs/cti/{event}?local=2{phone:02}&remote=%2B4930{phone:05}&mac=000b820000{phone:02x}\
+             &call_id=c{phone}"
+        ),
+        "",
+        BodyForm::None,
+    )
+}
+
+/// Applies reports, one batch each, and returns the changes together.
+fn apply_each(partition: &mut Partition, reports: &[Envelope]) -> Changes {
+    let mut all = Changes::default();
+    for report in reports {
+        let mut items = [Delivery::from(report.encode()).into()];
+        let batch = partition.decode(&mut items, At(0));
+        let Step::Decided(changes) = partition.apply(batch).unwrap() else {
+            panic!("the report of {} is late", report.at);
+        };
+        all.calls.extend(changes.calls);
+        all.notifications.extend(changes.notifications);
+        all.withdrawn_calls.extend(changes.withdrawn_calls);
+    }
+
+    all
+}
+
+#[test]
+fn after_a_take_over_reports_in_any_order_bring_no_part_of_an_earlier_call_back() {
+    // The first call is over and stored; its ring is not read any more. The second one goes on.
+    let (rest, open) = (report(5, 1, "missed"), report(50, 2, "incoming"));
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState {
+            watermark: Some(At(report(100, 0, "").at)),
+            messages: vec![rest.encode(), open.encode()],
+            open_calls: vec![EventId(2_050)],
+            ..RecoveredState::default()
+        },
+    );
+
+    let reports = [
+        report(120, 3, "incoming"),
+        report(110, 4, "incoming"),
+        report(130, 2, "answered"),
+    ];
+    let changes = apply_each(&mut partition, &reports);
+
+    let calls: HashSet<CallId> = changes.calls.iter().map(|call| call.record.id).collect();
+    let expected = [2_050, 3_120, 4_110].map(EventId);
+    assert_eq!(calls, HashSet::from(expected));
+    let announced: Vec<CallId> = changes.notifications.iter().map(|one| one.call).collect();
+    assert_eq!(announced, [3_120, 4_110, 2_050].map(EventId));
+    assert!(changes.withdrawn_calls.is_empty());
+}
+
+#[test]
+fn after_a_late_report_no_part_of_a_call_before_its_history_comes_back() {
+    // The history begins amid the first call.
+    let day = 86_400;
+    let history = History {
+        complete_from: At::START,
+        messages: vec![
+            report(5, 1, "missed").encode(),
+            report(day, 2, "incoming").encode(),
+        ],
+        calls: vec![EventId(2_000 + 86_400)],
+    };
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState {
+            watermark: Some(At(report(day + 100, 0, "").at)),
+            messages: vec![report(day, 2, "incoming").encode()],
+            open_calls: vec![EventId(2_000 + 86_400)],
+            ..RecoveredState::default()
+        },
+    );
+
+    let mut items = [Delivery::from(report(day - 30, 3, "incoming").encode()).into()];
+    let batch = partition.decode(&mut items, At(0));
+    assert!(matches!(
+        partition.apply(batch).unwrap(),
+        Step::NeedHistory(_)
+    ));
+    let Step::Decided(first) = partition.supply(&history).unwrap() else {
+        panic!("the history is there");
+    };
+    let reports = [
+        report(day + 120, 4, "incoming"),
+        report(day + 110, 5, "incoming"),
+    ];
+    let then = apply_each(&mut partition, &reports);
+
+    let calls = first.calls.iter().chain(&then.calls);
+    assert!(
+        calls
+            .clone()
+            .all(|call| call.record.started_at > At(1_767_225_600_000_000 + 6_000_000))
+    );
+    assert_eq!(then.notifications.len(), 2);
+}
