@@ -75,6 +75,7 @@ pub(super) async fn events(
 
     let hello = stream::once(async { Ok(Event::default().event("hello").data("{}")) });
     let events = gateway.watch.watch(last_number);
+    let began_as = Arc::clone(&principal);
     let events = events.filter_map(move |occurred| {
         let visible = visible_event(&principal, &occurred.data).map(|data| {
             let event = Event::default().event(occurred.name).data(data);
@@ -85,9 +86,10 @@ pub(super) async fn events(
         });
         std::future::ready(visible)
     });
-    // The browser connects again, and is refused when its session is over.
+    // The browser connects again, with the rights of then, and is refused when its session is over.
     let access = Arc::clone(&gateway.access);
-    let events = events.take_until(async move { access.until_invalid(&credential).await });
+    let events =
+        events.take_until(async move { access.until_changed(&credential, &began_as).await });
 
     let ping_every = gateway.watchers.ping_every;
     // The stream holds the permit.
@@ -277,7 +279,9 @@ async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume, w
         }
     };
 
-    let is_valid = gateway.access.until_invalid(&watcher.credential);
+    let is_valid = gateway
+        .access
+        .until_changed(&watcher.credential, &watcher.principal);
     let ended = tokio::select! {
         () = send_events(&mut socket, &gateway, resume.after, &watcher.principal) => false,
         () = heartbeats => false,

@@ -165,7 +165,7 @@ async fn events(
 
     let stream = stream::iter([event("hello", &hello)])
         .chain(window.into_stream())
-        .take_until(async move { access.until_invalid(&credential).await })
+        .take_until(async move { access.until_changed(&credential, &principal).await })
         .map(Ok::<_, Infallible>);
     Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(ping_every))

@@ -150,12 +150,16 @@ impl Access {
         Ok(Some(of_user(user, reveals)))
     }
 
-    /// Waits until the credential of a stream is not valid any more. A database that is away ends
-    /// no stream.
-    pub(in crate::gateway) async fn until_invalid(&self, credential: &Credential) {
+    /// Waits until the credential of a stream is not valid any more, or gives other rights than those
+    /// that the stream began with. A database that is away ends no stream.
+    pub(in crate::gateway) async fn until_changed(
+        &self,
+        credential: &Credential,
+        principal: &Principal,
+    ) {
         loop {
             tokio::time::sleep(RECHECK_EVERY).await;
-            if let Ok(None) = self.principal(credential).await {
+            if !is_still(&self.principal(credential).await, principal) {
                 return;
             }
         }
@@ -256,5 +260,36 @@ pub(super) fn of_user(user: User, reveals: bool) -> Principal {
         sites: user.sites,
         extension: user.extension,
         has_revealed: reveals && user.role.rights().contains(&crate::access::Right::Reveal),
+    }
+}
+/// Whether a credential gives the same rights as before.
+fn is_still(current: &Result<Option<Principal>, LedgerError>, before: &Principal) -> bool {
+    current
+        .as_ref()
+        .map_or(true, |current| current.as_ref() == Some(before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Role;
+
+    #[test]
+    fn a_stream_goes_on_with_the_rights_it_began_with_only() {
+        let before = Principal::open();
+        let masked = Principal {
+            role: Role::Wallboard,
+            ..before.clone()
+        };
+        let revealed = Principal {
+            has_revealed: !before.has_revealed,
+            ..before.clone()
+        };
+
+        assert!(is_still(&Ok(Some(before.clone())), &before));
+        assert!(is_still(&Err(LedgerError::Fenced), &before));
+        for changed in [None, Some(masked), Some(revealed)] {
+            assert!(!is_still(&Ok(changed), &before));
+        }
     }
 }
