@@ -19,6 +19,7 @@ mod process;
 #[expect(dead_code, reason = "a benchmark uses a part of the test support")]
 mod support;
 #[path = "support/trial.rs"]
+#[expect(dead_code, reason = "this benchmark takes full batches only")]
 mod trial;
 
 use std::collections::VecDeque;

@@ -99,7 +99,37 @@ impl Peer {
         (messages, tag)
     }
 
-    async fn acknowledge(&self, tag: u64) {
+    /// The next messages that come within this time after the first one, and the tag that acknowledges
+    /// all of them.
+    pub async fn gather(&mut self, linger: Duration) -> (Vec<Vec<u8>>, u64) {
+        let first = self.consumer.next().await.unwrap().unwrap();
+        let mut tag = first.delivery_tag;
+        let mut messages = vec![first.data];
+        let until = tokio::time::Instant::now() + linger;
+
+        while messages.len() < BATCH {
+            let Ok(delivery) = tokio::time::timeout_at(until, self.consumer.next()).await else {
+                break;
+            };
+            let delivery = delivery.unwrap().unwrap();
+            tag = delivery.delivery_tag;
+            messages.push(delivery.data);
+        }
+
+        (messages, tag)
+    }
+
+    /// Loads the script of claims.
+    pub async fn load_script(&mut self) -> String {
+        redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(CLAIM)
+            .query_async(&mut self.live)
+            .await
+            .unwrap()
+    }
+
+    pub async fn acknowledge(&self, tag: u64) {
         self.channel
             .basic_ack(tag, BasicAckOptions { multiple: true })
             .await
@@ -223,37 +253,37 @@ struct Call<'e> {
 }
 
 pub async fn trial(peer: &mut Peer, messages: usize) -> Duration {
-    let script: String = redis::cmd("SCRIPT")
-        .arg("LOAD")
-        .arg(CLAIM)
-        .query_async(&mut peer.live)
-        .await
-        .unwrap();
+    let script = peer.load_script().await;
     let began = Instant::now();
     let mut done = 0;
 
     while done < messages {
         let (batch, tag) = peer.batch(messages - done).await;
         done += batch.len();
-        let events: Vec<Event> = batch.into_iter().filter_map(Event::parse).collect();
-
-        let mut pipeline = Pipeline::new();
-        for event in &events {
-            pipeline
-                .cmd("EVALSHA")
-                .arg(&script)
-                .arg(1)
-                .arg(format!("trial:{}:{}", event.site, event.remote()))
-                .arg(&event.device)
-                .arg(&event.name);
-        }
-        pipeline.query_async::<()>(&mut peer.live).await.unwrap();
-
-        write(&mut peer.sql, &events).await;
+        write_events(peer, &script, batch).await;
         peer.acknowledge(tag).await;
     }
 
     began.elapsed()
+}
+
+/// Claims the calls of the events in these messages, and stores them.
+pub async fn write_events(peer: &mut Peer, script: &str, messages: Vec<Vec<u8>>) {
+    let events: Vec<Event> = messages.into_iter().filter_map(Event::parse).collect();
+
+    let mut pipeline = Pipeline::new();
+    for event in &events {
+        pipeline
+            .cmd("EVALSHA")
+            .arg(script)
+            .arg(1)
+            .arg(format!("trial:{}:{}", event.site, event.remote()))
+            .arg(&event.device)
+            .arg(&event.name);
+    }
+    pipeline.query_async::<()>(&mut peer.live).await.unwrap();
+
+    write(&mut peer.sql, &events).await;
 }
 
 async fn write(sql: &mut PgConnection, events: &[Event]) {
