@@ -12,7 +12,7 @@ use crate::wire::policy_file::Policies;
 #[derive(clap::Args)]
 pub(super) struct SettingsArguments {
     /// Settings file in TOML; its keys override the defaults
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
