@@ -4,5 +4,7 @@ CREATE INDEX missed_call_logs_waiting ON missed_call_logs (missed_at DESC, call_
     WHERE retracted = 0 AND desk_status <> 'done' AND reached_by IS NULL;
 CREATE INDEX missed_call_logs_waiting_by_site ON missed_call_logs (site, missed_at DESC, call_id DESC)
     WHERE retracted = 0 AND desk_status <> 'done' AND reached_by IS NULL;
+CREATE INDEX missed_call_logs_assigned ON missed_call_logs (missed_at DESC, call_id DESC)
+    WHERE retracted = 0 AND desk_status = 'assigned' AND reached_by IS NULL;
 CREATE INDEX missed_call_logs_by_site ON missed_call_logs (site, missed_at DESC, call_id DESC)
     WHERE retracted = 0;

@@ -199,6 +199,12 @@ impl Number {
         self.form == Form::Withheld
     }
 
+    /// Whether a text stands for a number that is withheld.
+    #[must_use]
+    pub fn shows_none(text: &str) -> bool {
+        Number::parse(text, None).is_withheld()
+    }
+
     /// Whether both spellings mean one party. Withheld numbers are never the same party.
     #[must_use]
     pub fn same_party(&self, other: &Number) -> bool {

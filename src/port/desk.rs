@@ -77,10 +77,10 @@ impl fmt::Debug for DeskEntry {
     }
 }
 
-/// A change of one entry.
+/// A change of entries, of all of them or none.
 #[derive(Clone)]
 pub struct DeskChange {
-    pub call_id: String,
+    pub call_ids: Vec<String>,
     pub status: DeskStatus,
     pub assigned_to: Option<String>,
     /// `None` leaves the note as it is.
@@ -89,7 +89,7 @@ pub struct DeskChange {
     pub disposition: Option<String>,
     pub by: String,
     pub now: At,
-    /// Changes also an entry that another person has taken.
+    /// Changes also entries that another person has taken.
     pub takes_over: bool,
 }
 
@@ -109,16 +109,25 @@ pub struct DeskPage {
     pub since: At,
     /// Entries that come after this one: its instant and its call.
     pub before: Option<(At, String)>,
-    /// Also entries that are done, or whose callers were reached.
-    pub with_done: bool,
+    pub stage: DeskStage,
     pub limit: u32,
+}
+
+/// The stage of the work on entries that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeskStage {
+    /// Entries that are not done, and whose callers were not reached.
+    Waiting,
+    /// Those among them that a person has taken.
+    Assigned,
+    All,
 }
 
 /// Stored entries of the desk.
 #[async_trait]
 pub trait Desk: Send + Sync {
-    /// Entries that are not retracted. Without those that are done, some whose callers were reached
-    /// are among them: that is found when they are read, and then marked.
+    /// Entries that are not retracted. Some whose callers were reached may be among those that wait:
+    /// that is found when they are read, and then marked.
     async fn entries(&self, page: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError>;
 
     /// Takes back marks of calls missed since an instant whose callers were not reached after all,
@@ -127,6 +136,7 @@ pub trait Desk: Send + Sync {
 
     async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError>;
 
-    /// Changes an entry. False when another person has taken it.
+    /// Changes entries, which exist. False when another person has taken one of them; nothing is
+    /// changed then.
     async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError>;
 }

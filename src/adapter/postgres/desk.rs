@@ -5,7 +5,9 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PostgresLedger;
-use crate::adapter::sql::desk::{LAST_ID, implement_desk, select_answered, select_entries};
+use crate::adapter::sql::desk::{
+    LAST_ID, implement_desk, select_answered, select_entries, update_entries,
+};
 
 macro_rules! entries {
     ($is_meant:literal) => {
@@ -22,9 +24,9 @@ macro_rules! entries {
     };
 }
 
-/// By whether those that are done are meant, and whether a site is named. Entries that wait have an
-/// index of their own.
-const SELECT_ENTRIES: [[&str; 2]; 2] = [
+/// By the stage of the work, and by whether a site is named. Entries that wait have indexes of their
+/// own, and so do those that are assigned.
+const SELECT_ENTRIES: [[&str; 2]; 3] = [
     [
         entries!(
             "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
@@ -32,6 +34,16 @@ const SELECT_ENTRIES: [[&str; 2]; 2] = [
         ),
         entries!(
             "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
+            AND missed.site = $1"
+        ),
+    ],
+    [
+        entries!(
+            "NOT missed.retracted AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
+            AND $1::text IS NULL"
+        ),
+        entries!(
+            "NOT missed.retracted AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
             AND missed.site = $1"
         ),
     ],
@@ -50,6 +62,16 @@ const SELECT_ANSWERED: &str = select_answered!(
     differs: "IS DISTINCT FROM",
 );
 
+const UPDATE_ENTRIES: &str = update_entries!(
+    entries: "MATERIALIZED (
+        SELECT call_id, desk_status, assigned_to
+        FROM missed_call_logs
+        WHERE call_id IN (SELECT value::uuid FROM json_array_elements_text($1::json))
+        ORDER BY call_id
+        FOR UPDATE
+    )",
+);
+
 const MARK_REACHED: &str = "-- mark_reached_callers
     UPDATE missed_call_logs
     SET reached_by = reached.reached_by
@@ -57,6 +79,19 @@ const MARK_REACHED: &str = "-- mark_reached_callers
     WHERE missed_call_logs.call_id = reached.call_id";
 
 implement_desk!(PostgresLedger, PgRow, id);
+
+/// The turn of a request, which waits for no other one here.
+struct DeskTurn;
+
+impl PostgresLedger {
+    #[expect(
+        clippy::unused_async,
+        reason = "requests wait for each other in the other dialect"
+    )]
+    async fn desk_turn(&self) -> Result<DeskTurn, LedgerError> {
+        Ok(DeskTurn)
+    }
+}
 
 fn id(call_id: &str) -> Option<Uuid> {
     Uuid::try_parse(call_id).ok()

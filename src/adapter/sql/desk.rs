@@ -6,7 +6,15 @@ pub(in crate::adapter) const SELECT_STATE: &str = "-- select_desk_state
     FROM missed_call_logs
     WHERE call_id = $1";
 
-pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
+/// Changes all of the entries, or none where another person has taken one of them. `entries` reads the
+/// ids from a document, and locks their rows where other changes may come between.
+macro_rules! update_entries {
+    (entries: $entries:literal $(,)?) => {
+        concat!(
+            "-- update_desk_entries
+    WITH entries AS ",
+            $entries,
+            "
     UPDATE missed_call_logs
     SET desk_status = $2,
         assigned_to = $3,
@@ -14,8 +22,20 @@ pub(in crate::adapter) const UPDATE_ENTRY: &str = "-- update_desk_entry
         disposition = coalesce($5, disposition),
         changed_at = $6,
         changed_by = $7
-    WHERE call_id = $1
-        AND ($8 OR desk_status <> 'assigned' OR assigned_to = $7)";
+    WHERE call_id IN (SELECT call_id FROM entries)
+        AND (
+            $8
+            OR NOT EXISTS (
+                SELECT 1
+                FROM entries
+                WHERE desk_status = 'assigned'
+                    AND assigned_to <> $7
+            )
+        )"
+        )
+    };
+}
+pub(in crate::adapter) use update_entries;
 
 /// The last id in the order of both dialects.
 pub(in crate::adapter) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -149,6 +169,13 @@ pub(in crate::adapter) const UNMARK_REACHED: &str = "-- unmark_reached_callers
             FROM call_logs AS later
             WHERE later.call_id = missed_call_logs.reached_by
                 AND later.outcome = 'answered'
+                AND later.site = missed_call_logs.site
+                AND (
+                    missed_call_logs.from_number IN (later.from_number, later.to_number)
+                    OR missed_call_logs.from_e164 IN (
+                        later.from_number, later.to_number, later.from_e164, later.to_e164
+                    )
+                )
         )";
 
 /// Implements [`Desk`](crate::port::desk::Desk) for a ledger of this database. `$id` reads a call
@@ -159,9 +186,10 @@ macro_rules! implement_desk {
     ($ledger:ty, $row:ty, $id:expr) => {
         use $crate::adapter::sql::desk as statements;
         use $crate::adapter::sql::reached::{AnsweredCall, Callers};
+        use $crate::domain::number::Number;
         use $crate::domain::time::At;
         use $crate::port::desk::{
-            Desk, DeskChange, DeskEntry, DeskPage, DeskState, DeskStatus, LaterCall,
+            Desk, DeskChange, DeskEntry, DeskPage, DeskStage, DeskState, DeskStatus, LaterCall,
         };
         use $crate::port::ledger::LedgerError;
 
@@ -172,14 +200,19 @@ macro_rules! implement_desk {
                     Some((at, call_id)) => (*at, $id(call_id)),
                     None => (At::END, $id(LAST_ID)),
                 };
-                let statement =
-                    SELECT_ENTRIES[usize::from(page.with_done)][usize::from(page.site.is_some())];
+                let stage = match page.stage {
+                    DeskStage::Waiting => 0,
+                    DeskStage::Assigned => 1,
+                    DeskStage::All => 2,
+                };
+                let statement = SELECT_ENTRIES[stage][usize::from(page.site.is_some())];
                 let select = sqlx::query(statement)
                     .bind(&page.site)
                     .bind(page.since.0)
                     .bind(before.0)
                     .bind(before_id)
                     .bind(i64::from(page.limit));
+                let _turn = self.desk_turn().await?;
                 let rows = self.select(select).await?;
                 let mut entries: Vec<DeskEntry> =
                     rows.iter().map(entry).collect::<Result<_, _>>()?;
@@ -223,11 +256,9 @@ macro_rules! implement_desk {
             }
 
             async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError> {
-                let Some(id) = $id(&change.call_id) else {
-                    return Ok(false);
-                };
-                let update = sqlx::query(statements::UPDATE_ENTRY)
-                    .bind(id)
+                let ids = serde_json::to_string(&change.call_ids).unwrap_or_default();
+                let update = sqlx::query(UPDATE_ENTRIES)
+                    .bind(ids)
                     .bind(change.status.name())
                     .bind(&change.assigned_to)
                     .bind(change.note.as_deref())
@@ -260,10 +291,13 @@ macro_rules! implement_desk {
                 })
             };
 
+            let number = row.get::<Option<&str>, _>(2);
+            let is_withheld = number.is_some_and(Number::shows_none);
+
             Ok(DeskEntry {
                 call_id: row.get(0),
                 site: row.get(1),
-                number: row.get::<Option<&str>, _>(2).map(Into::into),
+                number: number.map(Into::into),
                 e164: row.get::<Option<&str>, _>(3).map(Into::into),
                 name: row.get::<Option<&str>, _>(4).map(Into::into),
                 extensions: row.get(5),
@@ -277,7 +311,8 @@ macro_rules! implement_desk {
                 changed_at: row.get::<Option<i64>, _>(13).map(At),
                 changed_by: row.get(14),
                 reached: later(15, 16),
-                calling: later(17, 18),
+                // Another caller may hide his number as well.
+                calling: later(17, 18).filter(|_| !is_withheld),
             })
         }
 

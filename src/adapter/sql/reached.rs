@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use crate::domain::number::Number;
 use crate::domain::time::At;
 use crate::port::desk::{DeskEntry, LaterCall};
 
@@ -39,14 +40,16 @@ struct Reached<'e> {
 }
 
 impl Callers {
-    /// A caller without a number cannot be reached.
+    /// A caller without a number, or who hides it, cannot be recognised.
     pub(in crate::adapter) fn of(entries: &[DeskEntry]) -> Callers {
         let mut places = HashMap::new();
         let mut callers: Vec<Caller> = Vec::new();
 
         for (index, entry) in entries.iter().enumerate() {
             let (number, e164) = (entry.number.as_deref(), entry.e164.as_deref());
-            if entry.reached.is_some() || (number.is_none() && e164.is_none()) {
+            let is_known =
+                (number.is_some() || e164.is_some()) && !number.is_some_and(Number::shows_none);
+            if entry.reached.is_some() || !is_known {
                 continue;
             }
             let key = (entry.site.as_str(), number, e164);

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::connection::WriteConnection;
@@ -41,6 +41,8 @@ pub struct SqliteLedger {
     pub(super) readers: SqlitePool,
     /// Searches read very many calls. They leave connections for other reads.
     pub(super) searches: Semaphore,
+    /// Reads of the desk are long too, and come one after the other.
+    desk: Semaphore,
     /// Id of this process in the fence of the partition.
     pub(super) owner: String,
 }
@@ -95,6 +97,7 @@ impl SqliteLedger {
             writer,
             readers,
             searches: Semaphore::new(SEARCHES_MAX),
+            desk: Semaphore::new(1),
             owner: uuid::Uuid::now_v7().to_string(),
         })
     }
@@ -129,15 +132,16 @@ impl SqliteLedger {
             found => return Ok(found?),
         }
 
-        let Ok(permit) = timeout(QUERY_MAX, self.searches.acquire()).await else {
-            return Err(LedgerError::Unavailable(
-                "too many searches are under way; ask for a shorter time, or later".into(),
-            ));
-        };
+        let permit = turn(&self.searches, QUERY_MAX).await?;
         let found = query(&mut *self.reader().await?, arguments).await;
         drop(permit);
 
         Ok(found?)
+    }
+
+    /// Waits until no other request reads the desk.
+    pub(super) async fn desk_turn(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
+        turn(&self.desk, READER_WAIT_MAX).await
     }
 
     /// Checks the whole file, and whether it can be written. Returns the first damage found.
@@ -164,6 +168,17 @@ impl SqliteLedger {
     pub async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Waits for a turn among requests that take long.
+async fn turn(turns: &Semaphore, wait_max: Duration) -> Result<SemaphorePermit<'_>, LedgerError> {
+    match timeout(wait_max, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(LedgerError::Unavailable(
+            "too many requests that take long are under way; ask for a shorter time, or later"
+                .into(),
+        )),
     }
 }
 

@@ -4,7 +4,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::database::SqliteLedger;
-use crate::adapter::sql::desk::{LAST_ID, implement_desk, select_answered, select_entries};
+use crate::adapter::sql::desk::{
+    LAST_ID, implement_desk, select_answered, select_entries, update_entries,
+};
 
 macro_rules! entries {
     ($is_meant:literal) => {
@@ -19,9 +21,9 @@ macro_rules! entries {
     };
 }
 
-/// By whether those that are done are meant, and whether a site is named. Entries that wait have an
-/// index of their own.
-const SELECT_ENTRIES: [[&str; 2]; 2] = [
+/// By the stage of the work, and by whether a site is named. Entries that wait have indexes of their
+/// own, and so do those that are assigned.
+const SELECT_ENTRIES: [[&str; 2]; 3] = [
     [
         entries!(
             "missed.retracted = 0 AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
@@ -29,6 +31,16 @@ const SELECT_ENTRIES: [[&str; 2]; 2] = [
         ),
         entries!(
             "missed.retracted = 0 AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
+            AND missed.site = $1"
+        ),
+    ],
+    [
+        entries!(
+            "missed.retracted = 0 AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
+            AND $1 IS NULL"
+        ),
+        entries!(
+            "missed.retracted = 0 AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
             AND missed.site = $1"
         ),
     ],
@@ -48,6 +60,14 @@ const SELECT_ANSWERED: &str = select_answered!(
         FROM json_each($1)",
     text: "",
     differs: "IS NOT",
+);
+
+const UPDATE_ENTRIES: &str = update_entries!(
+    entries: "(
+        SELECT call_id, desk_status, assigned_to
+        FROM missed_call_logs
+        WHERE call_id IN (SELECT value FROM json_each($1))
+    )",
 );
 
 const MARK_REACHED: &str = "-- mark_reached_callers

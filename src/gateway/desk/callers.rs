@@ -3,19 +3,22 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::Chain;
+use crate::domain::number::Number;
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
-use crate::port::desk::{Desk, DeskEntry, DeskPage, DeskStatus};
+use crate::port::desk::{Desk, DeskEntry, DeskPage, DeskStage, DeskStatus};
 use crate::port::error::LedgerError;
 
 /// Missed calls that are read at once. All of the first ones are joined to their callers.
 const CALLS_AT_ONCE: u32 = 1_000;
 /// Missed calls that are read for one list: those of callers who call very often.
 const CALLS_MAX: u32 = 20_000;
+/// No further ones are read for it after this time.
+const TIME_MAX: Duration = Duration::from_secs(2);
 /// Without an instant the desk shows missed calls of two weeks.
 pub(super) const SHOWN: Span = Span::seconds(14 * 86_400);
 /// Callers who were reached are verified so often, over this time: a day more than is shown.
@@ -25,9 +28,58 @@ const VERIFIED: Span = Span(SHOWN.0 + 86_400_000_000);
 /// The missed calls of one caller.
 pub(super) struct Caller {
     pub latest: DeskEntry,
+    /// The latest of his calls that a person has taken, if the caller waits and that is another one.
+    taken: Option<Box<DeskEntry>>,
     /// All of them, the latest first.
     pub call_ids: Vec<String>,
     pub first_missed_at: At,
+    /// One of them waits for a call back.
+    waits: bool,
+}
+
+impl Caller {
+    fn of(entry: DeskEntry) -> Caller {
+        Caller {
+            taken: None,
+            call_ids: vec![entry.call_id.clone()],
+            first_missed_at: entry.missed_at,
+            waits: status_of(&entry) != DeskStatus::Done,
+            latest: entry,
+        }
+    }
+
+    /// Adds an earlier call. A person who has taken one has taken the caller.
+    fn add(&mut self, entry: DeskEntry) {
+        let status = status_of(&entry);
+
+        self.call_ids.push(entry.call_id.clone());
+        self.first_missed_at = entry.missed_at;
+        self.waits |= status != DeskStatus::Done;
+        if status == DeskStatus::Assigned && self.status() != DeskStatus::Assigned {
+            self.taken = Some(Box::new(entry));
+        }
+    }
+
+    /// The call that shows the work on the caller.
+    pub(super) fn work(&self) -> &DeskEntry {
+        self.taken.as_deref().unwrap_or(&self.latest)
+    }
+
+    pub(super) fn status(&self) -> DeskStatus {
+        match status_of(self.work()) {
+            DeskStatus::Done if self.waits => DeskStatus::Open,
+            status => status,
+        }
+    }
+}
+
+/// The status of a call, with what later calls say.
+fn status_of(entry: &DeskEntry) -> DeskStatus {
+    if entry.reached.is_some() {
+        DeskStatus::Done
+    } else {
+        entry.status
+    }
 }
 
 /// Callers whose missed calls have a status, at most `limit`, the latest first. Without a status they
@@ -39,17 +91,23 @@ pub(super) async fn callers(
     status: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Caller>, LedgerError> {
+    let stage = match status {
+        Some("all" | "done") => DeskStage::All,
+        Some("assigned") => DeskStage::Assigned,
+        _ => DeskStage::Waiting,
+    };
     let mut page = DeskPage {
         site,
         since,
         before: None,
-        with_done: matches!(status, Some("all" | "done")),
+        stage,
         limit: CALLS_AT_ONCE,
     };
+    let until = Instant::now() + TIME_MAX;
     let mut callers = Callers::default();
     let mut read = 0;
 
-    while callers.list.len() < limit && read < CALLS_MAX {
+    while callers.count(status) < limit && read < CALLS_MAX && Instant::now() < until {
         let entries = desk.entries(&page).await?;
         let is_last = entries.len() < CALLS_AT_ONCE as usize;
         page.before = entries
@@ -57,34 +115,26 @@ pub(super) async fn callers(
             .map(|entry| (entry.missed_at, entry.call_id.clone()));
         read += CALLS_AT_ONCE;
 
-        let wanted = entries
-            .into_iter()
-            .filter(|entry| is_wanted(status, current_status(entry)));
-        wanted.for_each(|entry| callers.add(entry));
+        let meant = entries.into_iter().filter(|entry| match status {
+            Some("all") => true,
+            Some("done") => status_of(entry) == DeskStatus::Done,
+            _ => status_of(entry) != DeskStatus::Done,
+        });
+        meant.for_each(|entry| callers.add(entry));
         if is_last {
             break;
         }
     }
 
-    callers.list.truncate(limit);
-    Ok(callers.list)
+    let meant = callers.list.into_iter();
+    Ok(meant
+        .filter(|caller| is_wanted(status, caller))
+        .take(limit)
+        .collect())
 }
 
-fn is_wanted(wanted: Option<&str>, status: DeskStatus) -> bool {
-    match wanted {
-        Some("all") => true,
-        Some(wanted) => status.name() == wanted,
-        None => status != DeskStatus::Done,
-    }
-}
-
-/// The status, with what later calls say.
-pub(super) fn current_status(entry: &DeskEntry) -> DeskStatus {
-    if entry.reached.is_some() {
-        DeskStatus::Done
-    } else {
-        entry.status
-    }
+fn is_wanted(status: Option<&str>, caller: &Caller) -> bool {
+    status != Some("open") || caller.status() == DeskStatus::Open
 }
 
 /// The callers of missed calls, in the order of their latest call.
@@ -95,25 +145,29 @@ struct Callers {
 }
 
 impl Callers {
-    /// Adds a missed call, which is earlier than those before it, to those of its number.
+    fn count(&self, status: Option<&str>) -> usize {
+        let wanted = self.list.iter().filter(|caller| is_wanted(status, caller));
+
+        wanted.count()
+    }
+
+    /// Adds a missed call, which is earlier than those before it, to those of its number. Two callers
+    /// who hide theirs are not one.
     fn add(&mut self, entry: DeskEntry) {
         let number = entry.e164.as_deref().or(entry.number.as_deref());
-        let key = number.map(|number| (entry.site.clone(), number.to_owned()));
+        let key = number
+            .filter(|number| !Number::shows_none(number))
+            .map(|number| (entry.site.clone(), number.to_owned()));
         let known = key.as_ref().and_then(|key| self.known.get(key).copied());
         if let Some(caller) = known.map(|index| &mut self.list[index]) {
-            caller.first_missed_at = entry.missed_at;
-            caller.call_ids.push(entry.call_id);
+            caller.add(entry);
             return;
         }
 
         if let Some(key) = key {
             self.known.insert(key, self.list.len());
         }
-        self.list.push(Caller {
-            call_ids: vec![entry.call_id.clone()],
-            first_missed_at: entry.missed_at,
-            latest: entry,
-        });
+        self.list.push(Caller::of(entry));
     }
 }
 
@@ -218,6 +272,41 @@ mod tests {
         assert_eq!(all.len(), 241);
         assert_eq!(all[0].first_missed_at, At(1));
         assert!(read(0, 200).await.is_empty());
+    }
+
+    #[test]
+    fn a_person_who_has_taken_a_call_has_the_caller_who_calls_again() {
+        let taken = DeskEntry {
+            status: DeskStatus::Assigned,
+            assigned_to: Some("eve".to_owned()),
+            ..entry(1)
+        };
+        let mut callers = Callers::default();
+        for call in [entry(2), taken, entry(0)] {
+            callers.add(call);
+        }
+
+        let [again, other] = &callers.list[..] else {
+            panic!("two callers");
+        };
+        assert_eq!(again.status(), DeskStatus::Assigned);
+        assert_eq!(again.work().assigned_to.as_deref(), Some("eve"));
+        assert_eq!(again.latest.call_id, "2");
+        assert_eq!(other.status(), DeskStatus::Open);
+        assert_eq!(callers.count(Some("open")), 1);
+    }
+
+    #[test]
+    fn callers_who_hide_their_numbers_stay_apart() {
+        let hidden = |second| DeskEntry {
+            number: Some("anonymous".into()),
+            ..entry(second)
+        };
+        let mut callers = Callers::default();
+        callers.add(hidden(2));
+        callers.add(hidden(1));
+
+        assert_eq!(callers.list.len(), 2);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
-use super::callers::{Caller, SHOWN, callers, current_status};
+use super::callers::{Caller, SHOWN, callers};
 use crate::access::{Principal, Right, mask_record};
 use crate::domain::private::PrivateText;
 use crate::domain::time::{At, Span};
@@ -186,7 +186,7 @@ pub(in crate::gateway) async fn entries(
 }
 
 fn caller_json(principal: &Principal, caller: &Caller) -> Value {
-    let entry = &caller.latest;
+    let (entry, work) = (&caller.latest, caller.work());
     let extensions: Value = serde_json::from_str(&entry.extensions).unwrap_or_default();
     let own = |text: &Option<PrivateText>| text.as_deref().map(ToOwned::to_owned);
 
@@ -205,12 +205,12 @@ fn caller_json(principal: &Principal, caller: &Caller) -> Value {
         missed_at: instant::text(entry.missed_at),
         first_missed_at: instant::text(caller.first_missed_at),
         waited_seconds: entry.waited_us.map(|waited| seconds(Span(waited))),
-        status: current_status(entry).name(),
-        assigned_to: entry.assigned_to.clone(),
-        note: own(&entry.note),
-        disposition: entry.disposition.clone(),
-        changed_at: entry.changed_at.map(instant::text),
-        changed_by: entry.changed_by.clone(),
+        status: caller.status().name(),
+        assigned_to: work.assigned_to.clone(),
+        note: own(&work.note),
+        disposition: work.disposition.clone(),
+        changed_at: work.changed_at.map(instant::text),
+        changed_by: work.changed_by.clone(),
         reached_by: entry.reached.as_ref().map(later_json),
         being_called_by: entry.calling.as_ref().map(later_json),
     };
@@ -312,8 +312,8 @@ struct Changed {
 
 /// Changes entries of the desk.
 ///
-/// Two people cannot have one entry: the second is refused, unless `take_over` is set. Needs the
-/// right `desk`.
+/// All of the entries are changed, or none. Two people cannot have one entry: the second is refused,
+/// unless `take_over` is set. Needs the right `desk`.
 #[utoipa::path(
     post,
     path = "/api/v1/missed",
@@ -344,78 +344,69 @@ pub(in crate::gateway) async fn change(
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
     };
 
-    match apply(&gateway, &principal, &change, status).await {
-        Ok(changed) if changed.len() == change.call_ids.len() => {
-            document_response(StatusCode::OK, &Changed { changed })
-        }
-        Ok(changed) => conflict(&gateway, &principal, &change, &changed).await,
+    match apply(&gateway, &principal, change, status).await {
+        Ok(answer) => answer,
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// Changes the entries one by one, and returns the ids of those that were changed.
+/// Changes all of the entries, or none.
 async fn apply(
     gateway: &Gateway,
     principal: &Principal,
-    change: &Change,
+    change: Change,
     status: DeskStatus,
-) -> Result<Vec<String>, LedgerError> {
+) -> Result<Response, LedgerError> {
+    for call_id in &change.call_ids {
+        // An entry of another site is as if there were none.
+        let state = gateway.desk.state(call_id).await?;
+        if !state.is_some_and(|state| principal.sites.contains(&state.site)) {
+            return Ok(error_response(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is no such missed call",
+            ));
+        }
+    }
+
     let by = principal.name().to_owned();
     let assigned_to = match status {
         DeskStatus::Open => None,
-        DeskStatus::Assigned => Some(change.assigned_to.clone().unwrap_or_else(|| by.clone())),
-        DeskStatus::Done => change.assigned_to.clone(),
+        DeskStatus::Assigned => Some(change.assigned_to.unwrap_or_else(|| by.clone())),
+        DeskStatus::Done => change.assigned_to,
     };
-    let mut changed = Vec::new();
-
-    for call_id in &change.call_ids {
-        let state = gateway.desk.state(call_id).await?;
-        // An entry of another site is as if there were none.
-        if !state.is_some_and(|state| principal.sites.contains(&state.site)) {
-            continue;
-        }
-        let one = DeskChange {
-            call_id: call_id.clone(),
-            status,
-            assigned_to: assigned_to.clone(),
-            note: change.note.as_deref().map(PrivateText::from),
-            disposition: change.disposition.clone(),
-            by: by.clone(),
-            now: gateway.clock.now(),
-            takes_over: change.take_over,
-        };
-        if gateway.desk.change(&one).await? {
-            changed.push(call_id.clone());
-        }
+    let change = DeskChange {
+        call_ids: change.call_ids,
+        status,
+        assigned_to,
+        note: change.note.as_deref().map(PrivateText::from),
+        disposition: change.disposition,
+        by,
+        now: gateway.clock.now(),
+        takes_over: change.take_over,
+    };
+    if gateway.desk.change(&change).await? {
+        let changed = change.call_ids;
+        return Ok(document_response(StatusCode::OK, &Changed { changed }));
     }
 
-    Ok(changed)
+    taken(gateway, &change).await
 }
 
-/// The answer when some entries stayed as they are.
-async fn conflict(
-    gateway: &Gateway,
-    principal: &Principal,
-    change: &Change,
-    changed: &[String],
-) -> Response {
-    let left = change.call_ids.iter().find(|id| !changed.contains(id));
-    let state = match left {
-        Some(id) => gateway.desk.state(id).await.ok().flatten(),
-        None => None,
-    };
-
-    let state = state.filter(|state| principal.sites.contains(&state.site));
-    match state.and_then(|state| state.assigned_to) {
-        Some(person) => error_response(
-            StatusCode::CONFLICT,
-            "taken",
-            &format!("{person} has taken this entry"),
-        ),
-        None => error_response(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "there is no such missed call",
-        ),
+/// The answer when another person has taken one of the entries.
+async fn taken(gateway: &Gateway, change: &DeskChange) -> Result<Response, LedgerError> {
+    let mut person = None;
+    for call_id in &change.call_ids {
+        let state = gateway.desk.state(call_id).await?;
+        let taken = state.filter(|state| state.status == DeskStatus::Assigned);
+        let by = taken.and_then(|state| state.assigned_to);
+        person = person.or(by.filter(|by| *by != change.by));
     }
+    let person = person.as_deref().unwrap_or("another person");
+
+    Ok(error_response(
+        StatusCode::CONFLICT,
+        "taken",
+        &format!("{person} has taken this entry"),
+    ))
 }

@@ -12,6 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::popup::{Agent, Meaning, document, meaning};
 use super::switch::Change;
+use crate::domain::number::Number;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::LIVE_CALLS_MAX;
 use crate::port::directory::Helpline;
@@ -263,7 +264,7 @@ impl Window {
         let number = call["from"]["e164"]
             .as_str()
             .or_else(|| call["from"]["number"].as_str());
-        let Some(number) = number else {
+        let Some(number) = number.filter(|number| !Number::shows_none(number)) else {
             return json!([]);
         };
         let filter = CallFilter {

@@ -1,7 +1,9 @@
 //! Laws of the missed-call desk.
 
+use std::collections::HashSet;
+
 use cordboard::domain::time::At;
-use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskStatus};
+use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskStage, DeskStatus};
 use cordboard::port::ledger::{Changes, Ledger};
 
 use super::Store;
@@ -12,7 +14,7 @@ pub const WHOLE_DESK: DeskPage = DeskPage {
     site: None,
     since: At::START,
     before: None,
-    with_done: true,
+    stage: DeskStage::All,
     limit: 10,
 };
 /// Entries on one page of a desk with more of them.
@@ -47,9 +49,9 @@ fn calls(missed: &[(u32, i64)], answered: &[(u32, i64)]) -> Changes {
     changes(&mut timeline(), facts.collect(), At::END)
 }
 
-fn page(with_done: bool) -> DeskPage {
+fn page(stage: DeskStage) -> DeskPage {
     DeskPage {
-        with_done,
+        stage,
         limit: PAGE_ENTRIES,
         ..WHOLE_DESK
     }
@@ -82,6 +84,83 @@ fn numbers(entries: &[DeskEntry]) -> Vec<&str> {
         .collect()
 }
 
+fn change(by: &str, status: DeskStatus, entries: &[DeskEntry]) -> DeskChange {
+    DeskChange {
+        call_ids: entries.iter().map(|entry| entry.call_id.clone()).collect(),
+        status,
+        assigned_to: (status == DeskStatus::Assigned).then(|| by.to_owned()),
+        note: None,
+        disposition: None,
+        by: by.to_owned(),
+        now: after_seconds(700),
+        takes_over: false,
+    }
+}
+
+pub async fn one_person_takes_all_calls_of_a_caller_or_none(store: &impl Store) {
+    let (ledger, other) = (store.open().await, store.open().await);
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let missed: Vec<(u32, i64)> = (0..10).map(|caller| (caller, 10)).collect();
+    ledger.commit(&calls(&missed, &[])).await.unwrap();
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
+
+    let first = change("eve", DeskStatus::Assigned, &entries[3..4]);
+    assert!(ledger.change(&first).await.unwrap());
+    let both = change("adam", DeskStatus::Assigned, &entries[2..5]);
+    assert!(!other.change(&both).await.unwrap());
+    let (assigned, _) = all(&ledger, page(DeskStage::Assigned)).await;
+    assert_eq!(assigned.len(), 1);
+    assert_eq!(assigned[0].assigned_to.as_deref(), Some("eve"));
+    let over = DeskChange {
+        takes_over: true,
+        ..both
+    };
+    assert!(other.change(&over).await.unwrap());
+
+    // In the same moment, and in whatever order their calls are named.
+    for calls in entries[5..].chunks(5) {
+        let eve = change("eve", DeskStatus::Assigned, calls);
+        let mut adam = change("adam", DeskStatus::Assigned, calls);
+        adam.call_ids.reverse();
+        let (eve, adam) = futures_util::join!(ledger.change(&eve), other.change(&adam));
+        assert_ne!(eve.unwrap(), adam.unwrap());
+    }
+    let (assigned, _) = all(&ledger, page(DeskStage::Assigned)).await;
+    let takers = assigned[3..]
+        .iter()
+        .map(|entry| entry.assigned_to.as_deref());
+    assert_eq!(takers.collect::<HashSet<_>>().len(), 1);
+}
+
+pub async fn callers_who_hide_their_numbers_are_not_taken_for_each_other(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let lines = [
+        (
+            0,
+            "incoming?mac=000b82000001&local=201&remote=anonymous&c=a",
+        ),
+        (5, "missed?mac=000b82000001&local=201&remote=anonymous&c=a"),
+        (
+            300,
+            "incoming?mac=000b82000002&local=202&remote=anonymous&c=b",
+        ),
+        (
+            301,
+            "answered?mac=000b82000002&local=202&remote=anonymous&c=b",
+        ),
+    ];
+    let facts = (1..)
+        .zip(lines)
+        .map(|(number, (second, line))| received(number, second, &format!("/gs/cti/{line}")));
+    let changes = changes(&mut timeline(), facts.collect(), after_seconds(400));
+    ledger.commit(&changes).await.unwrap();
+
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
+    assert_eq!(entries.len(), 1);
+    assert!(entries[0].reached.is_none() && entries[0].calling.is_none());
+}
+
 pub async fn callers_who_wait_are_found_among_all_who_were_reached(store: &impl Store) {
     let ledger = store.open().await;
     ledger.take_over(LOOKBACK).await.unwrap();
@@ -94,7 +173,7 @@ pub async fn callers_who_wait_are_found_among_all_who_were_reached(store: &impl 
     let changes = calls(&[&missed[..], &again].concat(), &answered);
     ledger.commit(&changes).await.unwrap();
 
-    let (entries, pages) = all(&ledger, page(false)).await;
+    let (entries, pages) = all(&ledger, page(DeskStage::Waiting)).await;
     assert_eq!(entries.len(), 21);
     assert_eq!(pages, 6);
     let waiting = ["+4930700019", "+4930700001", "+4930700000"];
@@ -104,34 +183,25 @@ pub async fn callers_who_wait_are_found_among_all_who_were_reached(store: &impl 
     assert!(reached.into_iter().all(|call| call.extension.is_some()));
 
     // It was marked: the next read passes over them.
-    let (entries, pages) = all(&ledger, page(false)).await;
+    let (entries, pages) = all(&ledger, page(DeskStage::Waiting)).await;
     assert_eq!(numbers(&entries), waiting);
     assert_eq!((entries.len(), pages), (3, 1));
     let of_site = DeskPage {
         site: Some("default".to_owned()),
-        ..page(false)
+        ..page(DeskStage::Waiting)
     };
     assert_eq!(all(&ledger, of_site).await.0.len(), 3);
     let elsewhere = DeskPage {
         site: Some("elsewhere".to_owned()),
-        ..page(true)
+        ..page(DeskStage::All)
     };
     assert!(all(&ledger, elsewhere).await.0.is_empty());
 
-    let change = DeskChange {
-        call_id: entries[0].call_id.clone(),
-        status: DeskStatus::Done,
-        assigned_to: None,
-        note: None,
-        disposition: None,
-        by: "agent".to_owned(),
-        now: after_seconds(700),
-        takes_over: false,
-    };
-    assert!(ledger.change(&change).await.unwrap());
-    let (entries, _) = all(&ledger, page(false)).await;
+    let done = change("agent", DeskStatus::Done, &entries[..1]);
+    assert!(ledger.change(&done).await.unwrap());
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
     assert_eq!(numbers(&entries), waiting[1..]);
-    assert_eq!(all(&ledger, page(true)).await.0.len(), 21);
+    assert_eq!(all(&ledger, page(DeskStage::All)).await.0.len(), 21);
 }
 
 pub async fn a_caller_waits_again_when_the_answered_call_turns_out_to_be_none(store: &impl Store) {
@@ -139,7 +209,7 @@ pub async fn a_caller_waits_again_when_the_answered_call_turns_out_to_be_none(st
     ledger.take_over(LOOKBACK).await.unwrap();
     let changes = calls(&[(1, 0), (2, 0)], &[(1, 10), (2, 20)]);
     ledger.commit(&changes).await.unwrap();
-    let (entries, _) = all(&ledger, page(false)).await;
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
     assert!(numbers(&entries).is_empty());
     let since = after_seconds(0);
     assert_eq!(ledger.verify_reached(since).await.unwrap(), 0);
@@ -157,6 +227,6 @@ pub async fn a_caller_waits_again_when_the_answered_call_turns_out_to_be_none(st
     ledger.commit(&withdrawn).await.unwrap();
 
     assert_eq!(ledger.verify_reached(since).await.unwrap(), 1);
-    let (entries, _) = all(&ledger, page(false)).await;
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
     assert_eq!(numbers(&entries), ["+4930700001"]);
 }
