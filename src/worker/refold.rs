@@ -130,7 +130,7 @@ impl Partition {
             &before,
             &stored.filter(|call| !of_batch.contains(call)).collect(),
         );
-        self.fragments.extend(now.before);
+        self.set_fragments(&now, history);
         self.sites.insert(stretch.site.clone(), now.timeline);
 
         Ok(Delta {
@@ -161,6 +161,7 @@ impl Partition {
         let mut changes = Changes::default();
         let facts = self.facts_of(stretch, history, &changes);
         let now = self.fold(stretch, facts)?;
+        self.set_fragments(&now, history);
 
         let delta = Delta {
             withdrawn: now.lacks(&history.calls),
@@ -168,11 +169,20 @@ impl Partition {
             finished: now.finished,
             ..Delta::default()
         };
-        self.fragments.extend(now.before);
         self.sites.insert(stretch.site.clone(), now.timeline);
         self.collect(Some(&stretch.site), delta, &mut changes);
 
         Ok(changes)
+    }
+
+    /// The calls of a stretch are whole now; those that began before it may not be.
+    fn set_fragments(&mut self, now: &Folded, history: &History) {
+        let records = now.changed.iter().chain(&now.finished);
+        for call in records.map(|record| &record.id).chain(&history.calls) {
+            self.fragments.remove(call);
+        }
+
+        self.fragments.extend(&now.before);
     }
 
     /// The stored facts of a stretch, and those of the batch under way.

@@ -381,3 +381,36 @@ fn after_a_late_report_no_part_of_a_call_before_its_history_comes_back() {
     );
     assert_eq!(then.notifications.len(), 2);
 }
+
+#[test]
+fn a_late_report_corrects_a_call_that_was_over_before_the_take_over() {
+    let (ring, missed) = (report(5, 1, "incoming"), report(30, 1, "missed"));
+    let messages = vec![ring.encode(), missed.encode()];
+    let mut partition = Partition::recover(
+        Policies::default(),
+        Believed::default(),
+        RecoveredState {
+            watermark: Some(At(report(400, 0, "").at)),
+            messages: messages.clone(),
+            ..RecoveredState::default()
+        },
+    );
+
+    let mut items = [Delivery::from(report(10, 1, "answered").encode()).into()];
+    let batch = partition.decode(&mut items, At(0));
+    let Ok(Step::NeedHistory(_)) = partition.apply(batch) else {
+        panic!("the report is late");
+    };
+    let history = History {
+        complete_from: At::START,
+        messages,
+        calls: vec![EventId(1_005)],
+    };
+    let Step::Decided(changes) = partition.supply(&history).unwrap() else {
+        panic!("the history is there");
+    };
+
+    let corrected: Vec<CallId> = changes.calls.iter().map(|call| call.record.id).collect();
+    assert_eq!(corrected, [EventId(1_005)]);
+    assert!(changes.calls[0].record.answered_at.is_some());
+}
