@@ -51,7 +51,9 @@ pub(super) async fn start(
     if let Some(listener) = listeners.ingress {
         ingress = Some(starting.ingress(listener)?);
     }
-    starting.follow_database().await;
+    if roles.need_database() {
+        starting.follow_database().await;
+    }
     if roles.worker {
         starting.worker()?;
     }
@@ -111,9 +113,10 @@ impl<'s> Starting<'s> {
             .map(|address| Database::open(address, &servers));
 
         let common_clock = Arc::new(FollowingClock::default());
-        let health_clock = match &database {
-            Some(_) => Arc::clone(&common_clock) as Arc<dyn Clock>,
-            None => Arc::clone(&clock),
+        let health_clock = if roles.need_database() {
+            Arc::clone(&common_clock) as Arc<dyn Clock>
+        } else {
+            Arc::clone(&clock)
         };
         let mut health = new_health(&health_clock, metrics);
         if let Some(database) = &database {
