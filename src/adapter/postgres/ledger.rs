@@ -205,8 +205,10 @@ impl Ledger for PostgresLedger {
                 last_commit_no,
             };
 
+            // After a failure the batch is committed alone: it may fail again, and hold up others.
+            let is_first = written.commit_no.is_none();
             let statement = batch::statement(connection, written, fence, changes, &new).await?;
-            let commit_no = self.run(statement, connection).await?;
+            let commit_no = self.run(statement, is_first, connection).await?;
             if commit_no.is_none() && self.last_commit_no(connection, None).await?.is_some() {
                 return Err(LedgerError::Unavailable(
                     "an abandoned batch was committed after all".into(),
@@ -310,18 +312,16 @@ impl PostgresLedger {
         Ok(taken.state)
     }
 
-    /// Runs the statement of a batch, a small one together with those of other partitions. Returns its
-    /// number; `None` when the fence refused it.
+    /// Runs the statement of a batch, a small one together with those of other partitions, unless it is
+    /// the first one of its connection. Returns its number; `None` when the fence refused it.
     async fn run(
         &self,
         statement: BatchStatement<'_>,
+        is_first: bool,
         connection: &mut PgConnection,
     ) -> Result<Option<i64>, sqlx::Error> {
-        let Some(group) = self
-            .group
-            .as_ref()
-            .filter(|_| statement.rows() <= commit_group::ROWS_MAX)
-        else {
+        let is_small = statement.rows() <= commit_group::ROWS_MAX;
+        let Some(group) = self.group.as_ref().filter(|_| is_small && !is_first) else {
             return statement.run(connection).await;
         };
 

@@ -226,6 +226,46 @@ async fn a_fence_that_is_locked_holds_up_no_other_partition() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_locked_for_long_holds_up_only_the_batch_that_needs_it() {
+    let url = database().await;
+    let owners = owners(&url).await;
+    let mut locker = PgConnection::connect(&url).await.unwrap();
+    let dead_letters = lock(&mut locker, "LOCK TABLE dead_events").await;
+
+    // It fails together with others, and alone; then it is committed again.
+    let blocked = batch_with_dead_letter(BLOCKED);
+    let failed = within(
+        PATIENCE,
+        "the lock timeout",
+        owners[BLOCKED].commit(&blocked),
+    )
+    .await;
+    assert!(
+        matches!(failed, Err(LedgerError::Unavailable(_))),
+        "{failed:?}"
+    );
+    let mut again = Box::pin(owners[BLOCKED].commit(&blocked));
+    tokio::select! {
+        result = &mut again => panic!("the table is locked: {result:?}"),
+        () = until_waiting(&url, 1) => {}
+    }
+    for (number, owner) in owners[..BLOCKED].iter().enumerate() {
+        let free = batch(number);
+        tokio::select! {
+            result = owner.commit(&free) => result.unwrap(),
+            result = &mut again => panic!("it waits for no other: {result:?}"),
+        }
+    }
+
+    dead_letters.rollback().await.unwrap();
+    within(PATIENCE, "the blocked batch", again).await.unwrap();
+    assert_eq!(
+        value::<i64>(&url, "SELECT count(*) FROM call_logs").await,
+        4
+    );
+}
+
+#[tokio::test]
 async fn a_common_statement_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
     let url = database().await;
     let owners = owners(&url).await;
