@@ -186,6 +186,7 @@ macro_rules! implement_desk {
     ($ledger:ty, $row:ty, $id:expr) => {
         use $crate::adapter::sql::desk as statements;
         use $crate::adapter::sql::reached::{AnsweredCall, Callers};
+        use $crate::chain::Chain;
         use $crate::domain::number::Number;
         use $crate::domain::time::At;
         use $crate::port::desk::{
@@ -223,8 +224,12 @@ macro_rules! implement_desk {
                     let rows = self.select(select).await?;
                     let answered: Vec<AnsweredCall> = rows.iter().map(answered_call).collect();
                     if let Some(reached) = callers.set_reached(&mut entries, &answered) {
-                        self.execute(sqlx::query(MARK_REACHED).bind(reached))
-                            .await?;
+                        let mark = sqlx::query(MARK_REACHED).bind(reached);
+                        // It is found again by the next read.
+                        if let Err(error) = self.execute(mark).await {
+                            let error = Chain(&error);
+                            tracing::warn!(%error, "callers who were reached were not marked");
+                        }
                     }
                 }
 
