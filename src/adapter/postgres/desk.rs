@@ -9,49 +9,17 @@ use crate::adapter::sql::desk::{
     LAST_ID, implement_desk, select_answered, select_entries, update_entries,
 };
 
-macro_rules! entries {
-    ($is_meant:literal) => {
-        select_entries!(
-            text: "::text",
-            name: "logs.record #>> '{from,name}'",
-            // Few calls go on: they are those with an open state.
-            open_calls: "live_states AS open
+const SELECT_ENTRIES: [[&str; 2]; 3] = select_entries!(
+    text: "::text",
+    name: "logs.record #>> '{from,name}'",
+    // Few calls go on: they are those with an open state.
+    open_calls: "live_states AS open
                 JOIN call_logs AS later ON later.call_id = open.our_call
                 WHERE open.is_open
                     AND open.ended_at IS NULL",
-            is_meant: $is_meant,
-        )
-    };
-}
-
-/// By the stage of the work, and by whether a site is named. Entries that wait have indexes of their
-/// own, and so do those that are assigned.
-const SELECT_ENTRIES: [[&str; 2]; 3] = [
-    [
-        entries!(
-            "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
-            AND $1::text IS NULL"
-        ),
-        entries!(
-            "NOT missed.retracted AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
-            AND missed.site = $1"
-        ),
-    ],
-    [
-        entries!(
-            "NOT missed.retracted AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
-            AND $1::text IS NULL"
-        ),
-        entries!(
-            "NOT missed.retracted AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
-            AND missed.site = $1"
-        ),
-    ],
-    [
-        entries!("NOT missed.retracted AND $1::text IS NULL"),
-        entries!("NOT missed.retracted AND missed.site = $1"),
-    ],
-];
+    is_shown: "NOT missed.retracted",
+    no_site: "$1::text IS NULL",
+);
 
 const SELECT_ANSWERED: &str = select_answered!(
     keys: "SELECT place, site, number, e164, since

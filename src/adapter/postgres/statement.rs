@@ -77,7 +77,7 @@ struct Cte<'v> {
     columns: Columns<'v>,
 }
 
-/// What a statement does where another transaction holds a fence.
+/// The effect of a fence that another transaction holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeldFence {
     Wait,

@@ -41,13 +41,34 @@ pub(in crate::adapter) use update_entries;
 pub(in crate::adapter) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// The entries of the desk, in one dialect: how it shows ids and documents as text, reads a name
-/// from a record and finds calls that go on, and which entries are meant.
+/// from a record, finds calls that go on, tells shown entries, and that no site is named.
+///
+/// By the stage of the work, and by whether a site is named. Entries that wait have indexes of their
+/// own, and so do those that are assigned.
 macro_rules! select_entries {
     (
         text: $text:literal,
         name: $name:literal,
         open_calls: $open_calls:literal,
-        is_meant: $is_meant:literal $(,)?
+        is_shown: $is_shown:literal,
+        no_site: $no_site:literal $(,)?
+    ) => {
+        $crate::adapter::sql::desk::select_entries!(@stages ($text, $name, $open_calls), $no_site,
+            ($is_shown, " AND missed.desk_status <> 'done' AND missed.reached_by IS NULL AND "),
+            ($is_shown, " AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL AND "),
+            ($is_shown, " AND "))
+    };
+    (@stages $dialect:tt, $no_site:literal, $($stage:tt),+) => {
+        [$([
+            $crate::adapter::sql::desk::select_entries!(@select $dialect, $stage, $no_site),
+            $crate::adapter::sql::desk::select_entries!(@select $dialect, $stage,
+                "missed.site = $1"),
+        ]),+]
+    };
+    (
+        @select ($text:literal, $name:literal, $open_calls:literal),
+        ($is_shown:literal, $($stage:literal),+),
+        $of_site:literal
     ) => {
         concat!(
             "-- select_desk_entries
@@ -75,7 +96,7 @@ macro_rules! select_entries {
             ) AS calling
         FROM missed_call_logs AS missed
         JOIN call_logs AS logs ON logs.call_id = missed.call_id
-        WHERE ", $is_meant, "
+        WHERE ", $is_shown, $($stage,)+ $of_site, "
             AND missed.missed_at >= $2
             AND (missed.missed_at, missed.call_id) < ($3, $4)
         ORDER BY missed.missed_at DESC, missed.call_id DESC

@@ -8,47 +8,15 @@ use crate::adapter::sql::desk::{
     LAST_ID, implement_desk, select_answered, select_entries, update_entries,
 };
 
-macro_rules! entries {
-    ($is_meant:literal) => {
-        select_entries!(
-            text: "",
-            name: "json_extract(logs.record, '$.from.name')",
-            // Few calls go on, and they have an index of their own.
-            open_calls: "call_logs AS later INDEXED BY call_logs_open
+const SELECT_ENTRIES: [[&str; 2]; 3] = select_entries!(
+    text: "",
+    name: "json_extract(logs.record, '$.from.name')",
+    // Few calls go on, and they have an index of their own.
+    open_calls: "call_logs AS later INDEXED BY call_logs_open
                 WHERE later.is_final = 0",
-            is_meant: $is_meant,
-        )
-    };
-}
-
-/// By the stage of the work, and by whether a site is named. Entries that wait have indexes of their
-/// own, and so do those that are assigned.
-const SELECT_ENTRIES: [[&str; 2]; 3] = [
-    [
-        entries!(
-            "missed.retracted = 0 AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
-            AND $1 IS NULL"
-        ),
-        entries!(
-            "missed.retracted = 0 AND missed.desk_status <> 'done' AND missed.reached_by IS NULL
-            AND missed.site = $1"
-        ),
-    ],
-    [
-        entries!(
-            "missed.retracted = 0 AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
-            AND $1 IS NULL"
-        ),
-        entries!(
-            "missed.retracted = 0 AND missed.desk_status = 'assigned' AND missed.reached_by IS NULL
-            AND missed.site = $1"
-        ),
-    ],
-    [
-        entries!("missed.retracted = 0 AND $1 IS NULL"),
-        entries!("missed.retracted = 0 AND missed.site = $1"),
-    ],
-];
+    is_shown: "missed.retracted = 0",
+    no_site: "$1 IS NULL",
+);
 
 const SELECT_ANSWERED: &str = select_answered!(
     keys: "SELECT

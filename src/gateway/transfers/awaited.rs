@@ -263,7 +263,7 @@ impl AwaitedTransfers {
         let context = context_of(transfer);
         let target = context.target_number.as_deref();
         let after = instant::text(transfer.facts_after);
-        // What is known in time counts, whatever the clock of the ingress says.
+        // A report that is known in time counts, whatever the clock of its ingress says.
         let is_late = self.clock.now() > transfer.expires_at;
         let until = is_late.then(|| instant::text(transfer.expires_at));
         let period = Period {
