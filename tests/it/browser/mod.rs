@@ -15,7 +15,7 @@ const NAME: &str = "%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E%3Cb%
 async fn service() -> (Service, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("settings.toml");
-    std::fs::write(&file, "[policy]\nmissed_delay_ms = 500\nregion = \"DE\"\n").unwrap();
+    std::fs::write(&file, "[policy]\nregion = \"DE\"\n").unwrap();
     let arguments = ["serve", "--config", file.to_str().unwrap()];
     let service = Service::begin(command(data.path(), &arguments, &[])).await;
     service.wait_until_ready().await;

@@ -10,11 +10,11 @@ use crate::support::service::{Events, Service, command};
 
 const CUSTOMER: &str = "03023125418";
 
-/// A service without accounts that decides missed calls at once.
+/// A service without accounts.
 async fn service() -> (Service, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("settings.toml");
-    std::fs::write(&file, "[policy]\nmissed_delay_ms = 200\nregion = \"DE\"\n").unwrap();
+    std::fs::write(&file, "[policy]\nregion = \"DE\"\n").unwrap();
     let arguments = ["serve", "--config", file.to_str().unwrap()];
     let service = Service::begin(command(data.path(), &arguments, &[])).await;
     service.wait_until_ready().await;

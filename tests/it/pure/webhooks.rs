@@ -21,7 +21,7 @@ use crate::support::http::send;
 use crate::support::service::{Service, command, run};
 use crate::support::wait::{PATIENCE, within};
 
-const CUSTOMERS: [&str; 2] = ["03023125418", "03023125419"];
+const CUSTOMERS: [&str; 3] = ["03023125418", "03023125419", "03023125420"];
 
 /// One request, as the receiver got it.
 struct Received {
@@ -113,9 +113,7 @@ impl Received {
 async fn service(networks: &str) -> (Service, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("settings.toml");
-    let settings = format!(
-        "[policy]\nmissed_delay_ms = 200\nregion = \"DE\"\n[gateway]\nwebhook_networks = {networks}\n"
-    );
+    let settings = format!("[policy]\nregion = \"DE\"\n[gateway]\nwebhook_networks = {networks}\n");
     std::fs::write(&file, settings).unwrap();
     let arguments = ["serve", "--config", file.to_str().unwrap()];
     let service = Service::begin(command(data.path(), &arguments, &[])).await;
@@ -249,8 +247,12 @@ async fn a_receiver_that_is_gone_or_switched_off_gets_nothing() {
         ask(gateway, "PATCH", &target, "", Some(enabled)).await.0,
         200
     );
-    ask(gateway, "POST", &test, "", None).await;
-    assert_eq!(receiver.next().await.document()["type"], "webhook.test");
+    missed_call(&service, CUSTOMERS[2]).await;
+    let document = receiver.next().await.document();
+    assert_eq!(
+        document["data"]["call"]["from"]["number"], CUSTOMERS[2],
+        "{document}"
+    );
 
     assert_eq!(ask(gateway, "DELETE", &target, "", None).await.0, 200);
     assert_eq!(ask(gateway, "POST", &test, "", None).await.0, 404);

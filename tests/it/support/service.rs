@@ -49,7 +49,8 @@ pub async fn upgrade_status(gateway: SocketAddr, target: &str, headers: &str) ->
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// The command with these settings, listening on free ports.
+/// The command with these settings, listening on free ports. Unanswered calls are decided
+/// at once.
 pub fn command(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cordboard"));
     command.args(arguments).env("CORDBOARD__DATA_DIR", data);
@@ -63,6 +64,8 @@ pub fn command(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Co
     ] {
         command.env(format!("CORDBOARD__INGRESS__{key}"), value);
     }
+    command.env("CORDBOARD__POLICY__MISSED_DELAY_MS", "200");
+    command.env("CORDBOARD__POLICY__RERING_GAP_MS", "250");
     for (key, value) in settings {
         command.env(format!("CORDBOARD__{key}"), value);
     }
