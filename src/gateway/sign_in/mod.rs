@@ -13,6 +13,7 @@ mod access;
 mod attempts;
 mod cookie;
 mod identify;
+mod password;
 mod session;
 
 pub use access::{Access, Credential};
