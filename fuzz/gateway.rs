@@ -232,8 +232,20 @@ impl Accounts for Nothing {
         Ok(false)
     }
 
-    async fn update_user(&self, _: &User) -> Result<bool, LedgerError> {
+    async fn update_user(&self, _: &User, _: &User) -> Result<bool, LedgerError> {
         Ok(false)
+    }
+
+    async fn add_session(
+        &self,
+        _: &UserSecret,
+        _: Option<&PasswordHash>,
+    ) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn remove_password(&self, _: &str) -> Result<(), LedgerError> {
+        Ok(())
     }
 
     async fn set_password(

@@ -72,6 +72,8 @@ pub enum AccountError {
     Taken(String),
     #[error("there is no {0:?}")]
     Unknown(String),
+    #[error("{0:?} was changed or removed meanwhile; try again")]
+    Changed(String),
 }
 
 impl From<crate::port::error::LedgerError> for AccountError {
@@ -126,10 +128,13 @@ async fn act_on_users(
             Ok(UserResult::Link(link(accounts, &name, now).await?))
         }
         UserAction::SetDisabled(name, is_disabled) => {
-            let mut user = existing(accounts, &name).await?;
-            user.is_disabled = is_disabled;
-            if !accounts.update_user(&user).await? {
-                return Err(AccountError::Unknown(name));
+            let before = existing(accounts, &name).await?;
+            let user = User {
+                is_disabled,
+                ..before.clone()
+            };
+            if !accounts.update_user(&before, &user).await? {
+                return Err(AccountError::Changed(name));
             }
             if is_disabled {
                 accounts.remove_secrets(&name, None).await?;

@@ -148,12 +148,12 @@ pub trait Accounts: Send + Sync {
     /// All users, by name.
     async fn users(&self) -> Result<Vec<User>, LedgerError>;
 
-    /// Stores a new user. False when another one has the name.
+    /// Stores a new user. False when another one has the name, or a token.
     async fn add_user(&self, user: &User) -> Result<bool, LedgerError>;
 
-    /// Changes everything of a user but the password. False when it is removed: a change under way
-    /// brings no user back.
-    async fn update_user(&self, user: &User) -> Result<bool, LedgerError>;
+    /// Changes everything of a user but the name and the password, if it still is as `before`. False
+    /// when another change came first, or the user is removed: a change under way brings no user back.
+    async fn update_user(&self, before: &User, user: &User) -> Result<bool, LedgerError>;
 
     /// Sets the password of a user who may sign in, if it is still the one `before`.
     async fn set_password(
@@ -163,10 +163,21 @@ pub trait Accounts: Send + Sync {
         before: Option<&PasswordHash>,
     ) -> Result<bool, LedgerError>;
 
+    /// Removes the password, so that the user chooses another one.
+    async fn remove_password(&self, name: &str) -> Result<(), LedgerError>;
+
     /// Removes a user with its secrets. Returns whether there was one.
     async fn remove_user(&self, name: &str) -> Result<bool, LedgerError>;
 
     async fn add_secret(&self, secret: &UserSecret) -> Result<(), LedgerError>;
+
+    /// Stores a session, if the user may sign in and still has the password with which he did. A change
+    /// of the password ends the sessions before it, and this one is not among them.
+    async fn add_session(
+        &self,
+        session: &UserSecret,
+        password: Option<&PasswordHash>,
+    ) -> Result<bool, LedgerError>;
 
     /// The secret and its user.
     async fn secret(
@@ -195,7 +206,8 @@ pub trait Accounts: Send + Sync {
         kept: Option<&SecretHash>,
     ) -> Result<(), LedgerError>;
 
-    /// Stores a token. False when another one has the name.
+    /// Stores a token. False when another one has the name, or a user: the audit log and the desk
+    /// know both by their names.
     async fn add_token(&self, token: &ApiToken) -> Result<bool, LedgerError>;
 
     /// The token with this secret, if it is not revoked.

@@ -19,7 +19,8 @@ pub(in crate::adapter) const SELECT_USERS: &str = "-- select_users
 
 pub(in crate::adapter) const INSERT_USER: &str = "-- insert_user
     INSERT INTO users (name, display_name, role, sites, extension, is_disabled, password)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    SELECT $1, $2, $3, $4, $5, $6, $7
+    WHERE NOT EXISTS (SELECT 1 FROM api_tokens WHERE name = $1)
     ON CONFLICT DO NOTHING";
 
 pub(in crate::adapter) const UPDATE_USER: &str = "-- update_user
@@ -29,7 +30,12 @@ pub(in crate::adapter) const UPDATE_USER: &str = "-- update_user
         sites = $4,
         extension = $5,
         is_disabled = $6
-    WHERE name = $1";
+    WHERE name = $1
+        AND display_name IS NOT DISTINCT FROM $7
+        AND role = $8
+        AND sites IS NOT DISTINCT FROM $9
+        AND extension IS NOT DISTINCT FROM $10
+        AND is_disabled = $11";
 
 pub(in crate::adapter) const UPDATE_PASSWORD: &str = "-- update_password
     UPDATE users
@@ -37,6 +43,11 @@ pub(in crate::adapter) const UPDATE_PASSWORD: &str = "-- update_password
     WHERE name = $1
         AND NOT is_disabled
         AND password IS NOT DISTINCT FROM $3";
+
+pub(in crate::adapter) const DELETE_PASSWORD: &str = "-- delete_password
+    UPDATE users
+    SET password = NULL
+    WHERE name = $1";
 
 pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
     DELETE FROM users
@@ -47,6 +58,26 @@ pub(in crate::adapter) const INSERT_SECRET: &str = "-- insert_user_secret
         secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash
     )
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// Stores a session while its user may sign in and has the password. `lock` keeps a change of the
+/// password from coming between.
+macro_rules! insert_session {
+    (lock: $lock:literal) => {
+        concat!(
+            "-- insert_session
+    INSERT INTO user_secrets (
+        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash
+    )
+    SELECT $1, $2, name, $4, $5, $6, $7, $8
+    FROM users
+    WHERE name = $3
+        AND NOT is_disabled
+        AND password IS NOT DISTINCT FROM $9",
+            $lock
+        )
+    };
+}
+pub(in crate::adapter) use insert_session;
 
 pub(in crate::adapter) const SELECT_SECRET: &str = "-- select_user_secret
     SELECT
@@ -78,7 +109,8 @@ pub(in crate::adapter) const DELETE_SECRETS: &str = "-- delete_user_secrets
 
 pub(in crate::adapter) const INSERT_TOKEN: &str = "-- insert_api_token
     INSERT INTO api_tokens (name, token_hash, role, sites, created_at, revoked_at)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    SELECT $1, $2, $3, $4, $5, $6
+    WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1)
     ON CONFLICT DO NOTHING";
 
 pub(in crate::adapter) const SELECT_TOKEN: &str = "-- select_api_token
@@ -108,6 +140,22 @@ pub(in crate::adapter) const SELECT_AUDIT: &str = "-- select_audit_log
     FROM audit_log
     ORDER BY id DESC
     LIMIT $1";
+
+/// Binds the columns of a secret to the first parameters of a statement.
+macro_rules! bind_secret {
+    ($statement:expr, $secret:expr) => {
+        $statement
+            .bind($secret.hash.as_str())
+            .bind($secret.kind.name())
+            .bind(&$secret.user)
+            .bind($secret.created_at.0)
+            .bind($secret.used_at.0)
+            .bind($secret.expires_at.0)
+            .bind($secret.reveals_until.map(|at| at.0))
+            .bind($secret.session.as_ref().map(SecretHash::as_str))
+    };
+}
+pub(in crate::adapter) use bind_secret;
 
 /// Implements [`Accounts`](crate::port::accounts::Accounts) for a ledger of this database.
 macro_rules! implement_accounts {
@@ -156,14 +204,16 @@ macro_rules! implement_accounts {
                 Ok(self.execute(insert).await? > 0)
             }
 
-            async fn update_user(&self, user: &User) -> Result<bool, LedgerError> {
-                let update = sqlx::query(statements::UPDATE_USER)
-                    .bind(&user.name)
-                    .bind(user.display_name.as_deref())
-                    .bind(user.role.name())
-                    .bind(user.sites.to_column())
-                    .bind(user.extension.as_ref().map(Extension::as_str))
-                    .bind(user.is_disabled);
+            async fn update_user(&self, before: &User, user: &User) -> Result<bool, LedgerError> {
+                let mut update = sqlx::query(statements::UPDATE_USER).bind(&before.name);
+                for user in [user, before] {
+                    update = update
+                        .bind(user.display_name.as_deref())
+                        .bind(user.role.name())
+                        .bind(user.sites.to_column())
+                        .bind(user.extension.as_ref().map(Extension::as_str))
+                        .bind(user.is_disabled);
+                }
 
                 Ok(self.execute(update).await? > 0)
             }
@@ -182,6 +232,13 @@ macro_rules! implement_accounts {
                 Ok(self.execute(update).await? > 0)
             }
 
+            async fn remove_password(&self, name: &str) -> Result<(), LedgerError> {
+                self.execute(sqlx::query(statements::DELETE_PASSWORD).bind(name))
+                    .await?;
+
+                Ok(())
+            }
+
             async fn remove_user(&self, name: &str) -> Result<bool, LedgerError> {
                 self.remove_secrets(name, None).await?;
                 let removed = self
@@ -192,18 +249,23 @@ macro_rules! implement_accounts {
             }
 
             async fn add_secret(&self, secret: &UserSecret) -> Result<(), LedgerError> {
-                let insert = sqlx::query(statements::INSERT_SECRET)
-                    .bind(secret.hash.as_str())
-                    .bind(secret.kind.name())
-                    .bind(&secret.user)
-                    .bind(secret.created_at.0)
-                    .bind(secret.used_at.0)
-                    .bind(secret.expires_at.0)
-                    .bind(secret.reveals_until.map(|at| at.0))
-                    .bind(secret.session.as_ref().map(SecretHash::as_str));
-                self.execute(insert).await?;
+                let insert = sqlx::query(statements::INSERT_SECRET);
+                self.execute($crate::adapter::sql::accounts::bind_secret!(insert, secret))
+                    .await?;
 
                 Ok(())
+            }
+
+            async fn add_session(
+                &self,
+                session: &UserSecret,
+                password: Option<&PasswordHash>,
+            ) -> Result<bool, LedgerError> {
+                let insert = sqlx::query(INSERT_SESSION);
+                let insert = $crate::adapter::sql::accounts::bind_secret!(insert, session)
+                    .bind(password.map(PasswordHash::as_str));
+
+                Ok(self.execute(insert).await? > 0)
             }
 
             async fn secret(

@@ -112,7 +112,7 @@ pub(super) async fn list(
         (status = 201, description = "The token.", body = CreatedToken),
         (status = 400, description = BAD_BODY),
         (status = 403, description = NO_RIGHT),
-        (status = 409, description = "`name_taken`: another token has the name."),
+        (status = 409, description = "`name_taken`: another token or an account has the name."),
     ),
 )]
 pub(super) async fn create(
@@ -147,7 +147,7 @@ pub(super) async fn create(
         Ok(false) => error_response(
             StatusCode::CONFLICT,
             "name_taken",
-            "another token has the name",
+            "another token or an account has the name",
         ),
         Err(error) => unavailable_response(&error),
     }

@@ -26,6 +26,7 @@ use crate::wire::names::schemas;
 const DISPLAY_CHARS_MAX: usize = 128;
 const NO_ACCOUNT: &str = "`not_found`: there is no such account.";
 const OWN_ACCOUNT: &str = "`own_account`: another admin can change this account.";
+const CHANGED: &str = "`changed_meanwhile`: another request changed the account.";
 
 schemas! {
     DisplayName = printable_text().max_length(Some(DISPLAY_CHARS_MAX)), "A name for people.";
@@ -153,7 +154,7 @@ pub(super) async fn list(
         (status = 201, description = "The account.", body = AddedUser),
         (status = 400, description = BAD_BODY),
         (status = 403, description = NO_RIGHT),
-        (status = 409, description = "`name_taken`: another account has the name."),
+        (status = 409, description = "`name_taken`: another account or a token has the name."),
     ),
 )]
 pub(super) async fn add(
@@ -180,7 +181,7 @@ pub(super) async fn add(
         Ok(None) => error_response(
             StatusCode::CONFLICT,
             "name_taken",
-            "another account has the name",
+            "another account or a token has the name",
         ),
         Ok(Some(link)) => {
             audit(&gateway, &principal, "user_added", &user.name).await;
@@ -223,6 +224,7 @@ impl NewUser {
         (status = 403, description = NO_RIGHT),
         (status = 404, description = NO_ACCOUNT),
         (status = 409, description = OWN_ACCOUNT),
+        (status = 409, description = CHANGED),
     ),
 )]
 pub(super) async fn change(
@@ -231,10 +233,11 @@ pub(super) async fn change(
     Path(name): Path<String>,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Response {
-    let mut user = match changeable(&gateway, &principal, &name).await {
+    let before = match changeable(&gateway, &principal, &name).await {
         Ok(user) => user,
         Err(response) => return *response,
     };
+    let mut user = before.clone();
     let fields = "some of `role`, `sites`, `display_name`, `extension` and `disabled`";
     let changed = body
         .map_err(|error| bad_body(&error, fields))
@@ -244,14 +247,18 @@ pub(super) async fn change(
     }
 
     let stored = async {
-        let is_stored = gateway.access.accounts.update_user(&user).await?;
-        if user.is_disabled {
+        let is_stored = gateway.access.accounts.update_user(&before, &user).await?;
+        if is_stored && user.is_disabled {
             gateway.access.accounts.remove_secrets(&name, None).await?;
         }
         Ok::<_, LedgerError>(is_stored)
     };
     match stored.await {
-        Ok(false) => unknown_account(),
+        Ok(false) => error_response(
+            StatusCode::CONFLICT,
+            "changed_meanwhile",
+            "another request changed the account meanwhile: read it again",
+        ),
         Ok(true) => {
             audit(&gateway, &principal, "user_changed", &name).await;
             document_response(StatusCode::OK, &UserJson::from(&user))
@@ -315,6 +322,9 @@ pub(super) async fn remove(
 }
 
 /// Makes a link for a person who has lost the password.
+///
+/// With its first use the password and all sessions of the account end, and the person chooses another
+/// password.
 #[utoipa::path(
     post,
     path = "/api/v1/users/{name}/link",

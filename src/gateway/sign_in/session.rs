@@ -214,8 +214,21 @@ async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
         .await
         .map_err(unavailable)?;
     let is_valid = is_first && access.clock.now() < secret.expires_at && !user.is_disabled;
+    if !is_valid {
+        return Err(expired());
+    }
 
-    is_valid.then_some(user).ok_or_else(expired)
+    // Another person may know the password, or have one of the sessions.
+    let ended = async {
+        access.accounts.remove_password(&user.name).await?;
+        access.accounts.remove_secrets(&user.name, None).await
+    };
+    ended.await.map_err(unavailable)?;
+
+    Ok(User {
+        password: None,
+        ..user
+    })
 }
 
 async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerError> {
@@ -232,7 +245,16 @@ async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerEr
         session: None,
     };
     access.accounts.remove_expired(now).await?;
-    access.accounts.add_secret(&session).await?;
+    let added = access
+        .accounts
+        .add_session(&session, user.password.as_ref());
+    if !added.await? {
+        return Ok(error_response(
+            StatusCode::UNAUTHORIZED,
+            "wrong_password",
+            "the account was changed meanwhile: sign in again",
+        ));
+    }
     access.audit(&user.name, "sign_in", None).await;
 
     let needs_password = user.password.is_none();

@@ -1,7 +1,8 @@
 //! Laws of stored accounts.
 
-use cordboard::access::{PasswordHash, Role, SiteScope};
-use cordboard::port::accounts::{Accounts, User};
+use cordboard::access::{PasswordHash, Role, Secret, SiteScope};
+use cordboard::domain::time::At;
+use cordboard::port::accounts::{Accounts, ApiToken, SecretKind, User, UserSecret};
 
 use super::Store;
 
@@ -40,13 +41,77 @@ pub async fn a_change_under_way_brings_no_account_back(store: &impl Store) {
         is_disabled: true,
         ..user()
     };
-    assert!(ledger.update_user(&disabled).await.unwrap());
+    assert!(ledger.update_user(&user(), &disabled).await.unwrap());
+    let renamed = User {
+        display_name: Some("Katrin".into()),
+        ..user()
+    };
+    let over = ledger.update_user(&user(), &renamed).await.unwrap();
+    assert!(!over, "another change came first");
     assert!(!set("three", Some("two")).await);
     let stored = ledger.user("katrin").await.unwrap().unwrap();
     assert!(stored.is_disabled && stored.password == Some(hash("two")));
 
     assert!(ledger.remove_user("katrin").await.unwrap());
     assert!(!set("three", Some("two")).await);
-    assert!(!ledger.update_user(&user()).await.unwrap());
+    assert!(!ledger.update_user(&disabled, &user()).await.unwrap());
     assert!(ledger.user("katrin").await.unwrap().is_none());
+}
+
+pub async fn no_session_outlives_the_password_that_began_it(store: &impl Store) {
+    let ledger = store.open().await;
+    let hash = |text: &str| PasswordHash::from_column(text.to_owned());
+    let (old, new) = (hash("old"), hash("new"));
+    ledger.add_user(&user()).await.unwrap();
+    let begin = async |password: Option<&PasswordHash>| {
+        let session = UserSecret {
+            hash: Secret::random("cbs_").hash(),
+            kind: SecretKind::Session,
+            user: "katrin".to_owned(),
+            created_at: At(0),
+            used_at: At(0),
+            expires_at: At(1),
+            reveals_until: None,
+            session: None,
+        };
+        let added = ledger.add_session(&session, password).await.unwrap();
+        let found = ledger.secret(&session.hash, SecretKind::Session).await;
+        assert_eq!(found.unwrap().is_some(), added);
+        added
+    };
+
+    assert!(begin(None).await);
+    ledger.set_password("katrin", &old, None).await.unwrap();
+    assert!(!begin(None).await, "a password was set meanwhile");
+    assert!(begin(Some(&old)).await);
+    ledger
+        .set_password("katrin", &new, Some(&old))
+        .await
+        .unwrap();
+    assert!(!begin(Some(&old)).await);
+    assert!(begin(Some(&new)).await);
+
+    ledger.remove_password("katrin").await.unwrap();
+    assert!(!begin(Some(&new)).await);
+    let disabled = User {
+        is_disabled: true,
+        ..user()
+    };
+    assert!(ledger.update_user(&user(), &disabled).await.unwrap());
+    assert!(!begin(None).await);
+}
+
+pub async fn an_account_and_a_token_do_not_share_a_name(store: &impl Store) {
+    let ledger = store.open().await;
+    let token = |name: &str| ApiToken::create(name, Role::Agent, SiteScope::All, At(0)).1;
+    assert!(ledger.add_user(&user()).await.unwrap());
+
+    assert!(!ledger.add_token(&token("katrin")).await.unwrap());
+    assert!(ledger.add_token(&token("crm")).await.unwrap());
+    assert!(!ledger.add_token(&token("crm")).await.unwrap());
+    let crm = User {
+        name: "crm".to_owned(),
+        ..user()
+    };
+    assert!(!ledger.add_user(&crm).await.unwrap());
 }

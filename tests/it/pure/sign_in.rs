@@ -69,3 +69,40 @@ async fn attempts_at_the_same_time_count_and_invented_names_are_not_kept() {
     assert_eq!(attempt("omar").await.status, 429);
     service.stop().await;
 }
+
+/// Another person may know the password, or have one of the sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_ends_the_password_and_all_sessions() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let link = printed(data.path(), &["user", "add", "omar"]).await;
+    let (first, _) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+    let choose = async |cookie: &str, password: &str| {
+        let password = json!({ "password": password });
+        let path = "/api/v1/me/password";
+        send(gateway, "POST", path, cookie, Some(&password))
+            .await
+            .status
+    };
+    assert_eq!(choose(&first, PASSWORD).await, 204);
+    let old = json!({ "name": "omar", "password": PASSWORD });
+    let (stolen, _) = signed_in(gateway, &old).await;
+
+    let unused = printed(data.path(), &["user", "link", "omar"]).await;
+    let link = printed(data.path(), &["user", "link", "omar"]).await;
+    assert_eq!(get(gateway, "/api/v1/me", &stolen).await.status, 200);
+    let (own, session) = signed_in(gateway, &json!({ "link": secret_of(&link) })).await;
+    assert_eq!(session["needs_password"], true);
+
+    for cookie in [&first, &stolen] {
+        assert_eq!(get(gateway, "/api/v1/me", cookie).await.status, 401);
+    }
+    let unused = json!({ "link": secret_of(&unused) });
+    for body in [&old, &unused] {
+        let refused = send(gateway, "POST", "/api/v1/session", "", Some(body)).await;
+        assert_eq!(refused.status, 401, "{}", refused.body);
+    }
+    assert_eq!(choose(&own, "another horse battery").await, 204);
+    assert_eq!(get(gateway, "/api/v1/me", &own).await.status, 200);
+    service.stop().await;
+}
