@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::port::outbox::{Notification, Outbox};
-use crate::port::watch::{Watch, WatchEvent};
+use crate::port::watch::{Watch, WatchEvent, Watchers};
 
 /// Notifications buffered for watchers that reconnect; also how far behind a watcher may fall
 /// before it has to start over.
@@ -22,7 +22,7 @@ const BUFFERED_MAX: usize = 1_024;
 pub struct MemoryOutbox {
     /// Notifications up to the last received one that are sent again.
     overlap: usize,
-    sender: broadcast::Sender<Notification>,
+    sender: broadcast::Sender<WatchEvent>,
     recent: Mutex<RecentNotifications>,
 }
 
@@ -30,18 +30,19 @@ pub struct MemoryOutbox {
 #[derive(Debug, Default)]
 struct RecentNotifications {
     last_number: u64,
+    /// The number of the notification before the first one; `None` if it is unknown.
+    before_first: Option<u64>,
     notifications: VecDeque<Notification>,
 }
 
 /// Missed and future notifications of one watcher.
-#[derive(Debug)]
 pub struct WatcherSubscription {
     /// Notifications after the last one that the watcher received.
     pub missed: Vec<Notification>,
     /// False when some missed notifications are no longer buffered: the watcher must read all calls
     /// again.
     pub complete: bool,
-    pub events: broadcast::Receiver<Notification>,
+    pub events: broadcast::Receiver<WatchEvent>,
 }
 
 impl Default for MemoryOutbox {
@@ -49,7 +50,10 @@ impl Default for MemoryOutbox {
         MemoryOutbox {
             overlap: 0,
             sender: broadcast::Sender::new(BUFFERED_MAX),
-            recent: Mutex::default(),
+            recent: Mutex::new(RecentNotifications {
+                before_first: Some(0),
+                ..RecentNotifications::default()
+            }),
         }
     }
 }
@@ -58,8 +62,12 @@ impl MemoryOutbox {
     /// Continues the numbering of an earlier process, with its latest notifications.
     #[must_use]
     pub fn resume_after_number(last_number: u64, notifications: Vec<Notification>) -> MemoryOutbox {
+        let before_first = notifications
+            .first()
+            .map_or(last_number, |first| first.number.saturating_sub(1));
         let recent = RecentNotifications {
             last_number,
+            before_first: Some(before_first),
             notifications: notifications.into(),
         };
 
@@ -72,9 +80,11 @@ impl MemoryOutbox {
 
     /// Sends `overlap` notifications again to each watcher that reconnects. Notifications of
     /// several workers arrive at each gateway in a slightly different order, so the number alone
-    /// does not say which of them a watcher has received.
+    /// does not say which of them a watcher has received, nor which one comes before another.
     #[must_use]
     pub fn with_overlap(self, overlap: usize) -> MemoryOutbox {
+        self.recent.lock().before_first = None;
+
         MemoryOutbox { overlap, ..self }
     }
 
@@ -121,11 +131,7 @@ impl RecentNotifications {
             return Some((index + 1).saturating_sub(overlap));
         }
 
-        let before_first = self
-            .notifications
-            .front()
-            .map_or(self.last_number, |first| first.number.saturating_sub(1));
-        (last_received == before_first).then_some(0)
+        (self.before_first == Some(last_received)).then_some(0)
     }
 }
 
@@ -136,18 +142,32 @@ impl Outbox for MemoryOutbox {
     }
 
     fn enqueue(&self, notifications: Vec<Notification>) {
-        let mut recent = self.recent.lock();
-
         for notification in notifications {
-            recent.last_number = notification.number;
-            if recent.notifications.len() >= BUFFERED_MAX {
-                recent.notifications.pop_front();
-            }
-            recent.notifications.push_back(notification.clone());
-
-            // The send fails only without watchers, which is a normal state.
-            let _ = self.sender.send(notification);
+            self.pass_on(notification);
         }
+    }
+}
+
+impl Watchers for MemoryOutbox {
+    fn pass_on(&self, notification: Notification) {
+        let mut recent = self.recent.lock();
+        recent.last_number = notification.number;
+        if recent.notifications.len() >= BUFFERED_MAX {
+            let first = recent.notifications.pop_front();
+            recent.before_first = first.map(|first| first.number);
+        }
+        recent.notifications.push_back(notification.clone());
+
+        // The send fails only without watchers, which is a normal state.
+        let _ = self.sender.send(watch_event(notification));
+    }
+
+    fn resync(&self) {
+        let mut recent = self.recent.lock();
+        recent.before_first = None;
+        recent.notifications.clear();
+
+        let _ = self.sender.send(WatchEvent::resync());
     }
 }
 
@@ -166,7 +186,7 @@ impl Watch for MemoryOutbox {
         };
         let rest = stream::unfold(events, |mut events| async {
             match events.recv().await {
-                Ok(notification) => Some((watch_event(notification), events)),
+                Ok(event) => Some((event, events)),
                 Err(RecvError::Lagged(_)) => Some((WatchEvent::resync(), events)),
                 Err(RecvError::Closed) => None,
             }
@@ -241,5 +261,23 @@ mod tests {
 
         outbox.enqueue(notifications(6..=6));
         assert_eq!(missed_numbers(&outbox, 4), [5, 6]);
+    }
+
+    #[test]
+    fn behind_a_gap_every_watcher_reads_all_calls_again() {
+        let outbox = MemoryOutbox::default();
+        outbox.enqueue(notifications(1..=5));
+        let mut open = outbox.subscribe(Some(5)).events;
+
+        outbox.resync();
+        assert_eq!(open.try_recv().unwrap().number, None);
+        for number in 1..=5 {
+            assert!(!outbox.subscribe(Some(number)).complete, "{number}");
+        }
+
+        outbox.enqueue(notifications(8..=9));
+        assert!(!outbox.subscribe(Some(5)).complete);
+        assert!(!outbox.subscribe(Some(7)).complete, "it may be another one");
+        assert_eq!(missed_numbers(&outbox, 8), [9]);
     }
 }

@@ -3,6 +3,7 @@
 //! Events are numbered. A watcher that reconnects sends the number of its last event, and receives
 //! the events after it.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ pub(super) async fn events(
     let events = gateway.watch.watch(last_number);
     let began_as = Arc::clone(&principal);
     let events = events.filter_map(move |occurred| {
-        let visible = visible_event(&principal, &occurred.data).map(|data| {
+        let visible = visible_to(&principal, &occurred).map(|data| {
             let event = Event::default().event(occurred.name).data(data);
             Ok(match occurred.number {
                 Some(number) => event.id(number.to_string()),
@@ -322,7 +323,7 @@ async fn send_events(
     loop {
         let message = tokio::select! {
             event = events.next() => match event {
-                Some(event) => match visible_event(principal, &event.data) {
+                Some(event) => match visible_to(principal, &event) {
                     Some(data) => event_message(&event, &data),
                     None => continue,
                 },
@@ -353,6 +354,15 @@ async fn send_events(
     }
 }
 
+/// The data of an event as the principal sees it. That events were missed concerns everybody.
+fn visible_to<'e>(principal: &Principal, event: &'e WatchEvent) -> Option<Cow<'e, str>> {
+    if event.number.is_none() {
+        return Some(Cow::Borrowed(&event.data));
+    }
+
+    visible_event(principal, &event.data)
+}
+
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     let frame = CloseFrame {
         code,
@@ -373,4 +383,17 @@ fn event_message(event: &WatchEvent, data: &str) -> Message {
         r#"{{"number":{number},"type":"{}","data":{data}}}"#,
         event.name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_principal_hears_that_events_were_missed() {
+        for sites in [&[][..], &["berlin"]] {
+            let seen = visible_to(&Principal::agent_of(sites), &WatchEvent::resync()).is_some();
+            assert!(seen, "{sites:?}");
+        }
+    }
 }

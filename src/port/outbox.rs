@@ -55,6 +55,7 @@ pub trait Outbox: Send + Sync {
 #[async_trait]
 pub trait NotificationLog: Send + Sync {
     /// The latest notifications of all partitions, each with its partition, at most `max`, the
-    /// oldest first.
+    /// oldest first. The latest one of each partition is among them while there are no more partitions
+    /// than that.
     async fn recent(&self, max: u32) -> Result<Vec<(u32, Notification)>, LedgerError>;
 }

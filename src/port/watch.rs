@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 
+use super::outbox::Notification;
+
 /// One event of the stream.
 #[derive(Clone)]
 pub struct WatchEvent {
@@ -11,6 +13,14 @@ pub struct WatchEvent {
     pub number: Option<u64>,
     pub name: &'static str,
     pub data: Arc<str>,
+}
+
+/// The watchers of a process.
+pub trait Watchers: Send + Sync {
+    fn pass_on(&self, notification: Notification);
+
+    /// Notifications are missing before the next one: every watcher reads everything again.
+    fn resync(&self);
 }
 
 /// The source of the stream.

@@ -20,19 +20,23 @@ const SELECT_NOTIFICATIONS_AFTER: &str = "-- select_notifications_after
     LIMIT $4";
 
 const SELECT_RECENT_NOTIFICATIONS: &str = "-- select_recent_notifications
-    SELECT owners.part, number, kind, call_id, data
-    FROM partition_owner AS owners
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM notices
-        WHERE notices.generation = owners.generation
-            AND notices.part = owners.part
-        ORDER BY number DESC
+    SELECT part, number, kind, call_id, data
+    FROM (
+        SELECT last.*
+        FROM partition_owner AS owners
+        CROSS JOIN LATERAL (
+            SELECT *, row_number() OVER (ORDER BY number DESC) AS place
+            FROM notices
+            WHERE notices.generation = owners.generation
+                AND notices.part = owners.part
+            ORDER BY number DESC
+            LIMIT $2
+        ) AS last
+        WHERE owners.generation = $1
+        ORDER BY place = 1 DESC, written DESC, part, number DESC
         LIMIT $2
-    ) AS last
-    WHERE owners.generation = $1
-    ORDER BY written DESC, owners.part, number DESC
-    LIMIT $2";
+    ) AS recent
+    ORDER BY written DESC, part, number DESC";
 
 #[async_trait]
 impl NotificationLog for PostgresLedger {
