@@ -114,9 +114,10 @@ impl Settings {
                 "`journal.segment_bytes` must be between 4 KiB and 4 GiB".to_owned(),
             ));
         }
-        if self.journal.total_bytes_max < self.journal.segment_bytes {
+        // The segment that grows is released only behind a further one.
+        if self.journal.total_bytes_max / 2 < self.journal.segment_bytes {
             return Err(BadConfig(
-                "`journal.total_bytes_max` must be at least one segment (`journal.segment_bytes`)"
+                "`journal.total_bytes_max` must be at least two segments (`journal.segment_bytes`)"
                     .to_owned(),
             ));
         }
@@ -254,6 +255,10 @@ mod tests {
             ("[ingress]\ntick_ms = 0", "ingress.tick_ms"),
             ("[ingress]\nnetworks = [\"10.0.0.0/99\"]", "networks"),
             ("[journal]\nsegment_bytes = 1", "journal.segment_bytes"),
+            (
+                "[journal]\ntotal_bytes_max = 67108864",
+                "journal.total_bytes_max",
+            ),
             (
                 "[ingress]\ntrusted_proxies = [\"::ffff:10.0.0.1/128\"]",
                 "10.0.0.1/32",
