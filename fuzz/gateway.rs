@@ -150,8 +150,8 @@ impl Desk for Nothing {
         Ok(0)
     }
 
-    async fn state(&self, _: &str) -> Result<Option<DeskState>, LedgerError> {
-        Ok(None)
+    async fn states(&self, _: &[String]) -> Result<Vec<DeskState>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn change(&self, _: &DeskChange) -> Result<bool, LedgerError> {

@@ -83,19 +83,22 @@ pub struct DeskChange {
     pub call_ids: Vec<String>,
     pub status: DeskStatus,
     pub assigned_to: Option<String>,
-    /// `None` leaves the note as it is.
+    /// `None` leaves the note as it is, an empty text removes it.
     pub note: Option<PrivateText>,
-    /// `None` leaves the disposition as it is.
+    /// `None` leaves the disposition as it is; an entry that is not done has none.
     pub disposition: Option<String>,
     pub by: String,
     pub now: At,
     /// Changes also entries that another person has taken.
     pub takes_over: bool,
+    /// A person who has taken a call since then has taken its caller, who may have called again.
+    pub shown_since: At,
 }
 
-/// The stored state of an entry, before a change.
+/// The stored state of a missed call, before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeskState {
+    pub call_id: String,
     pub site: String,
     pub status: DeskStatus,
     pub assigned_to: Option<String>,
@@ -134,9 +137,10 @@ pub trait Desk: Send + Sync {
     /// because a record was corrected. Returns their number.
     async fn verify_reached(&self, since: At) -> Result<u64, LedgerError>;
 
-    async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError>;
+    /// The states of missed calls, without those that do not exist.
+    async fn states(&self, call_ids: &[String]) -> Result<Vec<DeskState>, LedgerError>;
 
-    /// Changes entries, which exist. False when another person has taken one of them; nothing is
-    /// changed then.
+    /// Changes entries, which exist. False when another person has taken one of their callers; nothing
+    /// is changed then.
     async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError>;
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::PostgresLedger;
 use crate::adapter::sql::desk::{
-    LAST_ID, implement_desk, select_answered, select_entries, update_entries,
+    LAST_ID, implement_desk, select_answered, select_entries, select_states, update_entries,
 };
 
 const SELECT_ENTRIES: [[&str; 2]; 3] = select_entries!(
@@ -30,14 +30,20 @@ const SELECT_ANSWERED: &str = select_answered!(
     differs: "IS DISTINCT FROM",
 );
 
+const SELECT_STATES: &str = select_states!(
+    ids: "SELECT value::uuid FROM json_array_elements_text($1::json)",
+    text: "::text",
+);
+
 const UPDATE_ENTRIES: &str = update_entries!(
     entries: "MATERIALIZED (
-        SELECT call_id, desk_status, assigned_to
+        SELECT call_id, site, from_e164, desk_status, assigned_to
         FROM missed_call_logs
         WHERE call_id IN (SELECT value::uuid FROM json_array_elements_text($1::json))
         ORDER BY call_id
         FOR UPDATE
     )",
+    is_shown: "NOT missed.retracted",
 );
 
 const MARK_REACHED: &str = "-- mark_reached_callers

@@ -1,15 +1,28 @@
 //! The missed-call desk on either database: its statements are written once, with the few words in
 //! which the dialects differ.
 
-pub(in crate::adapter) const SELECT_STATE: &str = "-- select_desk_state
-    SELECT site, desk_status, assigned_to
+/// The states of some missed calls. `ids` reads their ids from a document.
+macro_rules! select_states {
+    (ids: $ids:literal, text: $text:literal $(,)?) => {
+        concat!(
+            "-- select_desk_states
+    SELECT call_id",
+            $text,
+            ", site, desk_status, assigned_to
     FROM missed_call_logs
-    WHERE call_id = $1";
+    WHERE call_id IN (",
+            $ids,
+            ")"
+        )
+    };
+}
+pub(in crate::adapter) use select_states;
 
-/// Changes all of the entries, or none where another person has taken one of them. `entries` reads the
-/// ids from a document, and locks their rows where other changes may come between.
+/// Changes all of the entries, or none where another person has taken one of them or another call of
+/// its number. `entries` reads the ids from a document, and locks their rows where other changes may
+/// come between.
 macro_rules! update_entries {
-    (entries: $entries:literal $(,)?) => {
+    (entries: $entries:literal, is_shown: $is_shown:literal $(,)?) => {
         concat!(
             "-- update_desk_entries
     WITH entries AS ",
@@ -18,8 +31,8 @@ macro_rules! update_entries {
     UPDATE missed_call_logs
     SET desk_status = $2,
         assigned_to = $3,
-        note = coalesce($4, note),
-        disposition = coalesce($5, disposition),
+        note = nullif(coalesce($4, note), ''),
+        disposition = CASE $2 WHEN 'done' THEN coalesce($5, disposition) END,
         changed_at = $6,
         changed_by = $7
     WHERE call_id IN (SELECT call_id FROM entries)
@@ -30,6 +43,18 @@ macro_rules! update_entries {
                 FROM entries
                 WHERE desk_status = 'assigned'
                     AND assigned_to <> $7
+            ) AND NOT EXISTS (
+                SELECT 1
+                FROM missed_call_logs AS missed
+                JOIN entries ON entries.site = missed.site
+                    AND entries.from_e164 = missed.from_e164
+                WHERE ",
+            $is_shown,
+            "
+                    AND missed.desk_status = 'assigned'
+                    AND missed.reached_by IS NULL
+                    AND missed.assigned_to <> $7
+                    AND missed.missed_at >= $9
             )
         )"
         )
@@ -108,9 +133,17 @@ macro_rules! select_entries {
         entries.total_us, entries.desk_status, entries.assigned_to, entries.note,
         entries.disposition, entries.changed_at, entries.changed_by,
         reached.call_id", $text, ",
-        CASE reached.direction WHEN 'inbound' THEN reached.answered_by ELSE reached.from_number END,
+        CASE
+            WHEN reached.direction = 'inbound' OR reached.from_number = entries.from_number
+                THEN reached.answered_by
+            ELSE reached.from_number
+        END,
         calling.call_id", $text, ",
-        CASE calling.direction WHEN 'inbound' THEN calling.answered_by ELSE calling.from_number END
+        CASE
+            WHEN calling.direction = 'inbound' OR calling.from_number = entries.from_number
+                THEN calling.answered_by
+            ELSE calling.from_number
+        END
     FROM entries
     LEFT JOIN call_logs AS reached ON reached.call_id = entries.reached_by
     LEFT JOIN call_logs AS calling ON calling.call_id = entries.calling
@@ -162,8 +195,9 @@ macro_rules! select_answered {
         concat!(
             "SELECT
             keys.place, later.started_at, later.call_id,
-            CASE later.direction
-                WHEN 'inbound' THEN later.answered_by
+            CASE
+                WHEN later.direction = 'inbound' OR later.from_number = keys.number
+                    THEN later.answered_by
                 ELSE later.from_number
             END AS extension
         FROM keys
@@ -263,38 +297,43 @@ macro_rules! implement_desk {
                 Ok(self.execute(unmark).await?)
             }
 
-            async fn state(&self, call_id: &str) -> Result<Option<DeskState>, LedgerError> {
-                let Some(id) = $id(call_id) else {
-                    return Ok(None);
-                };
-                let rows = self
-                    .select(sqlx::query(statements::SELECT_STATE).bind(id))
-                    .await?;
-                let Some(row) = rows.first() else {
-                    return Ok(None);
-                };
+            async fn states(&self, call_ids: &[String]) -> Result<Vec<DeskState>, LedgerError> {
+                let select = sqlx::query(SELECT_STATES).bind(document_of(call_ids));
+                let rows = self.select(select).await?;
 
-                Ok(Some(DeskState {
-                    site: row.get(0),
-                    status: status(row.get(1))?,
-                    assigned_to: row.get(2),
-                }))
+                let states = rows.iter().map(|row| {
+                    Ok(DeskState {
+                        call_id: row.get(0),
+                        site: row.get(1),
+                        status: status(row.get(2))?,
+                        assigned_to: row.get(3),
+                    })
+                });
+                states.collect()
             }
 
             async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError> {
-                let ids = serde_json::to_string(&change.call_ids).unwrap_or_default();
                 let update = sqlx::query(UPDATE_ENTRIES)
-                    .bind(ids)
+                    .bind(document_of(&change.call_ids))
                     .bind(change.status.name())
                     .bind(&change.assigned_to)
                     .bind(change.note.as_deref())
                     .bind(&change.disposition)
                     .bind(change.now.0)
                     .bind(&change.by)
-                    .bind(change.takes_over);
+                    .bind(change.takes_over)
+                    .bind(change.shown_since.0);
 
                 Ok(self.execute(update).await? > 0)
             }
+        }
+
+        /// The ids of calls for a statement. No call has an id of another form.
+        fn document_of(call_ids: &[String]) -> String {
+            let ids = call_ids.iter().filter_map(|call_id| $id(call_id));
+            let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+
+            serde_json::to_string(&ids).unwrap_or_default()
         }
 
         fn answered_call(row: &$row) -> AnsweredCall {

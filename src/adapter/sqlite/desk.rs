@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::database::SqliteLedger;
 use crate::adapter::sql::desk::{
-    LAST_ID, implement_desk, select_answered, select_entries, update_entries,
+    LAST_ID, implement_desk, select_answered, select_entries, select_states, update_entries,
 };
 
 const SELECT_ENTRIES: [[&str; 2]; 3] = select_entries!(
@@ -30,12 +30,18 @@ const SELECT_ANSWERED: &str = select_answered!(
     differs: "IS NOT",
 );
 
+const SELECT_STATES: &str = select_states!(
+    ids: "SELECT value FROM json_each($1)",
+    text: "",
+);
+
 const UPDATE_ENTRIES: &str = update_entries!(
     entries: "(
-        SELECT call_id, desk_status, assigned_to
+        SELECT call_id, site, from_e164, desk_status, assigned_to
         FROM missed_call_logs
         WHERE call_id IN (SELECT value FROM json_each($1))
     )",
+    is_shown: "missed.retracted = 0",
 );
 
 const MARK_REACHED: &str = "-- mark_reached_callers

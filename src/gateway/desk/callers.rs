@@ -16,7 +16,7 @@ use crate::port::error::LedgerError;
 /// Missed calls that are read at once. All of the first ones are joined to their callers.
 const CALLS_AT_ONCE: u32 = 1_000;
 /// Missed calls that are read for one list: those of callers who call very often.
-const CALLS_MAX: u32 = 20_000;
+pub(super) const CALLS_MAX: u32 = 20_000;
 /// No further ones are read for it after this time.
 const TIME_MAX: Duration = Duration::from_secs(2);
 /// Without an instant the desk shows missed calls of two weeks.
@@ -220,8 +220,8 @@ mod tests {
             Ok(0)
         }
 
-        async fn state(&self, _: &str) -> Result<Option<DeskState>, LedgerError> {
-            Ok(None)
+        async fn states(&self, _: &[String]) -> Result<Vec<DeskState>, LedgerError> {
+            Ok(Vec::new())
         }
 
         async fn change(&self, _: &DeskChange) -> Result<bool, LedgerError> {

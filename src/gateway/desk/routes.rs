@@ -1,5 +1,6 @@
 //! The desk over the API: its list, and the changes of people.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -12,8 +13,8 @@ use serde_json::Value;
 use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
-use super::callers::{Caller, SHOWN, callers};
-use crate::access::{Principal, Right, mask_record};
+use super::callers::{self, Caller, SHOWN, callers};
+use crate::access::{Principal, Right, mask_numbers_in, mask_record};
 use crate::domain::private::PrivateText;
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
@@ -35,9 +36,11 @@ const STATUSES: [&str; 3] = ["open", "assigned", "done"];
 const FILTERS: [&str; 4] = ["open", "assigned", "done", "all"];
 const DISPOSITIONS: [&str; 4] = ["reached", "not_needed", "unreachable", "wrong_number"];
 const NOTE_CHARS_MAX: usize = 1_000;
+/// Calls of one change: all that a list may show as one entry.
+const CALLS_MAX: usize = callers::CALLS_MAX as usize;
 const NAME_CHARS_MAX: usize = 64;
 /// The schema of [`Change`] repeats the limits, because its attributes take literals only.
-const _: () = assert!(LIMIT_MAX == 200 && NOTE_CHARS_MAX == 1_000 && NAME_CHARS_MAX == 64);
+const _: () = assert!(CALLS_MAX == 20_000 && NOTE_CHARS_MAX == 1_000 && NAME_CHARS_MAX == 64);
 /// Texts without NUL, as a pattern of the description.
 const NO_NUL: &str = r"^[^\u0000]*$";
 
@@ -218,6 +221,12 @@ fn caller_json(principal: &Principal, caller: &Caller) -> Value {
     let mut document = serde_json::to_value(entry).unwrap_or_default();
     if !principal.sees_all_numbers() && !rang_at(principal, &document) {
         mask_record(&mut document);
+        // People write numbers into both.
+        for field in ["note", "assigned_to"] {
+            if let Some(text) = document[field].as_str() {
+                document[field] = mask_numbers_in(text).into();
+            }
+        }
     }
 
     document
@@ -255,15 +264,17 @@ fn rang_at(principal: &Principal, document: &Value) -> bool {
 #[schema(as = DeskChange)]
 pub(in crate::gateway) struct Change {
     /// All calls of the entries.
-    #[schema(value_type = Vec<DeskCallId>, min_items = 1, max_items = 200)]
+    #[schema(value_type = Vec<DeskCallId>, min_items = 1, max_items = 20_000)]
     call_ids: Vec<String>,
     #[schema(value_type = DeskState)]
     status: String,
     /// The account itself if absent.
-    #[schema(max_length = 64, pattern = r"^[^\u0000]*$")]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000]*$")]
     assigned_to: Option<String>,
+    /// An empty text removes the note.
     #[schema(max_length = 1000, pattern = r"^[^\u0000]*$")]
     note: Option<String>,
+    /// Entries that are not done have none.
     #[schema(value_type = Option<Disposition>)]
     disposition: Option<String>,
     /// Takes entries from the person who has them.
@@ -276,8 +287,8 @@ impl Change {
                           `disposition` and `take_over`";
 
     fn check(&self) -> Result<DeskStatus, String> {
-        if self.call_ids.is_empty() || self.call_ids.len() > LIMIT_MAX as usize {
-            return Err(format!("`call_ids` must have 1 to {LIMIT_MAX} ids"));
+        if self.call_ids.is_empty() || self.call_ids.len() > CALLS_MAX {
+            return Err(format!("`call_ids` must have 1 to {CALLS_MAX} ids"));
         }
         // PostgreSQL stores no NUL, and rejects a query with one.
         if self.call_ids.iter().any(|id| id.contains('\0')) {
@@ -287,6 +298,9 @@ impl Change {
             .ok_or_else(|| "`status` must be one of open, assigned, done".to_owned())?;
         if let Some(disposition) = &self.disposition {
             require_one_of("disposition", disposition, &DISPOSITIONS)?;
+        }
+        if self.assigned_to.as_deref() == Some("") {
+            return Err("`assigned_to` must have a name".to_owned());
         }
         for (field, text, max) in [
             ("assigned_to", &self.assigned_to, NAME_CHARS_MAX),
@@ -357,18 +371,22 @@ async fn apply(
     change: Change,
     status: DeskStatus,
 ) -> Result<Response, LedgerError> {
-    for call_id in &change.call_ids {
-        // An entry of another site is as if there were none.
-        let state = gateway.desk.state(call_id).await?;
-        if !state.is_some_and(|state| principal.sites.contains(&state.site)) {
-            return Ok(error_response(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "there is no such missed call",
-            ));
-        }
+    // A call of another site is as if there were none.
+    let states = gateway.desk.states(&change.call_ids).await?;
+    let known: HashSet<&str> = states
+        .iter()
+        .filter(|state| principal.sites.contains(&state.site))
+        .map(|state| state.call_id.as_str())
+        .collect();
+    if !change.call_ids.iter().all(|id| known.contains(id.as_str())) {
+        return Ok(error_response(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such missed call",
+        ));
     }
 
+    let now = gateway.clock.now();
     let by = principal.name().to_owned();
     let assigned_to = match status {
         DeskStatus::Open => None,
@@ -382,8 +400,9 @@ async fn apply(
         note: change.note.as_deref().map(PrivateText::from),
         disposition: change.disposition,
         by,
-        now: gateway.clock.now(),
+        now,
         takes_over: change.take_over,
+        shown_since: now - SHOWN,
     };
     if gateway.desk.change(&change).await? {
         let changed = change.call_ids;
@@ -395,14 +414,13 @@ async fn apply(
 
 /// The answer when another person has taken one of the entries.
 async fn taken(gateway: &Gateway, change: &DeskChange) -> Result<Response, LedgerError> {
-    let mut person = None;
-    for call_id in &change.call_ids {
-        let state = gateway.desk.state(call_id).await?;
-        let taken = state.filter(|state| state.status == DeskStatus::Assigned);
-        let by = taken.and_then(|state| state.assigned_to);
-        person = person.or(by.filter(|by| *by != change.by));
-    }
-    let person = person.as_deref().unwrap_or("another person");
+    let states = gateway.desk.states(&change.call_ids).await?;
+    let mut people = states
+        .iter()
+        .filter(|state| state.status == DeskStatus::Assigned)
+        .filter_map(|state| state.assigned_to.as_deref());
+    let person = people.find(|person| *person != change.by);
+    let person = person.unwrap_or("another person");
 
     Ok(error_response(
         StatusCode::CONFLICT,

@@ -121,11 +121,13 @@ export function entryDialog(entry, act) {
   dialog.addEventListener("click", (event) => {
     const action = hit(event, "[data-act]")?.dataset.act;
     if (!action) return;
-    const note = value("entry-note").trim() || null;
+    const written = value("entry-note").trim();
+    // A note that was not changed may be shown with masked numbers. An empty one is removed.
+    const note = written === (entry.note ?? "") ? {} : { note: written };
     dialog.close();
-    if (action === "assigned") act({ status: "assigned", assigned_to: value("entry-person"), note });
-    else if (action === "done") act({ status: "done", disposition: value("entry-result"), note });
-    else act({ status: "open", assigned_to: null, disposition: null, note });
+    if (action === "assigned") act({ status: "assigned", assigned_to: value("entry-person"), ...note });
+    else if (action === "done") act({ status: "done", disposition: value("entry-result"), ...note });
+    else act({ status: "open", assigned_to: null, disposition: null, ...note });
   });
   openDialog(dialog);
 }

@@ -17,6 +17,7 @@ import { texts } from "./texts.js";
 /** @typedef {{ status: Missed["status"], assigned_to?: string | null, note?: string | null, disposition?: string | null }} Change */
 
 const CLOSING_MS = 10_000;
+const LIST_MAX = 200;
 const DONE_SHOWN = 3;
 
 /**
@@ -51,10 +52,14 @@ export function missedPage(root) {
 
   async function load() {
     try {
-      const answer = await get("/missed", { ...siteQuery(), status: "all", limit: 200 }, { signal });
+      // Each in a list of its own: callers who were reached displace none who waits.
+      const [waiting, done] = await Promise.all([
+        get("/missed", { ...siteQuery(), limit: LIST_MAX }, { signal }),
+        get("/missed", { ...siteQuery(), status: "done", limit: LIST_MAX }, { signal }),
+      ]);
       const before = new Map(entries.map((entry) => [entry.call_id, entry.status]));
-      entries = answer.missed;
-      goal = answer.goal_minutes ?? goal;
+      entries = [...waiting.missed, ...done.missed];
+      goal = waiting.goal_minutes ?? goal;
       for (const entry of entries) {
         if (before.get(entry.call_id) === "open" && entry.status === "done")
           closing.set(entry.call_id, now() + CLOSING_MS);

@@ -94,6 +94,7 @@ fn change(by: &str, status: DeskStatus, entries: &[DeskEntry]) -> DeskChange {
         by: by.to_owned(),
         now: after_seconds(700),
         takes_over: false,
+        shown_since: At::START,
     }
 }
 
@@ -130,6 +131,63 @@ pub async fn one_person_takes_all_calls_of_a_caller_or_none(store: &impl Store) 
         .iter()
         .map(|entry| entry.assigned_to.as_deref());
     assert_eq!(takers.collect::<HashSet<_>>().len(), 1);
+}
+
+pub async fn a_person_who_has_taken_a_caller_has_his_next_call(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let missed = [(1, 0), (1, 20), (2, 30)];
+    ledger.commit(&calls(&missed, &[])).await.unwrap();
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
+    assert_eq!(
+        numbers(&entries),
+        ["+4930700002", "+4930700001", "+4930700001"]
+    );
+
+    let first = change("eve", DeskStatus::Assigned, &entries[2..]);
+    assert!(ledger.change(&first).await.unwrap());
+    let next = change("adam", DeskStatus::Done, &entries[1..2]);
+    assert!(!ledger.change(&next).await.unwrap());
+    let other = change("adam", DeskStatus::Assigned, &entries[..1]);
+    assert!(ledger.change(&other).await.unwrap());
+
+    // The desk does not show the call any more that she has.
+    let later = DeskChange {
+        shown_since: entries[1].missed_at,
+        ..next
+    };
+    assert!(ledger.change(&later).await.unwrap());
+}
+
+pub async fn notes_are_removed_and_results_are_those_of_done_entries(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    ledger.commit(&calls(&[(1, 0)], &[])).await.unwrap();
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
+    let state = async |change: DeskChange| {
+        assert!(ledger.change(&change).await.unwrap());
+        let (entries, _) = all(&ledger, page(DeskStage::All)).await;
+        let note = entries[0].note.as_deref().map(ToOwned::to_owned);
+        (note, entries[0].disposition.clone())
+    };
+
+    let done = DeskChange {
+        note: Some("after lunch".into()),
+        disposition: Some("reached".to_owned()),
+        ..change("eve", DeskStatus::Done, &entries)
+    };
+    let (noted, reached) = (Some("after lunch".to_owned()), Some("reached".to_owned()));
+    assert_eq!(state(done).await, (noted.clone(), reached.clone()));
+    let again = change("eve", DeskStatus::Done, &entries);
+    assert_eq!(state(again).await, (noted.clone(), reached));
+
+    let open = change("eve", DeskStatus::Open, &entries);
+    assert_eq!(state(open).await, (noted, None));
+    let removed = DeskChange {
+        note: Some("".into()),
+        ..change("eve", DeskStatus::Open, &entries)
+    };
+    assert_eq!(state(removed).await, (None, None));
 }
 
 pub async fn callers_who_hide_their_numbers_are_not_taken_for_each_other(store: &impl Store) {

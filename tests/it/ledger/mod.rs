@@ -62,6 +62,8 @@ macro_rules! conformance {
             batches::a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
             batches::a_message_without_a_fact_is_kept_once_as_it_came
             desk::one_person_takes_all_calls_of_a_caller_or_none
+            desk::a_person_who_has_taken_a_caller_has_his_next_call
+            desk::notes_are_removed_and_results_are_those_of_done_entries
             desk::callers_who_hide_their_numbers_are_not_taken_for_each_other
             desk::callers_who_wait_are_found_among_all_who_were_reached
             desk::a_caller_waits_again_when_the_answered_call_turns_out_to_be_none
