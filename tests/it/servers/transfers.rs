@@ -4,7 +4,7 @@ use deadpool_redis::redis;
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
-use crate::support::wait::{PATIENCE, within};
+use crate::support::wait::{PATIENCE, eventually, within};
 
 const CUSTOMER: &str = "mac=000b82000001&local=201&remote=%2B4930111222&c=a";
 const TARGET: &str = "mac=000b82000002&local=202&remote=%2B4930111222&c=b";
@@ -60,7 +60,14 @@ async fn a_transfer_of_one_gateway_is_answered_at_another_after_the_first_has_di
     let result = within(PATIENCE, "the result at the other gateway", both).await;
 
     assert_eq!(result["state"], "destination_answered", "{result}");
-    assert_eq!(get("transfer:context:t1".to_owned()).await, None);
+    // The result is stored first.
+    eventually(PATIENCE, "no context in Redis", async || {
+        match get("transfer:context:t1".to_owned()).await {
+            None => Ok(()),
+            Some(context) => Err(context),
+        }
+    })
+    .await;
     assert_ne!(get(index).await.as_deref(), Some("t1"));
     second.stop().await;
     ingress.stop().await;
