@@ -26,7 +26,8 @@ use crate::wire::names::schemas;
 const DISPLAY_CHARS_MAX: usize = 128;
 const NO_ACCOUNT: &str = "`not_found`: there is no such account.";
 const OWN_ACCOUNT: &str = "`own_account`: another admin can change this account.";
-const CHANGED: &str = "`changed_meanwhile`: another request changed the account.";
+const OWN_OR_CHANGED: &str = "`own_account`: another admin can change this account. \
+    `changed_meanwhile`: another request changed the account.";
 
 schemas! {
     DisplayName = printable_text().max_length(Some(DISPLAY_CHARS_MAX)), "A name for people.";
@@ -223,8 +224,7 @@ impl NewUser {
         (status = 400, description = BAD_BODY),
         (status = 403, description = NO_RIGHT),
         (status = 404, description = NO_ACCOUNT),
-        (status = 409, description = OWN_ACCOUNT),
-        (status = 409, description = CHANGED),
+        (status = 409, description = OWN_OR_CHANGED),
     ),
 )]
 pub(super) async fn change(
