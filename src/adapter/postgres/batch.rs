@@ -6,9 +6,9 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
+use super::column::uuids;
 use super::statement::{BatchStatement, Fence};
 use super::stats::{CallShare, parse_direction};
-use super::tables;
 use super::written_rows::{NewEntities, OutcomeRow, WrittenCall, WrittenRows};
 use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId};
@@ -373,7 +373,7 @@ async fn read_stored_calls(
     }
 
     let found = sqlx::query(SELECT_STORED_CALLS)
-        .bind(tables::uuids(calls))
+        .bind(uuids(calls))
         .map(|row: PgRow| stored_call(&row))
         .fetch_all(connection)
         .await?;

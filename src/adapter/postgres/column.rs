@@ -6,6 +6,17 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
 use uuid::Uuid;
 
+use crate::domain::fact::CallId;
+
+/// An id as PostgreSQL stores it.
+pub(super) fn uuid(id: CallId) -> Uuid {
+    Uuid::from_u128(id.0)
+}
+
+pub(super) fn uuids(ids: impl IntoIterator<Item = CallId>) -> Vec<Uuid> {
+    column(ids, uuid)
+}
+
 /// The values of one column.
 pub(super) fn column<T, V>(rows: impl IntoIterator<Item = T>, value: impl Fn(T) -> V) -> Vec<V> {
     rows.into_iter().map(value).collect()

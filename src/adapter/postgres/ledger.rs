@@ -10,8 +10,8 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::column::column;
+use super::column::uuids;
 use super::statement::{BatchStatement, Fence};
-use super::tables;
 use super::time_limits::{HISTORY_LIMIT, with_timeout, with_write_timeout};
 use super::{PostgresLedger, batch, commit_group, recovery};
 use crate::adapter::sql;
@@ -131,7 +131,7 @@ impl Ledger for PostgresLedger {
             let stored: Vec<Uuid> = sqlx::query_scalar(SELECT_STORED_FACTS)
                 .bind(column(facts, |received| received.fact.site.as_str()))
                 .bind(column(facts, |received| received.fact.at.0))
-                .bind(tables::uuids(facts.iter().map(|received| received.fact.id)))
+                .bind(uuids(facts.iter().map(|received| received.fact.id)))
                 .fetch_all(connection)
                 .await?;
             writer.put_back();
@@ -154,7 +154,7 @@ impl Ledger for PostgresLedger {
         let select = sqlx::query_as(SELECT_STORED_MESSAGES)
             .bind(column(facts, |received| received.fact.site.as_str()))
             .bind(column(facts, |received| received.fact.at.0))
-            .bind(tables::uuids(facts.iter().map(|received| received.fact.id)));
+            .bind(uuids(facts.iter().map(|received| received.fact.id)));
 
         let mut reader = self.slow_reader().await?;
         let stored: Vec<(Uuid, String)> =
@@ -168,8 +168,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ids_of_calls(&self, ids: &[EventId]) -> Result<Vec<EventId>, LedgerError> {
-        let select =
-            sqlx::query_scalar(SELECT_IDS_OF_CALLS).bind(tables::uuids(ids.iter().copied()));
+        let select = sqlx::query_scalar(SELECT_IDS_OF_CALLS).bind(uuids(ids.iter().copied()));
 
         let mut reader = self.slow_reader().await?;
         let calls: Vec<Uuid> =

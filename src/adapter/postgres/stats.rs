@@ -9,11 +9,34 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::batch_sql::{DELETE_STATS, UPSERT_STATS};
 use super::statement::BatchStatement;
 use crate::adapter::sql;
 use crate::domain::record::{CallRecord, Direction, Outcome};
 use crate::wire::call_json::direction_name;
+
+const UPSERT_STATS: &str = "
+    INSERT INTO call_stats (
+        site, minute, direction, calls, answered, missed, ring_us, talk_us
+    )
+    SELECT site, minute, direction, calls, answered, missed, ring_us, talk_us
+    FROM fence
+    JOIN {rows} AS t (
+        part, site, minute, direction, calls, answered, missed, ring_us, talk_us
+    ) USING (part)
+    ON CONFLICT (site, minute, direction) DO UPDATE
+    SET calls = excluded.calls,
+        answered = excluded.answered,
+        missed = excluded.missed,
+        ring_us = excluded.ring_us,
+        talk_us = excluded.talk_us";
+
+const DELETE_STATS: &str = "
+    DELETE FROM call_stats
+    USING fence
+    JOIN {rows} AS t (part, site, minute, direction) USING (part)
+    WHERE call_stats.site = t.site
+        AND call_stats.minute = t.minute
+        AND call_stats.direction = t.direction";
 
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
 /// Cached minutes. Beyond this the cache starts anew, and minutes are counted again.

@@ -1,109 +1,59 @@
-//! Rows of a batch for each table: one array per column, one CTE of the batch statement per table.
+//! Rows of a batch for calls: one array per column, one CTE of the batch statement per table. `{rows}`
+//! stands for the rows, whose first column is the partition that they belong to.
 
-use std::collections::BTreeMap;
-
-use uuid::Uuid;
-
-use super::batch_sql::{
-    CLOSE_WITHDRAWN_STATES, CURRENT_LINKS, DELETE_CALL_LOGS, DELETE_NOTIFICATIONS, DELETE_OUTCOMES,
-    DELETE_STALE_LINKS, DELETE_STATES, DELETE_SURPLUS_PARTICIPANTS, INSERT_DEAD_EVENTS,
-    INSERT_EVENTS, INSERT_SITES, RETRACT_MISSED_CALLS, UPDATE_FINAL_STATES, UPSERT_CALL_LOGS,
-    UPSERT_DEVICES, UPSERT_EXTENSIONS, UPSERT_LINKS, UPSERT_MISSED_CALLS, UPSERT_NOTIFICATIONS,
-    UPSERT_OPEN_STATES, UPSERT_OUTCOMES, UPSERT_PARTICIPANTS,
-};
-use super::column::Columns;
+use super::column::{Columns, uuid};
 use super::statement::BatchStatement;
 use super::written_rows::OutcomeRow;
 use crate::adapter::sql;
-use crate::domain::device::{Device, Extension};
-use crate::domain::fact::{CallId, CallRef, Site};
+use crate::domain::device::Extension;
+use crate::domain::fact::{CallId, CallRef};
 use crate::domain::link::Link;
-use crate::domain::number::Number;
 use crate::domain::record::{CallRecord, Participant};
 use crate::domain::time::At;
-use crate::port::ledger::{CallUpdate, ReceivedFact, RejectedMessage};
-use crate::port::outbox::Notification;
+use crate::port::ledger::CallUpdate;
 use crate::wire::call_json::{
     direction_name, outcome_name, participant_outcome_name, role_name, status_name,
 };
 
-pub(super) fn uuid(id: CallId) -> Uuid {
-    Uuid::from_u128(id.0)
-}
-
-pub(super) fn uuids(ids: impl IntoIterator<Item = CallId>) -> Vec<Uuid> {
-    ids.into_iter().map(uuid).collect()
-}
-
-fn micros(at: Option<At>) -> Option<i64> {
-    at.map(|at| at.0)
-}
+const DELETE_STATES: &str = "
+    DELETE FROM live_states
+    USING fence
+    JOIN {rows} AS t (part, id) USING (part)
+    WHERE live_states.call_id = t.id
+        AND session_id IS NULL";
 
 impl<'v> BatchStatement<'v> {
-    pub(super) fn insert_events(&mut self, facts: &'v [ReceivedFact]) {
-        self.add_cte("insert_events", INSERT_EVENTS, |columns| {
-            columns
-                .uuids(facts, |received| uuid(received.fact.id))
-                .texts(facts, |received| received.fact.site.as_str())
-                .numbers(facts, |received| received.fact.at.0)
-                .texts(facts, |received| received.fact.kind.name())
-                .texts(facts, |received| received.fact.device.to_string())
-                .optional_texts(facts, |received| {
-                    received.fact.local.as_ref().map(Extension::as_str)
-                })
-                .optional_texts(facts, |received| {
-                    received.fact.remote.as_ref().map(Number::raw)
-                })
-                .optional_texts(facts, |received| {
-                    received.fact.remote.as_ref().and_then(Number::e164)
-                })
-                .optional_texts(facts, |received| {
-                    received.fact.call_ref.as_ref().map(CallRef::as_str)
-                })
-                .texts(facts, |received| {
-                    std::str::from_utf8(&received.message).unwrap_or_default()
-                });
-        });
-    }
-
-    pub(super) fn insert_dead_events(&mut self, rejected: &'v [RejectedMessage]) {
-        self.add_cte("insert_dead_events", INSERT_DEAD_EVENTS, |columns| {
-            columns
-                .texts(rejected, |message| sql::digest(&message.message))
-                .texts(rejected, |message| message.reason.as_str())
-                .bytes(rejected, |message| message.message.clone());
-        });
-    }
-
-    pub(super) fn insert_sites(&mut self, sites: &[(Site, At)]) {
-        self.add_cte("insert_sites", INSERT_SITES, |columns| {
-            columns
-                .texts(sites, |(site, _)| site.as_str().to_owned())
-                .numbers(sites, |(_, first_seen)| first_seen.0);
-        });
-    }
-
-    pub(super) fn upsert_devices(&mut self, devices: &BTreeMap<(Site, Device), At>) {
-        self.add_cte("upsert_devices", UPSERT_DEVICES, |columns| {
-            columns
-                .texts(devices.keys(), |(site, _)| site.as_str().to_owned())
-                .texts(devices.keys(), |(_, device)| device.to_string())
-                .numbers(devices.values(), |last_seen| last_seen.0);
-        });
-    }
-
-    pub(super) fn upsert_extensions(&mut self, extensions: &BTreeMap<(Site, Extension), At>) {
-        self.add_cte("upsert_extensions", UPSERT_EXTENSIONS, |columns| {
-            columns
-                .texts(extensions.keys(), |(site, _)| site.as_str().to_owned())
-                .texts(extensions.keys(), |(_, extension)| {
-                    extension.as_str().to_owned()
-                })
-                .numbers(extensions.values(), |first_report| first_report.0);
-        });
-    }
-
     pub(super) fn upsert_call_logs(&mut self, calls: &[&'v CallUpdate]) {
+        const UPSERT_CALL_LOGS: &str = "
+    INSERT INTO call_logs (
+        call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164,
+        answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record
+    )
+    SELECT
+        call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164,
+        answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record::json
+    FROM fence
+    JOIN {rows} AS t (
+        part, call_id, site, direction, status, outcome, from_number, from_e164, to_number, to_e164,
+        answered_by, started_at, answered_at, ended_at, ring_us, talk_us, total_us, record
+    ) USING (part)
+    ON CONFLICT (call_id) DO UPDATE
+    SET direction = excluded.direction,
+        status = excluded.status,
+        outcome = excluded.outcome,
+        from_number = excluded.from_number,
+        from_e164 = excluded.from_e164,
+        to_number = excluded.to_number,
+        to_e164 = excluded.to_e164,
+        answered_by = excluded.answered_by,
+        started_at = excluded.started_at,
+        answered_at = excluded.answered_at,
+        ended_at = excluded.ended_at,
+        ring_us = excluded.ring_us,
+        talk_us = excluded.talk_us,
+        total_us = excluded.total_us,
+        record = excluded.record";
+
         self.add_cte("upsert_call_logs", UPSERT_CALL_LOGS, |columns| {
             columns
                 .uuids(calls, |call| uuid(call.record.id))
@@ -127,6 +77,29 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn upsert_open_states(&mut self, calls: &[&'v CallUpdate]) {
+        // The metadata column of a phone's call stays empty: its log holds the whole record.
+        const UPSERT_OPEN_STATES: &str = "
+    INSERT INTO live_states (
+        call_id, our_call, is_open, provider, site, direction, status, from_number, to_number,
+        call_metadata, created_at, updated_at, ended_at
+    )
+    SELECT
+        call_id::text, call_id, true, 'grandstream', site, direction, status, from_number,
+        to_number, '{}', started_at, watermark, ended_at
+    FROM fence
+    JOIN {rows} AS t (
+        part, call_id, site, direction, status, from_number, to_number, started_at, ended_at
+    ) USING (part)
+    ON CONFLICT (call_id) DO UPDATE
+    SET direction = excluded.direction,
+        status = excluded.status,
+        from_number = excluded.from_number,
+        to_number = excluded.to_number,
+        updated_at = excluded.updated_at,
+        ended_at = excluded.ended_at,
+        our_call = excluded.our_call,
+        is_open = excluded.is_open";
+
         self.add_cte("upsert_open_states", UPSERT_OPEN_STATES, |columns| {
             bind_state_columns(columns, calls);
         });
@@ -134,6 +107,27 @@ impl<'v> BatchStatement<'v> {
 
     /// Closes the states that belong to sessions of other programs, and deletes the others.
     pub(super) fn close_states(&mut self, calls: &[&'v CallUpdate]) {
+        // A final call that another program has joined to its own session keeps its state, so that the
+        // program finds it; [`DELETE_STATES`] removes the states of other final calls. A call that is
+        // joined in the moment of this statement keeps its open state, which has an end, until the next
+        // owner of the partition reviews the open calls.
+        const UPDATE_FINAL_STATES: &str = "
+    UPDATE live_states
+    SET direction = t.direction,
+        status = t.status,
+        from_number = t.from_number,
+        to_number = t.to_number,
+        updated_at = watermark,
+        ended_at = t.ended_at,
+        our_call = t.call_id,
+        is_open = false
+    FROM fence
+    JOIN {rows} AS t (
+        part, call_id, site, direction, status, from_number, to_number, started_at, ended_at
+    ) USING (part)
+    WHERE live_states.call_id = t.call_id::text
+        AND session_id IS NOT NULL";
+
         self.add_cte("update_final_states", UPDATE_FINAL_STATES, |columns| {
             bind_state_columns(columns, calls);
         });
@@ -143,6 +137,14 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn upsert_outcomes(&mut self, rows: &[(&'v CallRecord, OutcomeRow)]) {
+        const UPSERT_OUTCOMES: &str = "
+    INSERT INTO call_outcomes (outcome, started_at, call_id, site, ended_at)
+    SELECT outcome, started_at, call_id, site, ended_at
+    FROM fence
+    JOIN {rows} AS t (part, outcome, started_at, call_id, site, ended_at) USING (part)
+    ON CONFLICT (outcome, started_at, call_id, site) DO UPDATE
+    SET ended_at = excluded.ended_at";
+
         self.add_cte("upsert_outcomes", UPSERT_OUTCOMES, |columns| {
             columns
                 .texts(rows, |(_, row)| outcome_name(row.outcome))
@@ -154,6 +156,14 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn delete_outcomes(&mut self, rows: &[(CallId, OutcomeRow)]) {
+        const DELETE_OUTCOMES: &str = "
+    DELETE FROM call_outcomes AS stored
+    USING fence
+    JOIN {rows} AS t (part, outcome, started_at, call_id) USING (part)
+    WHERE stored.outcome = t.outcome
+        AND stored.started_at = t.started_at
+        AND stored.call_id = t.call_id";
+
         self.add_cte("delete_outcomes", DELETE_OUTCOMES, |columns| {
             columns
                 .texts(rows, |(_, row)| outcome_name(row.outcome))
@@ -167,6 +177,30 @@ impl<'v> BatchStatement<'v> {
         &mut self,
         rows: &[(&'v CallRecord, usize, &'v Participant)],
     ) {
+        const UPSERT_PARTICIPANTS: &str = "
+    INSERT INTO call_participants (
+        call_id, place, site, started_at, extension, device, role, rang_at, answered_at, left_at,
+        outcome, call_ref
+    )
+    SELECT
+        call_id, place, site, started_at, extension, device, role, rang_at, answered_at,
+        left_at, outcome, call_ref
+    FROM fence
+    JOIN {rows} AS t (
+        part, call_id, place, site, started_at, extension, device, role, rang_at, answered_at,
+        left_at, outcome, call_ref
+    ) USING (part)
+    ON CONFLICT (call_id, place) DO UPDATE
+    SET started_at = excluded.started_at,
+        extension = excluded.extension,
+        device = excluded.device,
+        role = excluded.role,
+        rang_at = excluded.rang_at,
+        answered_at = excluded.answered_at,
+        left_at = excluded.left_at,
+        outcome = excluded.outcome,
+        call_ref = excluded.call_ref";
+
         self.add_cte("upsert_participants", UPSERT_PARTICIPANTS, |columns| {
             columns
                 .uuids(rows, |(call, ..)| uuid(call.id))
@@ -192,6 +226,13 @@ impl<'v> BatchStatement<'v> {
 
     /// Deletes the participants of calls beyond their present number.
     pub(super) fn delete_surplus_participants(&mut self, counts: &[(CallId, usize)]) {
+        const DELETE_SURPLUS_PARTICIPANTS: &str = "
+    DELETE FROM call_participants
+    USING fence
+    JOIN {rows} AS t (part, id, participants) USING (part)
+    WHERE call_participants.call_id = t.id
+        AND place >= participants";
+
         self.add_cte(
             "delete_surplus_participants",
             DELETE_SURPLUS_PARTICIPANTS,
@@ -204,6 +245,15 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn upsert_links(&mut self, links: &[(CallId, &'v Link)]) {
+        const UPSERT_LINKS: &str = "
+    INSERT INTO call_links (call_id, linked_call_id, kind, confidence, reason)
+    SELECT call_id, linked_call_id, kind, confidence, reason
+    FROM fence
+    JOIN {rows} AS t (part, call_id, linked_call_id, kind, confidence, reason) USING (part)
+    ON CONFLICT (call_id, linked_call_id, kind) DO UPDATE
+    SET confidence = excluded.confidence,
+        reason = excluded.reason";
+
         self.add_cte("upsert_links", UPSERT_LINKS, |columns| {
             columns
                 .uuids(links, |(call, _)| uuid(*call))
@@ -217,6 +267,23 @@ impl<'v> BatchStatement<'v> {
     /// Deletes the links of calls except the current ones and those made by hand. A call without a
     /// current link is given with `None`.
     pub(super) fn delete_stale_links(&mut self, current: &[(CallId, Option<&'v Link>)]) {
+        const CURRENT_LINKS: &str = "
+    SELECT call_id, linked_call_id, kind
+    FROM fence
+    JOIN {rows} AS t (part, call_id, linked_call_id, kind) USING (part)";
+        // Reads the CTE `current_links`.
+        const DELETE_STALE_LINKS: &str = "
+    DELETE FROM call_links AS stored
+    WHERE NOT by_hand
+        AND call_id IN (SELECT call_id FROM current_links)
+        AND NOT EXISTS (
+            SELECT
+            FROM current_links AS t
+            WHERE t.call_id = stored.call_id
+                AND t.linked_call_id = stored.linked_call_id
+                AND t.kind = stored.kind
+        )";
+
         self.add_cte("current_links", CURRENT_LINKS, |columns| {
             columns
                 .uuids(current, |(call, _)| uuid(*call))
@@ -227,6 +294,18 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn upsert_missed_calls(&mut self, records: &[&'v CallRecord]) {
+        const UPSERT_MISSED_CALLS: &str = "
+    INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
+    SELECT call_id, site, from_number, from_e164, extensions::json, missed_at
+    FROM fence
+    JOIN {rows} AS t (
+        part, call_id, site, from_number, from_e164, extensions, missed_at
+    ) USING (part)
+    ON CONFLICT (call_id) DO UPDATE
+    SET extensions = excluded.extensions,
+        missed_at = excluded.missed_at,
+        retracted = false";
+
         self.add_cte("upsert_missed_calls", UPSERT_MISSED_CALLS, |columns| {
             columns
                 .uuids(records, |record| uuid(record.id))
@@ -239,6 +318,15 @@ impl<'v> BatchStatement<'v> {
     }
 
     pub(super) fn retract_missed_calls(&mut self, calls: &[CallId]) {
+        // A missed call that is written again without being missed was answered after all.
+        const RETRACT_MISSED_CALLS: &str = "
+    UPDATE missed_call_logs
+    SET retracted = true
+    FROM fence
+    JOIN {rows} AS t (part, id) USING (part)
+    WHERE call_id = t.id
+        AND NOT retracted";
+
         self.add_cte("retract_missed_calls", RETRACT_MISSED_CALLS, |columns| {
             columns.uuids(calls, |call| uuid(*call));
         });
@@ -247,6 +335,19 @@ impl<'v> BatchStatement<'v> {
     /// Deletes the logs and states of withdrawn calls. Their participants, outcomes, links and
     /// missed calls have CTEs of their own.
     pub(super) fn delete_withdrawn_calls(&mut self, calls: &[CallId]) {
+        const DELETE_CALL_LOGS: &str = "
+    DELETE FROM call_logs
+    USING fence
+    JOIN {rows} AS t (part, id) USING (part)
+    WHERE call_id = t.id";
+        const CLOSE_WITHDRAWN_STATES: &str = "
+    UPDATE live_states
+    SET is_open = false
+    FROM fence
+    JOIN {rows} AS t (part, id) USING (part)
+    WHERE call_id = t.id
+        AND session_id IS NOT NULL";
+
         self.add_cte("delete_withdrawn_logs", DELETE_CALL_LOGS, |columns| {
             columns.uuids(calls, |call| uuid(*call));
         });
@@ -261,26 +362,10 @@ impl<'v> BatchStatement<'v> {
             },
         );
     }
+}
 
-    pub(super) fn upsert_notifications(&mut self, notifications: &'v [Notification]) {
-        self.add_cte("upsert_notifications", UPSERT_NOTIFICATIONS, |columns| {
-            columns
-                .numbers(notifications, |notification| {
-                    notification.number.cast_signed()
-                })
-                .texts(notifications, |notification| notification.kind.name())
-                .uuids(notifications, |notification| uuid(notification.call))
-                .texts(notifications, |notification| &*notification.data);
-        });
-    }
-
-    pub(super) fn delete_notifications_up_to(&mut self, number: i64) {
-        self.add_cte("delete_notifications", DELETE_NOTIFICATIONS, |columns| {
-            columns
-                .numbers([number], |number| number)
-                .numbers([sql::NOTIFICATIONS_STORED_UNSENT], |count| count);
-        });
-    }
+fn micros(at: Option<At>) -> Option<i64> {
+    at.map(|at| at.0)
 }
 
 fn bind_state_columns<'v>(columns: &mut Columns<'v>, calls: &[&'v CallUpdate]) {
