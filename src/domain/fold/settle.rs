@@ -201,52 +201,6 @@ impl Fold {
         self.unindex(call);
         self.calls.remove(call);
     }
-
-    /// Drains the records that became final since the last call of this method.
-    pub fn take_finished(&mut self) -> Vec<CallRecord> {
-        std::mem::take(&mut self.finished)
-    }
-
-    /// Drains the calls that were withdrawn since the last call of this method.
-    pub fn take_withdrawn(&mut self) -> Vec<CallId> {
-        std::mem::take(&mut self.withdrawn)
-    }
-
-    /// Drains the changed calls: their records at the instant `now`.
-    pub fn take_changed(&mut self, now: At) -> Vec<CallRecord> {
-        let slots = std::mem::take(&mut self.changed_calls);
-        let mut records = Vec::with_capacity(slots.len());
-
-        for slot in slots {
-            let still_changed = self
-                .calls
-                .get_mut(slot)
-                .is_some_and(|call| std::mem::take(&mut call.changed));
-            if still_changed {
-                records.push(CallRecord::of(&self.reading(slot), now));
-            }
-        }
-        records
-    }
-
-    /// Discards the list of changed and withdrawn calls.
-    pub fn discard_changes(&mut self) {
-        for slot in std::mem::take(&mut self.changed_calls) {
-            if let Some(call) = self.calls.get_mut(slot) {
-                call.changed = false;
-            }
-        }
-        self.withdrawn.clear();
-    }
-
-    /// The records at `now` of all calls that are not final.
-    pub fn open_records(&self, now: At) -> Vec<CallRecord> {
-        self.calls
-            .iter()
-            .filter(|(_, call)| call.closed.is_none())
-            .map(|(slot, _)| CallRecord::of(&self.reading(slot), now))
-            .collect()
-    }
 }
 
 /// The party whose next call will be linked to this call.
