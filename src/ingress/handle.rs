@@ -338,6 +338,7 @@ impl Ingress {
             .unwrap_or(&self.site)
             .clone();
 
+        // Held until the message is durable: until then every tick is earlier.
         let receipt = self.stamp.receive();
         let mut envelope = Envelope::new(
             receipt.id,

@@ -41,7 +41,7 @@ pub trait Outbox: Send + Sync {
     fn published_up_to(&self) -> u64;
 
     /// The number of the last enqueued notification, when later ones wait in the ledger and there is
-    /// room. After a start, notifications that may not be published wait there.
+    /// room. After a start, those wait there that were perhaps not published.
     fn unqueued_after(&self) -> Option<u64> {
         None
     }

@@ -4,7 +4,6 @@
 //! Restarts and lost connections redeliver messages as well. Only a batch that was started several
 //! times and never finished is taken apart.
 
-use super::bisect::Bisection;
 use super::partition::BatchItem;
 use super::{Worker, WorkerError};
 use crate::port::intake::Delivery;
@@ -28,19 +27,16 @@ impl Worker {
         let message = delivery.message.clone();
         let attempts = self.record_attempt(Some(&message)).await?;
 
-        let batch = if attempts > MESSAGE_ATTEMPTS_MAX {
+        let mut item = BatchItem::from(delivery);
+        if attempts > MESSAGE_ATTEMPTS_MAX {
             tracing::error!(
                 attempts,
                 "message ended its worker several times, setting it aside unread"
             );
-            let mut item = BatchItem::from(delivery);
             item.poison = Some("processing it ended the worker several times".to_owned());
-            Bisection::poisoned(vec![item])
-        } else {
-            Bisection::of(vec![delivery])
-        };
+        }
 
-        self.process(batch).await?;
+        self.process(vec![item]).await?;
         self.clear_attempts(Some(&message)).await
     }
 

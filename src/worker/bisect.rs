@@ -3,27 +3,22 @@
 
 use super::WorkerError;
 use super::partition::BatchItem;
-use crate::port::intake::Delivery;
 
 /// The sub-batches that are left of a batch, the next one last.
 pub(super) struct Bisection(Vec<Vec<BatchItem>>);
 
 impl Bisection {
     /// The whole batch as one.
-    pub(super) fn of(deliveries: Vec<Delivery>) -> Bisection {
-        Bisection(vec![deliveries.into_iter().map(Into::into).collect()])
-    }
-
-    /// Messages that are set aside.
-    pub(super) fn poisoned(items: Vec<BatchItem>) -> Bisection {
-        Bisection(vec![items])
+    pub(super) fn of(batch: Vec<BatchItem>) -> Bisection {
+        Bisection(vec![batch])
     }
 
     pub(super) fn next(&mut self) -> Option<Vec<BatchItem>> {
         self.0.pop()
     }
 
-    /// Adds a failed sub-batch again, in two halves. A single message is guilty, and is returned.
+    /// Adds a failed sub-batch again, in two halves. A single message is a
+    /// suspect, and is returned.
     ///
     /// # Errors
     /// When the sub-batch held only messages that are set aside: the reason lies elsewhere.
@@ -38,10 +33,7 @@ impl Bisection {
         }
 
         if sub_batch.len() == 1 {
-            return Ok(sub_batch.pop().map(|item| BatchItem {
-                poison: Some(reason.to_owned()),
-                ..item
-            }));
+            return Ok(sub_batch.pop());
         }
         let second = sub_batch.split_off(sub_batch.len() / 2);
         self.0.push(second);
@@ -50,61 +42,58 @@ impl Bisection {
         Ok(None)
     }
 
-    /// Adds messages that are not guilty after all, to be processed next.
-    pub(super) fn acquit(&mut self, messages: Vec<BatchItem>) {
-        let acquitted = messages.into_iter().map(|item| BatchItem {
-            poison: None,
-            ..item
-        });
-
-        self.0.push(acquitted.collect());
+    /// Adds messages that are no suspects after all, to be processed next.
+    pub(super) fn retry(&mut self, messages: Vec<BatchItem>) {
+        self.0.push(messages);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::intake::Delivery;
 
-    /// Processes sub-batches until the end. Returns written messages, and guilty ones.
+    /// Processes sub-batches until the end. Returns written messages, and suspects.
     fn bisect(bisection: &mut Bisection, bad: &[u8]) -> (Vec<u8>, Vec<BatchItem>) {
         let mut written = Vec::new();
-        let mut guilty = Vec::new();
+        let mut suspects = Vec::new();
 
         while let Some(sub_batch) = bisection.next() {
             if sub_batch.iter().any(|item| bad.contains(&item.message[0])) {
-                guilty.extend(bisection.split(sub_batch, "bad").unwrap());
+                suspects.extend(bisection.split(sub_batch, "bad").unwrap());
             } else {
                 written.extend(sub_batch.into_iter().map(|item| item.message[0]));
             }
         }
 
-        (written, guilty)
+        (written, suspects)
     }
 
     #[test]
     fn bisection_isolates_bad_messages_and_keeps_the_order_of_the_others() {
-        let mut bisection = Bisection::of((0..11_u8).map(|n| vec![n].into()).collect());
-        let (written, guilty) = bisect(&mut bisection, &[0, 7]);
+        let batch = (0..11_u8).map(|n| Delivery::from(vec![n]).into());
+        let mut bisection = Bisection::of(batch.collect());
+        let (written, suspects) = bisect(&mut bisection, &[0, 7]);
         assert_eq!(written, [1, 2, 3, 4, 5, 6, 8, 9, 10]);
         assert_eq!(
-            guilty
+            suspects
                 .iter()
                 .map(|item| item.message[0])
                 .collect::<Vec<_>>(),
             [0, 7]
         );
 
-        bisection.acquit(guilty);
-        let (written, guilty) = bisect(&mut bisection, &[]);
+        bisection.retry(suspects);
+        let (written, suspects) = bisect(&mut bisection, &[]);
         assert_eq!(written, [0, 7]);
-        assert!(guilty.is_empty());
+        assert!(suspects.is_empty());
     }
 
     #[test]
-    fn a_failure_of_a_message_that_is_set_aside_is_not_charged_to_it() {
+    fn a_failure_of_a_message_that_is_set_aside_is_not_its_own() {
         let mut item = BatchItem::from(Delivery::from(vec![1]));
         item.poison = Some("bad".to_owned());
-        let mut bisection = Bisection::poisoned(vec![item]);
+        let mut bisection = Bisection::of(vec![item]);
         let sub_batch = bisection.next().unwrap();
 
         assert!(matches!(

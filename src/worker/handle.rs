@@ -26,8 +26,9 @@ const BACKLOG_AT_ONCE: u32 = 512;
 impl Worker {
     pub(super) async fn handle(&mut self, deliveries: Vec<Delivery>) -> Result<(), WorkerError> {
         self.observe_deliveries(&deliveries);
-        self.recover_from_future().await?;
-        self.fold_facts_reached().await?;
+        // Effects of a clock that was wrong; nothing on a normal day.
+        self.recover_if_watermark_ahead().await?;
+        self.fold_facts_no_longer_ahead().await?;
 
         // A batch that ended its worker several times is processed message by message.
         let redelivered = redelivered_batch(&deliveries);
@@ -37,11 +38,12 @@ impl Worker {
                 self.handle_alone(delivery).await?;
             }
         } else {
-            self.process(Bisection::of(deliveries)).await?;
+            let items = deliveries.into_iter().map(Into::into).collect();
+            self.process(items).await?;
         }
 
-        // A message that failed alone is delivered again after a restart, until it is stored or set
-        // aside.
+        // While a suspect waits, nothing is settled, later batches included: after a restart all of
+        // them are delivered again, and those that are stored are duplicates.
         if self.suspects.is_empty() {
             self.inbox.settle().await?;
         }
@@ -50,7 +52,8 @@ impl Worker {
     }
 
     /// Processes a batch, in sub-batches where one of its messages fails.
-    pub(super) async fn process(&mut self, mut bisection: Bisection) -> Result<(), WorkerError> {
+    pub(super) async fn process(&mut self, batch: Vec<BatchItem>) -> Result<(), WorkerError> {
+        let mut bisection = Bisection::of(batch);
         while let Some(mut items) = bisection.next() {
             match self.run_steps(&mut items).await {
                 Ok(()) => {}
@@ -80,7 +83,7 @@ impl Worker {
         let changes = self.reconstruct_and_commit(batch).await?;
         counts.stored = changes.facts.len() as u64;
         if counts.stored > 0 {
-            self.suspects.stored();
+            self.suspects.note_stored();
             self.counters.set_blocked(None);
         }
         self.publish(changes).await;

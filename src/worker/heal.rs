@@ -52,7 +52,7 @@ impl Worker {
 
     /// Takes the partition over again when the clock of this machine was ahead, and is not any more:
     /// the watermark is beyond everything that is believed now.
-    pub(super) async fn recover_from_future(&mut self) -> Result<(), WorkerError> {
+    pub(super) async fn recover_if_watermark_ahead(&mut self) -> Result<(), WorkerError> {
         let believed = self.partition.believed.instants(self.clock.now());
 
         if self.partition.watermark() > believed.last {
@@ -64,7 +64,7 @@ impl Worker {
 
     /// Folds facts of a clock that was ahead once time has passed up to them. As with `rebuild`,
     /// there are no notifications: these calls were shown when their events came.
-    pub(super) async fn fold_facts_reached(&mut self) -> Result<(), WorkerError> {
+    pub(super) async fn fold_facts_no_longer_ahead(&mut self) -> Result<(), WorkerError> {
         while let Some(reached) = self.partition.take_facts_reached() {
             let stretch = self.partition.stretch_from(&reached.site, reached.first);
             let Some(history) = self.history(&stretch).await? else {

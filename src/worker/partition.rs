@@ -145,18 +145,15 @@ impl Batch {
     /// out.
     pub fn take_duplicates(&mut self, not_stored: &HashSet<EventId>) -> Vec<ReceivedFact> {
         let mut seen = HashSet::new();
-        let mut is_new =
-            |received: &ReceivedFact, may_be_new: bool| may_be_new && seen.insert(received.fact.id);
-
-        let is_stored = |received: &ReceivedFact| !not_stored.contains(&received.fact.id);
-        let mut duplicates: Vec<ReceivedFact> = self
-            .uncertain
-            .extract_if(.., |received| !is_new(received, !is_stored(received)))
-            .collect();
-        duplicates.extend(
-            self.certainly_new
-                .extract_if(.., |received| !is_new(received, true)),
-        );
+        let uncertain = self.uncertain.extract_if(.., |received| {
+            let id = received.fact.id;
+            !not_stored.contains(&id) || !seen.insert(id)
+        });
+        let mut duplicates: Vec<ReceivedFact> = uncertain.collect();
+        let certainly_new = self
+            .certainly_new
+            .extract_if(.., |received| !seen.insert(received.fact.id));
+        duplicates.extend(certainly_new);
 
         self.counts.duplicates = duplicates.len() as u64;
         duplicates

@@ -1,6 +1,5 @@
 //! Dead letters of a later version: a worker that knows the version processes them at its start.
 
-use super::bisect::Bisection;
 use super::{Worker, WorkerError};
 use crate::domain::fact::Site;
 use crate::port::dead_letters::DeadLetter;
@@ -55,9 +54,9 @@ impl Worker {
             digest,
             "processing a dead letter whose version is known now"
         );
-        let batch = Bisection::of(vec![Delivery::from(letter.message)]);
+        let message = Delivery::from(letter.message);
 
-        self.process(batch).await?;
+        self.process(vec![message.into()]).await?;
         self.retry_while_unavailable("remove a dead letter", || {
             self.ledger.remove_dead_letter(&digest)
         })

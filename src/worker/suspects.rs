@@ -1,7 +1,7 @@
-//! Messages whose commit failed although each stood alone. Stored state may be the reason, so none of
-//! them is charged until another message was stored, and it fails again after that. In a quiet
-//! partition, where no other message comes, it is tried again after a while, and charged then. When
-//! too many fail one after the other, stored state is the reason.
+//! Suspects: messages whose commit failed although each stood alone. Stored state may be the reason, so
+//! none of them is set aside until another message was stored, and it fails again after that. In a
+//! quiet partition, where no other message comes, it is tried again after a while, and set aside then.
+//! When too many fail one after the other, stored state is the reason.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(super) struct Suspects {
     later_stored: bool,
     /// The last failure, by the steady clock.
     failed_at: Span,
-    /// Messages that were charged without another one that was stored.
-    charged_alone: usize,
+    /// Messages that failed again without another one that was stored.
+    failed_alone: usize,
     waits: Backoff,
 }
 
@@ -36,7 +36,7 @@ impl Default for Suspects {
             messages: Vec::new(),
             later_stored: false,
             failed_at: Span::ZERO,
-            charged_alone: 0,
+            failed_alone: 0,
             waits: Backoff::from(WAIT_FIRST),
         }
     }
@@ -52,9 +52,9 @@ impl Suspects {
     }
 
     /// A message was stored: stored state works.
-    pub(super) fn stored(&mut self) {
+    pub(super) fn note_stored(&mut self) {
         self.later_stored = true;
-        self.charged_alone = 0;
+        self.failed_alone = 0;
         self.waits.reset();
     }
 
@@ -69,18 +69,18 @@ impl Suspects {
         !self.messages.is_empty() && (self.later_stored || waited > ALONE_MAX)
     }
 
-    /// Charges a message that failed again. Returns false when stored state may be the reason all
-    /// the same: no other message was stored for so long.
-    fn charge(&mut self) -> bool {
+    /// Counts a message that failed again. Returns false when stored state may be the reason all the
+    /// same: no other message was stored for so long.
+    fn count_failure(&mut self) -> bool {
         if !self.later_stored {
-            self.charged_alone += 1;
+            self.failed_alone += 1;
         }
 
-        self.charged_alone <= SUSPECTS_MAX
+        self.failed_alone <= SUSPECTS_MAX
     }
 
     pub(super) fn are_too_many(&self) -> bool {
-        self.messages.len() + self.charged_alone > SUSPECTS_MAX
+        self.messages.len() + self.failed_alone > SUSPECTS_MAX
     }
 
     pub(super) fn take(&mut self) -> Vec<BatchItem> {
@@ -112,7 +112,7 @@ impl Worker {
         self.suspects.add(suspect, self.clock.steady());
         if self.suspects.are_too_many() {
             self.wait_for_stored_state(reason).await?;
-            bisection.acquit(self.suspects.take());
+            bisection.retry(self.suspects.take());
         }
 
         // The memory holds uncommitted changes: the committed state is read again.
@@ -122,10 +122,7 @@ impl Worker {
     /// Processes a message again that failed alone. If it fails again, it is set aside, unless it
     /// is one of too many.
     pub(super) async fn try_suspect(&mut self, suspect: BatchItem) -> Result<(), WorkerError> {
-        let mut items = vec![BatchItem {
-            poison: None,
-            ..suspect
-        }];
+        let mut items = vec![suspect];
 
         while let Err(error) = self.run_steps(&mut items).await {
             let WorkerError::Poison(reason) = error else {
@@ -133,7 +130,7 @@ impl Worker {
             };
             self.recover().await?;
 
-            if self.suspects.charge() {
+            if self.suspects.count_failure() {
                 items[0].poison = Some(reason);
                 return self.run_steps(&mut items).await;
             }
