@@ -11,6 +11,7 @@ mod call_table;
 mod csv;
 mod desk;
 mod directory;
+mod directory_file;
 mod etag;
 mod events;
 mod explanation;
@@ -149,7 +150,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(desk::routes::entries, desk::routes::change))
         .routes(routes!(people::people))
         .routes(routes!(people::helplines))
-        .routes(routes!(people::export, people::import))
+        .routes(routes!(directory_file::export, directory_file::import))
         .routes(routes!(directory::sites))
         .routes(routes!(directory::devices))
         .routes(routes!(directory::extensions))
