@@ -42,7 +42,7 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 46] = assets!(
+static ASSETS: [Asset; 54] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
@@ -59,6 +59,7 @@ static ASSETS: [Asset; 46] = assets!(
     "dom.js",
     "feed.js",
     "format.js",
+    "forms.js",
     "icon.svg",
     "keys.js",
     "lanes.js",
@@ -74,6 +75,12 @@ static ASSETS: [Asset; 46] = assets!(
     "programs.js",
     "router.js",
     "session.js",
+    "settings-accounts.js",
+    "settings-audit.js",
+    "settings-directory.js",
+    "settings-list.js",
+    "settings-tokens.js",
+    "settings-webhooks.js",
     "settings.js",
     "shell.js",
     "sign-in.js",
@@ -83,6 +90,7 @@ static ASSETS: [Asset; 46] = assets!(
     "stats-panels.js",
     "texts-api.js",
     "texts-desk.js",
+    "texts-settings.js",
     "texts.js",
     "theme.js",
     "today-rows.js",

@@ -40,6 +40,18 @@ impl Gateway {
         }
     }
 
+    /// Removes an entry and the list of its site, and writes the directory as it is now.
+    pub(super) async fn forget_lookups(&self, keys: &[CacheKey<'_>]) {
+        let Some(live) = &self.directory else {
+            return;
+        };
+
+        for key in keys {
+            live.forget(*key).await;
+        }
+        self.fill_lookups().await;
+    }
+
     async fn write_lookups(&self, live: &dyn LiveDirectory) -> Result<(), LedgerError> {
         let mut agents = Lists::new();
         for person in self.people.people(None).await? {

@@ -11,6 +11,7 @@ mod call_table;
 mod csv;
 mod desk;
 mod directory;
+mod directory_entries;
 mod directory_file;
 mod etag;
 mod events;
@@ -65,7 +66,7 @@ pub use transfers::AwaitedTransfers;
 pub use webhooks::Dispatcher;
 
 /// Paths of the page: each is served the same document.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/live",
     "/today",
@@ -75,6 +76,7 @@ const PAGES: [&str; 11] = [
     "/phones",
     "/agent",
     "/settings",
+    "/settings/{section}",
     "/api",
     "/sign-in",
 ];
@@ -151,6 +153,8 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(people::people))
         .routes(routes!(people::helplines))
         .routes(routes!(directory_file::export, directory_file::import))
+        .routes(routes!(directory_entries::remove_person))
+        .routes(routes!(directory_entries::remove_helpline))
         .routes(routes!(directory::sites))
         .routes(routes!(directory::devices))
         .routes(routes!(directory::extensions))

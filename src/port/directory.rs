@@ -62,6 +62,12 @@ pub trait Directory: Send + Sync {
     /// Stores entries, each in place of the one with its site and number.
     async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError>;
 
+    /// Removes a person, with the pause under way. Returns whether there was one.
+    async fn remove_person(&self, site: &str, extension: &str) -> Result<bool, LedgerError>;
+
+    /// Removes a helpline. Returns whether there was one.
+    async fn remove_helpline(&self, site: &str, number: &str) -> Result<bool, LedgerError>;
+
     /// The pauses of agents of a site, or of all sites.
     async fn pauses(&self, site: Option<&str>) -> Result<Vec<Pause>, LedgerError>;
 

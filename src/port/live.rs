@@ -57,6 +57,8 @@ pub trait LiveDirectory: Send + Sync {
     async fn cached(&self, answer: CacheKey<'_>) -> Option<String>;
 
     async fn cache(&self, answer: CacheKey<'_>, json: &str);
+
+    async fn forget(&self, answer: CacheKey<'_>);
 }
 
 /// Answers that change rarely and are asked for often.

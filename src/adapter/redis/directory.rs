@@ -251,6 +251,15 @@ impl LiveDirectory for RedisDirectory {
 
         set(&self.cache, key, json, ttl_seconds).await;
     }
+
+    async fn forget(&self, answer: CacheKey<'_>) {
+        let (key, _) = self.keys.cached(answer);
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("DEL").arg(key);
+
+        // What cannot be deleted expires.
+        self.cache.run::<i64>(&mut pipeline).await;
+    }
 }
 
 fn is_done<T>(answers: Option<Vec<RedisResult<T>>>) -> bool {

@@ -27,6 +27,16 @@ pub(in crate::adapter) const UPSERT_HELPLINE: &str = "-- upsert_helpline
     SET name = excluded.name,
         members = excluded.members";
 
+pub(in crate::adapter) const DELETE_PERSON: &str = "-- delete_person
+    DELETE FROM people
+    WHERE site = $1
+        AND extension = $2";
+
+pub(in crate::adapter) const DELETE_HELPLINE: &str = "-- delete_helpline
+    DELETE FROM helplines
+    WHERE site = $1
+        AND number = $2";
+
 pub(in crate::adapter) const SELECT_PAUSES: &str = "-- select_agent_pauses
     SELECT site, extension, reason, since
     FROM agent_pauses
@@ -98,6 +108,27 @@ macro_rules! implement_directory {
                 }
 
                 Ok(())
+            }
+
+            async fn remove_person(
+                &self,
+                site: &str,
+                extension: &str,
+            ) -> Result<bool, LedgerError> {
+                self.end_pause(site, extension).await?;
+                let delete = sqlx::query(statements::DELETE_PERSON)
+                    .bind(site)
+                    .bind(extension);
+
+                Ok(self.execute(delete).await? > 0)
+            }
+
+            async fn remove_helpline(&self, site: &str, number: &str) -> Result<bool, LedgerError> {
+                let delete = sqlx::query(statements::DELETE_HELPLINE)
+                    .bind(site)
+                    .bind(number);
+
+                Ok(self.execute(delete).await? > 0)
             }
 
             async fn pauses(&self, site: Option<&str>) -> Result<Vec<Pause>, LedgerError> {

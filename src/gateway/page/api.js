@@ -141,6 +141,14 @@ export const send = (method, path, body, options = {}) =>
   );
 
 /**
+ * @param {string} path
+ * @param {string | Blob} csv
+ * @returns {Promise<any>}
+ */
+export const sendCsv = (path, csv) =>
+  request(BASE + path, { method: "POST", headers: { "content-type": "text/csv" }, body: csv }, true);
+
+/**
  * True if the request was given up by the page itself.
  * @param {unknown} error
  */

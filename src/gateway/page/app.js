@@ -14,7 +14,12 @@ import { missedPage } from "./missed.js";
 import { phonesPage } from "./phones.js";
 import { go, href, onMove, parameter } from "./router.js";
 import { ownQuery, readDirectory, readMe, readSites, session, site, siteQuery } from "./session.js";
+import { accountsPage } from "./settings-accounts.js";
+import { auditPage } from "./settings-audit.js";
+import { directoryPage } from "./settings-directory.js";
 import { settingsPage } from "./settings.js";
+import { tokensPage } from "./settings-tokens.js";
+import { webhooksPage } from "./settings-webhooks.js";
 import { drawShell, onShellChange, onShellClick, setMissedCount, setProblem, tickShell } from "./shell.js";
 import { signInPage } from "./sign-in.js";
 import { statisticsPage } from "./statistics.js";
@@ -33,6 +38,11 @@ const PAGES = {
   phones: phonesPage,
   agent: agentPage,
   settings: settingsPage,
+  "settings/accounts": accountsPage,
+  "settings/tokens": tokensPage,
+  "settings/directory": directoryPage,
+  "settings/webhooks": webhooksPage,
+  "settings/audit": auditPage,
   api: apiPage,
   "sign-in": signInPage,
 };
@@ -133,8 +143,8 @@ async function show(again = false) {
   shownSite = site();
   drawShell();
 
-  const start = PAGES[name];
-  if (!start || (name !== "calls" && id)) {
+  const start = PAGES[id && name !== "calls" ? `${name}/${id}` : name];
+  if (!start) {
     notFound();
     return;
   }

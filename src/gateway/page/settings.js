@@ -3,6 +3,7 @@
 import { Problem, send } from "./api.js";
 import * as cells from "./cells.js";
 import { draw, el, hit, icon } from "./dom.js";
+import { tabs } from "./forms.js";
 import { keysOn, setKeys } from "./keys.js";
 import { href } from "./router.js";
 import { session } from "./session.js";
@@ -32,6 +33,7 @@ export function settingsPage(root) {
     draw(
       root,
       el("div", { class: "head" }, el("h1", null, words.title)),
+      tabs("own"),
       el(
         "div",
         { class: "narrow" },

@@ -3,10 +3,12 @@
 import { list, plural } from "./words.js";
 import { apiTexts } from "./texts-api.js";
 import { deskTexts } from "./texts-desk.js";
+import { settingsTexts } from "./texts-settings.js";
 
 export const texts = {
   ...apiTexts,
   ...deskTexts,
+  ...settingsTexts,
   title: (/** @type {string} */ page) => `${page} - Cordboard`,
   list,
 
@@ -66,6 +68,7 @@ export const texts = {
         "Agents see the desk of their helplines, supervisors that of their sites. Ask your administrator for the role.",
       statistics: "Supervisors see the statistics of their sites. Ask your administrator for the role.",
       phones: "Administrators and supervisors see the phones. Ask your administrator for the role.",
+      settings: "Administrators set up accounts, tokens, names and receivers. Ask one of them.",
       agent: "The agent window needs an account with an extension. Ask your administrator for both.",
     },
     notFound: "There is no such page",

@@ -1,17 +1,58 @@
 // Objects of the API, for the type check of the page. Not served.
 
-export type Right = "desk" | "claim" | "export" | "directory" | "accounts" | "tokens" | "audit" | "reveal";
+export type Right =
+  "desk" | "claim" | "export" | "directory" | "accounts" | "audit" | "states" | "webhooks" | "reveal";
+
+export type Role = "wallboard" | "agent" | "supervisor" | "integrator" | "admin";
 
 export interface Me {
   name: string | null;
   display_name: string | null;
-  role: "wallboard" | "agent" | "supervisor" | "integrator" | "admin";
+  role: Role;
   sites: string[] | null;
   extension: string | null;
   signed_in: boolean;
   numbers: "full" | "masked";
   may: Right[];
   needs_password?: boolean;
+}
+
+export interface User {
+  name: string;
+  display_name: string | null;
+  role: Role;
+  sites: string[] | null;
+  extension: string | null;
+  has_password: boolean;
+  disabled: boolean;
+}
+
+export interface Token {
+  name: string;
+  role: Role;
+  sites: string[] | null;
+  created_at: string;
+  revoked_at: string | null;
+}
+
+export interface Webhook {
+  id: string;
+  url: string;
+  events: string[];
+  sites: string[] | null;
+  enabled: boolean;
+  disabled_reason: string | null;
+  failing_since: string | null;
+}
+
+export interface Delivery {
+  message: string;
+  event: string;
+  state: "waiting" | "delivered" | "failed";
+  created_at: string;
+  attempts: number;
+  answered: number | null;
+  error: string | null;
 }
 
 export interface Party {

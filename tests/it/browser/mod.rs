@@ -1,5 +1,7 @@
 //! The page in a real browser: what agents and supervisors see and press.
 
+mod settings;
+
 use serde_json::json;
 use tempfile::TempDir;
 

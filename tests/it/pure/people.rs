@@ -349,6 +349,24 @@ async fn the_directory_says_who_is_on_the_phone_and_survives_the_round_trip() {
             "{text}"
         );
     }
+
+    for (target, left) in [
+        ("people/202", ["people", "201"]),
+        ("helplines/240", ["helplines", ""]),
+    ] {
+        let target = format!("/api/v1/{target}");
+        for expected in [200, 404] {
+            let answer = send(gateway, "DELETE", &target, "", None).await;
+            assert_eq!(answer.status, expected, "{target}: {}", answer.body);
+        }
+        let [list, number] = left;
+        let numbers: Vec<Value> = desk_of(&service, list).await;
+        let numbers = numbers.iter().map(|entry| entry["extension"].as_str());
+        assert!(
+            numbers.eq((!number.is_empty()).then_some(Some(number))),
+            "{list}"
+        );
+    }
     service.stop().await;
 }
 
