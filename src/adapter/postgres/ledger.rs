@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use sqlx::Connection;
@@ -213,7 +214,9 @@ impl Ledger for PostgresLedger {
                     "an abandoned batch was committed after all".into(),
                 ));
             }
-            written.commit_no = Some(commit_no.ok_or(LedgerError::Fenced)?);
+            let commit_no = commit_no.ok_or(LedgerError::Fenced)?;
+            written.commit_no = Some(commit_no);
+            self.acknowledged.store(commit_no, Ordering::Relaxed);
 
             if changes.facts.len() >= LARGE_BATCH_FACTS {
                 connection.shrink_buffers();
@@ -304,6 +307,7 @@ impl PostgresLedger {
         let taken = recovery::take_over(&mut writer, self.partition, owner, lookback).await?;
 
         *self.owner.lock() = (taken.epoch, owner);
+        self.acknowledged.store(taken.commit_no, Ordering::Relaxed);
         let (_, written) = writer.parts_mut();
         written.commit_no = Some(taken.commit_no);
         writer.put_back();
@@ -336,22 +340,40 @@ impl PostgresLedger {
     ///
     /// Later reads may miss a statement that is committed meanwhile. The fence then refuses a batch
     /// with this number.
+    ///
+    /// # Errors
+    /// [`LedgerError::Fenced`] when the number is lower than that of an acknowledged batch: the database
+    /// was set back under its owner, whose memory is ahead of it.
     async fn last_commit_no(
         &self,
         connection: &mut PgConnection,
         cached: Option<i64>,
-    ) -> Result<Option<i64>, sqlx::Error> {
+    ) -> Result<Option<i64>, LedgerError> {
         if cached.is_some() {
             return Ok(cached);
         }
 
         let (epoch, owner) = self.owner();
-        sqlx::query_scalar(SELECT_COMMIT_NO)
+        let stored: Option<i64> = sqlx::query_scalar(SELECT_COMMIT_NO)
             .bind(self.partition.generation.cast_signed())
             .bind(self.partition.number.cast_signed())
             .bind(epoch)
             .bind(owner)
             .fetch_optional(connection)
-            .await
+            .await?;
+
+        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+        if stored.is_some_and(|stored| stored < acknowledged) {
+            tracing::error!(
+                partition = self.partition.number,
+                stored,
+                acknowledged,
+                "the database was set back: the partition is taken over again as it is stored. \
+                 See the runbook, Losing the database"
+            );
+            return Err(LedgerError::Fenced);
+        }
+
+        Ok(stored)
     }
 }

@@ -36,6 +36,7 @@ mod written_rows;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -103,6 +104,8 @@ pub struct PostgresLedger {
     read_limit: Duration,
     /// The last take-over by this ledger: its epoch, and an owner id that is never used again.
     owner: Mutex<(i64, Uuid)>,
+    /// The number of the last batch of this owner that the database has confirmed.
+    acknowledged: AtomicI64,
 }
 
 /// Validated connection options.
@@ -176,6 +179,7 @@ impl PostgresLedger {
             readers,
             read_limit: READ_LIMIT,
             owner: Mutex::default(),
+            acknowledged: AtomicI64::default(),
         }
     }
 

@@ -73,6 +73,45 @@ async fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all(
     next.commit(&anew).await.unwrap();
 }
 
+/// As by a standby that lagged behind, and was promoted under its workers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_set_back_is_taken_over_as_it_is() {
+    let url = database().await;
+    let owner = ledger(&url, WHOLE);
+    owner.take_over(LOOKBACK).await.unwrap();
+    let mut before = timeline();
+    let facts = two_calls();
+    let first = changes(&mut before, facts[..1].to_vec(), after_seconds(0));
+    owner.commit(&first).await.unwrap();
+
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DELETE FROM call_events",
+        "UPDATE partition_owner SET commit_no = commit_no - 1",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    ] {
+        sqlx::query(statement).execute(&mut admin).await.unwrap();
+    }
+    let next = changes(&mut before, facts[1..].to_vec(), At::END);
+    let refused = async || match owner.commit(&next).await {
+        Err(LedgerError::Fenced) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually(PATIENCE, "the fence", refused).await;
+    let not_stored = owner.facts_not_stored(&first.facts).await;
+    assert!(
+        matches!(not_stored, Err(LedgerError::Fenced)),
+        "{not_stored:?}"
+    );
+
+    owner.take_over(LOOKBACK).await.unwrap();
+    let anew = changes(&mut timeline(), facts, At::END);
+    owner.commit(&anew).await.unwrap();
+    let stored = "SELECT count(*) FROM call_events";
+    assert_eq!(value::<i64>(&url, stored).await, 5);
+}
+
 /// Waits until so many statements wait for a lock.
 async fn until_blocked(url: &str, statements: i64) {
     eventually(PATIENCE, "statements that wait for a lock", async || {
