@@ -234,6 +234,7 @@ impl Accounts for Nothing {
         _: &str,
         _: &PasswordHash,
         _: Option<&PasswordHash>,
+        _: &SecretHash,
     ) -> Result<bool, LedgerError> {
         Ok(false)
     }

@@ -155,12 +155,14 @@ pub trait Accounts: Send + Sync {
     /// when another change came first, or the user is removed: a change under way brings no user back.
     async fn update_user(&self, before: &User, user: &User) -> Result<bool, LedgerError>;
 
-    /// Sets the password of a user who may sign in, if it is still the one `before`.
+    /// Sets the password of a user who may sign in, if it is still the one `before`, and `session` is
+    /// still one of the user.
     async fn set_password(
         &self,
         name: &str,
         password: &PasswordHash,
         before: Option<&PasswordHash>,
+        session: &SecretHash,
     ) -> Result<bool, LedgerError>;
 
     /// Removes the password, so that the user chooses another one.

@@ -42,7 +42,14 @@ pub(in crate::adapter) const UPDATE_PASSWORD: &str = "-- update_password
     SET password = $2
     WHERE name = $1
         AND NOT is_disabled
-        AND password IS NOT DISTINCT FROM $3";
+        AND password IS NOT DISTINCT FROM $3
+        AND EXISTS (
+            SELECT 1
+            FROM user_secrets
+            WHERE secret_hash = $4
+                AND kind = 'session'
+                AND user_name = $1
+        )";
 
 pub(in crate::adapter) const DELETE_PASSWORD: &str = "-- delete_password
     UPDATE users
@@ -223,11 +230,13 @@ macro_rules! implement_accounts {
                 name: &str,
                 password: &PasswordHash,
                 before: Option<&PasswordHash>,
+                session: &SecretHash,
             ) -> Result<bool, LedgerError> {
                 let update = sqlx::query(statements::UPDATE_PASSWORD)
                     .bind(name)
                     .bind(password.as_str())
-                    .bind(before.map(PasswordHash::as_str));
+                    .bind(before.map(PasswordHash::as_str))
+                    .bind(session.as_str());
 
                 Ok(self.execute(update).await? > 0)
             }

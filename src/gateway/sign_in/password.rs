@@ -118,7 +118,11 @@ async fn change_password(
 
     // An account that was disabled, removed or changed meanwhile stays so.
     let before = user.password.as_ref();
-    if !access.accounts.set_password(name, &hash, before).await? {
+    if !access
+        .accounts
+        .set_password(name, &hash, before, session)
+        .await?
+    {
         return Ok(Changed::Wrong);
     }
     access.accounts.remove_secrets(name, Some(session)).await?;

@@ -218,10 +218,11 @@ async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
         return Err(expired());
     }
 
-    // Another person may know the password, or have one of the sessions.
+    // Another person may know the password, or have one of the sessions. They end first: without a
+    // password a session may set one.
     let ended = async {
-        access.accounts.remove_password(&user.name).await?;
-        access.accounts.remove_secrets(&user.name, None).await
+        access.accounts.remove_secrets(&user.name, None).await?;
+        access.accounts.remove_password(&user.name).await
     };
     ended.await.map_err(unavailable)?;
 

@@ -18,16 +18,32 @@ fn user() -> User {
     }
 }
 
+fn session() -> UserSecret {
+    UserSecret {
+        hash: Secret::random("cbs_").hash(),
+        kind: SecretKind::Session,
+        user: "katrin".to_owned(),
+        created_at: At(0),
+        used_at: At(0),
+        expires_at: At(1),
+        reveals_until: None,
+        session: None,
+    }
+}
+
 pub async fn a_change_under_way_brings_no_account_back(store: &impl Store) {
     let ledger = store.open().await;
+    let own = session();
     let hash = |text: &str| PasswordHash::from_column(text.to_owned());
     let set = async |password: &str, before: Option<&str>| {
         let (password, before) = (hash(password), before.map(hash));
-        let set = ledger.set_password("katrin", &password, before.as_ref());
+        let set = ledger.set_password("katrin", &password, before.as_ref(), &own.hash);
         set.await.unwrap()
     };
     assert!(!set("one", None).await, "there is no such account");
     assert!(ledger.add_user(&user()).await.unwrap());
+    assert!(!set("one", None).await, "there is no such session");
+    assert!(ledger.add_session(&own, None).await.unwrap());
     assert!(
         !ledger.add_user(&user()).await.unwrap(),
         "the name is taken"
@@ -64,30 +80,23 @@ pub async fn no_session_outlives_the_password_that_began_it(store: &impl Store) 
     let (old, new) = (hash("old"), hash("new"));
     ledger.add_user(&user()).await.unwrap();
     let begin = async |password: Option<&PasswordHash>| {
-        let session = UserSecret {
-            hash: Secret::random("cbs_").hash(),
-            kind: SecretKind::Session,
-            user: "katrin".to_owned(),
-            created_at: At(0),
-            used_at: At(0),
-            expires_at: At(1),
-            reveals_until: None,
-            session: None,
-        };
+        let session = session();
         let added = ledger.add_session(&session, password).await.unwrap();
         let found = ledger.secret(&session.hash, SecretKind::Session).await;
         assert_eq!(found.unwrap().is_some(), added);
         added
     };
 
-    assert!(begin(None).await);
-    ledger.set_password("katrin", &old, None).await.unwrap();
+    let own = session();
+    assert!(ledger.add_session(&own, None).await.unwrap());
+    let set = async |password: &PasswordHash, before: Option<&PasswordHash>| {
+        let set = ledger.set_password("katrin", password, before, &own.hash);
+        assert!(set.await.unwrap());
+    };
+    set(&old, None).await;
     assert!(!begin(None).await, "a password was set meanwhile");
     assert!(begin(Some(&old)).await);
-    ledger
-        .set_password("katrin", &new, Some(&old))
-        .await
-        .unwrap();
+    set(&new, Some(&old)).await;
     assert!(!begin(Some(&old)).await);
     assert!(begin(Some(&new)).await);
 
