@@ -120,6 +120,15 @@ impl MemoryOutbox {
 }
 
 impl RecentNotifications {
+    fn add(&mut self, notification: Notification) {
+        self.last_number = notification.number;
+        if self.notifications.len() >= BUFFERED_MAX {
+            let first = self.notifications.pop_front();
+            self.before_first = first.map(|first| first.number);
+        }
+        self.notifications.push_back(notification);
+    }
+
     /// Returns the index of the first notification that a watcher missed, or `None` when that one
     /// is no longer buffered or the number is unknown.
     fn first_missed(&self, last_received: u64, overlap: usize) -> Option<usize> {
@@ -151,22 +160,23 @@ impl Outbox for MemoryOutbox {
 impl Watchers for MemoryOutbox {
     fn pass_on(&self, notification: Notification) {
         let mut recent = self.recent.lock();
-        recent.last_number = notification.number;
-        if recent.notifications.len() >= BUFFERED_MAX {
-            let first = recent.notifications.pop_front();
-            recent.before_first = first.map(|first| first.number);
-        }
-        recent.notifications.push_back(notification.clone());
+        recent.add(notification.clone());
 
         // The send fails only without watchers, which is a normal state.
         let _ = self.sender.send(watch_event(notification));
     }
 
-    fn resync(&self) {
+    fn remember(&self, notification: Notification) {
+        self.recent.lock().add(notification);
+    }
+
+    fn forget(&self) {
         let mut recent = self.recent.lock();
         recent.before_first = None;
         recent.notifications.clear();
+    }
 
+    fn resync(&self) {
         let _ = self.sender.send(WatchEvent::resync());
     }
 }
@@ -269,6 +279,7 @@ mod tests {
         outbox.enqueue(notifications(1..=5));
         let mut open = outbox.subscribe(Some(5)).events;
 
+        outbox.forget();
         outbox.resync();
         assert_eq!(open.try_recv().unwrap().number, None);
         for number in 1..=5 {

@@ -101,10 +101,7 @@ impl Feed {
         passed: &mut Passed,
         backoff: &mut Backoff,
     ) -> Result<(), FeedError> {
-        for (partition, notification) in self.log.recent(STORED_READ_MAX).await? {
-            self.pass_on(passed, partition, notification);
-        }
-        passed.has_begun = true;
+        self.read_stored(passed).await?;
         self.health.set_up();
         backoff.reset();
 
@@ -114,21 +111,56 @@ impl Feed {
         }
     }
 
+    /// Passes on what was stored since the cut. At the start it is the past: watchers that come back
+    /// find it, and those that are there already read everything again.
+    async fn read_stored(&self, passed: &mut Passed) -> Result<(), FeedError> {
+        let last_numbers = self.log.last_numbers().await?;
+        let recent = self.log.recent(STORED_READ_MAX).await?;
+
+        // Of partitions that are not among the latest, all is read again, or is the past.
+        for (partition, number) in last_numbers {
+            if recent.iter().any(|(of, _)| *of == partition) {
+                continue;
+            }
+            if passed.lacks_before(partition, number + 1) {
+                self.begin_again(partition, number);
+            }
+            passed.partitions.entry(partition).or_default().last = number;
+        }
+
+        let is_past = !passed.has_begun;
+        for (partition, notification) in recent {
+            if is_past {
+                let notification = passed.note(partition, notification);
+                self.watchers.remember(notification);
+            } else {
+                self.pass_on(passed, partition, notification);
+            }
+        }
+        if is_past {
+            passed.has_begun = true;
+            self.watchers.resync();
+        }
+
+        Ok(())
+    }
+
+    /// Notifications before this one are missing.
+    fn begin_again(&self, partition: u32, number: u64) {
+        tracing::info!(
+            partition,
+            sequence = number,
+            "notifications are missing, watchers read all calls again"
+        );
+        self.watchers.forget();
+        self.watchers.resync();
+    }
+
     /// Passes a notification on unless it was before. A known number with another content is new:
     /// the database was restored to an earlier state.
     fn pass_on(&self, passed: &mut Passed, partition: u32, notification: Notification) {
         let number = notification.number;
-        if passed.lacks_before(partition, number) {
-            tracing::info!(
-                partition,
-                sequence = number,
-                "notifications are missing: all is read again"
-            );
-            self.watchers.resync();
-        }
-        let passed = passed.partitions.entry(partition).or_default();
-        let digest = digest_of(&notification);
-        if number <= passed.last && passed.digests.get(&number) == Some(&digest) {
+        if passed.has(partition, &notification) {
             tracing::debug!(
                 partition,
                 sequence = number,
@@ -136,29 +168,49 @@ impl Feed {
             );
             return;
         }
+        if passed.lacks_before(partition, number) {
+            self.begin_again(partition, number);
+        }
 
-        passed.last = number;
-        passed.digests.insert(number, digest);
-        passed
-            .digests
-            .remove(&number.saturating_sub(REMEMBERED_MAX));
-
-        self.watchers.pass_on(Notification {
-            // A forged number is no reason to end the feed.
-            number: number
-                .saturating_mul(PARTITIONS_MAX)
-                .saturating_add(u64::from(partition)),
-            ..notification
-        });
+        let notification = passed.note(partition, notification);
+        self.watchers.pass_on(notification);
     }
 }
 
 impl Passed {
+    /// Whether a notification was passed on.
+    fn has(&self, partition: u32, notification: &Notification) -> bool {
+        let number = notification.number;
+
+        self.partitions.get(&partition).is_some_and(|passed| {
+            number <= passed.last && passed.digests.get(&number) == Some(&digest_of(notification))
+        })
+    }
+
     /// Whether a notification before this one was not passed on.
     fn lacks_before(&self, partition: u32, number: u64) -> bool {
         match self.partitions.get(&partition) {
             Some(passed) => number > passed.last.saturating_add(1),
             None => self.has_begun && number > 1,
+        }
+    }
+
+    /// Notes a notification as the last one of its partition. Returns it with its number for watchers.
+    fn note(&mut self, partition: u32, notification: Notification) -> Notification {
+        let number = notification.number;
+        let passed = self.partitions.entry(partition).or_default();
+        passed.last = number;
+        passed.digests.insert(number, digest_of(&notification));
+        passed
+            .digests
+            .remove(&number.saturating_sub(REMEMBERED_MAX));
+
+        Notification {
+            // A forged number is no reason to end the feed.
+            number: number
+                .saturating_mul(PARTITIONS_MAX)
+                .saturating_add(u64::from(partition)),
+            ..notification
         }
     }
 }
@@ -180,7 +232,8 @@ mod tests {
     use crate::domain::fact::EventId;
     use crate::domain::notice::NoticeKind;
 
-    /// What watchers hear: partition and number, or `None` when they read all calls again.
+    /// What watchers hear: partition and number, or `None` when they read all calls again. The past is
+    /// what they find when they come back.
     #[derive(Default)]
     struct Heard(Mutex<Vec<Option<(u64, u64)>>>);
 
@@ -190,6 +243,12 @@ mod tests {
             let heard = (number % PARTITIONS_MAX, number / PARTITIONS_MAX);
             self.0.lock().push(Some(heard));
         }
+
+        fn remember(&self, notification: Notification) {
+            self.pass_on(notification);
+        }
+
+        fn forget(&self) {}
 
         fn resync(&self) {
             self.0.lock().push(None);
@@ -202,7 +261,14 @@ mod tests {
     #[async_trait]
     impl NotificationLog for Numbers {
         async fn recent(&self, _: u32) -> Result<Vec<(u32, Notification)>, LedgerError> {
-            Ok(self.0.iter().copied().map(notification).collect())
+            // That of partition 9 is older than all others.
+            let recent = self.0.iter().filter(|(partition, _)| *partition != 9);
+            Ok(recent.copied().map(notification).collect())
+        }
+
+        async fn last_numbers(&self) -> Result<Vec<(u32, u64)>, LedgerError> {
+            let last: HashMap<u32, u64> = self.0.iter().copied().collect();
+            Ok(last.into_iter().collect())
         }
     }
 
@@ -266,34 +332,27 @@ mod tests {
             [&[(0, 8), (1, 4), (1, 5), (0, 9)], &[(0, 9), (1, 6), (2, 1)]],
         ]);
 
-        let expected = [
-            (0, 7),
-            (1, 3),
-            (0, 8),
-            (1, 4),
-            (1, 5),
-            (0, 9),
-            (1, 6),
-            (2, 1),
-        ];
-        assert_eq!(heard.await, expected.map(Some));
+        let past = [(0, 7), (1, 3)].map(Some);
+        let then = [(0, 8), (1, 4), (1, 5), (0, 9), (1, 6), (2, 1)].map(Some);
+        assert_eq!(heard.await, [&past[..], &[None], &then].concat());
     }
 
     #[tokio::test]
     async fn watchers_read_all_calls_again_where_notifications_are_missing() {
         let first: [&[(u32, u64)]; 2] = [&[(0, 7), (1, 3)], &[]];
-        let begin = [Some((0, 7)), Some((1, 3))];
+        let begin = [Some((0, 7)), Some((1, 3)), None];
 
         for (then, expected) in [
             // More was stored during the cut than is read back.
-            (&[(0, 9), (0, 10)], [None, Some((0, 9)), Some((0, 10))]),
-            // Of a partition only the latest one is read back.
-            (&[(0, 8), (1, 5)], [Some((0, 8)), None, Some((1, 5))]),
+            (&[(0, 9), (0, 10)], vec![None, Some((0, 9)), Some((0, 10))]),
+            (&[(0, 8), (1, 5)], vec![Some((0, 8)), None, Some((1, 5))]),
             // A partition that had none before.
-            (&[(0, 8), (2, 2)], [Some((0, 8)), None, Some((2, 2))]),
+            (&[(0, 8), (2, 2)], vec![Some((0, 8)), None, Some((2, 2))]),
+            // Nothing of a partition is read back.
+            (&[(0, 8), (9, 1)], vec![None, Some((0, 8))]),
         ] {
             let heard = heard(&[first, [then, &[]]]).await;
-            assert_eq!(heard, [&begin[..], &expected].concat());
+            assert_eq!(heard, [&begin[..], &expected[..]].concat());
         }
     }
 }

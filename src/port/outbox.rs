@@ -55,7 +55,9 @@ pub trait Outbox: Send + Sync {
 #[async_trait]
 pub trait NotificationLog: Send + Sync {
     /// The latest notifications of all partitions, each with its partition, at most `max`, the
-    /// oldest first. The latest one of each partition is among them while there are no more partitions
-    /// than that.
+    /// oldest first.
     async fn recent(&self, max: u32) -> Result<Vec<(u32, Notification)>, LedgerError>;
+
+    /// The number of the last notification of each partition that has one.
+    async fn last_numbers(&self) -> Result<Vec<(u32, u64)>, LedgerError>;
 }

@@ -19,7 +19,13 @@ pub struct WatchEvent {
 pub trait Watchers: Send + Sync {
     fn pass_on(&self, notification: Notification);
 
-    /// Notifications are missing before the next one: every watcher reads everything again.
+    /// Takes a notification of the past, for watchers that come back.
+    fn remember(&self, notification: Notification);
+
+    /// Notifications are missing before the next one: those who come back from before it begin again.
+    fn forget(&self);
+
+    /// Every watcher reads everything again.
     fn resync(&self);
 }
 

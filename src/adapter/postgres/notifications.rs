@@ -20,23 +20,32 @@ const SELECT_NOTIFICATIONS_AFTER: &str = "-- select_notifications_after
     LIMIT $4";
 
 const SELECT_RECENT_NOTIFICATIONS: &str = "-- select_recent_notifications
-    SELECT part, number, kind, call_id, data
-    FROM (
-        SELECT last.*
-        FROM partition_owner AS owners
-        CROSS JOIN LATERAL (
-            SELECT *, row_number() OVER (ORDER BY number DESC) AS place
-            FROM notices
-            WHERE notices.generation = owners.generation
-                AND notices.part = owners.part
-            ORDER BY number DESC
-            LIMIT $2
-        ) AS last
-        WHERE owners.generation = $1
-        ORDER BY place = 1 DESC, written DESC, part, number DESC
+    SELECT owners.part, number, kind, call_id, data
+    FROM partition_owner AS owners
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM notices
+        WHERE notices.generation = owners.generation
+            AND notices.part = owners.part
+        ORDER BY number DESC
         LIMIT $2
-    ) AS recent
-    ORDER BY written DESC, part, number DESC";
+    ) AS last
+    WHERE owners.generation = $1
+    ORDER BY written DESC, owners.part, number DESC
+    LIMIT $2";
+
+const SELECT_LAST_NUMBERS: &str = "-- select_last_notification_numbers
+    SELECT owners.part, last.number
+    FROM partition_owner AS owners
+    CROSS JOIN LATERAL (
+        SELECT number
+        FROM notices
+        WHERE notices.generation = owners.generation
+            AND notices.part = owners.part
+        ORDER BY number DESC
+        LIMIT 1
+    ) AS last
+    WHERE owners.generation = $1";
 
 #[async_trait]
 impl NotificationLog for PostgresLedger {
@@ -58,6 +67,21 @@ impl NotificationLog for PostgresLedger {
                 Ok((partition.cast_unsigned(), notification))
             })
             .collect()
+    }
+
+    async fn last_numbers(&self) -> Result<Vec<(u32, u64)>, LedgerError> {
+        let select =
+            sqlx::query_as(SELECT_LAST_NUMBERS).bind(self.partition.generation.cast_signed());
+
+        let mut reader = self.reader().await?;
+        let last: Vec<(i32, i64)> =
+            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        let last = last
+            .into_iter()
+            .map(|(partition, number)| (partition.cast_unsigned(), number.cast_unsigned()));
+        Ok(last.collect())
     }
 }
 

@@ -21,6 +21,15 @@ impl NotificationLog for SqliteLedger {
             .map(|row| Ok((0, notification(row)?)))
             .collect()
     }
+
+    async fn last_numbers(&self) -> Result<Vec<(u32, u64)>, LedgerError> {
+        let last = self.recent(1).await?.pop();
+
+        Ok(last
+            .map(|(partition, notification)| (partition, notification.number))
+            .into_iter()
+            .collect())
+    }
 }
 
 /// Columns of a stored notification: number, kind, call id and data.
