@@ -2,7 +2,6 @@
 
 use super::role::{Right, Role, SiteScope};
 use crate::domain::device::Extension;
-use crate::domain::fact::DEFAULT_SITE;
 
 const NAME_BYTES_MAX: usize = 64;
 /// What a name is made of, for people.
@@ -103,17 +102,10 @@ impl Principal {
         matches!(&self.identity, Identity::User(own) if own == name)
     }
 
-    /// The site of the person's phone. With several sites there is none: every one of them may have
-    /// a phone with the same extension.
+    /// The site of the person's phone.
     #[must_use]
     pub fn own_site(&self) -> Option<&str> {
-        match &self.sites {
-            SiteScope::All => Some(DEFAULT_SITE),
-            SiteScope::Only(sites) => match sites.as_slice() {
-                [only] => Some(only.as_str()),
-                _ => None,
-            },
-        }
+        self.sites.own_site()
     }
 
     /// Whether every number of every call is shown.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::fact::Site;
+use crate::domain::fact::{DEFAULT_SITE, Site};
 
 /// The role of an account or a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,19 @@ impl SiteScope {
             (SiteScope::All, _) => true,
             (SiteScope::Only(_), SiteScope::All) => false,
             (own, SiteScope::Only(sites)) => sites.iter().all(|site| own.contains(site.as_str())),
+        }
+    }
+
+    /// The site of an account's phone. With several sites there is none: every one of them may have a
+    /// phone with the same extension.
+    #[must_use]
+    pub fn own_site(&self) -> Option<&str> {
+        match self {
+            SiteScope::All => Some(DEFAULT_SITE),
+            SiteScope::Only(sites) => match sites.as_slice() {
+                [only] => Some(only.as_str()),
+                _ => None,
+            },
         }
     }
 

@@ -76,6 +76,8 @@ struct PersonJson {
     display_name: String,
     site: String,
     extension: String,
+    /// The name of the account with the extension.
+    account: Option<String>,
     /// The numbers of the person's helplines.
     helplines: Vec<String>,
     #[schema(value_type = PersonState)]
@@ -119,21 +121,38 @@ pub(super) async fn people(
         let helplines = gateway.people.helplines(site.as_deref()).await?;
         let pauses = gateway.people.pauses(site.as_deref()).await?;
         let activities = activities(&gateway, site).await?;
-        Ok::<_, LedgerError>((people, helplines, pauses, activities))
+        let accounts = accounts(&gateway).await?;
+        Ok::<_, LedgerError>((people, helplines, pauses, activities, accounts))
     };
     match found.await {
-        Ok((people, helplines, pauses, activities)) => {
+        Ok((people, helplines, pauses, activities, accounts)) => {
             let people = people
                 .iter()
                 .map(|person| {
-                    let has_window = gateway.popups.is_open(&person.site, &person.extension);
-                    person_json(person, &helplines, &pauses, &activities, has_window)
+                    let key = (person.site.clone(), person.extension.clone());
+                    PersonJson {
+                        account: accounts.get(&key).cloned(),
+                        window_open: gateway.popups.is_open(&person.site, &person.extension),
+                        ..person_json(person, &helplines, &pauses, &activities)
+                    }
                 })
                 .collect();
             document_response(StatusCode::OK, &PersonList { people })
         }
         Err(error) => unavailable_response(&error),
     }
+}
+
+/// The accounts of people by their phones: site and extension.
+async fn accounts(gateway: &Gateway) -> Result<HashMap<(String, String), String>, LedgerError> {
+    let users = gateway.access.accounts.users().await?.into_iter();
+    let accounts = users.filter(|user| !user.is_disabled).filter_map(|user| {
+        let site = user.sites.own_site()?.to_owned();
+        let extension = user.extension?.to_string();
+        Some(((site, extension), user.name))
+    });
+
+    Ok(accounts.collect())
 }
 
 type Activities = HashMap<(String, String), (Activity, Option<String>)>;
@@ -178,7 +197,6 @@ fn person_json(
     helplines: &[Helpline],
     pauses: &[Pause],
     activities: &Activities,
-    has_window: bool,
 ) -> PersonJson {
     let key = (person.site.clone(), person.extension.clone());
     let pause = pauses
@@ -205,11 +223,12 @@ fn person_json(
         display_name: (*person.name).to_owned(),
         site: person.site.clone(),
         extension: person.extension.clone(),
+        account: None,
         helplines: own,
         state: activity.name(),
         since,
         reason,
-        window_open: has_window,
+        window_open: false,
     }
 }
 

@@ -89,6 +89,11 @@ pub struct DeskChange {
     pub disposition: Option<String>,
     pub by: String,
     pub now: At,
+    /// The sites and numbers of the callers, without those who hide theirs.
+    pub callers: Vec<(String, PrivateText)>,
+    /// The instant of the list that the person saw; entries that another person has changed since are not
+    /// changed.
+    pub read_at: Option<At>,
     /// Changes also entries that another person has taken.
     pub takes_over: bool,
     /// A person who has taken a call since then has taken its caller, who may have called again.
@@ -100,8 +105,12 @@ pub struct DeskChange {
 pub struct DeskState {
     pub call_id: String,
     pub site: String,
+    /// The number of the caller, in its international form if it has one.
+    pub number: Option<PrivateText>,
     pub status: DeskStatus,
     pub assigned_to: Option<String>,
+    pub changed_at: Option<At>,
+    pub changed_by: Option<String>,
 }
 
 /// The entries that are asked for, the latest first.
@@ -140,7 +149,7 @@ pub trait Desk: Send + Sync {
     /// The states of missed calls, without those that do not exist.
     async fn states(&self, call_ids: &[String]) -> Result<Vec<DeskState>, LedgerError>;
 
-    /// Changes entries, which exist. False when another person has taken one of their callers; nothing
-    /// is changed then.
+    /// Changes entries, which exist. False when another person has taken one of their callers, or has
+    /// changed one of them since it was read; nothing is changed then.
     async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError>;
 }

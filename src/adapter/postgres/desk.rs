@@ -37,12 +37,13 @@ const SELECT_STATES: &str = select_states!(
 
 const UPDATE_ENTRIES: &str = update_entries!(
     entries: "MATERIALIZED (
-        SELECT call_id, site, from_e164, desk_status, assigned_to
+        SELECT call_id, desk_status, assigned_to, changed_at, changed_by
         FROM missed_call_logs
         WHERE call_id IN (SELECT value::uuid FROM json_array_elements_text($1::json))
         ORDER BY call_id
         FOR UPDATE
     )",
+    callers: "json_to_recordset($10::json) AS callers (site text, number text)",
     is_shown: "NOT missed.retracted",
 );
 

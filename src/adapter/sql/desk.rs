@@ -8,7 +8,8 @@ macro_rules! select_states {
             "-- select_desk_states
     SELECT call_id",
             $text,
-            ", site, desk_status, assigned_to
+            ", site, coalesce(from_e164, from_number), desk_status, assigned_to, changed_at,
+        changed_by
     FROM missed_call_logs
     WHERE call_id IN (",
             $ids,
@@ -19,10 +20,11 @@ macro_rules! select_states {
 pub(in crate::adapter) use select_states;
 
 /// Changes all of the entries, or none where another person has taken one of them or another call of
-/// its number. `entries` reads the ids from a document, and locks their rows where other changes may
-/// come between.
+/// its number, or has changed one since it was read. `entries` reads the ids from a document, and locks
+/// their rows where other changes may come between; `callers` reads sites and numbers from another one.
+/// Who has given an entry to a colleague may change it too.
 macro_rules! update_entries {
-    (entries: $entries:literal, is_shown: $is_shown:literal $(,)?) => {
+    (entries: $entries:literal, callers: $callers:literal, is_shown: $is_shown:literal $(,)?) => {
         concat!(
             "-- update_desk_entries
     WITH entries AS ",
@@ -36,6 +38,12 @@ macro_rules! update_entries {
         changed_at = $6,
         changed_by = $7
     WHERE call_id IN (SELECT call_id FROM entries)
+        AND NOT EXISTS (
+            SELECT 1
+            FROM entries
+            WHERE changed_at > $11
+                AND changed_by <> $7
+        )
         AND (
             $8
             OR NOT EXISTS (
@@ -43,17 +51,21 @@ macro_rules! update_entries {
                 FROM entries
                 WHERE desk_status = 'assigned'
                     AND assigned_to <> $7
+                    AND changed_by <> $7
             ) AND NOT EXISTS (
                 SELECT 1
                 FROM missed_call_logs AS missed
-                JOIN entries ON entries.site = missed.site
-                    AND entries.from_e164 = missed.from_e164
+                JOIN ",
+            $callers,
+            " ON callers.site = missed.site
+                    AND callers.number = coalesce(missed.from_e164, missed.from_number)
                 WHERE ",
             $is_shown,
             "
                     AND missed.desk_status = 'assigned'
                     AND missed.reached_by IS NULL
                     AND missed.assigned_to <> $7
+                    AND missed.changed_by <> $7
                     AND missed.missed_at >= $9
             )
         )"
@@ -305,8 +317,11 @@ macro_rules! implement_desk {
                     Ok(DeskState {
                         call_id: row.get(0),
                         site: row.get(1),
-                        status: status(row.get(2))?,
-                        assigned_to: row.get(3),
+                        number: row.get::<Option<&str>, _>(2).map(Into::into),
+                        status: status(row.get(3))?,
+                        assigned_to: row.get(4),
+                        changed_at: row.get::<Option<i64>, _>(5).map(At),
+                        changed_by: row.get(6),
                     })
                 });
                 states.collect()
@@ -322,7 +337,9 @@ macro_rules! implement_desk {
                     .bind(change.now.0)
                     .bind(&change.by)
                     .bind(change.takes_over)
-                    .bind(change.shown_since.0);
+                    .bind(change.shown_since.0)
+                    .bind(callers_of(change))
+                    .bind(change.read_at.unwrap_or(At::END).0);
 
                 Ok(self.execute(update).await? > 0)
             }
@@ -334,6 +351,15 @@ macro_rules! implement_desk {
             let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
 
             serde_json::to_string(&ids).unwrap_or_default()
+        }
+
+        /// The callers of a change for its statement.
+        fn callers_of(change: &DeskChange) -> String {
+            let callers = change.callers.iter();
+            let callers = callers
+                .map(|(site, number)| serde_json::json!({ "site": site, "number": &**number }));
+
+            serde_json::Value::from_iter(callers).to_string()
         }
 
         fn answered_call(row: &$row) -> AnsweredCall {

@@ -37,10 +37,14 @@ const SELECT_STATES: &str = select_states!(
 
 const UPDATE_ENTRIES: &str = update_entries!(
     entries: "(
-        SELECT call_id, site, from_e164, desk_status, assigned_to
+        SELECT call_id, desk_status, assigned_to, changed_at, changed_by
         FROM missed_call_logs
         WHERE call_id IN (SELECT value FROM json_each($1))
     )",
+    callers: "(
+                    SELECT value->>'site' AS site, value->>'number' AS number
+                    FROM json_each($10)
+                ) AS callers",
     is_shown: "missed.retracted = 0",
 );
 

@@ -14,7 +14,8 @@ use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::callers::{self, Caller, SHOWN, callers};
-use crate::access::{Principal, Right, mask_numbers_in, mask_record};
+use crate::access::{Identity, Principal, Right, mask_numbers_in, mask_record};
+use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
@@ -137,6 +138,9 @@ struct MissedList {
     missed: Vec<Value>,
     /// Minutes within which a missed caller is to be called back.
     goal_minutes: u32,
+    /// The instant of the list, for a change of its entries.
+    #[schema(format = DateTime)]
+    read_at: String,
 }
 
 /// Callers who wait for a call back, the latest first.
@@ -170,7 +174,8 @@ pub(in crate::gateway) async fn entries(
         Err(response) => return *response,
     };
 
-    let since = since.unwrap_or_else(|| gateway.clock.now() - SHOWN);
+    let now = gateway.clock.now();
+    let since = since.unwrap_or(now - SHOWN);
     let desk = gateway.desk.as_ref();
     match callers(desk, site, since, status.as_deref(), limit as usize).await {
         Ok(callers) => {
@@ -181,6 +186,7 @@ pub(in crate::gateway) async fn entries(
             let list = MissedList {
                 missed,
                 goal_minutes: gateway.desk_goal_minutes,
+                read_at: instant::text(now),
             };
             document_response(StatusCode::OK, &list)
         }
@@ -277,6 +283,9 @@ pub(in crate::gateway) struct Change {
     /// Entries that are not done have none.
     #[schema(value_type = Option<Disposition>)]
     disposition: Option<String>,
+    /// The `read_at` of the list: entries that another person has changed since are not changed.
+    #[schema(format = DateTime)]
+    read_at: Option<String>,
     /// Takes entries from the person who has them.
     #[serde(default)]
     take_over: bool,
@@ -284,9 +293,9 @@ pub(in crate::gateway) struct Change {
 
 impl Change {
     const FIELDS: &str = "`call_ids` and `status`, and optionally `assigned_to`, `note`, \
-                          `disposition` and `take_over`";
+                          `disposition`, `read_at` and `take_over`";
 
-    fn check(&self) -> Result<DeskStatus, String> {
+    fn check(&self) -> Result<(DeskStatus, Option<At>), String> {
         if self.call_ids.is_empty() || self.call_ids.len() > CALLS_MAX {
             return Err(format!("`call_ids` must have 1 to {CALLS_MAX} ids"));
         }
@@ -312,8 +321,9 @@ impl Change {
                 return Err(format!("`{field}` must have at most {max} characters"));
             }
         }
+        let read_at = parse_instant("read_at", self.read_at.as_deref())?.map(At);
 
-        Ok(status)
+        Ok((status, read_at))
     }
 }
 
@@ -327,7 +337,8 @@ struct Changed {
 /// Changes entries of the desk.
 ///
 /// All of the entries are changed, or none. Two people cannot have one entry: the second is refused,
-/// unless `take_over` is set. Needs the right `desk`.
+/// unless `take_over` is set. Who has given an entry to a colleague may change it too. Needs the right
+/// `desk`.
 #[utoipa::path(
     post,
     path = "/api/v1/missed",
@@ -339,7 +350,8 @@ struct Changed {
         (status = 400, description = "`bad_body`: the body is not such an object."),
         (status = 403, description = "`no_right`: the account cannot change the desk."),
         (status = 404, description = "`not_found`: there is no such missed call."),
-        (status = 409, description = "`taken`: another person has taken the entry."),
+        (status = 409, description = "`taken`: another person has taken the entry. `changed`: \
+            another person has changed it since `read_at`."),
     ),
 )]
 pub(in crate::gateway) async fn change(
@@ -352,13 +364,13 @@ pub(in crate::gateway) async fn change(
     }
     let checked = body
         .map_err(|error| bad_body(&error, Change::FIELDS))
-        .and_then(|Json(change)| change.check().map(|status| (change, status)));
-    let (change, status) = match checked {
+        .and_then(|Json(change)| change.check().map(|checked| (change, checked)));
+    let (change, (status, read_at)) = match checked {
         Ok(checked) => checked,
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
     };
 
-    match apply(&gateway, &principal, change, status).await {
+    match apply(&gateway, &principal, change, status, read_at).await {
         Ok(answer) => answer,
         Err(error) => unavailable_response(&error),
     }
@@ -370,6 +382,7 @@ async fn apply(
     principal: &Principal,
     change: Change,
     status: DeskStatus,
+    read_at: Option<At>,
 ) -> Result<Response, LedgerError> {
     // A call of another site is as if there were none.
     let states = gateway.desk.states(&change.call_ids).await?;
@@ -386,6 +399,18 @@ async fn apply(
         ));
     }
 
+    if let Some(assigned_to) = &change.assigned_to
+        && !is_person(gateway, principal, assigned_to).await?
+    {
+        let message = "`assigned_to` is no account";
+        return Ok(error_response(StatusCode::BAD_REQUEST, "bad_body", message));
+    }
+
+    let callers = states
+        .iter()
+        .filter_map(|state| Some((state.site.clone(), state.number.clone()?)))
+        .filter(|(_, number)| !Number::shows_none(number));
+    let callers: HashSet<(String, PrivateText)> = callers.collect();
     let now = gateway.clock.now();
     let by = principal.name().to_owned();
     let assigned_to = match status {
@@ -401,7 +426,10 @@ async fn apply(
         disposition: change.disposition,
         by,
         now,
-        takes_over: change.take_over,
+        callers: callers.into_iter().collect(),
+        read_at,
+        // Without accounts everybody is the same person.
+        takes_over: change.take_over || principal.identity == Identity::Open,
         shown_since: now - SHOWN,
     };
     if gateway.desk.change(&change).await? {
@@ -409,12 +437,41 @@ async fn apply(
         return Ok(document_response(StatusCode::OK, &Changed { changed }));
     }
 
-    taken(gateway, &change).await
+    not_changed(gateway, &change).await
 }
 
-/// The answer when another person has taken one of the entries.
-async fn taken(gateway: &Gateway, change: &DeskChange) -> Result<Response, LedgerError> {
+/// Whether an entry can be given to someone: to the own account, or that of a colleague. Without
+/// accounts every name is taken.
+async fn is_person(
+    gateway: &Gateway,
+    principal: &Principal,
+    name: &str,
+) -> Result<bool, LedgerError> {
+    if principal.identity == Identity::Open || principal.name() == name {
+        return Ok(true);
+    }
+    let user = gateway.access.accounts.user(name).await?;
+
+    Ok(user.is_some_and(|user| !user.is_disabled))
+}
+
+/// The answer when another person has taken one of the entries, or has changed it.
+async fn not_changed(gateway: &Gateway, change: &DeskChange) -> Result<Response, LedgerError> {
     let states = gateway.desk.states(&change.call_ids).await?;
+    let changed = states.iter().find(|state| {
+        state.changed_at > change.read_at
+            && change.read_at.is_some()
+            && state.changed_by.as_ref() != Some(&change.by)
+    });
+    if let Some(state) = changed {
+        let person = state.changed_by.as_deref().unwrap_or("another person");
+        return Ok(error_response(
+            StatusCode::CONFLICT,
+            "changed",
+            &format!("{person} has changed this entry meanwhile"),
+        ));
+    }
+
     let mut people = states
         .iter()
         .filter(|state| state.status == DeskStatus::Assigned)

@@ -19,7 +19,11 @@ export function entryDialog(entry, act) {
   /** @type {Map<string, string>} */
   const people = new Map();
   if (me) people.set(me, session.me?.display_name ?? me);
-  for (const person of session.people) people.set(person.name, person.display_name ?? person.name);
+  for (const person of session.people) {
+    // Without accounts a name is all that there is.
+    const account = person.account ?? (me ? null : person.name);
+    if (account) people.set(account, person.display_name ?? account);
+  }
   const assigned = entry.assigned_to ?? me;
 
   const dialog = el(

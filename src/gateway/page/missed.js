@@ -5,6 +5,7 @@ import * as cells from "./cells.js";
 import { midnight, now } from "./clock.js";
 import { downloadCsv } from "./csv.js";
 import { draw, el, hidden, hit, icon, rows } from "./dom.js";
+import { askFor, reason } from "./forms.js";
 import { missedRows } from "./missed-rows.js";
 import { entryDialog } from "./missed-dialog.js";
 import { href, parameter } from "./router.js";
@@ -18,6 +19,7 @@ import { texts } from "./texts.js";
 
 const CLOSING_MS = 10_000;
 const LIST_MAX = 200;
+const REFRESH_SECONDS = 15;
 const DONE_SHOWN = 3;
 
 /**
@@ -31,6 +33,9 @@ export function missedPage(root) {
   let entries = [];
   let goal = 30;
   let loaded = false;
+  /** @type {string | null} The instant of the list. */
+  let readAt = null;
+  let seconds = 0;
   /** @type {Set<string>} */
   const chosen = new Set();
   /** @type {Map<string, number>} Rows that were closed a moment ago, with the instant they leave. */
@@ -60,6 +65,7 @@ export function missedPage(root) {
       const before = new Map(entries.map((entry) => [entry.call_id, entry.status]));
       entries = [...waiting.missed, ...done.missed];
       goal = waiting.goal_minutes ?? goal;
+      readAt = waiting.read_at ?? null;
       for (const entry of entries) {
         if (before.get(entry.call_id) === "open" && entry.status === "done")
           closing.set(entry.call_id, now() + CLOSING_MS);
@@ -76,8 +82,8 @@ export function missedPage(root) {
     }
   }
 
-  /** @param {Missed[]} list @param {Change} change */
-  async function act(list, change) {
+  /** @param {Missed[]} list @param {Change} change @param {boolean} [takesOver] */
+  async function act(list, change, takesOver = false) {
     if (!list.length || !may("desk")) return;
     const first = list[0]?.call_id ?? "";
     focusNext(list.map((entry) => entry.call_id));
@@ -85,6 +91,8 @@ export function missedPage(root) {
     try {
       await send("POST", "/missed", {
         call_ids: list.flatMap((entry) => entry.call_ids ?? [entry.call_id]),
+        read_at: readAt,
+        take_over: takesOver,
         ...change,
       });
       for (const entry of list) {
@@ -95,6 +103,7 @@ export function missedPage(root) {
       }
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (error.code === "taken") askTakeOver(error, () => act(list, change, true));
       failed.set(
         first,
         error.status === 409 ? error.detail || texts.missed.taken : error.detail || texts.state.databaseRest,
@@ -102,6 +111,12 @@ export function missedPage(root) {
     }
     render();
     load();
+  }
+
+  /** @param {Problem} problem @param {() => Promise<void>} takeOver */
+  function askTakeOver(problem, takeOver) {
+    const { title, text, button } = texts.missed.takeOver;
+    askFor({ title, text: `${reason(problem)} ${text}`, fields: [], button }, takeOver);
   }
 
   /**
@@ -375,7 +390,12 @@ export function missedPage(root) {
       else live.delete(id);
       render();
     },
-    tick: render,
+    tick() {
+      seconds += 1;
+      // What colleagues do is no event.
+      if (seconds % REFRESH_SECONDS === 0) load();
+      else render();
+    },
     key(key) {
       const id = document.activeElement?.closest("tr[data-key]")?.getAttribute("data-key");
       const entry = entries.find((each) => each.call_id === id);

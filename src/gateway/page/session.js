@@ -133,6 +133,6 @@ export const helpline = (number) => (number ? lines.get(number) : undefined);
 
 /** @param {string} account */
 export const accountName = (account) =>
-  session.people.find((person) => person.name === account)?.display_name ??
+  session.people.find((person) => (person.account ?? person.name) === account)?.display_name ??
   (session.me?.name === account ? session.me.display_name : null) ??
   account;

@@ -48,6 +48,7 @@ export const deskTexts = {
     talks: (/** @type {string} */ who) => `${who} talks to them`,
     callsAgain: "They call again",
     taken: "Another one has taken it over meanwhile.",
+    takeOver: { title: "A colleague has this caller", text: "Take it over?", button: "Take over" },
     withdrawn: "by itself",
     disposition: {
       reached: "Reached",

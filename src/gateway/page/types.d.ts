@@ -180,6 +180,8 @@ export interface Person {
   name: string;
   display_name: string | null;
   extension: string | null;
+  /** The name of the account with the extension. */
+  account: string | null;
   helplines: string[];
   state: "available" | "ringing" | "talking" | "holding" | "dnd" | "paused" | "offline";
   since: string | null;

@@ -93,6 +93,11 @@ fn change(by: &str, status: DeskStatus, entries: &[DeskEntry]) -> DeskChange {
         disposition: None,
         by: by.to_owned(),
         now: after_seconds(700),
+        callers: entries
+            .iter()
+            .filter_map(|entry| Some((entry.site.clone(), entry.number.clone()?)))
+            .collect(),
+        read_at: None,
         takes_over: false,
         shown_since: At::START,
     }
@@ -157,6 +162,27 @@ pub async fn a_person_who_has_taken_a_caller_has_his_next_call(store: &impl Stor
         ..next
     };
     assert!(ledger.change(&later).await.unwrap());
+}
+
+pub async fn what_another_person_has_changed_meanwhile_is_not_changed(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    ledger.commit(&calls(&[(1, 0)], &[])).await.unwrap();
+    let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
+    let at = |by: &str, second: i64, read: i64| DeskChange {
+        now: after_seconds(second),
+        read_at: Some(after_seconds(read)),
+        takes_over: true,
+        ..change(by, DeskStatus::Done, &entries)
+    };
+
+    assert!(ledger.change(&at("eve", 800, 700)).await.unwrap());
+    assert!(!ledger.change(&at("adam", 801, 799)).await.unwrap());
+    assert!(
+        ledger.change(&at("eve", 802, 799)).await.unwrap(),
+        "her own"
+    );
+    assert!(ledger.change(&at("adam", 803, 802)).await.unwrap());
 }
 
 pub async fn notes_are_removed_and_results_are_those_of_done_entries(store: &impl Store) {

@@ -63,6 +63,7 @@ macro_rules! conformance {
             batches::a_message_without_a_fact_is_kept_once_as_it_came
             desk::one_person_takes_all_calls_of_a_caller_or_none
             desk::a_person_who_has_taken_a_caller_has_his_next_call
+            desk::what_another_person_has_changed_meanwhile_is_not_changed
             desk::notes_are_removed_and_results_are_those_of_done_entries
             desk::callers_who_hide_their_numbers_are_not_taken_for_each_other
             desk::callers_who_wait_are_found_among_all_who_were_reached
