@@ -139,21 +139,30 @@ pub(super) async fn import(
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "bad_body", &message),
     };
 
-    match gateway.people.put(&entries).await {
-        Ok(()) => {
-            gateway.popups.directory_changed();
-            gateway.fill_lookups().await;
-            gateway
-                .access
-                .audit(principal.name(), "directory_imported", None)
-                .await;
-            let imported = Imported {
-                entries: entries.len(),
-            };
-            document_response(StatusCode::OK, &imported)
-        }
-        Err(error) => unavailable_response(&error),
+    // It goes on when the client does not wait for the end.
+    let stored = tokio::spawn(store(gateway, principal, entries)).await;
+    match stored {
+        Ok(Ok(entries)) => document_response(StatusCode::OK, &Imported { entries }),
+        Ok(Err(error)) => unavailable_response(&error),
+        Err(error) => unavailable_response(&LedgerError::Unavailable(error.into())),
     }
+}
+
+/// Stores entries, and returns their number.
+async fn store(
+    gateway: Gateway,
+    principal: Arc<Principal>,
+    entries: Vec<Entry>,
+) -> Result<usize, LedgerError> {
+    gateway.people.put(&entries).await?;
+    gateway.popups.directory_changed();
+    gateway.fill_lookups().await;
+    gateway
+        .access
+        .audit(principal.name(), "directory_imported", None)
+        .await;
+
+    Ok(entries.len())
 }
 
 #[derive(Deserialize)]

@@ -14,18 +14,33 @@ pub(in crate::adapter) const SELECT_HELPLINES: &str = "-- select_helplines
     ORDER BY site, number
     LIMIT 10000";
 
-pub(in crate::adapter) const UPSERT_PERSON: &str = "-- upsert_person
+/// Stores people and helplines, each in one statement: an import that breaks off leaves no part of
+/// either. `people` and `helplines` read the rows from a document.
+macro_rules! upserts {
+    (people: $people:literal, helplines: $helplines:literal $(,)?) => {
+        const UPSERT_PEOPLE: &str = concat!(
+            "-- upsert_people
     INSERT INTO people (site, extension, name)
-    VALUES ($1, $2, $3)
+    ",
+            $people,
+            "
     ON CONFLICT (site, extension) DO UPDATE
-    SET name = excluded.name";
+    SET name = excluded.name"
+        );
 
-pub(in crate::adapter) const UPSERT_HELPLINE: &str = "-- upsert_helpline
+        const UPSERT_HELPLINES: &str = concat!(
+            "-- upsert_helplines
     INSERT INTO helplines (site, number, name, members)
-    VALUES ($1, $2, $3, $4)
+    ",
+            $helplines,
+            "
     ON CONFLICT (site, number) DO UPDATE
     SET name = excluded.name,
-        members = excluded.members";
+        members = excluded.members"
+        );
+    };
+}
+pub(in crate::adapter) use upserts;
 
 pub(in crate::adapter) const DELETE_PERSON: &str = "-- delete_person
     DELETE FROM people
@@ -58,6 +73,8 @@ pub(in crate::adapter) const DELETE_PAUSE: &str = "-- delete_agent_pause
 /// Implements [`Directory`](crate::port::directory::Directory) for a ledger of this database.
 macro_rules! implement_directory {
     ($ledger:ty) => {
+        use std::collections::BTreeMap;
+
         use $crate::adapter::sql::directory as statements;
         use $crate::domain::time::At;
         use $crate::port::directory::{Directory, Entry, Helpline, Pause, Person};
@@ -92,21 +109,38 @@ macro_rules! implement_directory {
             }
 
             async fn put(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+                // The last one of a number counts; a statement writes no row twice.
+                let mut people = BTreeMap::new();
+                let mut helplines = BTreeMap::new();
                 for entry in entries {
-                    let upsert = match entry {
-                        Entry::Person(person) => sqlx::query(statements::UPSERT_PERSON)
-                            .bind(&person.site)
-                            .bind(&person.extension)
-                            .bind(&*person.name),
-                        Entry::Helpline(helpline) => sqlx::query(statements::UPSERT_HELPLINE)
-                            .bind(&helpline.site)
-                            .bind(&helpline.number)
-                            .bind(&helpline.name)
-                            .bind(serde_json::json!(helpline.members).to_string()),
+                    match entry {
+                        Entry::Person(person) => people.insert(
+                            (&person.site, &person.extension),
+                            serde_json::json!({
+                                "site": person.site,
+                                "extension": person.extension,
+                                "name": &*person.name,
+                            }),
+                        ),
+                        Entry::Helpline(helpline) => helplines.insert(
+                            (&helpline.site, &helpline.number),
+                            serde_json::json!({
+                                "site": helpline.site,
+                                "number": helpline.number,
+                                "name": helpline.name,
+                                "members": serde_json::json!(helpline.members).to_string(),
+                            }),
+                        ),
                     };
-                    self.execute(upsert).await?;
                 }
 
+                for (upsert, rows) in [(UPSERT_PEOPLE, people), (UPSERT_HELPLINES, helplines)] {
+                    if !rows.is_empty() {
+                        let rows = serde_json::Value::from_iter(rows.into_values());
+                        self.execute(sqlx::query(upsert).bind(rows.to_string()))
+                            .await?;
+                    }
+                }
                 Ok(())
             }
 

@@ -1,7 +1,8 @@
 //! The statements on webhooks that are the same on either database, but for the clock of the database:
 //! `clocked` has those with it.
 
-/// Statements with the clock of the database, in microseconds.
+/// Statements with the clock of the database, in microseconds. A rest or a right that goes on for longer
+/// than ten minutes was begun by a clock that was ahead, and is over.
 macro_rules! clocked {
     ($now:literal) => {
         const SELECT_WEBHOOKS: &str = concat!(
@@ -10,7 +11,9 @@ macro_rules! clocked {
         id, url, events, sites, secret, previous_secret, previous_until, disabled, created_at,
         created_by, version, failing_since, rests_until > ",
             $now,
-            "
+            " AND rests_until < ",
+            $now,
+            " + 600000000
     FROM webhooks
     WHERE $1 = ''
         OR id = $1
@@ -39,9 +42,16 @@ macro_rules! clocked {
             $now,
             " + $4
     WHERE id = $1
-        AND (sender IS NULL OR sender = $2 OR sender_until < ",
+        AND (
+            sender IS NULL
+            OR sender = $2
+            OR sender_until < ",
             $now,
-            ")
+            "
+            OR sender_until > ",
+            $now,
+            " + 600000000
+        )
         AND EXISTS (
             SELECT 1
             FROM webhook_deliveries
@@ -58,7 +68,11 @@ macro_rules! clocked {
     WHERE id = $1
         AND sender <> $2
         AND sender_until >= ",
-            $now
+            $now,
+            "
+        AND sender_until <= ",
+            $now,
+            " + 600000000"
         );
 
         const HOLD_MAKING: &str = concat!(
@@ -78,6 +92,9 @@ macro_rules! clocked {
         OR maker_until < ",
             $now,
             "
+        OR maker_until > ",
+            $now,
+            " + 600000000
     RETURNING last_instant"
         );
     };

@@ -46,7 +46,7 @@ pub(super) struct Window {
     /// Calls in which his phone talks, or that it placed.
     busy_with: HashSet<String>,
     claims: Interval,
-    /// Calls that ring or are talked in, by id.
+    /// Calls that ring or are talked in, by id; those that ring also where they are not shown.
     calls: HashMap<String, Arc<Value>>,
     /// The popup of each call that is not over, as it was sent last.
     shown: HashMap<String, Value>,
@@ -147,12 +147,20 @@ impl Window {
     async fn popup(&mut self, call: Arc<Value>) -> Option<Value> {
         let id = call["id"].as_str()?.to_owned();
         self.follow_own_calls(&call);
-        let meaning = self.meaning(&call)?;
+        let Some(meaning) = self.meaning(&call) else {
+            self.calls.remove(&id);
+            return None;
+        };
         let kind = meaning.kind;
-        // A call that was over before the window opened is no news.
+        // A call that was over before the window opened is no news. One that rings is looked at again,
+        // with the claims: it is shown as soon as the agent can take it.
         let is_shown = self.shown.contains_key(&id);
         let is_news = kind.is_current() && self.may_show(meaning);
         if !is_shown && !is_news {
+            self.calls.remove(&id);
+            if kind.is_ringing() {
+                self.calls.insert(id, call);
+            }
             return None;
         }
 
@@ -230,7 +238,7 @@ impl Window {
         Some(popup)
     }
 
-    /// Popups of ringing calls whose claim has changed.
+    /// Popups of ringing calls whose claim has changed, and of those that the agent can take by now.
     async fn changed_claims(&mut self) -> Vec<Value> {
         let is_ringing = |call: &Value| {
             self.meaning(call)

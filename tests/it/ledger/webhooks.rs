@@ -182,6 +182,9 @@ pub async fn a_receiver_fails_since_its_first_failure(store: &impl Store) {
     rest(60).await;
     let first = failing().await.unwrap();
     assert!(first.rests);
+    rest(3_600).await;
+    let ahead = failing().await.unwrap();
+    assert!(!ahead.rests, "the clock was ahead when it began");
     rest(-1).await;
     let second = failing().await.unwrap();
     assert_eq!((second.since, second.rests), (first.since, false));

@@ -288,6 +288,19 @@ async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
         shown = omar.until("popup").await.1;
     }
     assert_eq!(shown["call_id"], json!(own));
+
+    // A call that still rings is shown as soon as one of them is free.
+    let waiting = report(&service, "incoming", 201, "0306666666").await;
+    report(&service, "incoming", 202, "0306666666").await;
+    report(&service, "missed", 203, "0304444444").await;
+    let end = json!({ "state": "available" });
+    let free = send(gateway, "PUT", target, "", Some(&end)).await;
+    assert_eq!(free.status, 200);
+    let mut shown = hina.until("popup").await.1;
+    while shown["call_id"] != json!(waiting) {
+        shown = hina.until("popup").await.1;
+    }
+    assert_eq!(shown["kind"], "ring");
     service.stop().await;
 }
 
