@@ -289,17 +289,20 @@ impl AwaitedTransfers {
         let now = self.clock.now();
         let is_first = self.store.decide(&transfer.id, &result, now).await?;
         self.under_way.lock().remove(&transfer.call_id);
-        self.decided.notify_waiters();
-
         if is_first {
             tracing::info!(
                 transfer = transfer.id,
                 result = event.kind.name(),
                 "transfer decided"
             );
+            // A program that has the result finds no context any more.
             if let Some(directory) = &self.directory {
                 directory.clear_transfer(transfer).await;
             }
+        }
+        self.decided.notify_waiters();
+
+        if is_first {
             self.publish(transfer, event).await;
         }
         Ok(is_first)
