@@ -92,7 +92,8 @@ pub trait Query: Send + Sync {
     /// Calls that match, the newest first.
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<StoredCall>, LedgerError>;
     async fn call(&self, id: &str) -> Result<Option<String>, LedgerError>;
-    /// Hourly statistics of calls that began in a period; its limits count to the minute.
+    /// Hourly statistics of calls that began in a period; its limits count to the minute. Hours begin as
+    /// the period does, if that is a quarter of an hour.
     async fn stats(
         &self,
         site: Option<&str>,

@@ -29,7 +29,7 @@ const SELECT_SITES: &str = "-- select_sites
 const SELECT_STATS: &str = "-- select_stats
     SELECT
         site,
-        minute - minute % $3 AS hour,
+        minute - (minute - $5) % $3 AS hour,
         direction,
         sum(calls)::bigint,
         sum(answered)::bigint,
@@ -139,6 +139,7 @@ impl Query for PostgresLedger {
             .bind(until)
             .bind(sql::HOUR_US)
             .bind(site)
+            .bind(sql::begin_of_hours(since))
             .map(hour_stats);
 
         let mut reader = self.reader().await?;

@@ -33,6 +33,16 @@ pub use migrations::{MigrationStatus, TableStatus};
 /// Statistics are stored by the minute of the call's beginning, and reported by the hour.
 pub(super) const MINUTE_US: i64 = 60_000_000;
 pub(super) const HOUR_US: i64 = 60 * MINUTE_US;
+
+/// The begin of the hours of statistics within those of UTC: that of the period, if a time zone has
+/// such ones.
+pub(super) fn begin_of_hours(since: i64) -> i64 {
+    if since % (15 * MINUTE_US) == 0 {
+        since.rem_euclid(HOUR_US)
+    } else {
+        0
+    }
+}
 /// Notifications stored for watchers that reconnect.
 pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
 /// So many more are stored while they have not become deliveries and a webhook works.

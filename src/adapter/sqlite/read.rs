@@ -39,6 +39,7 @@ impl Query for SqliteLedger {
                 .bind(*until)
                 .bind(sql::HOUR_US)
                 .bind(*site)
+                .bind(sql::begin_of_hours(*since))
                 .map(|row| hour_stats(&row))
                 .fetch_all(reader)
                 .boxed()

@@ -254,7 +254,7 @@ GROUP BY 1, 2, 3";
 pub(super) const SELECT_CALL_STATS: &str = "\
 -- select_call_stats
 SELECT
-    site, minute - minute % ?3 AS hour, direction,
+    site, minute - (minute - ?5) % ?3 AS hour, direction,
     sum(calls), sum(answered), sum(missed),
     CAST(min(total(ring_us), 9e18) AS INTEGER), CAST(min(total(talk_us), 9e18) AS INTEGER)
 FROM call_stats

@@ -17,6 +17,31 @@ use crate::support::batches::{
 };
 use crate::support::fleet;
 
+pub async fn hours_of_statistics_begin_as_the_period_does(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let facts = two_calls();
+    ledger
+        .commit(&changes(&mut timeline(), facts, At::END))
+        .await
+        .unwrap();
+    let (quarter, hour) = (900_000_000, 3_600_000_000);
+    let began = after_seconds(0).0;
+    let hours = async |since: i64| {
+        let stats = ledger.stats(None, since, i64::MAX).await.unwrap();
+        let calls: i64 = stats.iter().map(|stat| stat.calls).sum();
+        assert_eq!(calls, 2);
+        stats[0].hour
+    };
+
+    assert_eq!(hours(began - hour - 1).await, began - began % hour);
+    for quarters in 0..4 {
+        let since = (began / hour - 2) * hour + quarters * quarter;
+        let expected = began - (began - since) % hour;
+        assert_eq!(hours(since).await, expected, "{quarters}");
+    }
+}
+
 pub async fn a_batch_written_twice_is_written_once(store: &impl Store) {
     let ledger = store.open().await;
     ledger.take_over(LOOKBACK).await.unwrap();

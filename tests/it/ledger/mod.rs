@@ -57,6 +57,7 @@ macro_rules! conformance {
             accounts::an_account_and_a_token_do_not_share_a_name
             batches::a_batch_written_twice_is_written_once
             batches::small_batches_leave_the_same_rows_as_one_large_batch
+            batches::hours_of_statistics_begin_as_the_period_does
             batches::unknown_facts_are_those_that_are_not_stored
             batches::live_calls_pending_missed_calls_and_dead_letters_are_counted
             batches::a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
