@@ -20,6 +20,7 @@ import { texts } from "./texts.js";
 const CLOSING_MS = 10_000;
 const LIST_MAX = 200;
 const REFRESH_SECONDS = 15;
+const SOON_MS = 500;
 const DONE_SHOWN = 3;
 
 /**
@@ -31,11 +32,15 @@ export function missedPage(root) {
   const { signal } = abort;
   /** @type {Missed[]} */
   let entries = [];
+  /** @type {Missed[]} Callers who were reached or are done, as they were read last. */
+  let reached = [];
   let goal = 30;
   let loaded = false;
   /** @type {string | null} The instant of the list. */
   let readAt = null;
   let seconds = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let soon;
   /** @type {Set<string>} */
   const chosen = new Set();
   /** @type {Map<string, number>} Rows that were closed a moment ago, with the instant they leave. */
@@ -55,15 +60,22 @@ export function missedPage(root) {
 
   const tab = () => (["assigned", "done"].includes(parameter("tab")) ? parameter("tab") : "open");
 
-  async function load() {
+  /**
+   * Each in a list of its own: callers who were reached displace none who waits. Those are read again
+   * when a caller does not wait any more.
+   * @param {boolean} withDone
+   */
+  async function load(withDone) {
     try {
-      // Each in a list of its own: callers who were reached displace none who waits.
-      const [waiting, done] = await Promise.all([
-        get("/missed", { ...siteQuery(), limit: LIST_MAX }, { signal }),
-        get("/missed", { ...siteQuery(), status: "done", limit: LIST_MAX }, { signal }),
-      ]);
+      const waiting = await get("/missed", { ...siteQuery(), limit: LIST_MAX }, { signal });
       const before = new Map(entries.map((entry) => [entry.call_id, entry.status]));
-      entries = [...waiting.missed, ...done.missed];
+      const waits = new Set(waiting.missed.map((/** @type {Missed} */ entry) => entry.call_id));
+      const isGone = entries.some((entry) => entry.status !== "done" && !waits.has(entry.call_id));
+      if (withDone || isGone) {
+        const query = { ...siteQuery(), status: "done", limit: LIST_MAX };
+        reached = (await get("/missed", query, { signal })).missed;
+      }
+      entries = [...waiting.missed, ...reached.filter((entry) => !waits.has(entry.call_id))];
       goal = waiting.goal_minutes ?? goal;
       readAt = waiting.read_at ?? null;
       for (const entry of entries) {
@@ -80,6 +92,14 @@ export function missedPage(root) {
     } catch (error) {
       if (!isAbort(error) && !(error instanceof Problem)) throw error;
     }
+  }
+
+  /** Calls end in swarms; one reading is enough for all of them. */
+  function loadSoon() {
+    soon ??= setTimeout(() => {
+      soon = undefined;
+      load(false);
+    }, SOON_MS);
   }
 
   /** @param {Missed[]} list @param {Change} change @param {boolean} [takesOver] */
@@ -110,7 +130,7 @@ export function missedPage(root) {
       );
     }
     render();
-    load();
+    load(true);
   }
 
   /** @param {Problem} problem @param {() => Promise<void>} takeOver */
@@ -374,16 +394,16 @@ export function missedPage(root) {
   root.addEventListener("click", onClick);
   root.addEventListener("change", onChange);
   render();
-  load();
+  load(true);
 
   return {
     title: () => texts.missed.title,
     query: render,
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) load();
+      if (message.type === "resync" || (message.type === "hello" && loaded)) load(true);
       else if (message.type === "names") render();
       else if (["desk.changed", "call.missed", "call.missed_retracted", "call.ended"].includes(message.type))
-        load();
+        loadSoon();
       if (!message.type.startsWith("call.") || !message.data?.call_id) return;
       const { call_id: id, call } = message.data;
       if (call && cells.isLive(call) && (!site() || call.site === site())) live.set(id, call);
@@ -393,7 +413,7 @@ export function missedPage(root) {
     tick() {
       seconds += 1;
       // What colleagues do is no event.
-      if (seconds % REFRESH_SECONDS === 0) load();
+      if (seconds % REFRESH_SECONDS === 0 && !document.hidden) load(tab() === "done");
       else render();
     },
     key(key) {
@@ -411,6 +431,7 @@ export function missedPage(root) {
     },
     stop() {
       abort.abort();
+      clearTimeout(soon);
       root.removeEventListener("click", onClick);
       root.removeEventListener("change", onChange);
     },
