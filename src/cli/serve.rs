@@ -124,7 +124,7 @@ fn print_addresses(service: &Service) -> io::Result<()> {
         writeln!(
             out,
             "  curl 'http://{ingress}/gs/cti/incoming?callId=12345&remote=03001234567&local=203\
-             &mac=AA:BB:CC'"
+             &mac=000b82000203'"
         )?;
     }
     match gateway {

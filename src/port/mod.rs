@@ -3,6 +3,27 @@
 //!
 //! Types with the content of reports have no debug form, or a redacted one, so that no log line
 //! shows it by accident.
+//!
+//! | ports | used by | adapters |
+//! |---|---|---|
+//! | `Intake`, `JournalSource` | ingress | journal |
+//! | `EventBroker`, `EventChannel` | ingress | rabbit |
+//! | `Inbox` | worker | journal, rabbit |
+//! | `PartitionBroker`, `GroupConnection`, `Subscription` | worker | rabbit |
+//! | `PartitionStores` | worker | the composition in `setup` |
+//! | `Ledger`, `FactHistory` | worker, `rebuild`, explanations | sqlite, postgres |
+//! | `LiveView` | worker | redis |
+//! | `Outbox` | worker | memory; `worker::outbox` in front of the broker |
+//! | `NotificationBroker`, `NotificationChannel` | worker | rabbit |
+//! | `NotificationFeed`, `NotificationStream` | gateway | rabbit |
+//! | `NotificationLog` | gateway | sqlite, postgres |
+//! | `Watchers`, `Watch` | gateway | memory |
+//! | `Query`, `Desk`, `Claims`, `Directory` | gateway | sqlite, postgres |
+//! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks` | gateway | sqlite, postgres |
+//! | `LiveDirectory`, `Presence`, `EventLog` | gateway | redis |
+//! | `Sender` | gateway | http |
+//! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops` | sqlite, postgres; rabbit |
+//! | `Clock` | all services | clock |
 
 pub mod accounts;
 pub mod broker;
