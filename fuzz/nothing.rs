@@ -225,7 +225,7 @@ impl Accounts for Nothing {
         Ok(false)
     }
 
-    async fn remove_password(&self, _: &str) -> Result<(), LedgerError> {
+    async fn reset_user(&self, _: &str) -> Result<(), LedgerError> {
         Ok(())
     }
 

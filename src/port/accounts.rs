@@ -165,8 +165,9 @@ pub trait Accounts: Send + Sync {
         session: &SecretHash,
     ) -> Result<bool, LedgerError>;
 
-    /// Removes the password, so that the user chooses another one.
-    async fn remove_password(&self, name: &str) -> Result<(), LedgerError>;
+    /// Ends the password and all secrets of a user, who chooses another password. Whatever happens at the
+    /// same moment, no session of before is left, and none sets a password.
+    async fn reset_user(&self, name: &str) -> Result<(), LedgerError>;
 
     /// Removes a user with its secrets. Returns whether there was one.
     async fn remove_user(&self, name: &str) -> Result<bool, LedgerError>;

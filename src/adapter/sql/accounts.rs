@@ -51,10 +51,16 @@ pub(in crate::adapter) const UPDATE_PASSWORD: &str = "-- update_password
                 AND user_name = $1
         )";
 
+pub(in crate::adapter) const LOCK_PASSWORD: &str = "-- lock_password
+    UPDATE users
+    SET password = $2
+    WHERE name = $1";
+
 pub(in crate::adapter) const DELETE_PASSWORD: &str = "-- delete_password
     UPDATE users
     SET password = NULL
-    WHERE name = $1";
+    WHERE name = $1
+        AND password = $2";
 
 pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
     DELETE FROM users
@@ -167,7 +173,7 @@ pub(in crate::adapter) use bind_secret;
 /// Implements [`Accounts`](crate::port::accounts::Accounts) for a ledger of this database.
 macro_rules! implement_accounts {
     ($ledger:ty, $row:ty) => {
-        use $crate::access::{PasswordHash, Role, SecretHash, SiteScope};
+        use $crate::access::{PasswordHash, Role, Secret, SecretHash, SiteScope};
         use $crate::adapter::sql::accounts as statements;
         use $crate::domain::device::Extension;
         use $crate::domain::time::At;
@@ -241,9 +247,19 @@ macro_rules! implement_accounts {
                 Ok(self.execute(update).await? > 0)
             }
 
-            async fn remove_password(&self, name: &str) -> Result<(), LedgerError> {
-                self.execute(sqlx::query(statements::DELETE_PASSWORD).bind(name))
-                    .await?;
+            async fn reset_user(&self, name: &str) -> Result<(), LedgerError> {
+                // The hash of no password: from here on the old one begins no session, and no session sets
+                // another.
+                let lock = Secret::random("no password: ");
+                let locked = sqlx::query(statements::LOCK_PASSWORD)
+                    .bind(name)
+                    .bind(lock.as_str());
+                self.execute(locked).await?;
+                self.remove_secrets(name, None).await?;
+                let removed = sqlx::query(statements::DELETE_PASSWORD)
+                    .bind(name)
+                    .bind(lock.as_str());
+                self.execute(removed).await?;
 
                 Ok(())
             }

@@ -218,13 +218,9 @@ async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
         return Err(expired());
     }
 
-    // Another person may know the password, or have one of the sessions. They end first: without a
-    // password a session may set one.
-    let ended = async {
-        access.accounts.remove_secrets(&user.name, None).await?;
-        access.accounts.remove_password(&user.name).await
-    };
-    ended.await.map_err(unavailable)?;
+    // Another person may know the password, or have one of the sessions.
+    let reset = access.accounts.reset_user(&user.name).await;
+    reset.map_err(unavailable)?;
 
     Ok(User {
         password: None,

@@ -100,7 +100,9 @@ pub async fn no_session_outlives_the_password_that_began_it(store: &impl Store) 
     assert!(!begin(Some(&old)).await);
     assert!(begin(Some(&new)).await);
 
-    ledger.remove_password("katrin").await.unwrap();
+    ledger.reset_user("katrin").await.unwrap();
+    let found = ledger.secret(&own.hash, SecretKind::Session).await;
+    assert!(found.unwrap().is_none(), "all sessions are over");
     assert!(!begin(Some(&new)).await);
     let disabled = User {
         is_disabled: true,
