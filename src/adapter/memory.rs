@@ -124,7 +124,8 @@ impl RecentNotifications {
         self.last_number = notification.number;
         if self.notifications.len() >= BUFFERED_MAX {
             let first = self.notifications.pop_front();
-            self.before_first = first.map(|first| first.number);
+            let known = self.before_first.and(first);
+            self.before_first = known.map(|first| first.number);
         }
         self.notifications.push_back(notification);
     }

@@ -199,7 +199,11 @@ impl Passed {
     fn note(&mut self, partition: u32, notification: Notification) -> Notification {
         let number = notification.number;
         let passed = self.partitions.entry(partition).or_default();
-        passed.last = number;
+        // One that comes late, around a take-over, is not the last.
+        let is_late = number < passed.last && !passed.digests.contains_key(&number);
+        if !is_late {
+            passed.last = number;
+        }
         passed.digests.insert(number, digest_of(&notification));
         passed
             .digests
@@ -232,26 +236,37 @@ mod tests {
     use crate::domain::fact::EventId;
     use crate::domain::notice::NoticeKind;
 
-    /// What watchers hear: partition and number, or `None` when they read all calls again. The past is
-    /// what they find when they come back.
+    /// What watchers hear, with partitions and numbers.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Heard {
+        New(u64, u64),
+        /// What they find when they come back.
+        Past(u64, u64),
+        Forget,
+        Resync,
+    }
+    use Heard::{Forget, New, Past, Resync};
+
     #[derive(Default)]
-    struct Heard(Mutex<Vec<Option<(u64, u64)>>>);
+    struct Listeners(Mutex<Vec<Heard>>);
 
-    impl Watchers for Heard {
-        fn pass_on(&self, notification: Notification) {
-            let number = notification.number;
-            let heard = (number % PARTITIONS_MAX, number / PARTITIONS_MAX);
-            self.0.lock().push(Some(heard));
+    impl Watchers for Listeners {
+        fn pass_on(&self, Notification { number, .. }: Notification) {
+            let heard = New(number % PARTITIONS_MAX, number / PARTITIONS_MAX);
+            self.0.lock().push(heard);
         }
 
-        fn remember(&self, notification: Notification) {
-            self.pass_on(notification);
+        fn remember(&self, Notification { number, .. }: Notification) {
+            let past = Past(number % PARTITIONS_MAX, number / PARTITIONS_MAX);
+            self.0.lock().push(past);
         }
 
-        fn forget(&self) {}
+        fn forget(&self) {
+            self.0.lock().push(Forget);
+        }
 
         fn resync(&self) {
-            self.0.lock().push(None);
+            self.0.lock().push(Resync);
         }
     }
 
@@ -305,8 +320,8 @@ mod tests {
 
     /// What watchers hear of one subscription after another, each with stored notifications and
     /// published ones.
-    async fn heard(subscriptions: &[[&[(u32, u64)]; 2]]) -> Vec<Option<(u64, u64)>> {
-        let watchers = Arc::new(Heard::default());
+    async fn heard(subscriptions: &[[&[(u32, u64)]; 2]]) -> Vec<Heard> {
+        let watchers = Arc::new(Listeners::default());
         let mut passed = Passed::default();
 
         for [stored, published] in subscriptions {
@@ -332,24 +347,58 @@ mod tests {
             [&[(0, 8), (1, 4), (1, 5), (0, 9)], &[(0, 9), (1, 6), (2, 1)]],
         ]);
 
-        let past = [(0, 7), (1, 3)].map(Some);
-        let then = [(0, 8), (1, 4), (1, 5), (0, 9), (1, 6), (2, 1)].map(Some);
-        assert_eq!(heard.await, [&past[..], &[None], &then].concat());
+        let expected = [
+            Past(0, 7),
+            Past(1, 3),
+            Resync,
+            New(0, 8),
+            New(1, 4),
+            New(1, 5),
+            New(0, 9),
+            New(1, 6),
+            New(2, 1),
+        ];
+        assert_eq!(heard.await, expected);
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_late_is_passed_on_and_none_is_missing_after_it() {
+        let heard = heard(&[[&[(0, 7)], &[(0, 9), (0, 8), (0, 10)]]]).await;
+
+        let expected = [
+            Past(0, 7),
+            Resync,
+            Forget,
+            Resync,
+            New(0, 9),
+            New(0, 8),
+            New(0, 10),
+        ];
+        assert_eq!(heard, expected);
     }
 
     #[tokio::test]
     async fn watchers_read_all_calls_again_where_notifications_are_missing() {
         let first: [&[(u32, u64)]; 2] = [&[(0, 7), (1, 3)], &[]];
-        let begin = [Some((0, 7)), Some((1, 3)), None];
+        let begin = [Past(0, 7), Past(1, 3), Resync];
 
         for (then, expected) in [
             // More was stored during the cut than is read back.
-            (&[(0, 9), (0, 10)], vec![None, Some((0, 9)), Some((0, 10))]),
-            (&[(0, 8), (1, 5)], vec![Some((0, 8)), None, Some((1, 5))]),
+            (
+                &[(0, 9), (0, 10)],
+                vec![Forget, Resync, New(0, 9), New(0, 10)],
+            ),
+            (
+                &[(0, 8), (1, 5)],
+                vec![New(0, 8), Forget, Resync, New(1, 5)],
+            ),
             // A partition that had none before.
-            (&[(0, 8), (2, 2)], vec![Some((0, 8)), None, Some((2, 2))]),
+            (
+                &[(0, 8), (2, 2)],
+                vec![New(0, 8), Forget, Resync, New(2, 2)],
+            ),
             // Nothing of a partition is read back.
-            (&[(0, 8), (9, 1)], vec![None, Some((0, 8))]),
+            (&[(0, 8), (9, 1)], vec![Forget, Resync, New(0, 8)]),
         ] {
             let heard = heard(&[first, [then, &[]]]).await;
             assert_eq!(heard, [&begin[..], &expected[..]].concat());
