@@ -149,12 +149,15 @@ macro_rules! implement_directory {
                 site: &str,
                 extension: &str,
             ) -> Result<bool, LedgerError> {
-                self.end_pause(site, extension).await?;
                 let delete = sqlx::query(statements::DELETE_PERSON)
                     .bind(site)
                     .bind(extension);
+                let is_removed = self.execute(delete).await? > 0;
+                if is_removed {
+                    self.end_pause(site, extension).await?;
+                }
 
-                Ok(self.execute(delete).await? > 0)
+                Ok(is_removed)
             }
 
             async fn remove_helpline(&self, site: &str, number: &str) -> Result<bool, LedgerError> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::callers::{self, Caller, SHOWN, callers};
 use crate::access::{Identity, Principal, Right, mask_numbers_in, mask_record};
@@ -380,10 +381,16 @@ pub(in crate::gateway) async fn change(
 async fn apply(
     gateway: &Gateway,
     principal: &Principal,
-    change: Change,
+    mut change: Change,
     status: DeskStatus,
     read_at: Option<At>,
 ) -> Result<Response, LedgerError> {
+    // As they are stored.
+    for id in &mut change.call_ids {
+        if let Ok(parsed) = Uuid::try_parse(id) {
+            *id = parsed.to_string();
+        }
+    }
     // A call of another site is as if there were none.
     let states = gateway.desk.states(&change.call_ids).await?;
     let known: HashSet<&str> = states

@@ -24,6 +24,7 @@ export function entryDialog(entry, act) {
     const account = person.account ?? (me ? null : person.name);
     if (account) people.set(account, person.display_name ?? account);
   }
+  if (entry.assigned_to && !people.has(entry.assigned_to)) people.set(entry.assigned_to, entry.assigned_to);
   const assigned = entry.assigned_to ?? me;
 
   const dialog = el(
@@ -122,12 +123,14 @@ export function entryDialog(entry, act) {
     return field instanceof HTMLInputElement || field instanceof HTMLSelectElement ? field.value : "";
   };
 
+  const noteBefore = value("entry-note");
+
   dialog.addEventListener("click", (event) => {
     const action = hit(event, "[data-act]")?.dataset.act;
     if (!action) return;
-    const written = value("entry-note").trim();
     // A note that was not changed may be shown with masked numbers. An empty one is removed.
-    const note = written === (entry.note ?? "") ? {} : { note: written };
+    const written = value("entry-note");
+    const note = written === noteBefore ? {} : { note: written.trim() };
     dialog.close();
     if (action === "assigned") act({ status: "assigned", assigned_to: value("entry-person"), ...note });
     else if (action === "done") act({ status: "done", disposition: value("entry-result"), ...note });

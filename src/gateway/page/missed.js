@@ -36,8 +36,6 @@ export function missedPage(root) {
   let reached = [];
   let goal = 30;
   let loaded = false;
-  /** @type {string | null} The instant of the list. */
-  let readAt = null;
   let seconds = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let soon;
@@ -68,16 +66,19 @@ export function missedPage(root) {
   async function load(withDone) {
     try {
       const waiting = await get("/missed", { ...siteQuery(), limit: LIST_MAX }, { signal });
+      for (const entry of waiting.missed) entry.read_at = waiting.read_at;
       const before = new Map(entries.map((entry) => [entry.call_id, entry.status]));
       const waits = new Set(waiting.missed.map((/** @type {Missed} */ entry) => entry.call_id));
-      const isGone = entries.some((entry) => entry.status !== "done" && !waits.has(entry.call_id));
+      const isWhole = waiting.missed.length < LIST_MAX;
+      const isGone = isWhole && entries.some((entry) => entry.status !== "done" && !waits.has(entry.call_id));
       if (withDone || isGone) {
         const query = { ...siteQuery(), status: "done", limit: LIST_MAX };
-        reached = (await get("/missed", query, { signal })).missed;
+        const done = await get("/missed", query, { signal });
+        for (const entry of done.missed) entry.read_at = done.read_at;
+        reached = done.missed;
       }
       entries = [...waiting.missed, ...reached.filter((entry) => !waits.has(entry.call_id))];
       goal = waiting.goal_minutes ?? goal;
-      readAt = waiting.read_at ?? null;
       for (const entry of entries) {
         if (before.get(entry.call_id) === "open" && entry.status === "done")
           closing.set(entry.call_id, now() + CLOSING_MS);
@@ -111,7 +112,8 @@ export function missedPage(root) {
     try {
       await send("POST", "/missed", {
         call_ids: list.flatMap((entry) => entry.call_ids ?? [entry.call_id]),
-        read_at: readAt,
+        // Who takes over knows that another person has changed it.
+        read_at: takesOver ? null : (list.map((entry) => entry.read_at ?? "").sort()[0] ?? null),
         take_over: takesOver,
         ...change,
       });
@@ -122,7 +124,8 @@ export function missedPage(root) {
         chosen.delete(entry.call_id);
       }
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
+      // A dialog shows why.
+      if (!(error instanceof Problem) || takesOver) throw error;
       if (error.code === "taken") askTakeOver(error, () => act(list, change, true));
       failed.set(
         first,

@@ -11,8 +11,8 @@ import { parameter } from "./router.js";
 // Defaults of a site's settings; the API does not serve them yet.
 export const ANSWER_GOAL_SECONDS = 20;
 
-/** @type {{ me: Me | null, sites: string[], people: Person[], helplines: Helpline[], extensions: Extension[] }} */
-export const session = { me: null, sites: [], people: [], helplines: [], extensions: [] };
+/** @type {{ me: Me | null, sites: string[], sitesRead: boolean, people: Person[], helplines: Helpline[], extensions: Extension[] }} */
+export const session = { me: null, sites: [], sitesRead: false, people: [], helplines: [], extensions: [] };
 
 /** Changes whenever names are read anew, so that rows are patched. */
 export let namesRead = 0;
@@ -50,6 +50,7 @@ export function ownQuery() {
 export const may = (right) => session.me?.may.includes(right) ?? false;
 
 export async function readMe() {
+  session.sitesRead = false;
   session.me = await get("/me", {}, { quiet: true });
   return session.me;
 }
@@ -62,6 +63,7 @@ export async function readSites() {
       ? answer.sites.filter((name) => allowed.includes(name))
       : allowed
     : answer.sites;
+  session.sitesRead = true;
 }
 
 /**

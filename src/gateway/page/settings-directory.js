@@ -5,7 +5,7 @@ import * as cells from "./cells.js";
 import { el, icon } from "./dom.js";
 import { askFor, rowButton } from "./forms.js";
 import { csvCell } from "./format.js";
-import { readDirectory, session, site } from "./session.js";
+import { readDirectory, readSites, session, site } from "./session.js";
 import { line, settingsList, table } from "./settings-list.js";
 import { texts } from "./texts.js";
 
@@ -16,7 +16,7 @@ import { texts } from "./texts.js";
 const HEAD = "kind,site,number,name,members\r\n";
 
 /** The site whose directory is changed; `default` where nothing has reported yet. */
-const place = () => site() || (session.sites.length ? "" : "default");
+const place = () => site() || (session.sites.length || session.me?.sites ? "" : "default");
 
 /** @param {HTMLElement} root */
 export const directoryPage = (root) =>
@@ -25,6 +25,7 @@ export const directoryPage = (root) =>
 
     /** @param {AbortSignal} signal @returns {Promise<Loaded>} */
     async function load(signal) {
+      if (!session.sitesRead) await readSites();
       if (!place()) return { people: [], helplines: [], heard: [] };
       const query = { site: place() };
       const [{ people }, { helplines }, { extensions }] = await Promise.all([

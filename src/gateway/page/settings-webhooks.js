@@ -165,7 +165,13 @@ export const webhooksPage = (root) =>
         if (!(button instanceof HTMLButtonElement)) return;
         button.disabled = true;
         const message = encodeURIComponent(button.dataset.repeat ?? "");
-        await send("POST", `${path}/deliveries/${message}/repeat`);
+        try {
+          await send("POST", `${path}/deliveries/${message}/repeat`, undefined, { quiet: true });
+        } catch (error) {
+          if (!(error instanceof Problem)) throw error;
+          button.disabled = false;
+          button.textContent = reason(error);
+        }
       });
       openDialog(dialog);
     }

@@ -150,6 +150,8 @@ export interface Missed {
   first_missed_at: string | null;
   changed_at: string | null;
   changed_by: string | null;
+  /** The instant of the list that brought the entry. */
+  read_at?: string;
   reached_by: { call_id: string; extension: string | null } | null;
 }
 
