@@ -236,11 +236,11 @@ mod tests {
     use crate::domain::fact::EventId;
     use crate::domain::notice::NoticeKind;
 
-    /// What watchers hear, with partitions and numbers.
+    /// An event at the watchers, with its partition and number.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Heard {
         New(u64, u64),
-        /// What they find when they come back.
+        /// Only watchers that come back find it.
         Past(u64, u64),
         Forget,
         Resync,
@@ -318,8 +318,8 @@ mod tests {
         (partition, notification)
     }
 
-    /// What watchers hear of one subscription after another, each with stored notifications and
-    /// published ones.
+    /// The events at the watchers of one subscription after another, each with stored notifications
+    /// and published ones.
     async fn heard(subscriptions: &[[&[(u32, u64)]; 2]]) -> Vec<Heard> {
         let watchers = Arc::new(Listeners::default());
         let mut passed = Passed::default();

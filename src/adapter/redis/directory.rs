@@ -257,7 +257,7 @@ impl LiveDirectory for RedisDirectory {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("DEL").arg(key);
 
-        // What cannot be deleted expires.
+        // A key that cannot be deleted expires.
         self.cache.run::<i64>(&mut pipeline).await;
     }
 }

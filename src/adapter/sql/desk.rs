@@ -22,7 +22,7 @@ pub(in crate::adapter) use select_states;
 /// Changes all of the entries, or none where another person has taken one of them or another call of
 /// its number, or has changed one since it was read. `entries` reads the ids from a document, and locks
 /// their rows where other changes may come between; `callers` reads sites and numbers from another one.
-/// Who has given an entry to a colleague may change it too.
+/// The person who has given an entry to a colleague may change it too.
 macro_rules! update_entries {
     (entries: $entries:literal, callers: $callers:literal, is_shown: $is_shown:literal $(,)?) => {
         concat!(

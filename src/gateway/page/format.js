@@ -85,6 +85,9 @@ export const dayAndMonth = (instant) =>
   format("day", { day: "numeric", month: "short" }).format(new Date(instant));
 
 /** @param {string | number | Date} instant */
+export const dayAndTime = (instant) => `${dayAndMonth(instant)}, ${time(instant)}`;
+
+/** @param {string | number | Date} instant */
 export const weekday = (instant) => format("weekday", { weekday: "long" }).format(new Date(instant));
 
 /** @param {string | number | Date} instant */

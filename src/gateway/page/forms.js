@@ -55,7 +55,7 @@ export const reason = (problem) =>
   problem.status === 0 ? texts.forms.unreachable : texts.forms.sorry(problem.detail);
 
 /** @param {string} title */
-const dialogHead = (title) =>
+export const dialogHead = (title) =>
   el(
     "header",
     null,

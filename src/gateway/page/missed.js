@@ -112,7 +112,7 @@ export function missedPage(root) {
     try {
       await send("POST", "/missed", {
         call_ids: list.flatMap((entry) => entry.call_ids ?? [entry.call_id]),
-        // Who takes over knows that another person has changed it.
+        // A person who takes over knows that another one has changed it.
         read_at: takesOver ? null : (list.map((entry) => entry.read_at ?? "").sort()[0] ?? null),
         take_over: takesOver,
         ...change,
@@ -415,7 +415,7 @@ export function missedPage(root) {
     },
     tick() {
       seconds += 1;
-      // What colleagues do is no event.
+      // The changes of colleagues are no events.
       if (seconds % REFRESH_SECONDS === 0 && !document.hidden) load(tab() === "done");
       else render();
     },

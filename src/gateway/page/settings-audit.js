@@ -1,9 +1,9 @@
-// Settings: what people and programs did.
+// Settings: the audit log.
 
 import { get } from "./api.js";
 import * as cells from "./cells.js";
 import { el } from "./dom.js";
-import { dayAndMonth, time } from "./format.js";
+import { dayAndTime } from "./format.js";
 import { line, settingsList, table } from "./settings-list.js";
 import { texts } from "./texts.js";
 
@@ -34,7 +34,7 @@ export const auditPage = (root) =>
                 entries.map((entry, index) =>
                   line(
                     `${entry.at}${index}`,
-                    `${dayAndMonth(entry.at)}, ${time(entry.at)}`,
+                    dayAndTime(entry.at),
                     el("bdi", null, entry.who),
                     entry.action.replaceAll("_", " "),
                     el("bdi", { class: "cell wraps" }, entry.object ?? ""),

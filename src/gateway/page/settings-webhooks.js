@@ -1,10 +1,19 @@
-// Settings: receivers of events, and what was sent to them.
+// Settings: receivers of events, and the deliveries to them.
 
 import { Problem, get, send } from "./api.js";
 import * as cells from "./cells.js";
 import { el, icon } from "./dom.js";
-import { askFor, reason, rowButton, showSecret, sitesField, sitesIn, sitesText } from "./forms.js";
-import { dayAndMonth, time } from "./format.js";
+import {
+  askFor,
+  dialogHead,
+  reason,
+  rowButton,
+  showSecret,
+  sitesField,
+  sitesIn,
+  sitesText,
+} from "./forms.js";
+import { dayAndTime } from "./format.js";
 import { openDialog } from "./keys.js";
 import { session } from "./session.js";
 import { line, settingsList, table } from "./settings-list.js";
@@ -32,9 +41,6 @@ const EVENTS = [
 ].map((name) => `call.${name}`);
 
 const DELIVERIES_SHOWN = 50;
-
-/** @param {string} instant */
-const dayAndTime = (instant) => `${dayAndMonth(instant)}, ${time(instant)}`;
 
 /** @param {Webhook} webhook */
 function state(webhook) {
@@ -106,16 +112,7 @@ export const webhooksPage = (root) =>
       const dialog = el(
         "dialog",
         { class: "broad", "aria-labelledby": "dialog-title" },
-        el(
-          "header",
-          null,
-          el("h2", { id: "dialog-title" }, words.deliveriesOf(webhook.url)),
-          el(
-            "button",
-            { class: "btn ghost icon", type: "button", "data-close": true, "aria-label": texts.forms.close },
-            icon("x", "i-16"),
-          ),
-        ),
+        dialogHead(words.deliveriesOf(webhook.url)),
         deliveries.length
           ? el(
               "ul",

@@ -50,7 +50,6 @@ export const settingsTexts = {
     enable: "Enable",
     removeTitle: (/** @type {string} */ who) => `Remove ${who}?`,
     removeText: "The account and its sessions end. What it did stays in the audit log.",
-    first: "The first account",
     firstText:
       "From now on everybody needs an account or a token. Open your own link first: without it only the command line lets you in.",
   },

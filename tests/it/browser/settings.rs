@@ -1,11 +1,11 @@
-//! What administrators set up: names, receivers, accounts, tokens.
+//! The settings of administrators: names, receivers, accounts, tokens.
 
 use serde_json::json;
 
 use super::{CUSTOMER, fill, report, service};
 use crate::support::browser::{Browser, Tab};
 
-/// Follows the secret that a dialog shows, and returns it.
+/// The secret that a dialog shows; the dialog is closed.
 async fn secret(browser: &mut Browser, tab: &Tab) -> String {
     browser.until_shown(tab, "Copy").await;
     let text = browser

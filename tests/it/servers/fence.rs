@@ -1,8 +1,10 @@
 //! Commits whose worker gave up waiting for their result, and which take effect after all.
 
+use cordboard::adapter::postgres::PostgresLedger;
+use cordboard::domain::Timeline;
 use cordboard::domain::fact::EventId;
 use cordboard::domain::time::At;
-use cordboard::port::ledger::{Changes, Ledger, LedgerError};
+use cordboard::port::ledger::{Changes, Ledger, LedgerError, ReceivedFact};
 use cordboard::port::query::Query;
 use sqlx::{Connection, PgConnection};
 
@@ -19,11 +21,8 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'";
 async fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all() {
     let url = database().await;
     let owner = ledger(&url, WHOLE);
-    owner.take_over(LOOKBACK).await.unwrap();
     let mut before = timeline();
-    let facts = two_calls();
-    let first = changes(&mut before, facts[..1].to_vec(), after_seconds(0));
-    owner.commit(&first).await.unwrap();
+    let (facts, _) = begin(&owner, &mut before).await;
 
     let given_up = Changes {
         facts_are_new: true,
@@ -78,11 +77,8 @@ async fn a_batch_that_was_given_up_is_found_out_when_it_comes_through_after_all(
 async fn a_database_that_was_set_back_is_taken_over_as_it_is() {
     let url = database().await;
     let owner = ledger(&url, WHOLE);
-    owner.take_over(LOOKBACK).await.unwrap();
     let mut before = timeline();
-    let facts = two_calls();
-    let first = changes(&mut before, facts[..1].to_vec(), after_seconds(0));
-    owner.commit(&first).await.unwrap();
+    let (facts, first) = begin(&owner, &mut before).await;
 
     let mut admin = PgConnection::connect(&url).await.unwrap();
     for statement in [
@@ -110,6 +106,17 @@ async fn a_database_that_was_set_back_is_taken_over_as_it_is() {
     owner.commit(&anew).await.unwrap();
     let stored = "SELECT count(*) FROM call_events";
     assert_eq!(value::<i64>(&url, stored).await, 5);
+}
+
+/// Takes all sites over, and stores the first fact of two calls. Returns all of their facts, and the
+/// stored changes.
+async fn begin(owner: &PostgresLedger, before: &mut Timeline) -> (Vec<ReceivedFact>, Changes) {
+    owner.take_over(LOOKBACK).await.unwrap();
+    let facts = two_calls();
+    let first = changes(before, facts[..1].to_vec(), after_seconds(0));
+    owner.commit(&first).await.unwrap();
+
+    (facts, first)
 }
 
 /// Waits until so many statements wait for a lock.
