@@ -184,7 +184,7 @@ impl LiveView for RedisLive {
 
             // The first command renewed the marker, and the second counted the open calls.
             let counted = open.filter(|_| had_marker.is_none()).zip(answers.get(1));
-            if counted.is_some_and(|(open, listed)| lacks(listed, open)) {
+            if counted.is_some_and(|(open, listed)| differs(listed, open)) {
                 self.is_incomplete.store(true, Ordering::Release);
                 self.published.lock().invalidate();
             }
@@ -250,15 +250,16 @@ fn is_refused(answers: &[RedisResult<Value>]) -> bool {
         .any(|code| OF_SERVER.contains(&code))
 }
 
-/// Whether fewer calls are listed than were published.
-fn lacks(listed: &RedisResult<Value>, published: usize) -> bool {
+/// Whether other calls are listed than were published: some are lost, or an owner that was replaced
+/// has listed what it committed before.
+fn differs(listed: &RedisResult<Value>, published: usize) -> bool {
     let listed = match listed {
         Ok(Value::Int(listed)) => usize::try_from(*listed).unwrap_or_default(),
         // A key of another type is not Cordboard's.
         _ => return false,
     };
 
-    listed < published
+    listed != published
 }
 
 /// The fields of a published record that name the claims of its call.

@@ -157,6 +157,36 @@ async fn nothing_is_written_over_something_newer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_replaced_owner_lists_again_is_removed() {
+    let mut view = View::on(&servers::shared().redis);
+    let ringing = view.committed(0, "incoming");
+    view.live.publish(&ringing).await;
+    view.republish().await;
+    view.report(4, "answered").await;
+    assert!(view.report(34, "hangup").await, "the view is complete");
+
+    // A worker that was frozen goes on, and shows the call as it was.
+    let zombie = RedisLive::new(Arc::clone(&view.link), &view.prefix, "p00");
+    zombie.publish(&ringing).await;
+    assert_eq!(view.ask::<u32>("ZCARD", "calls:live:p00", &[]).await, 1);
+
+    let over = view.passed(40);
+    eventually(PATIENCE, "the call that is over", async || {
+        if view.live.publish(&over).await {
+            Err("the view is complete".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    view.republish().await;
+    assert_eq!(view.ask::<u32>("ZCARD", "calls:live:p00", &[]).await, 0);
+    assert_eq!(view.ask::<u32>("SCARD", "active_calls", &[]).await, 0);
+    let active = format!("calls:active:{CALLER}");
+    assert_eq!(view.field(&active, "claimed_call_id").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_session_of_an_agent_stays_until_its_last_socket_leaves() {
     let view = View::on(&servers::shared().redis);
     let presence = RedisPresence::new(Arc::clone(&view.link), &view.prefix, "node");
