@@ -4,6 +4,8 @@ use super::role::{Right, Role, SiteScope};
 use crate::domain::device::Extension;
 
 const NAME_BYTES_MAX: usize = 64;
+/// The name of everybody where no account exists, in the audit log and on the desk.
+const NO_ACCOUNT: &str = "-";
 /// What a name is made of, for people.
 pub const ACCOUNT_NAMES: &str =
     "a name has 1 to 64 letters, digits, dots, dashes, underscores, `@` and `+`";
@@ -13,6 +15,7 @@ pub const ACCOUNT_NAMES: &str =
 #[must_use]
 pub fn is_account_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name != NO_ACCOUNT
         && name
             .chars()
             .all(|char| char.is_ascii_alphanumeric() || "._-@+".contains(char))
@@ -91,7 +94,7 @@ impl Principal {
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.identity {
-            Identity::Open => "-",
+            Identity::Open => NO_ACCOUNT,
             Identity::User(name) | Identity::Token(name) => name,
         }
     }

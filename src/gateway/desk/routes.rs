@@ -28,7 +28,8 @@ use crate::gateway::response::{
     bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
 use crate::gateway::visible::site_of;
-use crate::port::desk::{DeskChange, DeskStatus, LaterCall};
+use crate::port::accounts::User;
+use crate::port::desk::{self as port, DeskChange, DeskStatus, LaterCall};
 use crate::port::error::LedgerError;
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
@@ -407,9 +408,9 @@ async fn apply(
     }
 
     if let Some(assigned_to) = &change.assigned_to
-        && !is_person(gateway, principal, assigned_to).await?
+        && !is_person(gateway, principal, assigned_to, &states).await?
     {
-        let message = "`assigned_to` is no account";
+        let message = "`assigned_to` is no account that sees these calls";
         return Ok(error_response(StatusCode::BAD_REQUEST, "bad_body", message));
     }
 
@@ -447,19 +448,21 @@ async fn apply(
     not_changed(gateway, &change).await
 }
 
-/// Whether an entry can be given to someone: to the own account, or that of a colleague. Without
-/// accounts every name is taken.
+/// Whether entries can be given to someone: to the own account, or that of a colleague who sees them.
+/// Without accounts every name is taken.
 async fn is_person(
     gateway: &Gateway,
     principal: &Principal,
     name: &str,
+    entries: &[port::DeskState],
 ) -> Result<bool, LedgerError> {
     if principal.identity == Identity::Open || principal.name() == name {
         return Ok(true);
     }
     let user = gateway.access.accounts.user(name).await?;
 
-    Ok(user.is_some_and(|user| !user.is_disabled))
+    let sees_all = |user: &User| entries.iter().all(|entry| user.sites.contains(&entry.site));
+    Ok(user.is_some_and(|user| !user.is_disabled && sees_all(&user)))
 }
 
 /// The answer when another person has taken one of the entries, or has changed it.
