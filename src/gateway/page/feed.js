@@ -30,6 +30,38 @@ let changed = () => {};
 /** @type {(problem: Problem) => void} */
 let refused = () => {};
 
+/**
+ * A browser has six connections for all tabs of a server. A tab that nobody sees gives its stream back,
+ * and reads what it missed when it is seen again. The window of an agent keeps it: a call brings it
+ * forward.
+ */
+const mayRest = () => !path.includes("/stream/popups");
+/** When the stream was given back. @type {number | null} */
+let restsSince = null;
+
+function rest() {
+  if (!path || restsSince !== null) return;
+  restsSince = connection.lostAt ?? liveNow();
+  clearTimeout(timer);
+  timer = undefined;
+  current?.abort();
+  current = null;
+}
+
+function resume() {
+  if (restsSince === null) return;
+  if (path) connect();
+  else restsSince = null;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && mayRest()) rest();
+  else if (!document.hidden) resume();
+});
+// A page that is left may be kept, with its stream, for the way back.
+window.addEventListener("pagehide", rest);
+window.addEventListener("pageshow", resume);
+
 /** @param {{ deliver: typeof deliver, changed: typeof changed, refused: typeof refused }} listener */
 export function listen(listener) {
   ({ deliver, changed, refused } = listener);
@@ -40,13 +72,15 @@ export function listen(listener) {
  * @param {string} next
  */
 export function open(next) {
-  if (next === path && (current || timer)) return;
+  if (next === path && (current || timer || restsSince !== null)) return;
   close();
   path = next;
   lastId = null;
   attempts = 0;
   connection.refused = false;
-  connect();
+  restsSince = null;
+  if (document.hidden && mayRest()) rest();
+  else connect();
 }
 
 export function close() {
@@ -62,7 +96,7 @@ export function close() {
 }
 
 export function retryNow() {
-  if (!path || connection.live) return;
+  if (!path || connection.live || restsSince !== null) return;
   clearTimeout(timer);
   timer = undefined;
   current?.abort();
@@ -157,6 +191,7 @@ function dispatch(block) {
 
 function live() {
   attempts = 0;
+  restsSince = null;
   connection.live = true;
   connection.lostAt = null;
   connection.retryAt = null;
@@ -166,7 +201,7 @@ function live() {
 
 function lose() {
   current = null;
-  connection.lostAt ??= liveNow();
+  connection.lostAt ??= restsSince ?? liveNow();
   connection.live = false;
   const seconds = WAITS[Math.min(attempts, WAITS.length - 1)] ?? 30;
   attempts += 1;

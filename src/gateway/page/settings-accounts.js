@@ -42,6 +42,24 @@ export const accountsPage = (root) =>
       sites: sitesIn(values),
     });
 
+    /**
+     * What was changed in the form: another admin may have changed the rest meanwhile.
+     * @param {User} user
+     * @param {FormData} values
+     */
+    function changesOf(user, values) {
+      const before = {
+        display_name: user.display_name ?? "",
+        role: user.role,
+        extension: user.extension ?? "",
+        sites: user.sites ?? [],
+      };
+      const changed = Object.entries(fieldsOf(values)).filter(
+        ([name, value]) => JSON.stringify(value) !== JSON.stringify(Object(before)[name]),
+      );
+      return Object.fromEntries(changed);
+    }
+
     /** @param {User[]} users */
     function add(users) {
       const isFirst = !users.length && !session.me?.signed_in;
@@ -141,7 +159,8 @@ export const accountsPage = (root) =>
           again();
         } else if (action === "edit") {
           askFor({ title: shown(user), button: texts.forms.save, fields: fields(user) }, async (values) => {
-            await send("PATCH", path, fieldsOf(values), { quiet: true });
+            const changes = changesOf(user, values);
+            if (Object.keys(changes).length) await send("PATCH", path, changes, { quiet: true });
             again();
           });
         } else if (action === "remove") {
