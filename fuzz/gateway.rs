@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::gateway::{
-    self, Access, AwaitedTransfers, CallStates, Dispatcher, Gateway, Outdated, OwnHosts,
-    WatcherLimit,
+    self, Access, AwaitedTransfers, CallStates, CallerBook, Dispatcher, Gateway, Outdated,
+    OwnHosts, PageOpens, WatcherLimit,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -50,6 +50,12 @@ fn router() -> Router {
         desk: Arc::new(Nothing),
         desk_goal_minutes: 30,
         people: Arc::new(Nothing),
+        callers: CallerBook {
+            contacts: Arc::new(Nothing),
+            page: None,
+            page_opens: PageOpens::OnClick,
+            look_up: None,
+        },
         claims: Arc::new(Nothing),
         popups: Arc::default(),
         events: None,

@@ -7,6 +7,7 @@ use cordboard::domain::time::{At, Span};
 use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
+use cordboard::port::contacts::{CallerNote, Contact, ContactPage, Contacts};
 use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState};
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
@@ -163,6 +164,37 @@ impl Directory for Nothing {
     }
 
     async fn end_pause(&self, _: &str, _: &str) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Contacts for Nothing {
+    async fn contacts_of(&self, _: &str, _: &str) -> Result<Vec<Contact>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn contacts(&self, _: &ContactPage) -> Result<Vec<Contact>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_contacts(&self, _: &[Contact], _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_contacts_before(&self, _: &str, _: At) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    async fn remove_contacts(&self, _: &str, _: &str, _: Option<&str>) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
+    async fn note_of(&self, _: &str, _: &str) -> Result<Option<CallerNote>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn set_note(&self, _: &str, _: &str, _: Option<&CallerNote>) -> Result<(), LedgerError> {
         Ok(())
     }
 }

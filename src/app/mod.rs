@@ -2,6 +2,7 @@
 //! before anything can keep them waiting, and everything that was started is stopped.
 
 mod accounts;
+mod callers;
 mod clock;
 mod embedded;
 mod error;

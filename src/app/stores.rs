@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ServiceError;
+use super::callers::caller_book;
 use super::webhooks::dispatcher;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::redis::{RedisDirectory, RedisEventLog, RedisPresence};
@@ -11,6 +12,7 @@ use crate::gateway::{Access, AwaitedTransfers, CallStates, EventKeeper, Gateway,
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
+use crate::port::contacts::Contacts;
 use crate::port::desk::Desk;
 use crate::port::directory::Directory;
 use crate::port::event_log::EventLog;
@@ -33,6 +35,7 @@ pub(super) struct Stores {
     accounts: Arc<dyn Accounts>,
     desk: Arc<dyn Desk>,
     people: Arc<dyn Directory>,
+    contacts: Arc<dyn Contacts>,
     claims: Arc<dyn Claims>,
     webhooks: Arc<dyn Webhooks>,
     transfers: Arc<dyn Transfers>,
@@ -49,6 +52,7 @@ impl Stores {
             + Accounts
             + Desk
             + Directory
+            + Contacts
             + Claims
             + Webhooks
             + Transfers
@@ -62,6 +66,7 @@ impl Stores {
             accounts: Arc::clone(ledger) as _,
             desk: Arc::clone(ledger) as _,
             people: Arc::clone(ledger) as _,
+            contacts: Arc::clone(ledger) as _,
             claims: Arc::clone(ledger) as _,
             webhooks: Arc::clone(ledger) as _,
             transfers: Arc::clone(ledger) as _,
@@ -79,6 +84,12 @@ impl Stores {
         clock: &Arc<dyn Clock>,
     ) -> Result<Gateway, ServiceError> {
         let policies = settings.policies()?;
+        let callers = caller_book(
+            settings,
+            Arc::clone(&self.contacts),
+            live.directory.clone(),
+            clock,
+        )?;
         let settings = &settings.gateway;
         let transfer_directory = live.directory.clone();
 
@@ -103,6 +114,7 @@ impl Stores {
             desk: Arc::clone(&self.desk),
             desk_goal_minutes: settings.desk_goal_minutes,
             people: Arc::clone(&self.people),
+            callers,
             claims: Arc::clone(&self.claims),
             popups: Arc::default(),
             events: live.events.map(|log| EventKeeper {

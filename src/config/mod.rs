@@ -5,6 +5,7 @@
 //! from the default file, and a test keeps it current.
 
 mod bounds;
+mod contacts;
 mod environment;
 mod file;
 mod ingress;
@@ -21,6 +22,7 @@ use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::policy_file::Policies;
+pub use contacts::ContactSettings;
 pub use environment::environment;
 pub use ingress::{Durability, IngressSettings};
 pub use listeners::{GatewaySettings, OperationsSettings};
@@ -42,6 +44,7 @@ pub struct Settings {
     pub journal: JournalSettings,
     pub worker: WorkerSettings,
     pub gateway: GatewaySettings,
+    pub contacts: ContactSettings,
     pub operations: OperationsSettings,
     pub broker: BrokerSettings,
     pub database: DatabaseSettings,
@@ -129,6 +132,7 @@ impl Settings {
         self.broker.check()?;
         self.live.check()?;
         self.gateway.check()?;
+        self.contacts.check()?;
         self.operations.check()
     }
 

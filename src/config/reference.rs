@@ -159,6 +159,7 @@ fn ranges() -> BTreeMap<String, String> {
         }
     };
     insert("ingress", &settings.ingress.bounds());
+    insert("contacts", &settings.contacts.bounds());
     insert("broker", &settings.broker.bounds());
 
     for key in policy_keys().iter().filter(|key| key.ends_with("_ms")) {

@@ -42,7 +42,7 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 54] = assets!(
+static ASSETS: [Asset; 56] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
@@ -52,6 +52,7 @@ static ASSETS: [Asset; 54] = assets!(
     "app.js",
     "call-panels.js",
     "call.js",
+    "caller.js",
     "cells.js",
     "charts.js",
     "clock.js",
@@ -77,6 +78,7 @@ static ASSETS: [Asset; 54] = assets!(
     "session.js",
     "settings-accounts.js",
     "settings-audit.js",
+    "settings-contacts.js",
     "settings-directory.js",
     "settings-list.js",
     "settings-tokens.js",

@@ -8,6 +8,7 @@ mod administration;
 mod api;
 mod assets;
 mod call_table;
+mod contacts;
 mod csv;
 mod desk;
 mod directory;
@@ -55,6 +56,7 @@ use crate::port::query::Query;
 use crate::port::watch::Watch;
 use crate::wire::policy_file::Policies;
 
+pub use contacts::{AddressTemplate, CallerBook, LookUp, PageOpens};
 pub use events::EventKeeper;
 pub use feed::Feed;
 pub use guard::OwnHosts;
@@ -98,6 +100,7 @@ pub struct Gateway {
     /// Minutes within which a missed caller is to be called back.
     pub desk_goal_minutes: u32,
     pub people: Arc<dyn Directory>,
+    pub callers: CallerBook,
     pub claims: Arc<dyn Claims>,
     pub popups: Arc<Switch>,
     pub webhooks: Dispatcher,
@@ -160,6 +163,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(directory::extensions))
         .routes(routes!(directory::extension))
         .routes(routes!(stream::events))
+        .merge(contacts::routes())
         .merge(popups::routes())
         .merge(states::routes())
         .merge(sign_in::routes())

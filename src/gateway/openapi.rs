@@ -23,13 +23,17 @@ use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
 const JSON: &str = "application/json";
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("Calls", "The call log."),
     (
         "Missed calls",
         "The desk of callers who wait for a call back.",
     ),
     ("Directory", "Names of people and helplines."),
+    (
+        "Contacts",
+        "Names of outside numbers, and notes about callers.",
+    ),
     (
         "Phones",
         "Sites, phones and extensions that have reported anything.",

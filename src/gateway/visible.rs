@@ -40,7 +40,7 @@ fn visible<'t>(
     if !sees_site(principal, call["site"].as_str()) {
         return None;
     }
-    if principal.sees_all_numbers() || is_own(principal, call) {
+    if shows_numbers(principal, call) {
         return Some(Cow::Borrowed(text));
     }
 
@@ -54,6 +54,11 @@ pub(super) fn sees_site(principal: &Principal, site: Option<&str>) -> bool {
         Some(site) => principal.sites.contains(site),
         None => principal.sites == SiteScope::All,
     }
+}
+
+/// Whether the principal sees the numbers of a call at one of its sites.
+pub(super) fn shows_numbers(principal: &Principal, record: &Value) -> bool {
+    principal.sees_all_numbers() || is_own(principal, record)
 }
 
 /// Whether the phone of the principal has a part in the call.

@@ -90,6 +90,11 @@ pub enum CacheKey<'k> {
         site: &'k str,
         number: &'k str,
     },
+    /// The contacts of another program with a number.
+    Caller {
+        site: &'k str,
+        number: &'k str,
+    },
 }
 
 /// Sessions of agents.

@@ -18,10 +18,10 @@
 //! | `NotificationFeed`, `NotificationStream` | gateway | rabbit |
 //! | `NotificationLog` | gateway | sqlite, postgres |
 //! | `Watchers`, `Watch` | gateway | memory |
-//! | `Query`, `Desk`, `Claims`, `Directory` | gateway | sqlite, postgres |
+//! | `Query`, `Desk`, `Claims`, `Directory`, `Contacts` | gateway | sqlite, postgres |
 //! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks` | gateway | sqlite, postgres |
 //! | `LiveDirectory`, `Presence`, `EventLog` | gateway | redis |
-//! | `Sender` | gateway | http |
+//! | `Sender`, `ContactSource` | gateway | http |
 //! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops` | sqlite, postgres; rabbit |
 //! | `Clock` | all services | clock |
 
@@ -30,6 +30,7 @@ pub mod broker;
 pub mod changes;
 pub mod claims;
 pub mod clock;
+pub mod contacts;
 pub mod dead_letters;
 pub mod desk;
 pub mod directory;

@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 30] = [
+const COUNTERS: [(&str, &str); 31] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -19,6 +19,10 @@ const COUNTERS: [(&str, &str); 30] = [
         "cordboard_webhook_attempts_total",
         "Attempts to deliver a webhook, by result: taken by the receiver, to be repeated, or failed \
          for the last time.",
+    ),
+    (
+        "cordboard_caller_lookups_total",
+        "Requests to another program for the contacts of a caller, by result.",
     ),
     (
         "cordboard_gateway_refused_total",
@@ -272,6 +276,7 @@ pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
             "cordboard_worker_ticks_ignored_total" => {
                 ("reason", &["unregistered", "outside_window"])
             }
+            "cordboard_caller_lookups_total" => ("result", &["found", "none", "failed"]),
             "cordboard_gateway_refused_total" => ("reason", &["connections", "watchers"]),
             "cordboard_webhook_attempts_total" => ("result", &["delivered", "retried", "failed"]),
             _ => {

@@ -1,70 +1,14 @@
 //! The sender: one request, one answer, within limits.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
 
-use super::addresses::PermittedAddresses;
-use crate::chain::Chain;
+use super::clients::{PermittedClients, send_error};
 use crate::port::webhooks::{SendError, Sender};
-
-/// Time for a connection, and for the whole request.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const REQUEST_MAX: Duration = Duration::from_secs(15);
-const NO_ADDRESS: &str = "it is not an address such as https://crm.example.com/calls";
-const URL_BYTES_MAX: usize = 2_000;
 
 /// Sends webhooks to permitted addresses.
 #[derive(Clone)]
-pub struct WebhookSender {
-    encrypted: Client,
-    /// Leads to listed networks only.
-    plain: Client,
-    permitted: Arc<PermittedAddresses>,
-}
-
-/// Resolves a name once, and passes on only addresses that are permitted: the connection goes to
-/// one of them, so a name that is resolved differently a moment later leads nowhere else.
-struct PermittedResolver {
-    permitted: Arc<PermittedAddresses>,
-    /// Only listed networks: the request is not encrypted.
-    listed_only: bool,
-}
-
-impl Resolve for PermittedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let permitted = Arc::clone(&self.permitted);
-        let listed_only = self.listed_only;
-
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = found
-                .filter(|address| permitted.admits(address.ip(), listed_only))
-                .collect();
-            if addresses.is_empty() {
-                return Err("the name has no address that a webhook may go to".into());
-            }
-
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
-impl PermittedAddresses {
-    fn admits(&self, address: IpAddr, listed_only: bool) -> bool {
-        if listed_only {
-            self.is_listed(address)
-        } else {
-            self.is_permitted(address)
-        }
-    }
-}
+pub struct WebhookSender(PermittedClients);
 
 impl WebhookSender {
     /// A sender for the public internet and the listed networks.
@@ -72,75 +16,14 @@ impl WebhookSender {
     /// # Errors
     /// When the certificates of this machine cannot be read.
     pub fn new(listed: Vec<IpNet>) -> Result<WebhookSender, SendError> {
-        let permitted = Arc::new(PermittedAddresses { listed });
-
-        Ok(WebhookSender {
-            encrypted: client(&permitted, false)?,
-            plain: client(&permitted, true)?,
-            permitted,
-        })
+        PermittedClients::new(listed).map(WebhookSender)
     }
-
-    fn parse(&self, url: &str) -> Result<Url, SendError> {
-        let refused = |reason: &str| SendError::Refused(reason.to_owned());
-        if url.len() > URL_BYTES_MAX {
-            return Err(refused("an address has at most 2,000 bytes"));
-        }
-        // The parser would skip these, and take `https:x` and `https:///x` for `https://x`.
-        let is_skipped = |char: char| char.is_control() || char.is_whitespace() || char == '\\';
-        let has_host = |rest: &str| !rest.is_empty() && !rest.starts_with('/');
-        let is_whole = url.split_once("://").is_none_or(|(_, rest)| has_host(rest));
-        if url.contains(is_skipped) || !url.contains("://") || !is_whole {
-            return Err(refused(NO_ADDRESS));
-        }
-        let url: Url = url.parse().map_err(|_| refused(NO_ADDRESS))?;
-
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused("an address begins with https:// or http://"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused(
-                "an address holds no name and no password: the signature tells who sends",
-            ));
-        }
-        // A name is checked when it is resolved.
-        let literal = url
-            .host_str()
-            .and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        let listed_only = url.scheme() == "http";
-        match literal {
-            Some(address) if !self.permitted.admits(address, listed_only) => Err(refused(
-                "this address is not on the public internet, or not encrypted: see \
-                 `gateway.webhook_networks`",
-            )),
-            _ => Ok(url),
-        }
-    }
-}
-
-fn client(permitted: &Arc<PermittedAddresses>, listed_only: bool) -> Result<Client, SendError> {
-    let resolver = PermittedResolver {
-        permitted: Arc::clone(permitted),
-        listed_only,
-    };
-
-    Client::builder()
-        .connect_timeout(CONNECT_MAX)
-        .timeout(REQUEST_MAX)
-        .redirect(Policy::none())
-        .no_proxy()
-        .dns_resolver(Arc::new(resolver))
-        // A connection that is kept was made when the name had another address.
-        .pool_max_idle_per_host(0)
-        .user_agent(concat!("cordboard/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| SendError::Unreachable(Chain(&error).to_string()))
 }
 
 #[async_trait]
 impl Sender for WebhookSender {
     fn check(&self, url: &str) -> Result<(), SendError> {
-        self.parse(url).map(drop)
+        self.0.parse(url).map(drop)
     }
 
     async fn post(
@@ -149,25 +32,14 @@ impl Sender for WebhookSender {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<u16, SendError> {
-        let url = self.parse(url)?;
-        let client = if url.scheme() == "http" {
-            &self.plain
-        } else {
-            &self.encrypted
-        };
-        let mut request = client.post(url);
+        let url = self.0.parse(url)?;
+        let mut request = self.0.of(&url).post(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
 
         // The body of the answer is not read.
-        let answer = request.body(body).send().await.map_err(|error| {
-            if error.is_timeout() {
-                return SendError::TimedOut;
-            }
-            // Without the address: it may hold a secret of the receiver.
-            SendError::Unreachable(Chain(&error.without_url()).to_string())
-        })?;
+        let answer = request.body(body).send().await.map_err(send_error)?;
 
         Ok(answer.status().as_u16())
     }

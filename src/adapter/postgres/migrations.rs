@@ -10,7 +10,7 @@ use super::PostgresAddress;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 14] = embed_migrations!(
+static FILES: [MigrationFiles; 15] = embed_migrations!(
     "postgres":
     "0001" "initial",
     "0002" "redelivery_attempts",
@@ -26,6 +26,7 @@ static FILES: [MigrationFiles; 14] = embed_migrations!(
     "0012" "outdated_states",
     "0013" "transfer_facts",
     "0014" "desk_waiting",
+    "0015" "contacts",
 );
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version

@@ -12,6 +12,7 @@ mod call_rows;
 mod claims;
 mod column;
 mod commit_group;
+mod contacts;
 mod dead_letters;
 mod desk;
 mod directory;

@@ -183,6 +183,9 @@ impl Keys {
                 format!("masterlookup:department:{site}:{number}"),
                 LOOKUP_SECONDS,
             ),
+            CacheKey::Caller { site, number } => {
+                (format!("masterlookup:caller:{site}:{number}"), LIST_SECONDS)
+            }
         };
 
         (self.prefixed(&key), ttl_seconds)

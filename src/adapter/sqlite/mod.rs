@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod claims;
 mod connection;
+mod contacts;
 mod database;
 mod dead_letters;
 mod desk;

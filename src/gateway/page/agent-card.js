@@ -1,11 +1,12 @@
 // One card of the agent's window. A card is patched in place when its kind changes.
 
+import { callerName, candidates, noteSource, pageLink } from "./caller.js";
 import * as cells from "./cells.js";
 import { now } from "./clock.js";
 import { el, icon } from "./dom.js";
 import { connection } from "./feed.js";
 import { number, runningLength, shortTime, when } from "./format.js";
-import { extensionText, helpline, shortExtension } from "./session.js";
+import { extensionText, helpline, may, shortExtension } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Popup} Popup */
@@ -15,10 +16,11 @@ import { texts } from "./texts.js";
 const FACTS = 4;
 
 /** @param {Popup} popup */
-export const cardCaller = (popup) => cells.partyName(popup.caller);
+export const cardCaller = (popup) => callerName(popup.caller, popup.contacts);
 
 /** @param {Popup} popup */
-const lineName = (popup) => popup.for.name ?? helpline(popup.for.number ?? "")?.name ?? popup.for.number ?? "";
+const lineName = (popup) =>
+  popup.for.name ?? helpline(popup.for.number ?? "")?.name ?? popup.for.number ?? "";
 
 /**
  * @param {Popup} popup
@@ -44,7 +46,7 @@ const caller = (popup, style = "") => [
   el("div", { class: `big ${style}`.trim() }, el("bdi", null, cardCaller(popup))),
   popup.caller.number === null && !popup.caller.e164
     ? el("div", { class: "sm soft" }, texts.agent.noHistory)
-    : popup.caller.name
+    : popup.caller.name || popup.contacts.length
       ? el("div", { class: "num" }, el("bdi", { class: "nowrap" }, number(popup.caller)))
       : null,
 ];
@@ -75,13 +77,7 @@ function ringing(popup, state, second) {
     ),
     el("div", { class: "pop-who" }, caller(popup, small ? "small" : "")),
     cut ? null : facts(popup),
-    popup.url?.startsWith("https://")
-      ? el(
-          "p",
-          { class: "pop-note" },
-          el("a", { href: popup.url, target: "_blank", rel: "noopener noreferrer" }, texts.agent.openUrl),
-        )
-      : null,
+    cut ? null : links(popup),
     talk ? null : buttons(popup, state, cut, second),
     state.error
       ? el(
@@ -91,13 +87,26 @@ function ringing(popup, state, second) {
           el("span", null, state.error),
         )
       : null,
-    talk
-      ? null
-      : el(
-          "p",
-          { class: "pop-note" },
-          note(popup, cut),
-        ),
+    talk ? null : el("p", { class: "pop-note" }, note(popup, cut)),
+  );
+}
+
+/** The page of the caller, and the note about him. @param {Popup} popup */
+function links(popup) {
+  const page = popup.url ? pageLink(popup.url) : null;
+  const writes = may("desk") && (popup.caller.number !== null || popup.caller.e164 !== null);
+  if (!page && !writes) return null;
+  return el(
+    "p",
+    { class: "pop-note row wrap" },
+    page,
+    writes
+      ? el(
+          "button",
+          { class: "btn ghost", type: "button", "data-do": "note", "data-id": popup.id },
+          popup.note ? texts.caller.edit : texts.caller.add,
+        )
+      : null,
   );
 }
 
@@ -145,13 +154,23 @@ function headline(popup, cut, second) {
 const earlierText = (call) =>
   texts.agent.earlier(when(call.started_at, now()), call.outcome === "missed", call.extension);
 
-/** Trouble first, then history, then who else rings; at most four lines. @param {Popup} popup */
+/** The note, who it may be, trouble, then history, then who else rings; at most four lines. @param {Popup} popup */
 function facts(popup) {
   const trouble = popup.history.filter((call) => call.outcome === "missed").map(earlierText);
   const rest = popup.history.filter((call) => call.outcome !== "missed").map(earlierText);
   const shows = popup.kind === "handover" && popup.handed_over_by?.extension;
   const [before, after] = texts.agent.phoneShows;
+  const several = candidates(popup.contacts);
   const items = [
+    popup.note
+      ? el(
+          "li",
+          null,
+          icon("list"),
+          el("span", { title: noteSource(popup.note) }, el("bdi", null, popup.note.text)),
+        )
+      : null,
+    several ? el("li", null, icon("user"), el("span", null, el("bdi", null, several))) : null,
     shows
       ? el(
           "li",

@@ -8,6 +8,7 @@ import { time } from "./format.js";
 import { connection } from "./feed.js";
 import { dayPanel, idle, lastCalls } from "./agent-day.js";
 import { card, cardCaller } from "./agent-card.js";
+import { askNote, isWebAddress } from "./caller.js";
 import { href } from "./router.js";
 import { helpline, ownExtension, ownQuery, session, siteQuery } from "./session.js";
 import { retryText } from "./shell.js";
@@ -37,12 +38,17 @@ export function agentPage(root) {
   const local = new Map();
   /** @type {Set<string>} Kind and id of cards that the agent has closed. */
   const dismissed = new Set();
+  /** @type {Set<string>} Calls whose page was opened. */
+  const opened = new Set();
   /** @type {Call[]} */
   let mine = [];
   /** @type {number | null} */
   let toCallBack = null;
   let loaded = false;
   let paused = false;
+  /** When the page of a caller opens. @type {"click" | "answer" | "ring"} */
+  let pageOpens = "click";
+  let blocked = false;
   const own = ownExtension();
 
   async function load() {
@@ -79,7 +85,34 @@ export function agentPage(root) {
     }
     if (popup.mine) state.taking = false;
     if (loaded && !old && (popup.kind === "ring" || popup.kind === "handover")) announce();
+    if (loaded && opensPage(old, popup)) openPage(popup);
   }
+
+  /**
+   * Whether the page of a caller is to open now: with the first ring at the own phone, or the answer.
+   * @param {Popup | undefined} old
+   * @param {Popup} popup
+   */
+  function opensPage(old, popup) {
+    if (!popup.at_phone || !popup.url || pageOpens === "click") return false;
+    if (opened.has(popup.id)) return false;
+    if (pageOpens === "answer") return popup.kind === "talk" && old?.kind !== "talk";
+    return popup.kind === "ring" || popup.kind === "handover";
+  }
+
+  /** One window for all callers, so that none is left open for each call. @param {Popup} popup */
+  function openPage(popup) {
+    if (!isWebAddress(popup.url ?? "")) return;
+    opened.add(popup.id);
+    blocked = window.open(popup.url ?? "", "cordboard-caller") === null;
+  }
+
+  /** @param {string} id @returns {(caller: import("./types.js").Caller) => void} */
+  const update = (id) => (caller) => {
+    const current = popups.get(id);
+    if (current) popups.set(id, { ...current, note: caller.note });
+    render();
+  };
 
   async function pause() {
     if (!connection.live) return;
@@ -133,7 +166,9 @@ export function agentPage(root) {
     Object.assign(state, { taking: true, error: null });
     render();
     try {
-      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/claim${ownQuery()}`, undefined, { quiet: true });
+      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/claim${ownQuery()}`, undefined, {
+        quiet: true,
+      });
       const current = popups.get(popup.id);
       if (current && session.me?.name)
         popups.set(popup.id, {
@@ -157,7 +192,9 @@ export function agentPage(root) {
   /** @param {Popup} popup */
   async function release(popup) {
     try {
-      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/release${ownQuery()}`, undefined, { quiet: true });
+      await send("POST", `/popups/${encodeURIComponent(popup.call_id)}/release${ownQuery()}`, undefined, {
+        quiet: true,
+      });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       localOf(popup.id).error = error.detail || texts.signIn.away;
@@ -261,6 +298,14 @@ export function agentPage(root) {
                   ),
                 )
               : null,
+            blocked
+              ? el(
+                  "p",
+                  { class: "banner hold shown flat", "data-key": "blocked", role: "status" },
+                  icon("warn"),
+                  el("span", null, texts.agent.blocked),
+                )
+              : null,
             paused
               ? el(
                   "p",
@@ -315,6 +360,8 @@ export function agentPage(root) {
     if (action === "claim") claim(popup);
     else if (action === "release" && popup) release(popup);
     else if (action === "dismiss") dismiss(popup);
+    else if (action === "note" && popup)
+      askNote(popup.call_id, cardCaller(popup), popup.note, update(popup.id));
     else if (action === "pause") pause();
   };
   root.addEventListener("click", onClick);
@@ -345,6 +392,7 @@ export function agentPage(root) {
         list.forEach(take);
         loaded = true;
         paused = message.data.state === "paused";
+        pageOpens = message.data.page_opens ?? "click";
       } else if (message.type === "popup") {
         take(message.data);
         clearTimeout(refresh);

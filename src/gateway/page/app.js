@@ -16,6 +16,7 @@ import { go, href, onMove, parameter } from "./router.js";
 import { ownQuery, readDirectory, readMe, readSites, session, site, siteQuery } from "./session.js";
 import { accountsPage } from "./settings-accounts.js";
 import { auditPage } from "./settings-audit.js";
+import { contactsPage } from "./settings-contacts.js";
 import { directoryPage } from "./settings-directory.js";
 import { settingsPage } from "./settings.js";
 import { tokensPage } from "./settings-tokens.js";
@@ -41,6 +42,7 @@ const PAGES = {
   "settings/accounts": accountsPage,
   "settings/tokens": tokensPage,
   "settings/directory": directoryPage,
+  "settings/contacts": contactsPage,
   "settings/webhooks": webhooksPage,
   "settings/audit": auditPage,
   api: apiPage,

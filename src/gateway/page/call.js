@@ -10,6 +10,7 @@ import {
   recordPanel,
   whyPanel,
 } from "./call-panels.js";
+import { askNote, callerPanel } from "./caller.js";
 import * as cells from "./cells.js";
 import { now } from "./clock.js";
 import { draw, el, hit, icon } from "./dom.js";
@@ -50,13 +51,15 @@ export function callPage(root, id) {
   let history = null;
   /** @type {import("./types.js").ProgramEvent[]} */
   let programs = [];
+  /** @type {import("./types.js").Caller | null} */
+  let caller = null;
 
   async function load() {
     try {
       call = await get(path, {}, { signal });
       absent = false;
       render();
-      await Promise.all([loadExplanation(), loadLinks(), loadHistory(), loadPrograms()]);
+      await Promise.all([loadExplanation(), loadLinks(), loadHistory(), loadPrograms(), loadCaller()]);
       render();
     } catch (error) {
       if (isAbort(error)) return;
@@ -78,6 +81,14 @@ export function callPage(root, id) {
 
   async function loadPrograms() {
     if (call) programs = await programEvents(call, signal);
+  }
+
+  async function loadCaller() {
+    try {
+      caller = await get(`${path}/caller`, {}, { signal, quiet: true });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+    }
   }
 
   async function loadLinks() {
@@ -157,10 +168,20 @@ export function callPage(root, id) {
           programsPanel(programs),
           eventsPanel(id, explanation, explained),
         ),
-        el("aside", null, recordPanel(call), linksPanel(call, linked), historyPanel(history)),
+        el(
+          "aside",
+          null,
+          callerPanel(caller, hasNumber(call)),
+          recordPanel(call),
+          linksPanel(call, linked),
+          historyPanel(history),
+        ),
       ),
     );
   }
+
+  /** @param {Call} of */
+  const hasNumber = (of) => cells.partyOf(of).number !== null;
 
   /** @param {Call} of */
   function headRow(of) {
@@ -248,7 +269,13 @@ export function callPage(root, id) {
 
   /** @param {MouseEvent} event */
   const onClick = (event) => {
-    if (hit(event, "[data-do]")?.dataset.do !== "copy") return;
+    const action = hit(event, "[data-do]")?.dataset.do;
+    if (action === "note" && call)
+      askNote(id, headline(call), caller?.note ?? null, (fresh) => {
+        caller = fresh;
+        render();
+      });
+    if (action !== "copy") return;
     navigator.clipboard?.writeText(location.origin + location.pathname).then(
       () => {
         copied = true;

@@ -11,7 +11,7 @@ import { texts } from "./texts.js";
  * A field of a form. `options` are those of a choice, or of boxes of which any may be checked.
  * @typedef {{
  *   name: string, label: string, hint?: string, value?: string, required?: boolean,
- *   fixed?: boolean, options?: Record<string, string>, checked?: string[],
+ *   fixed?: boolean, long?: boolean, options?: Record<string, string>, checked?: string[],
  * }} Field
  */
 
@@ -20,6 +20,7 @@ const SECTIONS = [
   ["accounts", "accounts"],
   ["tokens", "accounts"],
   ["directory", "directory"],
+  ["contacts", "directory"],
   ["webhooks", "webhooks"],
   ["audit", "audit"],
 ];
@@ -93,7 +94,7 @@ function control(field, index) {
     el("label", { for: id }, field.label),
     el(
       "span",
-      { class: "field" },
+      { class: field.long ? "field long" : "field" },
       field.options
         ? el(
             "select",
@@ -102,17 +103,23 @@ function control(field, index) {
               el("option", { value, selected: value === field.value }, text),
             ),
           )
-        : el("input", {
-            id,
-            name: field.name,
-            value: field.value ?? "",
-            required: field.required,
-            autofocus: index === 0,
-            readonly: field.fixed,
-            autocomplete: "off",
-            spellcheck: "false",
-            "aria-describedby": hint,
-          }),
+        : field.long
+          ? el(
+              "textarea",
+              { id, name: field.name, rows: 4, maxlength: 1000, autofocus: index === 0 },
+              field.value ?? "",
+            )
+          : el("input", {
+              id,
+              name: field.name,
+              value: field.value ?? "",
+              required: field.required,
+              autofocus: index === 0,
+              readonly: field.fixed,
+              autocomplete: "off",
+              spellcheck: "false",
+              "aria-describedby": hint,
+            }),
     ),
     field.hint ? el("p", { class: "sub wraps", id: hint }, field.hint) : null,
   );

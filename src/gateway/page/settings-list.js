@@ -1,9 +1,10 @@
 // A section of the settings: a list that is read, shown, and read again after each change.
 
-import { Problem, isAbort } from "./api.js";
+import { Problem, isAbort, send } from "./api.js";
 import * as cells from "./cells.js";
 import { draw, el, hit, icon } from "./dom.js";
 import { tabs } from "./forms.js";
+import { session } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./dom.js").Child} Child */
@@ -98,6 +99,25 @@ export function settingsList(root, make) {
       root.removeEventListener("change", onChange);
     },
   };
+}
+
+/**
+ * Asks whether numbers shall be shown to a role that sees them masked.
+ * @param {string} title
+ */
+export const revealPanel = (title) =>
+  el(
+    "p",
+    { class: "banner hold shown", "data-key": "reveal" },
+    icon("eye"),
+    el("span", null, el("strong", null, title), ` ${texts.forms.numbersRest}`),
+    el("button", { class: "btn end", type: "button", "data-act": "reveal" }, texts.forms.reveal),
+  );
+
+/** Shows numbers for a time; the audit log keeps it. */
+export async function reveal() {
+  await send("POST", "/me/reveal");
+  if (session.me) session.me.numbers = "full";
 }
 
 /**

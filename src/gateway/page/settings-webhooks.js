@@ -16,7 +16,7 @@ import {
 import { dayAndTime } from "./format.js";
 import { openDialog } from "./keys.js";
 import { session } from "./session.js";
-import { line, settingsList, table } from "./settings-list.js";
+import { line, reveal, revealPanel, settingsList, table } from "./settings-list.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Webhook} Webhook */
@@ -173,15 +173,6 @@ export const webhooksPage = (root) =>
       openDialog(dialog);
     }
 
-    const revealPanel = () =>
-      el(
-        "p",
-        { class: "banner hold shown", "data-key": "reveal" },
-        icon("eye"),
-        el("span", null, el("strong", null, words.numbers), ` ${words.numbersRest}`),
-        el("button", { class: "btn end", type: "button", "data-act": "reveal" }, words.reveal),
-      );
-
     /** @param {Webhook} webhook */
     const actions = (webhook) =>
       el(
@@ -207,7 +198,7 @@ export const webhooksPage = (root) =>
           ? null
           : el("button", { class: "btn primary", type: "button", "data-act": "add" }, words.add),
       content: (webhooks) => [
-        masked() ? revealPanel() : null,
+        masked() ? revealPanel(words.numbers) : null,
         el(
           "section",
           { class: "panel" },
@@ -241,8 +232,7 @@ export const webhooksPage = (root) =>
         const path = `/webhooks/${encodeURIComponent(key)}`;
         if (action === "add") add();
         else if (action === "reveal") {
-          await send("POST", "/me/reveal");
-          if (session.me) session.me.numbers = "full";
+          await reveal();
           again();
         } else if (!webhook) return;
         else if (action === "deliveries") await showDeliveries(webhook, path);

@@ -175,6 +175,18 @@ export const deskTexts = {
     extensionFrom: "Extensions of phones are those of the newest 200 calls.",
   },
 
+  caller: {
+    title: "The caller",
+    note: "Note",
+    add: "Write a note",
+    edit: "Change the note",
+    noteTitle: (/** @type {string} */ who) => `Note about ${who}`,
+    noteText: "All agents of this site see it with every call of the number. Empty to remove it.",
+    noted: (/** @type {string} */ when, /** @type {string} */ who) => (who ? `${who}, ${when}` : when),
+    oneOf: (/** @type {string[]} */ names) => `One of ${list(names)}`,
+    nothing: "No contact and no note yet.",
+  },
+
   agent: {
     title: "Calls",
     heading: (/** @type {string} */ who) => `Calls of ${who}`,
@@ -194,8 +206,11 @@ export const deskTexts = {
     gone: "The call is over",
     unknown: "Rang when the connection was lost",
     noHistory: "No history can be shown",
-    earlier: (/** @type {string} */ time, /** @type {boolean} */ missed, /** @type {string | null} */ with_) =>
-      missed ? `Missed, ${time}` : with_ ? `${time} with ${with_}` : `Called, ${time}`,
+    earlier: (
+      /** @type {string} */ time,
+      /** @type {boolean} */ missed,
+      /** @type {string | null} */ with_,
+    ) => (missed ? `Missed, ${time}` : with_ ? `${time} with ${with_}` : `Called, ${time}`),
     alsoRings: (/** @type {string[]} */ who) => `Also rings at ${list(who)}`,
     phoneShows: ["Your phone shows ", ". The caller behind it is this one."],
     taken: "Taken, yours",
@@ -207,6 +222,7 @@ export const deskTexts = {
     callBack: "Call back",
     leave: "Leave to others",
     openUrl: "Open in your application",
+    blocked: "Your browser blocked the page of the caller. Allow this page to open windows.",
     elsewhereNote:
       "It rings at other phones. Taking it tells them; then pick it up with the pickup code of your PBX.",
     takeNote: "Taking it tells the others. Then lift your handset.",

@@ -8,6 +8,7 @@ export const settingsTexts = {
     accounts: "Accounts",
     tokens: "Tokens",
     directory: "Directory",
+    contacts: "Contacts",
     webhooks: "Webhooks",
     audit: "Audit log",
   },
@@ -24,6 +25,8 @@ export const settingsTexts = {
     sitesHint: "Names with commas between them. Empty: all sites that you see.",
     allSites: "All sites",
     role: "Role",
+    numbersRest: "Your role shows them for a quarter of an hour, and the audit log keeps that you asked.",
+    reveal: "Show numbers",
     unreachable: "The server does not answer. Try again.",
     sorry: (/** @type {string} */ detail) =>
       detail ? `${detail[0]?.toUpperCase()}${detail.slice(1)}.` : "That did not work.",
@@ -95,6 +98,35 @@ export const settingsTexts = {
     oneSite: "Choose one site above to change its directory.",
   },
 
+  contacts: {
+    title: "Names of outside numbers",
+    add: "Add a contact",
+    search: "Name, company or number",
+    number: "Number",
+    name: "Name",
+    company: "Company",
+    url: "Page of the contact",
+    urlHint: "An address in your CRM that the agent window opens. It may stay empty.",
+    export: "Export CSV",
+    import: "Import CSV",
+    importText: (/** @type {string} */ file) =>
+      `${file}: the columns number and name, and optionally site, company and url. Each line replaces the contact with its number and name.`,
+    others: "Other contacts of this site",
+    replace: "Remove those that are not in the file",
+    imported: (/** @type {number} */ n, /** @type {number} */ removed) =>
+      `${plural(n, "contact", "contacts")} stored${removed ? `, ${removed} removed` : ""}.`,
+    empty: "No contact yet",
+    emptyRest:
+      "Popups show the names of contacts. Add them here, or import a file with the columns number, name, company and url.",
+    notFound: "No contact with this in its name, company or number",
+    before: "Previous",
+    after: "Next",
+    removeTitle: (/** @type {string} */ name) => `Remove ${name}?`,
+    removeText: "Popups show the number without this name from now on.",
+    masked: "Numbers are masked",
+    oneSite: "Choose one site above to change its contacts.",
+  },
+
   webhooks: {
     add: "Add a receiver",
     empty: "No receiver yet",
@@ -126,8 +158,6 @@ export const settingsTexts = {
     removeTitle: "Remove the receiver?",
     removeText: "Nothing is sent to it any more, and its deliveries are forgotten.",
     numbers: "Receivers get full numbers",
-    numbersRest: "Your role shows them for a quarter of an hour, and the audit log keeps that you asked.",
-    reveal: "Show numbers",
   },
 
   audit: {

@@ -206,7 +206,37 @@ export interface Earlier {
   talk_seconds: number;
 }
 
-export interface Popup {
+export interface Contact {
+  name: string;
+  company: string | null;
+  url: string | null;
+}
+
+export interface StoredContact {
+  site: string;
+  number: string;
+  name: string;
+  company: string;
+  url: string;
+}
+
+export interface CallerNote {
+  text: string;
+  /** `-` where there are no accounts. */
+  written_by: string;
+  written_at: string;
+}
+
+/** What is known about the caller of a call. */
+export interface Caller {
+  /** Several where the number has several: one of them calls. */
+  contacts: Contact[];
+  note: CallerNote | null;
+  url: string | null;
+  history: Earlier[];
+}
+
+export interface Popup extends Caller {
   id: string;
   call_id: string;
   kind: "ring" | "talk" | "handover" | "missed" | "withdrawn" | "taken" | "gone";
@@ -219,9 +249,6 @@ export interface Popup {
   at_phone: boolean;
   handed_over_by: { extension: string | null; name: string | null } | null;
   also_ringing: string[];
-  /** Earlier calls of the caller, the latest first. */
-  history: Earlier[];
-  url: string | null;
 }
 
 /** A schema of the OpenAPI document, as far as the page shows it. */

@@ -8,12 +8,13 @@ use axum::response::sse::Event;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::popup::{Agent, Meaning, document, meaning};
 use super::switch::Change;
-use crate::domain::number::Number;
 use crate::gateway::Gateway;
+use crate::gateway::contacts::{Caller, CallerJson, ContactJson};
 use crate::gateway::parameters::LIVE_CALLS_MAX;
 use crate::port::directory::Helpline;
 use crate::port::error::LedgerError;
@@ -22,7 +23,9 @@ use crate::wire::instant;
 
 /// Claims of ringing calls are looked up this often: another gateway may have taken one.
 const CLAIMS_EVERY: Duration = Duration::from_secs(1);
-const EARLIER_CALLS: u32 = 4;
+
+/// The fields of a popup about its caller.
+const CALLER_FIELDS: [&str; 4] = ["contacts", "note", "url", "history"];
 
 pub(super) fn event(name: &'static str, data: &Value) -> Event {
     Event::default().event(name).data(data.to_string())
@@ -46,6 +49,8 @@ pub(super) struct Window {
     /// Calls in which his phone talks, or that it placed.
     busy_with: HashSet<String>,
     claims: Interval,
+    /// Requests to another program for the contacts of callers.
+    look_ups: JoinSet<(String, Caller, Vec<ContactJson>)>,
     /// Calls that ring or are talked in, by id; those that ring also where they are not shown.
     calls: HashMap<String, Arc<Value>>,
     /// The popup of each call that is not over, as it was sent last.
@@ -68,6 +73,7 @@ impl Window {
             is_paused: false,
             busy_with: HashSet::new(),
             claims,
+            look_ups: JoinSet::new(),
             calls: HashMap::new(),
             shown: HashMap::new(),
             _permit: permit,
@@ -112,6 +118,7 @@ impl Window {
             "now": instant::text(self.gateway.clock.now()),
             "extension": self.desk.extension,
             "state": if self.is_paused { "paused" } else { "available" },
+            "page_opens": self.gateway.callers.page_opens.name(),
             "reason": pause.as_ref().and_then(|pause| pause.reason.as_deref()),
         }))
     }
@@ -131,6 +138,9 @@ impl Window {
                         Some(Change::Withdrawn(id)) => window.withdrawn(&id).into_iter().collect(),
                         Some(Change::Resync) | None => return None,
                     },
+                    Some(found) = window.look_ups.join_next() => {
+                        window.found(found.ok()).into_iter().collect()
+                    }
                     _ = window.claims.tick() => window.changed_claims().await,
                 };
                 if !popups.is_empty() {
@@ -147,6 +157,7 @@ impl Window {
     async fn popup(&mut self, call: Arc<Value>) -> Option<Value> {
         let id = call["id"].as_str()?.to_owned();
         self.follow_own_calls(&call);
+        let is_shown = self.shown.contains_key(&id);
         let Some(meaning) = self.meaning(&call) else {
             self.calls.remove(&id);
             return None;
@@ -154,7 +165,6 @@ impl Window {
         let kind = meaning.kind;
         // A call that was over before the window opened is no news. One that rings is looked at again,
         // with the claims: it is shown as soon as the agent can take it.
-        let is_shown = self.shown.contains_key(&id);
         let is_news = kind.is_current() && self.may_show(meaning);
         if !is_shown && !is_news {
             self.calls.remove(&id);
@@ -170,10 +180,7 @@ impl Window {
             None
         };
         let mut popup = document(&call, meaning, &self.agent(), claim.as_deref());
-        popup["history"] = match self.shown.get(&id) {
-            Some(shown) => shown["history"].clone(),
-            None => self.history(&call).await,
-        };
+        self.add_caller(&mut popup, &call, &id).await;
         let is_news = self.shown.get(&id) != Some(&popup);
 
         // A call whose rings are silent may still become a missed one.
@@ -267,36 +274,54 @@ impl Window {
         claim.ok().flatten().map(|claim| claim.user)
     }
 
-    /// Earlier calls of the caller, the latest first.
-    async fn history(&self, call: &Value) -> Value {
-        let number = call["from"]["e164"]
-            .as_str()
-            .or_else(|| call["from"]["number"].as_str());
-        let Some(number) = number.filter(|number| !Number::shows_none(number)) else {
-            return json!([]);
-        };
-        let filter = CallFilter {
-            site: Some(self.desk.site.clone()),
-            number: Some(number.to_owned()),
-            limit: EARLIER_CALLS,
-            ..CallFilter::default()
-        };
-        // A popup without a history is better than none.
-        let earlier = self.gateway.query.calls(&filter).await.unwrap_or_default();
+    /// Adds what is known about the caller, which is looked up once for each popup.
+    async fn add_caller(&mut self, popup: &mut Value, call: &Value, id: &str) {
+        if let Some(shown) = self.shown.get(id) {
+            for field in CALLER_FIELDS {
+                popup[field] = shown[field].clone();
+            }
+            return;
+        }
 
-        let earlier = earlier.iter().filter_map(|earlier| {
-            let record: Value = serde_json::from_str(&earlier.record).ok()?;
-            (record["id"] != call["id"]).then(|| {
-                json!({
-                    "call_id": record["id"],
-                    "started_at": record["started_at"],
-                    "direction": record["direction"],
-                    "outcome": record["outcome"],
-                    "extension": record["answered_by"]["extension"],
-                    "talk_seconds": record["talk_seconds"],
-                })
-            })
+        let mut known = CallerJson::default();
+        if let Some(caller) = Caller::of(&self.gateway, call) {
+            known = self.gateway.caller(&caller, id).await;
+            if !known.has_contacts() {
+                self.begin_look_up(id, caller);
+            }
+        }
+        set_fields(popup, &known, &CALLER_FIELDS);
+    }
+
+    /// Asks another program for the contacts of a caller. The popup does not wait for its answer.
+    fn begin_look_up(&mut self, id: &str, caller: Caller) {
+        let Some(look_up) = self.gateway.look_up_for(&caller).cloned() else {
+            return;
+        };
+        let id = id.to_owned();
+
+        self.look_ups.spawn(async move {
+            let contacts = look_up.contacts(&caller).await;
+            (id, caller, contacts)
         });
-        earlier.collect::<Vec<Value>>().into()
+    }
+
+    /// The popup of a call with the contacts that another program has found.
+    fn found(&mut self, found: Option<(String, Caller, Vec<ContactJson>)>) -> Option<Value> {
+        let (id, caller, contacts) = found.filter(|(_, _, contacts)| !contacts.is_empty())?;
+        let popup = self.shown.get_mut(&id)?;
+
+        let mut known = CallerJson::default();
+        known.set_contacts(&self.gateway, &caller, contacts);
+        set_fields(popup, &known, &["contacts", "url"]);
+        Some(popup.clone())
+    }
+}
+
+fn set_fields(popup: &mut Value, known: &CallerJson, fields: &[&str]) {
+    // Texts, numbers and lists of them always serialize.
+    let mut known = serde_json::to_value(known).unwrap_or_default();
+    for field in fields {
+        popup[*field] = known[*field].take();
     }
 }

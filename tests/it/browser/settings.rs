@@ -135,3 +135,37 @@ async fn accounts_and_tokens_are_made_on_the_page_from_the_first_one_on() {
     browser.assert_no_errors();
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_is_added_and_its_name_and_a_note_are_shown_with_its_call() {
+    let (service, _data) = service().await;
+    let mut browser = Browser::open().await;
+    let settings = browser.tab(service.gateway, "/settings/contacts").await;
+    browser.until_shown(&settings, "No contact yet").await;
+    browser.press(&settings, "Add a contact").await;
+    let contact = json!({ "number": CUSTOMER, "name": "Ada <b>Vogel", "company": "Vogel AG" });
+    fill(&mut browser, &settings, &contact).await;
+    browser.until_shown(&settings, "Vogel AG").await;
+    browser.until_shown(&settings, "+493023125418").await;
+
+    let agent = browser.tab(service.gateway, "/agent?extension=201").await;
+    browser.until_shown(&agent, "No call for you").await;
+    report(&service, "incoming", 201).await;
+    browser.until_shown(&agent, "Ada <b>Vogel, Vogel AG").await;
+    browser.press(&agent, "Write a note").await;
+    fill(&mut browser, &agent, &json!({ "note": "Asks for Omar." })).await;
+    browser.until_shown(&agent, "Asks for Omar.").await;
+
+    let today = browser.tab(service.gateway, "/today").await;
+    browser.press(&today, "<img").await;
+    browser.until_shown(&today, "The caller").await;
+    browser.until_shown(&today, "Ada <b>Vogel, Vogel AG").await;
+    browser.until_shown(&today, "Asks for Omar.").await;
+
+    browser.show(&settings).await;
+    browser.press(&settings, "Remove").await;
+    fill(&mut browser, &settings, &json!({})).await;
+    browser.until_shown(&settings, "No contact yet").await;
+    browser.assert_no_errors();
+    service.stop().await;
+}

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod batches;
+pub mod contacts;
 pub mod desk;
 pub mod notifications;
 pub mod owners;
@@ -13,6 +14,7 @@ pub mod states;
 pub mod webhooks;
 
 use cordboard::port::accounts::Accounts;
+use cordboard::port::contacts::Contacts;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Ledger, RecordAudit};
@@ -26,6 +28,7 @@ use serde_json::Value;
 pub trait Store: Sized {
     type Ledger: Ledger
         + Query
+        + Contacts
         + Desk
         + StateLedger
         + DeadLetters
@@ -62,6 +65,10 @@ macro_rules! conformance {
             batches::live_calls_pending_missed_calls_and_dead_letters_are_counted
             batches::a_withdrawn_call_leaves_nothing_behind_and_an_answered_one_is_no_longer_missed
             batches::a_message_without_a_fact_is_kept_once_as_it_came
+            contacts::a_number_shows_its_contacts
+            contacts::contacts_are_found_by_fragments_page_by_page
+            contacts::contacts_are_removed_by_number_name_and_age
+            contacts::a_caller_has_one_note
             desk::one_person_takes_all_calls_of_a_caller_or_none
             desk::a_person_who_has_taken_a_caller_has_his_next_call
             desk::what_another_person_has_changed_meanwhile_is_not_changed

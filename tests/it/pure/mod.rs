@@ -3,6 +3,7 @@
 mod accounts;
 mod backlog;
 mod command;
+mod contacts;
 mod end_to_end;
 mod fixtures;
 mod flows;

@@ -295,7 +295,7 @@ async fn nothing_is_sent_into_networks_that_are_not_listed() {
     let (_, tested) = ask(gateway, "POST", &test, "", None).await;
     let error = tested["error"].as_str().unwrap();
     assert!(
-        error.contains("no address that a webhook may go to"),
+        error.contains("no address that a request may go to"),
         "{error}"
     );
 }

@@ -85,6 +85,11 @@ impl Browser {
         self.call(Some(tab), "Page.navigate", url).await;
     }
 
+    /// Brings a tab to the front; the others are hidden.
+    pub async fn show(&mut self, tab: &Tab) {
+        self.call(Some(tab), "Page.bringToFront", json!({})).await;
+    }
+
     /// Cuts the network of a tab, or mends it.
     pub async fn set_offline(&mut self, tab: &Tab, is_offline: bool) {
         let conditions = json!({

@@ -1,0 +1,2 @@
+DROP TABLE caller_notes;
+DROP TABLE contacts;

@@ -1,0 +1,43 @@
+//! What a gateway knows about callers.
+
+use std::sync::Arc;
+
+use super::ServiceError;
+use crate::adapter::http::HttpContacts;
+use crate::config::Settings;
+use crate::gateway::{CallerBook, LookUp};
+use crate::port::clock::Clock;
+use crate::port::contacts::Contacts;
+use crate::port::live::LiveDirectory;
+
+pub(super) fn caller_book(
+    settings: &Settings,
+    contacts: Arc<dyn Contacts>,
+    live: Option<Arc<dyn LiveDirectory>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<CallerBook, ServiceError> {
+    let networks = settings.gateway.webhook_networks.clone();
+    let settings = &settings.contacts;
+
+    let look_up = match settings.lookup_address()? {
+        None => None,
+        Some(address) => {
+            let token = settings.lookup_token()?;
+            let token = token.as_ref().map(|token| token.reveal().trim());
+            let source = HttpContacts::new(networks, token, settings.lookup_timeout())?;
+            Some(LookUp::new(
+                address,
+                Arc::new(source),
+                live,
+                Arc::clone(clock),
+            ))
+        }
+    };
+
+    Ok(CallerBook {
+        contacts,
+        page: settings.page()?,
+        page_opens: settings.page_opens(),
+        look_up,
+    })
+}

@@ -1,0 +1,105 @@
+//! Where callers are looked up: the database, and another program.
+
+use std::sync::Arc;
+
+use super::address::AddressTemplate;
+use super::caller::{Caller, CallerJson, EarlierCall, contact_json, earlier_call, note_json};
+use super::look_up::LookUp;
+use crate::domain::fact::Site;
+use crate::domain::number::Number;
+use crate::gateway::Gateway;
+use crate::port::contacts::{Contacts, number_key};
+use crate::port::error::LedgerError;
+use crate::port::query::CallFilter;
+
+const EARLIER_CALLS: u32 = 4;
+
+/// What is known about callers, and where else to look.
+#[derive(Clone)]
+pub struct CallerBook {
+    pub contacts: Arc<dyn Contacts>,
+    /// The page of a caller without an own address among the contacts.
+    pub page: Option<AddressTemplate>,
+    pub page_opens: PageOpens,
+    pub look_up: Option<LookUp>,
+}
+
+/// When the window of an agent opens the page of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageOpens {
+    /// With a click only.
+    OnClick,
+    OnAnswer,
+    OnRing,
+}
+
+impl PageOpens {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PageOpens::OnClick => "click",
+            PageOpens::OnAnswer => "answer",
+            PageOpens::OnRing => "ring",
+        }
+    }
+}
+
+impl Gateway {
+    /// A number of a site in the form in which contacts are stored; `None` when it is withheld.
+    pub(super) fn number_of(&self, site: &str, text: &str) -> Option<String> {
+        let region = self.policies.of(&Site::parse(site)?).region;
+        let number = Number::parse(text, region);
+
+        number_key(&number).map(ToOwned::to_owned)
+    }
+
+    /// The caller of a call, as far as the database knows him. Each part that the database does not
+    /// answer is left out: a popup without it is better than none.
+    pub(in crate::gateway) async fn caller(&self, caller: &Caller, call_id: &str) -> CallerJson {
+        let Caller { site, number, .. } = caller;
+        let (contacts, note, history) = tokio::join!(
+            self.callers.contacts.contacts_of(site, number),
+            self.callers.contacts.note_of(site, number),
+            self.earlier_calls(caller, call_id),
+        );
+
+        let mut known = CallerJson {
+            note: note.ok().flatten().map(note_json),
+            history: history.unwrap_or_default(),
+            ..CallerJson::default()
+        };
+        let contacts = contacts.unwrap_or_default();
+        let contacts = contacts.iter().map(contact_json);
+        known.set_contacts(self, caller, contacts.collect());
+        known
+    }
+
+    async fn earlier_calls(
+        &self,
+        caller: &Caller,
+        call_id: &str,
+    ) -> Result<Vec<EarlierCall>, LedgerError> {
+        let filter = CallFilter {
+            site: Some(caller.site.clone()),
+            number: Some(caller.shown.clone()),
+            limit: EARLIER_CALLS,
+            ..CallFilter::default()
+        };
+        let earlier = self.query.calls(&filter).await?;
+
+        let records = earlier
+            .iter()
+            .filter(|earlier| earlier.id != call_id)
+            .filter_map(|earlier| serde_json::from_str::<serde_json::Value>(&earlier.record).ok());
+        Ok(records
+            .map(|mut record| earlier_call(&mut record))
+            .collect())
+    }
+
+    /// Where to ask for the contacts of a caller, if he is of the public network.
+    pub(in crate::gateway) fn look_up_for(&self, caller: &Caller) -> Option<&LookUp> {
+        let is_short = Number::parse(&caller.number, None).is_short();
+
+        self.callers.look_up.as_ref().filter(|_| !is_short)
+    }
+}

@@ -1,0 +1,165 @@
+//! The caller of a call: his contacts, the note about him, his earlier calls.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::access::mask_numbers_in;
+use crate::gateway::Gateway;
+use crate::port::contacts::{CallerNote, Contact};
+use crate::wire::instant;
+use crate::wire::names;
+
+/// The other side of a call, by site and number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct Caller {
+    pub site: String,
+    /// In the form in which contacts are stored.
+    pub number: String,
+    /// International, or as the phone showed it: the form in which calls are searched.
+    pub(super) shown: String,
+}
+
+/// A contact of a caller.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[schema(as = CallerContact)]
+pub(in crate::gateway) struct ContactJson {
+    pub(super) name: String,
+    pub(super) company: Option<String>,
+    /// The page of the contact in another program.
+    pub(super) url: Option<String>,
+}
+
+/// The note of an agent about a caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CallerNote)]
+pub(super) struct NoteJson {
+    text: String,
+    written_by: String,
+    #[schema(format = DateTime)]
+    written_at: String,
+}
+
+/// An earlier call of a caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct EarlierCall {
+    call_id: Value,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Value,
+    #[schema(value_type = Option<names::Direction>)]
+    direction: Value,
+    #[schema(value_type = Option<names::Outcome>)]
+    outcome: Value,
+    /// The extension that answered.
+    #[schema(value_type = Option<String>)]
+    extension: Value,
+    #[schema(value_type = Option<f64>)]
+    talk_seconds: Value,
+}
+
+/// The caller of a call, as an agent needs him.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = Caller)]
+pub(in crate::gateway) struct CallerJson {
+    /// Several where the number has several contacts: one of them calls.
+    pub(super) contacts: Vec<ContactJson>,
+    pub(super) note: Option<NoteJson>,
+    /// The page of the caller in another program.
+    pub(super) url: Option<String>,
+    /// Earlier calls of the caller at the site, the latest first.
+    pub(super) history: Vec<EarlierCall>,
+}
+
+impl Caller {
+    /// The other side of a call: the called party of an outbound one, else the caller. `None` where the
+    /// number is withheld.
+    pub(in crate::gateway) fn of(gateway: &Gateway, record: &Value) -> Option<Caller> {
+        let is_outbound = record["direction"].as_str() == Some("outbound");
+        let party = &record[if is_outbound { "to" } else { "from" }];
+        let site = record["site"].as_str()?;
+        let text = party["e164"]
+            .as_str()
+            .or_else(|| party["number"].as_str())?;
+
+        Some(Caller {
+            site: site.to_owned(),
+            number: gateway.number_of(site, text)?,
+            shown: text.to_owned(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn example(number: &str) -> Caller {
+        Caller {
+            site: "default".to_owned(),
+            number: number.to_owned(),
+            shown: number.to_owned(),
+        }
+    }
+}
+
+impl CallerJson {
+    pub(in crate::gateway) fn has_contacts(&self) -> bool {
+        !self.contacts.is_empty()
+    }
+
+    /// Leaves out the addresses, which hold the number, and masks the numbers of the note.
+    pub(super) fn mask(&mut self) {
+        self.url = None;
+        for contact in &mut self.contacts {
+            contact.url = None;
+        }
+        if let Some(note) = &mut self.note {
+            note.text = mask_numbers_in(&note.text);
+        }
+    }
+
+    /// Sets the contacts, and the page of the caller: that of the only contact, or the general one.
+    pub(in crate::gateway) fn set_contacts(
+        &mut self,
+        gateway: &Gateway,
+        caller: &Caller,
+        contacts: Vec<ContactJson>,
+    ) {
+        self.contacts = contacts;
+
+        let own = match &self.contacts[..] {
+            [only] => only.url.clone(),
+            _ => None,
+        };
+        let general = || {
+            let page = gateway.callers.page.as_ref()?;
+            Some(page.fill(&caller.site, &caller.number))
+        };
+        self.url = own.or_else(general);
+    }
+}
+
+pub(super) fn contact_json(contact: &Contact) -> ContactJson {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+
+    ContactJson {
+        name: (*contact.name).to_owned(),
+        company: filled(&contact.company),
+        url: filled(&contact.url),
+    }
+}
+
+pub(super) fn note_json(note: CallerNote) -> NoteJson {
+    NoteJson {
+        text: (*note.text).to_owned(),
+        written_by: note.written_by,
+        written_at: instant::text(note.written_at),
+    }
+}
+
+pub(super) fn earlier_call(record: &mut Value) -> EarlierCall {
+    EarlierCall {
+        call_id: record["id"].take(),
+        started_at: record["started_at"].take(),
+        direction: record["direction"].take(),
+        outcome: record["outcome"].take(),
+        extension: record["answered_by"]["extension"].take(),
+        talk_seconds: record["talk_seconds"].take(),
+    }
+}

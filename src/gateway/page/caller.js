@@ -1,0 +1,127 @@
+// The caller beyond his number: names of contacts, and the note of the agents about him.
+
+import { send } from "./api.js";
+import * as cells from "./cells.js";
+import { el, icon } from "./dom.js";
+import { askFor } from "./forms.js";
+import { when } from "./format.js";
+import { now } from "./clock.js";
+import { may } from "./session.js";
+import { texts } from "./texts.js";
+
+/** @typedef {import("./types.js").Contact} Contact */
+/** @typedef {import("./types.js").CallerNote} CallerNote */
+/** @typedef {import("./types.js").Caller} Caller */
+
+/** @param {Contact} contact */
+const contactName = (contact) =>
+  contact.company && contact.company !== contact.name ? `${contact.name}, ${contact.company}` : contact.name;
+
+/**
+ * The name of a caller: that of the only contact, or the company that all contacts share, or what the
+ * phone showed.
+ * @param {import("./types.js").Party} party
+ * @param {Contact[]} contacts
+ */
+export function callerName(party, contacts) {
+  const [first] = contacts;
+  if (!first) return cells.partyName(party);
+  if (contacts.length === 1) return contactName(first);
+  const company = first.company;
+  return company && contacts.every((contact) => contact.company === company)
+    ? company
+    : cells.partyName(party);
+}
+
+/** @param {Contact[]} contacts */
+export const candidates = (contacts) =>
+  contacts.length > 1 ? texts.caller.oneOf(contacts.map((contact) => contact.name)) : null;
+
+/** @param {CallerNote} note */
+export const noteSource = (note) =>
+  texts.caller.noted(when(note.written_at, now()), note.written_by === "-" ? "" : note.written_by);
+
+/**
+ * Asks for the note about the caller of a call.
+ * @param {string} callId
+ * @param {string} name
+ * @param {CallerNote | null} note
+ * @param {(caller: Caller) => void} done
+ */
+export function askNote(callId, name, note, done) {
+  askFor(
+    {
+      title: texts.caller.noteTitle(name),
+      text: texts.caller.noteText,
+      fields: [{ name: "note", label: texts.caller.note, value: note?.text ?? "", long: true }],
+      button: texts.forms.save,
+    },
+    async (values) => {
+      const path = `/calls/${encodeURIComponent(callId)}/caller/note`;
+      done(await send("PUT", path, { note: String(values.get("note")) }, { quiet: true }));
+    },
+  );
+}
+
+/**
+ * The panel of a call about its caller; nothing while nothing is known and nothing can be written.
+ * @param {Caller | null} caller
+ * @param {boolean} hasNumber
+ */
+export function callerPanel(caller, hasNumber) {
+  const words = texts.caller;
+  if (!caller || !hasNumber) return null;
+  const { contacts, note } = caller;
+  return el(
+    "section",
+    { class: "panel", "aria-labelledby": "caller" },
+    el(
+      "header",
+      null,
+      el("h2", { id: "caller" }, words.title),
+      may("desk")
+        ? el(
+            "button",
+            { class: "btn ghost", type: "button", "data-do": "note" },
+            note ? words.edit : words.add,
+          )
+        : null,
+    ),
+    contacts.length
+      ? el(
+          "ul",
+          { class: "hist" },
+          contacts.map((contact) =>
+            el(
+              "li",
+              { class: "idle" },
+              icon("user"),
+              el("bdi", { class: "cell wraps" }, contactName(contact)),
+              contact.url ? pageLink(contact.url) : null,
+            ),
+          ),
+        )
+      : null,
+    note
+      ? el(
+          "div",
+          { class: "pad" },
+          el("p", { class: "wraps" }, el("bdi", null, note.text)),
+          el("p", { class: "sub" }, noteSource(note)),
+        )
+      : null,
+    contacts.length || note ? null : el("p", { class: "pad soft sm" }, words.nothing),
+    caller.url && !contacts.some((contact) => contact.url === caller.url)
+      ? el("p", { class: "pad" }, pageLink(caller.url))
+      : null,
+  );
+}
+
+/** @param {string} url */
+export const pageLink = (url) =>
+  isWebAddress(url)
+    ? el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, texts.agent.openUrl)
+    : null;
+
+/** @param {string} url */
+export const isWebAddress = (url) => /^https?:\/\//.test(url);
