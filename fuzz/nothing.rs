@@ -275,8 +275,8 @@ impl Accounts for Nothing {
         Ok(false)
     }
 
-    async fn add_secret(&self, _: &UserSecret) -> Result<(), LedgerError> {
-        Ok(())
+    async fn add_secret(&self, _: &UserSecret) -> Result<bool, LedgerError> {
+        Ok(false)
     }
 
     async fn secret(

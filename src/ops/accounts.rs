@@ -164,10 +164,12 @@ async fn existing(accounts: &dyn Accounts, name: &str) -> Result<User, AccountEr
 }
 
 async fn link(accounts: &dyn Accounts, name: &str, now: At) -> Result<Secret, AccountError> {
-    let (secret, stored) = UserSecret::link(name, now);
-    accounts.add_secret(&stored).await?;
-
-    Ok(secret)
+    let (secret, stored) = UserSecret::link(name, None, now);
+    if accounts.add_secret(&stored).await? {
+        Ok(secret)
+    } else {
+        Err(AccountError::Unknown(name.to_owned()))
+    }
 }
 
 /// Acts on the tokens of programs.

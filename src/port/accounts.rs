@@ -69,6 +69,8 @@ pub struct UserSecret {
     pub reveals_until: Option<At>,
     /// Of a ticket: the session that asked for it, and with which its socket ends.
     pub session: Option<SecretHash>,
+    /// Of a link: the account or token that made it; `None` for the command line.
+    pub made_by: Option<String>,
 }
 
 /// A link for the first sign-in, or after a forgotten password.
@@ -79,7 +81,7 @@ const TOKEN_PREFIX: &str = "cb_";
 impl UserSecret {
     /// A link for one sign-in without a password, and its stored form.
     #[must_use]
-    pub fn link(user: &str, now: At) -> (Secret, UserSecret) {
+    pub fn link(user: &str, made_by: Option<&str>, now: At) -> (Secret, UserSecret) {
         let secret = Secret::random(LINK_PREFIX);
         let stored = UserSecret {
             hash: secret.hash(),
@@ -90,6 +92,7 @@ impl UserSecret {
             expires_at: now + LINK_MAX,
             reveals_until: None,
             session: None,
+            made_by: made_by.map(ToOwned::to_owned),
         };
 
         (secret, stored)
@@ -172,7 +175,8 @@ pub trait Accounts: Send + Sync {
     /// Removes a user with its secrets. Returns whether there was one.
     async fn remove_user(&self, name: &str) -> Result<bool, LedgerError>;
 
-    async fn add_secret(&self, secret: &UserSecret) -> Result<(), LedgerError>;
+    /// Stores a secret, if its user exists: none outlives the user and serves a later one of the name.
+    async fn add_secret(&self, secret: &UserSecret) -> Result<bool, LedgerError>;
 
     /// Stores a session, if the user may sign in and still has the password with which he did. A change
     /// of the password ends the sessions before it, and this one is not among them.

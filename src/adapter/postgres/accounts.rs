@@ -7,8 +7,10 @@ use sqlx::query::Query;
 
 use super::PostgresLedger;
 use super::time_limits::{with_timeout, with_write_timeout};
-use crate::adapter::sql::accounts::{implement_accounts, insert_session};
+use crate::adapter::sql::accounts::{implement_accounts, insert_secret, insert_session};
 
+const INSERT_SECRET: &str = insert_secret!(lock: "
+    FOR SHARE");
 const INSERT_SESSION: &str = insert_session!(lock: "
     FOR SHARE");
 

@@ -66,11 +66,23 @@ pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
     DELETE FROM users
     WHERE name = $1";
 
-pub(in crate::adapter) const INSERT_SECRET: &str = "-- insert_user_secret
+/// Stores a secret of a user that exists. `lock` keeps a removal of the user from coming between.
+macro_rules! insert_secret {
+    (lock: $lock:literal) => {
+        concat!(
+            "-- insert_user_secret
     INSERT INTO user_secrets (
-        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash
+        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash,
+        made_by
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SELECT $1, $2, name, $4, $5, $6, $7, $8, $9
+    FROM users
+    WHERE name = $3",
+            $lock
+        )
+    };
+}
+pub(in crate::adapter) use insert_secret;
 
 /// Stores a session while its user may sign in and has the password. `lock` keeps a change of the
 /// password from coming between.
@@ -79,13 +91,14 @@ macro_rules! insert_session {
         concat!(
             "-- insert_session
     INSERT INTO user_secrets (
-        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash
+        secret_hash, kind, user_name, created_at, used_at, expires_at, reveals_until, session_hash,
+        made_by
     )
-    SELECT $1, $2, name, $4, $5, $6, $7, $8
+    SELECT $1, $2, name, $4, $5, $6, $7, $8, $9
     FROM users
     WHERE name = $3
         AND NOT is_disabled
-        AND password IS NOT DISTINCT FROM $9",
+        AND password IS NOT DISTINCT FROM $10",
             $lock
         )
     };
@@ -95,7 +108,7 @@ pub(in crate::adapter) use insert_session;
 pub(in crate::adapter) const SELECT_SECRET: &str = "-- select_user_secret
     SELECT
         name, display_name, role, sites, extension, password, is_disabled,
-        created_at, used_at, expires_at, reveals_until, session_hash
+        created_at, used_at, expires_at, reveals_until, session_hash, made_by
     FROM user_secrets
     JOIN users ON users.name = user_secrets.user_name
     WHERE secret_hash = $1
@@ -119,6 +132,12 @@ pub(in crate::adapter) const DELETE_SECRETS: &str = "-- delete_user_secrets
     DELETE FROM user_secrets
     WHERE user_name = $1
         AND secret_hash <> $2";
+
+/// Those that a removal of the user left behind when it broke off.
+pub(in crate::adapter) const DELETE_SECRETS_WITHOUT_USER: &str = "-- delete_secrets_without_user
+    DELETE FROM user_secrets
+    WHERE user_name = $1
+        AND NOT EXISTS (SELECT 1 FROM users WHERE name = $1)";
 
 pub(in crate::adapter) const INSERT_TOKEN: &str = "-- insert_api_token
     INSERT INTO api_tokens (name, token_hash, role, sites, created_at, revoked_at)
@@ -166,6 +185,7 @@ macro_rules! bind_secret {
             .bind($secret.expires_at.0)
             .bind($secret.reveals_until.map(|at| at.0))
             .bind($secret.session.as_ref().map(SecretHash::as_str))
+            .bind($secret.made_by.as_deref())
     };
 }
 pub(in crate::adapter) use bind_secret;
@@ -205,6 +225,9 @@ macro_rules! implement_accounts {
             }
 
             async fn add_user(&self, user: &User) -> Result<bool, LedgerError> {
+                let delete = sqlx::query(statements::DELETE_SECRETS_WITHOUT_USER).bind(&user.name);
+                self.execute(delete).await?;
+
                 let insert = sqlx::query(statements::INSERT_USER)
                     .bind(&user.name)
                     .bind(user.display_name.as_deref())
@@ -265,20 +288,20 @@ macro_rules! implement_accounts {
             }
 
             async fn remove_user(&self, name: &str) -> Result<bool, LedgerError> {
-                self.remove_secrets(name, None).await?;
                 let removed = self
                     .execute(sqlx::query(statements::DELETE_USER).bind(name))
                     .await?;
+                // Without the user no further ones are stored.
+                self.remove_secrets(name, None).await?;
 
                 Ok(removed > 0)
             }
 
-            async fn add_secret(&self, secret: &UserSecret) -> Result<(), LedgerError> {
-                let insert = sqlx::query(statements::INSERT_SECRET);
-                self.execute($crate::adapter::sql::accounts::bind_secret!(insert, secret))
-                    .await?;
+            async fn add_secret(&self, secret: &UserSecret) -> Result<bool, LedgerError> {
+                let insert = sqlx::query(INSERT_SECRET);
+                let insert = $crate::adapter::sql::accounts::bind_secret!(insert, secret);
 
-                Ok(())
+                Ok(self.execute(insert).await? > 0)
             }
 
             async fn add_session(
@@ -318,6 +341,7 @@ macro_rules! implement_accounts {
                     session: row
                         .get::<Option<String>, _>(11)
                         .map(SecretHash::from_column),
+                    made_by: row.get(12),
                 };
                 Ok(Some((secret, user)))
             }

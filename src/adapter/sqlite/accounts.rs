@@ -6,9 +6,10 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use super::database::SqliteLedger;
-use crate::adapter::sql::accounts::{implement_accounts, insert_session};
+use crate::adapter::sql::accounts::{implement_accounts, insert_secret, insert_session};
 
 // One change at a time is written.
+const INSERT_SECRET: &str = insert_secret!(lock: "");
 const INSERT_SESSION: &str = insert_session!(lock: "");
 
 implement_accounts!(SqliteLedger, SqliteRow);

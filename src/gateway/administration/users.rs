@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{AccountName, BAD_BODY, NO_RIGHT, check_new, role_of, scope_of, site_names};
-use crate::access::Principal;
+use crate::access::{Identity, Principal};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::private::PrivateText;
 use crate::domain::text::is_printable;
@@ -176,7 +176,7 @@ pub(super) async fn add(
         if !gateway.access.accounts.add_user(&user).await? {
             return Ok(None);
         }
-        Ok(Some(new_link(&gateway, &user.name).await?))
+        Ok(Some(new_link(&gateway, &principal, &user.name).await?))
     };
     match added.await {
         Ok(None) => error_response(
@@ -184,7 +184,8 @@ pub(super) async fn add(
             "name_taken",
             "another account or a token has the name",
         ),
-        Ok(Some(link)) => {
+        Ok(Some(None)) => unknown_account(),
+        Ok(Some(Some(link))) => {
             audit(&gateway, &principal, "user_added", &user.name).await;
             let user = UserJson::from(&user);
             document_response(StatusCode::CREATED, &AddedUser { user, link })
@@ -347,21 +348,32 @@ pub(super) async fn link(
         return *response;
     }
 
-    match new_link(&gateway, &name).await {
-        Ok(link) => {
+    match new_link(&gateway, &principal, &name).await {
+        Ok(Some(link)) => {
             audit(&gateway, &principal, "link_made", &name).await;
             document_response(StatusCode::CREATED, &SignInLink { link })
         }
+        Ok(None) => unknown_account(),
         Err(error) => unavailable_response(&error),
     }
 }
 
-/// A link below the address of the page, which works once.
-async fn new_link(gateway: &Gateway, name: &str) -> Result<String, LedgerError> {
-    let (secret, stored) = UserSecret::link(name, gateway.clock.now());
-    gateway.access.accounts.add_secret(&stored).await?;
+/// A link below the address of the page, which works once; `None` when the account was removed
+/// meanwhile.
+async fn new_link(
+    gateway: &Gateway,
+    principal: &Principal,
+    name: &str,
+) -> Result<Option<String>, LedgerError> {
+    let made_by = match &principal.identity {
+        // The first account closes the API; its link has to work.
+        Identity::Open => None,
+        Identity::User(maker) | Identity::Token(maker) => Some(maker.as_str()),
+    };
+    let (secret, stored) = UserSecret::link(name, made_by, gateway.clock.now());
+    let is_stored = gateway.access.accounts.add_secret(&stored).await?;
 
-    Ok(format!("/sign-in#link={}", secret.as_str()))
+    Ok(is_stored.then(|| format!("/sign-in#link={}", secret.as_str())))
 }
 
 /// An account that the admin may change: one of his sites, and not his own, so that he does not

@@ -213,7 +213,12 @@ async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
         .remove_secret(&hash)
         .await
         .map_err(unavailable)?;
-    let is_valid = is_first && access.clock.now() < secret.expires_at && !user.is_disabled;
+    let is_valid = is_first
+        && access.clock.now() < secret.expires_at
+        && !user.is_disabled
+        && may_make_link(access, secret.made_by.as_deref(), &user)
+            .await
+            .map_err(unavailable)?;
     if !is_valid {
         return Err(expired());
     }
@@ -228,6 +233,29 @@ async fn by_link(access: &Access, link: &str) -> Result<User, Box<Response>> {
     })
 }
 
+/// Whether who made a link may still make one for the account, whose rights may have grown since.
+async fn may_make_link(
+    access: &Access,
+    made_by: Option<&str>,
+    user: &User,
+) -> Result<bool, LedgerError> {
+    let Some(name) = made_by else {
+        return Ok(true);
+    };
+
+    let may_make = |role: Role, sites: &SiteScope| {
+        role.rights().contains(&Right::Accounts) && sites.covers(&user.sites)
+    };
+    if let Some(maker) = access.accounts.user(name).await? {
+        return Ok(!maker.is_disabled && may_make(maker.role, &maker.sites));
+    }
+
+    let tokens = access.accounts.tokens().await?;
+    Ok(tokens.iter().any(|token| {
+        token.name == name && token.revoked_at.is_none() && may_make(token.role, &token.sites)
+    }))
+}
+
 async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerError> {
     let secret = Secret::random(SESSION_PREFIX);
     let now = access.clock.now();
@@ -240,6 +268,7 @@ async fn begin_session(access: &Access, user: User) -> Result<Response, LedgerEr
         expires_at: now + SESSION_MAX,
         reveals_until: None,
         session: None,
+        made_by: None,
     };
     access.accounts.remove_expired(now).await?;
     let added = access
@@ -450,15 +479,17 @@ async fn ticket(
         expires_at: now + TICKET_MAX,
         reveals_until: None,
         session: Some(session.clone()),
+        made_by: None,
     };
 
     match access.accounts.add_secret(&ticket).await {
-        Ok(()) => document_response(
+        Ok(true) => document_response(
             StatusCode::CREATED,
             &Ticket {
                 ticket: secret.as_str().to_owned(),
             },
         ),
+        Ok(false) => no_right("the account was removed"),
         Err(error) => unavailable_response(&error),
     }
 }

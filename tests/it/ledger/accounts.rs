@@ -28,6 +28,7 @@ fn session() -> UserSecret {
         expires_at: At(1),
         reveals_until: None,
         session: None,
+        made_by: None,
     }
 }
 
@@ -125,4 +126,27 @@ pub async fn an_account_and_a_token_do_not_share_a_name(store: &impl Store) {
         ..user()
     };
     assert!(!ledger.add_user(&crm).await.unwrap());
+}
+
+pub async fn no_secret_outlives_its_account(store: &impl Store) {
+    let ledger = store.open().await;
+    let add = async || {
+        let secret = session();
+        let added = ledger.add_secret(&secret).await.unwrap();
+        let found = ledger.secret(&secret.hash, SecretKind::Session).await;
+        assert_eq!(found.unwrap().is_some(), added);
+        (secret, added)
+    };
+    assert!(!add().await.1, "there is no such account");
+
+    ledger.add_user(&user()).await.unwrap();
+    let (secret, added) = add().await;
+    assert!(added);
+    assert!(ledger.remove_user("katrin").await.unwrap());
+    assert!(!add().await.1, "the account was removed");
+
+    // Another person gets the name.
+    ledger.add_user(&user()).await.unwrap();
+    let found = ledger.secret(&secret.hash, SecretKind::Session).await;
+    assert!(found.unwrap().is_none());
 }

@@ -58,6 +58,7 @@ macro_rules! conformance {
             accounts::a_change_under_way_brings_no_account_back
             accounts::no_session_outlives_the_password_that_began_it
             accounts::an_account_and_a_token_do_not_share_a_name
+            accounts::no_secret_outlives_its_account
             batches::a_batch_written_twice_is_written_once
             batches::small_batches_leave_the_same_rows_as_one_large_batch
             batches::hours_of_statistics_begin_as_the_period_does

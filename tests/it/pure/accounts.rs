@@ -22,7 +22,7 @@ pub(super) async fn printed(data: &Path, arguments: &[&str]) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-async fn token(data: &Path, name: &str, options: &[&str]) -> String {
+pub(super) async fn token(data: &Path, name: &str, options: &[&str]) -> String {
     let mut arguments = vec!["token", "create", name];
     arguments.extend(options);
 

@@ -1,8 +1,8 @@
-//! Passwords cannot be guessed.
+//! Passwords cannot be guessed, and links end with the rights of their makers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::accounts::{PASSWORD, get, printed, secret_of, signed_in, started};
+use super::accounts::{PASSWORD, get, printed, secret_of, signed_in, started, token};
 use crate::support::http::send;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,5 +104,51 @@ async fn a_link_ends_the_password_and_all_sessions() {
     }
     assert_eq!(choose(&own, "another horse battery").await, 204);
     assert_eq!(get(gateway, "/api/v1/me", &own).await.status, 200);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_works_while_its_maker_may_still_make_it() {
+    let (service, data) = started().await;
+    let gateway = service.gateway;
+    let root = token(data.path(), "root", &["--role", "admin"]).await;
+    let berlin = ["--role", "admin", "--site", "berlin"];
+    let local = token(data.path(), "local", &berlin).await;
+    let ask = async |method: &str, path: &str, headers: &str, body: Value| {
+        let target = format!("/api/v1/{path}");
+        send(gateway, method, &target, headers, Some(&body)).await
+    };
+    let use_link = async |link: &str| {
+        let body = json!({ "link": secret_of(link) });
+        ask("POST", "session", "", body).await.status
+    };
+    let add = json!({ "name": "omar", "role": "agent", "sites": ["berlin"] });
+    assert_eq!(ask("POST", "users", &root, add).await.status, 201);
+    let make_link = async |headers: &str| {
+        let made = ask("POST", "users/omar/link", headers, json!({})).await;
+        made.body["link"].as_str().expect("a link").to_owned()
+    };
+    let (first, second) = (make_link(&local).await, make_link(&local).await);
+    assert_eq!(use_link(&first).await, 200);
+
+    // The account outgrows the admin who kept a link for it.
+    let kept = make_link(&local).await;
+    let grown = json!({ "role": "admin", "sites": [] });
+    assert_eq!(ask("PATCH", "users/omar", &root, grown).await.status, 200);
+    assert_eq!(use_link(&kept).await, 401);
+    assert_eq!(use_link(&second).await, 401);
+
+    let kept = make_link(&root).await;
+    assert_eq!(
+        ask("DELETE", "tokens/root", &root, json!({})).await.status,
+        200
+    );
+    assert_eq!(
+        use_link(&kept).await,
+        401,
+        "its maker has no rights any more"
+    );
+    let link = printed(data.path(), &["user", "link", "omar"]).await;
+    assert_eq!(use_link(&link).await, 200);
     service.stop().await;
 }

@@ -1,0 +1,1 @@
+ALTER TABLE user_secrets DROP COLUMN made_by;
