@@ -19,6 +19,7 @@ pub(super) fn gateway_parts(
     let calls = gateway.states.clone().reap(stop.soft.clone());
     let transfers = gateway.transfers.clone().run(stop.soft.clone());
     let lookups = gateway.clone().keep_lookups(stop.soft.clone());
+    let windows = gateway.clone().keep_popups(stop.soft.clone());
     let desk = gateway.clone().keep_desk(stop.soft.clone());
     let (is_read, stopped) = (clock_is_read, &stop.soft);
 
@@ -34,6 +35,7 @@ pub(super) fn gateway_parts(
             once_read(is_read, stopped, transfers),
         ),
         Part::spawn("the names in the live view", lookups),
+        Part::spawn("the windows of agents", windows),
         Part::spawn("the missed-call desk", once_read(is_read, stopped, desk)),
         settle_events(gateway, stop),
     ]

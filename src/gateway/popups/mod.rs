@@ -7,6 +7,7 @@
 //!   30 seconds unless his phone has answered.
 //! - **Bounded**: a stream that is too far behind is ended, and begins again with a snapshot.
 
+mod follow;
 mod popup;
 mod routes;
 mod switch;

@@ -1,6 +1,6 @@
 //! The popup of one agent for one call: a pure function of the call's record.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 
 use serde_json::{Value, json};
 
@@ -87,6 +87,20 @@ pub(super) fn takes_part(record: &Value, extension: &str) -> bool {
         .into_iter()
         .flatten()
         .any(|participant| participant["extension"].as_str() == Some(extension))
+}
+
+/// The meaning of a call that was shown to an agent and is none of his any more: by now it rings at the
+/// phones of another helpline.
+pub(super) fn meaning_of_shown(record: &Value) -> Meaning {
+    let kind = match kind_at_helpline(record) {
+        Kind::Ring => Kind::Gone,
+        kind => kind,
+    };
+
+    Meaning {
+        kind,
+        at_phone: false,
+    }
 }
 
 /// The meaning of a helpline's call for its members whose phones do not ring.
@@ -193,34 +207,53 @@ fn asked_for(record: &Value, agent: &Agent<'_>) -> Value {
     }
 }
 
-/// The helpline that was called: by its number, or because several of its members ring.
+/// The helpline that was called: by its number, or because several of its members rang first. Phones
+/// that ring later, outside of it, do not take the call from it.
 pub(super) fn helpline_of<'h>(record: &Value, helplines: &'h [Helpline]) -> Option<&'h Helpline> {
     let requested = record["requested"]["number"].as_str();
-    let participants = record["participants"].as_array();
-    let called: BTreeSet<&str> = participants
-        .into_iter()
-        .flatten()
-        .filter(|participant| participant["role"] == "callee")
-        .filter_map(|participant| participant["extension"].as_str())
-        .collect();
-    let has_called = |helpline: &&Helpline| {
-        called
-            .iter()
-            .all(|extension| helpline.members.iter().any(|member| member == extension))
-    };
-
     let by_number = helplines
         .iter()
         .find(|helpline| Some(helpline.number.as_str()) == requested);
-    let by_members = || {
-        helplines
-            .iter()
-            .filter(|_| called.len() > 1)
-            .filter(has_called)
-            .min_by_key(|helpline| helpline.members.len())
+    if by_number.is_some() {
+        return by_number;
+    }
+
+    let called = called_extensions(record);
+    let first_members = |helpline: &Helpline| {
+        let is_member = |extension: &&&str| {
+            let mut members = helpline.members.iter();
+            members.any(|member| member == **extension)
+        };
+        called.iter().take_while(is_member).count()
     };
 
-    by_number.or_else(by_members)
+    helplines
+        .iter()
+        .map(|helpline| (first_members(helpline), helpline))
+        .filter(|(first_members, _)| *first_members > 1)
+        .max_by_key(|(first_members, helpline)| (*first_members, Reverse(helpline.members.len())))
+        .map(|(_, helpline)| helpline)
+}
+
+/// The extensions that were called, in the order in which they rang.
+fn called_extensions(record: &Value) -> Vec<&str> {
+    let participants = record["participants"].as_array();
+    let callees = participants
+        .into_iter()
+        .flatten()
+        .filter(|participant| participant["role"] == "callee");
+    let mut called: Vec<(Option<&str>, &str)> = callees
+        .filter_map(|callee| Some((callee["rang_at"].as_str(), callee["extension"].as_str()?)))
+        .collect();
+    called.sort_unstable();
+
+    let mut extensions: Vec<&str> = Vec::with_capacity(called.len());
+    for (_, extension) in called {
+        if !extensions.contains(&extension) {
+            extensions.push(extension);
+        }
+    }
+    extensions
 }
 
 fn ringing_beside(record: &Value, extension: &str) -> Vec<String> {
@@ -375,5 +408,43 @@ mod tests {
         );
         call["requested"]["number"] = json!("240");
         assert_eq!(silent(&call), Some(Kind::Taken));
+    }
+
+    #[test]
+    fn phones_that_ring_later_do_not_take_a_call_from_its_helpline() {
+        let helpline = |number: &str, members: &[&str]| Helpline {
+            site: "berlin".to_owned(),
+            number: number.to_owned(),
+            name: number.to_owned(),
+            members: members.iter().map(|member| (*member).to_owned()).collect(),
+        };
+        let helplines = [
+            helpline("240", &["201", "202", "203"]),
+            helpline("250", &["201", "202", "209"]),
+            helpline("260", &["201", "202", "203", "204"]),
+        ];
+        let called = |rings: &[(&str, u32)]| {
+            let callees: Vec<Value> = rings
+                .iter()
+                .map(|(extension, second)| {
+                    json!({
+                        "extension": extension, "role": "callee", "outcome": "ringing",
+                        "rang_at": format!("2026-01-01T00:00:{second:02}Z"),
+                    })
+                })
+                .collect();
+            let call = record(&callees.into());
+            helpline_of(&call, &helplines).map(|helpline| helpline.number.clone())
+        };
+
+        let first = [("201", 1), ("203", 1)];
+        assert_eq!(called(&first), Some("240".to_owned()));
+        let and_later = [("208", 9), ("201", 1), ("203", 1)];
+        assert_eq!(called(&and_later), Some("240".to_owned()));
+        // The helpline that has all of the phones is the one that was called.
+        let all = [("201", 1), ("202", 1), ("209", 2)];
+        assert_eq!(called(&all), Some("250".to_owned()));
+        assert_eq!(called(&[("208", 1), ("201", 2), ("203", 2)]), None);
+        assert_eq!(called(&[("201", 1)]), None);
     }
 }

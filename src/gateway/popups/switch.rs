@@ -1,12 +1,12 @@
 //! From notifications to the agents whose phones have a part in the call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::popup::helpline_of;
 use crate::port::directory::Helpline;
@@ -14,6 +14,8 @@ use crate::port::watch::Watch;
 
 /// Calls that wait for a slow stream.
 const WAITING_MAX: usize = 64;
+/// Calls of helplines that are not over.
+const CALLS_MAX: usize = 10_000;
 
 /// A call that changed.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub(super) enum Change {
     Withdrawn(Arc<str>),
     /// The agent is paused, or available again.
     Paused(bool),
+    /// The helplines of the site as they are now.
+    Helplines(Arc<[Helpline]>),
     /// Notifications were missed: the agent begins again.
     Resync,
 }
@@ -36,6 +40,11 @@ pub struct Switch {
     streams: Mutex<HashMap<Line, Vec<mpsc::Sender<Change>>>>,
     /// The helplines of each site with a stream.
     helplines: Mutex<HashMap<String, Arc<[Helpline]>>>,
+    /// The members of helplines that heard of each call which is not over, by its id. They hear of its
+    /// end, whichever phones ring by then.
+    members: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// A person has changed the directory at this gateway.
+    directory_changed: Notify,
 }
 
 impl Switch {
@@ -78,9 +87,18 @@ impl Switch {
         receiver
     }
 
-    /// The directory has changed: every window begins again.
+    /// The directory has changed.
     pub(in crate::gateway) fn directory_changed(&self) {
-        self.to_all(&Change::Resync);
+        self.directory_changed.notify_one();
+    }
+
+    pub(super) async fn until_directory_changed(&self) {
+        self.directory_changed.notified().await;
+    }
+
+    /// Tells every window of a site its helplines.
+    pub(super) fn helplines_changed(&self, site: &str, helplines: Arc<[Helpline]>) {
+        self.to_site(site, &Change::Helplines(helplines));
     }
 
     /// Takes the helplines of a site as they are now.
@@ -116,9 +134,8 @@ impl Switch {
             .filter_map(|participant| participant["extension"].as_str().map(ToOwned::to_owned))
             .collect();
         let helplines = self.helplines.lock().get(&site).cloned();
-        if let Some(helpline) = helpline_of(&call, helplines.as_deref().unwrap_or_default()) {
-            extensions.extend_from_slice(&helpline.members);
-        }
+        let helpline = helpline_of(&call, helplines.as_deref().unwrap_or_default());
+        extensions.extend(self.members_of(&call, helpline));
         extensions.sort_unstable();
         extensions.dedup();
 
@@ -133,6 +150,25 @@ impl Switch {
                 }
             }
         }
+    }
+
+    /// The members of the helpline of a call, and of those that it had before.
+    fn members_of(&self, call: &Value, helpline: Option<&Helpline>) -> Vec<String> {
+        let id = call["id"].as_str().unwrap_or_default();
+        let mut calls = self.members.lock();
+        if calls.len() >= CALLS_MAX {
+            calls.clear();
+        }
+
+        if let Some(helpline) = helpline {
+            let members = calls.entry(id.to_owned()).or_default();
+            members.extend(helpline.members.iter().cloned());
+        }
+        if call["ended_at"].is_string() {
+            return calls.remove(id).into_iter().flatten().collect();
+        }
+
+        calls.get(id).into_iter().flatten().cloned().collect()
     }
 
     fn to_all(&self, change: &Change) {

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::popup::{Agent, Meaning, document, meaning};
+use super::popup::{Agent, Meaning, document, meaning, meaning_of_shown};
 use super::switch::Change;
 use crate::gateway::Gateway;
 use crate::gateway::contacts::{Caller, CallerJson, ContactJson};
@@ -123,8 +123,8 @@ impl Window {
         }))
     }
 
-    /// Ends when the stream is too far behind, and with notifications that were missed: the agent
-    /// begins again with a snapshot.
+    /// Ends when the stream is too far behind, with other helplines, and with notifications that were
+    /// missed: the agent begins again with a snapshot.
     pub(super) fn into_stream(self) -> impl Stream<Item = Event> {
         stream::unfold(self, |mut window| async move {
             loop {
@@ -135,8 +135,9 @@ impl Window {
                             window.is_paused = is_paused;
                             Vec::new()
                         }
+                        Some(Change::Helplines(now)) if now == window.helplines => Vec::new(),
                         Some(Change::Withdrawn(id)) => window.withdrawn(&id).into_iter().collect(),
-                        Some(Change::Resync) | None => return None,
+                        Some(Change::Helplines(_) | Change::Resync) | None => return None,
                     },
                     Some(found) = window.look_ups.join_next() => {
                         window.found(found.ok()).into_iter().collect()
@@ -158,7 +159,8 @@ impl Window {
         let id = call["id"].as_str()?.to_owned();
         self.follow_own_calls(&call);
         let is_shown = self.shown.contains_key(&id);
-        let Some(meaning) = self.meaning(&call) else {
+        let of_shown = || is_shown.then(|| meaning_of_shown(&call));
+        let Some(meaning) = self.meaning(&call).or_else(of_shown) else {
             self.calls.remove(&id);
             return None;
         };

@@ -68,6 +68,31 @@ async fn a_call_appears_is_answered_and_ends_and_its_name_stays_text() {
     service.stop().await;
 }
 
+/// A browser has six connections for all tabs of a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_tabs_leave_connections_to_those_that_are_seen() {
+    let (service, _data) = service().await;
+    let mut browser = Browser::open().await;
+    let mut tabs = Vec::new();
+    for _ in 0..8 {
+        let tab = browser.tab(service.gateway, "/live").await;
+        browser.until_shown(&tab, "Calls now").await;
+        browser.until_shown(&tab, "Live").await;
+        tabs.push(tab);
+    }
+
+    report(&service, "incoming", 201).await;
+    for tab in &tabs {
+        browser.show(tab).await;
+        browser.until_shown(tab, SHOWN).await;
+    }
+    report(&service, "answered", 201).await;
+    browser.show(&tabs[0]).await;
+    browser.until_shown(&tabs[0], "Talking").await;
+    browser.assert_no_errors();
+    service.stop().await;
+}
+
 /// What a program did is shown with the call, on Today and on the page of the call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_other_programs_are_shown_with_their_call() {

@@ -16,6 +16,7 @@ mod open_calls;
 mod openapi;
 mod partition;
 mod people;
+mod popups;
 mod seeds;
 mod service;
 mod sign_in;

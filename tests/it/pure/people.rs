@@ -1,4 +1,4 @@
-//! What people do with calls: the desk, popups and claims, the directory, exports, and the page.
+//! What people do with calls: the desk, the directory, exports, and the page.
 
 use std::net::SocketAddr;
 
@@ -7,12 +7,12 @@ use tempfile::TempDir;
 
 use super::accounts::{printed, secret_of, signed_in};
 use crate::support::http::{self, send};
-use crate::support::service::{Events, Service, command};
+use crate::support::service::{Service, command};
 
-const CUSTOMER: &str = "03023125418";
+pub(super) const CUSTOMER: &str = "03023125418";
 
 /// A service without accounts.
-async fn service() -> (Service, TempDir) {
+pub(super) async fn service() -> (Service, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("settings.toml");
     std::fs::write(&file, "[policy]\nregion = \"DE\"\n").unwrap();
@@ -23,7 +23,7 @@ async fn service() -> (Service, TempDir) {
     (service, data)
 }
 
-async fn report(service: &Service, event: &str, extension: u32, remote: &str) -> String {
+pub(super) async fn report(service: &Service, event: &str, extension: u32, remote: &str) -> String {
     let target =
         format!("/gs/cti/{event}?mac=000b82000{extension}&local={extension}&remote={remote}");
 
@@ -36,7 +36,7 @@ async fn desk(service: &Service, query: &str) -> Vec<Value> {
     answer["missed"].as_array().unwrap().clone()
 }
 
-async fn post(gateway: SocketAddr, target: &str, body: &Value) -> (u16, Value) {
+pub(super) async fn post(gateway: SocketAddr, target: &str, body: &Value) -> (u16, Value) {
     let answer = send(gateway, "POST", target, "", Some(body)).await;
 
     (answer.status, answer.body)
@@ -143,72 +143,7 @@ async fn a_missed_caller_is_one_entry_until_he_is_reached() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn agents_hear_of_their_own_calls_and_one_takes_each() {
-    let (service, _data) = service().await;
-    let gateway = service.gateway;
-    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
-    let (mut ayesha, hello) = Events::open_at(gateway, &stream(201), "").await;
-    assert_eq!(hello["popups"], json!([]));
-    let (mut omar, _) = Events::open_at(gateway, &stream(202), "").await;
-    let (mut hina, _) = Events::open_at(gateway, &stream(203), "").await;
-
-    let id = report(&service, "incoming", 201, CUSTOMER).await;
-    let (_, popup) = ayesha.until("popup").await;
-    assert_eq!(
-        (&popup["kind"], &popup["call_id"]),
-        (&json!("ring"), &json!(id))
-    );
-    assert_eq!(popup["caller"]["e164"], "+493023125418");
-    report(&service, "incoming", 202, CUSTOMER).await;
-    let (_, popup) = omar.until("popup").await;
-    assert_eq!(popup["also_ringing"], json!(["201"]));
-
-    let claim = |extension: u32| format!("/api/v1/popups/{id}/claim?extension={extension}");
-    let (one, other) = (claim(201), claim(202));
-    let nothing = json!(null);
-    let (first, second) = tokio::join!(
-        post(gateway, &one, &nothing),
-        post(gateway, &other, &nothing),
-    );
-    let mut statuses = [first.0, second.0];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 409]);
-    let winner = if first.0 == 200 { "201" } else { "202" };
-    assert_eq!(post(gateway, &claim(203), &nothing).await.0, 404);
-    loop {
-        let (_, popup) = ayesha.until("popup").await;
-        if popup["claimed_by"]["name"] == winner {
-            assert_eq!(popup["mine"], winner == "201");
-            break;
-        }
-    }
-    let release = format!("/api/v1/popups/{id}/release?extension={winner}");
-    assert_eq!(post(gateway, &release, &nothing).await.0, 204);
-    assert_eq!(post(gateway, &claim(202), &nothing).await.0, 200);
-
-    report(&service, "answered", 202, CUSTOMER).await;
-    loop {
-        let (_, popup) = ayesha.until("popup").await;
-        if popup["kind"] == "taken" {
-            assert_eq!(popup["taken_by"], "202");
-            break;
-        }
-    }
-    let (mut again, hello) = Events::open_at(gateway, &stream(202), "").await;
-    assert_eq!(hello["popups"][0]["kind"], "talk");
-    report(&service, "hangup", 202, CUSTOMER).await;
-    let (_, popup) = again.until("popup").await;
-    assert_eq!(popup["kind"], "gone");
-
-    // The phone that never rang heard nothing: its first event is its own call.
-    let own = report(&service, "incoming", 203, "0301111111").await;
-    let (_, popup) = hina.until("popup").await;
-    assert_eq!(popup["call_id"], json!(own));
-    service.stop().await;
-}
-
-async fn import(gateway: SocketAddr, text: &str) -> (u16, String) {
+pub(super) async fn import(gateway: SocketAddr, text: &str) -> (u16, String) {
     let request = format!(
         "POST /api/v1/directory HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: text/csv\r\nContent-Length: {}\r\n\r\n{text}",
@@ -216,111 +151,6 @@ async fn import(gateway: SocketAddr, text: &str) -> (u16, String) {
     );
 
     http::exchange(gateway, request.as_bytes()).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_still_rings_is_shown_to_an_agent_who_becomes_free() {
-    let (service, _data) = service().await;
-    let gateway = service.gateway;
-    let file = "kind,site,number,name,members\nhelpline,default,240,Sales,201 202 203\n";
-    assert_eq!(import(gateway, file).await.0, 200);
-    let stream = "/api/v1/stream/popups?extension=203";
-    let (mut hina, _) = Events::open_at(gateway, stream, "").await;
-    let set_state = async |state: &str| {
-        let state = json!({ "state": state });
-        let target = "/api/v1/me/state?extension=203";
-        let set = send(gateway, "PUT", target, "", Some(&state)).await;
-        assert_eq!(set.status, 200);
-    };
-    set_state("paused").await;
-
-    let waiting = report(&service, "incoming", 201, "0306666666").await;
-    report(&service, "incoming", 202, "0306666666").await;
-    // The window has heard of it before it hears of a call at its own phone.
-    let own = report(&service, "incoming", 203, "0304444444").await;
-    assert_eq!(hina.until("popup").await.1["call_id"], json!(own));
-    report(&service, "missed", 203, "0304444444").await;
-    set_state("available").await;
-
-    let mut shown = hina.until("popup").await.1;
-    while shown["call_id"] != json!(waiting) {
-        shown = hina.until("popup").await.1;
-    }
-    assert_eq!(shown["kind"], "ring");
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
-    let (service, _data) = service().await;
-    let gateway = service.gateway;
-    let file = "kind,site,number,name,members\n\
-                person,default,203,Hina Malik,\n\
-                helpline,default,240,Sales,201 202 203 204\n";
-    assert_eq!(import(gateway, file).await.0, 200);
-    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
-    let (mut hina, hello) = Events::open_at(gateway, &stream(203), "").await;
-    assert_eq!(hello["state"], "available");
-    let (mut omar, _) = Events::open_at(gateway, &stream(204), "").await;
-
-    // Two phones of the helpline ring, and two agents are free.
-    let first = report(&service, "incoming", 201, CUSTOMER).await;
-    report(&service, "incoming", 202, CUSTOMER).await;
-    for agent in [&mut hina, &mut omar] {
-        let (_, popup) = agent.until("popup").await;
-        assert_eq!(popup["call_id"], json!(first));
-        assert_eq!(
-            (&popup["kind"], &popup["at_phone"]),
-            (&json!("ring"), &json!(false))
-        );
-        assert_eq!(popup["for"]["name"], "Sales");
-    }
-    let claim = format!("/api/v1/popups/{first}/claim?extension=203");
-    assert_eq!(post(gateway, &claim, &json!(null)).await.0, 200);
-    report(&service, "answered", 202, CUSTOMER).await;
-    loop {
-        let (_, popup) = hina.until("popup").await;
-        if popup["kind"] == "taken" {
-            assert_eq!(popup["taken_by"], "202");
-            break;
-        }
-    }
-    report(&service, "hangup", 202, CUSTOMER).await;
-
-    // One of them pauses, the other one is on the phone.
-    let pause = json!({ "state": "paused", "reason": "Lunch" });
-    let target = "/api/v1/me/state?extension=203";
-    let paused = send(gateway, "PUT", target, "", Some(&pause)).await;
-    assert_eq!(
-        (paused.status, &paused.body["state"]),
-        (200, &json!("paused"))
-    );
-    report(&service, "outgoing", 204, "0302222222").await;
-    report(&service, "answered", 204, "0302222222").await;
-    let person = desk_of(&service, "people").await.remove(0);
-    assert_eq!(
-        (&person["state"], &person["reason"]),
-        (&json!("paused"), &json!("Lunch"))
-    );
-    assert_eq!(person["window_open"], true);
-    report(&service, "incoming", 201, "0303333333").await;
-    report(&service, "incoming", 202, "0303333333").await;
-    report(&service, "answered", 201, "0303333333").await;
-
-    // The next popup of both is a call at their own phones.
-    let own = report(&service, "incoming", 203, "0304444444").await;
-    let (_, popup) = hina.until("popup").await;
-    assert_eq!(
-        (&popup["call_id"], &popup["at_phone"]),
-        (&json!(own), &json!(true))
-    );
-    let own = report(&service, "incoming", 204, "0305555555").await;
-    let mut shown = omar.until("popup").await.1;
-    while shown["call_id"] == json!(first) {
-        shown = omar.until("popup").await.1;
-    }
-    assert_eq!(shown["call_id"], json!(own));
-    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -407,7 +237,7 @@ async fn the_directory_says_who_is_on_the_phone_and_survives_the_round_trip() {
     service.stop().await;
 }
 
-async fn desk_of(service: &Service, list: &str) -> Vec<Value> {
+pub(super) async fn desk_of(service: &Service, list: &str) -> Vec<Value> {
     let answer = service.ask(&format!("/api/v1/{list}")).await;
 
     answer[list].as_array().unwrap().clone()

@@ -322,6 +322,13 @@ impl Events {
         within(PATIENCE, &format!("event {name}"), search).await
     }
 
+    /// Reads until the service closes the connection.
+    pub async fn until_end(mut self) {
+        let read = async { while self.next().await.is_ok() {} };
+
+        within(PATIENCE, "the end of the stream", read).await;
+    }
+
     async fn next(&mut self) -> io::Result<(String, Option<u64>, Value)> {
         let (mut name, mut number, mut data) = (String::new(), None, Value::Null);
 

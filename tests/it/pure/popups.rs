@@ -1,0 +1,231 @@
+//! Popups: the calls of one agent, at his phone and at his helplines.
+
+use cordboard::adapter::sqlite::SqliteLedger;
+use cordboard::port::directory::{Directory, Entry, Helpline};
+use serde_json::json;
+
+use super::people::{CUSTOMER, desk_of, import, post, report, service};
+use crate::support::http::send;
+use crate::support::service::Events;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_hear_of_their_own_calls_and_one_takes_each() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
+    let (mut ayesha, hello) = Events::open_at(gateway, &stream(201), "").await;
+    assert_eq!(hello["popups"], json!([]));
+    let (mut omar, _) = Events::open_at(gateway, &stream(202), "").await;
+    let (mut hina, _) = Events::open_at(gateway, &stream(203), "").await;
+
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    let (_, popup) = ayesha.until("popup").await;
+    assert_eq!(
+        (&popup["kind"], &popup["call_id"]),
+        (&json!("ring"), &json!(id))
+    );
+    assert_eq!(popup["caller"]["e164"], "+493023125418");
+    report(&service, "incoming", 202, CUSTOMER).await;
+    let (_, popup) = omar.until("popup").await;
+    assert_eq!(popup["also_ringing"], json!(["201"]));
+
+    let claim = |extension: u32| format!("/api/v1/popups/{id}/claim?extension={extension}");
+    let (one, other) = (claim(201), claim(202));
+    let nothing = json!(null);
+    let (first, second) = tokio::join!(
+        post(gateway, &one, &nothing),
+        post(gateway, &other, &nothing),
+    );
+    let mut statuses = [first.0, second.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    let winner = if first.0 == 200 { "201" } else { "202" };
+    assert_eq!(post(gateway, &claim(203), &nothing).await.0, 404);
+    loop {
+        let (_, popup) = ayesha.until("popup").await;
+        if popup["claimed_by"]["name"] == winner {
+            assert_eq!(popup["mine"], winner == "201");
+            break;
+        }
+    }
+    let release = format!("/api/v1/popups/{id}/release?extension={winner}");
+    assert_eq!(post(gateway, &release, &nothing).await.0, 204);
+    assert_eq!(post(gateway, &claim(202), &nothing).await.0, 200);
+
+    report(&service, "answered", 202, CUSTOMER).await;
+    loop {
+        let (_, popup) = ayesha.until("popup").await;
+        if popup["kind"] == "taken" {
+            assert_eq!(popup["taken_by"], "202");
+            break;
+        }
+    }
+    let (mut again, hello) = Events::open_at(gateway, &stream(202), "").await;
+    assert_eq!(hello["popups"][0]["kind"], "talk");
+    report(&service, "hangup", 202, CUSTOMER).await;
+    let (_, popup) = again.until("popup").await;
+    assert_eq!(popup["kind"], "gone");
+
+    // The phone that never rang heard nothing: its first event is its own call.
+    let own = report(&service, "incoming", 203, "0301111111").await;
+    let (_, popup) = hina.until("popup").await;
+    assert_eq!(popup["call_id"], json!(own));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_still_rings_is_shown_to_an_agent_who_becomes_free() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\nhelpline,default,240,Sales,201 202 203\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let stream = "/api/v1/stream/popups?extension=203";
+    let (mut hina, _) = Events::open_at(gateway, stream, "").await;
+    let set_state = async |state: &str| {
+        let state = json!({ "state": state });
+        let target = "/api/v1/me/state?extension=203";
+        let set = send(gateway, "PUT", target, "", Some(&state)).await;
+        assert_eq!(set.status, 200);
+    };
+    set_state("paused").await;
+
+    let waiting = report(&service, "incoming", 201, "0306666666").await;
+    report(&service, "incoming", 202, "0306666666").await;
+    // The window has heard of it before it hears of a call at its own phone.
+    let own = report(&service, "incoming", 203, "0304444444").await;
+    assert_eq!(hina.until("popup").await.1["call_id"], json!(own));
+    report(&service, "missed", 203, "0304444444").await;
+    set_state("available").await;
+
+    let mut shown = hina.until("popup").await.1;
+    while shown["call_id"] != json!(waiting) {
+        shown = hina.until("popup").await.1;
+    }
+    assert_eq!(shown["kind"], "ring");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_popup_of_a_helpline_ends_with_its_call_whichever_phones_ring_by_then() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\nhelpline,default,240,Sales,201 202 203\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let stream = "/api/v1/stream/popups?extension=203";
+    let (mut hina, _) = Events::open_at(gateway, stream, "").await;
+
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "incoming", 202, CUSTOMER).await;
+    assert_eq!(hina.until("popup").await.1["kind"], "ring");
+    report(&service, "incoming", 209, CUSTOMER).await;
+    report(&service, "answered", 209, CUSTOMER).await;
+
+    let mut popup = hina.until("popup").await.1;
+    while popup["kind"] == "ring" {
+        popup = hina.until("popup").await.1;
+    }
+    assert_eq!(
+        (&popup["call_id"], &popup["kind"]),
+        (&json!(id), &json!("taken"))
+    );
+    assert_eq!(popup["taken_by"], "209");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_follow_a_directory_that_another_process_changes() {
+    let (service, data) = service().await;
+    let gateway = service.gateway;
+    let ledger = SqliteLedger::open(&data.path().join("cordboard.db")).await;
+    let ledger = ledger.expect("the database of the service");
+    let stream = "/api/v1/stream/popups?extension=203";
+    let (hina, _) = Events::open_at(gateway, stream, "Connection: close\r\n").await;
+
+    let sales = Entry::Helpline(Helpline {
+        site: "default".to_owned(),
+        number: "240".to_owned(),
+        name: "Sales".to_owned(),
+        members: ["201", "202", "203"].map(ToOwned::to_owned).to_vec(),
+    });
+    ledger.put(&[sales]).await.unwrap();
+    hina.until_end().await;
+
+    let (mut hina, _) = Events::open_at(gateway, stream, "").await;
+    report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "incoming", 202, CUSTOMER).await;
+    assert_eq!(hina.until("popup").await.1["for"]["name"], "Sales");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\n\
+                person,default,203,Hina Malik,\n\
+                helpline,default,240,Sales,201 202 203 204\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let stream = |extension: u32| format!("/api/v1/stream/popups?extension={extension}");
+    let (mut hina, hello) = Events::open_at(gateway, &stream(203), "").await;
+    assert_eq!(hello["state"], "available");
+    let (mut omar, _) = Events::open_at(gateway, &stream(204), "").await;
+
+    // Two phones of the helpline ring, and two agents are free.
+    let first = report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "incoming", 202, CUSTOMER).await;
+    for agent in [&mut hina, &mut omar] {
+        let (_, popup) = agent.until("popup").await;
+        assert_eq!(popup["call_id"], json!(first));
+        assert_eq!(
+            (&popup["kind"], &popup["at_phone"]),
+            (&json!("ring"), &json!(false))
+        );
+        assert_eq!(popup["for"]["name"], "Sales");
+    }
+    let claim = format!("/api/v1/popups/{first}/claim?extension=203");
+    assert_eq!(post(gateway, &claim, &json!(null)).await.0, 200);
+    report(&service, "answered", 202, CUSTOMER).await;
+    loop {
+        let (_, popup) = hina.until("popup").await;
+        if popup["kind"] == "taken" {
+            assert_eq!(popup["taken_by"], "202");
+            break;
+        }
+    }
+    report(&service, "hangup", 202, CUSTOMER).await;
+
+    // One of them pauses, the other one is on the phone.
+    let pause = json!({ "state": "paused", "reason": "Lunch" });
+    let target = "/api/v1/me/state?extension=203";
+    let paused = send(gateway, "PUT", target, "", Some(&pause)).await;
+    assert_eq!(
+        (paused.status, &paused.body["state"]),
+        (200, &json!("paused"))
+    );
+    report(&service, "outgoing", 204, "0302222222").await;
+    report(&service, "answered", 204, "0302222222").await;
+    let person = desk_of(&service, "people").await.remove(0);
+    assert_eq!(
+        (&person["state"], &person["reason"]),
+        (&json!("paused"), &json!("Lunch"))
+    );
+    assert_eq!(person["window_open"], true);
+    report(&service, "incoming", 201, "0303333333").await;
+    report(&service, "incoming", 202, "0303333333").await;
+    report(&service, "answered", 201, "0303333333").await;
+
+    // The next popup of both is a call at their own phones.
+    let own = report(&service, "incoming", 203, "0304444444").await;
+    let (_, popup) = hina.until("popup").await;
+    assert_eq!(
+        (&popup["call_id"], &popup["at_phone"]),
+        (&json!(own), &json!(true))
+    );
+    let own = report(&service, "incoming", 204, "0305555555").await;
+    let mut shown = omar.until("popup").await.1;
+    while shown["call_id"] == json!(first) {
+        shown = omar.until("popup").await.1;
+    }
+    assert_eq!(shown["call_id"], json!(own));
+    service.stop().await;
+}
