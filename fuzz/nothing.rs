@@ -174,6 +174,10 @@ impl Contacts for Nothing {
         Ok(Vec::new())
     }
 
+    async fn contacts_of_all(&self, _: &[(String, String)]) -> Result<Vec<Contact>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn contacts(&self, _: &ContactPage) -> Result<Vec<Contact>, LedgerError> {
         Ok(Vec::new())
     }

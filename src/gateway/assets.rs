@@ -42,7 +42,7 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 56] = assets!(
+static ASSETS: [Asset; 57] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
@@ -56,6 +56,7 @@ static ASSETS: [Asset; 56] = assets!(
     "cells.js",
     "charts.js",
     "clock.js",
+    "contact-names.js",
     "csv.js",
     "dom.js",
     "feed.js",

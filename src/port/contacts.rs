@@ -88,6 +88,12 @@ pub trait Contacts: Send + Sync {
     /// The contacts of a number, by name, at most [`CANDIDATES_MAX`].
     async fn contacts_of(&self, site: &str, number: &str) -> Result<Vec<Contact>, LedgerError>;
 
+    /// The contacts of several numbers, each with its site, by name.
+    async fn contacts_of_all(
+        &self,
+        numbers: &[(String, String)],
+    ) -> Result<Vec<Contact>, LedgerError>;
+
     async fn contacts(&self, page: &ContactPage) -> Result<Vec<Contact>, LedgerError>;
 
     /// Stores all contacts or none, each in place of the one with its site, number and name.

@@ -4,7 +4,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresLedger;
-use crate::adapter::sql::contacts::{implement_contacts, upsert_contacts};
+use crate::adapter::sql::contacts::{implement_contacts, select_contacts_of_all, upsert_contacts};
+
+select_contacts_of_all!(
+    "json_to_recordset($1::json) AS wanted (site text, number text)
+    JOIN contacts ON contacts.site = wanted.site
+        AND contacts.number = wanted.number"
+);
 
 upsert_contacts!(
     "SELECT site, number, name, company, url, $2::bigint

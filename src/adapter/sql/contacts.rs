@@ -9,6 +9,23 @@ pub(in crate::adapter) const SELECT_CONTACTS_OF: &str = "-- select_contacts_of_n
     ORDER BY name
     LIMIT $3";
 
+/// The literal reads site and number from the document `$1`. A number in the wrong file may have very
+/// many contacts.
+macro_rules! select_contacts_of_all {
+    ($wanted:literal) => {
+        const SELECT_CONTACTS_OF_ALL: &str = concat!(
+            "-- select_contacts_of_numbers
+    SELECT contacts.site, contacts.number, name, company, url
+    FROM ",
+            $wanted,
+            "
+    ORDER BY name
+    LIMIT 5000"
+        );
+    };
+}
+pub(in crate::adapter) use select_contacts_of_all;
+
 /// `$2` is a fragment as a pattern, or empty.
 pub(in crate::adapter) const SELECT_CONTACTS: &str = r"-- select_contacts
     SELECT site, number, name, company, url
@@ -118,6 +135,21 @@ macro_rules! implement_contacts {
                     .bind(number)
                     .bind(i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX));
                 let rows = self.select(select).await?;
+
+                Ok(rows.iter().map(contact_of_row).collect())
+            }
+
+            async fn contacts_of_all(
+                &self,
+                numbers: &[(String, String)],
+            ) -> Result<Vec<Contact>, LedgerError> {
+                let wanted = numbers.iter().map(|(site, number)| {
+                    serde_json::json!({ "site": site, "number": number })
+                });
+                let wanted = serde_json::Value::from_iter(wanted).to_string();
+                let rows = self
+                    .select(sqlx::query(SELECT_CONTACTS_OF_ALL).bind(wanted))
+                    .await?;
 
                 Ok(rows.iter().map(contact_of_row).collect())
             }

@@ -8,6 +8,7 @@ mod caller;
 mod file;
 mod list;
 mod look_up;
+mod names;
 mod routes;
 
 pub use address::AddressTemplate;

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::{Caller, CallerJson};
-use super::{file, list};
+use super::{file, list, names};
 use crate::access::{Principal, Right, mask_numbers_in};
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{Segment, bad_body};
@@ -33,6 +33,7 @@ pub(in crate::gateway) fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(set_note))
         .routes(routes!(list::contacts, file::import))
         .routes(routes!(list::remove))
+        .routes(routes!(names::names))
 }
 
 /// The caller of a call.

@@ -1,6 +1,6 @@
 // One card of the agent's window. A card is patched in place when its kind changes.
 
-import { callerName, candidates, noteSource, pageLink } from "./caller.js";
+import { callerCompany, callerName, candidates, noteSource, pageLink } from "./caller.js";
 import * as cells from "./cells.js";
 import { now } from "./clock.js";
 import { el, icon } from "./dom.js";
@@ -44,6 +44,7 @@ const article = (popup, tone, label, ...children) =>
 /** @param {Popup} popup @param {string} [style] */
 const caller = (popup, style = "") => [
   el("div", { class: `big ${style}`.trim() }, el("bdi", null, cardCaller(popup))),
+  callerCompany(popup.contacts) ? el("div", null, el("bdi", null, callerCompany(popup.contacts))) : null,
   popup.caller.number === null && !popup.caller.e164
     ? el("div", { class: "sm soft" }, texts.agent.noHistory)
     : popup.caller.name || popup.contacts.length

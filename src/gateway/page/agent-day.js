@@ -44,9 +44,10 @@ export function lastCalls(mine, own) {
               "bdi",
               null,
               cells.partyName(
-                call.participants.some((party) => party.role === "caller" && party.extension === own)
+                call.direction === "internal" &&
+                  call.participants.some((party) => party.role === "caller" && party.extension === own)
                   ? call.to
-                  : call.from,
+                  : cells.partyOf(call),
               ),
             ),
           ),

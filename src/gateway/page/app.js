@@ -13,7 +13,8 @@ import { livePage } from "./live.js";
 import { missedPage } from "./missed.js";
 import { phonesPage } from "./phones.js";
 import { go, href, onMove, parameter } from "./router.js";
-import { ownQuery, readDirectory, readMe, readSites, session, site, siteQuery } from "./session.js";
+import { forgetNames } from "./contact-names.js";
+import { onNames, ownQuery, readDirectory, readMe, readSites, session, site, siteQuery } from "./session.js";
 import { accountsPage } from "./settings-accounts.js";
 import { auditPage } from "./settings-audit.js";
 import { contactsPage } from "./settings-contacts.js";
@@ -80,6 +81,7 @@ async function prepare() {
   }, SLOW_MS);
   try {
     await readMe();
+    forgetNames();
     ready = true;
     readNames();
     return true;
@@ -96,6 +98,8 @@ async function prepare() {
     clearTimeout(slow);
   }
 }
+
+onNames(() => tell("names"));
 
 async function readNames() {
   try {

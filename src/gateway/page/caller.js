@@ -13,10 +13,6 @@ import { texts } from "./texts.js";
 /** @typedef {import("./types.js").CallerNote} CallerNote */
 /** @typedef {import("./types.js").Caller} Caller */
 
-/** @param {Contact} contact */
-const contactName = (contact) =>
-  contact.company && contact.company !== contact.name ? `${contact.name}, ${contact.company}` : contact.name;
-
 /**
  * The name of a caller: that of the only contact, or the company that all contacts share, or what the
  * phone showed.
@@ -25,12 +21,20 @@ const contactName = (contact) =>
  */
 export function callerName(party, contacts) {
   const [first] = contacts;
-  if (!first) return cells.partyName(party);
-  if (contacts.length === 1) return contactName(first);
-  const company = first.company;
+  if (first && contacts.length === 1) return first.name;
+  const company = first?.company;
   return company && contacts.every((contact) => contact.company === company)
     ? company
     : cells.partyName(party);
+}
+
+/**
+ * The company of the only contact.
+ * @param {Contact[]} contacts
+ */
+export function callerCompany(contacts) {
+  const [first] = contacts;
+  return contacts.length === 1 && first?.company !== first?.name ? first?.company : null;
 }
 
 /** @param {Contact[]} contacts */
@@ -96,8 +100,13 @@ export function callerPanel(caller, hasNumber) {
               "li",
               { class: "idle" },
               icon("user"),
-              el("bdi", { class: "cell wraps" }, contactName(contact)),
-              contact.url ? pageLink(contact.url) : null,
+              el(
+                "span",
+                { class: "cell wraps" },
+                el("bdi", null, contact.name),
+                contact.company ? el("bdi", { class: "sub wraps" }, contact.company) : null,
+                contact.url ? pageLink(contact.url) : null,
+              ),
             ),
           ),
         )

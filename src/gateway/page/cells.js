@@ -1,6 +1,7 @@
 // Parts that several pages share: status pills, parties, timers, empty states, grey bars.
 
 import { el, hidden, icon } from "./dom.js";
+import { contactName } from "./contact-names.js";
 import { dayAndMonth, daysAgo, number, shortTime, weekday } from "./format.js";
 import { now } from "./clock.js";
 import { extensionText, helpline, nameOf, session } from "./session.js";
@@ -75,8 +76,21 @@ export function status(call) {
  * @param {Call} call
  * @returns {Party}
  */
-export const partyOf = (call) =>
-  call.direction === "outbound" ? (call.to.number || call.to.name ? call.to : call.requested) : call.from;
+export function partyOf(call) {
+  const party =
+    call.direction === "outbound" ? (call.to.number || call.to.name ? call.to : call.requested) : call.from;
+  return call.direction === "internal" ? party : named(call.id, party);
+}
+
+/**
+ * A party with the name of its contact.
+ * @param {string} call
+ * @param {Party} party
+ */
+export function named(call, party) {
+  const name = party.number || party.e164 ? contactName(call) : null;
+  return name ? { ...party, name } : party;
+}
 
 /**
  * The shown name of a party, without markup.

@@ -1,7 +1,7 @@
 // The course of a call: one line per party, to scale. Participants give the bars; facts add further
 // rings, holds and consultations.
 
-import { extension, partyName } from "./cells.js";
+import { extension, partyName, partyOf } from "./cells.js";
 import { now } from "./clock.js";
 import { el } from "./dom.js";
 import { length, time } from "./format.js";
@@ -325,7 +325,4 @@ function axis(call, parties, start, end) {
 }
 
 /** @param {Call} call */
-export const headline = (call) =>
-  partyName(
-    call.direction === "outbound" ? (call.to.number || call.to.name ? call.to : call.requested) : call.from,
-  );
+export const headline = (call) => partyName(partyOf(call));

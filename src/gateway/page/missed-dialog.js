@@ -1,6 +1,6 @@
 // The dialog of one missed caller: assign it, mark it as done, note something.
 
-import { partyName } from "./cells.js";
+import { named, partyName } from "./cells.js";
 import { shortTime } from "./format.js";
 import { el, hit, icon } from "./dom.js";
 import { openDialog } from "./keys.js";
@@ -36,7 +36,7 @@ export function entryDialog(entry, act) {
       el(
         "div",
         null,
-        el("h2", { id: "entry-title" }, el("bdi", null, partyName(entry.from))),
+        el("h2", { id: "entry-title" }, el("bdi", null, partyName(named(entry.call_id, entry.from)))),
         el("p", { class: "sub" }, words.missedAt(shortTime(entry.missed_at))),
       ),
       el(

@@ -27,6 +27,9 @@ export function missedRows(desk) {
   /** @param {Missed} entry */
   const withheld = (entry) => entry.from.number === null && entry.from.e164 === null;
 
+  /** @param {Missed} entry */
+  const caller = (entry) => cells.named(entry.call_id, entry.from);
+
   /** @param {Missed} entry A call that goes on with the caller of this row. */
   function talking(entry) {
     if (withheld(entry)) return null;
@@ -70,7 +73,7 @@ export function missedRows(desk) {
           : desk.goal() - used < desk.goal() / 3
             ? "ring"
             : "hold";
-    const who = cells.partyName(entry.from);
+    const who = cells.partyName(caller(entry));
     const wanted =
       entry.missed_extensions.length === 1
         ? extensionText(entry.missed_extensions[0])
@@ -121,9 +124,9 @@ export function missedRows(desk) {
         el(
           "span",
           { class: "who" },
-          el("a", { href: href(`/calls/${entry.call_id}`) }, cells.who(entry.from)),
+          el("a", { href: href(`/calls/${entry.call_id}`) }, cells.who(caller(entry))),
         ),
-        el("span", { class: "sub" }, cells.whoSub(entry.from)),
+        el("span", { class: "sub" }, cells.whoSub(caller(entry))),
       ),
       cells.cell(
         "wide",
@@ -182,7 +185,7 @@ export function missedRows(desk) {
             type: "button",
             "data-do": "more",
             "data-id": entry.call_id,
-            "aria-label": texts.missed.more(cells.partyName(entry.from)),
+            "aria-label": texts.missed.more(cells.partyName(caller(entry))),
           },
           icon("more", "i-16"),
         )
@@ -251,7 +254,7 @@ export function missedRows(desk) {
   /** @param {Missed} entry */
   const details = (entry) =>
     [
-      entry.from.name ? number(entry.from) : null,
+      caller(entry).name ? number(entry.from) : null,
       entry.missed_extensions.length ? texts.party.rang(entry.missed_extensions) : null,
       at(entry.missed_at),
     ]
@@ -263,7 +266,7 @@ export function missedRows(desk) {
     el(
       "b",
       null,
-      el("a", { href: href(`/calls/${entry.call_id}`) }, el("bdi", null, cells.partyName(entry.from))),
+      el("a", { href: href(`/calls/${entry.call_id}`) }, el("bdi", null, cells.partyName(caller(entry)))),
     );
 
   /**
@@ -311,7 +314,7 @@ export function missedRows(desk) {
                   type: "button",
                   "data-do": "more",
                   "data-id": entry.call_id,
-                  "aria-label": texts.missed.more(cells.partyName(entry.from)),
+                  "aria-label": texts.missed.more(cells.partyName(caller(entry))),
                 },
                 icon("more", "i-16"),
               ),

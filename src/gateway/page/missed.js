@@ -359,7 +359,7 @@ export function missedPage(root) {
       ],
       ...entries.map((entry) => [
         entry.missed_at,
-        entry.from.name ?? "",
+        cells.named(entry.call_id, entry.from).name ?? "",
         entry.from.e164 ?? entry.from.number ?? "",
         entry.missed_extensions.join(" "),
         entry.calls,

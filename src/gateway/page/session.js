@@ -1,6 +1,7 @@
 // The signed-in account, the chosen site, and names of extensions and helplines.
 
 import { get, getOr } from "./api.js";
+import { whenNamed } from "./contact-names.js";
 import { parameter } from "./router.js";
 
 /** @typedef {import("./types.js").Me} Me */
@@ -96,6 +97,18 @@ export async function readDirectory() {
   ]);
   Object.assign(session, { people, helplines, extensions });
   index();
+}
+
+whenNamed(() => {
+  namesRead += 1;
+  namesChanged();
+});
+
+let namesChanged = () => {};
+
+/** @param {() => void} listener Called when callers have names that they had not. */
+export function onNames(listener) {
+  namesChanged = listener;
 }
 
 function index() {

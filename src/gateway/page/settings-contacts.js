@@ -2,6 +2,7 @@
 
 import { address, get, send, sendCsv } from "./api.js";
 import * as cells from "./cells.js";
+import { forgetNames } from "./contact-names.js";
 import { el, icon } from "./dom.js";
 import { askFor, rowButton } from "./forms.js";
 import { csvCell } from "./format.js";
@@ -20,10 +21,16 @@ const place = () => site() || (session.sites.length || session.me?.sites ? "" : 
 
 /** @param {HTMLElement} root */
 export const contactsPage = (root) =>
-  settingsList(root, (again) => {
+  settingsList(root, (reload) => {
     const words = texts.contacts;
     let text = "";
     let skip = 0;
+
+    /** @param {string} [news] */
+    const again = (news) => {
+      forgetNames();
+      reload(news);
+    };
 
     /** @param {AbortSignal} signal @returns {Promise<Loaded>} */
     async function load(signal) {

@@ -41,6 +41,16 @@ pub async fn a_number_shows_its_contacts(store: &impl Store) {
     let found = ledger.contacts_of("berlin", NUMBER).await.unwrap();
     assert_eq!(found, [again[1].clone(), all[0].clone()]);
 
+    let wanted = [
+        ("berlin", "+4940111"),
+        ("lahore", NUMBER),
+        ("lahore", "+4940111"),
+    ];
+    let wanted = wanted.map(|(site, number)| (site.to_owned(), number.to_owned()));
+    let found = ledger.contacts_of_all(&wanted).await.unwrap();
+    assert_eq!(names(&found), ["Cem", "Dua"]);
+    assert_eq!(ledger.contacts_of_all(&[]).await.unwrap(), []);
+
     let exchange: Vec<Contact> = (0..20)
         .map(|person| contact("berlin", NUMBER, &format!("Person {person}"), ""))
         .collect();

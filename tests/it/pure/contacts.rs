@@ -96,6 +96,21 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
     let (_, hello) = Events::open_at(gateway, stream, "").await;
     assert_eq!(hello["popups"][0]["note"]["text"], "Asks for Omar.");
 
+    let names = service
+        .ask(&format!("/api/v1/caller-names?calls=x,{known}"))
+        .await;
+    let expected = json!({ "names": {} });
+    assert_eq!(
+        names, expected,
+        "it may be one of two people without a company"
+    );
+    let company = "number,name,company\n03023125418,Bea Vogel,Vogel AG\n";
+    assert_eq!(import(gateway, "", "", company).await.0, 200);
+    let names = service
+        .ask(&format!("/api/v1/caller-names?calls=x,{known}"))
+        .await;
+    assert_eq!(names["names"][&known], "Vogel AG");
+
     assert_eq!(set_note(gateway, &known, "", " ").await, 200);
     assert_eq!(caller(gateway, &known, "").await["note"], Value::Null);
     let hidden = ring(&service, "anonymous").await;
