@@ -73,6 +73,7 @@ fn router() -> Router {
             Arc::new(MemoryOutbox::default()),
             Arc::new(Nothing),
         ),
+        repeats: Arc::new(Nothing),
         history: Arc::new(Nothing),
         policies: Policies::default(),
     };

@@ -14,6 +14,7 @@ use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
 };
+use cordboard::port::repeats::{Begun, KeptAnswer, RepeatableRequest, Repeats};
 use cordboard::port::states::{
     CallPlace, CallState, Joined, OutdatedState, OutdatedStates, Registered, Registration,
     StateChange, StateLedger, StateName,
@@ -199,6 +200,32 @@ impl Contacts for Nothing {
     }
 
     async fn set_note(&self, _: &str, _: &str, _: Option<&CallerNote>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Repeats for Nothing {
+    async fn begin(
+        &self,
+        _: &RepeatableRequest,
+        _: At,
+        _: At,
+        _: At,
+    ) -> Result<Begun, LedgerError> {
+        Ok(Begun::New)
+    }
+
+    async fn keep_answer(
+        &self,
+        _: &RepeatableRequest,
+        _: At,
+        _: &KeptAnswer,
+    ) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &RepeatableRequest, _: At) -> Result<(), LedgerError> {
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::port::ledger::{FactHistory, Ledger};
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::outbox::NotificationLog;
 use crate::port::query::Query;
+use crate::port::repeats::Repeats;
 use crate::port::states::StateLedger;
 use crate::port::transfers::Transfers;
 use crate::port::webhooks::Webhooks;
@@ -39,6 +40,7 @@ pub(super) struct Stores {
     claims: Arc<dyn Claims>,
     webhooks: Arc<dyn Webhooks>,
     transfers: Arc<dyn Transfers>,
+    repeats: Arc<dyn Repeats>,
     history: Arc<dyn FactHistory>,
 }
 
@@ -56,6 +58,7 @@ impl Stores {
             + Claims
             + Webhooks
             + Transfers
+            + Repeats
             + 'static,
     {
         Stores {
@@ -70,6 +73,7 @@ impl Stores {
             claims: Arc::clone(ledger) as _,
             webhooks: Arc::clone(ledger) as _,
             transfers: Arc::clone(ledger) as _,
+            repeats: Arc::clone(ledger) as _,
             history: Arc::clone(ledger) as _,
         }
     }
@@ -136,6 +140,7 @@ impl Stores {
                 Arc::clone(watchers) as _,
                 clock,
             )?,
+            repeats: Arc::clone(&self.repeats),
             history: Arc::clone(&self.history),
             policies,
         })

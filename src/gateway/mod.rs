@@ -19,6 +19,7 @@ mod events;
 mod explanation;
 mod feed;
 mod guard;
+mod idempotency;
 mod lookups;
 mod openapi;
 mod operations;
@@ -53,6 +54,7 @@ use crate::port::directory::Directory;
 use crate::port::ledger::FactHistory;
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
+use crate::port::repeats::Repeats;
 use crate::port::watch::Watch;
 use crate::wire::policy_file::Policies;
 
@@ -107,6 +109,8 @@ pub struct Gateway {
     pub transfers: AwaitedTransfers,
     /// The event log; nothing without Redis.
     pub events: Option<EventKeeper>,
+    /// Requests of clients that are carried out once.
+    pub repeats: Arc<dyn Repeats>,
     /// Facts and rules, to explain records.
     pub history: Arc<dyn FactHistory>,
     pub policies: Policies,
@@ -193,7 +197,9 @@ pub fn api_description() -> OpenApi {
 pub fn router(gateway: Gateway, hosts: OwnHosts) -> Router {
     let identified = from_fn_with_state(Arc::clone(&gateway.access), sign_in::identify);
     let document = openapi::Document::new(&api_description());
+    let once = from_fn_with_state(gateway.clone(), idempotency::once);
     let api = Router::from(identified_routes())
+        .layer(once)
         .layer(identified)
         .merge(Router::from(open_routes()))
         .layer(Extension(document))

@@ -19,6 +19,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::idempotency::{Key, SECRET_PATHS};
 use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
@@ -81,6 +82,17 @@ pub(super) fn describe(identified: OpenApi, open: OpenApi) -> OpenApi {
     let mut description = identified;
     for operation in operations(&mut description) {
         require_principal(operation);
+    }
+    for (path, item) in &mut description.paths.paths {
+        let changing = [
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        if !SECRET_PATHS.contains(&path.as_str()) {
+            changing.into_iter().flatten().for_each(add_key);
+        }
     }
     description.merge(open);
 
@@ -176,6 +188,37 @@ fn require_principal(operation: &mut Operation) {
         503,
         "`unavailable`: the database did not answer.",
     );
+}
+
+/// The key of a request that is carried out once, and the answers of `idempotency`.
+fn add_key(operation: &mut Operation) {
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "A key of the client. The request is carried out once, however often it is sent with the \
+             key within a day; its answer comes again, with `Idempotent-Replayed`.",
+        ))
+        .schema(Some(Key::schema()))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(key.into());
+
+    for (status, reason) in [
+        (400, "`bad_idempotency_key`: the key has another form."),
+        (
+            409,
+            "`request_under_way`: the request with the key has no answer yet.",
+        ),
+        (
+            422,
+            "`key_of_another_request`: another request had the key.",
+        ),
+    ] {
+        add(operation, status, reason);
+    }
 }
 
 /// The answers of `guard`.

@@ -19,7 +19,7 @@
 //! | `NotificationLog` | gateway | sqlite, postgres |
 //! | `Watchers`, `Watch` | gateway | memory |
 //! | `Query`, `Desk`, `Claims`, `Directory`, `Contacts` | gateway | sqlite, postgres |
-//! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks` | gateway | sqlite, postgres |
+//! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks`, `Repeats` | gateway | sqlite, postgres |
 //! | `LiveDirectory`, `Presence`, `EventLog` | gateway | redis |
 //! | `Sender`, `ContactSource` | gateway | http |
 //! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops` | sqlite, postgres; rabbit |
@@ -41,6 +41,7 @@ pub mod ledger;
 pub mod live;
 pub mod outbox;
 pub mod query;
+pub mod repeats;
 pub mod states;
 pub mod stores;
 pub mod transfers;

@@ -25,6 +25,7 @@ mod notifications;
 mod read;
 mod reader;
 mod recovery;
+mod repeats;
 mod statement;
 mod states;
 mod stats;

@@ -10,6 +10,7 @@ mod errors;
 mod migrations;
 pub(super) mod outdated_states;
 pub(super) mod reached;
+pub(super) mod repeats;
 pub(super) mod transfers;
 pub(super) mod webhook_statements;
 pub(super) mod webhooks;

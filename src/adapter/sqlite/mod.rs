@@ -22,6 +22,7 @@ mod migrations;
 mod notifications;
 mod read;
 mod recovery;
+mod repeats;
 mod rows;
 mod statements;
 mod states;

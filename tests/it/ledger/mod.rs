@@ -10,6 +10,7 @@ pub mod desk;
 pub mod notifications;
 pub mod owners;
 pub mod pages;
+pub mod repeats;
 pub mod states;
 pub mod webhooks;
 
@@ -20,6 +21,7 @@ use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Ledger, RecordAudit};
 use cordboard::port::outbox::NotificationLog;
 use cordboard::port::query::{CallFilter, Query};
+use cordboard::port::repeats::Repeats;
 use cordboard::port::states::StateLedger;
 use cordboard::port::webhooks::Webhooks;
 use serde_json::Value;
@@ -29,6 +31,7 @@ pub trait Store: Sized {
     type Ledger: Ledger
         + Query
         + Contacts
+        + Repeats
         + Desk
         + StateLedger
         + DeadLetters
@@ -86,6 +89,8 @@ macro_rules! conformance {
             pages::devices_and_extensions_can_be_looked_up
             pages::filters_and_pages_find_the_calls_that_fit
             pages::every_query_finds_all_matching_calls_page_by_page
+            repeats::a_request_with_a_key_is_carried_out_once
+            repeats::a_request_whose_process_died_begins_anew
             states::other_programs_register_calls_and_join_their_sessions_to_ours
             states::a_key_that_could_not_be_written_is_noted_until_it_is
             webhooks::a_receiver_is_stored_changed_and_removed

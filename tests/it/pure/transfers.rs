@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::http;
 use crate::support::service::Service;
 use crate::support::wait::{PATIENCE, within};
 
@@ -36,6 +37,39 @@ async fn conversation(service: &Service) -> String {
 
 async fn register(service: &Service, body: &Value) -> (u16, Value) {
     service.call("POST", TRANSFERS, body).await
+}
+
+/// A program that got no answer registers its transfer once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_with_a_key_is_carried_out_once() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let call = conversation(&service).await;
+    let new = json!({ "original_call_sid": call, "target_number": "202" });
+    let register = async |path: &str, key: &str, body: &Value| {
+        let headers = format!("Idempotency-Key: {key}\r\n");
+        http::send(service.gateway, "POST", path, &headers, Some(body)).await
+    };
+
+    let first = register(TRANSFERS, "k-1", &new).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let again = register(TRANSFERS, "\"k-1\"", &new).await;
+    assert_eq!((again.status, &again.body), (201, &first.body));
+    assert!(
+        again.head.contains("idempotent-replayed: true"),
+        "{}",
+        again.head
+    );
+    let refused = register(TRANSFERS, "k-2", &new).await;
+    assert_eq!(refused.status, 409, "another request for the same call");
+
+    let other = json!({ "original_call_sid": call, "target_number": "203" });
+    let mistaken = register(TRANSFERS, "k-1", &other).await;
+    assert_eq!(mistaken.status, 422, "{}", mistaken.body);
+    let secret = json!({ "name": "crm", "role": "integrator" });
+    let refused = register("/api/v1/tokens", "k-3", &secret).await;
+    assert_eq!(refused.body["code"], "bad_idempotency_key");
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
