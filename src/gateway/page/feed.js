@@ -30,37 +30,45 @@ let changed = () => {};
 /** @type {(problem: Problem) => void} */
 let refused = () => {};
 
+/** The page is being left; it may be kept for the way back. */
+let left = false;
+/** The instant at which the stream was given back. @type {number | null} */
+let restsSince = null;
+
 /**
  * A browser has six connections for all tabs of a server. A tab that nobody sees gives its stream back,
  * and reads what it missed when it is seen again. The window of an agent keeps it: a call brings it
  * forward.
  */
-const mayRest = () => !path.includes("/stream/popups");
-/** When the stream was given back. @type {number | null} */
-let restsSince = null;
+const rests = () => left || (document.hidden && !path.includes("/stream/popups"));
 
-function rest() {
-  if (!path || restsSince !== null) return;
-  restsSince = connection.lostAt ?? liveNow();
+/** Begins a stream or gives it back, as the page is seen or not. */
+function settle() {
+  if (!path) return;
+  if (!rests()) {
+    if (!current && !timer) connect();
+  } else if (current || timer) {
+    restsSince ??= connection.lostAt ?? liveNow();
+    stop();
+  }
+}
+
+function stop() {
   clearTimeout(timer);
   timer = undefined;
   current?.abort();
   current = null;
 }
 
-function resume() {
-  if (restsSince === null) return;
-  if (path) connect();
-  else restsSince = null;
-}
-
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden && mayRest()) rest();
-  else if (!document.hidden) resume();
+document.addEventListener("visibilitychange", settle);
+window.addEventListener("pagehide", () => {
+  left = true;
+  settle();
 });
-// A page that is left may be kept, with its stream, for the way back.
-window.addEventListener("pagehide", rest);
-window.addEventListener("pageshow", resume);
+window.addEventListener("pageshow", () => {
+  left = false;
+  settle();
+});
 
 /** @param {{ deliver: typeof deliver, changed: typeof changed, refused: typeof refused }} listener */
 export function listen(listener) {
@@ -72,23 +80,19 @@ export function listen(listener) {
  * @param {string} next
  */
 export function open(next) {
-  if (next === path && (current || timer || restsSince !== null)) return;
+  if (next === path && (current || timer || rests())) return;
   close();
   path = next;
   lastId = null;
   attempts = 0;
   connection.refused = false;
   restsSince = null;
-  if (document.hidden && mayRest()) rest();
-  else connect();
+  settle();
 }
 
 export function close() {
   path = "";
-  clearTimeout(timer);
-  timer = undefined;
-  current?.abort();
-  current = null;
+  stop();
   connection.live = false;
   connection.lostAt = null;
   connection.retryAt = null;
@@ -96,10 +100,8 @@ export function close() {
 }
 
 export function retryNow() {
-  if (!path || connection.live || restsSince !== null) return;
-  clearTimeout(timer);
-  timer = undefined;
-  current?.abort();
+  if (!path || connection.live || rests()) return;
+  stop();
   connect();
 }
 
