@@ -183,11 +183,7 @@ impl Contacts for Nothing {
         Ok(Vec::new())
     }
 
-    async fn put_contacts(&self, _: &[Contact], _: At) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn remove_contacts_before(&self, _: &str, _: At) -> Result<u64, LedgerError> {
+    async fn put_contacts(&self, _: &[Contact], _: Option<&str>) -> Result<u64, LedgerError> {
         Ok(0)
     }
 

@@ -1,12 +1,11 @@
 -- Names of outside numbers; several contacts may have one number.
 CREATE TABLE contacts (
-    site      text NOT NULL,
+    site    text NOT NULL,
     -- International where the number has such a form.
-    number    text NOT NULL,
-    name      text NOT NULL,
-    company   text NOT NULL,
-    url       text NOT NULL,
-    stored_at bigint NOT NULL,
+    number  text NOT NULL,
+    name    text NOT NULL,
+    company text NOT NULL,
+    url     text NOT NULL,
     PRIMARY KEY (site, number, name)
 );
 

@@ -1,12 +1,11 @@
 -- Names of outside numbers; several contacts may have one number.
 CREATE TABLE contacts (
-    site      TEXT NOT NULL,
+    site    TEXT NOT NULL,
     -- International where the number has such a form.
-    number    TEXT NOT NULL,
-    name      TEXT NOT NULL,
-    company   TEXT NOT NULL,
-    url       TEXT NOT NULL,
-    stored_at INTEGER NOT NULL,
+    number  TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    company TEXT NOT NULL,
+    url     TEXT NOT NULL,
     PRIMARY KEY (site, number, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -148,7 +148,10 @@ pub(super) async fn live(
 
     // The live view has no order over all partitions.
     let is_whole = limit == LIVE_CALLS_MAX && site.is_none();
-    if is_whole && let Some(records) = gateway.live_calls().await {
+    if is_whole
+        && let Some(records) = gateway.live_calls().await
+        && records.len() <= LIVE_CALLS_MAX as usize
+    {
         let visible = records
             .iter()
             .filter_map(|record| visible_record(&principal, record));

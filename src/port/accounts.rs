@@ -206,7 +206,8 @@ pub trait Accounts: Send + Sync {
 
     async fn remove_expired(&self, now: At) -> Result<(), LedgerError>;
 
-    /// Removes all secrets of a user, except the one that is `kept`.
+    /// Removes all secrets of a user, and the links that he made for others, except the one that is
+    /// `kept`.
     async fn remove_secrets(
         &self,
         user: &str,

@@ -96,11 +96,13 @@ pub trait Contacts: Send + Sync {
 
     async fn contacts(&self, page: &ContactPage) -> Result<Vec<Contact>, LedgerError>;
 
-    /// Stores all contacts or none, each in place of the one with its site, number and name.
-    async fn put_contacts(&self, contacts: &[Contact], now: At) -> Result<(), LedgerError>;
-
-    /// Removes the contacts of a site that were stored before an instant. Returns their number.
-    async fn remove_contacts_before(&self, site: &str, before: At) -> Result<u64, LedgerError>;
+    /// Stores all contacts or none, each in place of the one with its site, number and name. With
+    /// `replaces`, a site, its other contacts are removed together with that. Returns their number.
+    async fn put_contacts(
+        &self,
+        contacts: &[Contact],
+        replaces: Option<&str>,
+    ) -> Result<u64, LedgerError>;
 
     /// Removes the contacts of a number, or the one of them with the name. Returns their number.
     async fn remove_contacts(

@@ -130,13 +130,13 @@ pub(in crate::adapter) const DELETE_EXPIRED_SECRETS: &str = "-- delete_expired_u
 
 pub(in crate::adapter) const DELETE_SECRETS: &str = "-- delete_user_secrets
     DELETE FROM user_secrets
-    WHERE user_name = $1
+    WHERE (user_name = $1 OR made_by = $1)
         AND secret_hash <> $2";
 
 /// Those that a removal of the user left behind when it broke off.
 pub(in crate::adapter) const DELETE_SECRETS_WITHOUT_USER: &str = "-- delete_secrets_without_user
     DELETE FROM user_secrets
-    WHERE user_name = $1
+    WHERE (user_name = $1 OR made_by = $1)
         AND NOT EXISTS (SELECT 1 FROM users WHERE name = $1)";
 
 pub(in crate::adapter) const INSERT_TOKEN: &str = "-- insert_api_token

@@ -41,28 +41,34 @@ pub(in crate::adapter) const SELECT_CONTACTS: &str = r"-- select_contacts
     LIMIT $3 OFFSET $4";
 
 /// Stores contacts in one statement: an import that breaks off leaves none. The literal reads the
-/// rows from the document `$1`, with the instant `$2`.
+/// rows from the document `$1`. Contacts of the site `$2` that are not in it are removed.
 macro_rules! upsert_contacts {
     ($rows:literal) => {
         const UPSERT_CONTACTS: &str = concat!(
             "-- upsert_contacts
-    INSERT INTO contacts (site, number, name, company, url, stored_at)
+    INSERT INTO contacts (site, number, name, company, url)
     ",
             $rows,
             "
     ON CONFLICT (site, number, name) DO UPDATE
     SET company = excluded.company,
-        url = excluded.url,
-        stored_at = excluded.stored_at"
+        url = excluded.url"
+        );
+
+        const DELETE_OTHER_CONTACTS: &str = concat!(
+            "-- delete_other_contacts
+    DELETE FROM contacts
+    WHERE site = $2
+        AND (site, number, name) NOT IN (
+            SELECT site, number, name
+            FROM (",
+            $rows,
+            ") AS kept
+        )"
         );
     };
 }
 pub(in crate::adapter) use upsert_contacts;
-
-pub(in crate::adapter) const DELETE_CONTACTS_BEFORE: &str = "-- delete_contacts_before
-    DELETE FROM contacts
-    WHERE site = $1
-        AND stored_at < $2";
 
 pub(in crate::adapter) const DELETE_CONTACTS: &str = "-- delete_contacts_of_number
     DELETE FROM contacts
@@ -169,8 +175,8 @@ macro_rules! implement_contacts {
             async fn put_contacts(
                 &self,
                 contacts: &[Contact],
-                now: At,
-            ) -> Result<(), LedgerError> {
+                replaces: Option<&str>,
+            ) -> Result<u64, LedgerError> {
                 // The last one of a number and a name counts; a statement writes no row twice.
                 let rows: BTreeMap<_, _> = contacts
                     .iter()
@@ -186,29 +192,16 @@ macro_rules! implement_contacts {
                         (key, row)
                     })
                     .collect();
-                if rows.is_empty() {
-                    return Ok(());
+                let rows = serde_json::Value::from_iter(rows.into_values()).to_string();
+
+                match replaces {
+                    Some(site) => self.replace_contacts(site, &rows).await,
+                    None => {
+                        self.execute(sqlx::query(UPSERT_CONTACTS).bind(rows))
+                            .await?;
+                        Ok(0)
+                    }
                 }
-
-                let rows = serde_json::Value::from_iter(rows.into_values());
-                let upsert = sqlx::query(UPSERT_CONTACTS)
-                    .bind(rows.to_string())
-                    .bind(now.0);
-                self.execute(upsert).await?;
-
-                Ok(())
-            }
-
-            async fn remove_contacts_before(
-                &self,
-                site: &str,
-                before: At,
-            ) -> Result<u64, LedgerError> {
-                let delete = sqlx::query(statements::DELETE_CONTACTS_BEFORE)
-                    .bind(site)
-                    .bind(before.0);
-
-                self.execute(delete).await
             }
 
             async fn remove_contacts(

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::address::AddressTemplate;
-use super::caller::{Caller, CallerJson, EarlierCall, contact_json, earlier_call, note_json};
+use super::caller::{
+    Caller, CallerJson, EarlierCall, NoteJson, contact_json, earlier_call, note_json,
+};
 use super::look_up::LookUp;
 use crate::domain::fact::Site;
 use crate::domain::number::Number;
@@ -72,6 +74,13 @@ impl Gateway {
         let contacts = contacts.iter().map(contact_json);
         known.set_contacts(self, caller, contacts.collect());
         known
+    }
+
+    pub(in crate::gateway) async fn note_about(&self, caller: &Caller) -> Option<NoteJson> {
+        let contacts = &self.callers.contacts;
+        let note = contacts.note_of(&caller.site, &caller.number).await;
+
+        note.ok().flatten().map(note_json)
     }
 
     async fn earlier_calls(

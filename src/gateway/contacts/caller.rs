@@ -33,7 +33,7 @@ pub(in crate::gateway) struct ContactJson {
 /// The note of an agent about a caller.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = CallerNote)]
-pub(super) struct NoteJson {
+pub(in crate::gateway) struct NoteJson {
     text: String,
     written_by: String,
     #[schema(format = DateTime)]
@@ -103,11 +103,13 @@ impl CallerJson {
         !self.contacts.is_empty()
     }
 
-    /// Leaves out the addresses, which hold the number, and masks the numbers of the note.
+    /// Leaves out the addresses, which hold the number, and masks numbers in texts.
     pub(super) fn mask(&mut self) {
         self.url = None;
         for contact in &mut self.contacts {
             contact.url = None;
+            contact.name = mask_numbers_in(&contact.name);
+            contact.company = contact.company.as_deref().map(mask_numbers_in);
         }
         if let Some(note) = &mut self.note {
             note.text = mask_numbers_in(&note.text);

@@ -71,8 +71,7 @@ pub(super) struct ImportedContacts {
             `url`, in any order, with a head."),
     responses(
         (status = 200, description = "All lines are stored.", body = ImportedContacts),
-        (status = 400, description = "`bad_body`: a line is not right; it is named. \
-            `bad_parameter`: the site is not known."),
+        (status = 400, description = "`bad_body`: a line is not right; it is named."),
         (status = 403, description = "`no_right`: the account cannot change contacts."),
         (status = 413, description = "`bad_body`: the file is too large, or broke off."),
     ),
@@ -116,21 +115,15 @@ pub(super) async fn import(
     }
 }
 
-/// Stores contacts, and then removes those of the site that were there before.
+/// Stores contacts, in place of all others of a site or beside them.
 async fn store(
     gateway: Gateway,
     principal: Arc<Principal>,
     contacts: Vec<Contact>,
     replaced: Option<String>,
 ) -> Result<ImportedContacts, LedgerError> {
-    let now = gateway.clock.now();
     let book = &gateway.callers.contacts;
-
-    book.put_contacts(&contacts, now).await?;
-    let removed = match &replaced {
-        Some(site) => book.remove_contacts_before(site, now).await?,
-        None => 0,
-    };
+    let removed = book.put_contacts(&contacts, replaced.as_deref()).await?;
     gateway
         .access
         .audit(principal.name(), "contacts_imported", replaced.as_deref())

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::{Principal, Right, mask_number};
+use crate::access::{Principal, Right, mask_number, mask_numbers_in};
 use crate::domain::fact::Site;
 use crate::domain::private::PrivateText;
 use crate::gateway::Gateway;
@@ -158,15 +158,19 @@ impl ContactParameters {
 }
 
 fn contact_json(contact: &Contact, shows_numbers: bool) -> ContactJson {
-    let number = if shows_numbers {
-        (*contact.number).to_owned()
-    } else {
-        mask_number(&contact.number)
-    };
+    if !shows_numbers {
+        return ContactJson {
+            site: contact.site.clone(),
+            number: mask_number(&contact.number),
+            name: mask_numbers_in(&contact.name),
+            company: mask_numbers_in(&contact.company),
+            url: String::new(),
+        };
+    }
 
     ContactJson {
         site: contact.site.clone(),
-        number,
+        number: (*contact.number).to_owned(),
         name: (*contact.name).to_owned(),
         company: (*contact.company).to_owned(),
         url: (*contact.url).to_owned(),

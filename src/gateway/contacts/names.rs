@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
-use crate::access::Principal;
+use crate::access::{Principal, mask_numbers_in};
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{LIMIT_MAX, Parameters, PlainText, query, require_plain};
 use crate::gateway::response::{bad_parameter, document_response, unavailable_response};
@@ -115,8 +115,15 @@ async fn names_of(
         let number = (contact.site.clone(), (*contact.number).to_owned());
         contacts.entry(number).or_default().push(contact);
     }
+    let shows_numbers = principal.sees_all_numbers();
     let named = callers.into_iter().filter_map(|(id, number)| {
         let name = name_of(contacts.get(&number)?)?;
+        // A name may be a number.
+        let name = if shows_numbers {
+            name
+        } else {
+            mask_numbers_in(&name)
+        };
         Some((id, name))
     });
     Ok(named.collect())

@@ -145,6 +145,23 @@ pub async fn no_secret_outlives_its_account(store: &impl Store) {
     assert!(ledger.remove_user("katrin").await.unwrap());
     assert!(!add().await.1, "the account was removed");
 
+    // A link that he made for a colleague ends with him.
+    let colleague = User {
+        name: "omar".to_owned(),
+        ..user()
+    };
+    ledger.add_user(&colleague).await.unwrap();
+    ledger.add_user(&user()).await.unwrap();
+    let made = UserSecret {
+        user: "omar".to_owned(),
+        made_by: Some("katrin".to_owned()),
+        ..session()
+    };
+    assert!(ledger.add_secret(&made).await.unwrap());
+    assert!(ledger.remove_user("katrin").await.unwrap());
+    let found = ledger.secret(&made.hash, SecretKind::Session).await;
+    assert!(found.unwrap().is_none());
+
     // Another person gets the name.
     ledger.add_user(&user()).await.unwrap();
     let found = ledger.secret(&secret.hash, SecretKind::Session).await;

@@ -29,15 +29,15 @@ pub async fn a_number_shows_its_contacts(store: &impl Store) {
         contact("berlin", "+4940111", "Cem", ""),
         contact("lahore", NUMBER, "Dua", ""),
     ];
-    ledger.put_contacts(&all, At(1)).await.unwrap();
-    ledger.put_contacts(&[], At(1)).await.unwrap();
+    ledger.put_contacts(&all, None).await.unwrap();
+    ledger.put_contacts(&[], None).await.unwrap();
 
     let found = ledger.contacts_of("berlin", NUMBER).await.unwrap();
     assert_eq!(found, [all[1].clone(), all[0].clone()]);
 
     // The last one of a number and a name counts.
     let again = ["Falke", "Adler"].map(|company| contact("berlin", NUMBER, "Ada", company));
-    ledger.put_contacts(&again, At(2)).await.unwrap();
+    ledger.put_contacts(&again, None).await.unwrap();
     let found = ledger.contacts_of("berlin", NUMBER).await.unwrap();
     assert_eq!(found, [again[1].clone(), all[0].clone()]);
 
@@ -54,7 +54,7 @@ pub async fn a_number_shows_its_contacts(store: &impl Store) {
     let exchange: Vec<Contact> = (0..20)
         .map(|person| contact("berlin", NUMBER, &format!("Person {person}"), ""))
         .collect();
-    ledger.put_contacts(&exchange, At(3)).await.unwrap();
+    ledger.put_contacts(&exchange, None).await.unwrap();
     let found = ledger.contacts_of("berlin", NUMBER).await.unwrap();
     assert_eq!(found.len(), CANDIDATES_MAX);
 }
@@ -66,7 +66,7 @@ pub async fn contacts_are_found_by_fragments_page_by_page(store: &impl Store) {
         contact("berlin", "+49302", "Bea 100x", "vogelhaus"),
         contact("lahore", "+92423", "Cem", "Falke"),
     ];
-    ledger.put_contacts(&all, At(1)).await.unwrap();
+    ledger.put_contacts(&all, None).await.unwrap();
     let found = async |site: Option<&str>, text: &str, skipped: u32, limit: u32| {
         let page = ContactPage {
             site: site.map(ToOwned::to_owned),
@@ -87,20 +87,19 @@ pub async fn contacts_are_found_by_fragments_page_by_page(store: &impl Store) {
     assert_eq!(found(Some("lahore"), "ada", 0, 10).await, "");
 }
 
-pub async fn contacts_are_removed_by_number_name_and_age(store: &impl Store) {
+pub async fn contacts_are_removed_by_number_name_and_file(store: &impl Store) {
     let ledger = store.open().await;
     let old = ["Ada", "Bea", "Cem"].map(|name| contact("berlin", NUMBER, name, ""));
-    ledger.put_contacts(&old, At(1)).await.unwrap();
+    ledger.put_contacts(&old, None).await.unwrap();
     let elsewhere = [contact("lahore", NUMBER, "Dua", "")];
-    ledger.put_contacts(&elsewhere, At(1)).await.unwrap();
+    ledger.put_contacts(&elsewhere, None).await.unwrap();
 
     let removed = ledger.remove_contacts("berlin", NUMBER, Some("Cem")).await;
     assert_eq!(removed.unwrap(), 1);
     let removed = ledger.remove_contacts("berlin", "+4940", None).await;
     assert_eq!(removed.unwrap(), 0);
 
-    ledger.put_contacts(&old[..1], At(2)).await.unwrap();
-    let removed = ledger.remove_contacts_before("berlin", At(2)).await;
+    let removed = ledger.put_contacts(&old[..1], Some("berlin")).await;
     assert_eq!(removed.unwrap(), 1);
     let left = ledger.contacts_of("berlin", NUMBER).await.unwrap();
     assert_eq!(names(&left), ["Ada"]);
@@ -131,4 +130,31 @@ pub async fn a_caller_has_one_note(store: &impl Store) {
 
     ledger.set_note("berlin", NUMBER, None).await.unwrap();
     assert_eq!(ledger.note_of("berlin", NUMBER).await.unwrap(), None);
+}
+
+pub async fn of_two_files_at_once_one_stays(store: &impl Store) {
+    let (one, other) = (store.open().await, store.open().await);
+    let file = |name: &str| {
+        let contacts =
+            (0..500).map(|number| contact("berlin", &format!("+4930{number}"), name, ""));
+        contacts.collect::<Vec<Contact>>()
+    };
+    let (ada, bea) = (file("Ada"), file("Bea"));
+    let (first, second) = tokio::join!(
+        one.put_contacts(&ada, Some("berlin")),
+        other.put_contacts(&bea, Some("berlin")),
+    );
+    let removed = first.unwrap() + second.unwrap();
+
+    assert_eq!(removed, 500, "the later one removes the other");
+    let page = ContactPage {
+        limit: 2_000,
+        ..ContactPage::default()
+    };
+    let left = one.contacts(&page).await.unwrap();
+    assert_eq!(left.len(), 500);
+    assert!(names(&left).windows(2).all(|pair| pair[0] == pair[1]));
+
+    let removed = one.put_contacts(&[], Some("berlin")).await.unwrap();
+    assert_eq!(removed, 500);
 }

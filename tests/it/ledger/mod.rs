@@ -71,7 +71,8 @@ macro_rules! conformance {
             batches::a_message_without_a_fact_is_kept_once_as_it_came
             contacts::a_number_shows_its_contacts
             contacts::contacts_are_found_by_fragments_page_by_page
-            contacts::contacts_are_removed_by_number_name_and_age
+            contacts::contacts_are_removed_by_number_name_and_file
+            contacts::of_two_files_at_once_one_stays
             contacts::a_caller_has_one_note
             desk::one_person_takes_all_calls_of_a_caller_or_none
             desk::a_person_who_has_taken_a_caller_has_his_next_call

@@ -19,7 +19,7 @@ use crate::support::service::{Events, Service, command};
 
 const CUSTOMER: &str = "03023125418";
 const FILE: &str = "number;name;company;url\n\
-                    +49 30 23125418;Ada Vogel;Vogel AG;https://crm.example.com/7\n";
+                    +49 30 23125418;Ada Vogel;Vogel AG, 030 5556667;https://crm.example.com/7\n";
 
 async fn service(settings: &str) -> (Service, TempDir) {
     let data = tempfile::tempdir().unwrap();
@@ -80,7 +80,7 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
     let known = ring(&service, CUSTOMER).await;
     let (_, popup) = hina.until("popup").await;
     let ada = json!({
-        "name": "Ada Vogel", "company": "Vogel AG", "url": "https://crm.example.com/7",
+        "name": "Ada Vogel", "company": "Vogel AG, 030 5556667", "url": "https://crm.example.com/7",
     });
     assert_eq!(popup["contacts"], json!([ada]));
     assert_eq!(popup["url"], "https://crm.example.com/7");
@@ -95,6 +95,16 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
     assert_eq!(of_call["url"], "https://crm.example.com/?p=%2B493023125418");
     let (_, hello) = Events::open_at(gateway, stream, "").await;
     assert_eq!(hello["popups"][0]["note"]["text"], "Asks for Omar.");
+    let answered = format!("/gs/cti/answered?mac=000b82000201&local=201&remote={CUSTOMER}");
+    service.send(&answered).await.expect("an accepted event");
+    let mut popup = hina.until("popup").await.1;
+    while popup["kind"] != "talk" {
+        popup = hina.until("popup").await.1;
+    }
+    assert_eq!(
+        popup["note"]["text"], "Asks for Omar.",
+        "it was written since"
+    );
 
     let names = service
         .ask(&format!("/api/v1/caller-names?calls=x,{known}"))
@@ -104,12 +114,12 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
         names, expected,
         "it may be one of two people without a company"
     );
-    let company = "number,name,company\n03023125418,Bea Vogel,Vogel AG\n";
+    let company = "number,name,company\n03023125418,Bea Vogel,\"Vogel AG, 030 5556667\"\n";
     assert_eq!(import(gateway, "", "", company).await.0, 200);
     let names = service
         .ask(&format!("/api/v1/caller-names?calls=x,{known}"))
         .await;
-    assert_eq!(names["names"][&known], "Vogel AG");
+    assert_eq!(names["names"][&known], "Vogel AG, 030 5556667");
 
     assert_eq!(set_note(gateway, &known, "", " ").await, 200);
     assert_eq!(caller(gateway, &known, "").await["note"], Value::Null);
@@ -205,7 +215,7 @@ async fn who_sees_masked_numbers_sees_none_beside_the_caller_either() {
     assert_eq!(masked["contacts"][0]["name"], "Ada Vogel");
     assert_eq!(masked["url"], Value::Null);
     assert_eq!(masked["contacts"][0]["url"], Value::Null);
-    assert!(!masked["note"].to_string().contains("555"), "{masked}");
+    assert!(!masked.to_string().contains("555"), "{masked}");
 
     // The masked text would take the place of the number.
     assert_eq!(set_note(gateway, &id, &agent, "Or later").await, 403);
@@ -218,7 +228,9 @@ async fn who_sees_masked_numbers_sees_none_beside_the_caller_either() {
         assert_eq!(import(gateway, "", headers, FILE).await.0, 403);
     }
     let list = send(gateway, "GET", "/api/v1/contacts", &admin, None).await;
-    assert!(!list.body.to_string().contains("23125"), "{}", list.body);
+    for hidden in ["23125", "555", "crm.example.com"] {
+        assert!(!list.body.to_string().contains(hidden), "{}", list.body);
+    }
     let search = "/api/v1/contacts?text=23125";
     let search = send(gateway, "GET", search, &admin, None).await;
     assert_eq!(search.status, 403);
