@@ -40,6 +40,8 @@ export function agentPage(root) {
   const dismissed = new Set();
   /** @type {Set<string>} Calls whose page was opened. */
   const opened = new Set();
+  /** @type {Set<string>} Calls that were answered at the own phone while the window was open. */
+  const answered = new Set();
   /** @type {Call[]} */
   let mine = [];
   /** @type {number | null} */
@@ -84,19 +86,22 @@ export function agentPage(root) {
       });
     }
     if (popup.mine) state.taking = false;
+    // Who took it has given it back.
+    if (!popup.claimed_by && state.lost !== null) Object.assign(state, { lost: null, closesAt: null });
+    if (loaded && old && old.kind !== "talk" && popup.kind === "talk") answered.add(popup.id);
     if (loaded && !old && (popup.kind === "ring" || popup.kind === "handover")) announce();
-    if (loaded && opensPage(old, popup)) openPage(popup);
+    if (loaded && opensPage(popup)) openPage(popup);
   }
 
   /**
-   * Whether the page of a caller is to open now: with the first ring at the own phone, or the answer.
-   * @param {Popup | undefined} old
+   * Whether the page of a caller is to open now: it rings at the own phone, or was answered there. The
+   * address may come later than that.
    * @param {Popup} popup
    */
-  function opensPage(old, popup) {
+  function opensPage(popup) {
     if (!popup.at_phone || !popup.url || pageOpens === "click") return false;
     if (opened.has(popup.id)) return false;
-    if (pageOpens === "answer") return popup.kind === "talk" && old?.kind !== "talk";
+    if (pageOpens === "answer") return popup.kind === "talk" && answered.has(popup.id);
     return popup.kind === "ring" || popup.kind === "handover";
   }
 
@@ -104,7 +109,16 @@ export function agentPage(root) {
   function openPage(popup) {
     if (!isWebAddress(popup.url ?? "")) return;
     opened.add(popup.id);
-    blocked = window.open(popup.url ?? "", "cordboard-caller") === null;
+    // Empty first: the page of another program must not reach this window.
+    const page = window.open("", "cordboard-caller");
+    blocked = page === null;
+    if (!page) return;
+    try {
+      page.opener = null;
+    } catch {
+      // It shows the page of an earlier caller, and was parted then.
+    }
+    page.location.href = popup.url ?? "";
   }
 
   /** @param {string} id @returns {(caller: import("./types.js").Caller) => void} */
@@ -149,7 +163,8 @@ export function agentPage(root) {
     for (const [id, popup] of popups) {
       const state = localOf(id);
       if (state.closesAt !== null && instant > state.closesAt) {
-        if (["ring", "handover"].includes(popup.kind)) dismissed.add(mark(popup));
+        // A call that a colleague takes still rings, and may come back.
+        if (["ring", "handover"].includes(popup.kind)) Object.assign(state, { lost: null, closesAt: null });
         else popups.delete(id);
       }
     }
@@ -360,8 +375,7 @@ export function agentPage(root) {
     if (action === "claim") claim(popup);
     else if (action === "release" && popup) release(popup);
     else if (action === "dismiss") dismiss(popup);
-    else if (action === "note" && popup)
-      askNote(popup.call_id, cardCaller(popup), popup.note, update(popup.id));
+    else if (action === "note" && popup) askNote(popup.call_id, cardCaller(popup), update(popup.id));
     else if (action === "pause") pause();
   };
   root.addEventListener("click", onClick);

@@ -271,7 +271,7 @@ export function callPage(root, id) {
   const onClick = (event) => {
     const action = hit(event, "[data-do]")?.dataset.do;
     if (action === "note" && call)
-      askNote(id, headline(call), caller?.note ?? null, (fresh) => {
+      askNote(id, headline(call), (fresh) => {
         caller = fresh;
         render();
       });

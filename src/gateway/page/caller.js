@@ -1,6 +1,6 @@
 // The caller beyond his number: names of contacts, and the note of the agents about him.
 
-import { send } from "./api.js";
+import { Problem, get, send } from "./api.js";
 import * as cells from "./cells.js";
 import { el, icon } from "./dom.js";
 import { askFor } from "./forms.js";
@@ -46,13 +46,22 @@ export const noteSource = (note) =>
   texts.caller.noted(when(note.written_at, now()), note.written_by === "-" ? "" : note.written_by);
 
 /**
- * Asks for the note about the caller of a call.
+ * Asks for the note about the caller of a call, which a colleague may have written just now.
  * @param {string} callId
  * @param {string} name
- * @param {CallerNote | null} note
  * @param {(caller: Caller) => void} done
  */
-export function askNote(callId, name, note, done) {
+export async function askNote(callId, name, done) {
+  const caller = `/calls/${encodeURIComponent(callId)}/caller`;
+  /** @type {CallerNote | null} */
+  let note;
+  try {
+    ({ note } = await get(caller));
+  } catch (error) {
+    // The shell shows the reason.
+    if (!(error instanceof Problem)) throw error;
+    return;
+  }
   askFor(
     {
       title: texts.caller.noteTitle(name),
@@ -61,8 +70,7 @@ export function askNote(callId, name, note, done) {
       button: texts.forms.save,
     },
     async (values) => {
-      const path = `/calls/${encodeURIComponent(callId)}/caller/note`;
-      done(await send("PUT", path, { note: String(values.get("note")) }, { quiet: true }));
+      done(await send("PUT", `${caller}/note`, { note: String(values.get("note")) }, { quiet: true }));
     },
   );
 }

@@ -1,6 +1,6 @@
 //! From notifications to the agents whose phones have a part in the call.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -96,9 +96,30 @@ impl Switch {
         self.directory_changed.notified().await;
     }
 
-    /// Tells every window of a site its helplines.
-    pub(super) fn helplines_changed(&self, site: &str, helplines: Arc<[Helpline]>) {
-        self.to_site(site, &Change::Helplines(helplines));
+    /// The sites of the windows that are open.
+    pub(super) fn sites(&self) -> BTreeSet<String> {
+        let streams = self.streams.lock();
+
+        streams.keys().map(|(site, _)| site.clone()).collect()
+    }
+
+    /// Tells every window of a site its helplines, and whether its agent is paused.
+    pub(super) fn update_site(
+        &self,
+        site: &str,
+        helplines: &Arc<[Helpline]>,
+        paused: &HashSet<String>,
+    ) {
+        self.set_helplines(site, Arc::clone(helplines));
+        let mut streams = self.streams.lock();
+        let of_site = streams
+            .iter_mut()
+            .filter(|((of_line, _), _)| of_line == site);
+        for ((_, extension), of_line) in of_site {
+            send(of_line, &Change::Helplines(Arc::clone(helplines)));
+            send(of_line, &Change::Paused(paused.contains(extension)));
+        }
+        streams.retain(|_, of_line| !of_line.is_empty());
     }
 
     /// Takes the helplines of a site as they are now.

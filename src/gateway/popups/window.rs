@@ -276,17 +276,23 @@ impl Window {
         claim.ok().flatten().map(|claim| claim.user)
     }
 
-    /// Adds what is known about the caller, which is looked up once for each popup.
+    /// Adds what is known about the caller. All but the note is looked up once for each popup.
     async fn add_caller(&mut self, popup: &mut Value, call: &Value, id: &str) {
+        let caller = Caller::of(&self.gateway, call);
         if let Some(shown) = self.shown.get(id) {
             for field in CALLER_FIELDS {
                 popup[field] = shown[field].clone();
+            }
+            // An agent may have written it since.
+            if let Some(caller) = caller {
+                let note = self.gateway.note_about(&caller).await;
+                popup["note"] = serde_json::to_value(note).unwrap_or_default();
             }
             return;
         }
 
         let mut known = CallerJson::default();
-        if let Some(caller) = Caller::of(&self.gateway, call) {
+        if let Some(caller) = caller {
             known = self.gateway.caller(&caller, id).await;
             if !known.has_contacts() {
                 self.begin_look_up(id, caller);

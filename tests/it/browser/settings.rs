@@ -154,6 +154,7 @@ async fn a_contact_is_added_and_its_name_and_a_note_are_shown_with_its_call() {
     browser.until_shown(&agent, "Ada <b>Vogel").await;
     browser.until_shown(&agent, "Vogel AG").await;
     browser.press(&agent, "Write a note").await;
+    browser.until_shown(&agent, "All agents of this site").await;
     fill(&mut browser, &agent, &json!({ "note": "Asks for Omar." })).await;
     browser.until_shown(&agent, "Asks for Omar.").await;
 

@@ -151,6 +151,12 @@ async fn windows_follow_a_directory_that_another_process_changes() {
     hina.until_end().await;
 
     let (mut hina, _) = Events::open_at(gateway, stream, "").await;
+    // A pause that is begun here and ended by another process is over.
+    let pause = json!({ "state": "paused" });
+    let target = "/api/v1/me/state?extension=203";
+    let paused = send(gateway, "PUT", target, "", Some(&pause)).await;
+    assert_eq!(paused.status, 200);
+    ledger.end_pause("default", "203").await.unwrap();
     report(&service, "incoming", 201, CUSTOMER).await;
     report(&service, "incoming", 202, CUSTOMER).await;
     assert_eq!(hina.until("popup").await.1["for"]["name"], "Sales");
