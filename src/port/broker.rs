@@ -32,6 +32,9 @@ pub enum BrokerError {
     /// A message reached no queue.
     #[error("the broker has no queue for our events; declaring them again")]
     Unroutable,
+    /// A message ended the connection, as it will until the broker sets it aside.
+    #[error("a message is no AMQP that can be read: see the runbook, CordboardUnreadable")]
+    Unreadable,
 }
 
 impl BrokerError {

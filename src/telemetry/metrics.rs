@@ -6,7 +6,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Counters with their help texts.
-const COUNTERS: [(&str, &str); 31] = [
+const COUNTERS: [(&str, &str); 32] = [
     (
         "cordboard_ingress_accepted_total",
         "Events stored durably; each is answered with 200 if the phone is still connected.",
@@ -23,6 +23,10 @@ const COUNTERS: [(&str, &str); 31] = [
     (
         "cordboard_caller_lookups_total",
         "Requests to another program for the contacts of a caller, by result.",
+    ),
+    (
+        "cordboard_broker_unreadable_total",
+        "Connections that a message ended because it is no AMQP that can be read.",
     ),
     (
         "cordboard_gateway_refused_total",

@@ -19,6 +19,7 @@ use crate::chain::Chain;
 use crate::health::{FlowCounters, HealthCheck};
 use crate::port::broker::{BrokerError, GroupConnection, GroupLoad, PartitionBroker, Subscription};
 use crate::port::clock::Clock;
+use crate::port::intake::InboxError;
 use crate::port::ledger::{Ledger, LedgerError, RecoveredState};
 use crate::port::stores::PartitionStores;
 use crate::retry::Backoff;
@@ -52,6 +53,8 @@ enum Ended {
     GaveUp,
     /// Its subscription is gone, or another worker owns the partition.
     Lost(String),
+    /// A message ended the subscription. The broker sets it aside after some more.
+    Unreadable,
 }
 
 impl WorkerGroup {
@@ -154,6 +157,12 @@ impl WorkerGroup {
         while connection.is_connected() && !stop.is_cancelled() {
             match self.run_subscription(partition, &*connection, &stop).await {
                 Ended::GaveUp => backoff.reset(),
+                Ended::Unreadable => {
+                    backoff.reset();
+                    if !backoff.wait(&stop).await {
+                        return;
+                    }
+                }
                 Ended::Lost(reason) => {
                     tracing::warn!(partition, reason, "partition lost, subscribing again");
                     if !backoff.wait(&stop).await {
@@ -183,7 +192,11 @@ impl WorkerGroup {
         };
         if let Err(error) = first {
             subscription.leave().await;
-            return Ended::Lost(Chain(&error).to_string());
+            return if is_unreadable(&error) {
+                Ended::Unreadable
+            } else {
+                Ended::Lost(Chain(&error).to_string())
+            };
         }
 
         let give_up = stop.child_token();
@@ -287,6 +300,12 @@ impl WorkerGroup {
 
         counters.map(Arc::clone).unwrap_or_default()
     }
+}
+
+fn is_unreadable(error: &InboxError) -> bool {
+    let error = error.0.downcast_ref::<BrokerError>();
+
+    matches!(error, Some(BrokerError::Unreadable))
 }
 
 fn count_load(load: &GroupLoad) {

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::addressing::Addressed;
 use super::publishing::publish_all_confirmed;
-use super::{addressing, close_channel, confirming_channel, foreign, with_timeout};
+use super::unreadable::Unreadable;
+use super::{
+    addressing, close_channel, close_connection, confirming_channel, foreign, with_timeout,
+};
 use crate::domain::fact::Site;
 use crate::port::broker::{BrokerError, Subscription};
 use crate::port::clock::Clock;
@@ -55,6 +58,11 @@ pub(super) struct PartitionConsumer {
     clock: Arc<dyn Clock>,
     /// Cancelled when an operation is not answered.
     silent: CancellationToken,
+    unreadable: Arc<Unreadable>,
+    /// A connection that no other partition uses.
+    own: Option<Connection>,
+    /// Messages come one by one, because the first one may be unreadable.
+    is_cautious: bool,
     waiting: VecDeque<AmqpDelivery>,
     /// The last message of the last batch.
     last_delivered: Option<u64>,
@@ -83,8 +91,15 @@ impl PartitionConsumer {
         partition: u32,
         clock: Arc<dyn Clock>,
         silent: CancellationToken,
+        unreadable: Arc<Unreadable>,
     ) -> Result<PartitionConsumer, BrokerError> {
-        let consumed = consume(connection, layout, partition).await;
+        let is_cautious = unreadable.is_in(partition);
+        let prefetch = if is_cautious {
+            1
+        } else {
+            prefetch(layout.partitions)
+        };
+        let consumed = consume(connection, layout.queue(partition), prefetch).await;
         let (channel, consumer) = report_silence(&silent, consumed)?;
 
         Ok(PartitionConsumer {
@@ -94,6 +109,9 @@ impl PartitionConsumer {
             layout,
             clock,
             silent,
+            unreadable,
+            own: None,
+            is_cautious,
             waiting: VecDeque::new(),
             last_delivered: None,
             settled: None,
@@ -102,16 +120,33 @@ impl PartitionConsumer {
         })
     }
 
+    /// Keeps the connection that only this consumer uses.
+    pub(super) fn on_its_own(mut self, connection: Option<Connection>) -> PartitionConsumer {
+        self.own = connection;
+        self
+    }
+
     async fn receive(&mut self) -> Result<AmqpDelivery, InboxError> {
         match self.consumer.next().await {
             Some(Ok(delivery)) => Ok(delivery),
-            Some(Err(error)) => Err(InboxError(error.into())),
+            Some(Err(error)) => {
+                let is_alone = self.own.is_some();
+                if self.unreadable.note(&error, self.partition, is_alone) {
+                    return Err(BrokerError::Unreadable.into());
+                }
+                Err(InboxError(error.into()))
+            }
             None => Err(InboxError("the broker deleted the queue".into())),
         }
     }
 
     /// Waits for messages, and takes those that have arrived.
     async fn gather(&mut self, max: usize) -> Result<Vec<AmqpDelivery>, InboxError> {
+        if self.is_cautious && !self.unreadable.is_in(self.partition) {
+            return Err(InboxError(
+                "the next subscription is for all messages".into(),
+            ));
+        }
         while self.waiting.is_empty() {
             let due = self.settled.map(|settled| settled.due);
             tokio::select! {
@@ -264,17 +299,16 @@ struct MisplacedEvent {
 
 async fn consume(
     connection: &Connection,
-    layout: Layout,
-    partition: u32,
+    queue: String,
+    prefetch: u16,
 ) -> Result<(Channel, Consumer), BrokerError> {
     // Confirms are for messages that are forwarded.
     let channel = confirming_channel(connection).await?;
-    let prefetch = prefetch(layout.partitions);
     with_timeout(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
 
     let tag = format!("cordboard-{}", uuid::Uuid::now_v7().simple());
     let consumer = channel.basic_consume(
-        layout.queue(partition).into(),
+        queue.into(),
         tag.into(),
         BasicConsumeOptions::default(),
         FieldTable::default(),
@@ -388,8 +422,12 @@ impl Inbox for PartitionConsumer {
         };
         self.settled = Some(Settled { last, due });
 
-        if self.unacknowledged >= ACK_MESSAGES || due <= Instant::now() {
+        let is_due = self.unacknowledged >= ACK_MESSAGES || due <= Instant::now();
+        if is_due || self.is_cautious {
             self.acknowledge().await?;
+        }
+        if self.is_cautious {
+            self.unreadable.has_gone(self.partition);
         }
 
         Ok(())
@@ -399,6 +437,9 @@ impl Inbox for PartitionConsumer {
         // Unacknowledged messages are delivered again; the channel is not used again.
         let _ = self.acknowledge().await;
         let _ = report_silence(&self.silent, close_channel(&self.channel).await);
+        if let Some(own) = &self.own {
+            close_connection(own).await;
+        }
 
         Ok(())
     }

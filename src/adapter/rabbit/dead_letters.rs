@@ -168,7 +168,13 @@ impl DeadLetterQueue for RabbitDeadLetters {
         let get = self
             .channel
             .basic_get(DEAD_QUEUE.into(), BasicGetOptions::default());
-        let message = with_timeout(get).await?;
+        let message = match with_timeout(get).await {
+            // The request is not answered when its answer ends the connection.
+            Err(BrokerError::Silent) if !self.connection.status().connected() => {
+                return Err(BrokerError::Unreadable);
+            }
+            message => message?,
+        };
 
         Ok(
             message.map(|BasicGetMessage { delivery, .. }| QueuedLetter {

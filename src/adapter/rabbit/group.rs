@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{Connection, Consumer};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::PartitionConsumer;
-use super::{RabbitBroker, close_connection, or_close, topology};
+use super::unreadable::Unreadable;
+use super::{BrokerAddress, RabbitBroker, close_connection, or_close, topology};
 use crate::port::broker::{BrokerError, GroupConnection, GroupLoad, PartitionBroker, Subscription};
 use crate::port::clock::Clock;
 use crate::wire::partition::Layout;
 
 struct RabbitGroup {
+    address: BrokerAddress,
     connection: Connection,
+    unreadable: Arc<Unreadable>,
     layout: Layout,
     clock: Arc<dyn Clock>,
     silent: CancellationToken,
@@ -26,6 +30,12 @@ struct RabbitGroup {
 impl RabbitGroup {
     async fn enlist(&self) {
         let mut membership = self.membership.lock().await;
+        // Its queue is empty: whatever comes is the end of the subscription, as when the node of the
+        // queue is lost.
+        let has_ended = |consumer: &mut Consumer| consumer.next().now_or_never().is_some();
+        if membership.as_mut().is_some_and(has_ended) {
+            *membership = None;
+        }
         if membership.is_none() {
             *membership = topology::enlist(&self.connection).await;
         }
@@ -39,7 +49,9 @@ impl PartitionBroker for RabbitBroker {
         let ensured = topology::ensure(&connection, self.layout).await;
         or_close(&connection, ensured).await?;
         let group = RabbitGroup {
+            address: self.address.clone(),
             connection,
+            unreadable: Arc::clone(&self.unreadable),
             layout: self.layout,
             clock: Arc::clone(&self.clock),
             silent: CancellationToken::new(),
@@ -62,16 +74,22 @@ impl PartitionBroker for RabbitBroker {
 #[async_trait]
 impl GroupConnection for RabbitGroup {
     async fn subscribe(&self, partition: u32) -> Result<Box<dyn Subscription>, BrokerError> {
+        let mut own = None;
+        if self.unreadable.is_seen() {
+            own = Some(self.address.connect("cordboard work").await?);
+        }
+        let connection = own.as_ref().unwrap_or(&self.connection);
         let consumer = PartitionConsumer::subscribe(
-            &self.connection,
+            connection,
             self.layout,
             partition,
             Arc::clone(&self.clock),
             self.silent.clone(),
+            Arc::clone(&self.unreadable),
         )
         .await?;
 
-        Ok(Box::new(consumer))
+        Ok(Box::new(consumer.on_its_own(own)))
     }
 
     async fn load(&self) -> Result<GroupLoad, BrokerError> {

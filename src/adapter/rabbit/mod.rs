@@ -18,6 +18,7 @@ mod names;
 mod notifications;
 mod publishing;
 mod topology;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub use dead_letters::RabbitDeadLetters;
 pub use foreign::read_plain_report;
 pub use management::{Management, apply};
 pub use topology::{Depth, Policy, policies};
+use unreadable::Unreadable;
 
 /// One operation on the broker. A longer one is not answered any more.
 const OPERATION_MAX: Duration = Duration::from_secs(10);
@@ -48,6 +50,7 @@ pub struct RabbitBroker {
     layout: Layout,
     /// For reports of other programs without an instant.
     clock: Arc<dyn Clock>,
+    unreadable: Arc<Unreadable>,
 }
 
 impl RabbitBroker {
@@ -57,6 +60,7 @@ impl RabbitBroker {
             address,
             layout,
             clock,
+            unreadable: Arc::default(),
         }
     }
 }

@@ -19,3 +19,4 @@ mod stations;
 mod streams;
 mod topology;
 mod transfers;
+mod unreadable;
