@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::policy::Policy;
@@ -19,6 +20,25 @@ const VERSION: u32 = 1;
 const ID_APART_MAX_US: i64 = 3_600 * 1_000_000;
 /// The beginning of the reason with which a message of a later version becomes a dead letter.
 pub const UNKNOWN_VERSION: &str = "unknown version";
+
+/// The bits of an id that tell its site.
+const SITE_BITS: u128 = 0xffff;
+
+/// The id of an event of a site. A copy of the event that names another site is known by its id: it
+/// would take the place of the first one's call.
+#[must_use]
+pub fn id_at_site(id: EventId, site: &Site) -> EventId {
+    EventId((id.0 & !SITE_BITS) | site_bits(site.as_str()))
+}
+
+fn site_bits(site: &str) -> u128 {
+    // The first four bytes choose the partition.
+    let [_, _, _, _, a, b, ..] = *Sha256::digest(site).as_slice() else {
+        return 0;
+    };
+
+    u16::from_be_bytes([a, b]).into()
+}
 
 /// The encoding of the request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +193,12 @@ impl Envelope {
             .is_none_or(|made| made.0.saturating_sub(self.at).saturating_abs() <= ID_APART_MAX_US)
     }
 
+    /// Whether the id was made for the site of the event, as ingresses make it.
+    #[must_use]
+    pub fn has_id_of_its_site(&self) -> bool {
+        (self.id.as_u128() & SITE_BITS) == site_bits(&self.site)
+    }
+
     /// Whether the other envelope holds the same request, whenever and however it was received.
     #[must_use]
     pub fn has_content_of(&self, other: &Envelope) -> bool {
@@ -316,6 +342,18 @@ mod tests {
             ..with("")
         };
         assert!(!other.has_id_of_its_instant());
+    }
+
+    #[test]
+    fn an_id_tells_the_site_of_its_event() {
+        let site = |name: &str| Site::parse(name).unwrap();
+        let id = id_at_site(EventId(u128::MAX), &site("munich"));
+        let envelope =
+            |name: &str| Envelope::new(id, At(0), &site(name), None, "/", "", BodyForm::None);
+
+        assert!(envelope("munich").has_id_of_its_site());
+        assert!(!envelope("berlin").has_id_of_its_site());
+        assert_eq!(id.0 | 0xffff, u128::MAX, "only the last bits change");
     }
 
     #[test]
