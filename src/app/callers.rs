@@ -5,10 +5,14 @@ use std::sync::Arc;
 use super::ServiceError;
 use crate::adapter::http::HttpContacts;
 use crate::config::Settings;
+use crate::domain::fact::DEFAULT_SITE;
 use crate::gateway::{CallerBook, LookUp};
 use crate::port::clock::Clock;
 use crate::port::contacts::Contacts;
 use crate::port::live::LiveDirectory;
+
+/// A number to check the address with.
+const EXAMPLE_NUMBER: &str = "+4930";
 
 pub(super) fn caller_book(
     settings: &Settings,
@@ -25,6 +29,9 @@ pub(super) fn caller_book(
             let token = settings.lookup_token()?;
             let token = token.as_ref().map(|token| token.reveal().trim());
             let source = HttpContacts::new(networks, token, settings.lookup_timeout())?;
+            source
+                .check(&address.fill(DEFAULT_SITE, EXAMPLE_NUMBER))
+                .map_err(ServiceError::LookUp)?;
             Some(LookUp::new(
                 address,
                 Arc::new(source),

@@ -30,6 +30,8 @@ pub enum ServiceError {
     NoAccounts(SocketAddr),
     #[error("the client of webhooks cannot be made: {0}")]
     Webhooks(#[from] SendError),
+    #[error("`contacts.lookup_url`: {0}")]
+    LookUp(SendError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A task ended without an error, or panicked.

@@ -38,7 +38,9 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Failure {
         match error {
             ServiceError::Setup(error) => error.into(),
-            error @ ServiceError::NoAccounts(_) => Failure::Config(error.to_string()),
+            error @ (ServiceError::NoAccounts(_) | ServiceError::LookUp(_)) => {
+                Failure::Config(error.to_string())
+            }
             other => Failure::Service(Chain(&other).to_string()),
         }
     }

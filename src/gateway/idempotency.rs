@@ -82,7 +82,16 @@ pub(super) async fn once(
         Ok(body) => body.to_bytes(),
         Err(_) => Bytes::new(),
     };
+    // With other rights the answer of before is none for this principal.
+    let rights = format!(
+        "{} {:?} {}",
+        principal.role.name(),
+        principal.sites.names(),
+        principal.sees_all_numbers()
+    );
     let digest = Sha256::new()
+        .chain_update(rights)
+        .chain_update([0])
         .chain_update(head.method.as_str())
         .chain_update([0])
         .chain_update(head.uri.to_string())

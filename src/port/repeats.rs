@@ -11,7 +11,8 @@ pub struct RepeatableRequest {
     /// The account or token.
     pub owner: String,
     pub key: String,
-    /// Of method, path and body: the same key with another request is a mistake.
+    /// Of method, path, body and the rights of the owner: the same key with another request is a
+    /// mistake.
     pub digest: String,
 }
 

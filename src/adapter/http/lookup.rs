@@ -73,6 +73,14 @@ impl HttpContacts {
         })
     }
 
+    /// Whether requests may go to an address, as far as its text tells.
+    ///
+    /// # Errors
+    /// Why not, for the person who wrote the setting.
+    pub fn check(&self, url: &str) -> Result<(), SendError> {
+        self.clients.parse(url).map(drop)
+    }
+
     async fn request(&self, url: &str) -> Result<Vec<FoundContact>, SendError> {
         let url = self.clients.parse(url)?;
         let mut request = self

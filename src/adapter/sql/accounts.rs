@@ -62,6 +62,11 @@ pub(in crate::adapter) const DELETE_PASSWORD: &str = "-- delete_password
     WHERE name = $1
         AND password = $2";
 
+/// Kept answers are not for a later user of the name.
+pub(in crate::adapter) const DELETE_ANSWERS: &str = "-- delete_answers_of_user
+    DELETE FROM repeatable_requests
+    WHERE owner = $1";
+
 pub(in crate::adapter) const DELETE_USER: &str = "-- delete_user
     DELETE FROM users
     WHERE name = $1";
@@ -293,6 +298,8 @@ macro_rules! implement_accounts {
                     .await?;
                 // Without the user no further ones are stored.
                 self.remove_secrets(name, None).await?;
+                let answers = sqlx::query(statements::DELETE_ANSWERS).bind(name);
+                self.execute(answers).await?;
 
                 Ok(removed > 0)
             }

@@ -116,7 +116,7 @@ pub(super) async fn contacts(
         return export(&gateway, &principal, page).await;
     }
     let shows_numbers = principal.sees_all_numbers();
-    let has_digits = |text: &PrivateText| text.contains(|char: char| char.is_ascii_digit());
+    let has_digits = |text: &PrivateText| text.contains(char::is_numeric);
     if !shows_numbers && page.text.as_ref().is_some_and(has_digits) {
         return no_right("this account sees masked numbers and cannot search for them");
     }

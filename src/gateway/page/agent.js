@@ -21,9 +21,14 @@ import { texts } from "./texts.js";
 /** @typedef {{ taking: boolean, lost: string | null, error: string | null, closesAt: number | null }} Local */
 
 const CARDS = 3;
+/** A call that was missed in a gap may have begun so long before it. */
+const LONGEST_RING_MS = 60_000;
 /** @type {Record<string, number>} */
 const CLOSES_AFTER_MS = { taken: 4000, withdrawn: 8000, gone: 4000 };
 const ORDER = ["talk", "handover", "ring", "missed", "withdrawn", "taken", "gone"];
+
+/** The window with the page of a caller. @type {Window | null} */
+let callerPage = null;
 
 /**
  * @param {HTMLElement} root
@@ -48,6 +53,8 @@ export function agentPage(root) {
   let toCallBack = null;
   let loaded = false;
   let paused = false;
+  /** When the stream was lost that has just come back. @type {number | null} */
+  let gapSince = null;
   /** When the page of a caller opens. @type {"click" | "answer" | "ring"} */
   let pageOpens = "click";
   let blocked = false;
@@ -59,6 +66,7 @@ export function agentPage(root) {
       const query = { ...siteQuery(), extension: own, limit: 200 };
       mine = (await get("/calls", { ...query, since: midnight().toISOString() }, { signal, quiet: true }))
         .calls;
+      showMissed();
       toCallBack = (await get("/missed", { ...siteQuery(), status: "open" }, { signal, quiet: true })).missed
         .length;
     } catch (error) {
@@ -68,8 +76,39 @@ export function agentPage(root) {
     render();
   }
 
+  /** Calls that were missed while nothing was heard get their cards, as if they had been seen. */
+  function showMissed() {
+    if (gapSince === null) return;
+    const since = gapSince - LONGEST_RING_MS;
+    gapSince = null;
+    for (const call of mine) {
+      const isOwn = call.outcome === "missed" && call.missed_extensions.includes(own ?? "");
+      if (!isOwn || Date.parse(call.started_at) < since || popups.has(call.id)) continue;
+      popups.set(call.id, missedPopup(call));
+    }
+  }
+
+  /** @param {Call} call @returns {Popup} */
+  const missedPopup = (call) => ({
+    id: call.id,
+    call_id: call.id,
+    kind: "missed",
+    since: call.ended_at ?? call.started_at,
+    caller: cells.partyOf(call),
+    for: { kind: "extension", number: own, name: null },
+    claimed_by: null,
+    mine: false,
+    at_phone: true,
+    handed_over_by: null,
+    also_ringing: [],
+    contacts: [],
+    note: null,
+    url: null,
+    history: [],
+  });
+
   /** @param {Popup} popup */
-  const mark = (popup) => `${popup.id} ${popup.kind}`;
+  const mark = (popup) => `${popup.id} ${popup.kind} ${popup.at_phone}`;
 
   /** @param {Popup} popup */
   function take(popup) {
@@ -89,7 +128,8 @@ export function agentPage(root) {
     // Who took it has given it back.
     if (!popup.claimed_by && state.lost !== null) Object.assign(state, { lost: null, closesAt: null });
     if (loaded && old && old.kind !== "talk" && popup.kind === "talk") answered.add(popup.id);
-    if (loaded && !old && (popup.kind === "ring" || popup.kind === "handover")) announce();
+    const isRinging = popup.kind === "ring" || popup.kind === "handover";
+    if (loaded && isRinging && (!old || (popup.at_phone && !old.at_phone))) announce();
     if (loaded && opensPage(popup)) openPage(popup);
   }
 
@@ -109,16 +149,13 @@ export function agentPage(root) {
   function openPage(popup) {
     if (!isWebAddress(popup.url ?? "")) return;
     opened.add(popup.id);
-    // Empty first: the page of another program must not reach this window.
-    const page = window.open("", "cordboard-caller");
-    blocked = page === null;
-    if (!page) return;
-    try {
-      page.opener = null;
-    } catch {
-      // It shows the page of an earlier caller, and was parted then.
+    if (!callerPage || callerPage.closed) {
+      callerPage = window.open("");
+      // The page of another program must not reach this window.
+      if (callerPage) callerPage.opener = null;
     }
-    page.location.href = popup.url ?? "";
+    blocked = callerPage === null;
+    if (callerPage) callerPage.location.href = popup.url ?? "";
   }
 
   /** @param {string} id @returns {(caller: import("./types.js").Caller) => void} */
@@ -398,6 +435,7 @@ export function agentPage(root) {
       return ringing ? texts.agent.ringTitle(cardCaller(ringing)) : texts.agent.title;
     },
     event(message) {
+      if (message.type === "connection" && connection.lostAt !== null) gapSince ??= connection.lostAt;
       if (message.type === "hello") {
         const list = /** @type {Popup[]} */ (message.data.popups ?? []);
         const fresh = new Set(list.map((popup) => popup.id));
@@ -407,6 +445,8 @@ export function agentPage(root) {
         loaded = true;
         paused = message.data.state === "paused";
         pageOpens = message.data.page_opens ?? "click";
+        // Calls may have ended, or been missed, while nothing was heard.
+        load();
       } else if (message.type === "popup") {
         take(message.data);
         clearTimeout(refresh);

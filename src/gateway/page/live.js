@@ -306,7 +306,7 @@ export function livePage(root) {
     title: () => texts.shell.live,
     query: () => render(),
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) {
+      if (message.type === "resync" || message.type === "hello") {
         load();
         return;
       }

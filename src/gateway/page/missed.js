@@ -403,7 +403,7 @@ export function missedPage(root) {
     title: () => texts.missed.title,
     query: render,
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) load(true);
+      if (message.type === "resync" || message.type === "hello") load(true);
       else if (message.type === "names") render();
       else if (["desk.changed", "call.missed", "call.missed_retracted", "call.ended"].includes(message.type))
         loadSoon();

@@ -289,7 +289,7 @@ export function phonesPage(root) {
     title: () => texts.phones.title,
     query: render,
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) load();
+      if (message.type === "resync" || message.type === "hello") load();
       else if (message.type === "names") render();
     },
     tick() {

@@ -264,7 +264,7 @@ export function statisticsPage(root) {
       load();
     },
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) load();
+      if (message.type === "resync" || message.type === "hello") load();
       else if (message.type === "names") render();
       else if (
         message.type === "call.ended" &&

@@ -371,7 +371,7 @@ export function todayPage(root) {
       render();
     },
     event(message) {
-      if (message.type === "resync" || (message.type === "hello" && loaded)) load();
+      if (message.type === "resync" || message.type === "hello") load();
       else if (message.type === "names") render();
       if (!message.type.startsWith("call.")) return;
       const { call_id: id, call } = message.data;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::accounts::printed;
 use crate::support::http::{self, send};
-use crate::support::service::{Events, Service, command};
+use crate::support::service::{Events, Service, command, output};
 
 const CUSTOMER: &str = "03023125418";
 const FILE: &str = "number;name;company;url\n\
@@ -293,4 +293,15 @@ async fn a_caller_without_a_contact_is_looked_up_in_another_program() {
     );
     assert_eq!(requests.load(Ordering::Relaxed), 1, "one request for all");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_to_which_no_look_up_may_go_is_named_at_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("CONTACTS__LOOKUP_URL", "http://127.0.0.1:9/{number}")];
+    let output = output(command(data.path(), &["serve"], &settings)).await;
+
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{error}");
+    assert!(error.contains("contacts.lookup_url"), "{error}");
 }
