@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::port::error::LedgerError;
 
 /// Changes of other gateways are seen after so long.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Gateway {
     /// Lets windows follow the directory and pauses until the stop.

@@ -24,13 +24,13 @@ connection.close()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_ends_its_connections_costs_no_other_message() {
     let cluster = Cluster::new().await;
-    // Ten deliveries are enough for a test.
+    // Five deliveries are enough for a test.
     let policy = json!({
         "pattern": "^grandstream-queue",
         "apply-to": "queues",
         "priority": 10,
         "definition": {
-            "delivery-limit": 10,
+            "delivery-limit": 5,
             "dead-letter-exchange": "grandstream.dlx",
             "dead-letter-strategy": "at-least-once",
             "overflow": "reject-publish",
