@@ -61,8 +61,10 @@ pub(super) struct PartitionConsumer {
     unreadable: Arc<Unreadable>,
     /// A connection that no other partition uses.
     own: Option<Connection>,
-    /// Messages come one by one, because the first one may be unreadable.
+    /// Messages come one by one, because one of the next may be unreadable.
     is_cautious: bool,
+    /// The error that ended the subscription, behind the messages that wait.
+    ended: Option<InboxError>,
     waiting: VecDeque<AmqpDelivery>,
     /// The last message of the last batch.
     last_delivered: Option<u64>,
@@ -112,6 +114,7 @@ impl PartitionConsumer {
             unreadable,
             own: None,
             is_cautious,
+            ended: None,
             waiting: VecDeque::new(),
             last_delivered: None,
             settled: None,
@@ -127,15 +130,13 @@ impl PartitionConsumer {
     }
 
     async fn receive(&mut self) -> Result<AmqpDelivery, InboxError> {
+        if let Some(error) = self.ended.take() {
+            return Err(error);
+        }
+
         match self.consumer.next().await {
             Some(Ok(delivery)) => Ok(delivery),
-            Some(Err(error)) => {
-                let is_alone = self.own.is_some();
-                if self.unreadable.note(&error, self.partition, is_alone) {
-                    return Err(BrokerError::Unreadable.into());
-                }
-                Err(InboxError(error.into()))
-            }
+            Some(Err(error)) => Err(self.error_of(error)),
             None => Err(InboxError("the broker deleted the queue".into())),
         }
     }
@@ -171,11 +172,38 @@ impl PartitionConsumer {
         Ok(self.waiting.drain(..ready).collect())
     }
 
+    fn error_of(&self, error: lapin::Error) -> InboxError {
+        let is_alone = self.own.is_some();
+        if self.unreadable.note(&error, self.partition, is_alone) {
+            BrokerError::Unreadable.into()
+        } else {
+            InboxError(error.into())
+        }
+    }
+
+    fn end_with(&mut self, error: lapin::Error) {
+        self.ended = Some(self.error_of(error));
+    }
+
+    /// Notes the error of a subscription that ends for another reason, such as an acknowledgement
+    /// that fails because a message behind has ended the connection.
+    fn note_end(&mut self) {
+        while let Some(Some(next)) = self.consumer.next().now_or_never() {
+            if let Err(error) = next {
+                self.end_with(error);
+            }
+        }
+    }
+
     fn collect_arrived(&mut self, max: usize) {
         while self.waiting.len() < max {
             match self.consumer.next().now_or_never() {
                 Some(Some(Ok(delivery))) => self.waiting.push_back(delivery),
-                // An error is reported when no message is left.
+                Some(Some(Err(error))) => {
+                    // It comes once, and is reported when no message is left.
+                    self.end_with(error);
+                    break;
+                }
                 _ => break,
             }
         }
@@ -427,13 +455,14 @@ impl Inbox for PartitionConsumer {
             self.acknowledge().await?;
         }
         if self.is_cautious {
-            self.unreadable.has_gone(self.partition);
+            self.unreadable.note_read(self.partition);
         }
 
         Ok(())
     }
 
     async fn close(&mut self) -> Result<(), InboxError> {
+        self.note_end();
         // Unacknowledged messages are delivered again; the channel is not used again.
         let _ = self.acknowledge().await;
         let _ = report_silence(&self.silent, close_channel(&self.channel).await);

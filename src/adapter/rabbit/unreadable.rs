@@ -5,19 +5,24 @@
 //! must cost no other message a delivery: each partition gets a connection of its own, and the one
 //! with the message gets its messages one by one.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lapin::ErrorKind;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Messages come one by one for so long after a connection was ended.
+const CAUTION: Duration = Duration::from_secs(30);
 
 /// What this process knows of such messages.
 #[derive(Default)]
 pub(super) struct Unreadable {
     /// A connection has ended that way.
     is_seen: AtomicBool,
-    /// Partitions with such a message in front.
-    partitions: Mutex<BTreeSet<u32>>,
+    /// Partitions with such a message among the next ones, and when it ended a connection last.
+    partitions: Mutex<BTreeMap<u32, Instant>>,
 }
 
 impl Unreadable {
@@ -26,7 +31,7 @@ impl Unreadable {
     }
 
     pub(super) fn is_in(&self, partition: u32) -> bool {
-        self.partitions.lock().contains(&partition)
+        self.partitions.lock().contains_key(&partition)
     }
 
     /// Notes an error of a consumer. Returns whether it comes from such a message. Only a partition
@@ -38,7 +43,8 @@ impl Unreadable {
 
         self.is_seen.store(true, Ordering::Relaxed);
         metrics::counter!("cordboard_broker_unreadable_total").increment(1);
-        if is_alone && self.partitions.lock().insert(partition) {
+        let mut partitions = self.partitions.lock();
+        if is_alone && partitions.insert(partition, Instant::now()).is_none() {
             tracing::error!(
                 partition,
                 "a message is no AMQP that can be read, the partition waits until the broker has \
@@ -48,9 +54,16 @@ impl Unreadable {
         true
     }
 
-    /// Another message was in front: the broker has set the one before aside.
-    pub(super) fn has_gone(&self, partition: u32) {
-        if self.partitions.lock().remove(&partition) {
+    /// Notes a message that was read. It may have stood in front of the other one, which has gone when it
+    /// ends no connection for a while.
+    pub(super) fn note_read(&self, partition: u32) {
+        let mut partitions = self.partitions.lock();
+        let has_gone = partitions
+            .get(&partition)
+            .is_some_and(|ended_at| ended_at.elapsed() >= CAUTION);
+
+        if has_gone {
+            partitions.remove(&partition);
             tracing::info!(
                 partition,
                 "the message that could not be read is set aside, the partition goes on"
