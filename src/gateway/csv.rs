@@ -2,6 +2,7 @@
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 
 /// Characters with which spreadsheets begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
@@ -12,6 +13,56 @@ pub(super) fn without_protection(cell: String) -> String {
     match cell.strip_prefix('\'') {
         Some(plain) if plain.starts_with(FORMULA) => plain.to_owned(),
         _ => cell,
+    }
+}
+
+/// The lines of a file with a head, each with its number. The columns may stand in any order, and are
+/// separated by commas or semicolons.
+///
+/// # Errors
+/// What is wrong with the file, for a person.
+pub(super) fn read_lines<Line: DeserializeOwned>(
+    body: &[u8],
+    columns: &[&str],
+    needed: &[&str],
+    lines_max: usize,
+) -> Result<Vec<(usize, Line)>, String> {
+    let mut lines = Vec::new();
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator_of(body))
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .from_reader(body);
+
+    // Without its head, the first line of the file would be taken for one, and be lost.
+    let wrong_columns = || format!("its columns are {}", columns.join(", "));
+    let head = reader.headers().map_err(|_| wrong_columns())?;
+    let has = |name: &&str| head.iter().any(|own| own == *name);
+    if !needed.iter().all(has) {
+        return Err(wrong_columns());
+    }
+
+    for (index, line) in reader.deserialize::<Line>().enumerate() {
+        // The head is the first line.
+        let number = index + 2;
+        if index >= lines_max {
+            return Err(format!("a file has at most {lines_max} lines"));
+        }
+        let line = line.map_err(|_| format!("line {number}: {}", wrong_columns()))?;
+        lines.push((number, line));
+    }
+
+    Ok(lines)
+}
+
+/// Spreadsheets of many languages separate columns with semicolons.
+fn separator_of(body: &[u8]) -> u8 {
+    let head = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
+
+    if head.contains(&b';') && !head.contains(&b',') {
+        b';'
+    } else {
+        b','
     }
 }
 
@@ -61,6 +112,12 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_shows_the_separator() {
+        assert_eq!(separator_of(b"number;name\n1;a, b\n"), b';');
+        assert_eq!(separator_of(b"number,name\n1,a; b\n"), b',');
+    }
 
     #[test]
     fn an_exported_cell_is_read_as_it_was() {

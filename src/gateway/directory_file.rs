@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Gateway;
-use super::csv::{Table, without_protection};
+use super::csv::{Table, read_lines, without_protection};
 use super::parameters::SiteParameters;
 use super::people::requested_site;
 use super::response::{document_response, error_response, no_right, unavailable_response};
@@ -176,35 +176,14 @@ struct Line {
 }
 
 fn read_directory(body: &[u8], principal: &Principal) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::new();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(body);
+    let needed = &COLUMNS[..COLUMNS_NEEDED];
+    let lines = read_lines::<Line>(body, &COLUMNS, needed, LINES_MAX)?;
 
-    // Without its head, the first line of the file would be taken for one, and be lost.
-    let columns = || format!("its columns are {}", COLUMNS.join(", "));
-    let head = reader.headers().map_err(|_| columns())?;
-    if !COLUMNS[..COLUMNS_NEEDED]
-        .iter()
-        .all(|name| head.iter().any(|own| own == *name))
-    {
-        return Err(columns());
-    }
-
-    for (index, line) in reader.deserialize::<Line>().enumerate() {
-        // The head is the first line.
-        let number = index + 2;
-        if index >= LINES_MAX {
-            return Err(format!("a file has at most {LINES_MAX} lines"));
-        }
-        let entry = line
-            .map_err(|_| columns())
-            .and_then(|line| entry(line, principal));
-        entries.push(entry.map_err(|reason| format!("line {number}: {reason}"))?);
-    }
-
-    Ok(entries)
+    let entries = lines.into_iter().map(|(number, line)| {
+        let entry = entry(line, principal);
+        entry.map_err(|reason| format!("line {number}: {reason}"))
+    });
+    entries.collect()
 }
 
 fn entry(line: Line, principal: &Principal) -> Result<Entry, String> {

@@ -17,7 +17,7 @@ use crate::access::{Principal, Right};
 use crate::domain::fact::Site;
 use crate::domain::text::is_printable;
 use crate::gateway::Gateway;
-use crate::gateway::csv::without_protection;
+use crate::gateway::csv::{read_lines, without_protection};
 use crate::gateway::parameters::{Parameters, SiteName, query};
 use crate::gateway::response::{
     bad_parameter, document_response, error_response, no_right, unavailable_response,
@@ -154,32 +154,11 @@ fn read_contacts(
     site: &str,
     replaces: bool,
 ) -> Result<Vec<Contact>, String> {
-    let mut contacts = Vec::new();
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator_of(body))
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(body);
+    let lines = read_lines::<Line>(body, &COLUMNS, &COLUMNS_NEEDED, LINES_MAX)?;
+    let mut contacts = Vec::with_capacity(lines.len());
 
-    // Without its head, the first line of the file would be taken for one, and be lost.
-    let columns = || format!("its columns are {}", COLUMNS.join(", "));
-    let head = reader.headers().map_err(|_| columns())?;
-    if !COLUMNS_NEEDED
-        .iter()
-        .all(|name| head.iter().any(|own| own == *name))
-    {
-        return Err(columns());
-    }
-
-    for (index, line) in reader.deserialize::<Line>().enumerate() {
-        // The head is the first line.
-        let number = index + 2;
-        if index >= LINES_MAX {
-            return Err(format!("a file has at most {LINES_MAX} lines"));
-        }
-        let contact = line
-            .map_err(|_| columns())
-            .and_then(|line| contact_of(gateway, line, principal, site));
+    for (number, line) in lines {
+        let contact = contact_of(gateway, line, principal, site);
         let contact = contact.map_err(|reason| format!("line {number}: {reason}"))?;
         if replaces && contact.site != site {
             return Err(format!(
@@ -190,17 +169,6 @@ fn read_contacts(
     }
 
     Ok(contacts)
-}
-
-/// Spreadsheets of many languages separate columns with semicolons.
-fn separator_of(body: &[u8]) -> u8 {
-    let head = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
-
-    if head.contains(&b';') && !head.contains(&b',') {
-        b';'
-    } else {
-        b','
-    }
 }
 
 fn contact_of(
@@ -280,11 +248,5 @@ mod tests {
         ] {
             assert!(!is_address(url), "{url}");
         }
-    }
-
-    #[test]
-    fn the_head_shows_the_separator() {
-        assert_eq!(separator_of(b"number;name\n1;a, b\n"), b';');
-        assert_eq!(separator_of(b"number,name\n1,a; b\n"), b',');
     }
 }

@@ -6,8 +6,8 @@ import { forgetNames } from "./contact-names.js";
 import { el, icon } from "./dom.js";
 import { askFor, rowButton } from "./forms.js";
 import { csvCell } from "./format.js";
-import { readSites, session, site } from "./session.js";
-import { line, reveal, revealPanel, settingsList, table } from "./settings-list.js";
+import { readSites, session } from "./session.js";
+import { line, place, reveal, revealPanel, settingsList, table } from "./settings-list.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").StoredContact} StoredContact */
@@ -15,9 +15,6 @@ import { texts } from "./texts.js";
 
 const SHOWN = 50;
 const HEAD = "site,number,name,company,url\r\n";
-
-/** The site whose contacts are changed; `default` where nothing has reported yet. */
-const place = () => site() || (session.sites.length || session.me?.sites ? "" : "default");
 
 /** @param {HTMLElement} root */
 export const contactsPage = (root) =>

@@ -5,8 +5,8 @@ import * as cells from "./cells.js";
 import { el, icon } from "./dom.js";
 import { askFor, rowButton } from "./forms.js";
 import { csvCell } from "./format.js";
-import { readDirectory, readSites, session, site } from "./session.js";
-import { line, settingsList, table } from "./settings-list.js";
+import { readDirectory, readSites, session } from "./session.js";
+import { line, place, settingsList, table } from "./settings-list.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Person} Person */
@@ -14,9 +14,6 @@ import { texts } from "./texts.js";
 /** @typedef {{ people: Person[], helplines: Helpline[], heard: string[] }} Loaded */
 
 const HEAD = "kind,site,number,name,members\r\n";
-
-/** The site whose directory is changed; `default` where nothing has reported yet. */
-const place = () => site() || (session.sites.length || session.me?.sites ? "" : "default");
 
 /** @param {HTMLElement} root */
 export const directoryPage = (root) =>

@@ -4,7 +4,7 @@ import { Problem, isAbort, send } from "./api.js";
 import * as cells from "./cells.js";
 import { draw, el, hit, icon } from "./dom.js";
 import { tabs } from "./forms.js";
-import { session } from "./session.js";
+import { session, site } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./dom.js").Child} Child */
@@ -100,6 +100,9 @@ export function settingsList(root, make) {
     },
   };
 }
+
+/** The site whose entries are changed; `default` where nothing has reported yet. */
+export const place = () => site() || (session.sites.length || session.me?.sites ? "" : "default");
 
 /**
  * Asks whether numbers shall be shown to a role that sees them masked.
