@@ -1,4 +1,4 @@
-//! What a gateway knows about callers.
+//! The callers of a gateway: contacts, pages, and the look-up in another program.
 
 use std::sync::Arc;
 

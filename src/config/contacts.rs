@@ -48,7 +48,7 @@ impl ContactSettings {
         )]
     }
 
-    /// Where another program is asked for contacts.
+    /// The address at which another program is asked for contacts.
     ///
     /// # Errors
     /// When it is no address with a number in it.

@@ -20,7 +20,7 @@ pub(super) fn without_protection(cell: String) -> String {
 /// separated by commas or semicolons.
 ///
 /// # Errors
-/// What is wrong with the file, for a person.
+/// The reason for a person, with the line.
 pub(super) fn read_lines<Line: DeserializeOwned>(
     body: &[u8],
     columns: &[&str],

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// Messages come one by one for so long after a connection was ended.
 const CAUTION: Duration = Duration::from_secs(30);
 
-/// What this process knows of such messages.
+/// The knowledge of this process about such messages.
 #[derive(Default)]
 pub(super) struct Unreadable {
     /// A connection has ended that way.

@@ -1,4 +1,4 @@
-//! Where callers are looked up: the database, and another program.
+//! Sources about callers: the database, and another program.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::port::query::CallFilter;
 
 const EARLIER_CALLS: u32 = 4;
 
-/// What is known about callers, and where else to look.
+/// The sources about callers.
 #[derive(Clone)]
 pub struct CallerBook {
     pub contacts: Arc<dyn Contacts>,
@@ -61,12 +61,12 @@ impl Gateway {
         let Caller { site, number, .. } = caller;
         let (contacts, note, history) = tokio::join!(
             self.callers.contacts.contacts_of(site, number),
-            self.callers.contacts.note_of(site, number),
+            self.note_about(caller),
             self.earlier_calls(caller, call_id),
         );
 
         let mut known = CallerJson {
-            note: note.ok().flatten().map(note_json),
+            note,
             history: history.unwrap_or_default(),
             ..CallerJson::default()
         };
@@ -105,7 +105,7 @@ impl Gateway {
             .collect())
     }
 
-    /// Where to ask for the contacts of a caller, if he is of the public network.
+    /// The look-up for the contacts of a caller, if he is of the public network.
     pub(in crate::gateway) fn look_up_for(&self, caller: &Caller) -> Option<&LookUp> {
         let is_short = Number::parse(&caller.number, None).is_short();
 

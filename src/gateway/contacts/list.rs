@@ -81,7 +81,7 @@ struct ContactList {
 
 /// Contacts by site, name and number.
 ///
-/// Who sees masked numbers sees them masked here, and finds none by its number. As CSV: all of them,
+/// Accounts with masked numbers see them masked here, and find none by its number. As CSV: all of them,
 /// at most 200,000, with their numbers; the audit log keeps it. Needs the right `directory`.
 #[utoipa::path(
     get,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as QueryString, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,7 @@ pub(super) async fn names(
     };
 
     match names_of(&gateway, &principal, ids).await {
-        Ok(names) => document_response(axum::http::StatusCode::OK, &CallerNames { names }),
+        Ok(names) => document_response(StatusCode::OK, &CallerNames { names }),
         Err(error) => unavailable_response(&error),
     }
 }
