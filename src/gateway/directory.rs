@@ -16,9 +16,8 @@ use super::parameters::{Segment, SiteListParameters, SiteParameters, checked_lim
 use super::response::{
     bad_parameter, document_response, error_response, json_response, unavailable_response,
 };
-use super::visible::site_of;
+use super::visible::one_site_of;
 use crate::access::Principal;
-use crate::domain::fact::Site;
 use crate::domain::time::At;
 use crate::port::ledger::LedgerError;
 use crate::port::live::CacheKey;
@@ -47,7 +46,7 @@ impl SiteList {
         let (site, limit) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
 
         Ok(SiteList {
-            site: site_name(principal, site)?,
+            site: one_site_of(principal, site)?,
             limit,
         })
     }
@@ -74,13 +73,6 @@ impl SiteList {
             Err(error) => unavailable_response(&error),
         }
     }
-}
-
-/// The requested site, or the one that the principal is limited to.
-fn site_name(principal: &Principal, requested: Option<String>) -> Result<String, Box<Response>> {
-    let site = site_of(principal, requested)?;
-
-    Ok(site.unwrap_or_else(|| Site::default().as_str().to_owned()))
 }
 
 /// A list of sites.
@@ -239,7 +231,7 @@ pub(super) async fn extension(
         Ok(SiteParameters { site }) => site,
         Err(message) => return bad_parameter(&message),
     };
-    let site = match site_name(&principal, requested) {
+    let site = match one_site_of(&principal, requested) {
         Ok(site) => site,
         Err(response) => return *response,
     };

@@ -11,11 +11,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Gateway;
-use super::parameters::{Segment, SiteParameters};
-use super::people::requested_site;
-use super::response::{document_response, error_response, no_right, unavailable_response};
+use super::parameters::{Segment, SiteParameters, query};
+use super::response::{
+    bad_parameter, document_response, error_response, no_right, unavailable_response,
+};
+use super::visible::one_site_of;
 use crate::access::{Principal, Right};
-use crate::domain::fact::DEFAULT_SITE;
 use crate::port::error::LedgerError;
 use crate::port::live::CacheKey;
 
@@ -116,9 +117,10 @@ fn changed_site(
             "this account cannot change the directory",
         )));
     }
-    let site = requested_site(principal, parameters)?;
+    let SiteParameters { site } =
+        query(parameters).map_err(|message| Box::new(bad_parameter(&message)))?;
 
-    Ok(site.unwrap_or_else(|| DEFAULT_SITE.to_owned()))
+    one_site_of(principal, site)
 }
 
 async fn respond(

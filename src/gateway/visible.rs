@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::response::{bad_parameter, no_right};
 use crate::access::{Principal, SiteError, SiteScope, mask_record};
-use crate::domain::fact::Site;
+use crate::domain::fact::{DEFAULT_SITE, Site};
 
 /// The record as the principal sees it; `None` when it does not see the call.
 pub(super) fn visible_record<'r>(principal: &Principal, record: &'r str) -> Option<Cow<'r, str>> {
@@ -97,6 +97,16 @@ pub(super) fn site_of(
             SiteError::Ambiguous(_) => bad_parameter(&error.to_string()),
         })
     })
+}
+
+/// The one site of a request: that which it names, or the principal is limited to, or `default`.
+pub(super) fn one_site_of(
+    principal: &Principal,
+    requested: Option<String>,
+) -> Result<String, Box<Response>> {
+    let site = site_of(principal, requested)?;
+
+    Ok(site.unwrap_or_else(|| DEFAULT_SITE.to_owned()))
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::address::AddressTemplate;
 use super::caller::{
-    Caller, CallerJson, EarlierCall, NoteJson, contact_json, earlier_call, note_json,
+    Caller, CallerJson, ContactJson, EarlierCall, NoteJson, earlier_call, note_json,
 };
 use super::look_up::LookUp;
+use crate::access::Principal;
 use crate::domain::fact::Site;
 use crate::domain::number::Number;
 use crate::gateway::Gateway;
+use crate::gateway::visible::sees_site;
 use crate::port::contacts::{Contacts, number_key};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
@@ -71,7 +75,7 @@ impl Gateway {
             ..CallerJson::default()
         };
         let contacts = contacts.unwrap_or_default();
-        let contacts = contacts.iter().map(contact_json);
+        let contacts = contacts.iter().map(ContactJson::of);
         known.set_contacts(self, caller, contacts.collect());
         known
     }
@@ -81,6 +85,19 @@ impl Gateway {
         let note = contacts.note_of(&caller.site, &caller.number).await;
 
         note.ok().flatten().map(note_json)
+    }
+
+    /// The record of a call that the principal sees, with all of its numbers.
+    pub(super) async fn seen_call(
+        &self,
+        principal: &Principal,
+        id: &str,
+    ) -> Result<Option<Value>, LedgerError> {
+        let record = self.query.call(id).await?;
+
+        Ok(record
+            .and_then(|record| serde_json::from_str::<Value>(&record).ok())
+            .filter(|record| sees_site(principal, record["site"].as_str())))
     }
 
     async fn earlier_calls(
@@ -99,7 +116,7 @@ impl Gateway {
         let records = earlier
             .iter()
             .filter(|earlier| earlier.id != call_id)
-            .filter_map(|earlier| serde_json::from_str::<serde_json::Value>(&earlier.record).ok());
+            .filter_map(|earlier| serde_json::from_str::<Value>(&earlier.record).ok());
         Ok(records
             .map(|mut record| earlier_call(&mut record))
             .collect())

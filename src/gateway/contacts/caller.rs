@@ -61,6 +61,8 @@ pub(super) struct EarlierCall {
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(as = Caller)]
 pub(in crate::gateway) struct CallerJson {
+    /// The name of the only contact, or the company of all of them.
+    pub(super) caller_name: Option<String>,
     /// Several where the number has several contacts: one of them calls.
     pub(super) contacts: Vec<ContactJson>,
     pub(super) note: Option<NoteJson>,
@@ -98,6 +100,35 @@ impl Caller {
     }
 }
 
+impl ContactJson {
+    /// A contact whose company and address may be empty.
+    pub(super) fn new(name: &str, company: &str, url: &str) -> ContactJson {
+        let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+
+        ContactJson {
+            name: name.to_owned(),
+            company: filled(company),
+            url: filled(url),
+        }
+    }
+
+    pub(super) fn of(contact: &Contact) -> ContactJson {
+        ContactJson::new(&contact.name, &contact.company, &contact.url)
+    }
+}
+
+/// The one name of contacts with the same number: theirs, or their company's.
+pub(super) fn one_name_of(contacts: &[ContactJson]) -> Option<&str> {
+    let (first, others) = contacts.split_first()?;
+    // A list may have a contact more than once.
+    if others.iter().all(|other| other.name == first.name) {
+        return Some(&first.name);
+    }
+    let is_company = others.iter().all(|other| other.company == first.company);
+
+    first.company.as_deref().filter(|_| is_company)
+}
+
 impl CallerJson {
     pub(in crate::gateway) fn has_contacts(&self) -> bool {
         !self.contacts.is_empty()
@@ -106,6 +137,7 @@ impl CallerJson {
     /// Leaves out the addresses, which hold the number, and masks numbers in texts.
     pub(super) fn mask(&mut self) {
         self.url = None;
+        self.caller_name = self.caller_name.as_deref().map(mask_numbers_in);
         for contact in &mut self.contacts {
             contact.url = None;
             contact.name = mask_numbers_in(&contact.name);
@@ -123,6 +155,7 @@ impl CallerJson {
         caller: &Caller,
         contacts: Vec<ContactJson>,
     ) {
+        self.caller_name = one_name_of(&contacts).map(ToOwned::to_owned);
         self.contacts = contacts;
 
         let own = match &self.contacts[..] {
@@ -134,16 +167,6 @@ impl CallerJson {
             Some(page.fill(&caller.site, &caller.number))
         };
         self.url = own.or_else(general);
-    }
-}
-
-pub(super) fn contact_json(contact: &Contact) -> ContactJson {
-    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-
-    ContactJson {
-        name: (*contact.name).to_owned(),
-        company: filled(&contact.company),
-        url: filled(&contact.url),
     }
 }
 
@@ -163,5 +186,23 @@ pub(super) fn earlier_call(record: &mut Value) -> EarlierCall {
         outcome: record["outcome"].take(),
         extension: record["answered_by"]["extension"].take(),
         talk_seconds: record["talk_seconds"].take(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_contacts_of_a_company_have_its_name() {
+        let ada = ContactJson::new("Ada", "Vogel", "");
+        let bea = |company| ContactJson::new("Bea", company, "");
+
+        assert_eq!(one_name_of(std::slice::from_ref(&ada)), Some("Ada"));
+        assert_eq!(one_name_of(&[ada.clone(), ada.clone()]), Some("Ada"));
+        assert_eq!(one_name_of(&[ada.clone(), bea("Vogel")]), Some("Vogel"));
+        assert_eq!(one_name_of(&[ada, bea("Falke")]), None);
+        let without = ContactJson::new("Ada", "", "");
+        assert_eq!(one_name_of(&[without, bea("")]), None);
     }
 }

@@ -22,7 +22,7 @@ use crate::gateway::parameters::{Parameters, SiteName, query};
 use crate::gateway::response::{
     bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
-use crate::gateway::visible::site_of;
+use crate::gateway::visible::one_site_of;
 use crate::port::contacts::Contact;
 use crate::port::error::LedgerError;
 
@@ -89,8 +89,8 @@ pub(super) async fn import(
         Ok(ImportParameters { site, replace }) => (site, replace.unwrap_or_default()),
         Err(message) => return bad_parameter(&message),
     };
-    let site = match site_of(&principal, site) {
-        Ok(site) => site.unwrap_or_else(|| Site::default().as_str().to_owned()),
+    let site = match one_site_of(&principal, site) {
+        Ok(site) => site,
         Err(response) => return *response,
     };
     let Ok(body) = body else {

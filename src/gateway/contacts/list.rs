@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Principal, Right, mask_number, mask_numbers_in};
-use crate::domain::fact::Site;
 use crate::domain::private::PrivateText;
 use crate::gateway::Gateway;
 use crate::gateway::csv::Table;
@@ -22,7 +21,7 @@ use crate::gateway::parameters::{
 use crate::gateway::response::{
     bad_parameter, document_response, error_response, no_right, unavailable_response,
 };
-use crate::gateway::visible::site_of;
+use crate::gateway::visible::{one_site_of, site_of};
 use crate::port::contacts::{Contact, ContactPage};
 use crate::port::error::LedgerError;
 
@@ -268,8 +267,8 @@ pub(super) async fn remove(
         Ok(RemovalParameters { site, name }) => (site, name.filter(|name| !name.is_empty())),
         Err(message) => return bad_parameter(&message),
     };
-    let site = match site_of(&principal, site) {
-        Ok(site) => site.unwrap_or_else(|| Site::default().as_str().to_owned()),
+    let site = match one_site_of(&principal, site) {
+        Ok(site) => site,
         Err(response) => return *response,
     };
 

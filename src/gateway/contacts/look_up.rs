@@ -130,7 +130,7 @@ impl Shared {
         let result = if found.is_empty() { "none" } else { "found" };
         count(result);
 
-        let contacts: Vec<ContactJson> = found.iter().map(contact_json).collect();
+        let contacts: Vec<ContactJson> = found.iter().map(found_contact).collect();
         if let Some(live) = &self.live {
             // Texts and lists of them always serialize.
             let text = serde_json::to_string(&contacts).unwrap_or_default();
@@ -151,15 +151,11 @@ fn count(result: &'static str) {
     metrics::counter!("cordboard_caller_lookups_total", "result" => result).increment(1);
 }
 
-fn contact_json(contact: &FoundContact) -> ContactJson {
+/// Another program may send an address that no page should open.
+fn found_contact(contact: &FoundContact) -> ContactJson {
     let url = Some(&*contact.url).filter(|url| super::file::is_address(url));
-    let company = Some(&*contact.company).filter(|company| !company.is_empty());
 
-    ContactJson {
-        name: (*contact.name).to_owned(),
-        company: company.map(ToOwned::to_owned),
-        url: url.map(ToOwned::to_owned),
-    }
+    ContactJson::new(&contact.name, &contact.company, url.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -10,16 +10,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::Caller;
+use super::caller::{Caller, ContactJson, one_name_of};
 use crate::access::{Principal, mask_numbers_in};
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{LIMIT_MAX, Parameters, PlainText, query, require_plain};
 use crate::gateway::response::{bad_parameter, document_response, unavailable_response};
-use crate::gateway::visible::sees_site;
-use crate::port::contacts::Contact;
 use crate::port::error::LedgerError;
 
 /// Records that are read at once.
@@ -96,10 +93,8 @@ async fn names_of(
     ids: Vec<String>,
 ) -> Result<BTreeMap<String, String>, LedgerError> {
     let read = |id: String| async move {
-        let record = gateway.query.call(&id).await?;
-        let record = record.and_then(|record| serde_json::from_str::<Value>(&record).ok());
-        let seen = record.filter(|record| sees_site(principal, record["site"].as_str()));
-        let caller = seen.and_then(|record| Caller::of(gateway, &record));
+        let record = gateway.seen_call(principal, &id).await?;
+        let caller = record.and_then(|record| Caller::of(gateway, &record));
 
         Ok::<_, LedgerError>(caller.map(|caller| (id, (caller.site, caller.number))))
     };
@@ -111,14 +106,15 @@ async fn names_of(
     let callers: Vec<(String, Number)> = callers.into_iter().flatten().collect();
     let numbers: Vec<Number> = callers.iter().map(|(_, number)| number.clone()).collect();
 
-    let mut contacts: HashMap<Number, Vec<Contact>> = HashMap::new();
+    let mut contacts: HashMap<Number, Vec<ContactJson>> = HashMap::new();
     for contact in gateway.callers.contacts.contacts_of_all(&numbers).await? {
         let number = (contact.site.clone(), (*contact.number).to_owned());
+        let contact = ContactJson::of(&contact);
         contacts.entry(number).or_default().push(contact);
     }
     let shows_numbers = principal.sees_all_numbers();
     let named = callers.into_iter().filter_map(|(id, number)| {
-        let name = name_of(contacts.get(&number)?)?;
+        let name = one_name_of(contacts.get(&number)?)?.to_owned();
         // A name may be a number.
         let name = if shows_numbers {
             name
@@ -132,40 +128,3 @@ async fn names_of(
 
 /// A number with its site.
 type Number = (String, String);
-
-/// The one name of contacts with the same number.
-fn name_of(contacts: &[Contact]) -> Option<String> {
-    let (first, others) = contacts.split_first()?;
-    // A number may be wanted for several calls.
-    if others.iter().all(|other| other.name == first.name) {
-        return Some((*first.name).to_owned());
-    }
-    let is_company =
-        !first.company.is_empty() && others.iter().all(|other| other.company == first.company);
-
-    is_company.then(|| (*first.company).to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn several_contacts_of_a_company_have_its_name() {
-        let contact = |name: &str, company: &str| Contact {
-            site: "berlin".to_owned(),
-            number: "+4930".into(),
-            name: name.into(),
-            company: company.into(),
-            url: "".into(),
-        };
-        let ada = contact("Ada", "Vogel");
-
-        assert_eq!(name_of(std::slice::from_ref(&ada)), Some("Ada".to_owned()));
-        assert_eq!(name_of(&[ada.clone(), ada.clone()]), Some("Ada".to_owned()));
-        let colleagues = [ada.clone(), contact("Bea", "Vogel")];
-        assert_eq!(name_of(&colleagues), Some("Vogel".to_owned()));
-        assert_eq!(name_of(&[ada, contact("Bea", "Falke")]), None);
-        assert_eq!(name_of(&[contact("Ada", ""), contact("Bea", "")]), None);
-    }
-}

@@ -19,7 +19,7 @@ use crate::access::{Principal, Right, mask_numbers_in};
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{Segment, bad_body};
 use crate::gateway::response::{document_response, error_response, no_right, unavailable_response};
-use crate::gateway::visible::{sees_site, shows_numbers};
+use crate::gateway::visible::shows_numbers;
 use crate::port::contacts::CallerNote;
 use crate::port::error::LedgerError;
 
@@ -184,17 +184,14 @@ async fn write_note(
     contacts.set_note(&caller.site, &caller.number, note).await
 }
 
-/// The record of a call that the principal sees, with all of its numbers.
+/// The record of a call that the principal sees, with all of its numbers, or what to respond.
 async fn visible_call(
     gateway: &Gateway,
     principal: &Principal,
     id: &str,
 ) -> Result<Value, Box<Response>> {
-    let found = gateway.query.call(id).await;
-    let record = found
-        .map_err(|error| Box::new(unavailable_response(&error)))?
-        .and_then(|record| serde_json::from_str::<Value>(&record).ok())
-        .filter(|record| sees_site(principal, record["site"].as_str()));
+    let seen = gateway.seen_call(principal, id).await;
+    let record = seen.map_err(|error| Box::new(unavailable_response(&error)))?;
 
     record.ok_or_else(|| {
         Box::new(error_response(

@@ -1,6 +1,6 @@
 // One card of the agent's window. A card is patched in place when its kind changes.
 
-import { callerCompany, callerName, candidates, noteSource, pageLink } from "./caller.js";
+import { callerCompany, candidates, noteSource, pageLink } from "./caller.js";
 import * as cells from "./cells.js";
 import { now } from "./clock.js";
 import { el, icon } from "./dom.js";
@@ -16,7 +16,7 @@ import { texts } from "./texts.js";
 const FACTS = 4;
 
 /** @param {Popup} popup */
-export const cardCaller = (popup) => callerName(popup.caller, popup.contacts);
+export const cardCaller = (popup) => popup.caller_name ?? cells.partyName(popup.caller);
 
 /** @param {Popup} popup */
 const lineName = (popup) =>

@@ -101,6 +101,7 @@ export function agentPage(root) {
     at_phone: true,
     handed_over_by: null,
     also_ringing: [],
+    caller_name: null,
     contacts: [],
     note: null,
     url: null,

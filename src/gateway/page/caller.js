@@ -1,7 +1,6 @@
 // The caller beyond his number: names of contacts, and the note of the agents about him.
 
 import { Problem, get, send } from "./api.js";
-import * as cells from "./cells.js";
 import { el, icon } from "./dom.js";
 import { askFor } from "./forms.js";
 import { when } from "./format.js";
@@ -12,21 +11,6 @@ import { texts } from "./texts.js";
 /** @typedef {import("./types.js").Contact} Contact */
 /** @typedef {import("./types.js").CallerNote} CallerNote */
 /** @typedef {import("./types.js").Caller} Caller */
-
-/**
- * The name of a caller: that of the only contact, or the company that all contacts share, or what the
- * phone showed.
- * @param {import("./types.js").Party} party
- * @param {Contact[]} contacts
- */
-export function callerName(party, contacts) {
-  const [first] = contacts;
-  if (first && contacts.length === 1) return first.name;
-  const company = first?.company;
-  return company && contacts.every((contact) => contact.company === company)
-    ? company
-    : cells.partyName(party);
-}
 
 /**
  * The company of the only contact.

@@ -229,6 +229,8 @@ export interface CallerNote {
 
 /** What is known about the caller of a call. */
 export interface Caller {
+  /** The name of the only contact, or the company of all of them. */
+  caller_name: string | null;
   /** Several where the number has several: one of them calls. */
   contacts: Contact[];
   note: CallerNote | null;

@@ -20,7 +20,6 @@ use super::popup::{Agent, meaning};
 use super::window::{Desk, Window, event};
 use crate::access::{Identity, Principal, Right};
 use crate::domain::device::Extension as PhoneExtension;
-use crate::domain::fact::Site;
 use crate::domain::text::is_printable;
 use crate::domain::time::Span;
 use crate::gateway::Gateway;
@@ -33,7 +32,7 @@ use crate::gateway::response::{
 };
 use crate::gateway::sign_in::Credential;
 use crate::gateway::stream::too_many_watchers;
-use crate::gateway::visible::site_of;
+use crate::gateway::visible::one_site_of;
 use crate::port::claims::Claim;
 use crate::port::directory::Pause;
 use crate::wire::instant;
@@ -89,7 +88,7 @@ impl Desk {
             return Err(Box::new(no_right("this account takes no calls")));
         }
 
-        let site = site_of(principal, site)?.unwrap_or_else(|| Site::default().as_str().to_owned());
+        let site = one_site_of(principal, site)?;
         // The same extension at another site is another phone, whose numbers are masked.
         if !principal.sees_all_numbers() && principal.own_site() != Some(site.as_str()) {
             return Err(Box::new(no_right(

@@ -25,7 +25,7 @@ use crate::wire::instant;
 const CLAIMS_EVERY: Duration = Duration::from_secs(1);
 
 /// The fields of a popup about its caller.
-const CALLER_FIELDS: [&str; 4] = ["contacts", "note", "url", "history"];
+const CALLER_FIELDS: [&str; 5] = ["caller_name", "contacts", "note", "url", "history"];
 
 pub(super) fn event(name: &'static str, data: &Value) -> Event {
     Event::default().event(name).data(data.to_string())
@@ -321,7 +321,7 @@ impl Window {
 
         let mut known = CallerJson::default();
         known.set_contacts(&self.gateway, &caller, contacts);
-        set_fields(popup, &known, &["contacts", "url"]);
+        set_fields(popup, &known, &["caller_name", "contacts", "url"]);
         Some(popup.clone())
     }
 }

@@ -83,6 +83,7 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
         "name": "Ada Vogel", "company": "Vogel AG, 030 5556667", "url": "https://crm.example.com/7",
     });
     assert_eq!(popup["contacts"], json!([ada]));
+    assert_eq!(popup["caller_name"], "Ada Vogel");
     assert_eq!(popup["url"], "https://crm.example.com/7");
     assert_eq!(popup["note"], Value::Null);
 
@@ -92,6 +93,7 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
     assert_eq!(set_note(gateway, &known, "", "Asks for Omar.").await, 200);
     let of_call = caller(gateway, &known, "").await;
     assert_eq!(of_call["contacts"][1]["name"], "Bea Vogel");
+    assert_eq!(of_call["caller_name"], Value::Null);
     assert_eq!(of_call["url"], "https://crm.example.com/?p=%2B493023125418");
     let (_, hello) = Events::open_at(gateway, stream, "").await;
     assert_eq!(hello["popups"][0]["note"]["text"], "Asks for Omar.");
@@ -213,6 +215,7 @@ async fn who_sees_masked_numbers_sees_none_beside_the_caller_either() {
     assert_eq!(full["note"]["text"], "Or 030 555 666 77");
     let masked = caller(gateway, &id, &agent).await;
     assert_eq!(masked["contacts"][0]["name"], "Ada Vogel");
+    assert_eq!(masked["caller_name"], "Ada Vogel");
     assert_eq!(masked["url"], Value::Null);
     assert_eq!(masked["contacts"][0]["url"], Value::Null);
     assert!(!masked.to_string().contains("555"), "{masked}");
