@@ -8,4 +8,5 @@
 //!   calls were missed; the marks are verified again and again.
 
 mod callers;
+mod documents;
 pub(super) mod routes;

@@ -14,11 +14,12 @@ use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::callers::{self, Caller, SHOWN, callers};
-use crate::access::{Identity, Principal, Right, mask_numbers_in, mask_record};
+use super::callers::{self, SHOWN, callers};
+use super::documents::{DISPOSITIONS, DeskState, Disposition, MissedEntry, caller_json};
+use crate::access::{Identity, Principal, Right};
 use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
-use crate::domain::time::{At, Span};
+use crate::domain::time::At;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{
     LIMIT_MAX, Limit, Parameters, SiteName, bad_body, checked_limit, parse_instant, query,
@@ -29,15 +30,12 @@ use crate::gateway::response::{
 };
 use crate::gateway::visible::site_of;
 use crate::port::accounts::User;
-use crate::port::desk::{self as port, DeskChange, DeskStatus, LaterCall};
+use crate::port::desk::{self as port, DeskChange, DeskStatus};
 use crate::port::error::LedgerError;
-use crate::wire::call_json::seconds;
 use crate::wire::instant;
 use crate::wire::names::{one_of, schemas};
 
-const STATUSES: [&str; 3] = ["open", "assigned", "done"];
 const FILTERS: [&str; 4] = ["open", "assigned", "done", "all"];
-const DISPOSITIONS: [&str; 4] = ["reached", "not_needed", "unreachable", "wrong_number"];
 const NOTE_CHARS_MAX: usize = 1_000;
 /// Calls of one change: all that a list may show as one entry.
 const CALLS_MAX: usize = callers::CALLS_MAX as usize;
@@ -48,11 +46,9 @@ const _: () = assert!(CALLS_MAX == 20_000 && NOTE_CHARS_MAX == 1_000 && NAME_CHA
 const NO_NUL: &str = r"^[^\u0000]*$";
 
 schemas! {
-    DeskState = one_of(&STATUSES), "The work on a missed call.";
     DeskFilter = one_of(&FILTERS), "The work on missed calls.";
     DeskCallId = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NO_NUL)),
         "The id of a missed call.";
-    Disposition = one_of(&DISPOSITIONS), "The result of the work on a missed call.";
 }
 
 /// The query of the desk.
@@ -76,61 +72,6 @@ pub(in crate::gateway) struct DeskParameters {
 
 impl Parameters for DeskParameters {
     const NAMES: &'static str = "`site`, `status`, `since` and `limit`";
-}
-
-/// A call in which the caller was reached.
-#[derive(Serialize, ToSchema)]
-#[schema(as = LaterCall)]
-struct LaterJson {
-    #[schema(format = "uuid")]
-    call_id: String,
-    /// The extension that spoke, or speaks, with the caller.
-    extension: Option<String>,
-}
-
-/// The caller of a missed call.
-#[derive(Serialize, ToSchema)]
-struct MissedCaller {
-    number: Option<String>,
-    e164: Option<String>,
-    name: Option<String>,
-}
-
-/// The missed calls of one number. All fields but the first three are those of the latest call.
-#[derive(Serialize, ToSchema)]
-struct MissedEntry {
-    #[schema(format = "uuid")]
-    call_id: String,
-    /// All calls of the entry, the latest first.
-    call_ids: Vec<String>,
-    /// Their number.
-    calls: usize,
-    site: String,
-    from: MissedCaller,
-    /// The extensions that rang.
-    #[schema(value_type = Vec<String>)]
-    missed_extensions: Value,
-    #[schema(format = DateTime)]
-    started_at: String,
-    #[schema(format = DateTime)]
-    missed_at: String,
-    #[schema(format = DateTime)]
-    first_missed_at: String,
-    waited_seconds: Option<f64>,
-    #[schema(value_type = DeskState)]
-    status: &'static str,
-    /// The name of an account.
-    assigned_to: Option<String>,
-    note: Option<String>,
-    #[schema(value_type = Option<Disposition>)]
-    disposition: Option<String>,
-    #[schema(format = DateTime)]
-    changed_at: Option<String>,
-    changed_by: Option<String>,
-    /// The first answered call with the number after it was missed.
-    reached_by: Option<LaterJson>,
-    /// A call with the number that goes on.
-    being_called_by: Option<LaterJson>,
 }
 
 /// The desk.
@@ -194,76 +135,6 @@ pub(in crate::gateway) async fn entries(
         }
         Err(error) => unavailable_response(&error),
     }
-}
-
-fn caller_json(principal: &Principal, caller: &Caller) -> Value {
-    let (entry, work) = (&caller.latest, caller.work());
-    let extensions: Value = serde_json::from_str(&entry.extensions).unwrap_or_default();
-    let own = |text: &Option<PrivateText>| text.as_deref().map(ToOwned::to_owned);
-
-    let entry = MissedEntry {
-        call_id: entry.call_id.clone(),
-        call_ids: caller.call_ids.clone(),
-        calls: caller.call_ids.len(),
-        site: entry.site.clone(),
-        from: MissedCaller {
-            number: own(&entry.number),
-            e164: own(&entry.e164),
-            name: own(&entry.name),
-        },
-        missed_extensions: extensions,
-        started_at: instant::text(entry.started_at),
-        missed_at: instant::text(entry.missed_at),
-        first_missed_at: instant::text(caller.first_missed_at),
-        waited_seconds: entry.waited_us.map(|waited| seconds(Span(waited))),
-        status: caller.status().name(),
-        assigned_to: work.assigned_to.clone(),
-        note: own(&work.note),
-        disposition: work.disposition.clone(),
-        changed_at: work.changed_at.map(instant::text),
-        changed_by: work.changed_by.clone(),
-        reached_by: entry.reached.as_ref().map(later_json),
-        being_called_by: entry.calling.as_ref().map(later_json),
-    };
-    // Texts, numbers and lists of them always serialize.
-    let mut document = serde_json::to_value(entry).unwrap_or_default();
-    if !principal.sees_all_numbers() && !rang_at(principal, &document) {
-        mask_record(&mut document);
-        // People write numbers into both.
-        for field in ["note", "assigned_to"] {
-            if let Some(text) = document[field].as_str() {
-                document[field] = mask_numbers_in(text).into();
-            }
-        }
-    }
-
-    document
-}
-
-fn later_json(call: &LaterCall) -> LaterJson {
-    LaterJson {
-        call_id: call.call_id.clone(),
-        extension: call.extension.clone(),
-    }
-}
-
-/// Whether the phone of the principal rang in vain.
-fn rang_at(principal: &Principal, document: &Value) -> bool {
-    let Some(own) = &principal.extension else {
-        return false;
-    };
-    // The same extension at another site is another phone.
-    if document["site"].as_str() != principal.own_site() {
-        return false;
-    }
-
-    document["missed_extensions"]
-        .as_array()
-        .is_some_and(|extensions| {
-            extensions
-                .iter()
-                .any(|extension| extension.as_str() == Some(own.as_str()))
-        })
 }
 
 /// A change of some entries.
