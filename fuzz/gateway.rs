@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use cordboard::adapter::memory::MemoryOutbox;
 use cordboard::gateway::{
-    self, Access, AwaitedTransfers, CallStates, CallerBook, Dispatcher, Gateway, Outdated,
-    OwnHosts, PageOpens, WatcherLimit,
+    self, Access, AwaitedTransfers, CallStates, CallerBook, DeskBell, Dispatcher, Gateway,
+    Outdated, OwnHosts, PageOpens, WatcherLimit,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -48,6 +48,7 @@ fn router() -> Router {
         watchers: WatcherLimit::new(4, Duration::from_secs(20)),
         access: Arc::new(Access::new(Arc::new(Nothing), Arc::new(Nothing), true)),
         desk: Arc::new(Nothing),
+        desk_bell: DeskBell::default(),
         desk_goal_minutes: 30,
         people: Arc::new(Nothing),
         callers: CallerBook {

@@ -8,7 +8,7 @@ use cordboard::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User
 use cordboard::port::claims::{Claim, Claims};
 use cordboard::port::clock::Clock;
 use cordboard::port::contacts::{CallerNote, Contact, ContactPage, Contacts};
-use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState};
+use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState, SiteChange};
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
@@ -126,6 +126,10 @@ impl Desk for Nothing {
     }
 
     async fn states(&self, _: &[String]) -> Result<Vec<DeskState>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn changes(&self, _: At, _: u32) -> Result<Vec<SiteChange>, LedgerError> {
         Ok(Vec::new())
     }
 

@@ -21,6 +21,7 @@ pub(super) fn gateway_parts(
     let lookups = gateway.clone().keep_lookups(stop.soft.clone());
     let windows = gateway.clone().keep_popups(stop.soft.clone());
     let desk = gateway.clone().keep_desk(stop.soft.clone());
+    let desk_changes = gateway.clone().watch_desk(stop.soft.clone());
     let (is_read, stopped) = (clock_is_read, &stop.soft);
 
     vec![
@@ -36,6 +37,7 @@ pub(super) fn gateway_parts(
         ),
         Part::spawn("the names in the live view", lookups),
         Part::spawn("the windows of agents", windows),
+        Part::spawn("changes of the desk", desk_changes),
         Part::spawn("the missed-call desk", once_read(is_read, stopped, desk)),
         settle_events(gateway, stop),
     ]

@@ -8,7 +8,9 @@ use super::webhooks::dispatcher;
 use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::redis::{RedisDirectory, RedisEventLog, RedisPresence};
 use crate::config::Settings;
-use crate::gateway::{Access, AwaitedTransfers, CallStates, EventKeeper, Gateway, Outdated};
+use crate::gateway::{
+    Access, AwaitedTransfers, CallStates, DeskBell, EventKeeper, Gateway, Outdated,
+};
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
@@ -116,6 +118,7 @@ impl Stores {
                 settings.is_open_allowed(),
             )),
             desk: Arc::clone(&self.desk),
+            desk_bell: DeskBell::default(),
             desk_goal_minutes: settings.desk_goal_minutes,
             people: Arc::clone(&self.people),
             callers,

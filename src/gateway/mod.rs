@@ -59,6 +59,7 @@ use crate::port::watch::Watch;
 use crate::wire::policy_file::Policies;
 
 pub use contacts::{AddressTemplate, CallerBook, LookUp, PageOpens};
+pub use desk::DeskBell;
 pub use events::EventKeeper;
 pub use feed::Feed;
 pub use guard::OwnHosts;
@@ -99,6 +100,7 @@ pub struct Gateway {
     pub watchers: WatcherLimit,
     pub access: Arc<Access>,
     pub desk: Arc<dyn Desk>,
+    pub desk_bell: DeskBell,
     /// Minutes within which a missed caller is to be called back.
     pub desk_goal_minutes: u32,
     pub people: Arc<dyn Directory>,

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa::IntoParams;
@@ -29,7 +30,7 @@ use super::visible::visible_event;
 use super::{Gateway, WatcherLimit};
 use crate::access::{Principal, Right};
 use crate::net::ConnectionPermit;
-use crate::port::watch::WatchEvent;
+use crate::port::watch::{RESYNC, WatchEvent};
 
 /// A socket that leaves this many pings unanswered is closed: its browser has vanished.
 const PINGS_UNANSWERED_MAX: u32 = 2;
@@ -75,7 +76,7 @@ pub(super) async fn events(
         .and_then(|text| text.parse().ok());
 
     let hello = stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    let events = gateway.watch.watch(last_number);
+    let events = events_after(&gateway, last_number);
     let began_as = Arc::clone(&principal);
     let events = events.filter_map(move |occurred| {
         let visible = visible_to(&principal, &occurred).map(|data| {
@@ -103,6 +104,18 @@ pub(super) async fn events(
     Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(ping_every))
         .into_response()
+}
+
+/// Changes of calls from now on or after a number, and of the desk, until those of calls end.
+fn events_after(
+    gateway: &Gateway,
+    last_number: Option<u64>,
+) -> impl Stream<Item = WatchEvent> + use<> {
+    let calls = gateway.watch.watch(last_number).map(Some);
+    let until_end = calls.chain(stream::once(async { None }));
+    let desk = gateway.desk_bell.events().map(Some);
+
+    stream::select(until_end, desk).scan((), |(), event| std::future::ready(event))
 }
 
 impl WatcherLimit {
@@ -315,7 +328,7 @@ async fn send_events(
     last_number: Option<u64>,
     principal: &Principal,
 ) {
-    let mut events = gateway.watch.watch(last_number);
+    let mut events = pin!(events_after(gateway, last_number));
     let ping_every = gateway.watchers.ping_every;
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     let mut unanswered = 0;
@@ -356,7 +369,7 @@ async fn send_events(
 
 /// The data of an event as the principal sees it. That events were missed concerns everybody.
 fn visible_to<'e>(principal: &Principal, event: &'e WatchEvent) -> Option<Cow<'e, str>> {
-    if event.number.is_none() {
+    if event.name == RESYNC {
         return Some(Cow::Borrowed(&event.data));
     }
 

@@ -113,6 +113,13 @@ pub struct DeskState {
     pub changed_by: Option<String>,
 }
 
+/// That a person has changed entries of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SiteChange {
+    pub site: String,
+    pub changed_at: At,
+}
+
 /// The entries that are asked for, the latest first.
 #[derive(Clone, Debug)]
 pub struct DeskPage {
@@ -148,6 +155,9 @@ pub trait Desk: Send + Sync {
 
     /// The states of missed calls, without those that do not exist.
     async fn states(&self, call_ids: &[String]) -> Result<Vec<DeskState>, LedgerError>;
+
+    /// The latest changes since an instant, at most `max`.
+    async fn changes(&self, since: At, max: u32) -> Result<Vec<SiteChange>, LedgerError>;
 
     /// Changes entries, which exist. False when another person has taken one of their callers, or has
     /// changed one of them since it was read; nothing is changed then.

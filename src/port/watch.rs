@@ -6,10 +6,13 @@ use futures_util::stream::BoxStream;
 
 use super::outbox::Notification;
 
+/// The name of the event that tells a watcher to read everything again.
+pub const RESYNC: &str = "resync";
+
 /// One event of the stream.
 #[derive(Clone)]
 pub struct WatchEvent {
-    /// `None` when events were missed: the watcher reads everything again.
+    /// `None` when it is no notification: events were missed, or the desk has changed.
     pub number: Option<u64>,
     pub name: &'static str,
     pub data: Arc<str>,
@@ -41,7 +44,7 @@ impl WatchEvent {
     pub fn resync() -> WatchEvent {
         WatchEvent {
             number: None,
-            name: "resync",
+            name: RESYNC,
             data: "{}".into(),
         }
     }

@@ -19,6 +19,14 @@ macro_rules! select_states {
 }
 pub(in crate::adapter) use select_states;
 
+/// The latest changes of entries.
+pub(in crate::adapter) const SELECT_CHANGES: &str = "-- select_desk_changes
+    SELECT DISTINCT site, changed_at
+    FROM missed_call_logs
+    WHERE changed_at >= $1
+    ORDER BY changed_at DESC
+    LIMIT $2";
+
 /// Changes all of the entries, or none where another person has taken one of them or another call of
 /// its number, or has changed one since it was read. `entries` reads the ids from a document, and locks
 /// their rows where other changes may come between; `callers` reads sites and numbers from another one.
@@ -258,6 +266,7 @@ macro_rules! implement_desk {
         use $crate::domain::time::At;
         use $crate::port::desk::{
             Desk, DeskChange, DeskEntry, DeskPage, DeskStage, DeskState, DeskStatus, LaterCall,
+            SiteChange,
         };
         use $crate::port::ledger::LedgerError;
 
@@ -325,6 +334,23 @@ macro_rules! implement_desk {
                     })
                 });
                 states.collect()
+            }
+
+            async fn changes(
+                &self,
+                since: At,
+                max: u32,
+            ) -> Result<Vec<SiteChange>, LedgerError> {
+                let select = sqlx::query(statements::SELECT_CHANGES)
+                    .bind(since.0)
+                    .bind(i64::from(max));
+                let rows = self.select(select).await?;
+
+                let changes = rows.iter().map(|row| SiteChange {
+                    site: row.get(0),
+                    changed_at: At(row.get(1)),
+                });
+                Ok(changes.collect())
             }
 
             async fn change(&self, change: &DeskChange) -> Result<bool, LedgerError> {

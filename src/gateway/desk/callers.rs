@@ -199,7 +199,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::port::desk::{DeskChange, DeskState};
+    use crate::port::desk::{DeskChange, DeskState, SiteChange};
 
     /// Missed calls of a number each, the last one first; a few numbers call again and again.
     struct MissedCalls(u32);
@@ -221,6 +221,10 @@ mod tests {
         }
 
         async fn states(&self, _: &[String]) -> Result<Vec<DeskState>, LedgerError> {
+            Ok(Vec::new())
+        }
+
+        async fn changes(&self, _: At, _: u32) -> Result<Vec<SiteChange>, LedgerError> {
             Ok(Vec::new())
         }
 

@@ -8,5 +8,8 @@
 //!   calls were missed; the marks are verified again and again.
 
 mod callers;
+mod changes;
 mod documents;
 pub(super) mod routes;
+
+pub use changes::DeskBell;

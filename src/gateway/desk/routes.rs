@@ -312,6 +312,7 @@ async fn apply(
         shown_since: now - SHOWN,
     };
     if gateway.desk.change(&change).await? {
+        gateway.desk_bell.changed_here();
         let changed = change.call_ids;
         return Ok(document_response(StatusCode::OK, &Changed { changed }));
     }

@@ -19,7 +19,7 @@ import { texts } from "./texts.js";
 
 const CLOSING_MS = 10_000;
 const LIST_MAX = 200;
-const REFRESH_SECONDS = 15;
+const REFRESH_SECONDS = 60;
 const SOON_MS = 500;
 const DONE_SHOWN = 3;
 
@@ -415,7 +415,7 @@ export function missedPage(root) {
     },
     tick() {
       seconds += 1;
-      // The changes of colleagues are no events.
+      // Corrections of records may be no events.
       if (seconds % REFRESH_SECONDS === 0 && !document.hidden) load(tab() === "done");
       else render();
     },

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use cordboard::domain::time::At;
-use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskStage, DeskStatus};
+use cordboard::port::desk::{
+    Desk, DeskChange, DeskEntry, DeskPage, DeskStage, DeskStatus, SiteChange,
+};
 use cordboard::port::ledger::{Changes, Ledger};
 
 use super::Store;
@@ -122,6 +124,14 @@ pub async fn one_person_takes_all_calls_of_a_caller_or_none(store: &impl Store) 
         ..both
     };
     assert!(other.change(&over).await.unwrap());
+
+    let changed = SiteChange {
+        site: "default".to_owned(),
+        changed_at: first.now,
+    };
+    assert_eq!(ledger.changes(first.now, 10).await.unwrap(), [changed]);
+    let later = At(first.now.0 + 1);
+    assert_eq!(ledger.changes(later, 10).await.unwrap(), []);
 
     // In the same moment, and in whatever order their calls are named.
     for calls in entries[5..].chunks(5) {

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::accounts::{printed, secret_of, signed_in};
 use crate::support::http::{self, send};
-use crate::support::service::{Service, command};
+use crate::support::service::{Events, Service, command};
+use crate::support::sqlite;
 
 pub(super) const CUSTOMER: &str = "03023125418";
 
@@ -241,6 +242,26 @@ pub(super) async fn desk_of(service: &Service, list: &str) -> Vec<Value> {
     let answer = service.ask(&format!("/api/v1/{list}")).await;
 
     answer[list].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_hear_of_changes_of_the_desk_that_any_process_makes() {
+    let (service, data) = service().await;
+    let call = missed_call(&service, 201, 1).await;
+    let mut events = Events::open(service.gateway, None).await;
+
+    let done = json!({ "call_ids": [call], "status": "done" });
+    assert_eq!(post(service.gateway, "/api/v1/missed", &done).await.0, 200);
+    let changed = (None, json!({ "site": "default" }));
+    assert_eq!(events.until("desk.changed").await, changed);
+
+    // Its clock is a little behind.
+    let elsewhere = "UPDATE missed_call_logs
+        SET desk_status = 'open', changed_by = 'bea', changed_at = changed_at - 1000000";
+    sqlite::write(data.path(), elsewhere).await;
+    assert_eq!(events.until("desk.changed").await, changed);
+    service.stop().await;
+    events.until_end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

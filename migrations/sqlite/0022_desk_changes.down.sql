@@ -1,0 +1,1 @@
+DROP INDEX missed_call_logs_changed;
