@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use cordboard::adapter::memory::MemoryOutbox;
+use cordboard::domain::time::Span;
 use cordboard::gateway::{
     self, Access, AwaitedTransfers, CallStates, CallerBook, DeskBell, Dispatcher, Gateway,
     Outdated, OwnHosts, PageOpens, WatcherLimit,
@@ -50,6 +51,7 @@ fn router() -> Router {
         desk: Arc::new(Nothing),
         desk_bell: DeskBell::default(),
         desk_goal_minutes: 30,
+        desk_escalation: Span::seconds(3_600),
         people: Arc::new(Nothing),
         callers: CallerBook {
             contacts: Arc::new(Nothing),

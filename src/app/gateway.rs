@@ -22,6 +22,7 @@ pub(super) fn gateway_parts(
     let windows = gateway.clone().keep_popups(stop.soft.clone());
     let desk = gateway.clone().keep_desk(stop.soft.clone());
     let desk_changes = gateway.clone().watch_desk(stop.soft.clone());
+    let escalations = gateway.clone().escalate_callers(stop.soft.clone());
     let (is_read, stopped) = (clock_is_read, &stop.soft);
 
     vec![
@@ -39,6 +40,10 @@ pub(super) fn gateway_parts(
         Part::spawn("the windows of agents", windows),
         Part::spawn("changes of the desk", desk_changes),
         Part::spawn("the missed-call desk", once_read(is_read, stopped, desk)),
+        Part::spawn(
+            "escalations of the desk",
+            once_read(is_read, stopped, escalations),
+        ),
         settle_events(gateway, stop),
     ]
 }

@@ -120,6 +120,7 @@ impl Stores {
             desk: Arc::clone(&self.desk),
             desk_bell: DeskBell::default(),
             desk_goal_minutes: settings.desk_goal_minutes,
+            desk_escalation: settings.desk_escalation(),
             people: Arc::clone(&self.people),
             callers,
             claims: Arc::clone(&self.claims),

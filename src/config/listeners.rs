@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BadConfig;
 use super::bounds::{self, Bound};
+use crate::domain::time::Span;
 use crate::gateway::{OwnHosts, WatcherLimit};
 
 const CONNECTIONS_MAX: u64 = 1_000_000;
@@ -26,6 +27,7 @@ pub struct GatewaySettings {
     watchers_max: usize,
     ping_seconds: u64,
     pub desk_goal_minutes: u32,
+    desk_escalation_minutes: u32,
     pub webhook_networks: Vec<IpNet>,
 }
 
@@ -55,7 +57,7 @@ impl GatewaySettings {
         Ok(())
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 5] {
+    pub(super) fn bounds(&self) -> [Bound; 6] {
         [
             Bound::new(
                 "connections_max",
@@ -72,6 +74,11 @@ impl GatewaySettings {
             Bound::new(
                 "desk_goal_minutes",
                 u64::from(self.desk_goal_minutes),
+                DAY_MINUTES,
+            ),
+            Bound::new(
+                "desk_escalation_minutes",
+                u64::from(self.desk_escalation_minutes),
                 DAY_MINUTES,
             ),
         ]
@@ -94,6 +101,11 @@ impl GatewaySettings {
     #[must_use]
     pub fn public_host(&self) -> Option<&str> {
         self.hosts.first().map(String::as_str)
+    }
+
+    #[must_use]
+    pub fn desk_escalation(&self) -> Span {
+        Span::seconds(i64::from(self.desk_escalation_minutes) * 60)
     }
 
     #[must_use]

@@ -47,6 +47,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::domain::time::Span;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
 use crate::port::desk::Desk;
@@ -103,6 +104,8 @@ pub struct Gateway {
     pub desk_bell: DeskBell,
     /// Minutes within which a missed caller is to be called back.
     pub desk_goal_minutes: u32,
+    /// How long a missed caller may wait for a call back before webhooks hear of him.
+    pub desk_escalation: Span,
     pub people: Arc<dyn Directory>,
     pub callers: CallerBook,
     pub claims: Arc<dyn Claims>,

@@ -76,8 +76,8 @@ pub(super) struct MissedEntry {
     being_called_by: Option<LaterJson>,
 }
 
-/// The missed calls of a caller, as the principal sees them.
-pub(super) fn caller_json(principal: &Principal, caller: &Caller) -> Value {
+/// The missed calls of a caller, with all numbers.
+pub(super) fn entry_json(caller: &Caller) -> Value {
     let (entry, work) = (&caller.latest, caller.work());
     let extensions: Value = serde_json::from_str(&entry.extensions).unwrap_or_default();
     let own = |text: &Option<PrivateText>| text.as_deref().map(ToOwned::to_owned);
@@ -107,7 +107,12 @@ pub(super) fn caller_json(principal: &Principal, caller: &Caller) -> Value {
         being_called_by: entry.calling.as_ref().map(later_json),
     };
     // Texts, numbers and lists of them always serialize.
-    let mut document = serde_json::to_value(entry).unwrap_or_default();
+    serde_json::to_value(entry).unwrap_or_default()
+}
+
+/// The missed calls of a caller, as the principal sees them.
+pub(super) fn caller_json(principal: &Principal, caller: &Caller) -> Value {
+    let mut document = entry_json(caller);
     if !principal.sees_all_numbers() && !rang_at(principal, &document) {
         mask_record(&mut document);
         // People write numbers into both.

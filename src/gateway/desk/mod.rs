@@ -10,6 +10,7 @@
 mod callers;
 mod changes;
 mod documents;
+mod escalation;
 pub(super) mod routes;
 
 pub use changes::DeskBell;

@@ -22,7 +22,7 @@ import { texts } from "./texts.js";
 /** @typedef {import("./types.js").Webhook} Webhook */
 /** @typedef {import("./types.js").Delivery} Delivery */
 
-const EVENTS = [
+const CALL_EVENTS = [
   "started",
   "ringing",
   "ring_ended",
@@ -38,7 +38,8 @@ const EVENTS = [
   "missed_retracted",
   "reopened",
   "withdrawn",
-].map((name) => `call.${name}`);
+];
+const EVENTS = [...CALL_EVENTS.map((name) => `call.${name}`), "desk.overdue"];
 
 const DELIVERIES_SHOWN = 50;
 

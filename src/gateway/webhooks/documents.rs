@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::parameters::{Limit, Parameters, SiteName};
+use super::announcement::Announcement;
 use crate::access::Principal;
 use crate::domain::notice::NoticeKind;
 use crate::port::webhooks::{Delivery, DeliveryState, Webhook};
@@ -16,9 +17,16 @@ pub(super) const BAD_BODY: &str = "`bad_body`: the body is not such an object, o
                                    not permitted.";
 
 schemas! {
-    EventName = one_of(&NoticeKind::ALL.map(NoticeKind::name)), "The name of an event.";
+    EventName = one_of(&event_names()), "The name of an event.";
     DeliveryStateName = one_of(&DeliveryState::ALL.map(DeliveryState::name)),
         "The state of a delivery. `failed`: all attempts failed.";
+}
+
+/// The names of all events that a receiver may get.
+pub(super) fn event_names() -> Vec<&'static str> {
+    let of_calls = NoticeKind::ALL.map(NoticeKind::name);
+
+    of_calls.into_iter().chain(Announcement::ALL).collect()
 }
 
 /// The fields of a new receiver.

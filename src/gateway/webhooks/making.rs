@@ -19,7 +19,7 @@ const NOTIFICATIONS_AT_ONCE: (usize, usize) = (64, 1_000);
 const READS_PER_ROUND: usize = 16;
 /// While a gateway makes messages, no other one does. It says so again before each of its reads;
 /// after this time another one takes over.
-const MAKER_TIME: Span = Span::seconds(10);
+pub(super) const MAKER_TIME: Span = Span::seconds(10);
 /// A person who sets a receiver up waits for messages of a backlog this long.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +48,7 @@ impl Dispatcher {
         if !round.webhooks.is_empty() {
             let is_new = !self.store.unsent_notifications(1).await?.is_empty();
             if is_new {
+                let _making = self.memory.making.lock().await;
                 let made = self.make_new(&mut round).await;
                 self.store.release_making(&self.name).await?;
                 made?;
@@ -105,7 +106,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn working_webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
+    pub(super) async fn working_webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
         let mut webhooks = self.store.webhooks().await?;
         webhooks.retain(|webhook| webhook.disabled.is_none());
 

@@ -17,6 +17,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Memory {
     /// The start of the process.
     pub(super) since: At,
+    /// One task of the process makes messages at a time: the hold in the database is that of the
+    /// process.
+    pub(super) making: tokio::sync::Mutex<()>,
     /// Messages before this instant are of a backlog; all are while there still is one.
     caught_up: Mutex<Option<At>>,
     /// When each account may test a receiver again.
@@ -29,6 +32,7 @@ impl Memory {
     pub(super) fn new(now: At) -> Memory {
         Memory {
             since: now,
+            making: tokio::sync::Mutex::default(),
             caught_up: Mutex::default(),
             tests: Mutex::default(),
             reported: Mutex::default(),

@@ -2,6 +2,7 @@
 //! deliveries of each receiver, which are sent, signed, and repeated until they are taken; the
 //! routes set receivers up.
 
+mod announcement;
 mod dispatch;
 mod documents;
 mod lookup;
@@ -13,5 +14,6 @@ mod sending;
 mod signature;
 mod trial;
 
+pub(super) use announcement::Announcement;
 pub use dispatch::Dispatcher;
 pub(super) use routes::routes;

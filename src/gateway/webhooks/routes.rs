@@ -19,14 +19,13 @@ use super::super::response::{
 use super::documents::{
     BAD_BODY, Change, CreatedWebhook, DeliveriesParameters, DeliveryJson, DeliveryList, NO_RIGHT,
     NO_WEBHOOK, NewWebhook, RemovedWebhook, RepeatedDelivery, WebhookJson, WebhookList,
-    WebhookSecret,
+    WebhookSecret, event_names,
 };
 use super::lookup::{audit, found};
 use super::messages::sees;
 use super::signature::new_secret;
 use super::trial::{__path_test_webhook, test_webhook};
 use crate::access::{Principal, Right, SiteScope};
-use crate::domain::notice::NoticeKind;
 use crate::domain::time::Span;
 use crate::port::error::LedgerError;
 use crate::port::webhooks::{Delivery, DeliveryState, Webhook};
@@ -535,14 +534,11 @@ fn check_url(gateway: &Gateway, url: &str) -> Result<(), String> {
 }
 
 fn check_events(events: &[String]) -> Result<(), String> {
-    if events.len() <= NoticeKind::ALL.len()
-        && events
-            .iter()
-            .all(|event| NoticeKind::from_name(event).is_some())
-    {
+    let names = event_names();
+    if events.len() <= names.len() && events.iter().all(|event| names.contains(&event.as_str())) {
         return Ok(());
     }
 
-    let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
+    let names = names.join(", ");
     Err(format!("`events` must be some of {names}, each once"))
 }

@@ -2,6 +2,7 @@
 //! settings do not permit it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::support::http::send;
 use crate::support::service::{Service, command, run};
+use crate::support::sqlite;
 use crate::support::wait::{PATIENCE, within};
 
 const CUSTOMERS: [&str; 3] = ["03023125418", "03023125419", "03023125420"];
@@ -115,11 +117,18 @@ async fn service(networks: &str) -> (Service, TempDir) {
     let file = data.path().join("settings.toml");
     let settings = format!("[policy]\nregion = \"DE\"\n[gateway]\nwebhook_networks = {networks}\n");
     std::fs::write(&file, settings).unwrap();
+
+    (serve(data.path()).await, data)
+}
+
+/// The service of a folder with settings.
+async fn serve(data: &Path) -> Service {
+    let file = data.join("settings.toml");
     let arguments = ["serve", "--config", file.to_str().unwrap()];
-    let service = Service::begin(command(data.path(), &arguments, &[])).await;
+    let service = Service::begin(command(data, &arguments, &[])).await;
     service.wait_until_ready().await;
 
-    (service, data)
+    service
 }
 
 async fn ask(
@@ -202,6 +211,43 @@ async fn a_missed_call_reaches_its_receiver_signed_and_after_a_failure() {
         !list.to_string().contains("whsec_"),
         "secrets are shown once"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_waits_for_too_long_is_announced_once() {
+    let (service, data) = service("[\"127.0.0.0/8\"]").await;
+    let mut receiver = Receiver::start().await;
+    let events = json!(["call.missed", "desk.overdue"]);
+    let new = json!({ "url": receiver.url(), "events": events });
+    let (status, webhook) = ask(service.gateway, "POST", "", "", Some(new)).await;
+    assert_eq!(status, 201, "{webhook}");
+    missed_call(&service, CUSTOMERS[0]).await;
+    let missed = receiver.next().await.document();
+    service.stop().await;
+
+    // An hour passes.
+    for sql in [
+        "UPDATE webhooks SET created_at = created_at - 3600000000",
+        "UPDATE missed_call_logs SET missed_at = missed_at - 3600000000",
+    ] {
+        sqlite::write(data.path(), sql).await;
+    }
+    let service = serve(data.path()).await;
+    let overdue = receiver.next().await.document();
+    let entry = &overdue["data"];
+    assert_eq!(overdue["type"], "desk.overdue");
+    assert_eq!(entry["call_ids"], json!([missed["data"]["call_id"]]));
+    assert_eq!(entry["from"]["number"], CUSTOMERS[0]);
+    assert_eq!(
+        (&entry["status"], &entry["escalation_minutes"]),
+        (&json!("open"), &json!(60))
+    );
+    service.stop().await;
+
+    let service = serve(data.path()).await;
+    missed_call(&service, CUSTOMERS[1]).await;
+    assert_eq!(receiver.next().await.document()["type"], "call.missed");
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
