@@ -43,6 +43,16 @@ impl ApiArguments {
 
         Ok(Api::new(&base, token)?)
     }
+
+    /// The operations listener at an address, or that of the settings. It has no accounts.
+    pub(super) fn open_operations(&self, address: Option<String>) -> Result<Api, Failure> {
+        let base = match address {
+            Some(base) => base,
+            None => format!("http://{}", self.settings.load()?.operations.listen),
+        };
+
+        Ok(Api::new(&base, None)?)
+    }
 }
 
 impl From<ApiError> for Failure {
@@ -118,7 +128,7 @@ pub(super) fn moment(instant: &str) -> String {
     clippy::cast_sign_loss,
     reason = "a call is shorter than 580 million years"
 )]
-fn length(seconds: f64) -> String {
+pub(super) fn length(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
 
     format!("{}:{:02}", seconds / 60, seconds % 60)

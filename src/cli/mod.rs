@@ -29,6 +29,7 @@ mod sorter;
 mod stats;
 mod streams;
 mod token;
+mod top;
 mod user;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Command {
     Calls(calls::Arguments),
     Missed(missed::Arguments),
     Stats(stats::Arguments),
+    Top(top::Arguments),
     Simulate(simulate::Arguments),
     SimulateDays(days::Arguments),
     Reconstruct(reconstruct::Arguments),
@@ -88,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Missed(arguments) => missed::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
+        Command::Top(arguments) => top::run(arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

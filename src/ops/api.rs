@@ -49,6 +49,22 @@ impl Api {
         })
     }
 
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The metrics, where this is the base of an operations listener.
+    ///
+    /// # Errors
+    /// When it does not answer with success.
+    pub async fn metrics(&self) -> Result<String, ApiError> {
+        let request = self.client.get(format!("{}/metrics", self.base));
+        let answer = checked(request.timeout(ANSWER_MAX).send().await?).await?;
+
+        Ok(answer.text().await?)
+    }
+
     /// # Errors
     /// When the API does not answer with success.
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, ApiError> {
@@ -98,6 +114,7 @@ impl Api {
     fn request(&self, path: &str, query: &[(&str, String)]) -> Result<RequestBuilder, ApiError> {
         let url = Url::parse_with_params(&format!("{}/api/v1/{path}", self.base), query)
             .map_err(|_| ApiError::BadAddress(self.base.clone()))?;
+
         let request = self.client.get(url);
 
         Ok(match &self.token {
