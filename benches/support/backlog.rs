@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use cordboard::adapter::clock::SystemClock;
 use cordboard::adapter::journal::{Journal, JournalBacklog, JournalTail, Limits};
 use cordboard::adapter::rabbit::RabbitBroker;
-use cordboard::domain::time::Span;
+use cordboard::domain::fact::Site;
+use cordboard::domain::time::{At, Span};
 use cordboard::health::HealthCheck;
 use cordboard::ingress::Shipper;
 use cordboard::port::intake::JournalDepth;
@@ -56,7 +57,7 @@ pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
             of_site
                 .into_iter()
                 .filter(move |message| site == 0 || matches!(message, Message::Report(_)))
-                .map(move |message| moved(message, run, site, shift))
+                .map(move |message| moved(message, site, shift))
         })
         .collect();
     messages.sort_by_key(Message::at);
@@ -66,13 +67,16 @@ pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
 }
 
 /// The message of a site and a run: with its own site, id and time.
-fn moved(message: Message, run: usize, site: usize, shift: i64) -> Message {
+fn moved(message: Message, site: usize, shift: i64) -> Message {
     match message {
         Message::Report(mut envelope) => {
-            let id = envelope.id.as_u128() ^ ((site as u128) << 40) ^ ((run as u128) << 48);
-            envelope.id = uuid::Uuid::from_u128(id);
+            // Its number within the traffic of its site.
+            let number = u32::try_from(envelope.id.as_u128() >> 40 & 0x3f_ffff).unwrap();
             envelope.at += shift;
             envelope.site = format!("site-{site}");
+            let site = Site::parse(&envelope.site).unwrap();
+            let id = support::fleet::id(number, &site, At(envelope.at));
+            envelope.id = uuid::Uuid::from_u128(id.0);
             Message::Report(envelope)
         }
         Message::Tick(mut tick) => {

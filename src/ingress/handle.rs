@@ -29,7 +29,7 @@ use crate::net::ClientAddress;
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Unreadable};
-use crate::wire::envelope::{BodyForm, Envelope, Trace, id_at_site};
+use crate::wire::envelope::{BodyForm, Envelope, Trace, id_at_place};
 
 /// Log lines per second for each reason to refuse a request. The metric counts every refusal.
 const REFUSAL_LOG_LINES_PER_SECOND: u32 = 20;
@@ -340,7 +340,7 @@ impl Ingress {
 
         // Held until the message is durable: until then every tick is earlier.
         let receipt = self.stamp.receive();
-        let event_id = id_at_site(receipt.id, &site);
+        let event_id = id_at_place(receipt.id, &site, receipt.at);
         let mut envelope =
             Envelope::new(event_id, receipt.at, &site, Some(from), target, body, form);
         envelope.trace = trace;

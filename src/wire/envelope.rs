@@ -21,23 +21,23 @@ const ID_APART_MAX_US: i64 = 3_600 * 1_000_000;
 /// The beginning of the reason with which a message of a later version becomes a dead letter.
 pub const UNKNOWN_VERSION: &str = "unknown version";
 
-/// The bits of an id that tell its site.
-const SITE_BITS: u128 = 0xffff;
+/// The bits of an id that tell the site and the instant of its event.
+const PLACE_BITS: u128 = (1 << 40) - 1;
 
-/// The id of an event of a site. A copy of the event that names another site is known by its id: it
-/// would take the place of the first one's call.
+/// The id of an event, made of a random one of its millisecond. A copy of the event that names another
+/// site or instant is known by its id: its call would take the place of the first one's.
 #[must_use]
-pub fn id_at_site(id: EventId, site: &Site) -> EventId {
-    EventId((id.0 & !SITE_BITS) | site_bits(site.as_str()))
+pub fn id_at_place(random: EventId, site: &Site, at: At) -> EventId {
+    EventId((random.0 & !PLACE_BITS) | place_bits(site.as_str(), at))
 }
 
-fn site_bits(site: &str) -> u128 {
-    // The first four bytes choose the partition.
-    let [_, _, _, _, a, b, ..] = *Sha256::digest(site).as_slice() else {
-        return 0;
-    };
+fn place_bits(site: &str, at: At) -> u128 {
+    let digest = Sha256::new().chain_update(at.0.to_be_bytes());
+    let digest = digest.chain_update(site).finalize();
+    let bits = digest.iter().take(16);
+    let bits = bits.fold(0, |bits, byte| bits << 8 | u128::from(*byte));
 
-    u16::from_be_bytes([a, b]).into()
+    bits & PLACE_BITS
 }
 
 /// The encoding of the request's body.
@@ -186,17 +186,19 @@ pub fn made_at(id: uuid::Uuid) -> Option<At> {
 }
 
 impl Envelope {
-    /// Whether a version 7 id was made about the instant of the event, as ingresses make it.
+    /// Whether an id of version 7 was made about the instant of the event.
     #[must_use]
     pub fn has_id_of_its_instant(&self) -> bool {
         made_at(self.id)
             .is_none_or(|made| made.0.saturating_sub(self.at).saturating_abs() <= ID_APART_MAX_US)
     }
 
-    /// Whether the id was made for the site of the event, as ingresses make it.
+    /// Whether the id was made for the site and the instant of the event, as ingresses make it.
     #[must_use]
-    pub fn has_id_of_its_site(&self) -> bool {
-        (self.id.as_u128() & SITE_BITS) == site_bits(&self.site)
+    pub fn has_id_of_its_place(&self) -> bool {
+        let is_of_instant = made_at(self.id).is_some_and(|made| made.0 == self.at / 1_000 * 1_000);
+
+        is_of_instant && (self.id.as_u128() & PLACE_BITS) == place_bits(&self.site, At(self.at))
     }
 
     /// Whether the other envelope holds the same request, whenever and however it was received.
@@ -345,15 +347,21 @@ mod tests {
     }
 
     #[test]
-    fn an_id_tells_the_site_of_its_event() {
+    fn an_id_tells_the_site_and_the_instant_of_its_event() {
         let site = |name: &str| Site::parse(name).unwrap();
-        let id = id_at_site(EventId(u128::MAX), &site("munich"));
-        let envelope =
-            |name: &str| Envelope::new(id, At(0), &site(name), None, "/", "", BodyForm::None);
+        let at = At(1_800_000_000_000_123);
+        let random = EventId(0x01a3_185c_5000_7fff_bfff_ffff_ffff_ffff);
+        let id = id_at_place(random, &site("munich"), at);
+        let is_own = |name: &str, at: At| {
+            let site = site(name);
+            Envelope::new(id, at, &site, None, "/", "", BodyForm::None).has_id_of_its_place()
+        };
 
-        assert!(envelope("munich").has_id_of_its_site());
-        assert!(!envelope("berlin").has_id_of_its_site());
-        assert_eq!(id.0 | 0xffff, u128::MAX, "only the last bits change");
+        assert!(is_own("munich", at));
+        assert!(!is_own("berlin", at));
+        assert!(!is_own("munich", At(at.0 + 1)));
+        assert!(!is_own("munich", At(at.0 + 1_000_000)));
+        assert_eq!(id.0 | PLACE_BITS, random.0, "only the last bits change");
     }
 
     #[test]

@@ -277,12 +277,11 @@ impl Partition {
                 let is_unnamed = envelope.ingress.is_none() && self.ticks.knows_named_ingress();
                 let is_foreign = envelope.from.is_none() || is_unnamed;
                 self.check_site(&fact.site, is_foreign)?;
-                // An ingress has reported before, and makes ids of their instants and sites.
+                // An ingress has reported before, and makes ids of their sites and instants.
                 let is_known = envelope
                     .ingress
                     .is_none_or(|ingress| self.ticks.knows(IngressId(ingress.as_u128())));
-                let has_own_id = envelope.has_id_of_its_instant() && envelope.has_id_of_its_site();
-                if is_foreign || !is_known || !has_own_id {
+                if is_foreign || !is_known || !envelope.has_id_of_its_place() {
                     batch.foreign.insert(fact.id);
                 }
                 if let Some(ingress) = envelope.ingress {

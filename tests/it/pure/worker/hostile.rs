@@ -14,7 +14,7 @@ use cordboard::health::FlowCounters;
 use cordboard::port::clock::Clock;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::query::{CallFilter, Query};
-use cordboard::wire::envelope::{BodyForm, Envelope, id_at_site};
+use cordboard::wire::envelope::{BodyForm, Envelope};
 use cordboard::wire::message::{IngressId, Message, Tick};
 use cordboard::worker::Believed;
 use proptest::collection::vec;
@@ -199,31 +199,24 @@ async fn an_id_that_comes_again_with_another_content_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_copy_of_an_event_that_names_another_site_takes_no_call_away() {
+async fn a_copy_of_an_event_that_names_another_site_or_instant_takes_no_call_away() {
     let (_folder, ledger) = new_ledger().await;
-    // As an ingress makes them.
-    let good: Vec<Message> = traffic(DAY)
-        .into_iter()
-        .map(|message| match message {
-            Message::Report(mut envelope) => {
-                let site = Site::parse(&envelope.site).unwrap();
-                let id = id_at_site(EventId(envelope.id.as_u128() << 16), &site);
-                envelope.id = uuid::Uuid::from_u128(id.0);
-                Message::Report(envelope)
-            }
-            tick @ Message::Tick(_) => tick,
-        })
-        .collect();
+    let good = traffic(DAY);
+    let calls = folded(&good, &Policy::default());
+    let began = |envelope: &Envelope| calls.contains_key(&envelope.id.to_string());
     let copies = good.iter().filter_map(|message| match message {
-        Message::Report(envelope) => {
+        Message::Report(envelope) if began(envelope) => {
             let mut copy = envelope.clone();
             "elsewhere".clone_into(&mut copy.site);
-            Some(Message::Report(copy))
+            let mut later = envelope.clone();
+            later.at = good.last()?.at().0 - 1;
+            later.target = "/gs/cti/incoming?mac=000b82fffff1&local=99&remote=+666".to_owned();
+            Some([Message::Report(copy), Message::Report(later)])
         }
-        Message::Tick(_) => None,
+        _ => None,
     });
     let mut all = good.clone();
-    all.extend(copies.take(5));
+    all.extend(copies.take(5).flatten());
 
     WorkerUnderTest::on_sqlite(&ledger)
         .run(batches(&all, 40))
