@@ -156,13 +156,8 @@ impl WorkerGroup {
 
         while connection.is_connected() && !stop.is_cancelled() {
             match self.run_subscription(partition, &*connection, &stop).await {
-                Ended::GaveUp => backoff.reset(),
-                Ended::Unreadable => {
-                    backoff.reset();
-                    if !backoff.wait(&stop).await {
-                        return;
-                    }
-                }
+                // At once: good messages wait behind it for as long as it is delivered.
+                Ended::GaveUp | Ended::Unreadable => backoff.reset(),
                 Ended::Lost(reason) => {
                     tracing::warn!(partition, reason, "partition lost, subscribing again");
                     if !backoff.wait(&stop).await {
