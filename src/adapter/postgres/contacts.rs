@@ -16,7 +16,8 @@ select_contacts_of_all!(
 upsert_contacts!(
     "SELECT site, number, name, company, url
     FROM json_to_recordset($1::json)
-        AS rows (site text, number text, name text, company text, url text)"
+        AS rows (site text, number text, name text, company text, url text)",
+    key: "(number, name)",
 );
 
 /// Imports of one site wait for each other.

@@ -41,9 +41,10 @@ pub(in crate::adapter) const SELECT_CONTACTS: &str = r"-- select_contacts
     LIMIT $3 OFFSET $4";
 
 /// Stores contacts in one statement: an import that breaks off leaves none. The literal reads the
-/// rows from the document `$1`. Contacts of the site `$2` that are not in it are removed.
+/// rows from the document `$1`. Contacts of the site `$2` that are not in it are removed; `key` tells
+/// them apart.
 macro_rules! upsert_contacts {
-    ($rows:literal) => {
+    ($rows:literal, key: $key:literal $(,)?) => {
         const UPSERT_CONTACTS: &str = concat!(
             "-- upsert_contacts
     INSERT INTO contacts (site, number, name, company, url)
@@ -59,11 +60,16 @@ macro_rules! upsert_contacts {
             "-- delete_other_contacts
     DELETE FROM contacts
     WHERE site = $2
-        AND (site, number, name) NOT IN (
-            SELECT site, number, name
+        AND ",
+            $key,
+            " NOT IN (
+            SELECT ",
+            $key,
+            "
             FROM (",
             $rows,
             ") AS kept
+            WHERE kept.site = $2
         )"
         );
     };
