@@ -240,6 +240,10 @@ impl Claims for Nothing {
         Ok(())
     }
 
+    async fn claims(&self, _: At) -> Result<Vec<Claim>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn claim_of(&self, _: &str, _: At) -> Result<Option<Claim>, LedgerError> {
         Ok(None)
     }

@@ -23,6 +23,9 @@ pub trait Claims: Send + Sync {
     /// Gives a claim back.
     async fn release(&self, call_id: &str, user: &str) -> Result<(), LedgerError>;
 
+    /// All claims that count.
+    async fn claims(&self, now: At) -> Result<Vec<Claim>, LedgerError>;
+
     /// The claim of a call, if one counts.
     async fn claim_of(&self, call_id: &str, now: At) -> Result<Option<Claim>, LedgerError>;
 }

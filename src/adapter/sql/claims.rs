@@ -22,6 +22,12 @@ pub(in crate::adapter) const SELECT_CLAIM: &str = "-- select_call_claim
     WHERE call_id = $1
         AND expires_at > $2";
 
+/// Few calls ring at a time.
+pub(in crate::adapter) const SELECT_CLAIMS: &str = "-- select_call_claims
+    SELECT call_id, user_name, expires_at
+    FROM call_claims
+    WHERE expires_at > $1";
+
 /// Claims of a day ago are of no use.
 pub(in crate::adapter) const DELETE_OLD_CLAIMS: &str = "-- delete_old_call_claims
     DELETE FROM call_claims
@@ -31,7 +37,7 @@ pub(in crate::adapter) const OLD_US: i64 = 86_400_000_000;
 
 /// Implements [`Claims`](crate::port::claims::Claims) for a ledger of this database.
 macro_rules! implement_claims {
-    ($ledger:ty) => {
+    ($ledger:ty, $row:ty) => {
         use $crate::adapter::sql::claims as statements;
         use $crate::domain::time::At;
         use $crate::port::claims::{Claim, Claims};
@@ -64,17 +70,28 @@ macro_rules! implement_claims {
                 Ok(())
             }
 
+            async fn claims(&self, now: At) -> Result<Vec<Claim>, LedgerError> {
+                let select = sqlx::query(statements::SELECT_CLAIMS).bind(now.0);
+                let rows = self.select(select).await?;
+
+                Ok(rows.iter().map(claim).collect())
+            }
+
             async fn claim_of(&self, call_id: &str, now: At) -> Result<Option<Claim>, LedgerError> {
                 let select = sqlx::query(statements::SELECT_CLAIM)
                     .bind(call_id)
                     .bind(now.0);
                 let rows = self.select(select).await?;
 
-                Ok(rows.first().map(|row| Claim {
-                    call_id: row.get(0),
-                    user: row.get(1),
-                    expires_at: At(row.get(2)),
-                }))
+                Ok(rows.first().map(claim))
+            }
+        }
+
+        fn claim(row: &$row) -> Claim {
+            Claim {
+                call_id: row.get(0),
+                user: row.get(1),
+                expires_at: At(row.get(2)),
             }
         }
     };

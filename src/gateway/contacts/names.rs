@@ -10,17 +10,25 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{Caller, ContactJson, one_name_of};
 use crate::access::{Principal, mask_numbers_in};
 use crate::gateway::Gateway;
-use crate::gateway::parameters::{LIMIT_MAX, Parameters, PlainText, query, require_plain};
+use crate::gateway::parameters::{LIMIT_MAX, Parameters, query};
 use crate::gateway::response::{bad_parameter, document_response, unavailable_response};
 use crate::port::error::LedgerError;
+use crate::wire::names::schemas;
 
 /// Records that are read at once.
 const READS_MAX: usize = 4;
+const ID_BYTES_MAX: usize = 64;
+
+schemas! {
+    CallIds = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[^\u0000]*$")),
+        "Ids of calls with commas between them.";
+}
 
 /// The query of names.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -28,7 +36,7 @@ const READS_MAX: usize = 4;
 #[into_params(parameter_in = Query)]
 pub(super) struct NameParameters {
     /// Ids of calls with commas between them, at most 200.
-    #[param(inline, value_type = Option<PlainText>)]
+    #[param(inline, value_type = Option<CallIds>)]
     calls: Option<String>,
 }
 
@@ -59,10 +67,8 @@ pub(super) async fn names(
     Extension(principal): Extension<Arc<Principal>>,
     parameters: Result<QueryString<NameParameters>, QueryRejection>,
 ) -> Response {
-    let checked = query(parameters).and_then(|NameParameters { calls }| {
-        require_plain("calls", calls.as_deref())?;
-        ids(&calls.unwrap_or_default())
-    });
+    let checked =
+        query(parameters).and_then(|NameParameters { calls }| ids(&calls.unwrap_or_default()));
     let ids = match checked {
         Ok(ids) => ids,
         Err(message) => return bad_parameter(&message),
@@ -83,6 +89,13 @@ fn ids(text: &str) -> Result<Vec<String>, String> {
 
     if ids.len() > LIMIT_MAX as usize {
         return Err(format!("`calls` names at most {LIMIT_MAX} calls"));
+    }
+    // PostgreSQL rejects a query with a NUL.
+    if ids
+        .iter()
+        .any(|id| id.len() > ID_BYTES_MAX || id.contains('\0'))
+    {
+        return Err("`calls` names ids with commas between them".to_owned());
     }
     Ok(ids)
 }

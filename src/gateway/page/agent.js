@@ -150,13 +150,10 @@ export function agentPage(root) {
   function openPage(popup) {
     if (!isWebAddress(popup.url ?? "")) return;
     opened.add(popup.id);
-    if (!callerPage || callerPage.closed) {
-      callerPage = window.open("");
-      // The page of another program must not reach this window.
-      if (callerPage) callerPage.opener = null;
-    }
+    // Without an opener a browser refuses to show the next caller in it.
+    if (!callerPage || callerPage.closed) callerPage = window.open(popup.url ?? "");
+    else callerPage.location.href = popup.url ?? "";
     blocked = callerPage === null;
-    if (callerPage) callerPage.location.href = popup.url ?? "";
   }
 
   /** @param {string} id @returns {(caller: import("./types.js").Caller) => void} */

@@ -188,7 +188,12 @@ function dispatch(block) {
     if (typeof body.now === "string") measure(Date.parse(body.now), 0);
     live();
   }
-  deliver({ type, id, data: body });
+  try {
+    deliver({ type, id, data: body });
+  } catch (error) {
+    // A fault of the page does not end the stream.
+    reportError(error);
+  }
 }
 
 function live() {

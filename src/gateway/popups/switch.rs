@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::popup::helpline_of;
+use crate::domain::time::At;
+use crate::port::claims::Claims;
 use crate::port::directory::Helpline;
+use crate::port::error::LedgerError;
 use crate::port::watch::Watch;
 
 /// Calls that wait for a slow stream.
@@ -31,6 +36,12 @@ pub(super) enum Change {
     Resync,
 }
 
+/// Claims are read again after this time.
+const CLAIMS_KEPT: Duration = Duration::from_millis(500);
+
+type ClaimsByCall = Arc<HashMap<String, String>>;
+type ClaimsRead = tokio::sync::Mutex<Option<(Instant, ClaimsByCall)>>;
+
 /// The site and the extension of an agent's phone.
 type Line = (String, String);
 
@@ -45,6 +56,7 @@ pub struct Switch {
     members: Mutex<HashMap<String, BTreeSet<String>>>,
     /// A person has changed the directory at this gateway.
     directory_changed: Notify,
+    claims: ClaimsRead,
 }
 
 impl Switch {
@@ -94,6 +106,28 @@ impl Switch {
 
     pub(super) async fn until_directory_changed(&self) {
         self.directory_changed.notified().await;
+    }
+
+    /// The names of people with claims by their calls, as they were a moment ago: all windows read them
+    /// together.
+    pub(super) async fn claims(
+        &self,
+        store: &dyn Claims,
+        now: At,
+    ) -> Result<ClaimsByCall, LedgerError> {
+        let mut last = self.claims.lock().await;
+        if let Some((read_at, claims)) = &*last
+            && read_at.elapsed() < CLAIMS_KEPT
+        {
+            return Ok(Arc::clone(claims));
+        }
+
+        let claims = store.claims(now).await?.into_iter();
+        let claims: HashMap<String, String> =
+            claims.map(|claim| (claim.call_id, claim.user)).collect();
+        let claims = Arc::new(claims);
+        *last = Some((Instant::now(), Arc::clone(&claims)));
+        Ok(claims)
     }
 
     /// The sites of the windows that are open.

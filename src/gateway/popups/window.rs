@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::popup::{Agent, Meaning, document, meaning, meaning_of_shown};
+use super::popup::{Agent, Kind, Meaning, document, meaning, meaning_of_shown};
 use super::switch::Change;
 use crate::gateway::Gateway;
 use crate::gateway::contacts::{Caller, CallerJson, ContactJson};
@@ -55,6 +55,8 @@ pub(super) struct Window {
     calls: HashMap<String, Arc<Value>>,
     /// The popup of each call that is not over, as it was sent last.
     shown: HashMap<String, Value>,
+    /// Open calls that rang at his phone before the window opened: one may turn out to be missed.
+    rang_before: HashSet<String>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -76,6 +78,7 @@ impl Window {
             look_ups: JoinSet::new(),
             calls: HashMap::new(),
             shown: HashMap::new(),
+            rang_before: HashSet::new(),
             _permit: permit,
         }
     }
@@ -108,6 +111,10 @@ impl Window {
             let is_current = self
                 .meaning(&record)
                 .is_some_and(|meaning| meaning.kind.is_current());
+            if !is_current && rang_at(&record, &self.desk.extension) {
+                let id = record["id"].as_str().unwrap_or_default();
+                self.rang_before.insert(id.to_owned());
+            }
             if is_current && let Some(popup) = self.popup(record).await {
                 popups.push(popup);
             }
@@ -165,9 +172,14 @@ impl Window {
             return None;
         };
         let kind = meaning.kind;
+        let rang_before = self.rang_before.contains(&id);
+        if call["ended_at"].is_string() {
+            self.rang_before.remove(&id);
+        }
         // A call that was over before the window opened is no news. One that rings is looked at again,
         // with the claims: it is shown as soon as the agent can take it.
-        let is_news = kind.is_current() && self.may_show(meaning);
+        let is_missed = rang_before && kind == Kind::Missed;
+        let is_news = is_missed || kind.is_current() && self.may_show(meaning);
         if !is_shown && !is_news {
             self.calls.remove(&id);
             if kind.is_ringing() {
@@ -260,8 +272,19 @@ impl Window {
             .cloned()
             .collect();
 
+        // Without the database nothing has changed.
+        let now = self.gateway.clock.now();
+        let Ok(claims) = self.gateway.popups.claims(&*self.gateway.claims, now).await else {
+            return Vec::new();
+        };
         let mut changed = Vec::new();
         for call in ringing {
+            let id = call["id"].as_str().unwrap_or_default();
+            let claim = claims.get(id).map(String::as_str);
+            let as_shown = |shown: &Value| shown["claimed_by"]["name"].as_str() == claim;
+            if self.shown.get(id).is_some_and(as_shown) {
+                continue;
+            }
             changed.extend(self.popup(call).await);
         }
         changed
@@ -324,6 +347,14 @@ impl Window {
         set_fields(popup, &known, &["caller_name", "contacts", "url"]);
         Some(popup.clone())
     }
+}
+
+/// Whether a phone has rung in the call.
+fn rang_at(call: &Value, extension: &str) -> bool {
+    let phones = call["participants"].as_array().into_iter().flatten();
+    let mut own = phones.filter(|phone| phone["extension"].as_str() == Some(extension));
+
+    own.any(|phone| phone["role"] != "caller" && phone["rang_at"].is_string())
 }
 
 fn set_fields(popup: &mut Value, known: &CallerJson, fields: &[&str]) {

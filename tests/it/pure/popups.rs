@@ -164,6 +164,32 @@ async fn windows_follow_a_directory_that_another_process_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_turns_out_to_be_missed_after_a_gap_is_shown() {
+    let (service, _data) = service().await;
+    let id = report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "missed", 201, CUSTOMER).await;
+    service
+        .eventually("the end of the ring", async |service| {
+            let calls = service.ask("/api/v1/calls").await;
+            let outcome = calls["calls"][0]["participants"][0]["outcome"].as_str();
+            let has_ended = outcome.is_some_and(|outcome| outcome != "ringing");
+            has_ended.then_some(()).ok_or(calls.to_string())
+        })
+        .await;
+
+    // The gap ends before it is decided whether another phone rings.
+    let stream = "/api/v1/stream/popups?extension=201";
+    let (mut hina, hello) = Events::open_at(service.gateway, stream, "").await;
+    assert_eq!(hello["popups"], json!([]));
+    let (_, popup) = hina.until("popup").await;
+    assert_eq!(
+        (&popup["call_id"], &popup["kind"]),
+        (&json!(id), &json!("missed"))
+    );
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_of_a_helpline_reaches_its_agents_who_can_take_it() {
     let (service, _data) = service().await;
     let gateway = service.gateway;
