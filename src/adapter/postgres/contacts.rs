@@ -17,7 +17,7 @@ upsert_contacts!(
     "SELECT site, number, name, company, url
     FROM json_to_recordset($1::json)
         AS rows (site text, number text, name text, company text, url text)",
-    key: "(number, name)",
+    key: "number || chr(31) || name",
 );
 
 /// Imports of one site wait for each other.

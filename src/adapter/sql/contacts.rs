@@ -42,7 +42,7 @@ pub(in crate::adapter) const SELECT_CONTACTS: &str = r"-- select_contacts
 
 /// Stores contacts in one statement: an import that breaks off leaves none. The literal reads the
 /// rows from the document `$1`. Contacts of the site `$2` that are not in it are removed; `key` tells
-/// them apart.
+/// them apart in one column.
 macro_rules! upsert_contacts {
     ($rows:literal, key: $key:literal $(,)?) => {
         const UPSERT_CONTACTS: &str = concat!(
