@@ -20,7 +20,7 @@ use sources::Sources;
 
 /// The lengths of calls count seconds.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
-/// What happens within this time is drawn together.
+/// Changes within this time are drawn together.
 const DRAW_PAUSE: Duration = Duration::from_millis(50);
 
 /// Watch the live calls of a running service, with its rates and lags

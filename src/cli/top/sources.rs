@@ -25,7 +25,7 @@ pub(super) struct Sources {
     pub site: Option<String>,
 }
 
-/// What the sources have to say.
+/// News of the sources.
 pub(super) enum News {
     /// All calls are being read; changes from now on are newer.
     Reading,

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::popup::{Agent, Kind, Meaning, document, meaning, meaning_of_shown};
+use super::popup::{Agent, Kind, Meaning, document, meaning, meaning_of_shown, takes_part};
 use super::switch::Change;
 use crate::gateway::Gateway;
 use crate::gateway::contacts::{Caller, CallerJson, ContactJson};
@@ -55,7 +55,8 @@ pub(super) struct Window {
     calls: HashMap<String, Arc<Value>>,
     /// The popup of each call that is not over, as it was sent last.
     shown: HashMap<String, Value>,
-    /// Open calls that rang at his phone before the window opened: one may turn out to be missed.
+    /// Open calls of his phone that did not ring any more when the window opened: one may turn out to
+    /// be missed.
     rang_before: HashSet<String>,
     _permit: OwnedSemaphorePermit,
 }
@@ -111,7 +112,7 @@ impl Window {
             let is_current = self
                 .meaning(&record)
                 .is_some_and(|meaning| meaning.kind.is_current());
-            if !is_current && rang_at(&record, &self.desk.extension) {
+            if !is_current && takes_part(&record, &self.desk.extension) {
                 let id = record["id"].as_str().unwrap_or_default();
                 self.rang_before.insert(id.to_owned());
             }
@@ -347,14 +348,6 @@ impl Window {
         set_fields(popup, &known, &["caller_name", "contacts", "url"]);
         Some(popup.clone())
     }
-}
-
-/// Whether a phone has rung in the call.
-fn rang_at(call: &Value, extension: &str) -> bool {
-    let phones = call["participants"].as_array().into_iter().flatten();
-    let mut own = phones.filter(|phone| phone["extension"].as_str() == Some(extension));
-
-    own.any(|phone| phone["role"] != "caller" && phone["rang_at"].is_string())
 }
 
 fn set_fields(popup: &mut Value, known: &CallerJson, fields: &[&str]) {
