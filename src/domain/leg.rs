@@ -88,6 +88,10 @@ pub(super) struct Leg {
     pub held_at_end: bool,
     /// Other numbers under which the phone reported this leg: the PBX updated the display.
     pub aliases: Vec<Number>,
+    /// The first fact named no remote party at all, which differs from a withheld number.
+    pub began_unnamed: bool,
+    /// A later fact than the first named the remote party.
+    pub named_late: bool,
     /// An answer that came too late for this leg, and may belong to the next one.
     pub late_answer: Option<At>,
     /// The leg of the same phone whose ring shows that this leg is over, although its end was lost.
@@ -129,6 +133,8 @@ impl Leg {
             may_take_parked: false,
             held_at_end: false,
             aliases: Vec::new(),
+            began_unnamed: fact.remote.is_none(),
+            named_late: false,
             late_answer: None,
             superseded_by: None,
             repeated_ring: None,
@@ -184,13 +190,18 @@ impl Leg {
     /// Whether the fact names the same remote party, as far as it names one.
     pub fn matches_remote(&self, fact: &Fact) -> bool {
         match &fact.remote {
-            Some(remote) if remote.is_withheld() => self.remote.is_withheld(),
-            Some(remote) => {
+            Some(remote) if !remote.is_withheld() => {
                 self.remote.same_party(remote)
                     || self.aliases.iter().any(|alias| alias.same_party(remote))
             }
-            None => self.remote.is_withheld(),
+            // A copy of the first fact names the party no better than the first fact did.
+            _ => self.remote.is_withheld() || self.named_late,
         }
+    }
+
+    /// Whether no fact has named the remote party yet, not even as withheld.
+    pub fn is_unnamed(&self) -> bool {
+        self.began_unnamed && self.remote.is_withheld()
     }
 
     /// Whether the fact may come from the same account of the device.

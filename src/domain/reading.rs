@@ -73,6 +73,16 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// The phone that rang first and displays the caller; the one that rang first if none does.
+    pub fn first_named_callee(&self) -> Option<&'a Leg> {
+        self.legs_with_role(Role::Callee)
+            .filter(|leg| !leg.remote.is_withheld())
+            .min_by(|a, b| {
+                (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
+            })
+            .or_else(|| self.first_callee())
+    }
+
     /// Whether any phone of this site was called.
     pub fn rang_site_phone(&self) -> bool {
         self.legs_with_role(Role::Callee).any(Leg::participated)

@@ -359,7 +359,7 @@ fn from_party(reading: &Reading<'_>, caller: Option<&Leg>) -> Party {
         };
     }
 
-    let Some(first) = reading.first_callee() else {
+    let Some(first) = reading.first_named_callee() else {
         return Party::default();
     };
 

@@ -6,10 +6,6 @@ use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::time::{At, Span};
 
-/// Maximum number of alias numbers per leg. A PBX may display several numbers for one leg, one
-/// after another.
-const ALIASES_MAX: usize = 4;
-
 impl Fold {
     /// Begins a new leg and assigns it to a call.
     pub(super) fn begin_leg(&mut self, fact: &Fact, side: Side, rule: Rule) {
@@ -235,8 +231,8 @@ impl Fold {
     }
 
     pub(super) fn apply_answer(&mut self, slot: LegSlot, fact: &Fact) {
+        self.learn_remote(slot, fact);
         let first = !self.reading(self.legs[slot].call).has_conversation();
-        self.learn_alias(slot, fact);
 
         let leg = &mut self.legs[slot];
         leg.answered = Some(fact.at);
@@ -299,7 +295,7 @@ impl Fold {
 
     pub(super) fn end_leg(&mut self, slot: LegSlot, fact: &Fact) {
         let unanswered = self.legs[slot].answered.is_none();
-        self.learn_alias(slot, fact);
+        self.learn_remote(slot, fact);
 
         let leg = &mut self.legs[slot];
         close_leg(leg, fact);
@@ -337,18 +333,6 @@ impl Fold {
         }
     }
 
-    /// Stores the number if the phone reports the leg under another number than before.
-    fn learn_alias(&mut self, slot: LegSlot, fact: &Fact) {
-        let leg = &mut self.legs[slot];
-        if let Some(remote) = &fact.remote
-            && !remote.is_withheld()
-            && leg.aliases.len() < ALIASES_MAX
-            && !leg.matches_remote(fact)
-        {
-            leg.aliases.push(remote.clone());
-        }
-    }
-
     /// Schedules a review of a conversation leg that ended while its phone consults: only later
     /// facts show whether the consultation goes on without it.
     fn schedule_abandonment_review(&mut self, slot: LegSlot, at: At) {
@@ -369,7 +353,7 @@ impl Fold {
         if implies_answer {
             leg.answered = Some(fact.at);
         }
-        self.learn_alias(slot, fact);
+        self.learn_remote(slot, fact);
         self.apply_kind(slot, fact);
 
         let rule = if matches!(fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {

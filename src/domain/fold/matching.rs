@@ -160,6 +160,11 @@ impl Candidates<'_> {
         only(&|_| true).or_else(|| only(&has_party))
     }
 
+    /// Whether the fact or the leg names no party, so that the other may name it.
+    fn may_be_named_late(&self, leg: &Leg) -> bool {
+        self.fact.remote.is_none() || leg.is_unnamed()
+    }
+
     fn since(&self, at: At) -> Span {
         self.fact.at - at
     }
@@ -298,11 +303,12 @@ impl Candidates<'_> {
             return Meaning::Repeats(slot);
         }
 
-        // A phone that names no party can only mean its one ringing leg; a phone that names another
-        // party means another leg.
-        let unnamed = self.fact.remote.is_none();
-        self.only_possible(|leg| unnamed && leg.is_pending() && leg.side == Side::Incoming)
-            .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
+        // A phone that names no party can only mean its one ringing leg, and so can one whose ring
+        // named none; a phone that names another party means another leg.
+        self.only_possible(|leg| {
+            self.may_be_named_late(leg) && leg.is_pending() && leg.side == Side::Incoming
+        })
+        .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
     /// A hangup ends an open leg; else it is a duplicate or the only sign of a leg.
@@ -329,8 +335,7 @@ impl Candidates<'_> {
             return Meaning::Repeats(slot);
         }
 
-        let unnamed = self.fact.remote.is_none();
-        self.only_possible(|leg| leg.is_talking() || (unnamed && leg.is_open()))
+        self.only_possible(|leg| leg.is_talking() || (self.may_be_named_late(leg) && leg.is_open()))
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 

@@ -5,7 +5,8 @@
 //! 1. [`matching`] selects the leg of the device to which the fact belongs.
 //! 2. [`changes`] applies the fact to that leg.
 //! 3. [`placing`] and [`pickup`] assign a new leg to a call, with the reasons that [`join`] finds;
-//!    [`parking`] moves it when its display names a parked party.
+//!    [`naming`] places it again when a later fact names its party, and [`parking`] moves it when
+//!    its display names a parked party.
 //!
 //! [`restructure`] moves legs between calls, [`index`] finds the calls of a party, and [`linking`]
 //! links a new call to an earlier one.
@@ -30,6 +31,7 @@ mod index;
 mod join;
 mod linking;
 mod matching;
+mod naming;
 mod parking;
 mod pickup;
 mod placing;

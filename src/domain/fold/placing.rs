@@ -27,8 +27,8 @@ pub(super) const ATTEMPTS_MAX: usize = 64;
 
 /// A call that the new leg may join, and the reason.
 #[derive(Clone, Copy, Debug)]
-struct CallMatch {
-    call: CallSlot,
+pub(super) struct CallMatch {
+    pub(super) call: CallSlot,
     /// The leg of the call that gives the reason.
     matched_leg: LegSlot,
     matched_began: (At, FactKey),
@@ -53,13 +53,18 @@ impl Fold {
     }
 
     fn assign_incoming(&mut self, slot: LegSlot) -> Rule {
-        let Some(best) = self.best_match(slot) else {
-            let call = self.begin_call(slot, Role::Callee);
-            self.move_second_ring(slot, call);
-            self.link_to_previous(call, slot);
-            return Rule::Began;
-        };
+        if let Some(best) = self.best_match(slot, None) {
+            return self.join_call(slot, best);
+        }
 
+        let call = self.begin_call(slot, Role::Callee);
+        self.move_second_ring(slot, call);
+        self.link_to_previous(call, slot);
+        Rule::Began
+    }
+
+    /// Adds a leg without a call to the call that it matches best.
+    pub(super) fn join_call(&mut self, slot: LegSlot, best: CallMatch) -> Rule {
         self.supersede_stale(slot, best.call);
 
         match best.reason.join_role {
@@ -117,7 +122,8 @@ impl Fold {
         }
     }
 
-    fn best_match(&self, slot: LegSlot) -> Option<CallMatch> {
+    /// The call that the leg matches best, other than `except`.
+    pub(super) fn best_match(&self, slot: LegSlot, except: Option<CallSlot>) -> Option<CallMatch> {
         let leg = &self.legs[slot];
         // A feature code is no party: two phones that dial the same code are unrelated.
         if leg.remote.form() == Form::Code {
@@ -127,7 +133,7 @@ impl Fold {
         let mut considered = 0;
         let mut best: Option<CallMatch> = None;
         for call in self.calls_of(&leg.remote) {
-            if self.is_final(call) {
+            if self.is_final(call) || except == Some(call) {
                 continue;
             }
             considered += 1;

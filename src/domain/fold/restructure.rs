@@ -170,7 +170,7 @@ impl Fold {
     }
 
     /// Merges the trace entries of a moved leg into its new call, in time order.
-    fn merge_trace(&mut self, call: CallSlot, moved: Vec<TraceEntry>) {
+    pub(super) fn merge_trace(&mut self, call: CallSlot, moved: Vec<TraceEntry>) {
         if moved.is_empty() {
             return;
         }

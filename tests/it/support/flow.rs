@@ -1,6 +1,7 @@
 //! Call flows: the reports of the phones, and the records that must come out.
 //!
-//! A fact line reads `seconds phone event remote leg`. An event with a leading `?` is one that a
+//! A fact line reads `seconds phone event remote leg`; the remote `-` withholds its number, and `_`
+//! is one that the phone does not name. An event with a leading `?` is one that a
 //! phone may not be configured to send. Some events are tokens, because firmware differs:
 //! `answered` may come twice; `noans` is the end of an unanswered ring, `rej` of a refused one,
 //! `drop` of one that another phone took. Every form of a token must give the same record.

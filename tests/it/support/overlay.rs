@@ -60,10 +60,10 @@ fn line(flow: &Flow, event: &Event, index: usize, spelling: Spelling) -> String 
         0 => 0,
         form => form + phone,
     };
-    let remote = if event.remote == "-" {
-        "anonymous".to_owned()
-    } else {
-        number(&event.remote, number_form)
+    let remote = match event.remote.as_str() {
+        "-" => "anonymous".to_owned(),
+        "_" => "$remote".to_owned(),
+        named => number(named, number_form),
     };
 
     let mut line = json!({
@@ -222,7 +222,7 @@ fn other_number(flow: &Flow, number: &str) -> String {
     match (ours, code) {
         (true, _) => format!("7{number}"),
         (false, Some(code)) => format!("{code}7{}", &number[code.len()..]),
-        (false, None) if number.starts_with('*') || number == "-" => number.into(),
+        (false, None) if number.starts_with('*') || matches!(number, "-" | "_") => number.into(),
         (false, None) if number.len() <= 5 => format!("7{number}"),
         (false, None) => format!("{number}77"),
     }

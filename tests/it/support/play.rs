@@ -141,10 +141,10 @@ impl Phones {
     async fn report(&mut self, event: &Event) {
         let mac = mac(place(&self.flow, &event.phone), 2);
         let local = &self.flow.phones[&event.phone];
-        let remote = if event.remote == "-" {
-            "anonymous"
-        } else {
-            &event.remote
+        let remote = match event.remote.as_str() {
+            "-" => "anonymous",
+            "_" => "$remote",
+            named => named,
         };
         // Escaped: the ingress closes a connection after a line that it repairs.
         let target = format!(

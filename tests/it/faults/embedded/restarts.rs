@@ -66,6 +66,7 @@ fn messages_of(flow: &Flow) -> Vec<Message> {
         let local = &flow.phones[&event.phone];
         let remote = match event.remote.as_str() {
             "-" => "anonymous",
+            "_" => "$remote",
             number => number,
         };
         let target = format!(
