@@ -216,6 +216,10 @@ impl Repeats for Nothing {
         Ok(Begun::New)
     }
 
+    async fn renew(&self, _: &RepeatableRequest, _: At, _: At) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
     async fn keep_answer(
         &self,
         _: &RepeatableRequest,

@@ -4,10 +4,12 @@
 //!   their paths refuse the header.
 //! - **Once**: the database decides, whichever gateway gets the request. A request is carried out to
 //!   its end when its client does not wait.
-//! - **Limits**: answers of up to 64 KiB are kept for a day. A request whose process has died may be
-//!   carried out again after a minute.
+//! - **Limits**: answers of up to 64 KiB are kept for a day. A request under way says so every 15 s;
+//!   one whose process has died may be carried out again after a minute.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -26,8 +28,9 @@ use super::response::{error_response, unavailable_response};
 use crate::access::Principal;
 use crate::chain::Chain;
 use crate::domain::time::{At, Span};
+use crate::port::clock::Clock;
 use crate::port::error::LedgerError;
-use crate::port::repeats::{Begun, KeptAnswer, RepeatableRequest};
+use crate::port::repeats::{Begun, KeptAnswer, RepeatableRequest, Repeats};
 use crate::wire::names::schemas;
 
 const HEADER: &str = "idempotency-key";
@@ -35,8 +38,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const KEY_CHARS_MAX: usize = 128;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const KEPT: Span = Span::seconds(86_400);
-/// No request takes longer.
+/// The process of a request that has not said for so long that it is under way has died.
 const STALE: Span = Span::seconds(60);
+const RENEWED_EVERY: Duration = Duration::from_secs(15);
 /// Paths whose answers hold a secret, or end the session that asks.
 pub(super) const SECRET_PATHS: [&str; 8] = [
     "/api/v1/users",
@@ -166,7 +170,16 @@ async fn carry_out(
     request: Request,
     next: Next,
 ) -> Response {
-    let (head, body) = next.run(request).await.into_parts();
+    let mut under_way = UnderWay {
+        repeats: &*gateway.repeats,
+        clock: &*gateway.clock,
+        request: &repeatable,
+        begun_at,
+        renewed_every: RENEWED_EVERY,
+    };
+    let response = under_way.carry_out(next.run(request)).await;
+    let begun_at = under_way.begun_at;
+    let (head, body) = response.into_parts();
     // Answers to changes are in memory.
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
@@ -202,6 +215,55 @@ async fn carry_out(
     (head, Body::from(body)).into_response()
 }
 
+/// A request that is being carried out.
+struct UnderWay<'a> {
+    repeats: &'a dyn Repeats,
+    clock: &'a dyn Clock,
+    request: &'a RepeatableRequest,
+    /// The instant that is stored.
+    begun_at: At,
+    renewed_every: Duration,
+}
+
+impl UnderWay<'_> {
+    /// Carries the request out, and says at intervals that it is under way.
+    async fn carry_out<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return result,
+                () = tokio::time::sleep(self.renewed_every) => {}
+            }
+
+            // The work goes on meanwhile. A statement that has begun is waited for: its instant may be
+            // stored.
+            let mut renewed = pin!(self.renew());
+            tokio::select! {
+                biased;
+                () = &mut renewed => {}
+                result = &mut work => {
+                    renewed.await;
+                    return result;
+                }
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        let now = self.clock.now();
+        match self.repeats.renew(self.request, self.begun_at, now).await {
+            Ok(true) => self.begun_at = now,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                error = %Chain(&error),
+                "a request cannot say that it is under way, it may be carried out twice",
+            ),
+        }
+    }
+}
+
 fn replay(answer: KeptAnswer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = (status, answer.body).into_response();
@@ -219,7 +281,102 @@ fn replay(answer: KeptAnswer) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    /// Lets the request of a test end with its third sign.
+    struct Signs {
+        instants: Mutex<Vec<At>>,
+        end: Mutex<Option<oneshot::Sender<()>>>,
+    }
+
+    #[async_trait]
+    impl Repeats for Signs {
+        async fn begin(
+            &self,
+            _: &RepeatableRequest,
+            _: At,
+            _: At,
+            _: At,
+        ) -> Result<Begun, LedgerError> {
+            unreachable!()
+        }
+
+        async fn renew(
+            &self,
+            _: &RepeatableRequest,
+            begun_at: At,
+            _: At,
+        ) -> Result<bool, LedgerError> {
+            let mut instants = self.instants.lock();
+            instants.push(begun_at);
+            if instants.len() == 3
+                && let Some(end) = self.end.lock().take()
+            {
+                end.send(()).unwrap();
+            }
+
+            Ok(true)
+        }
+
+        async fn keep_answer(
+            &self,
+            _: &RepeatableRequest,
+            _: At,
+            _: &KeptAnswer,
+        ) -> Result<(), LedgerError> {
+            unreachable!()
+        }
+
+        async fn forget(&self, _: &RepeatableRequest, _: At) -> Result<(), LedgerError> {
+            unreachable!()
+        }
+    }
+
+    /// A second passes with each look at it.
+    #[derive(Default)]
+    struct Seconds(AtomicI64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> At {
+            At(1 + self.0.fetch_add(1, Ordering::Relaxed))
+        }
+
+        fn steady(&self) -> Span {
+            Span::ZERO
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_request_says_that_it_is_under_way_until_its_end() {
+        let (end, ended) = oneshot::channel();
+        let repeats = Signs {
+            instants: Mutex::default(),
+            end: Mutex::new(Some(end)),
+        };
+        let request = RepeatableRequest {
+            owner: "crm".to_owned(),
+            key: "k".to_owned(),
+            digest: "a".to_owned(),
+        };
+        let mut under_way = UnderWay {
+            repeats: &repeats,
+            clock: &Seconds::default(),
+            request: &request,
+            begun_at: At(0),
+            renewed_every: Duration::from_millis(1),
+        };
+
+        let result = under_way.carry_out(ended).await;
+
+        assert_eq!((result, under_way.begun_at), (Ok(()), At(3)));
+        assert_eq!(*repeats.instants.lock(), [At(0), At(1), At(2)]);
+    }
 
     #[test]
     fn a_key_is_one_visible_text() {

@@ -48,6 +48,15 @@ pub trait Repeats: Send + Sync {
         expired: At,
     ) -> Result<Begun, LedgerError>;
 
+    /// Says that a request which began at an instant is still under way: it counts as begun `now`.
+    /// `false` when it is not under way any more, or began anew.
+    async fn renew(
+        &self,
+        request: &RepeatableRequest,
+        begun_at: At,
+        now: At,
+    ) -> Result<bool, LedgerError>;
+
     /// Keeps the answer of a request that began at an instant.
     async fn keep_answer(
         &self,

@@ -21,6 +21,14 @@ pub(in crate::adapter) const SELECT_REQUEST: &str = "-- select_repeatable_reques
     WHERE owner = $1
         AND key = $2";
 
+pub(in crate::adapter) const UPDATE_BEGUN: &str = "-- renew_repeatable_request
+    UPDATE repeatable_requests
+    SET begun_at = $4
+    WHERE owner = $1
+        AND key = $2
+        AND begun_at = $3
+        AND status IS NULL";
+
 pub(in crate::adapter) const UPDATE_ANSWER: &str = "-- keep_answer_of_request
     UPDATE repeatable_requests
     SET status = $4,
@@ -84,6 +92,21 @@ macro_rules! implement_repeats {
                         body: row.get(3),
                     }),
                 })
+            }
+
+            async fn renew(
+                &self,
+                request: &RepeatableRequest,
+                begun_at: At,
+                now: At,
+            ) -> Result<bool, LedgerError> {
+                let update = sqlx::query(statements::UPDATE_BEGUN)
+                    .bind(&request.owner)
+                    .bind(&request.key)
+                    .bind(begun_at.0)
+                    .bind(now.0);
+
+                Ok(self.execute(update).await? > 0)
             }
 
             async fn keep_answer(

@@ -92,6 +92,7 @@ macro_rules! conformance {
             pages::every_query_finds_all_matching_calls_page_by_page
             repeats::a_request_with_a_key_is_carried_out_once
             repeats::a_request_whose_process_died_begins_anew
+            repeats::a_request_that_says_so_stays_under_way
             states::other_programs_register_calls_and_join_their_sessions_to_ours
             states::a_key_that_could_not_be_written_is_noted_until_it_is
             webhooks::a_receiver_is_stored_changed_and_removed

@@ -67,3 +67,16 @@ pub async fn a_request_whose_process_died_begins_anew(store: &impl Store) {
     ledger.forget(&own, At(3)).await.unwrap();
     assert_eq!(begin(&ledger, &own, 4).await, "new");
 }
+
+pub async fn a_request_that_says_so_stays_under_way(store: &impl Store) {
+    let ledger = store.open().await;
+    let own = request("crm", "a");
+    assert_eq!(begin(&ledger, &own, 1).await, "new");
+    assert!(ledger.renew(&own, At(1), At(3)).await.unwrap());
+    assert_eq!(begin(&ledger, &own, 4).await, "under way");
+
+    // Its answer is that of the last sign; it gives none after its end.
+    ledger.keep_answer(&own, At(3), &answer()).await.unwrap();
+    assert!(!ledger.renew(&own, At(3), At(5)).await.unwrap());
+    assert_eq!(begin(&ledger, &own, 9).await, "answered");
+}
