@@ -16,6 +16,8 @@ pub const ACCOUNT_NAMES: &str =
 pub fn is_account_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name != NO_ACCOUNT
+        // A path has another meaning with them.
+        && !matches!(name, "." | "..")
         && name
             .chars()
             .all(|char| char.is_ascii_alphanumeric() || "._-@+".contains(char))

@@ -7,6 +7,19 @@ use serde::de::DeserializeOwned;
 /// Characters with which spreadsheets begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
+const NOT_UTF_8: &str = "its text is not UTF-8; save the file as \"CSV UTF-8\"";
+
+/// Whether a spreadsheet has taken a number for a quantity, and shortened it: `4.93012E+11`.
+pub(super) fn is_shortened(number: &str) -> bool {
+    let Some((digits, exponent)) = number.split_once(['e', 'E']) else {
+        return false;
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+
+    is_digits(&digits.replacen(['.', ','], "", 1))
+        && exponent.strip_prefix('+').is_some_and(is_digits)
+}
+
 /// A cell as it was before it was exported: without the apostrophe of a formula. Other cells may
 /// begin with one too, as the name 't Hooft.
 pub(super) fn without_protection(cell: String) -> String {
@@ -48,7 +61,13 @@ pub(super) fn read_lines<Line: DeserializeOwned>(
         if index >= lines_max {
             return Err(format!("a file has at most {lines_max} lines"));
         }
-        let line = line.map_err(|_| format!("line {number}: {}", wrong_columns()))?;
+        let line = line.map_err(|error| {
+            let reason = match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => NOT_UTF_8.to_owned(),
+                _ => wrong_columns(),
+            };
+            format!("line {number}: {reason}")
+        })?;
         lines.push((number, line));
     }
 
@@ -123,6 +142,29 @@ mod tests {
     fn an_exported_cell_is_read_as_it_was() {
         for (cell, read) in [("'+4930", "+4930"), ("'t Hooft", "'t Hooft"), ("a", "a")] {
             assert_eq!(without_protection(cell.to_owned()), read);
+        }
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_refused_by_its_name() {
+        let read = |body: &[u8]| {
+            read_lines::<(String, String)>(body, &["number", "name"], &["number", "name"], 9)
+        };
+
+        assert_eq!(read("number,name\n1,Jürgen\n".as_bytes()).unwrap().len(), 1);
+        assert_eq!(
+            read(b"number,name\n1,J\xfcrgen\n").unwrap_err(),
+            format!("line 2: {NOT_UTF_8}")
+        );
+    }
+
+    #[test]
+    fn a_quantity_is_no_number_of_a_phone() {
+        for shortened in ["4.93012E+11", "4,93012e+11", "5E+10"] {
+            assert!(is_shortened(shortened), "{shortened}");
+        }
+        for number in ["+493012", "201", "e+1", "alice+1", "1e5", "E+11"] {
+            assert!(!is_shortened(number), "{number}");
         }
     }
 

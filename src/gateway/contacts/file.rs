@@ -17,7 +17,7 @@ use crate::access::{Principal, Right};
 use crate::domain::fact::Site;
 use crate::domain::text::is_printable;
 use crate::gateway::Gateway;
-use crate::gateway::csv::{read_lines, without_protection};
+use crate::gateway::csv::{is_shortened, read_lines, without_protection};
 use crate::gateway::parameters::{Parameters, SiteName, query};
 use crate::gateway::response::{
     bad_parameter, document_response, error_response, no_right, unavailable_response,
@@ -195,8 +195,12 @@ fn contact_of(
     if !url.is_empty() && !is_address(&url) {
         return Err("`url` must begin with https:// or http://".to_owned());
     }
+    let number = without_protection(line.number);
+    if is_shortened(&number) {
+        return Err("a spreadsheet has shortened `number`; format its column as text".to_owned());
+    }
     let number = gateway
-        .number_of(site.as_str(), &without_protection(line.number))
+        .number_of(site.as_str(), &number)
         .filter(|number| number.chars().count() <= TEXT_CHARS_MAX)
         .ok_or("`number` is no number")?;
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
 
 use super::address::AddressTemplate;
 use super::caller::{Caller, ContactJson};
@@ -20,6 +22,8 @@ const KEPT: Span = Span::seconds(600);
 const KEPT_FAILED: Span = Span::seconds(30);
 const NUMBERS_MAX: usize = 10_000;
 const REQUESTS_MAX: usize = 16;
+/// The longest wait for one of the requests to end: later, the popup would come too late.
+const QUEUE_MAX: Duration = Duration::from_secs(5);
 
 /// Asks once for all windows in which a call rings.
 #[derive(Clone)]
@@ -33,6 +37,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     answers: Mutex<HashMap<(String, String), Answer>>,
     requests: Semaphore,
+    queue_max: Duration,
     /// The last request failed: further failures are not logged again.
     is_failing: AtomicBool,
 }
@@ -59,6 +64,7 @@ impl LookUp {
             clock,
             answers: Mutex::default(),
             requests: Semaphore::new(REQUESTS_MAX),
+            queue_max: QUEUE_MAX,
             is_failing: AtomicBool::new(false),
         }))
     }
@@ -121,7 +127,9 @@ impl Shared {
         }
 
         // The semaphore is never closed.
-        let _permit = self.requests.acquire().await;
+        let _permit = timeout(self.queue_max, self.requests.acquire())
+            .await
+            .map_err(|_| SendError::TimedOut)?;
         let found = self
             .source
             .contacts_at(&self.address.fill(site, number))
@@ -248,6 +256,19 @@ mod tests {
         assert!(look_up.contacts(&caller).await.is_empty());
         clock.advance(KEPT_FAILED);
         assert_eq!(look_up.contacts(&caller).await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_waits_for_others_up_to_a_limit() {
+        let (mut look_up, _) = look_up(&Arc::default());
+        Arc::get_mut(&mut look_up.0).unwrap().queue_max = Duration::ZERO;
+        let all = look_up.0.requests.acquire_many(16).await.unwrap();
+
+        let waiting = look_up.contacts(&Caller::example("+4930")).await;
+        drop(all);
+
+        assert!(waiting.is_empty());
+        assert_eq!(look_up.contacts(&Caller::example("+4931")).await.len(), 1);
     }
 
     #[tokio::test]
