@@ -12,7 +12,8 @@ use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState, Si
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
 use cordboard::port::query::{
-    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
+    SilentExtension, StoredCall,
 };
 use cordboard::port::repeats::{Begun, KeptAnswer, RepeatableRequest, Repeats};
 use cordboard::port::states::{
@@ -45,7 +46,11 @@ impl Query for Nothing {
         Ok(Vec::new())
     }
 
-    async fn devices(&self, _: &str) -> Result<Vec<(String, i64)>, LedgerError> {
+    async fn devices(&self, _: &str) -> Result<Vec<ReportedDevice>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn do_not_disturb(&self, _: Option<&str>) -> Result<Vec<SilentExtension>, LedgerError> {
         Ok(Vec::new())
     }
 

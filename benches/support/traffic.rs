@@ -63,6 +63,8 @@ impl Writer {
             call_ref: leg.call_ref.clone(),
             remote_name: None,
             local_name: None,
+            model: None,
+            firmware: None,
             extras: Vec::new(),
         });
     }

@@ -227,6 +227,9 @@ pub struct Fact {
     pub remote_name: Option<PrivateText>,
     /// The device's own name for its account.
     pub local_name: Option<PrivateText>,
+    /// The model of the device and the version of its firmware, as it names them.
+    pub model: Option<PrivateText>,
+    pub firmware: Option<PrivateText>,
     /// Further parameters, stored as received.
     pub extras: Vec<(CompactString, PrivateText)>,
 }

@@ -87,6 +87,13 @@ struct Device {
     mac: String,
     #[schema(format = DateTime)]
     last_seen: String,
+    /// The account that the phone named last.
+    extension: Option<String>,
+    model: Option<String>,
+    firmware: Option<String>,
+    /// The instant since when it takes no calls (do not disturb).
+    #[schema(format = DateTime)]
+    dnd_since: Option<String>,
 }
 
 /// A list of phones.
@@ -154,20 +161,33 @@ pub(super) async fn devices(
         Err(response) => return *response,
     };
 
-    let load = async {
-        let devices = gateway.query.devices(&list.site).await?;
-        let devices = devices
+    // Never from the cache: phones report, and change their modes, all the time.
+    let devices = match gateway.query.devices(&list.site).await {
+        Ok(devices) => devices,
+        Err(error) => return unavailable_response(&error),
+    };
+    let list_json = DeviceList {
+        devices: devices
             .into_iter()
             .take(list.length())
-            .map(|(mac, last_seen)| Device {
-                mac,
-                last_seen: instant::text(At(last_seen)),
+            .map(|device| Device {
+                mac: device.device,
+                last_seen: instant::text(At(device.last_seen)),
+                extension: device.extension,
+                model: device.model.as_deref().map(ToOwned::to_owned),
+                firmware: device.firmware.as_deref().map(ToOwned::to_owned),
+                dnd_since: device.dnd_since.map(|since| instant::text(At(since))),
             })
-            .collect();
-        Ok(DeviceList { devices })
+            .collect(),
     };
-    let key = CacheKey::Devices { site: &list.site };
-    list.respond(&gateway, key, load).await
+    // Other programs read the whole list in Redis.
+    if let (Some(directory), None) = (&gateway.directory, list.limit) {
+        let key = CacheKey::Devices { site: &list.site };
+        let text = serde_json::to_string(&list_json).unwrap_or_default();
+        directory.cache(key, &text).await;
+    }
+
+    document_response(StatusCode::OK, &list_json)
 }
 
 /// Extensions that have reported at a site.

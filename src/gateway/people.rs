@@ -18,6 +18,7 @@ use super::popups::rings;
 use super::response::{bad_parameter, document_response, unavailable_response};
 use super::visible::site_of;
 use crate::access::Principal;
+use crate::domain::time::At;
 use crate::port::directory::{Helpline, Pause, Person};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
@@ -43,15 +44,18 @@ pub(super) fn requested_site(
 enum Activity {
     Available,
     Paused,
+    /// His phones take no calls.
+    DoNotDisturb,
     Ringing,
     Holding,
     Talking,
 }
 
 impl Activity {
-    const ALL: [Activity; 5] = [
+    const ALL: [Activity; 6] = [
         Activity::Available,
         Activity::Paused,
+        Activity::DoNotDisturb,
         Activity::Ringing,
         Activity::Holding,
         Activity::Talking,
@@ -61,6 +65,7 @@ impl Activity {
         match self {
             Activity::Available => "available",
             Activity::Paused => "paused",
+            Activity::DoNotDisturb => "dnd",
             Activity::Ringing => "ringing",
             Activity::Holding => "holding",
             Activity::Talking => "talking",
@@ -157,12 +162,21 @@ async fn accounts(gateway: &Gateway) -> Result<HashMap<(String, String), String>
 
 type Activities = HashMap<(String, String), (Activity, Option<String>)>;
 
-/// The activity of each extension and its beginning, from the calls that are open.
+/// The activity of each extension and its beginning, from the calls that are open, and from phones
+/// that take none.
 async fn activities(gateway: &Gateway, site: Option<String>) -> Result<Activities, LedgerError> {
+    let silent = gateway.query.do_not_disturb(site.as_deref()).await?;
     let filter = CallFilter::of_live(site, LIVE_CALLS_MAX);
     let calls = gateway.query.calls(&filter).await?;
 
-    let mut activities = Activities::new();
+    let mut activities: Activities = silent
+        .into_iter()
+        .map(|silent| {
+            let since = instant::text(At(silent.since));
+            let activity = (Activity::DoNotDisturb, Some(since));
+            ((silent.site, silent.extension), activity)
+        })
+        .collect();
     for call in calls {
         let record: Value = serde_json::from_str(&call.record).unwrap_or_default();
         let site = record["site"].as_str().unwrap_or_default();

@@ -86,6 +86,28 @@ pub struct ReportedExtension {
     pub name: Option<PrivateText>,
 }
 
+/// A phone, as it described itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReportedDevice {
+    pub device: String,
+    /// To the minute.
+    pub last_seen: i64,
+    /// The account that it named last.
+    pub extension: Option<String>,
+    pub model: Option<PrivateText>,
+    pub firmware: Option<PrivateText>,
+    /// The instant since when it takes no calls.
+    pub dnd_since: Option<i64>,
+}
+
+/// An extension whose phones take no calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilentExtension {
+    pub site: String,
+    pub extension: String,
+    pub since: i64,
+}
+
 /// The ledger for the interfaces.
 #[async_trait]
 pub trait Query: Send + Sync {
@@ -102,8 +124,12 @@ pub trait Query: Send + Sync {
     ) -> Result<Vec<HourStats>, LedgerError>;
     /// The sites that have reported anything, by name.
     async fn sites(&self) -> Result<Vec<String>, LedgerError>;
-    /// The devices of a site with their last report, the latest first.
-    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError>;
+    /// The devices of a site, the one with the latest report first.
+    async fn devices(&self, site: &str) -> Result<Vec<ReportedDevice>, LedgerError>;
+    /// The extensions of a site, or of all sites, whose phones take no calls, and since when. An
+    /// extension takes calls while another phone of it has reported since.
+    async fn do_not_disturb(&self, site: Option<&str>)
+    -> Result<Vec<SilentExtension>, LedgerError>;
     /// The extensions of a site and their agents.
     async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError>;
     async fn counts(&self) -> Result<OperationCounts, LedgerError>;

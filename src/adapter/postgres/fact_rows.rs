@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::column::uuid;
 use super::statement::BatchStatement;
 use crate::adapter::sql;
+use crate::adapter::sql::devices::{DeviceRow, Mode};
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallRef, Site};
 use crate::domain::number::Number;
@@ -87,21 +88,49 @@ impl<'v> BatchStatement<'v> {
         });
     }
 
-    pub(super) fn upsert_devices(&mut self, devices: &BTreeMap<(Site, Device), At>) {
+    pub(super) fn upsert_devices(&mut self, devices: &BTreeMap<(Site, Device), DeviceRow>) {
         const UPSERT_DEVICES: &str = "
-    INSERT INTO devices AS stored (site, device, last_seen)
-    SELECT site, device, last_seen
+    INSERT INTO devices AS stored (
+        site, device, last_seen, extension, model, firmware, state, state_since
+    )
+    SELECT site, device, last_seen, extension, model, firmware, state, state_since
     FROM fence
-    JOIN {rows} AS t (part, site, device, last_seen) USING (part)
+    JOIN {rows} AS t (
+        part, site, device, last_seen, extension, model, firmware, state, state_since
+    ) USING (part)
     ON CONFLICT (site, device) DO UPDATE
-    SET last_seen = excluded.last_seen
-    WHERE excluded.last_seen > stored.last_seen";
+    SET last_seen = greatest(stored.last_seen, excluded.last_seen),
+        extension = CASE WHEN excluded.last_seen >= stored.last_seen
+            THEN coalesce(excluded.extension, stored.extension)
+            ELSE coalesce(stored.extension, excluded.extension) END,
+        model = CASE WHEN excluded.last_seen >= stored.last_seen
+            THEN coalesce(excluded.model, stored.model)
+            ELSE coalesce(stored.model, excluded.model) END,
+        firmware = CASE WHEN excluded.last_seen >= stored.last_seen
+            THEN coalesce(excluded.firmware, stored.firmware)
+            ELSE coalesce(stored.firmware, excluded.firmware) END,
+        state = CASE WHEN excluded.state_since >= coalesce(stored.state_since, 0)
+            THEN excluded.state ELSE stored.state END,
+        state_since = greatest(stored.state_since, excluded.state_since)
+    WHERE excluded.last_seen > stored.last_seen
+        OR excluded.state_since > coalesce(stored.state_since, 0)";
 
         self.add_cte("upsert_devices", UPSERT_DEVICES, |columns| {
             columns
                 .texts(devices.keys(), |(site, _)| site.as_str().to_owned())
                 .texts(devices.keys(), |(_, device)| device.to_string())
-                .numbers(devices.values(), |last_seen| last_seen.0);
+                .numbers(devices.values(), |row| row.last_seen.0)
+                .optional_texts(devices.values(), |row| {
+                    row.extension.as_ref().map(|own| own.as_str().to_owned())
+                })
+                .optional_texts(devices.values(), |row| {
+                    row.model.as_deref().map(ToOwned::to_owned)
+                })
+                .optional_texts(devices.values(), |row| {
+                    row.firmware.as_deref().map(ToOwned::to_owned)
+                })
+                .optional_texts(devices.values(), |row| row.mode.map(Mode::name))
+                .optional_numbers(devices.values(), |row| row.mode.map(|mode| mode.since.0));
         });
     }
 

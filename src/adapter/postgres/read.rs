@@ -8,11 +8,13 @@ use super::PostgresLedger;
 use super::call_page::select_calls;
 use super::time_limits::with_timeout;
 use crate::adapter::sql;
+use crate::adapter::sql::devices::{self, StoredDevice};
 use crate::domain::time::At;
 use crate::port::clock::CommonClock;
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
+    SilentExtension, StoredCall,
 };
 
 const SELECT_CALL: &str = "-- select_call
@@ -44,11 +46,28 @@ const SELECT_STATS: &str = "-- select_stats
     ORDER BY hour, site, direction";
 
 const SELECT_DEVICES: &str = "-- select_devices
-    SELECT device, last_seen
+    SELECT device, last_seen, extension, model, firmware, state, state_since
     FROM devices
     WHERE site = $1
     ORDER BY last_seen DESC, device
     LIMIT 10000";
+
+const SELECT_SILENT_EXTENSIONS: &str = "-- select_silent_extensions
+    SELECT site, extension, max(state_since)
+    FROM devices AS silent
+    WHERE state = 'dnd'
+        AND extension IS NOT NULL
+        AND ($1::text IS NULL OR site = $1)
+        AND NOT EXISTS (
+            SELECT 1
+            FROM devices AS other
+            WHERE other.site = silent.site
+                AND other.extension = silent.extension
+                AND other.state IS DISTINCT FROM 'dnd'
+                AND other.last_seen > silent.state_since
+        )
+    GROUP BY site, extension
+    ORDER BY site, extension";
 
 const SELECT_EXTENSIONS: &str = "-- select_extensions_with_agents
     SELECT extensions.extension, first_report, agent, name
@@ -159,14 +178,27 @@ impl Query for PostgresLedger {
         Ok(sites)
     }
 
-    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
-        let select = sqlx::query_as(SELECT_DEVICES).bind(site);
+    async fn devices(&self, site: &str) -> Result<Vec<ReportedDevice>, LedgerError> {
+        let select = sqlx::query_as::<_, StoredDevice>(SELECT_DEVICES).bind(site);
 
         let mut reader = self.reader().await?;
-        let devices = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        let stored = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
         reader.put_back().await?;
 
-        Ok(devices)
+        Ok(stored.into_iter().map(devices::reported).collect())
+    }
+
+    async fn do_not_disturb(
+        &self,
+        site: Option<&str>,
+    ) -> Result<Vec<SilentExtension>, LedgerError> {
+        let select = sqlx::query_as(SELECT_SILENT_EXTENSIONS).bind(site);
+
+        let mut reader = self.reader().await?;
+        let stored = with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
+        reader.put_back().await?;
+
+        Ok(stored.into_iter().map(devices::silent).collect())
     }
 
     async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError> {

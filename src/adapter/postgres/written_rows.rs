@@ -12,6 +12,7 @@ use foldhash::quality::RandomState;
 
 use super::stats::{CallShare, MinuteSums};
 use crate::adapter::sql;
+use crate::adapter::sql::devices::DeviceRow;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, Fact, Site};
 use crate::domain::link::Link;
@@ -41,8 +42,8 @@ pub(super) struct WrittenRows {
 
 #[derive(Default)]
 struct SiteEntities {
-    /// The last report of each device that was written.
-    devices: HashMap<Device, At>,
+    /// Each device as it was written last.
+    devices: HashMap<Device, DeviceRow>,
     /// The first report of each extension that was written.
     extensions: HashMap<Extension, At>,
 }
@@ -107,8 +108,7 @@ impl WrittenCall {
 pub(super) struct NewEntities {
     /// With the first report.
     pub sites: Vec<(Site, At)>,
-    /// With the last report.
-    pub devices: BTreeMap<(Site, Device), At>,
+    pub devices: BTreeMap<(Site, Device), DeviceRow>,
     /// With the first report.
     pub extensions: BTreeMap<(Site, Extension), At>,
 }
@@ -169,18 +169,25 @@ impl WrittenRows {
 }
 
 impl SiteEntities {
+    /// A phone may describe itself in some of its reports only: the row collects what all of them
+    /// said since it was written.
     fn take_device(&mut self, fact: &Fact, new: &mut NewEntities) {
-        let is_outdated = self
-            .devices
-            .get(&fact.device)
-            .is_none_or(|written| fact.at >= *written + LAST_SEEN_INTERVAL);
         let key = (fact.site.clone(), fact.device.clone());
+        let Some(known) = self.devices.get_mut(&fact.device) else {
+            let row = DeviceRow::of(fact);
+            self.devices.insert(fact.device.clone(), row.clone());
+            new.devices.insert(key, row);
+            return;
+        };
 
-        if is_outdated {
-            self.devices.insert(fact.device.clone(), fact.at);
-            new.devices.insert(key, fact.at);
-        } else if let Some(last_seen) = new.devices.get_mut(&key) {
-            *last_seen = fact.at.max(*last_seen);
+        let written_at = known.last_seen;
+        let mode = known.mode;
+        known.add(fact);
+        let is_outdated = fact.at >= written_at + LAST_SEEN_INTERVAL || known.mode != mode;
+        if is_outdated || new.devices.contains_key(&key) {
+            new.devices.insert(key, known.clone());
+        } else {
+            known.last_seen = written_at;
         }
     }
 

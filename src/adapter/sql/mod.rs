@@ -5,6 +5,7 @@ pub(super) mod accounts;
 pub(super) mod claims;
 pub(super) mod contacts;
 pub(super) mod desk;
+pub(super) mod devices;
 pub(super) mod directory;
 mod errors;
 mod migrations;

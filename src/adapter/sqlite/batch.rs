@@ -7,6 +7,7 @@ use sqlx::{Row, SqliteConnection};
 use super::database::PARTITION;
 use super::{rows, statements};
 use crate::adapter::sql;
+use crate::adapter::sql::devices;
 use crate::domain::fact::CallId;
 use crate::domain::time::At;
 use crate::port::ledger::{CallUpdate, Changes, ReceivedFact};
@@ -71,12 +72,19 @@ async fn write_facts(
     for statement in [
         statements::INSERT_CALL_EVENTS,
         statements::INSERT_SITES,
-        statements::UPSERT_DEVICES,
         statements::UPSERT_EXTENSIONS,
     ] {
         execute(transaction, statement, &events).await?;
     }
-    Ok(())
+
+    let devices = devices::rows_of(facts.iter().map(|received| &received.fact));
+    let devices: Vec<Value> = devices.iter().map(rows::device).collect();
+    execute(
+        transaction,
+        statements::UPSERT_DEVICES,
+        &rows::json_array(&devices),
+    )
+    .await
 }
 
 async fn write_notifications(

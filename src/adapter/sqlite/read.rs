@@ -8,9 +8,11 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::database::SqliteLedger;
 use super::statements;
 use crate::adapter::sql;
+use crate::adapter::sql::devices::{self, StoredDevice};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, HourStats, OperationCounts, Query, ReportedExtension, StoredCall,
+    CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
+    SilentExtension, StoredCall,
 };
 
 #[async_trait]
@@ -53,11 +55,26 @@ impl Query for SqliteLedger {
             .await?)
     }
 
-    async fn devices(&self, site: &str) -> Result<Vec<(String, i64)>, LedgerError> {
-        Ok(sqlx::query_as(statements::SELECT_DEVICES)
+    async fn devices(&self, site: &str) -> Result<Vec<ReportedDevice>, LedgerError> {
+        let stored: Vec<StoredDevice> = sqlx::query_as(statements::SELECT_DEVICES)
             .bind(site)
             .fetch_all(&self.readers)
-            .await?)
+            .await?;
+
+        Ok(stored.into_iter().map(devices::reported).collect())
+    }
+
+    async fn do_not_disturb(
+        &self,
+        site: Option<&str>,
+    ) -> Result<Vec<SilentExtension>, LedgerError> {
+        let stored: Vec<(String, String, i64)> =
+            sqlx::query_as(statements::SELECT_SILENT_EXTENSIONS)
+                .bind(site)
+                .fetch_all(&self.readers)
+                .await?;
+
+        Ok(stored.into_iter().map(devices::silent).collect())
     }
 
     async fn extensions(&self, site: &str) -> Result<Vec<ReportedExtension>, LedgerError> {

@@ -5,8 +5,9 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::adapter::sql;
-use crate::domain::device::Extension;
-use crate::domain::fact::{CallId, CallRef};
+use crate::adapter::sql::devices::{DeviceRow, Mode};
+use crate::domain::device::{Device, Extension};
+use crate::domain::fact::{CallId, CallRef, Site};
 use crate::domain::link::Link;
 use crate::domain::number::Number;
 use crate::domain::record::{CallRecord, Participant};
@@ -30,6 +31,19 @@ pub(super) fn call_event(received: &ReceivedFact) -> Value {
         "remote_e164": fact.remote.as_ref().and_then(|number| number.e164()),
         "call_ref": fact.call_ref.as_ref().map(CallRef::as_str),
         "envelope": String::from_utf8_lossy(&received.message),
+    })
+}
+
+pub(super) fn device(((site, device), row): (&(Site, Device), &DeviceRow)) -> Value {
+    json!({
+        "site": site.as_str(),
+        "device": device.to_string(),
+        "last_seen": row.last_seen.0,
+        "extension": row.extension.as_ref().map(Extension::as_str),
+        "model": row.model.as_deref(),
+        "firmware": row.firmware.as_deref(),
+        "state": row.mode.map(Mode::name),
+        "state_since": row.mode.map(|mode| mode.since.0),
     })
 }
 

@@ -26,12 +26,34 @@ GROUP BY 1";
 
 pub(super) const UPSERT_DEVICES: &str = "\
 -- upsert_devices
-INSERT INTO devices (site, device, last_seen)
-SELECT value->>'site', value->>'device', max(value->>'received_at')
+INSERT INTO devices (
+    site, device, last_seen, extension, model, firmware, state, state_since
+)
+SELECT
+    value->>'site', value->>'device', value->>'last_seen', value->>'extension', value->>'model',
+    value->>'firmware', value->>'state', value->>'state_since'
 FROM json_each(?1)
 WHERE true
-GROUP BY 1, 2
-ON CONFLICT DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)";
+ON CONFLICT DO UPDATE SET
+    last_seen = max(last_seen, excluded.last_seen),
+    extension = iif(
+        excluded.last_seen >= last_seen,
+        coalesce(excluded.extension, extension), coalesce(extension, excluded.extension)
+    ),
+    model = iif(
+        excluded.last_seen >= last_seen,
+        coalesce(excluded.model, model), coalesce(model, excluded.model)
+    ),
+    firmware = iif(
+        excluded.last_seen >= last_seen,
+        coalesce(excluded.firmware, firmware), coalesce(firmware, excluded.firmware)
+    ),
+    state = iif(
+        excluded.state_since >= coalesce(state_since, 0), excluded.state, state
+    ),
+    state_since = iif(
+        excluded.state_since >= coalesce(state_since, 0), excluded.state_since, state_since
+    )";
 
 pub(super) const UPSERT_EXTENSIONS: &str = "\
 -- upsert_extensions
@@ -76,11 +98,29 @@ ORDER BY site";
 
 pub(super) const SELECT_DEVICES: &str = "\
 -- select_devices
-SELECT device, last_seen
+SELECT device, last_seen, extension, model, firmware, state, state_since
 FROM devices
 WHERE site = ?1
 ORDER BY last_seen DESC, device
 LIMIT 10000";
+
+pub(super) const SELECT_SILENT_EXTENSIONS: &str = "\
+-- select_silent_extensions
+SELECT site, extension, max(state_since)
+FROM devices AS silent
+WHERE state = 'dnd'
+    AND extension IS NOT NULL
+    AND (?1 IS NULL OR site = ?1)
+    AND NOT EXISTS (
+        SELECT 1
+        FROM devices AS other
+        WHERE other.site = silent.site
+            AND other.extension = silent.extension
+            AND other.state IS NOT 'dnd'
+            AND other.last_seen > silent.state_since
+    )
+GROUP BY site, extension
+ORDER BY site, extension";
 
 pub(super) const SELECT_EXTENSIONS: &str = "\
 -- select_extensions

@@ -10,7 +10,7 @@ import { dayPanel, idle, lastCalls } from "./agent-day.js";
 import { card, cardCaller } from "./agent-card.js";
 import { askNote, isWebAddress } from "./caller.js";
 import { href } from "./router.js";
-import { helpline, ownExtension, ownQuery, session, siteQuery } from "./session.js";
+import { helpline, nameOf, ownExtension, ownQuery, session, siteQuery } from "./session.js";
 import { retryText } from "./shell.js";
 import { soundOn, tone } from "./sound.js";
 import { texts } from "./texts.js";
@@ -53,6 +53,8 @@ export function agentPage(root) {
   let toCallBack = null;
   let loaded = false;
   let paused = false;
+  /** The own phone takes no calls. */
+  let dnd = false;
   /** When the stream was lost that has just come back. @type {number | null} */
   let gapSince = null;
   /** When the page of a caller opens. @type {"click" | "answer" | "ring"} */
@@ -269,7 +271,7 @@ export function agentPage(root) {
 
   function render() {
     const { me } = session;
-    const name = me?.display_name ?? me?.name ?? "";
+    const name = me?.display_name ?? me?.name ?? nameOf(own);
     if (!own || connection.refused) {
       draw(
         root,
@@ -356,12 +358,12 @@ export function agentPage(root) {
                   el("span", null, texts.agent.blocked),
                 )
               : null,
-            paused
+            paused || dnd
               ? el(
                   "p",
                   { class: "plain idle", "data-key": "paused", role: "status" },
-                  icon("pause"),
-                  el("span", null, texts.agent.paused),
+                  icon(paused ? "pause" : "off"),
+                  el("span", null, paused ? texts.agent.paused : texts.agent.dnd),
                 )
               : null,
             el(
@@ -442,6 +444,7 @@ export function agentPage(root) {
         list.forEach(take);
         loaded = true;
         paused = message.data.state === "paused";
+        dnd = message.data.dnd ?? false;
         pageOpens = message.data.page_opens ?? "click";
         // Calls may have ended, or been missed, while nothing was heard.
         load();
@@ -449,6 +452,9 @@ export function agentPage(root) {
         take(message.data);
         clearTimeout(refresh);
         refresh = setTimeout(load, 1500);
+      } else if (message.type === "state") {
+        paused = message.data.state === "paused";
+        dnd = message.data.dnd;
       }
       render();
     },

@@ -13,7 +13,6 @@ import { texts } from "./texts.js";
 /** @typedef {import("./types.js").View} View */
 
 const SILENT_MS = 86_400_000;
-const SAMPLE = 200;
 const REFRESH_SECONDS = 60;
 const TYPING_MS = 200;
 
@@ -26,8 +25,6 @@ export function phonesPage(root) {
   const { signal } = abort;
   /** @type {Device[]} */
   let devices = [];
-  /** @type {Map<string, string>} Extensions of phones, by MAC. */
-  const extensions = new Map();
   let loaded = false;
   let seconds = 0;
   const body = el("tbody", { role: "rowgroup", "data-keep": true });
@@ -39,16 +36,6 @@ export function phonesPage(root) {
       devices = await directory("/devices", "devices");
       loaded = true;
       render();
-      const { calls } = /** @type {import("./types.js").CallPage} */ (
-        await get("/calls", { ...siteQuery(), limit: SAMPLE }, { signal, quiet: true })
-      );
-      for (const call of calls) {
-        for (const party of call.participants) {
-          if (party.mac && party.extension && !extensions.has(plain(party.mac)))
-            extensions.set(plain(party.mac), party.extension);
-        }
-      }
-      render();
     } catch (error) {
       if (!isAbort(error) && !(error instanceof Problem)) throw error;
     }
@@ -56,27 +43,23 @@ export function phonesPage(root) {
 
   /** @param {Device} device */
   const isSilent = (device) => !device.last_seen || now() - Date.parse(device.last_seen) > SILENT_MS;
-  /** @param {Device} device */
-  const extensionOf = (device) => extensions.get(plain(device.mac)) ?? null;
-
   function shown() {
     const text = parameter("text").toLowerCase();
     const wanted = plain(text);
     return devices
       .filter((device) => parameter("tab") !== "attention" || isSilent(device))
       .filter((device) => {
-        const extension = extensionOf(device);
+        const { extension, model, firmware } = device;
+        const shown = [extension, nameOf(extension), model, firmware].join(" ");
         return (
-          !text ||
-          `${extension ?? ""} ${nameOf(extension)}`.toLowerCase().includes(text) ||
-          (wanted !== "" && plain(device.mac).includes(wanted))
+          !text || shown.toLowerCase().includes(text) || (wanted !== "" && plain(device.mac).includes(wanted))
         );
       })
       .sort(
         (a, b) =>
           Number(isSilent(b)) - Number(isSilent(a)) ||
-          Number(!extensionOf(a)) - Number(!extensionOf(b)) ||
-          (extensionOf(a) ?? "").localeCompare(extensionOf(b) ?? "", "en", { numeric: true }) ||
+          Number(!a.extension) - Number(!b.extension) ||
+          (a.extension ?? "").localeCompare(b.extension ?? "", "en", { numeric: true }) ||
           a.mac.localeCompare(b.mac),
       );
   }
@@ -90,8 +73,7 @@ export function phonesPage(root) {
       list,
       (device) => device.mac,
       row,
-      (device) =>
-        `${namesRead} ${device.last_seen} ${extensionOf(device)} ${ago(device.last_seen ?? "", now())}`,
+      (device) => `${namesRead} ${JSON.stringify(device)} ${ago(device.last_seen ?? "", now())}`,
     );
     draw(
       root,
@@ -188,16 +170,22 @@ export function phonesPage(root) {
             el("tbody", { role: "rowgroup", "data-keep": true }),
           )
         : null,
-      loaded && list.length ? el("p", { class: "more soft sm" }, texts.phones.extensionFrom) : null,
     );
   }
 
   /** @param {Device} device */
   function row(device) {
     const silent = isSilent(device);
-    const extension = extensionOf(device);
+    const { extension } = device;
+    const about = [device.model, device.firmware].filter(Boolean).join(" ");
     const since = device.last_seen ? ago(device.last_seen, now()) : texts.phones.never;
-    const why = silent ? (device.last_seen ? texts.phones.silentWhy(since) : texts.phones.neverWhy) : "";
+    const why = silent
+      ? device.last_seen
+        ? texts.phones.silentWhy(since)
+        : texts.phones.neverWhy
+      : device.dnd_since
+        ? texts.phones.dnd(ago(device.dnd_since, now()))
+        : "";
     return el(
       "tr",
       { role: "row", class: silent ? "miss attn" : null },
@@ -222,6 +210,7 @@ export function phonesPage(root) {
           { class: `sub${extension ? " mono" : ""}` },
           extension ? spelled(device.mac) : texts.phones.noExtension,
         ),
+        about ? el("bdi", { class: "sub" }, about) : null,
       ),
       cells.cell("c2", el("span", { class: "cell" }, since)),
       cells.cell(why ? "wide" : "drop", el("span", { class: "cell wraps" }, why)),

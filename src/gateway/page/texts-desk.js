@@ -156,14 +156,15 @@ export const deskTexts = {
     attention: "Need attention",
     first: "Trouble first",
     find: "Find a phone",
-    placeholder: "Extension, name or MAC",
-    columns: { state: "State", phone: "Phone", last: "Last event", what: "What is wrong" },
+    placeholder: "Extension, name, model or MAC",
+    columns: { state: "State", phone: "Phone", last: "Last event", what: "Remark" },
     reports: "Reports",
     silent: "Silent",
     never: "never",
     noExtension: "extension not known yet",
     silentWhy: (/** @type {string} */ ago) =>
       `The last event came ${ago}. Is it plugged in, and are its Action URLs still set?`,
+    dnd: (/** @type {string} */ ago) => `It takes no calls (do not disturb), set ${ago}.`,
     neverWhy: "No event is stored. Set its Action URLs and call it once.",
     extensions: "Extensions",
     since: (/** @type {string} */ day) => `since ${day}`,
@@ -172,7 +173,6 @@ export const deskTexts = {
     emptyRest: "Point the Action URL of one phone here and call it. It appears at its first event.",
     nothing: "No phone matches",
     drop: "Show all phones",
-    extensionFrom: "Extensions of phones are those of the newest 200 calls.",
   },
 
   caller: {
@@ -196,6 +196,7 @@ export const deskTexts = {
     pause: "Pause",
     resume: "Available again",
     paused: "You are paused. Calls of your helplines that ring at other phones are not shown.",
+    dnd: "Your phone is set to do not disturb. Calls of your helplines that ring at other phones are not shown.",
     second: (/** @type {string} */ line) => `Second call, ${line}`,
     talking: "Talking, yours",
     handedOver: "Handed over by ",

@@ -169,6 +169,10 @@ export interface Stat {
 export interface Device {
   mac: string;
   last_seen: string | null;
+  extension: string | null;
+  model: string | null;
+  firmware: string | null;
+  dnd_since: string | null;
 }
 
 export interface Extension {

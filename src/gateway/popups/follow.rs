@@ -1,4 +1,4 @@
-//! The directory and the pauses of agents, as windows know them: changes may come from this gateway,
+//! The directory, the pauses of agents and the modes of their phones, as windows know them: changes may come from this gateway,
 //! from another one, or from a command.
 
 use std::collections::HashSet;
@@ -36,9 +36,12 @@ impl Gateway {
     async fn tell_windows(&self, site: &str) -> Result<(), LedgerError> {
         let helplines = self.people.helplines(Some(site)).await?;
         let pauses = self.people.pauses(Some(site)).await?;
+        let silent = self.query.do_not_disturb(Some(site)).await?;
 
         let paused: HashSet<String> = pauses.into_iter().map(|pause| pause.extension).collect();
-        self.popups.update_site(site, &helplines.into(), &paused);
+        let silent: HashSet<String> = silent.into_iter().map(|silent| silent.extension).collect();
+        self.popups
+            .update_site(site, &helplines.into(), &paused, &silent);
         Ok(())
     }
 }

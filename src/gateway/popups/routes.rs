@@ -124,7 +124,8 @@ impl Desk {
 /// The popups of one agent, as server-sent events.
 ///
 /// `hello` with the popups that are open and the state of the agent, then `popup` with each that is
-/// new or has changed. The answer does not end. Needs the right `claim`.
+/// new or has changed, and `state` when a pause or the do-not-disturb mode of the phone has. The answer
+/// does not end. Needs the right `claim`.
 #[utoipa::path(
     get,
     path = "/api/v1/stream/popups",

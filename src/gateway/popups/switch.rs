@@ -30,6 +30,8 @@ pub(super) enum Change {
     Withdrawn(Arc<str>),
     /// The agent is paused, or available again.
     Paused(bool),
+    /// The agent's phones take no calls, or take them again.
+    Silent(bool),
     /// The helplines of the site as they are now.
     Helplines(Arc<[Helpline]>),
     /// Notifications were missed: the agent begins again.
@@ -137,12 +139,14 @@ impl Switch {
         streams.keys().map(|(site, _)| site.clone()).collect()
     }
 
-    /// Tells every window of a site its helplines, and whether its agent is paused.
+    /// Tells every window of a site its helplines, and whether its agent is paused or his phones are
+    /// silent.
     pub(super) fn update_site(
         &self,
         site: &str,
         helplines: &Arc<[Helpline]>,
         paused: &HashSet<String>,
+        silent: &HashSet<String>,
     ) {
         self.set_helplines(site, Arc::clone(helplines));
         let mut streams = self.streams.lock();
@@ -152,6 +156,7 @@ impl Switch {
         for ((_, extension), of_line) in of_site {
             send(of_line, &Change::Helplines(Arc::clone(helplines)));
             send(of_line, &Change::Paused(paused.contains(extension)));
+            send(of_line, &Change::Silent(silent.contains(extension)));
         }
         streams.retain(|_, of_line| !of_line.is_empty());
     }

@@ -46,6 +46,8 @@ pub(super) struct Window {
     helplines: Arc<[Helpline]>,
     /// The agent takes no calls of his helplines for now.
     is_paused: bool,
+    /// His phones take no calls.
+    is_silent: bool,
     /// Calls in which his phone talks, or that it placed.
     busy_with: HashSet<String>,
     claims: Interval,
@@ -74,6 +76,7 @@ impl Window {
             desk,
             helplines: Arc::default(),
             is_paused: false,
+            is_silent: false,
             busy_with: HashSet::new(),
             claims,
             look_ups: JoinSet::new(),
@@ -96,6 +99,10 @@ impl Window {
             .into_iter()
             .find(|pause| pause.extension == self.desk.extension);
         self.is_paused = pause.is_some();
+        let silent = self.gateway.query.do_not_disturb(site).await?;
+        self.is_silent = silent
+            .iter()
+            .any(|silent| silent.extension == self.desk.extension);
 
         let filter = CallFilter::of_live(Some(self.desk.site.clone()), LIVE_CALLS_MAX);
         let stored = self.gateway.query.calls(&filter).await?;
@@ -125,10 +132,28 @@ impl Window {
             "popups": popups,
             "now": instant::text(self.gateway.clock.now()),
             "extension": self.desk.extension,
-            "state": if self.is_paused { "paused" } else { "available" },
+            "state": self.state(),
+            "dnd": self.is_silent,
             "page_opens": self.gateway.callers.page_opens.name(),
             "reason": pause.as_ref().and_then(|pause| pause.reason.as_deref()),
         }))
+    }
+
+    fn state(&self) -> &'static str {
+        if self.is_paused {
+            "paused"
+        } else {
+            "available"
+        }
+    }
+
+    /// Whether the agent takes calls, for a window that shows it: another window or his phone may have
+    /// changed it.
+    fn state_event(&self) -> Event {
+        event(
+            "state",
+            &json!({ "state": self.state(), "dnd": self.is_silent }),
+        )
     }
 
     /// Ends when the stream is too far behind, with other helplines, and with notifications that were
@@ -136,12 +161,20 @@ impl Window {
     pub(super) fn into_stream(self) -> impl Stream<Item = Event> {
         stream::unfold(self, |mut window| async move {
             loop {
-                let popups = tokio::select! {
+                let popups: Vec<Value> = tokio::select! {
                     change = window.changes.recv() => match change {
                         Some(Change::Call(call)) => window.popup(call).await.into_iter().collect(),
-                        Some(Change::Paused(is_paused)) => {
-                            window.is_paused = is_paused;
-                            Vec::new()
+                        Some(Change::Paused(now)) => {
+                            if std::mem::replace(&mut window.is_paused, now) == now {
+                                continue;
+                            }
+                            return Some((stream::iter(vec![window.state_event()]), window));
+                        }
+                        Some(Change::Silent(now)) => {
+                            if std::mem::replace(&mut window.is_silent, now) == now {
+                                continue;
+                            }
+                            return Some((stream::iter(vec![window.state_event()]), window));
                         }
                         Some(Change::Helplines(now)) if now == window.helplines => Vec::new(),
                         Some(Change::Withdrawn(id)) => window.withdrawn(&id).into_iter().collect(),
@@ -227,7 +260,9 @@ impl Window {
 
     /// A call of a helpline that rings elsewhere is for agents who can take it.
     fn may_show(&self, meaning: Meaning) -> bool {
-        meaning.at_phone || !self.is_paused && self.busy_with.is_empty()
+        let takes_calls = !self.is_paused && !self.is_silent && self.busy_with.is_empty();
+
+        meaning.at_phone || takes_calls
     }
 
     /// Keeps in mind which calls occupy the phone of the agent.

@@ -28,6 +28,8 @@ enum Field {
     RemoteName,
     LocalName,
     CallRef,
+    Model,
+    Firmware,
 }
 
 fn field_of(key: &str) -> Option<Field> {
@@ -46,6 +48,8 @@ fn field_of(key: &str) -> Option<Field> {
         "displayremote" | "remotename" | "n" => Field::RemoteName,
         "displaylocal" | "localname" => Field::LocalName,
         "callid" | "callref" | "c" | "d" => Field::CallRef,
+        "product" | "model" => Field::Model,
+        "programversion" | "firmware" | "v" => Field::Firmware,
         _ => return None,
     })
 }
@@ -66,6 +70,8 @@ pub struct Report {
     remote_name: Option<PrivateText>,
     local_name: Option<PrivateText>,
     call_ref: Option<CallRef>,
+    model: Option<PrivateText>,
+    firmware: Option<PrivateText>,
     extras: Vec<(CompactString, PrivateText)>,
     oddities: Oddities,
 }
@@ -124,6 +130,8 @@ impl Report {
             Field::RemoteName => set_once(&mut self.remote_name, || non_empty_text(value)),
             Field::LocalName => set_once(&mut self.local_name, || non_empty_text(value)),
             Field::CallRef => set_once(&mut self.call_ref, || CallRef::parse(value)),
+            Field::Model => set_once(&mut self.model, || non_empty_text(value)),
+            Field::Firmware => set_once(&mut self.firmware, || non_empty_text(value)),
         };
     }
 
@@ -190,6 +198,8 @@ impl Report {
             call_ref: self.call_ref,
             remote_name: self.remote_name,
             local_name: self.local_name,
+            model: self.model,
+            firmware: self.firmware,
             extras: self.extras,
         })
     }
@@ -316,6 +326,17 @@ mod tests {
             Ok("203".to_owned())
         );
         assert_eq!(fact(&[("remote", "123")]), Err(NoDevice));
+    }
+
+    #[test]
+    fn the_model_and_the_firmware_of_a_phone_are_known() {
+        let fact = fact(&[("mac", "aa"), ("product", "GRP2614"), ("v", "1.0.5.48")]);
+        let described = fact.map(|fact| (fact.model, fact.firmware));
+
+        assert_eq!(
+            described,
+            Ok((Some("GRP2614".into()), Some("1.0.5.48".into())))
+        );
     }
 
     #[test]

@@ -88,6 +88,7 @@ macro_rules! conformance {
             owners::the_next_owner_recovers_closed_calls_that_later_ones_may_be_linked_to
             owners::promises_and_attempts_survive_their_owner
             pages::devices_and_extensions_can_be_looked_up
+            pages::phones_describe_themselves_in_any_order_of_their_reports
             pages::filters_and_pages_find_the_calls_that_fit
             pages::every_query_finds_all_matching_calls_page_by_page
             repeats::a_request_with_a_key_is_carried_out_once

@@ -9,7 +9,7 @@ use cordboard::simulate::Fleet;
 use serde_json::Value;
 
 use super::Store;
-use crate::support::batches::{LOOKBACK, changes, facts, timeline, two_calls};
+use crate::support::batches::{LOOKBACK, changes, facts, received, timeline, two_calls};
 use crate::support::fleet;
 use crate::support::overlay::EPOCH;
 
@@ -24,11 +24,18 @@ pub async fn devices_and_extensions_can_be_looked_up(store: &impl Store) {
     commit_two_calls(&ledger).await;
 
     let devices = ledger.devices("default").await.unwrap();
+    let seen: Vec<(&str, i64, Option<&str>)> = devices
+        .iter()
+        .map(|device| {
+            let extension = device.extension.as_deref();
+            (device.device.as_str(), device.last_seen, extension)
+        })
+        .collect();
     assert_eq!(
-        devices,
+        seen,
         [
-            ("000b82000001".to_owned(), EPOCH + 30_000_000),
-            ("000b82000002".to_owned(), EPOCH + 9_000_000)
+            ("000b82000001", EPOCH + 30_000_000, Some("201")),
+            ("000b82000002", EPOCH + 9_000_000, Some("202"))
         ]
     );
 
@@ -39,6 +46,63 @@ pub async fn devices_and_extensions_can_be_looked_up(store: &impl Store) {
         .collect();
     assert_eq!(known, [("201", EPOCH), ("202", EPOCH + 5_000_000)]);
     assert!(ledger.extensions("elsewhere").await.unwrap().is_empty());
+}
+
+pub async fn phones_describe_themselves_in_any_order_of_their_reports(store: &impl Store) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let mut timeline = timeline();
+    let mut number = 0;
+    let mut commit = async |lines: &[(i64, &str)]| {
+        let facts = lines.iter().map(|(second, line)| {
+            number += 1;
+            received(number, *second, &format!("/gs/cti/{line}"))
+        });
+        let batch = changes(&mut timeline, facts.collect(), At(EPOCH));
+        ledger.commit(&batch).await.unwrap();
+    };
+    let silent = async |site: Option<&str>| {
+        let silent = ledger.do_not_disturb(site).await.unwrap().into_iter();
+        let silent = silent.map(|silent| (silent.extension, (silent.since - EPOCH) / 1_000_000));
+        silent.collect::<Vec<_>>()
+    };
+
+    commit(&[
+        (
+            0,
+            "registered?mac=000b82000001&local=201&product=GRP2614&v=1.0.5.48",
+        ),
+        (1, "dnd_on?mac=000b82000001"),
+        (2, "dnd_on?mac=000b82000002&local=202"),
+        (200, "boot?mac=000b82000001&v=1.0.7.12"),
+    ])
+    .await;
+    let both = [("201".to_owned(), 1), ("202".to_owned(), 2)];
+    assert_eq!(silent(Some("default")).await, both);
+    assert_eq!(silent(None).await, both);
+    assert!(silent(Some("elsewhere")).await.is_empty());
+    let phone = ledger.devices("default").await.unwrap().remove(0);
+    let described = (phone.model.as_deref(), phone.firmware.as_deref());
+    assert_eq!(described, (Some("GRP2614"), Some("1.0.7.12")));
+    assert_eq!(phone.dnd_since, Some(EPOCH + 1_000_000));
+
+    // Of two modes that overtook each other the later one counts, and another phone of the extension
+    // takes its calls.
+    commit(&[
+        (300, "dnd_off?mac=000b82000001"),
+        (299, "dnd_on?mac=000b82000001"),
+        (301, "idle?mac=000b82000003&local=202"),
+    ])
+    .await;
+    assert!(silent(None).await.is_empty());
+    commit(&[(298, "dnd_on?mac=000b82000001&v=1.0.5.48")]).await;
+    assert!(silent(None).await.is_empty());
+    let devices = ledger.devices("default").await.unwrap();
+    let own = devices.iter().find(|phone| phone.device == "000b82000001");
+    assert_eq!(
+        own.and_then(|own| own.firmware.as_deref()),
+        Some("1.0.7.12")
+    );
 }
 
 pub async fn filters_and_pages_find_the_calls_that_fit(store: &impl Store) {

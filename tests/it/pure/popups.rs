@@ -106,6 +106,47 @@ async fn a_call_that_still_rings_is_shown_to_an_agent_who_becomes_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_phone_takes_no_calls_is_shown_as_such() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\n\
+                person,default,203,Hina Malik,\n\
+                helpline,default,240,Sales,201 202 203\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let stream = "/api/v1/stream/popups?extension=203";
+    let (mut hina, hello) = Events::open_at(gateway, stream, "").await;
+    assert_eq!(hello["dnd"], false);
+    let state_of = async || {
+        let people = service.ask("/api/v1/people").await;
+        people["people"][0]["state"].clone()
+    };
+
+    // Phones do not name their account with every mode.
+    report(&service, "registered", 203, "").await;
+    let mode = async |mode: &str| {
+        let target = format!("/gs/cti/{mode}?mac=000b82000203");
+        service.send(&target).await.expect("an accepted event");
+    };
+    mode("dnd_on").await;
+    assert_eq!(hina.until("state").await.1["dnd"], true);
+    assert_eq!(state_of().await, "dnd");
+    report(&service, "incoming", 201, CUSTOMER).await;
+    report(&service, "incoming", 202, CUSTOMER).await;
+    let own = report(&service, "incoming", 203, "0301111111").await;
+    let popup = hina.until("popup").await.1;
+    assert_eq!(
+        popup["call_id"],
+        json!(own),
+        "a call that rings elsewhere is not shown"
+    );
+
+    mode("dnd_off").await;
+    assert_eq!(hina.until("state").await.1["dnd"], false);
+    assert_eq!(state_of().await, "ringing");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_popup_of_a_helpline_ends_with_its_call_whichever_phones_ring_by_then() {
     let (service, _data) = service().await;
     let gateway = service.gateway;
