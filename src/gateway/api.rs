@@ -80,6 +80,12 @@ pub(super) async fn calls(
     if let Err(response) = limit_search(&principal, &mut filter) {
         return *response;
     }
+    if let Some(text) = &filter.text {
+        match gateway.parties_named(filter.site.as_deref(), text).await {
+            Ok(named) => filter.named = named,
+            Err(error) => return unavailable_response(&error),
+        }
+    }
 
     if wants_csv || accepts_csv(&headers) {
         return calls_csv(&gateway, &principal, filter).await;

@@ -157,7 +157,8 @@ pub(super) struct CallsParameters {
     /// The number of a party, as sent or in E.164.
     #[param(inline, value_type = Option<PlainText>)]
     number: Option<String>,
-    /// A part of a number or of the caller's name, or the extension that answered.
+    /// A part of a number, of the caller's name, or of the name of a contact, its company or a person
+    /// of the directory who has a part in the call; or the extension that answered.
     #[param(inline, value_type = Option<PlainText>)]
     text: Option<String>,
     /// The extension of a participant.
@@ -273,6 +274,7 @@ impl CallsParameters {
             until,
             number,
             text,
+            named: Vec::new(),
             extension,
             call_ref,
             direction,

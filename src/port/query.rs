@@ -18,6 +18,8 @@ pub struct CallFilter {
     pub number: Option<String>,
     /// A part of a number, a name or the answering extension.
     pub text: Option<String>,
+    /// Parties with a name that has `text` as a part: their calls match too.
+    pub named: Vec<NamedParty>,
     /// The extension of a participant.
     pub extension: Option<String>,
     /// The call as one of its phones names it.
@@ -43,6 +45,13 @@ impl CallFilter {
             ..CallFilter::default()
         }
     }
+}
+
+/// A number or an extension of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedParty {
+    pub site: String,
+    pub number: String,
 }
 
 /// A stored record, with its position in the order of pages.

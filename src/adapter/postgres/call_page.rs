@@ -8,7 +8,7 @@ use std::fmt;
 use sqlx::{Postgres, QueryBuilder};
 
 use crate::adapter::sql;
-use crate::port::query::CallFilter;
+use crate::port::query::{CallFilter, NamedParty};
 
 /// Columns that hold a number; each has an index in the order of pages.
 const NUMBER_COLUMNS: [&str; 4] = ["from_number", "from_e164", "to_number", "to_e164"];
@@ -222,6 +222,7 @@ fn push_conditions_on_logs(query: &mut QueryBuilder<Postgres>, filter: &CallFilt
                 .push(format_args!(" OR logs.{column} LIKE "))
                 .push_bind(pattern.clone());
         }
+        push_named(query, &filter.named);
         query.push(")");
     }
 
@@ -231,6 +232,26 @@ fn push_conditions_on_logs(query: &mut QueryBuilder<Postgres>, filter: &CallFilt
         .is_some_and(|status| !ENDED_STATUSES.contains(&status));
     if filter.live || has_open_status {
         query.push(LIVE_ONLY);
+    }
+}
+
+/// Pushes the calls of parties that have the name which is searched for.
+fn push_named(query: &mut QueryBuilder<Postgres>, named: &[NamedParty]) {
+    if named.is_empty() {
+        return;
+    }
+
+    let sites: Vec<String> = named.iter().map(|party| party.site.clone()).collect();
+    let numbers: Vec<String> = named.iter().map(|party| party.number.clone()).collect();
+    for column in NUMBER_COLUMNS.into_iter().chain(["answered_by"]) {
+        query
+            .push(format_args!(
+                "\n            OR (logs.site, logs.{column}) IN (SELECT * FROM unnest("
+            ))
+            .push_bind(sites.clone())
+            .push(", ")
+            .push_bind(numbers.clone())
+            .push("))");
     }
 }
 

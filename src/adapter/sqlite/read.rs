@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -11,7 +12,7 @@ use crate::adapter::sql;
 use crate::adapter::sql::devices::{self, StoredDevice};
 use crate::port::ledger::LedgerError;
 use crate::port::query::{
-    CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
+    CallFilter, HourStats, NamedParty, OperationCounts, Query, ReportedDevice, ReportedExtension,
     SilentExtension, StoredCall,
 };
 
@@ -243,7 +244,7 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
         query.push("\nAND started_at < ").push_bind(until);
     }
     if let Some(text) = &filter.text {
-        push_text(query, text);
+        push_text(query, text, &filter.named);
     }
     let of_participants = [
         ("extension", &filter.extension),
@@ -283,7 +284,7 @@ fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
 }
 
 /// Adds the condition on a part of a number or a name.
-fn push_text(query: &mut QueryBuilder<Sqlite>, text: &str) {
+fn push_text(query: &mut QueryBuilder<Sqlite>, text: &str, named: &[NamedParty]) {
     let pattern = sql::pattern(text);
     query
         .push("\nAND (json_extract(record, '$.from.name') LIKE ")
@@ -297,7 +298,26 @@ fn push_text(query: &mut QueryBuilder<Sqlite>, text: &str) {
             .push_bind(pattern.clone())
             .push(" ESCAPE '\\'");
     }
+    push_named(query, named);
     query.push(")");
+}
+
+/// Adds the calls of parties that have the name which is searched for.
+fn push_named(query: &mut QueryBuilder<Sqlite>, named: &[NamedParty]) {
+    if named.is_empty() {
+        return;
+    }
+
+    let parties = named.iter().map(|party| json!([party.site, party.number]));
+    let parties = parties.collect::<Value>().to_string();
+    for column in NUMBER_COLUMNS.into_iter().chain(["answered_by"]) {
+        query
+            .push(format_args!(
+                "\nOR (site, {column}) IN (SELECT value->>0, value->>1 FROM json_each("
+            ))
+            .push_bind(parties.clone())
+            .push("))");
+    }
 }
 
 #[cfg(test)]

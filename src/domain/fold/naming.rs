@@ -75,7 +75,7 @@ impl Fold {
             })
             .collect();
         let is_alone = unnamed.len() == beside().count();
-        let belongs = beside().any(|other| self.is_party_of(&self.legs[slot], &self.legs[other]));
+        let belongs = beside().any(|other| is_party_of(&self.legs[slot], &self.legs[other]));
 
         if belongs {
             self.index_leg(slot);
@@ -97,11 +97,6 @@ impl Fold {
                 fold.assign_call(slot);
             });
         }
-    }
-
-    /// Whether the two legs have the same remote party, or one is the other's.
-    fn is_party_of(&self, leg: &Leg, other: &Leg) -> bool {
-        other.remote.same_party(&leg.remote) || other.is_party(&leg.remote)
     }
 
     /// Moves a leg, and what is known of it, to the call that `place` chooses.
@@ -127,4 +122,9 @@ impl Fold {
             }
         }
     }
+}
+
+/// Whether the two legs have the same remote party, or one is the other's.
+fn is_party_of(leg: &Leg, other: &Leg) -> bool {
+    other.remote.same_party(&leg.remote) || other.is_party(&leg.remote)
 }

@@ -10,6 +10,7 @@ mod list;
 mod look_up;
 mod names;
 mod routes;
+mod search;
 
 pub use address::AddressTemplate;
 pub use book::{CallerBook, PageOpens};

@@ -205,7 +205,7 @@ export const texts = {
     range: "Range",
     ranges: { "5m": "5 min", "15m": "15 min", "1h": "1 h", "4h": "4 h", today: "Today", "24h": "24 h" },
     find: "Find a number, name or extension",
-    placeholder: "Number, name or extension",
+    placeholder: "Number, name, company or extension",
     outcome: "Outcome",
     outcomes: { "": "All", missed: "Missed", answered: "Answered", no_answer: "No answer", lost: "Unknown" },
     direction: "Direction",

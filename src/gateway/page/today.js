@@ -4,10 +4,11 @@ import { Problem, address, get, isAbort } from "./api.js";
 import * as cells from "./cells.js";
 import { midnight, now } from "./clock.js";
 import { draw, el, hidden, hit, icon, rows } from "./dom.js";
+import { contactName } from "./contact-names.js";
 import { longDay, percent, shortTime } from "./format.js";
 import { programEvents } from "./programs.js";
 import { parameter, href, setQuery } from "./router.js";
-import { may, namesRead, session, site, siteQuery } from "./session.js";
+import { may, nameOf, namesRead, session, site, siteQuery } from "./session.js";
 import { texts } from "./texts.js";
 import { callTable, todayRows } from "./today-rows.js";
 
@@ -140,7 +141,8 @@ export function todayPage(root) {
     if (number && !parties.some((party) => party.number === number || party.e164 === number)) return false;
     const found = [
       ...parties.flatMap((party) => [party.number, party.e164, party.name]),
-      ...call.participants.map((party) => party.extension),
+      ...call.participants.flatMap((party) => [party.extension, nameOf(party.extension)]),
+      contactName(call.id),
     ];
     return !text || found.some((part) => part?.toLowerCase().includes(text.toLowerCase()));
   }

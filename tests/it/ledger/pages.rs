@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cordboard::domain::time::At;
 use cordboard::port::ledger::Ledger;
-use cordboard::port::query::{CallFilter, Query};
+use cordboard::port::query::{CallFilter, NamedParty, Query};
 use cordboard::simulate::Fleet;
 use serde_json::Value;
 
@@ -15,6 +15,13 @@ use crate::support::overlay::EPOCH;
 
 /// Sets a part of a filter.
 type Narrow = fn(&mut CallFilter);
+
+fn party(site: &str, number: &str) -> NamedParty {
+    NamedParty {
+        site: site.to_owned(),
+        number: number.to_owned(),
+    }
+}
 
 /// Calls on one page of the history; the history has many pages.
 const PAGE_CALLS: u32 = 7;
@@ -109,7 +116,7 @@ pub async fn filters_and_pages_find_the_calls_that_fit(store: &impl Store) {
     let ledger = store.open().await;
     commit_two_calls(&ledger).await;
 
-    let cases: [(usize, Narrow); 9] = [
+    let cases: [(usize, Narrow); 12] = [
         (2, |_| {}),
         (1, |filter| filter.extension = Some("202".to_owned())),
         (1, |filter| filter.number = Some("+4930111".to_owned())),
@@ -119,6 +126,15 @@ pub async fn filters_and_pages_find_the_calls_that_fit(store: &impl Store) {
         (1, |filter| filter.until = Some(EPOCH + 1)),
         (0, |filter| filter.site = Some("elsewhere".to_owned())),
         (0, |filter| filter.live = true),
+        (1, |filter| filter.text = Some("9301".to_owned())),
+        (2, |filter| {
+            filter.text = Some("9301".to_owned());
+            filter.named = vec![party("elsewhere", "201"), party("default", "+4930222")];
+        }),
+        (1, |filter| {
+            filter.text = Some("Ada".to_owned());
+            filter.named = vec![party("elsewhere", "+4930222"), party("default", "201")];
+        }),
     ];
     for (case, (expected, narrow)) in cases.into_iter().enumerate() {
         let mut filter = up_to(10);

@@ -124,6 +124,13 @@ async fn a_popup_shows_contacts_the_note_and_the_page_of_the_caller() {
         .await;
     assert_eq!(names["names"][&known], "Vogel AG, 030 5556667");
 
+    // A name finds the calls of its numbers.
+    for (text, calls) in [("bea%20v", 1), ("VOGEL%20AG", 1), ("cem", 0)] {
+        let found = service.ask(&format!("/api/v1/calls?text={text}")).await;
+        let found = found["calls"].as_array().map(Vec::len);
+        assert_eq!(found, Some(calls), "{text}");
+    }
+
     assert_eq!(set_note(gateway, &known, "", " ").await, 200);
     assert_eq!(caller(gateway, &known, "").await["note"], Value::Null);
     let hidden = ring(&service, "anonymous").await;
