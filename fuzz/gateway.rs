@@ -60,6 +60,8 @@ fn router() -> Router {
             look_up: None,
         },
         claims: Arc::new(Nothing),
+        windows: Arc::new(Nothing),
+        process: "".into(),
         popups: Arc::default(),
         events: None,
         webhooks: Dispatcher::new(

@@ -25,6 +25,7 @@ use cordboard::port::webhooks::{
     Delivery, DeliveryState, Hold, NewMessage, PlacedNotification, SendError, Sender, Waiting,
     Webhook, Webhooks,
 };
+use cordboard::port::windows::{LastWindow, Line, Windows};
 
 pub struct Nothing;
 
@@ -236,6 +237,17 @@ impl Repeats for Nothing {
 
     async fn forget(&self, _: &RepeatableRequest, _: At) -> Result<(), LedgerError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Windows for Nothing {
+    async fn keep_windows(&self, _: &str, _: &[Line], _: At) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn last_windows(&self, _: Option<&str>, _: At) -> Result<Vec<LastWindow>, LedgerError> {
+        Ok(Vec::new())
     }
 }
 

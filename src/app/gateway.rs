@@ -19,7 +19,8 @@ pub(super) fn gateway_parts(
     let calls = gateway.states.clone().reap(stop.soft.clone());
     let transfers = gateway.transfers.clone().run(stop.soft.clone());
     let lookups = gateway.clone().keep_lookups(stop.soft.clone());
-    let windows = gateway.clone().keep_popups(stop.soft.clone());
+    let popups = gateway.clone().keep_popups(stop.soft.clone());
+    let windows = gateway.clone().keep_windows(stop.soft.clone());
     let desk = gateway.clone().keep_desk(stop.soft.clone());
     let desk_changes = gateway.clone().watch_desk(stop.soft.clone());
     let escalations = gateway.clone().escalate_callers(stop.soft.clone());
@@ -37,7 +38,11 @@ pub(super) fn gateway_parts(
             once_read(is_read, stopped, transfers),
         ),
         Part::spawn("the names in the live view", lookups),
-        Part::spawn("the windows of agents", windows),
+        Part::spawn("the windows of agents", popups),
+        Part::spawn(
+            "the presence of agents",
+            once_read(is_read, stopped, windows),
+        ),
         Part::spawn("changes of the desk", desk_changes),
         Part::spawn("the missed-call desk", once_read(is_read, stopped, desk)),
         Part::spawn(

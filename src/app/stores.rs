@@ -26,6 +26,7 @@ use crate::port::repeats::Repeats;
 use crate::port::states::StateLedger;
 use crate::port::transfers::Transfers;
 use crate::port::webhooks::Webhooks;
+use crate::port::windows::Windows;
 use crate::setup::LiveLinks;
 
 /// One database, by what the roles need of it.
@@ -40,6 +41,7 @@ pub(super) struct Stores {
     people: Arc<dyn Directory>,
     contacts: Arc<dyn Contacts>,
     claims: Arc<dyn Claims>,
+    windows: Arc<dyn Windows>,
     webhooks: Arc<dyn Webhooks>,
     transfers: Arc<dyn Transfers>,
     repeats: Arc<dyn Repeats>,
@@ -58,6 +60,7 @@ impl Stores {
             + Directory
             + Contacts
             + Claims
+            + Windows
             + Webhooks
             + Transfers
             + Repeats
@@ -73,6 +76,7 @@ impl Stores {
             people: Arc::clone(ledger) as _,
             contacts: Arc::clone(ledger) as _,
             claims: Arc::clone(ledger) as _,
+            windows: Arc::clone(ledger) as _,
             webhooks: Arc::clone(ledger) as _,
             transfers: Arc::clone(ledger) as _,
             repeats: Arc::clone(ledger) as _,
@@ -124,6 +128,8 @@ impl Stores {
             people: Arc::clone(&self.people),
             callers,
             claims: Arc::clone(&self.claims),
+            windows: Arc::clone(&self.windows),
+            process: process.into(),
             popups: Arc::default(),
             events: live.events.map(|log| EventKeeper {
                 log,

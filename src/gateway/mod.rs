@@ -57,6 +57,7 @@ use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
 use crate::port::repeats::Repeats;
 use crate::port::watch::Watch;
+use crate::port::windows::Windows;
 use crate::wire::policy_file::Policies;
 
 pub use contacts::{AddressTemplate, CallerBook, LookUp, PageOpens};
@@ -109,6 +110,9 @@ pub struct Gateway {
     pub people: Arc<dyn Directory>,
     pub callers: CallerBook,
     pub claims: Arc<dyn Claims>,
+    pub windows: Arc<dyn Windows>,
+    /// The name of this process among the gateways.
+    pub process: Arc<str>,
     pub popups: Arc<Switch>,
     pub webhooks: Dispatcher,
     pub transfers: AwaitedTransfers,

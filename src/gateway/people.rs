@@ -22,6 +22,7 @@ use crate::domain::time::At;
 use crate::port::directory::{Helpline, Pause, Person};
 use crate::port::error::LedgerError;
 use crate::port::query::CallFilter;
+use crate::port::windows::Line;
 use crate::wire::instant;
 use crate::wire::names::{one_of, schemas};
 
@@ -42,6 +43,8 @@ pub(super) fn requested_site(
 /// The activity of a person, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Activity {
+    /// The account has no window open, and the phone is in no call.
+    Offline,
     Available,
     Paused,
     /// His phones take no calls.
@@ -52,7 +55,8 @@ enum Activity {
 }
 
 impl Activity {
-    const ALL: [Activity; 6] = [
+    const ALL: [Activity; 7] = [
+        Activity::Offline,
         Activity::Available,
         Activity::Paused,
         Activity::DoNotDisturb,
@@ -63,6 +67,7 @@ impl Activity {
 
     fn name(self) -> &'static str {
         match self {
+            Activity::Offline => "offline",
             Activity::Available => "available",
             Activity::Paused => "paused",
             Activity::DoNotDisturb => "dnd",
@@ -92,8 +97,34 @@ struct PersonJson {
     since: Option<String>,
     /// The reason of a pause.
     reason: Option<String>,
-    /// Whether the window of the agent's popups is open at this gateway.
+    /// Whether a window of the agent's popups is open.
     window_open: bool,
+}
+
+impl PersonJson {
+    /// Adds the account of the person, and whether its window is open. Without a window
+    /// the calls of an account pop up nowhere.
+    fn with_account(
+        self,
+        account: Option<&String>,
+        (window_open, last_seen): (bool, Option<At>),
+    ) -> PersonJson {
+        let is_offline =
+            account.is_some() && !window_open && self.state == Activity::Available.name();
+        let (state, since) = if is_offline {
+            (Activity::Offline.name(), last_seen.map(instant::text))
+        } else {
+            (self.state, self.since)
+        };
+
+        PersonJson {
+            account: account.cloned(),
+            window_open,
+            state,
+            since,
+            ..self
+        }
+    }
 }
 
 /// A list of people.
@@ -121,25 +152,27 @@ pub(super) async fn people(
         Err(response) => return *response,
     };
 
+    let site_of_windows = site.clone();
     let found = async {
         let people = gateway.people.people(site.as_deref()).await?;
         let helplines = gateway.people.helplines(site.as_deref()).await?;
         let pauses = gateway.people.pauses(site.as_deref()).await?;
         let activities = activities(&gateway, site).await?;
         let accounts = accounts(&gateway).await?;
-        Ok::<_, LedgerError>((people, helplines, pauses, activities, accounts))
+        let present = gateway.people_present(site_of_windows.as_deref()).await?;
+        Ok::<_, LedgerError>((people, helplines, pauses, activities, accounts, present))
     };
     match found.await {
-        Ok((people, helplines, pauses, activities, accounts)) => {
+        Ok((people, helplines, pauses, activities, accounts, present)) => {
             let people = people
                 .iter()
                 .map(|person| {
-                    let key = (person.site.clone(), person.extension.clone());
-                    PersonJson {
-                        account: accounts.get(&key).cloned(),
-                        window_open: gateway.popups.is_open(&person.site, &person.extension),
-                        ..person_json(person, &helplines, &pauses, &activities)
-                    }
+                    let line = Line {
+                        site: person.site.clone(),
+                        extension: person.extension.clone(),
+                    };
+                    person_json(person, &helplines, &pauses, &activities)
+                        .with_account(accounts.get(&line), present.of(&line))
                 })
                 .collect();
             document_response(StatusCode::OK, &PersonList { people })
@@ -149,12 +182,14 @@ pub(super) async fn people(
 }
 
 /// The accounts of people by their phones: site and extension.
-async fn accounts(gateway: &Gateway) -> Result<HashMap<(String, String), String>, LedgerError> {
+async fn accounts(gateway: &Gateway) -> Result<HashMap<Line, String>, LedgerError> {
     let users = gateway.access.accounts.users().await?.into_iter();
     let accounts = users.filter(|user| !user.is_disabled).filter_map(|user| {
-        let site = user.sites.own_site()?.to_owned();
-        let extension = user.extension?.to_string();
-        Some(((site, extension), user.name))
+        let line = Line {
+            site: user.sites.own_site()?.to_owned(),
+            extension: user.extension?.to_string(),
+        };
+        Some((line, user.name))
     });
 
     Ok(accounts.collect())

@@ -10,11 +10,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// Time between an accept error and the next attempt.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// The longest time for which what was sent may stay unacknowledged.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 /// Accepts the next connection; `None` after the stop. Its small packets are sent at once.
 pub async fn accept(
@@ -24,8 +27,18 @@ pub async fn accept(
     let (socket, from) = retry_until_stopped(|| listener.accept(), stop).await?;
     // A socket that refuses the option works without it, only slower.
     let _ = socket.set_nodelay(true);
+    limit_silence(&socket);
 
     Some((socket, from))
+}
+
+/// Ends a connection whose other side has vanished without a word: it acknowledges nothing. Without
+/// the limit the kernel goes on for a quarter of an hour.
+fn limit_silence(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(socket).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)) {
+        tracing::debug!(%error, "the silence of a connection has no limit");
+    }
 }
 
 async fn retry_until_stopped<T, Accepting: Future<Output = io::Result<T>>>(

@@ -47,3 +47,4 @@ pub mod stores;
 pub mod transfers;
 pub mod watch;
 pub mod webhooks;
+pub mod windows;

@@ -33,6 +33,7 @@ mod time_limits;
 mod transfers;
 mod upkeep;
 mod webhooks;
+mod windows;
 mod writer;
 mod written_rows;
 

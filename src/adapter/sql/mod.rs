@@ -15,6 +15,7 @@ pub(super) mod repeats;
 pub(super) mod transfers;
 pub(super) mod webhook_statements;
 pub(super) mod webhooks;
+pub(super) mod windows;
 
 use std::collections::BTreeMap;
 

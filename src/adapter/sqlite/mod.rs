@@ -28,5 +28,6 @@ mod statements;
 mod states;
 mod transfers;
 mod webhooks;
+mod windows;
 
 pub use database::SqliteLedger;

@@ -9,6 +9,7 @@
 
 mod follow;
 mod popup;
+mod presence;
 mod routes;
 mod switch;
 mod window;

@@ -16,6 +16,7 @@ use crate::port::claims::Claims;
 use crate::port::directory::Helpline;
 use crate::port::error::LedgerError;
 use crate::port::watch::Watch;
+use crate::port::windows::Line;
 
 /// Calls that wait for a slow stream.
 const WAITING_MAX: usize = 64;
@@ -44,9 +45,6 @@ const CLAIMS_KEPT: Duration = Duration::from_millis(500);
 type ClaimsByCall = Arc<HashMap<String, String>>;
 type ClaimsRead = tokio::sync::Mutex<Option<(Instant, ClaimsByCall)>>;
 
-/// The site and the extension of an agent's phone.
-type Line = (String, String);
-
 /// Passes calls to the streams of their extensions, and of the members of their helplines.
 #[derive(Default)]
 pub struct Switch {
@@ -58,6 +56,7 @@ pub struct Switch {
     members: Mutex<HashMap<String, BTreeSet<String>>>,
     /// A person has changed the directory at this gateway.
     directory_changed: Notify,
+    window_opened: Notify,
     claims: ClaimsRead,
 }
 
@@ -92,13 +91,18 @@ impl Switch {
     /// The changes of the calls of one extension from now on.
     pub(super) fn subscribe(&self, site: &str, extension: &str) -> mpsc::Receiver<Change> {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let line = (site.to_owned(), extension.to_owned());
+        let line = line_of(site, extension);
         let mut streams = self.streams.lock();
         let of_line = streams.entry(line).or_default();
         of_line.retain(|sender| !sender.is_closed());
         of_line.push(sender);
+        self.window_opened.notify_one();
 
         receiver
+    }
+
+    pub(super) async fn until_window_opens(&self) {
+        self.window_opened.notified().await;
     }
 
     /// The directory has changed.
@@ -136,7 +140,7 @@ impl Switch {
     pub(super) fn sites(&self) -> BTreeSet<String> {
         let streams = self.streams.lock();
 
-        streams.keys().map(|(site, _)| site.clone()).collect()
+        streams.keys().map(|line| line.site.clone()).collect()
     }
 
     /// Tells every window of a site its helplines, and whether its agent is paused or his phones are
@@ -150,13 +154,11 @@ impl Switch {
     ) {
         self.set_helplines(site, Arc::clone(helplines));
         let mut streams = self.streams.lock();
-        let of_site = streams
-            .iter_mut()
-            .filter(|((of_line, _), _)| of_line == site);
-        for ((_, extension), of_line) in of_site {
+        let of_site = streams.iter_mut().filter(|(line, _)| line.site == site);
+        for (line, of_line) in of_site {
             send(of_line, &Change::Helplines(Arc::clone(helplines)));
-            send(of_line, &Change::Paused(paused.contains(extension)));
-            send(of_line, &Change::Silent(silent.contains(extension)));
+            send(of_line, &Change::Paused(paused.contains(&line.extension)));
+            send(of_line, &Change::Silent(silent.contains(&line.extension)));
         }
         streams.retain(|_, of_line| !of_line.is_empty());
     }
@@ -166,19 +168,21 @@ impl Switch {
         self.helplines.lock().insert(site.to_owned(), helplines);
     }
 
-    /// Whether an agent has an open window at this gateway.
-    pub(in crate::gateway) fn is_open(&self, site: &str, extension: &str) -> bool {
-        let line = (site.to_owned(), extension.to_owned());
+    /// The lines of the windows that are open at this gateway, in order.
+    pub(super) fn open_lines(&self) -> Vec<Line> {
+        let streams = self.streams.lock();
+        let is_open =
+            |of_line: &[mpsc::Sender<Change>]| of_line.iter().any(|sender| !sender.is_closed());
+        let open = streams.iter().filter(|(_, of_line)| is_open(of_line));
 
-        self.streams
-            .lock()
-            .get(&line)
-            .is_some_and(|of_line| of_line.iter().any(|sender| !sender.is_closed()))
+        let mut lines: Vec<Line> = open.map(|(line, _)| line.clone()).collect();
+        lines.sort();
+        lines
     }
 
     /// Tells the windows of an agent that he is paused, or available again.
     pub(super) fn set_paused(&self, site: &str, extension: &str, is_paused: bool) {
-        let line = (site.to_owned(), extension.to_owned());
+        let line = line_of(site, extension);
 
         if let Some(of_line) = self.streams.lock().get_mut(&line) {
             send(of_line, &Change::Paused(is_paused));
@@ -202,7 +206,7 @@ impl Switch {
         let change = Change::Call(Arc::new(call));
         let mut streams = self.streams.lock();
         for extension in extensions {
-            let line = (site.clone(), extension);
+            let line = line_of(&site, &extension);
             if let Some(of_line) = streams.get_mut(&line) {
                 send(of_line, &change);
                 if of_line.is_empty() {
@@ -236,7 +240,7 @@ impl Switch {
     }
 
     fn to_site(&self, site: &str, change: &Change) {
-        self.to_each(change, |(of_line, _)| of_line == site);
+        self.to_each(change, |line| line.site == site);
     }
 
     fn to_each(&self, change: &Change, concerns: impl Fn(&Line) -> bool) {
@@ -246,6 +250,13 @@ impl Switch {
             send(of_line, change);
         }
         streams.retain(|_, of_line| !of_line.is_empty());
+    }
+}
+
+fn line_of(site: &str, extension: &str) -> Line {
+    Line {
+        site: site.to_owned(),
+        extension: extension.to_owned(),
     }
 }
 

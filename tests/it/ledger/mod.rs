@@ -13,6 +13,7 @@ pub mod pages;
 pub mod repeats;
 pub mod states;
 pub mod webhooks;
+pub mod windows;
 
 use cordboard::port::accounts::Accounts;
 use cordboard::port::contacts::Contacts;
@@ -24,6 +25,7 @@ use cordboard::port::query::{CallFilter, Query};
 use cordboard::port::repeats::Repeats;
 use cordboard::port::states::StateLedger;
 use cordboard::port::webhooks::Webhooks;
+use cordboard::port::windows::Windows;
 use serde_json::Value;
 
 /// A database for ledgers of one kind. Ledgers opened on it see the same rows, as two processes do.
@@ -38,6 +40,7 @@ pub trait Store: Sized {
         + RecordAudit
         + NotificationLog
         + Webhooks
+        + Windows
         + Accounts;
 
     /// A new database.
@@ -105,6 +108,7 @@ macro_rules! conformance {
             webhooks::a_delivery_is_due_until_it_is_settled
             webhooks::a_delivery_that_failed_can_be_repeated
             webhooks::what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten
+            windows::a_window_is_open_at_any_gateway_until_it_closes_or_its_gateway_dies
         }
     };
     ($store:ident $($module:ident::$law:ident)*) => {

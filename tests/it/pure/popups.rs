@@ -1,9 +1,12 @@
 //! Popups: the calls of one agent, at his phone and at his helplines.
 
 use cordboard::adapter::sqlite::SqliteLedger;
+use cordboard::domain::time::At;
 use cordboard::port::directory::{Directory, Entry, Helpline};
-use serde_json::json;
+use cordboard::port::windows::Windows;
+use serde_json::{Value, json};
 
+use super::accounts::{printed, secret_of, signed_in};
 use super::people::{CUSTOMER, desk_of, import, post, report, service};
 use crate::support::http::send;
 use crate::support::service::Events;
@@ -102,6 +105,52 @@ async fn a_call_that_still_rings_is_shown_to_an_agent_who_becomes_free() {
         shown = hina.until("popup").await.1;
     }
     assert_eq!(shown["kind"], "ring");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_with_an_account_is_offline_without_a_window() {
+    let (service, data) = service().await;
+    let gateway = service.gateway;
+    let file = "kind,site,number,name,members\nperson,default,203,Hina Malik,\n";
+    assert_eq!(import(gateway, file).await.0, 200);
+    let hina = [
+        "user", "add", "hina", "--role", "agent", "--site", "default",
+    ];
+    let link = printed(data.path(), &[&hina[..], &["--extension", "203"]].concat()).await;
+    let body = json!({ "link": secret_of(&link) });
+    let (cookie, _) = signed_in(gateway, &body).await;
+    let person = async || {
+        let people = send(gateway, "GET", "/api/v1/people", &cookie, None).await;
+        people.body["people"][0].clone()
+    };
+    let until = async |state: &str| {
+        let awaited = format!("an agent who is {state}");
+        service
+            .eventually(&awaited, async |_| {
+                let now = person().await;
+                let is_so = now["state"] == state && now["window_open"] == (state == "available");
+                is_so.then_some(()).ok_or(now.to_string())
+            })
+            .await;
+    };
+    assert_eq!(person().await["since"], Value::Null, "there was no window");
+
+    until("offline").await;
+    let (window, _) = Events::open_at(gateway, "/api/v1/stream/popups", &cookie).await;
+    until("available").await;
+    let ledger = SqliteLedger::open(&data.path().join("cordboard.db")).await;
+    let ledger = ledger.expect("the database of the service");
+    service
+        .eventually("the stored window", async |_| {
+            let windows = ledger.last_windows(None, At(0)).await.unwrap();
+            let is_stored = windows.iter().any(|window| window.is_open);
+            is_stored.then_some(()).ok_or(format!("{windows:?}"))
+        })
+        .await;
+    drop(window);
+    until("offline").await;
+    assert!(person().await["since"].is_string(), "it was seen");
     service.stop().await;
 }
 
