@@ -88,7 +88,8 @@ pub(super) struct Leg {
     pub held_at_end: bool,
     /// Other numbers under which the phone reported this leg: the PBX updated the display.
     pub aliases: Vec<Number>,
-    /// The first fact named no remote party at all, which differs from a withheld number.
+    /// The first fact named no remote party, which differs from a number that is withheld. Phones whose
+    /// firmware knows the variable leave its value empty.
     pub began_unnamed: bool,
     /// A later fact than the first named the remote party.
     pub named_late: bool,
@@ -133,7 +134,10 @@ impl Leg {
             may_take_parked: false,
             held_at_end: false,
             aliases: Vec::new(),
-            began_unnamed: fact.remote.is_none(),
+            began_unnamed: fact
+                .remote
+                .as_ref()
+                .is_none_or(|remote| remote.raw().is_empty()),
             named_late: false,
             late_answer: None,
             superseded_by: None,

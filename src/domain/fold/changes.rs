@@ -159,6 +159,10 @@ impl Fold {
     /// of the end.
     pub(super) fn apply_duplicate(&mut self, slot: LegSlot, fact: &Fact) {
         let reorder = self.policy.reorder;
+        // The second report of an end may be the first one with the number.
+        if self.legs[slot].remote.is_withheld() {
+            self.learn_remote(slot, fact);
+        }
         let leg = &mut self.legs[slot];
         if leg.call_ref.is_none() && fact.call_ref.is_some() {
             leg.call_ref.clone_from(&fact.call_ref);

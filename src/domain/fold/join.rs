@@ -75,6 +75,7 @@ pub(super) struct JoinContext<'a> {
     /// Cached answers that do not depend on the compared leg of the call: a call may have hundreds
     /// of legs.
     remote_has_own_leg: OnceCell<bool>,
+    names_caller: OnceCell<bool>,
     continuation: OnceCell<JoinReason>,
 }
 
@@ -97,6 +98,7 @@ impl<'a> JoinContext<'a> {
                 || reading.transfer_pending(at)
                 || reading.has_transfer_under_way(at),
             remote_has_own_leg: OnceCell::new(),
+            names_caller: OnceCell::new(),
             continuation: OnceCell::new(),
         }
     }
@@ -108,7 +110,7 @@ impl<'a> JoinContext<'a> {
         }
 
         let same = other.remote.same_party(&leg.remote)
-            || (leg.remote.is_withheld() && other.remote.is_withheld());
+            || (leg.remote.is_withheld() && other.remote.is_withheld() && !self.names_caller());
         // The remote party is an extension of this site, and its phone reports its own leg of the
         // call.
         let remote_has_own_leg = *self
@@ -323,6 +325,14 @@ impl<'a> JoinContext<'a> {
         identified.then(|| self.continuation(leg))
     }
 
+    /// Whether a phone displays the caller: a ring without a number is then none of this call.
+    fn names_caller(&self) -> bool {
+        *self.names_caller.get_or_init(|| {
+            let mut callees = self.reading.legs_with_role(Role::Callee);
+            callees.any(|callee| !callee.remote.is_withheld())
+        })
+    }
+
     /// Time distinguishes callers who withhold the number: phones of one call begin to ring
     /// together, or take turns.
     fn joins_withheld(&self, leg: &Leg) -> bool {
@@ -345,8 +355,10 @@ pub(super) fn is_open_on_same_account(other: &Leg, leg: &Leg) -> bool {
 /// Whether the end of `other` may have been lost: it still rings for the same caller, or for a call
 /// in which other phones talk.
 pub(super) fn may_have_lost_end(other: &Leg, leg: &Leg, conversation: bool) -> bool {
+    // Two rings with ids of their own, and without numbers, are those of two callers.
+    let has_other_id = other.call_ref.is_some() && leg.call_ref.is_some();
     let same_caller = other.remote.same_party(&leg.remote)
-        || (other.remote.is_withheld() && leg.remote.is_withheld());
+        || (other.remote.is_withheld() && leg.remote.is_withheld() && !has_other_id);
 
     other.is_pending()
         && leg.is_open()

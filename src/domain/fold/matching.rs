@@ -160,6 +160,34 @@ impl Candidates<'_> {
         only(&|_| true).or_else(|| only(&has_party))
     }
 
+    /// The leg that the fact names, although its first sign did not. A leg of that party that has ended
+    /// is another one, unless its end has just come.
+    fn awaiting_name(&self, fits: impl Fn(&Leg) -> bool) -> Option<LegSlot> {
+        let names = self
+            .fact
+            .remote
+            .as_ref()
+            .is_some_and(|remote| !remote.is_withheld());
+        let has_just_ended = || {
+            self.likely()
+                .any(|(_, leg)| self.end_may_have_overtaken(leg))
+        };
+        let mut unnamed = self
+            .possible()
+            .filter(|(_, leg)| leg.is_unnamed() && fits(leg))
+            .map(|(slot, _)| slot);
+
+        unnamed.next().filter(|_| names && !has_just_ended())
+    }
+
+    /// Whether the beginning may be that of the leg: it names the same party, or none, and a later sign
+    /// that named it overtook the beginning.
+    fn may_begin(&self, leg: &Leg) -> bool {
+        let was_overtaken = leg.side == Side::Unknown && self.may_have_overtaken(leg.started);
+
+        leg.matches_remote(self.fact) || (self.fact.remote.is_none() && was_overtaken)
+    }
+
     /// Whether the fact or the leg names no party, so that the other may name it.
     fn may_be_named_late(&self, leg: &Leg) -> bool {
         self.fact.remote.is_none() || leg.is_unnamed()
@@ -203,7 +231,7 @@ impl Candidates<'_> {
 
         let same_party = self
             .possible()
-            .filter(|(_, leg)| leg.side != opposite && leg.matches_remote(self.fact));
+            .filter(|(_, leg)| leg.side != opposite && self.may_begin(leg));
         for (slot, leg) in same_party {
             if leg.side == Side::Unknown && self.may_have_overtaken(leg.started) {
                 return Meaning::Overtaken(slot);
@@ -245,6 +273,9 @@ impl Candidates<'_> {
         }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
             return Meaning::Repeats(slot);
+        }
+        if let Some(slot) = self.awaiting_name(Leg::is_pending) {
+            return Meaning::Answers(slot);
         }
         if let Some((slot, leg)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return match leg.answered {
@@ -296,10 +327,14 @@ impl Candidates<'_> {
         if let Some((slot, _)) = pending(Side::Incoming).or_else(|| pending(Side::Outgoing)) {
             return Meaning::Ends(slot);
         }
-        if let Some((slot, _)) = self
-            .likely()
-            .find(|(_, leg)| self.recently_ended(leg) || leg.is_talking())
-        {
+        if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
+            return Meaning::Repeats(slot);
+        }
+        let rings = |leg: &Leg| leg.is_pending() && leg.side == Side::Incoming;
+        if let Some(slot) = self.awaiting_name(rings) {
+            return Meaning::Ends(slot);
+        }
+        if let Some((slot, _)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return Meaning::Repeats(slot);
         }
 
@@ -331,6 +366,9 @@ impl Candidates<'_> {
         {
             return Meaning::Ends(slot);
         }
+        if let Some(slot) = self.awaiting_name(Leg::is_open) {
+            return Meaning::Ends(slot);
+        }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| self.recently_ended(leg)) {
             return Meaning::Repeats(slot);
         }
@@ -345,6 +383,9 @@ impl Candidates<'_> {
             return self.mid_call_or_repeat(slot);
         }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
+            return Meaning::MidCall(slot);
+        }
+        if let Some(slot) = self.awaiting_name(Leg::is_talking) {
             return Meaning::MidCall(slot);
         }
         if let Some((slot, _)) = self

@@ -49,15 +49,19 @@ impl Fold {
         {
             self.calls[call].attempts[attempt].target = Some(remote.clone());
         }
-        if side == Side::Outgoing || self.legs[slot].role != Role::Callee {
+        let is_placed_by_remote = matches!(self.legs[slot].role, Role::Callee | Role::Target);
+        if side != Side::Outgoing && is_placed_by_remote {
+            self.place_named(slot);
+        } else {
             self.index_leg(slot);
-            return;
         }
 
-        self.place_named(slot);
+        let call = self.legs[slot].call;
+        self.mark_changed(call);
+        self.update_deadlines(call);
     }
 
-    /// Places a callee by its name: it leaves a call whose callers are others, and takes the phones
+    /// Places a ring by its name: it leaves a call whose callers are others, and takes the phones
     /// that have not named their caller to a call of its own caller.
     fn place_named(&mut self, slot: LegSlot) {
         let call = self.legs[slot].call;
