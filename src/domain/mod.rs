@@ -41,6 +41,7 @@
 //! [`timeline`].
 
 mod call;
+pub mod call_back;
 mod cow_slab;
 pub mod device;
 pub mod explain;

@@ -88,10 +88,11 @@ pub(super) async fn once(
     };
     // With other rights the answer of before is none for this principal.
     let rights = format!(
-        "{} {:?} {}",
+        "{} {:?} {} {:?}",
         principal.role.name(),
         principal.sites.names(),
-        principal.sees_all_numbers()
+        principal.sees_all_numbers(),
+        principal.extension,
     );
     let digest = Sha256::new()
         .chain_update(rights)

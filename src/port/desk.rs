@@ -50,10 +50,11 @@ pub struct DeskEntry {
     pub number: Option<PrivateText>,
     pub e164: Option<PrivateText>,
     pub name: Option<PrivateText>,
-    /// The extensions that rang, as JSON.
+    /// The extensions that rang in vain, as JSON.
     pub extensions: String,
     pub started_at: At,
     pub missed_at: At,
+    /// Unknown after a transfer that failed.
     pub waited_us: Option<i64>,
     pub status: DeskStatus,
     pub assigned_to: Option<String>,
@@ -63,6 +64,9 @@ pub struct DeskEntry {
     pub changed_by: Option<String>,
     /// The first answered call with the number after it was missed.
     pub reached: Option<LaterCall>,
+    /// Why the caller waits: the name of a
+    /// [`CallBackCause`](crate::domain::call_back::CallBackCause).
+    pub cause: String,
     /// A call to the number that is going on.
     pub calling: Option<LaterCall>,
 }

@@ -282,7 +282,7 @@ fn write_missed_calls<'c>(
     let (missed, others): (Vec<&CallRecord>, Vec<&CallRecord>) = records
         .iter()
         .copied()
-        .partition(|record| sql::is_missed(record));
+        .partition(|record| record.call_back_cause().is_some());
     if !missed.is_empty() {
         statement.upsert_missed_calls(&missed);
     }

@@ -5,6 +5,7 @@ use super::column::{Columns, uuid};
 use super::statement::BatchStatement;
 use super::written_rows::OutcomeRow;
 use crate::adapter::sql;
+use crate::domain::call_back::CallBackCause;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, CallRef};
 use crate::domain::link::Link;
@@ -295,14 +296,17 @@ impl<'v> BatchStatement<'v> {
 
     pub(super) fn upsert_missed_calls(&mut self, records: &[&'v CallRecord]) {
         const UPSERT_MISSED_CALLS: &str = "
-    INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
-    SELECT call_id, site, from_number, from_e164, extensions::json, missed_at
+    INSERT INTO missed_call_logs (
+        call_id, site, from_number, from_e164, extensions, missed_at, cause
+    )
+    SELECT call_id, site, from_number, from_e164, extensions::json, missed_at, cause
     FROM fence
     JOIN {rows} AS t (
-        part, call_id, site, from_number, from_e164, extensions, missed_at
+        part, call_id, site, from_number, from_e164, extensions, missed_at, cause
     ) USING (part)
     ON CONFLICT (call_id) DO UPDATE
     SET extensions = excluded.extensions,
+        cause = excluded.cause,
         missed_at = excluded.missed_at,
         retracted = false";
 
@@ -313,7 +317,10 @@ impl<'v> BatchStatement<'v> {
                 .optional_texts(records, |record| record.from.number.as_deref())
                 .optional_texts(records, |record| record.from.e164.as_deref())
                 .texts(records, |record| sql::missed_extensions(record))
-                .numbers(records, |record| sql::missed_at(record).0);
+                .numbers(records, |record| sql::missed_at(record).0)
+                .optional_texts(records, |record| {
+                    record.call_back_cause().map(CallBackCause::name)
+                });
         });
     }
 

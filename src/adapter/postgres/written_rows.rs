@@ -11,7 +11,6 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 
 use super::stats::{CallShare, MinuteSums};
-use crate::adapter::sql;
 use crate::adapter::sql::devices::DeviceRow;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallId, Fact, Site};
@@ -58,6 +57,7 @@ pub(super) struct WrittenCall {
     pub started_at: At,
     pub participants: Vec<Participant>,
     links: Vec<Link>,
+    /// Its caller is to be called back.
     is_missed: bool,
 }
 
@@ -99,7 +99,7 @@ impl WrittenCall {
     }
 
     pub(super) fn is_no_longer_missed(&self, record: &CallRecord) -> bool {
-        self.is_missed && !sql::is_missed(record)
+        self.is_missed && record.call_back_cause().is_none()
     }
 }
 
@@ -133,7 +133,7 @@ impl WrittenRows {
             started_at: record.started_at,
             participants: record.participants.clone(),
             links: record.links.clone(),
-            is_missed: sql::is_missed(record),
+            is_missed: record.call_back_cause().is_some(),
         };
 
         self.calls.insert(record.id, written);

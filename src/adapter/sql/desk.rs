@@ -121,7 +121,9 @@ macro_rules! select_entries {
         SELECT
             missed.call_id, missed.site, missed.from_number, missed.from_e164,
             ", $name, " AS name, missed.extensions", $text, " AS extensions,
-            logs.started_at, missed.missed_at, logs.total_us, missed.desk_status,
+            logs.started_at, missed.missed_at,
+            CASE missed.cause WHEN 'missed' THEN logs.total_us END AS waited_us, missed.cause,
+            missed.desk_status,
             missed.assigned_to, missed.note, missed.disposition, missed.changed_at,
             missed.changed_by, missed.reached_by,
             (
@@ -150,7 +152,7 @@ macro_rules! select_entries {
     SELECT
         entries.call_id", $text, ", entries.site, entries.from_number, entries.from_e164,
         entries.name, entries.extensions, entries.started_at, entries.missed_at,
-        entries.total_us, entries.desk_status, entries.assigned_to, entries.note,
+        entries.waited_us, entries.desk_status, entries.assigned_to, entries.note,
         entries.disposition, entries.changed_at, entries.changed_by,
         reached.call_id", $text, ",
         CASE
@@ -163,7 +165,8 @@ macro_rules! select_entries {
             WHEN calling.direction = 'inbound' OR calling.from_number = entries.from_number
                 THEN calling.answered_by
             ELSE calling.from_number
-        END
+        END,
+        entries.cause
     FROM entries
     LEFT JOIN call_logs AS reached ON reached.call_id = entries.reached_by
     LEFT JOIN call_logs AS calling ON calling.call_id = entries.calling
@@ -430,6 +433,7 @@ macro_rules! implement_desk {
                 reached: later(15, 16),
                 // Another caller may hide his number as well.
                 calling: later(17, 18).filter(|_| !is_withheld),
+                cause: row.get(19),
             })
         }
 

@@ -25,7 +25,7 @@ use sha2::Digest;
 use crate::domain::device::Extension;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::notice::NoticeKind;
-use crate::domain::record::{CallRecord, Outcome};
+use crate::domain::record::CallRecord;
 use crate::domain::time::At;
 use crate::port::ledger::{BelievedInstants, FactsAhead, LedgerError};
 use crate::port::outbox::Notification;
@@ -105,15 +105,11 @@ pub(super) fn answered_by(record: &CallRecord) -> Option<String> {
     )
 }
 
-pub(super) fn is_missed(record: &CallRecord) -> bool {
-    record.outcome == Some(Outcome::Missed)
-}
-
-/// Returns the extensions that rang, as JSON.
+/// Returns the extensions that rang in vain, as JSON.
 pub(super) fn missed_extensions(record: &CallRecord) -> String {
     let extensions: Vec<&str> = record
-        .missed_extensions
-        .iter()
+        .unreached_extensions()
+        .into_iter()
         .map(Extension::as_str)
         .collect();
 

@@ -1,5 +1,7 @@
 //! Writes of one batch, within the transaction of its commit.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -236,10 +238,15 @@ async fn write_missed_calls(
     updates: &[&CallUpdate],
     all: &[CallId],
 ) -> Result<(), sqlx::Error> {
-    let missed: Vec<Value> = updates
-        .iter()
-        .filter_map(|call| rows::missed_call(&call.record))
-        .collect();
+    let mut missed = Vec::new();
+    let mut ids = HashSet::new();
+    for record in updates.iter().map(|call| &call.record) {
+        if let Some(row) = rows::missed_call(record) {
+            missed.push(row);
+            ids.insert(record.id);
+        }
+    }
+    let others: Vec<CallId> = all.iter().copied().filter(|id| !ids.contains(id)).collect();
     if !missed.is_empty() {
         execute(
             transaction,
@@ -252,7 +259,7 @@ async fn write_missed_calls(
     execute(
         transaction,
         statements::RETRACT_MISSED_CALL_LOGS,
-        &rows::id_array(all),
+        &rows::id_array(&others),
     )
     .await
 }

@@ -10,7 +10,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 24] = embed_migrations!(
+static FILES: [MigrationFiles; 25] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -36,6 +36,7 @@ static FILES: [MigrationFiles; 24] = embed_migrations!(
     "0022" "desk_changes",
     "0023" "phones",
     "0024" "agent_windows",
+    "0025" "desk_causes",
 );
 
 const SELECT_VERSION: &str = "\

@@ -113,9 +113,9 @@ pub(super) fn links(record: &CallRecord) -> Vec<Value> {
     record.links.iter().map(row).collect()
 }
 
-/// Returns the row of a missed call, or `None` for any other call.
+/// Returns the row of a call whose caller is to be called back, or `None` for any other call.
 pub(super) fn missed_call(record: &CallRecord) -> Option<Value> {
-    sql::is_missed(record).then(|| {
+    record.call_back_cause().map(|cause| {
         json!({
             "call_id": record.id.to_string(),
             "site": record.site.as_str(),
@@ -123,6 +123,7 @@ pub(super) fn missed_call(record: &CallRecord) -> Option<Value> {
             "from_e164": record.from.e164.as_deref(),
             "extensions": sql::missed_extensions(record),
             "missed_at": sql::missed_at(record).0,
+            "cause": cause.name(),
         })
     })
 }

@@ -240,28 +240,26 @@ WHERE true";
 
 pub(super) const UPSERT_MISSED_CALL_LOGS: &str = "\
 -- upsert_missed_call_logs
-INSERT INTO missed_call_logs (call_id, site, from_number, from_e164, extensions, missed_at)
+INSERT INTO missed_call_logs (
+    call_id, site, from_number, from_e164, extensions, missed_at, cause
+)
 SELECT
     value->>'call_id', value->>'site', value->>'from_number', value->>'from_e164',
-    value->>'extensions', value->>'missed_at'
+    value->>'extensions', value->>'missed_at', value->>'cause'
 FROM json_each(?1)
 WHERE true
 ON CONFLICT DO UPDATE SET
     extensions = excluded.extensions,
+    cause = excluded.cause,
     missed_at = excluded.missed_at,
     retracted = 0";
 
-/// Retracts missed calls whose records are no longer missed: they were answered after all.
+/// Retracts calls whose records need no call back any more: they were answered after all.
 pub(super) const RETRACT_MISSED_CALL_LOGS: &str = "\
 -- retract_missed_call_logs
 UPDATE missed_call_logs
 SET retracted = 1
-WHERE call_id IN (SELECT value FROM json_each(?1))
-    AND NOT EXISTS (
-        SELECT 1
-        FROM call_logs
-        WHERE call_logs.call_id = missed_call_logs.call_id AND outcome = 'missed'
-    )";
+WHERE call_id IN (SELECT value FROM json_each(?1))";
 
 // Statistics of a minute are counted from the logs of that minute, never counted up. A minute is
 // small because every commit counts the calls of all minutes that it changed.

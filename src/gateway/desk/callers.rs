@@ -243,6 +243,7 @@ mod tests {
             number: Some(number.to_string().as_str().into()),
             e164: None,
             name: None,
+            cause: "missed".to_owned(),
             extensions: "[]".to_owned(),
             started_at: At(second),
             missed_at: At(second),

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::callers::Caller;
 use crate::access::{Principal, mask_numbers_in, mask_record};
+use crate::domain::call_back::CallBackCause;
 use crate::domain::private::PrivateText;
 use crate::domain::time::Span;
 use crate::port::desk::LaterCall;
@@ -13,10 +14,12 @@ use crate::wire::call_json::seconds;
 use crate::wire::instant;
 use crate::wire::names::{one_of, schemas};
 
+const CAUSES: [CallBackCause; 2] = [CallBackCause::Missed, CallBackCause::TransferFailed];
 const STATUSES: [&str; 3] = ["open", "assigned", "done"];
 pub(super) const DISPOSITIONS: [&str; 4] = ["reached", "not_needed", "unreachable", "wrong_number"];
 
 schemas! {
+    DeskCause = one_of(&CAUSES.map(CallBackCause::name)), "The reason why a caller waits.";
     DeskState = one_of(&STATUSES), "The work on a missed call.";
     Disposition = one_of(&DISPOSITIONS), "The result of the work on a missed call.";
 }
@@ -50,7 +53,10 @@ pub(super) struct MissedEntry {
     calls: usize,
     site: String,
     from: MissedCaller,
-    /// The extensions that rang.
+    /// Why the caller waits.
+    #[schema(value_type = DeskCause)]
+    cause: String,
+    /// The extensions that rang in vain.
     #[schema(value_type = Vec<String>)]
     missed_extensions: Value,
     #[schema(format = DateTime)]
@@ -59,6 +65,7 @@ pub(super) struct MissedEntry {
     missed_at: String,
     #[schema(format = DateTime)]
     first_missed_at: String,
+    /// Unknown after a transfer that failed.
     waited_seconds: Option<f64>,
     #[schema(value_type = DeskState)]
     status: &'static str,
@@ -92,6 +99,7 @@ pub(super) fn entry_json(caller: &Caller) -> Value {
             e164: own(&entry.e164),
             name: own(&entry.name),
         },
+        cause: entry.cause.clone(),
         missed_extensions: extensions,
         started_at: instant::text(entry.started_at),
         missed_at: instant::text(entry.missed_at),

@@ -135,6 +135,7 @@ export function missedRows(desk) {
           "span",
           { class: "sub" },
           [
+            entry.cause === "transfer_failed" ? texts.missed.transferFailed : "",
             entry.calls > 1 ? texts.missed.times(entry.calls) : "",
             entry.waited_seconds !== null ? texts.missed.rang(wait(entry.waited_seconds)) : "",
             entry.note,

@@ -24,6 +24,7 @@ export const deskTexts = {
     times: (/** @type {number} */ n) => plural(n, "time", "times"),
     firstAt: (/** @type {string} */ time) => `first at ${time}`,
     rang: (/** @type {string} */ wait) => `rang ${wait}`,
+    transferFailed: "transfer not answered",
     callBack: "Call back",
     take: "Take over",
     more: (/** @type {string} */ who) => `More for ${who}: assign, done, note`,

@@ -139,6 +139,7 @@ export interface Missed {
   call_ids?: string[];
   site: string;
   from: Party;
+  cause: "missed" | "transfer_failed";
   missed_extensions: string[];
   missed_at: string;
   waited_seconds: number | null;

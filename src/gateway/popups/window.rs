@@ -335,10 +335,15 @@ impl Window {
         claim.ok().flatten().map(|claim| claim.user)
     }
 
-    /// Adds what is known about the caller. All but the note is looked up once for each popup.
+    /// Adds what is known about the caller. All but the note is looked up once for each popup, and again
+    /// when a phone names another caller than before.
     async fn add_caller(&mut self, popup: &mut Value, call: &Value, id: &str) {
         let caller = Caller::of(&self.gateway, call);
-        if let Some(shown) = self.shown.get(id) {
+        let same_caller = |shown: &&Value| {
+            let is_same = |field: &str| shown["caller"][field] == popup["caller"][field];
+            is_same("number") && is_same("e164")
+        };
+        if let Some(shown) = self.shown.get(id).filter(same_caller) {
             for field in CALLER_FIELDS {
                 popup[field] = shown[field].clone();
             }

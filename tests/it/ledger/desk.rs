@@ -324,3 +324,48 @@ pub async fn a_caller_waits_again_when_the_answered_call_turns_out_to_be_none(st
     let (entries, _) = all(&ledger, page(DeskStage::Waiting)).await;
     assert_eq!(numbers(&entries), ["+4930700001"]);
 }
+
+pub async fn a_caller_whose_transfer_failed_waits_unless_he_spoke_with_a_phone_again(
+    store: &impl Store,
+) {
+    let ledger = store.open().await;
+    ledger.take_over(LOOKBACK).await.unwrap();
+    let report = |number: u128, second: i64, event: &str, extension: u32, caller: u32| {
+        let target = format!(
+            "/gs/cti/{event}?mac=000b82000{extension}&local={extension}&remote=+4930{caller}"
+        );
+        received(number, second, &target)
+    };
+    let transfer = |first: u128, extension: u32, caller: u32| {
+        [
+            report(first, 0, "incoming", extension, caller),
+            report(first + 1, 3, "answered", extension, caller),
+            report(first + 2, 20, "incoming", extension + 1, caller),
+            report(first + 3, 21, "hangup", extension, caller),
+            report(first + 4, 35, "missed", extension + 1, caller),
+        ]
+    };
+    let back = [
+        report(21, 37, "incoming", 301, 222_222),
+        report(22, 39, "answered", 301, 222_222),
+        report(23, 50, "hangup", 301, 222_222),
+    ];
+    let mut facts = Vec::from(transfer(1, 201, 111_111));
+    facts.extend(transfer(11, 301, 222_222));
+    facts.sort_by_key(|received| received.fact.key());
+
+    let mut timeline = timeline();
+    let until_failed = changes(&mut timeline, facts, after_seconds(36));
+    ledger.commit(&until_failed).await.unwrap();
+    let all = changes(&mut timeline, back.into(), At::END);
+    ledger.commit(&all).await.unwrap();
+
+    let entries = ledger.entries(&WHOLE_DESK).await.unwrap();
+    let callers: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.number.as_deref(), entry.cause.as_str()))
+        .collect();
+    assert_eq!(callers, [(Some("+4930111111"), "transfer_failed")]);
+    assert_eq!(entries[0].extensions, r#"["202"]"#);
+    assert_eq!(entries[0].waited_us, None);
+}

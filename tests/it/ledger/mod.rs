@@ -83,6 +83,7 @@ macro_rules! conformance {
             desk::notes_are_removed_and_results_are_those_of_done_entries
             desk::callers_who_hide_their_numbers_are_not_taken_for_each_other
             desk::callers_who_wait_are_found_among_all_who_were_reached
+            desk::a_caller_whose_transfer_failed_waits_unless_he_spoke_with_a_phone_again
             desk::a_caller_waits_again_when_the_answered_call_turns_out_to_be_none
             notifications::notifications_are_kept_for_absent_watchers_and_their_numbers_go_on
             owners::a_replaced_owner_writes_nothing_any_more

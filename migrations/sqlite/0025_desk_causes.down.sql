@@ -1,0 +1,1 @@
+ALTER TABLE missed_call_logs DROP COLUMN cause;

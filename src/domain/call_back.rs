@@ -1,0 +1,79 @@
+//! The need for a call back: calls whose callers did not reach the phone that they asked for, or were handed to.
+
+use super::device::Extension;
+use super::record::{CallRecord, Direction, Outcome, ParticipantRole};
+use super::transfer::TransferState;
+
+/// Why the caller of a call that is over is to be called back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallBackCause {
+    /// No phone answered.
+    Missed,
+    /// The call was answered, and then transferred to phones that did not answer; since then the
+    /// caller spoke with no one.
+    TransferFailed,
+}
+
+impl CallBackCause {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            CallBackCause::Missed => "missed",
+            CallBackCause::TransferFailed => "transfer_failed",
+        }
+    }
+}
+
+impl CallRecord {
+    /// Why the caller is to be called back, if he is.
+    #[must_use]
+    pub fn call_back_cause(&self) -> Option<CallBackCause> {
+        if self.outcome == Some(Outcome::Missed) {
+            Some(CallBackCause::Missed)
+        } else {
+            self.lost_in_transfer()
+                .then_some(CallBackCause::TransferFailed)
+        }
+    }
+
+    /// The extensions that the caller did not reach, in the order in which they rang.
+    #[must_use]
+    pub fn unreached_extensions(&self) -> Vec<&Extension> {
+        if !self.lost_in_transfer() {
+            return self.missed_extensions.iter().collect();
+        }
+
+        let mut unreached: Vec<&Extension> = Vec::new();
+        let targets = self.participants.iter().filter(|party| {
+            party.role == ParticipantRole::TransferTarget && party.answered_at.is_none()
+        });
+        for extension in targets.filter_map(|target| target.extension.as_ref()) {
+            if !unreached.contains(&extension) {
+                unreached.push(extension);
+            }
+        }
+        unreached
+    }
+
+    /// Whether a transfer failed, and every phone had left the conversation by then. A party that
+    /// returned to a phone has spoken with it.
+    fn lost_in_transfer(&self) -> bool {
+        let failed_at = self
+            .transfer
+            .as_ref()
+            .filter(|transfer| transfer.state == TransferState::Failed)
+            .and_then(|transfer| transfer.decided_at);
+        let Some(failed_at) = failed_at else {
+            return false;
+        };
+        let mut talked = self
+            .participants
+            .iter()
+            .filter(|party| party.answered_at.is_some());
+
+        self.direction == Direction::Inbound
+            && self.outcome == Some(Outcome::Answered)
+            && self.ended_at.is_some()
+            && talked.all(|party| party.left_at.is_some_and(|left| left < failed_at))
+    }
+}
