@@ -42,7 +42,7 @@ impl JournalInbox {
 impl Inbox for JournalInbox {
     async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, InboxError> {
         loop {
-            if !self.reader.follower.wait().await {
+            if !self.reader.wait().await {
                 return Ok(Vec::new());
             }
 

@@ -3,6 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::checkpoint::Position;
 use super::follower::{Entry, Follower};
@@ -12,6 +15,9 @@ use super::progress::Progress;
 /// The last records of a journal, up to this many, were written a moment ago and are still in the
 /// page cache. Reading them takes less time than handing the other tasks to another thread.
 const CACHED_RECORDS: u64 = 1_024;
+
+/// The time after which a checkpoint that failed is tried again.
+const CHECKPOINT_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct JournalReader {
@@ -34,6 +40,21 @@ impl JournalReader {
         })
     }
 
+    /// Waits for a durable record to read; false when none can follow. A checkpoint that failed is
+    /// tried again meanwhile: in a full journal no record and no release would do it, and it is what
+    /// makes room.
+    pub(super) async fn wait(&mut self) -> bool {
+        while self.checkpoint_fails {
+            if let Ok(more) = timeout(CHECKPOINT_AGAIN, self.follower.wait()).await {
+                return more;
+            }
+            let stored = tokio::task::block_in_place(|| self.follower.store_checkpoint());
+            self.note_checkpoint(stored);
+        }
+
+        self.follower.wait().await
+    }
+
     /// Reads the next records, at most `max`.
     pub(super) fn read(&mut self, max: usize) -> io::Result<Vec<Entry>> {
         if self.progress.depth() <= CACHED_RECORDS {
@@ -52,7 +73,11 @@ impl JournalReader {
             self.follower.release(position)
         };
 
-        match released {
+        self.note_checkpoint(released);
+    }
+
+    fn note_checkpoint(&mut self, stored: io::Result<()>) {
+        match stored {
             Ok(()) => self.checkpoint_fails = false,
             Err(error) if !std::mem::replace(&mut self.checkpoint_fails, true) => {
                 tracing::error!(

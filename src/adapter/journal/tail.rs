@@ -38,7 +38,7 @@ impl JournalTail {
 #[async_trait]
 impl JournalSource for JournalTail {
     async fn wait(&mut self) -> bool {
-        self.reader.follower.wait().await
+        self.reader.wait().await
     }
 
     fn read(&mut self, max: usize) -> Result<Vec<JournalRecord>, InboxError> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cordboard::adapter::journal::{
-    AppendError, Disk, Journal, JournalBacklog, MachineDisk, Segment,
+    AppendError, Disk, Journal, JournalBacklog, JournalTail, MachineDisk, Segment,
 };
-use cordboard::port::intake::JournalDepth;
+use cordboard::port::intake::{JournalDepth, JournalSource};
 
 use super::{ROOMY, append, follow, open, segments, try_append};
+use crate::support::wait::{PATIENCE, eventually};
 
 /// A disk that fails as often as its faults say, the way disks do.
 #[derive(Clone, Default)]
@@ -157,4 +158,33 @@ async fn a_disk_without_room_refuses_and_is_used_again_when_it_has_some() {
     assert_eq!(follow(&journal), accepted);
     drop(journal);
     assert_eq!(follow(&open(folder.path())), accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_without_room_for_its_checkpoint_is_cleared_as_soon_as_there_is_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    for _ in 0..20 {
+        append(&journal, &[7; 100]).await;
+    }
+    let mut tail = JournalTail::new(&journal).unwrap();
+    // A folder in its place refuses the checkpoint as a full disk does.
+    let place = folder.path().join("checkpoint");
+    std::fs::create_dir(&place).unwrap();
+    while tail.depth() > 0 {
+        let records = tail.read(100).unwrap();
+        tail.release(records.last().unwrap().sequence, records.len() as u64);
+    }
+    assert!(segments(folder.path()).len() > 2, "nothing is deleted");
+
+    // No record comes any more, as in a full journal.
+    std::fs::remove_dir(&place).unwrap();
+    let cleared = eventually(PATIENCE, "delivered segments to be deleted", async || {
+        let left = segments(folder.path()).len();
+        (left == 1).then_some(()).ok_or(format!("{left} segments"))
+    });
+    tokio::select! {
+        () = cleared => {}
+        _ = tail.wait() => panic!("there is no further record"),
+    }
 }
