@@ -31,8 +31,24 @@ pub fn id_at_place(random: EventId, site: &Site, at: At) -> EventId {
     EventId((random.0 & !PLACE_BITS) | place_bits(site.as_str(), at))
 }
 
+/// The id of an event of another program, made of the one that it names. A copy of an event, however
+/// early it comes, never has the id of the event itself; and the same message has the same id again.
+fn id_at_site(named: EventId, site: &str) -> EventId {
+    let rest = named.0 & !PLACE_BITS;
+
+    EventId(rest | site_bits(rest, site))
+}
+
 fn place_bits(site: &str, at: At) -> u128 {
-    let digest = Sha256::new().chain_update(at.0.to_be_bytes());
+    digest_bits(&at.0.to_be_bytes(), site)
+}
+
+fn site_bits(rest: u128, site: &str) -> u128 {
+    digest_bits(&rest.to_be_bytes(), site)
+}
+
+fn digest_bits(beginning: &[u8], site: &str) -> u128 {
+    let digest = Sha256::new().chain_update(beginning);
     let digest = digest.chain_update(site).finalize();
     let bits = digest.iter().take(16);
     let bits = bits.fold(0, |bits, byte| bits << 8 | u128::from(*byte));
@@ -201,6 +217,19 @@ impl Envelope {
         is_of_instant && (self.id.as_u128() & PLACE_BITS) == place_bits(&self.site, At(self.at))
     }
 
+    /// Gives the event of another program, or a copy, an id of its own: one that was not made for its
+    /// site and instant. Returns whether the id has changed.
+    pub fn take_own_id(&mut self) -> bool {
+        let named = EventId(self.id.as_u128());
+        let own = id_at_site(named, &self.site);
+        if self.has_id_of_its_place() || own == named {
+            return false;
+        }
+
+        self.id = uuid::Uuid::from_u128(own.0);
+        true
+    }
+
     /// Whether the other envelope holds the same request, whenever and however it was received.
     #[must_use]
     pub fn has_content_of(&self, other: &Envelope) -> bool {
@@ -362,6 +391,29 @@ mod tests {
         assert!(!is_own("munich", At(at.0 + 1)));
         assert!(!is_own("munich", At(at.0 + 1_000_000)));
         assert_eq!(id.0 | PLACE_BITS, random.0, "only the last bits change");
+    }
+
+    #[test]
+    fn a_copy_and_an_event_of_another_program_have_ids_of_their_own() {
+        let site = |name: &str| Site::parse(name).unwrap();
+        let at = At(1_800_000_000_000_123);
+        let random = EventId(0x01a3_185c_5000_7fff_bfff_ffff_ffff_ffff);
+        let id = id_at_place(random, &site("munich"), at);
+        let event =
+            |site: &Site, at: At| Envelope::new(id, at, site, None, "/", "", BodyForm::None);
+        let own_id = |mut envelope: Envelope| {
+            envelope.take_own_id();
+            assert!(!envelope.take_own_id(), "the own id stays");
+            envelope.id.as_u128()
+        };
+
+        assert_eq!(own_id(event(&site("munich"), at)), id.0);
+        let copied = own_id(event(&site("berlin"), at));
+        let later = own_id(event(&site("munich"), At(at.0 + 1)));
+        assert_ne!(copied, id.0);
+        assert_ne!(later, id.0);
+        assert_ne!(copied, later);
+        assert_eq!(copied | PLACE_BITS, random.0, "only the last bits change");
     }
 
     #[test]

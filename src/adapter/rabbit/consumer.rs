@@ -234,12 +234,19 @@ impl PartitionConsumer {
 
         match Message::decode(&delivery.data) {
             Ok(tick @ Message::Tick(_)) => here(delivery.data, Some(tick)),
-            Ok(Message::Report(envelope)) => {
-                let encoded = without_call_data(&envelope, delivery.data);
+            Ok(Message::Report(mut envelope)) => {
+                let encoded = if envelope.take_own_id() {
+                    envelope.encode()
+                } else {
+                    without_call_data(&envelope, delivery.data)
+                };
                 self.route(envelope, Some(encoded), redelivered_often)
             }
             Err(_) => match self.foreign_report(&delivery) {
-                Some(envelope) => self.route(envelope, None, redelivered_often),
+                Some(mut envelope) => {
+                    envelope.take_own_id();
+                    self.route(envelope, None, redelivered_often)
+                }
                 // The worker sets it aside as it is.
                 None => here(delivery.data, None),
             },

@@ -143,6 +143,45 @@ async fn bindings_without_a_partition_receive_every_event_of_a_phone_once() {
     worker.stop().await;
 }
 
+/// A program that mirrors a site publishes its copies as fast as it receives the events, and they may
+/// be processed before them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_for_another_site_takes_no_event_away_however_early_it_comes() {
+    let cluster = Cluster::new().await;
+    let ingress = cluster.start("ingress", "ingress").await;
+    let program = ForeignProgram::connect(&cluster.broker).await;
+    let mut incoming = program.subscribe("grandstream", "call.incoming").await;
+
+    for phone in 1..=8 {
+        let target =
+            format!("/gs/cti/incoming?mac=000b8200000{phone}&local=20{phone}&remote=+4930999");
+        let id = ingress.send(&target).await.unwrap();
+        // The copies come back as well.
+        let mut copy = report_of(&mut incoming, &id).await.body;
+        for site in ["mirror", "berlin"] {
+            copy["site"] = site.into();
+            let copy = copy.to_string();
+            program
+                .publish("grandstream", "call.incoming", copy.as_bytes())
+                .await;
+        }
+    }
+    let worker = cluster.start("worker", "worker").await;
+
+    for site in [
+        "SELECT count(*) FROM call_events WHERE site = 'default'",
+        "SELECT count(*) FROM call_events WHERE site = 'mirror'",
+        "SELECT count(*) FROM call_events WHERE site = 'berlin'",
+    ] {
+        cluster.until(site, 8).await;
+    }
+    cluster.until("SELECT count(*) FROM dead_events", 0).await;
+    let taken = "SELECT count(*) FROM call_logs WHERE record->>'site' <> site";
+    assert_eq!(cluster.count(taken).await, 0);
+    worker.stop().await;
+    ingress.stop().await;
+}
+
 fn check_started_call(message: &Message) {
     assert_eq!(message.key, "call.started");
     let call = &message.body["call"];
