@@ -29,7 +29,10 @@ pub(super) async fn reload(
             () = stop.cancelled() => return,
         }
 
-        match reread().and_then(|settings| settings.ingress.access_at(address)) {
+        let is_restricted = ingress.access.read().is_restricted();
+        let reread =
+            reread().and_then(|settings| settings.ingress.access_after(address, is_restricted));
+        match reread {
             Ok(access) => {
                 tracing::info!(
                     keys = access.keys.len(),

@@ -150,6 +150,26 @@ impl IngressSettings {
         Ok(access)
     }
 
+    /// The access rules for a listener that has some already. They never open an ingress that was
+    /// restricted: an empty file may be one that is being written, and a proxy may pass requests from
+    /// everywhere.
+    pub fn access_after(
+        &self,
+        listening: SocketAddr,
+        was_restricted: bool,
+    ) -> Result<Access, BadConfig> {
+        let access = self.access_at(listening)?;
+        if was_restricted && !access.is_restricted() && !self.allow_unauthenticated {
+            return Err(BadConfig(
+                "no credentials are left in `ingress`, and the ingress would be open to every \
+                 request: restart it to open it, or set `ingress.allow_unauthenticated = true`"
+                    .to_owned(),
+            ));
+        }
+
+        Ok(access)
+    }
+
     pub fn site(&self) -> Result<Site, BadConfig> {
         Site::parse(&self.site).ok_or_else(|| {
             BadConfig("`ingress.site` is not a site name (1 to 64 characters)".to_owned())
