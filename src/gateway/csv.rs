@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// Characters with which spreadsheets begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-const NOT_UTF_8: &str = "its text is not UTF-8; save the file as \"CSV UTF-8\"";
+const NOT_UTF_8: &str = "the text is not UTF-8; save the file as \"CSV UTF-8\"";
 
 /// Whether a spreadsheet has taken a number for a quantity, and shortened it: `4.93012E+11`.
 pub(super) fn is_shortened(number: &str) -> bool {
@@ -40,6 +40,9 @@ pub(super) fn read_lines<Line: DeserializeOwned>(
     needed: &[&str],
     lines_max: usize,
 ) -> Result<Vec<(usize, Line)>, String> {
+    if body.contains(&0) {
+        return Err(NOT_UTF_8.to_owned());
+    }
     let mut lines = Vec::new();
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator_of(body))
@@ -152,6 +155,11 @@ mod tests {
         };
 
         assert_eq!(read("number,name\n1,Jürgen\n".as_bytes()).unwrap().len(), 1);
+        let utf_16: Vec<u8> = "number,name\n1,J"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(read(&utf_16).unwrap_err(), NOT_UTF_8);
         assert_eq!(
             read(b"number,name\n1,J\xfcrgen\n").unwrap_err(),
             format!("line 2: {NOT_UTF_8}")

@@ -100,6 +100,45 @@ impl Fold {
             self.leave_for(slot, |fold| {
                 fold.assign_call(slot);
             });
+            self.reunite(call, slot);
+        }
+    }
+
+    /// Moves rings to a call of their caller that had no place for them: a line of their phone was in
+    /// it, which has left it as that of another caller.
+    fn reunite(&mut self, call: CallSlot, left: LegSlot) {
+        let device = self.legs[left].device.clone();
+        let party = self
+            .calls
+            .contains(call)
+            .then(|| self.reading(call).first_named_callee())
+            .flatten()
+            .map(|callee| callee.remote.clone())
+            .filter(|party| !party.is_withheld());
+        let Some(party) = party else {
+            return;
+        };
+
+        let others = self.calls_of(&party).into_iter();
+        let others = others.filter(|other| *other != call && !self.is_final(*other));
+        let apart: SmallVec<[LegSlot; 8]> = others
+            .flat_map(|other| self.calls[other].legs.iter().copied())
+            .filter(|other| {
+                let leg = &self.legs[*other];
+                leg.named_late
+                    && leg.role == Role::Callee
+                    && leg.device == device
+                    && leg.remote.same_party(&party)
+            })
+            .collect();
+        for other in apart {
+            let own = self.legs[other].call;
+            let best = self.best_match(other, Some(own));
+            if let Some(best) = best.filter(|best| best.call == call) {
+                self.leave_for(other, |fold| {
+                    fold.join_call(other, best);
+                });
+            }
         }
     }
 
