@@ -61,6 +61,7 @@ fn router() -> Router {
         },
         claims: Arc::new(Nothing),
         windows: Arc::new(Nothing),
+        links: Arc::new(Nothing),
         process: "".into(),
         popups: Arc::default(),
         events: None,

@@ -11,6 +11,7 @@ use cordboard::port::contacts::{CallerNote, Contact, ContactPage, Contacts};
 use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState, SiteChange};
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
 use cordboard::port::ledger::{FactHistory, LedgerError};
+use cordboard::port::links::{LinkChange, Links};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
     SilentExtension, StoredCall,
@@ -237,6 +238,17 @@ impl Repeats for Nothing {
 
     async fn forget(&self, _: &RepeatableRequest, _: At) -> Result<(), LedgerError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Links for Nothing {
+    async fn link_changes(&self, _: &str) -> Result<Vec<LinkChange>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn change_link(&self, _: &LinkChange) -> Result<bool, LedgerError> {
+        Ok(true)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::port::desk::Desk;
 use crate::port::directory::Directory;
 use crate::port::event_log::EventLog;
 use crate::port::ledger::{FactHistory, Ledger};
+use crate::port::links::Links;
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::outbox::NotificationLog;
 use crate::port::query::Query;
@@ -42,6 +43,7 @@ pub(super) struct Stores {
     contacts: Arc<dyn Contacts>,
     claims: Arc<dyn Claims>,
     windows: Arc<dyn Windows>,
+    links: Arc<dyn Links>,
     webhooks: Arc<dyn Webhooks>,
     transfers: Arc<dyn Transfers>,
     repeats: Arc<dyn Repeats>,
@@ -61,6 +63,7 @@ impl Stores {
             + Contacts
             + Claims
             + Windows
+            + Links
             + Webhooks
             + Transfers
             + Repeats
@@ -77,6 +80,7 @@ impl Stores {
             contacts: Arc::clone(ledger) as _,
             claims: Arc::clone(ledger) as _,
             windows: Arc::clone(ledger) as _,
+            links: Arc::clone(ledger) as _,
             webhooks: Arc::clone(ledger) as _,
             transfers: Arc::clone(ledger) as _,
             repeats: Arc::clone(ledger) as _,
@@ -129,6 +133,7 @@ impl Stores {
             callers,
             claims: Arc::clone(&self.claims),
             windows: Arc::clone(&self.windows),
+            links: Arc::clone(&self.links),
             process: process.into(),
             popups: Arc::default(),
             events: live.events.map(|log| EventKeeper {

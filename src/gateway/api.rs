@@ -175,6 +175,9 @@ pub(super) async fn live(
 }
 
 /// One call.
+///
+/// Its links are those of the record, without those that a person removed, and with those that a
+/// person made.
 #[utoipa::path(
     get,
     path = "/api/v1/calls/{id}",
@@ -205,7 +208,10 @@ pub(super) async fn call(
         record.and_then(|record| visible_record(&principal, &record).map(Cow::into_owned))
     });
     match visible {
-        Ok(Some(record)) => json_response(StatusCode::OK, record),
+        Ok(Some(record)) => {
+            let record = gateway.with_links_by_hand(&id, record).await;
+            json_response(StatusCode::OK, record)
+        }
         Ok(None) => error_response(StatusCode::NOT_FOUND, "not_found", "there is no such call"),
         Err(error) => unavailable_response(&error),
     }

@@ -7,6 +7,7 @@
 mod administration;
 mod api;
 mod assets;
+mod call_links;
 mod call_table;
 mod contacts;
 mod csv;
@@ -53,6 +54,7 @@ use crate::port::clock::Clock;
 use crate::port::desk::Desk;
 use crate::port::directory::Directory;
 use crate::port::ledger::FactHistory;
+use crate::port::links::Links;
 use crate::port::live::{LiveDirectory, Presence};
 use crate::port::query::Query;
 use crate::port::repeats::Repeats;
@@ -111,6 +113,7 @@ pub struct Gateway {
     pub callers: CallerBook,
     pub claims: Arc<dyn Claims>,
     pub windows: Arc<dyn Windows>,
+    pub links: Arc<dyn Links>,
     /// The name of this process among the gateways.
     pub process: Arc<str>,
     pub popups: Arc<Switch>,
@@ -163,6 +166,8 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(api::calls))
         .routes(routes!(api::live))
         .routes(routes!(api::call))
+        .routes(routes!(call_links::link))
+        .routes(routes!(call_links::unlink))
         .routes(routes!(explanation::explanation))
         .routes(routes!(api::stats))
         .routes(routes!(desk::routes::entries, desk::routes::change))

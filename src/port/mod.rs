@@ -38,6 +38,7 @@ pub mod error;
 pub mod event_log;
 pub mod intake;
 pub mod ledger;
+pub mod links;
 pub mod live;
 pub mod outbox;
 pub mod query;

@@ -25,7 +25,8 @@ const PARTICIPANT_OUTCOMES: [&str; 7] = [
     "missed",
     "unanswered",
 ];
-const LINK_KINDS: [&str; 3] = ["transfer", "callback", "repeat"];
+/// The last one is that of links which people made.
+const LINK_KINDS: [&str; 4] = ["transfer", "callback", "repeat", "by_hand"];
 const JOIN_KINDS: [&str; 3] = ["transfer", "pickup", "rering"];
 const TRANSFER_KINDS: [&str; 3] = ["blind", "attended", "semi_attended"];
 const TRANSFER_STATES: [&str; 7] = [
@@ -78,7 +79,7 @@ schemas! {
         call was closed after its maximum duration.";
     ParticipantRole = one_of(&ROLES), "The role of a participant.";
     ParticipantOutcome = one_of(&PARTICIPANT_OUTCOMES), "The result of a call for one participant.";
-    LinkKind = one_of(&LINK_KINDS), "The relation to an earlier call.";
+    LinkKind = one_of(&LINK_KINDS), "The relation to another call.";
     JoinKind = one_of(&JOIN_KINDS), "The reason why a later leg belongs to the call.";
     TransferKind = one_of(&TRANSFER_KINDS), "The kind of a transfer.";
     TransferState = one_of(&TRANSFER_STATES), "The state of a transfer.";

@@ -20,6 +20,7 @@ mod fact_rows;
 mod heal;
 mod layout;
 mod ledger;
+mod links;
 mod migrations;
 mod notifications;
 mod read;

@@ -8,6 +8,7 @@ pub(super) mod desk;
 pub(super) mod devices;
 pub(super) mod directory;
 mod errors;
+pub(super) mod links;
 mod migrations;
 pub(super) mod outdated_states;
 pub(super) mod reached;

@@ -10,7 +10,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 25] = embed_migrations!(
+static FILES: [MigrationFiles; 26] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -37,6 +37,7 @@ static FILES: [MigrationFiles; 25] = embed_migrations!(
     "0023" "phones",
     "0024" "agent_windows",
     "0025" "desk_causes",
+    "0026" "link_changes",
 );
 
 const SELECT_VERSION: &str = "\

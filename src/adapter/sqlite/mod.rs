@@ -18,6 +18,7 @@ mod desk;
 mod directory;
 mod heal;
 mod ledger;
+mod links;
 mod migrations;
 mod notifications;
 mod read;

@@ -7,7 +7,7 @@ import { el, icon } from "./dom.js";
 import { dayAndMonth, daysAgo, length, number, shortTime, time, weekday } from "./format.js";
 import { lanes } from "./lanes.js";
 import { href } from "./router.js";
-import { extensionText } from "./session.js";
+import { extensionText, may } from "./session.js";
 import { texts } from "./texts.js";
 import { conclusionItem, factRow } from "./why.js";
 
@@ -204,14 +204,23 @@ export const linksPanel = (of, linked) =>
         el(
           "span",
           { class: "xs soft" },
-          `${link.reason ? capital(link.reason) : texts.call.linkWhy[link.kind]} ${texts.sure[link.confidence]}`,
+          link.kind === "by_hand"
+            ? capital(link.reason ?? "")
+            : `${link.reason ? capital(link.reason) : texts.call.linkWhy[link.kind]} ${texts.sure[link.confidence]}`,
         ),
+        may("desk")
+          ? el(
+              "button",
+              { class: "btn ghost sm", type: "button", "data-do": "unlink", "data-call": link.call_id },
+              texts.call.unlink,
+            )
+          : null,
       );
     }),
   );
 
-/** @param {{ calls: Call[], more: boolean } | null} history */
-export function historyPanel(history) {
+/** @param {Call} of @param {{ calls: Call[], more: boolean } | null} history */
+export function historyPanel(of, history) {
   if (!history) return null;
   return el(
     "section",
@@ -233,6 +242,19 @@ export function historyPanel(history) {
               icon(each.outcome === "missed" ? "missed" : cells.DIRECTION_ICON[each.direction]),
               el("a", { class: "cell", href: href(`/calls/${each.id}`) }, outcomeLine(each)),
               el("span", { class: "soft" }, begun(each.started_at)),
+              may("desk") && !of.links.some(({ call_id }) => call_id === each.id)
+                ? el(
+                    "button",
+                    {
+                      class: "btn ghost sm",
+                      type: "button",
+                      "aria-label": texts.call.linkWith(begun(each.started_at)),
+                      "data-do": "link",
+                      "data-call": each.id,
+                    },
+                    texts.call.linkIt,
+                  )
+                : null,
             ),
           ),
         )

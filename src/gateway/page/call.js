@@ -1,6 +1,6 @@
 // One call: figures, its course to scale, why the record says so, every event, linked calls.
 
-import { Problem, get, isAbort } from "./api.js";
+import { Problem, get, isAbort, send } from "./api.js";
 import {
   begun,
   coursePanel,
@@ -124,6 +124,19 @@ export function callPage(root, id) {
     }
   }
 
+  /** @param {"POST" | "DELETE"} method @param {string} target @param {unknown} [body] */
+  async function changeLinks(method, target, body) {
+    try {
+      await send(method, target, body);
+      call = await get(path, {}, { signal });
+      await loadLinks();
+    } catch (error) {
+      // The shell shows the reason.
+      if (!isAbort(error) && !(error instanceof Problem)) throw error;
+    }
+    render();
+  }
+
   function render() {
     if (absent) {
       draw(
@@ -174,7 +187,7 @@ export function callPage(root, id) {
           callerPanel(caller, hasNumber(call)),
           recordPanel(call),
           linksPanel(call, linked),
-          historyPanel(history),
+          historyPanel(call, history),
         ),
       ),
     );
@@ -269,7 +282,11 @@ export function callPage(root, id) {
 
   /** @param {MouseEvent} event */
   const onClick = (event) => {
-    const action = hit(event, "[data-do]")?.dataset.do;
+    const button = hit(event, "[data-do]");
+    const action = button?.dataset.do;
+    const other = button?.dataset.call ?? "";
+    if (action === "link") changeLinks("POST", `${path}/links`, { call_id: other });
+    if (action === "unlink") changeLinks("DELETE", `${path}/links/${encodeURIComponent(other)}`);
     if (action === "note" && call)
       askNote(id, headline(call), (fresh) => {
         caller = fresh;

@@ -92,7 +92,7 @@ export interface Call {
   total_seconds: number | null;
   participants: Participant[];
   missed_extensions: string[];
-  links: { kind: "transfer" | "callback" | "repeat"; call_id: string; confidence: Confidence; reason: string | null }[];
+  links: { kind: "transfer" | "callback" | "repeat" | "by_hand"; call_id: string; confidence: Confidence; reason: string | null }[];
   joins: { kind: "transfer" | "pickup" | "rering"; extension: string | null; confidence: Confidence; reason: string | null }[];
   transfer: { kind: string; state: string; to: Party | string | null; reason: string | null } | null;
   pickup: boolean;

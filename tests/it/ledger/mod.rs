@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod batches;
 pub mod contacts;
 pub mod desk;
+pub mod links;
 pub mod notifications;
 pub mod owners;
 pub mod pages;
@@ -20,6 +21,7 @@ use cordboard::port::contacts::Contacts;
 use cordboard::port::dead_letters::DeadLetters;
 use cordboard::port::desk::Desk;
 use cordboard::port::ledger::{Ledger, RecordAudit};
+use cordboard::port::links::Links;
 use cordboard::port::outbox::NotificationLog;
 use cordboard::port::query::{CallFilter, Query};
 use cordboard::port::repeats::Repeats;
@@ -41,6 +43,7 @@ pub trait Store: Sized {
         + NotificationLog
         + Webhooks
         + Windows
+        + Links
         + Accounts;
 
     /// A new database.
@@ -85,6 +88,7 @@ macro_rules! conformance {
             desk::callers_who_wait_are_found_among_all_who_were_reached
             desk::a_caller_whose_transfer_failed_waits_unless_he_spoke_with_a_phone_again
             desk::a_caller_waits_again_when_the_answered_call_turns_out_to_be_none
+            links::the_last_change_of_a_link_counts_and_a_call_has_a_limited_number
             notifications::notifications_are_kept_for_absent_watchers_and_their_numbers_go_on
             owners::a_replaced_owner_writes_nothing_any_more
             owners::the_next_owner_recovers_the_facts_of_open_calls

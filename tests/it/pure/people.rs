@@ -309,6 +309,48 @@ async fn colleagues_give_each_other_callers_and_see_no_stale_desk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_link_calls_and_remove_links() {
+    let (service, _data) = service().await;
+    let gateway = service.gateway;
+    let first = report(&service, "incoming", 201, CUSTOMER).await;
+    let second = report(&service, "incoming", 202, "0301111111").await;
+    let links = async || {
+        let call = service.ask(&format!("/api/v1/calls/{second}")).await;
+        call["links"].clone()
+    };
+    service
+        .eventually("both calls", async |service| {
+            let calls = service.ask("/api/v1/calls").await;
+            let stored = calls["calls"].as_array().map(Vec::len);
+            (stored == Some(2)).then_some(()).ok_or(calls.to_string())
+        })
+        .await;
+    assert_eq!(links().await, json!([]));
+    let target = format!("/api/v1/calls/{second}/links");
+
+    for (other, status) in [
+        (first.as_str(), 204),
+        (first.as_str(), 204),
+        (second.as_str(), 400),
+        ("nope", 404),
+    ] {
+        let answer = post(gateway, &target, &json!({ "call_id": other })).await;
+        assert_eq!(answer.0, status, "{other}: {}", answer.1);
+    }
+    assert_eq!(
+        links().await,
+        json!([{
+            "kind": "by_hand", "call_id": first, "confidence": "high", "reason": "linked by hand",
+        }])
+    );
+
+    let removed = format!("{target}/{first}");
+    let answer = send(gateway, "DELETE", &removed, "", None).await;
+    assert_eq!((answer.status, links().await), (204, json!([])));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_explains_itself_from_stored_facts() {
     let (service, _data) = service().await;
     let id = report(&service, "incoming", 201, CUSTOMER).await;
