@@ -30,6 +30,7 @@ mod popups;
 mod programs;
 mod response;
 mod sign_in;
+mod socket;
 mod states;
 mod stream;
 mod transfers;

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query as QueryString, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
@@ -19,29 +19,20 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, interval_at, timeout};
 use utoipa::IntoParams;
 
-use super::guard::is_same_origin;
 use super::parameters::{Parameters, query};
-use super::response::{bad_parameter, error_response, no_right, unavailable_response};
-use super::sign_in::{Access, Credential};
+use super::response::{bad_parameter, error_response, no_right};
+use super::sign_in::Credential;
+use super::socket::{Watcher, forward, own_upgrade};
 use super::visible::visible_event;
 use super::{Gateway, WatcherLimit};
 use crate::access::{Principal, Right};
 use crate::net::ConnectionPermit;
 use crate::port::watch::{RESYNC, WatchEvent};
 
-/// A socket that leaves this many pings unanswered is closed: its browser has vanished.
-const PINGS_UNANSWERED_MAX: u32 = 2;
 /// Interval of the presence heartbeats of an agent.
 const HEARTBEAT: Duration = Duration::from_mins(1);
-const CLIENT_BYTES_MAX: usize = 4 * 1024;
-/// Time for a watcher to receive one event. A slower watcher is disconnected; it resumes after a
-/// reconnection.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time to send the reason of a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const AGENT_BYTES_MAX: usize = 64;
 
 /// Changes of calls, as server-sent events.
@@ -181,21 +172,12 @@ pub(super) async fn socket(
     resume: Result<QueryString<Resume>, QueryRejection>,
     headers: HeaderMap,
     connection: Option<Extension<Arc<ConnectionPermit>>>,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let upgrade = match upgrade {
+    let upgrade = match own_upgrade(upgrade, &headers) {
         Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            return error_response(rejection.status(), "no_upgrade", &rejection.body_text());
-        }
+        Err(response) => return *response,
     };
-    if !is_same_origin(&headers) {
-        return error_response(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            "cross-origin requests may not watch calls",
-        );
-    }
 
     let resume = match query(resume) {
         Ok(Resume {
@@ -222,60 +204,10 @@ pub(super) async fn socket(
         return too_many_watchers();
     };
 
-    // Thousands of watchers send next to nothing: with default buffers each would occupy 128 KiB.
-    let upgrade = upgrade
-        .max_message_size(CLIENT_BYTES_MAX)
-        .read_buffer_size(CLIENT_BYTES_MAX)
-        .write_buffer_size(0);
     upgrade.on_upgrade(async move |socket| {
         serve_socket(socket, gateway, resume, watcher).await;
         drop((permit, connection));
     })
-}
-
-/// The principal of a socket.
-struct Watcher {
-    credential: Credential,
-    principal: Principal,
-}
-
-impl Watcher {
-    /// Takes a token from the header, or the ticket of a page. A cookie is not enough: it comes
-    /// with every request of the browser, whichever page made it.
-    async fn of(
-        access: &Access,
-        headers: &HeaderMap,
-        ticket: Option<&str>,
-    ) -> Result<Watcher, Box<Response>> {
-        let found = async {
-            let credential = match ticket {
-                Some(ticket) => access.use_ticket(ticket).await?,
-                None => access
-                    .credential(headers)
-                    .await?
-                    .filter(|credential| !matches!(credential, Credential::Session(_))),
-            };
-            let Some(credential) = credential else {
-                return Ok(None);
-            };
-            let principal = access.principal(&credential).await?;
-            Ok(principal.map(|principal| Watcher {
-                credential,
-                principal,
-            }))
-        };
-
-        match found.await {
-            Ok(Some(watcher)) => Ok(watcher),
-            Ok(None) => Err(Box::new(error_response(
-                StatusCode::UNAUTHORIZED,
-                "no_ticket",
-                "a socket needs a token in the header `Authorization`, or `ticket` with a value \
-                 of POST /api/v1/ticket",
-            ))),
-            Err(error) => Err(Box::new(unavailable_response(&error))),
-        }
-    }
 }
 
 /// Sends events until the watcher disconnects; its agent is present meanwhile.
@@ -293,16 +225,16 @@ async fn serve_socket(mut socket: WebSocket, gateway: Gateway, resume: Resume, w
         }
     };
 
-    let is_valid = gateway
-        .access
-        .until_changed(&watcher.credential, &watcher.principal);
-    let ended = tokio::select! {
-        () = send_events(&mut socket, &gateway, resume.after, &watcher.principal) => false,
-        () = heartbeats => false,
-        () = is_valid => true,
-    };
-    if ended {
-        close(&mut socket, close_code::POLICY, "the session is over").await;
+    let events = events_after(&gateway, resume.after);
+    let principal = &watcher.principal;
+    let messages = events.filter_map(|event| {
+        let message = visible_to(principal, &event).map(|data| event_message(&event, &data));
+        std::future::ready(message)
+    });
+    let end = (close_code::AWAY, "the service stops");
+    tokio::select! {
+        () = forward(&mut socket, &gateway, &watcher, messages, end) => {}
+        () = heartbeats => {}
     }
 
     if let Some((agent, presence)) = &agent {
@@ -321,52 +253,6 @@ fn is_agent_name(name: &str) -> bool {
         && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':')
 }
 
-/// Sends events until the watcher disconnects, is too slow, or answers no pings.
-async fn send_events(
-    socket: &mut WebSocket,
-    gateway: &Gateway,
-    last_number: Option<u64>,
-    principal: &Principal,
-) {
-    let mut events = pin!(events_after(gateway, last_number));
-    let ping_every = gateway.watchers.ping_every;
-    let mut pings = interval_at(Instant::now() + ping_every, ping_every);
-    let mut unanswered = 0;
-
-    loop {
-        let message = tokio::select! {
-            event = events.next() => match event {
-                Some(event) => match visible_to(principal, &event) {
-                    Some(data) => event_message(&event, &data),
-                    None => continue,
-                },
-                None => return close(socket, close_code::AWAY, "the service stops").await,
-            },
-            _ = pings.tick() => {
-                if unanswered >= PINGS_UNANSWERED_MAX {
-                    return close(socket, close_code::PROTOCOL, "pings are not answered").await;
-                }
-                unanswered += 1;
-                Message::Ping(bytes::Bytes::new())
-            }
-            received = socket.recv() => match received {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {
-                    unanswered = 0;
-                    continue;
-                }
-            },
-        };
-
-        let sent = timeout(SEND_TIMEOUT, socket.send(message)).await;
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => return close(socket, close_code::AGAIN, "events are read too slowly").await,
-        }
-    }
-}
-
 /// The data of an event as the principal sees it. That events were missed concerns everybody.
 fn visible_to<'e>(principal: &Principal, event: &'e WatchEvent) -> Option<Cow<'e, str>> {
     if event.name == RESYNC {
@@ -374,16 +260,6 @@ fn visible_to<'e>(principal: &Principal, event: &'e WatchEvent) -> Option<Cow<'e
     }
 
     visible_event(principal, &event.data)
-}
-
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
-
-    // The socket is dropped afterwards, whether the watcher reads the reason or not.
-    let _ = timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
 }
 
 fn event_message(event: &WatchEvent, data: &str) -> Message {
