@@ -196,6 +196,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
 fn open_routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::default()
         .routes(routes!(stream::socket))
+        .merge(popups::open_routes())
         .routes(routes!(openapi::served))
         .merge(sign_in::open_routes())
 }

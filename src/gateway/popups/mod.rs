@@ -11,9 +11,11 @@ mod follow;
 mod popup;
 mod presence;
 mod routes;
+mod socket;
 mod switch;
 mod window;
 
 pub(super) use popup::rings;
 pub(super) use routes::routes;
+pub(super) use socket::open_routes;
 pub use switch::Switch;

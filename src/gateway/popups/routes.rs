@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::popup::{Agent, meaning};
-use super::window::{Desk, Window, event};
+use super::window::{Desk, Window, WindowEvent};
 use crate::access::{Identity, Principal, Right};
 use crate::domain::device::Extension as PhoneExtension;
 use crate::domain::text::is_printable;
@@ -79,11 +79,20 @@ impl Desk {
         principal: &Principal,
         parameters: Result<QueryString<AgentParameters>, QueryRejection>,
     ) -> Result<Desk, Box<Response>> {
-        let checked = query(parameters).and_then(|AgentParameters { site, extension }| {
-            require_plain("extension", extension.as_deref())?;
-            Ok((site, extension))
-        });
-        let (site, extension) = checked.map_err(|message| Box::new(bad_parameter(&message)))?;
+        let AgentParameters { site, extension } =
+            query(parameters).map_err(|message| Box::new(bad_parameter(&message)))?;
+
+        Desk::at(principal, site, extension.as_deref())
+    }
+
+    /// The phone of an account; of no account, the one that is asked for.
+    pub(super) fn at(
+        principal: &Principal,
+        site: Option<String>,
+        extension: Option<&str>,
+    ) -> Result<Desk, Box<Response>> {
+        require_plain("extension", extension)
+            .map_err(|message| Box::new(bad_parameter(&message)))?;
         if !principal.may(Right::Claim) {
             return Err(Box::new(no_right("this account takes no calls")));
         }
@@ -95,7 +104,7 @@ impl Desk {
                 "the phone of this account is not at this site",
             )));
         }
-        let requested = extension.as_deref().and_then(PhoneExtension::parse);
+        let requested = extension.and_then(PhoneExtension::parse);
         let extension = match (&principal.extension, principal.identity == Identity::Open) {
             (Some(own), _) => Some(own.clone()),
             (None, true) => requested,
@@ -163,10 +172,10 @@ async fn events(
         Err(error) => return unavailable_response(&error),
     };
 
-    let stream = stream::iter([event("hello", &hello)])
+    let stream = stream::iter([WindowEvent::hello(hello)])
         .chain(window.into_stream())
         .take_until(async move { access.until_changed(&credential, &principal).await })
-        .map(Ok::<_, Infallible>);
+        .map(|event| Ok::<_, Infallible>(event.server_sent()));
     Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(ping_every))
         .into_response()

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::Message;
 use axum::response::sse::Event;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
@@ -27,8 +28,29 @@ const CLAIMS_EVERY: Duration = Duration::from_secs(1);
 /// The fields of a popup about its caller.
 const CALLER_FIELDS: [&str; 5] = ["caller_name", "contacts", "note", "url", "history"];
 
-pub(super) fn event(name: &'static str, data: &Value) -> Event {
-    Event::default().event(name).data(data.to_string())
+/// An event of a window: the same document over either transport.
+pub(super) struct WindowEvent {
+    name: &'static str,
+    data: Value,
+}
+
+impl WindowEvent {
+    pub(super) fn hello(data: Value) -> WindowEvent {
+        WindowEvent {
+            name: "hello",
+            data,
+        }
+    }
+
+    pub(super) fn server_sent(&self) -> Event {
+        Event::default()
+            .event(self.name)
+            .data(self.data.to_string())
+    }
+
+    pub(super) fn message(&self) -> Message {
+        Message::text(json!({ "type": self.name, "data": self.data }).to_string())
+    }
 }
 
 /// The line of an agent, and the name under which he claims.
@@ -149,16 +171,16 @@ impl Window {
 
     /// Whether the agent takes calls, for a window that shows it: another window or his phone may have
     /// changed it.
-    fn state_event(&self) -> Event {
-        event(
-            "state",
-            &json!({ "state": self.state(), "dnd": self.is_silent }),
-        )
+    fn state_event(&self) -> WindowEvent {
+        WindowEvent {
+            name: "state",
+            data: json!({ "state": self.state(), "dnd": self.is_silent }),
+        }
     }
 
     /// Ends when the stream is too far behind, with other helplines, and with notifications that were
     /// missed: the agent begins again with a snapshot.
-    pub(super) fn into_stream(self) -> impl Stream<Item = Event> {
+    pub(super) fn into_stream(self) -> impl Stream<Item = WindowEvent> {
         stream::unfold(self, |mut window| async move {
             loop {
                 let popups: Vec<Value> = tokio::select! {
@@ -186,8 +208,13 @@ impl Window {
                     _ = window.claims.tick() => window.changed_claims().await,
                 };
                 if !popups.is_empty() {
-                    let events: Vec<Event> =
-                        popups.iter().map(|popup| event("popup", popup)).collect();
+                    let popups = popups.into_iter();
+                    let events: Vec<WindowEvent> = popups
+                        .map(|data| WindowEvent {
+                            name: "popup",
+                            data,
+                        })
+                        .collect();
                     return Some((stream::iter(events), window));
                 }
             }

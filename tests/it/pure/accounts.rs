@@ -331,6 +331,8 @@ async fn a_socket_needs_a_ticket_or_a_token_and_a_ticket_works_once() {
     };
     assert_eq!(status("/ws", "").await, 401);
     assert_eq!(status("/ws", &cookie).await, 401);
+    assert_eq!(status("/ws/popups", "").await, 401);
+    assert_eq!(status("/ws/popups", &cookie).await, 401);
     assert_eq!(status("/ws?ticket=cbw_wrong", &cookie).await, 401);
     assert_eq!(status("/ws", &bearer).await, 101);
 

@@ -165,6 +165,43 @@ async fn a_program_watches_over_websocket_and_a_foreign_page_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_s_popups_come_over_a_websocket_too() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(data.path()).await;
+    let gateway = service.gateway;
+    let next = |socket: &mut WebSocket<TcpStream>| loop {
+        if let Message::Text(text) = socket.read().unwrap() {
+            return serde_json::from_str::<Value>(&text).unwrap();
+        }
+    };
+
+    let mut window = connect(gateway, "/popups?extension=203");
+    let hello = next(&mut window);
+    assert_eq!(
+        (&hello["type"], &hello["data"]["extension"]),
+        (&"hello".into(), &"203".into())
+    );
+    let phone = "mac=000b82000203&local=203&remote=%2B4930111&c=1";
+    let id = service.send(&format!("/gs/cti/incoming?{phone}")).await;
+    let popup = next(&mut window);
+    assert_eq!(
+        (&popup["type"], &popup["data"]["kind"]),
+        (&"popup".into(), &"ring".into())
+    );
+    assert_eq!(
+        popup["data"]["call_id"].as_str(),
+        Some(id.unwrap().as_str())
+    );
+
+    assert_eq!(rejection(gateway, request(gateway, "/popups")), 409);
+    let mut foreign = request(gateway, "/popups?extension=203");
+    let origin = "http://elsewhere.example".parse().unwrap();
+    foreign.headers_mut().insert("origin", origin);
+    assert_eq!(rejection(gateway, foreign), 403);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_on_the_same_data_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::start(data.path()).await;
