@@ -1,4 +1,5 @@
-//! The need for a call back: calls whose callers did not reach the phone that they asked for, or were handed to.
+//! The need for a call back: the callers who did not reach the phone that they asked for, or that they
+//! were handed to.
 
 use super::device::Extension;
 use super::record::{CallRecord, Direction, Outcome, ParticipantRole};
