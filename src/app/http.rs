@@ -30,6 +30,9 @@ use crate::net::{
 
 /// Connections of the operations listener: a few monitors.
 const OPERATIONS_CONNECTIONS_MAX: usize = 256;
+/// Unfinished heads of all connections stay in memory together.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+const HEADERS_MAX: usize = 64;
 /// Time to send a request head; also the idle time between two requests on one connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for answers under way after the stop. Event streams never end by themselves.
@@ -126,7 +129,9 @@ impl Connection {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT);
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX);
         let socket = TokioIo::new(WriteDeadline::new(socket, WRITE_MAX));
         let served = builder.serve_connection(socket, service).with_upgrades();
         tokio::pin!(served);

@@ -33,7 +33,7 @@ const BODY_BYTES_MAX: usize = 2 << 20;
 /// Time for the body of a request.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// Bodies up to this size are always read: connections have a limit of their own.
-const BODY_BYTES_FREE: usize = 64 << 10;
+const BODY_BYTES_FREE: usize = 4 << 10;
 /// Room for what has arrived of larger bodies, in KiB.
 static BODIES: Semaphore = Semaphore::const_new(64 << 10);
 const SEC_FETCH_SITE: &str = "sec-fetch-site";

@@ -38,6 +38,7 @@ impl ConnectionLimit {
     /// total.
     #[must_use]
     pub fn admit(&self, from: IpAddr, shared: bool) -> Option<ConnectionPermit> {
+        let from = household(from);
         let permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
         let mut per_address = self.per_address.lock();
         let count = per_address.entry(from).or_insert(0);
@@ -53,6 +54,14 @@ impl ConnectionLimit {
             from,
             per_address: Arc::clone(&self.per_address),
         })
+    }
+}
+
+/// What one customer of a provider has: an IPv4 address, or a network of 64 bits.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
