@@ -69,6 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let stop = Stop::default();
 
     block_on(async {
+        outlive_hangups();
         tokio::spawn(stop_on_signals(stop.clone()));
 
         let context = Context {
@@ -133,6 +134,15 @@ fn print_addresses(service: &Service) -> io::Result<()> {
     }
 
     out.flush()
+}
+
+/// Keeps SIGHUP from ending the process, whichever roles it has and however early the signal comes. An
+/// ingress reads its access rules again; other roles have nothing to read.
+fn outlive_hangups() {
+    // The handler stays when its stream is dropped.
+    if let Err(error) = signal(SignalKind::hangup()) {
+        tracing::warn!(%error, "SIGHUP would end the process");
+    }
 }
 
 /// Stops the service on SIGTERM or SIGINT: the first signal finishes work in progress, the second
