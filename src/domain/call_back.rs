@@ -3,7 +3,6 @@
 
 use super::device::Extension;
 use super::record::{CallRecord, Direction, Outcome, ParticipantRole};
-use super::transfer::TransferState;
 
 /// Why the caller of a call that is over is to be called back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,25 +55,11 @@ impl CallRecord {
         unreached
     }
 
-    /// Whether a transfer failed, and every phone had left the conversation by then. A party that
-    /// returned to a phone has spoken with it.
+    /// The caller was handed on, and then spoke with no phone.
     fn lost_in_transfer(&self) -> bool {
-        let failed_at = self
-            .transfer
-            .as_ref()
-            .filter(|transfer| transfer.state == TransferState::Failed)
-            .and_then(|transfer| transfer.decided_at);
-        let Some(failed_at) = failed_at else {
-            return false;
-        };
-        let mut talked = self
-            .participants
-            .iter()
-            .filter(|party| party.answered_at.is_some());
-
-        self.direction == Direction::Inbound
+        self.lost_in_transfer
+            && self.direction == Direction::Inbound
             && self.outcome == Some(Outcome::Answered)
             && self.ended_at.is_some()
-            && talked.all(|party| party.left_at.is_some_and(|left| left < failed_at))
     }
 }

@@ -19,6 +19,8 @@ use super::time::{At, Span};
 /// within this time: forwards ring at once, and a live call is not shown for longer than a minute
 /// after its end.
 const RINGS_ALONE_MAX: Span = Span::seconds(50);
+/// PBXs let no phone ring for longer.
+const RING_MAX: Span = Span::seconds(180);
 
 /// A call together with its legs and the data of its site.
 #[derive(Clone, Copy)]
@@ -517,9 +519,22 @@ impl Reading<'_> {
             Some(_) if self.awaits_end() => self.lost_end_final_at(),
             Some(silent) => self
                 .decide_at()
-                .max(silent + self.policy.duplicate + self.policy.reorder),
+                .max(silent + self.policy.duplicate + self.policy.reorder)
+                .max(self.unnamed_until()),
             None => self.lost_end_final_at(),
         }
+    }
+
+    /// The instant until which a phone that rings on may still name another caller.
+    fn unnamed_until(&self) -> At {
+        let rings = self
+            .legs()
+            .filter(|leg| leg.is_pending() && leg.is_unnamed());
+
+        rings
+            .map(|leg| leg.started + RING_MAX)
+            .max()
+            .unwrap_or(At::START)
     }
 
     /// The instant until which a phone may still take the party from a slot of the PBX.

@@ -43,6 +43,28 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether the last transfer failed, and every phone had left the conversation by then: the party
+    /// spoke with no phone afterwards.
+    pub fn lost_in_transfer(&self) -> bool {
+        let failed_at = self
+            .transfers()
+            .pop()
+            .filter(|transfer| transfer.state == TransferState::Failed)
+            .and_then(|transfer| transfer.decided_at);
+        let Some(failed_at) = failed_at else {
+            return false;
+        };
+
+        // The report of the transferor may be later than that of a target that refused.
+        let left = |leg: &Leg| {
+            leg.ended
+                .is_some_and(|ended| ended < failed_at + self.policy.reorder)
+        };
+        self.legs()
+            .filter(|leg| leg.answered.is_some())
+            .all(|leg| left(leg) && leg.answered < Some(failed_at))
+    }
+
     fn transfer(&self, index: usize, attempt: &TransferAttempt) -> Transfer {
         let (kind, state, completed_at) = match (attempt.settled, attempt.consult) {
             (Some(state), _) => (TransferKind::Attended, state, None),

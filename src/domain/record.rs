@@ -137,6 +137,8 @@ pub struct CallRecord {
     /// Later legs, and the reasons why they belong to this call.
     pub joins: Vec<Join>,
     pub transfer: Option<Transfer>,
+    /// The last transfer failed, and no phone spoke with the party afterwards.
+    pub lost_in_transfer: bool,
     pub pickup: bool,
     pub click_to_call: bool,
     pub confidence: Confidence,
@@ -195,6 +197,7 @@ impl CallRecord {
             links: reading.call.links.clone(),
             joins: joins(reading),
             transfer,
+            lost_in_transfer: reading.lost_in_transfer(),
             pickup: reading.legs().any(|leg| leg.pickup),
             click_to_call: caller.is_some_and(|caller| caller.side == Side::Incoming),
             confidence,

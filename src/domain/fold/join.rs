@@ -355,10 +355,12 @@ pub(super) fn is_open_on_same_account(other: &Leg, leg: &Leg) -> bool {
 /// Whether the end of `other` may have been lost: it still rings for the same caller, or for a call
 /// in which other phones talk.
 pub(super) fn may_have_lost_end(other: &Leg, leg: &Leg, conversation: bool) -> bool {
+    let both_withheld = other.remote.is_withheld() && leg.remote.is_withheld();
     // Two rings with ids of their own, and without numbers, are those of two callers.
-    let has_other_id = other.call_ref.is_some() && leg.call_ref.is_some();
-    let same_caller = other.remote.same_party(&leg.remote)
-        || (other.remote.is_withheld() && leg.remote.is_withheld() && !has_other_id);
+    if both_withheld && other.call_ref.is_some() && leg.call_ref.is_some() {
+        return false;
+    }
+    let same_caller = both_withheld || other.remote.same_party(&leg.remote);
 
     other.is_pending()
         && leg.is_open()

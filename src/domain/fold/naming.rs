@@ -7,6 +7,7 @@
 use smallvec::SmallVec;
 
 use super::Fold;
+use super::join::is_open_on_same_account;
 use crate::domain::call::LEGS_MAX;
 use crate::domain::fact::Fact;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
@@ -61,47 +62,105 @@ impl Fold {
         self.update_deadlines(call);
     }
 
-    /// Places a ring by its name: it leaves a call whose callers are others, and takes the phones
-    /// that have not named their caller to a call of its own caller.
+    /// Places a ring by its name. It leaves a call whose rings display another caller, unless it has
+    /// handed its party on there: then those rings leave. It takes phones that have not named their
+    /// caller to a call of its own caller.
     fn place_named(&mut self, slot: LegSlot) {
         let call = self.legs[slot].call;
-        let beside = || {
-            self.reading(call)
-                .call
-                .legs
-                .iter()
-                .copied()
-                .filter(|other| *other != slot)
-        };
-        let unnamed: SmallVec<[LegSlot; 8]> = beside()
-            .filter(|other| {
-                self.legs[*other].is_unnamed() && self.legs[*other].role == Role::Callee
-            })
+        let beside: SmallVec<[LegSlot; 8]> = self.calls[call]
+            .legs
+            .iter()
+            .copied()
+            .filter(|other| *other != slot)
             .collect();
-        let is_alone = unnamed.len() == beside().count();
-        let belongs = beside().any(|other| is_party_of(&self.legs[slot], &self.legs[other]));
+        let conflicting: SmallVec<[LegSlot; 8]> = beside
+            .iter()
+            .copied()
+            .filter(|other| displays_another_caller(&self.legs[*other], &self.legs[slot]))
+            .collect();
+        let belongs = beside
+            .iter()
+            .any(|other| is_party_of(&self.legs[slot], &self.legs[*other]));
 
         if belongs {
             self.index_leg(slot);
-        } else if is_alone {
-            let elsewhere = self.best_match(slot, Some(call));
-            let Some(best) = elsewhere else {
-                self.index_leg(slot);
-                if self.legs[slot].first == self.calls[call].first {
-                    self.link_to_previous(call, slot);
-                }
-                return;
-            };
-            self.leave_for(slot, |fold| {
-                fold.join_call(slot, best);
-            });
-            self.take_along(&unnamed, best.call);
+        } else if conflicting.is_empty() {
+            self.join_own_caller(slot, &beside);
+        } else if self.has_handed_on(slot) {
+            self.index_leg(slot);
+            for other in conflicting {
+                self.leave_for(other, |fold| {
+                    fold.assign_call(other);
+                });
+            }
         } else {
             self.leave_for(slot, |fold| {
                 fold.assign_call(slot);
             });
             self.reunite(call, slot);
         }
+    }
+
+    /// Moves a ring with the unnamed ones beside it to another call of its caller, if there is one.
+    fn join_own_caller(&mut self, slot: LegSlot, beside: &[LegSlot]) {
+        let call = self.legs[slot].call;
+        let rings = |other: &LegSlot| {
+            self.legs[*other].is_unnamed() && self.legs[*other].role == Role::Callee
+        };
+        let mut elsewhere = None;
+        if beside.iter().all(rings) {
+            self.clear_line(slot);
+            elsewhere = self.best_match(slot, Some(call));
+        }
+        let Some(best) = elsewhere else {
+            self.index_leg(slot);
+            if self.legs[slot].first == self.calls[call].first {
+                self.link_to_previous(call, slot);
+            }
+            return;
+        };
+
+        self.leave_for(slot, |fold| {
+            fold.join_call(slot, best);
+        });
+        self.take_along(beside, best.call);
+    }
+
+    /// Takes an unnamed ring on the line of the leg out of the other calls of its caller: it rang for
+    /// another one.
+    fn clear_line(&mut self, slot: LegSlot) {
+        let leg = &self.legs[slot];
+        let own = leg.call;
+        let calls = self.calls_of(&leg.remote).into_iter();
+        let calls = calls.filter(|call| *call != own && !self.is_final(*call));
+        let calls = calls.filter(|call| {
+            let mut legs = self.reading(*call).legs();
+            legs.any(|other| other.remote.same_party(&leg.remote))
+        });
+        let others: SmallVec<[LegSlot; 4]> = calls
+            .flat_map(|call| self.calls[call].legs.iter().copied())
+            .filter(|other| {
+                let other = &self.legs[*other];
+                other.is_unnamed()
+                    && other.role == Role::Callee
+                    && is_open_on_same_account(other, leg)
+            })
+            .collect();
+
+        for other in others {
+            self.leave_for(other, |fold| {
+                fold.assign_call(other);
+            });
+        }
+    }
+
+    /// Whether the leg consulted, or transferred its party.
+    fn has_handed_on(&self, slot: LegSlot) -> bool {
+        let attempts = &self.calls[self.legs[slot].call].attempts;
+
+        attempts
+            .iter()
+            .any(|attempt| !attempt.void && attempt.transferor == Some(slot))
     }
 
     /// Moves rings to a call of their caller that had no place for them: a line of their phone was in
@@ -165,6 +224,15 @@ impl Fold {
             }
         }
     }
+}
+
+/// Whether `other` rings, or rang, for a caller whom it displays as another than that of `leg`, or as
+/// one who hides the number.
+fn displays_another_caller(other: &Leg, leg: &Leg) -> bool {
+    other.role == Role::Callee
+        && other.side != Side::Outgoing
+        && !other.is_unnamed()
+        && !is_party_of(leg, other)
 }
 
 /// Whether the two legs have the same remote party, or one is the other's.

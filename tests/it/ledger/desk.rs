@@ -354,18 +354,51 @@ pub async fn a_caller_whose_transfer_failed_waits_unless_he_spoke_with_a_phone_a
     facts.extend(transfer(11, 301, 222_222));
     facts.sort_by_key(|received| received.fact.key());
 
+    // The call comes back to the phone that handed it on, in vain.
+    facts.extend(transfer(31, 401, 333_333));
+    let recall = [
+        report(41, 36, "incoming", 401, 333_333),
+        report(42, 50, "missed", 401, 333_333),
+    ];
+    // The second phone answered, and handed the caller on to a third one.
+    facts.extend([
+        report(51, 0, "incoming", 501, 444_444),
+        report(52, 3, "answered", 501, 444_444),
+        report(53, 20, "incoming", 502, 444_444),
+        report(54, 21, "hangup", 501, 444_444),
+        report(55, 24, "answered", 502, 444_444),
+    ]);
+    let onwards = [
+        report(61, 40, "incoming", 503, 444_444),
+        report(62, 41, "hangup", 502, 444_444),
+        report(63, 55, "missed", 503, 444_444),
+    ];
+    facts.sort_by_key(|received| received.fact.key());
+    let mut later = [&back[..], &recall, &onwards].concat();
+    later.sort_by_key(|received| received.fact.key());
+
     let mut timeline = timeline();
     let until_failed = changes(&mut timeline, facts, after_seconds(36));
     ledger.commit(&until_failed).await.unwrap();
-    let all = changes(&mut timeline, back.into(), At::END);
+    let all = changes(&mut timeline, later, At::END);
     ledger.commit(&all).await.unwrap();
 
     let entries = ledger.entries(&WHOLE_DESK).await.unwrap();
-    let callers: Vec<_> = entries
+    let mut callers: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.number.as_deref(), entry.cause.as_str()))
+        .map(|entry| (entry.number.as_deref().unwrap(), entry.extensions.as_str()))
         .collect();
-    assert_eq!(callers, [(Some("+4930111111"), "transfer_failed")]);
-    assert_eq!(entries[0].extensions, r#"["202"]"#);
-    assert_eq!(entries[0].waited_us, None);
+    callers.sort_unstable();
+    assert_eq!(
+        callers,
+        [
+            ("+4930111111", r#"["202"]"#),
+            ("+4930333333", r#"["402"]"#),
+            ("+4930444444", r#"["503"]"#),
+        ]
+    );
+    for entry in entries {
+        let cause = (entry.cause.as_str(), entry.waited_us);
+        assert_eq!(cause, ("transfer_failed", None));
+    }
 }
