@@ -226,13 +226,16 @@ impl Fold {
     }
 }
 
-/// Whether `other` rings, or rang, for a caller whom it displays as another than that of `leg`, or as
-/// one who hides the number.
+/// Whether the call of `other` has another caller than the one that `leg` displays: `other` calls
+/// itself, or rings, or rang, for a caller whom it displays, or who hides the number.
 fn displays_another_caller(other: &Leg, leg: &Leg) -> bool {
-    other.role == Role::Callee
-        && other.side != Side::Outgoing
-        && !other.is_unnamed()
-        && !is_party_of(leg, other)
+    let displays = match other.role {
+        Role::Caller => true,
+        Role::Callee => other.side != Side::Outgoing && !other.is_unnamed(),
+        Role::Consult | Role::Target => false,
+    };
+
+    displays && !is_party_of(leg, other)
 }
 
 /// Whether the two legs have the same remote party, or one is the other's.
