@@ -256,7 +256,11 @@ class Guide:
             ),
         )
         assert missed[0] == remote, missed
-        assert self.redis.zscore(self.key("calls:missed:schedule"), call) is None
+        # Redis follows the commit.
+        until(
+            "nothing pending in calls:missed:schedule",
+            lambda: self.redis.zscore(self.key("calls:missed:schedule"), call) is None,
+        )
         passed("decided: missed_call_logs, and nothing is pending")
 
     def registered_call(self):
