@@ -70,19 +70,15 @@ impl<'a> Reading<'a> {
 
     /// The callee leg that began first.
     pub fn first_callee(&self) -> Option<&'a Leg> {
-        self.legs_with_role(Role::Callee).min_by(|a, b| {
-            (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
-        })
+        first_to_ring(self.legs_with_role(Role::Callee))
     }
 
     /// The phone that rang first and displays the caller; the one that rang first if none does.
     pub fn first_named_callee(&self) -> Option<&'a Leg> {
-        self.legs_with_role(Role::Callee)
-            .filter(|leg| !leg.remote.is_withheld())
-            .min_by(|a, b| {
-                (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first))
-            })
-            .or_else(|| self.first_callee())
+        let callees = self.legs_with_role(Role::Callee);
+        let named = callees.filter(|leg| !leg.remote.is_withheld());
+
+        first_to_ring(named).or_else(|| self.first_callee())
     }
 
     /// Whether any phone of this site was called.
@@ -591,4 +587,8 @@ impl Reading<'_> {
     pub fn silence(&self, at: At) -> Option<Span> {
         self.silent_since().map(|since| at - since)
     }
+}
+
+fn first_to_ring<'a>(legs: impl Iterator<Item = &'a Leg>) -> Option<&'a Leg> {
+    legs.min_by(|a, b| (a.started, &a.extension, a.first).cmp(&(b.started, &b.extension, b.first)))
 }

@@ -188,11 +188,6 @@ impl Candidates<'_> {
         leg.matches_remote(self.fact) || (self.fact.remote.is_none() && was_overtaken)
     }
 
-    /// Whether the fact or the leg names no party, so that the other may name it.
-    fn may_be_named_late(&self, leg: &Leg) -> bool {
-        self.fact.remote.is_none() || leg.is_unnamed()
-    }
-
     fn since(&self, at: At) -> Span {
         self.fact.at - at
     }
@@ -338,12 +333,11 @@ impl Candidates<'_> {
             return Meaning::Repeats(slot);
         }
 
-        // A phone that names no party can only mean its one ringing leg, and so can one whose ring
-        // named none; a phone that names another party means another leg.
-        self.only_possible(|leg| {
-            self.may_be_named_late(leg) && leg.is_pending() && leg.side == Side::Incoming
-        })
-        .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
+        // A phone that names no party can only mean its one ringing leg; a phone that names another
+        // party means another leg.
+        let unnamed = self.fact.remote.is_none();
+        self.only_possible(|leg| unnamed && rings(leg))
+            .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
     /// A hangup ends an open leg; else it is a duplicate or the only sign of a leg.
@@ -373,7 +367,8 @@ impl Candidates<'_> {
             return Meaning::Repeats(slot);
         }
 
-        self.only_possible(|leg| leg.is_talking() || (self.may_be_named_late(leg) && leg.is_open()))
+        let unnamed = self.fact.remote.is_none();
+        self.only_possible(|leg| leg.is_talking() || (unnamed && leg.is_open()))
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 
