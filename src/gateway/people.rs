@@ -152,14 +152,13 @@ pub(super) async fn people(
         Err(response) => return *response,
     };
 
-    let site_of_windows = site.clone();
     let found = async {
         let people = gateway.people.people(site.as_deref()).await?;
         let helplines = gateway.people.helplines(site.as_deref()).await?;
         let pauses = gateway.people.pauses(site.as_deref()).await?;
+        let present = gateway.people_present(site.as_deref()).await?;
         let activities = activities(&gateway, site).await?;
         let accounts = accounts(&gateway).await?;
-        let present = gateway.people_present(site_of_windows.as_deref()).await?;
         Ok::<_, LedgerError>((people, helplines, pauses, activities, accounts, present))
     };
     match found.await {
@@ -167,10 +166,7 @@ pub(super) async fn people(
             let people = people
                 .iter()
                 .map(|person| {
-                    let line = Line {
-                        site: person.site.clone(),
-                        extension: person.extension.clone(),
-                    };
+                    let line = Line::new(&person.site, &person.extension);
                     person_json(person, &helplines, &pauses, &activities)
                         .with_account(accounts.get(&line), present.of(&line))
                 })
@@ -185,10 +181,7 @@ pub(super) async fn people(
 async fn accounts(gateway: &Gateway) -> Result<HashMap<Line, String>, LedgerError> {
     let users = gateway.access.accounts.users().await?.into_iter();
     let accounts = users.filter(|user| !user.is_disabled).filter_map(|user| {
-        let line = Line {
-            site: user.sites.own_site()?.to_owned(),
-            extension: user.extension?.to_string(),
-        };
+        let line = Line::new(user.sites.own_site()?, user.extension?.as_str());
         Some((line, user.name))
     });
 

@@ -57,7 +57,7 @@ impl ConnectionLimit {
     }
 }
 
-/// What one customer of a provider has: an IPv4 address, or a network of 64 bits.
+/// The share of one customer of a provider: an IPv4 address, or a network of 64 bits.
 fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),

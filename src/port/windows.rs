@@ -12,6 +12,16 @@ pub struct Line {
     pub extension: String,
 }
 
+impl Line {
+    #[must_use]
+    pub fn new(site: &str, extension: &str) -> Line {
+        Line {
+            site: site.to_owned(),
+            extension: extension.to_owned(),
+        }
+    }
+}
+
 /// The last window of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastWindow {

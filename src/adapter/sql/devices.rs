@@ -1,4 +1,4 @@
-//! What facts say about phones, for the rows of `devices` in either database.
+//! Rows of `devices` for either database: phones as their facts describe them.
 
 use std::collections::BTreeMap;
 

@@ -40,14 +40,17 @@ impl Gateway {
         &self,
         site: Option<&str>,
     ) -> Result<PeoplePresent, LedgerError> {
-        let alive = self.clock.now() - ALIVE;
-        let windows = self.windows.last_windows(site, alive).await?.into_iter();
+        let now = self.clock.now();
+        let windows = self
+            .windows
+            .last_windows(site, now - ALIVE)
+            .await?
+            .into_iter();
 
         let mut present: HashMap<Line, (bool, At)> = windows
             .map(|last| (last.line, (last.is_open, last.seen_at)))
             .collect();
         // Those of this gateway are known at once.
-        let now = self.clock.now();
         for line in self.popups.open_lines() {
             present.insert(line, (true, now));
         }

@@ -91,7 +91,7 @@ impl Switch {
     /// The changes of the calls of one extension from now on.
     pub(super) fn subscribe(&self, site: &str, extension: &str) -> mpsc::Receiver<Change> {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let line = line_of(site, extension);
+        let line = Line::new(site, extension);
         let mut streams = self.streams.lock();
         let of_line = streams.entry(line).or_default();
         of_line.retain(|sender| !sender.is_closed());
@@ -182,7 +182,7 @@ impl Switch {
 
     /// Tells the windows of an agent that he is paused, or available again.
     pub(super) fn set_paused(&self, site: &str, extension: &str, is_paused: bool) {
-        let line = line_of(site, extension);
+        let line = Line::new(site, extension);
 
         if let Some(of_line) = self.streams.lock().get_mut(&line) {
             send(of_line, &Change::Paused(is_paused));
@@ -206,7 +206,7 @@ impl Switch {
         let change = Change::Call(Arc::new(call));
         let mut streams = self.streams.lock();
         for extension in extensions {
-            let line = line_of(&site, &extension);
+            let line = Line::new(&site, &extension);
             if let Some(of_line) = streams.get_mut(&line) {
                 send(of_line, &change);
                 if of_line.is_empty() {
@@ -250,13 +250,6 @@ impl Switch {
             send(of_line, change);
         }
         streams.retain(|_, of_line| !of_line.is_empty());
-    }
-}
-
-fn line_of(site: &str, extension: &str) -> Line {
-    Line {
-        site: site.to_owned(),
-        extension: extension.to_owned(),
     }
 }
 

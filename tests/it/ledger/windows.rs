@@ -5,13 +5,6 @@ use cordboard::port::windows::{LastWindow, Line, Windows};
 
 use super::Store;
 
-fn line(site: &str, extension: &str) -> Line {
-    Line {
-        site: site.to_owned(),
-        extension: extension.to_owned(),
-    }
-}
-
 /// The windows of a site, or of all sites, at an instant: a gateway gives a sign within ten seconds.
 async fn windows(ledger: &impl Windows, site: Option<&str>, second: i64) -> Vec<LastWindow> {
     let mut windows = ledger.last_windows(site, At(second - 10)).await.unwrap();
@@ -22,7 +15,7 @@ async fn windows(ledger: &impl Windows, site: Option<&str>, second: i64) -> Vec<
 
 fn last(site: &str, extension: &str, is_open: bool, second: i64) -> LastWindow {
     LastWindow {
-        line: line(site, extension),
+        line: Line::new(site, extension),
         is_open,
         seen_at: At(second),
     }
@@ -39,8 +32,18 @@ pub async fn a_window_is_open_at_any_gateway_until_it_closes_or_its_gateway_dies
     keep("a", &[], 0).await;
     assert!(windows(&ledger, None, 0).await.is_empty());
 
-    keep("a", &[line("berlin", "201"), line("lahore", "201")], 1).await;
-    keep("b", &[line("berlin", "201"), line("berlin", "202")], 2).await;
+    keep(
+        "a",
+        &[Line::new("berlin", "201"), Line::new("lahore", "201")],
+        1,
+    )
+    .await;
+    keep(
+        "b",
+        &[Line::new("berlin", "201"), Line::new("berlin", "202")],
+        2,
+    )
+    .await;
     let berlin = [
         last("berlin", "201", true, 2),
         last("berlin", "202", true, 2),
@@ -49,7 +52,7 @@ pub async fn a_window_is_open_at_any_gateway_until_it_closes_or_its_gateway_dies
     assert_eq!(windows(&ledger, None, 3).await.len(), 3);
 
     // One of two windows of a line closes, and a gateway goes on with the other line.
-    keep("b", &[line("berlin", "202")], 4).await;
+    keep("b", &[Line::new("berlin", "202")], 4).await;
     let berlin = [
         last("berlin", "201", true, 4),
         last("berlin", "202", true, 4),
