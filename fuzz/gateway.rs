@@ -10,10 +10,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use cordboard::adapter::memory::MemoryOutbox;
-use cordboard::domain::time::Span;
 use cordboard::gateway::{
-    self, Access, AwaitedTransfers, CallStates, CallerBook, DeskBell, Dispatcher, Gateway,
-    Outdated, OwnHosts, PageOpens, WatcherLimit,
+    self, Access, AwaitedTransfers, CallStates, CallerBook, DeskBell, Dispatcher, Gateway, Goals,
+    Outdated, OwnHosts, PageOpens, Sites, WatcherLimit,
 };
 use cordboard::wire::policy_file::Policies;
 use hyper::server::conn::http1;
@@ -50,8 +49,14 @@ fn router() -> Router {
         access: Arc::new(Access::new(Arc::new(Nothing), Arc::new(Nothing), true)),
         desk: Arc::new(Nothing),
         desk_bell: DeskBell::default(),
-        desk_goal_minutes: 30,
-        desk_escalation: Span::seconds(3_600),
+        sites: Sites::new(
+            Arc::new(Nothing),
+            Goals {
+                answer_seconds: 20,
+                desk_minutes: 30,
+                escalation_minutes: 60,
+            },
+        ),
         people: Arc::new(Nothing),
         callers: CallerBook {
             contacts: Arc::new(Nothing),

@@ -17,6 +17,7 @@ use cordboard::port::query::{
     SilentExtension, StoredCall,
 };
 use cordboard::port::repeats::{Begun, KeptAnswer, RepeatableRequest, Repeats};
+use cordboard::port::site_rules::{SiteRules, StoredRules};
 use cordboard::port::states::{
     CallPlace, CallState, Joined, OutdatedState, OutdatedStates, Registered, Registration,
     StateChange, StateLedger, StateName,
@@ -248,6 +249,21 @@ impl Links for Nothing {
     }
 
     async fn change_link(&self, _: &LinkChange) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl SiteRules for Nothing {
+    async fn rules(&self) -> Result<Vec<StoredRules>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn set_rules(&self, _: &StoredRules) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_rules(&self, _: &str) -> Result<bool, LedgerError> {
         Ok(true)
     }
 }

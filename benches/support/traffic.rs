@@ -63,8 +63,7 @@ impl Writer {
             call_ref: leg.call_ref.clone(),
             remote_name: None,
             local_name: None,
-            model: None,
-            firmware: None,
+            product: None,
             extras: Vec::new(),
         });
     }

@@ -119,7 +119,7 @@ impl Right {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteScope {
     All,
-    /// At least one, in the order in which they were given.
+    /// At least one, each once, in the order in which they were given.
     Only(Vec<Site>),
 }
 
@@ -178,7 +178,8 @@ impl SiteScope {
             None => SiteScope::All,
             Some(column) => {
                 let names: Vec<String> = serde_json::from_str(column).unwrap_or_default();
-                SiteScope::Only(names.iter().filter_map(|name| Site::parse(name)).collect())
+                let sites = names.iter().filter_map(|name| Site::parse(name));
+                SiteScope::Only(each_once(sites.collect()))
             }
         }
     }
@@ -195,8 +196,20 @@ impl SiteScope {
         let sites = names
             .iter()
             .map(|name| Site::parse(name).ok_or_else(|| name.clone()));
-        Ok(SiteScope::Only(sites.collect::<Result<_, _>>()?))
+        Ok(SiteScope::Only(each_once(sites.collect::<Result<_, _>>()?)))
     }
+}
+
+/// A site that is given twice is one site: its phones are those of the account.
+fn each_once(sites: Vec<Site>) -> Vec<Site> {
+    let mut once: Vec<Site> = Vec::with_capacity(sites.len());
+    for site in sites {
+        if !once.contains(&site) {
+            once.push(site);
+        }
+    }
+
+    once
 }
 
 impl fmt::Display for SiteScope {
@@ -208,5 +221,23 @@ impl fmt::Display for SiteScope {
                 f.write_str(&names.join(", "))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_is_given_twice_is_one() {
+        let names = ["berlin".to_owned(), "berlin".to_owned()];
+
+        let scope = SiteScope::parse(&names).unwrap();
+
+        assert_eq!(scope.own_site(), Some("berlin"));
+        assert_eq!(
+            SiteScope::from_column(Some("[\"berlin\",\"berlin\"]")),
+            scope
+        );
     }
 }

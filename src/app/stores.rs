@@ -9,7 +9,7 @@ use crate::adapter::memory::MemoryOutbox;
 use crate::adapter::redis::{RedisDirectory, RedisEventLog, RedisPresence};
 use crate::config::Settings;
 use crate::gateway::{
-    Access, AwaitedTransfers, CallStates, DeskBell, EventKeeper, Gateway, Outdated,
+    Access, AwaitedTransfers, CallStates, DeskBell, EventKeeper, Gateway, Outdated, Sites,
 };
 use crate::port::accounts::Accounts;
 use crate::port::claims::Claims;
@@ -24,6 +24,7 @@ use crate::port::live::{LiveDirectory, Presence};
 use crate::port::outbox::NotificationLog;
 use crate::port::query::Query;
 use crate::port::repeats::Repeats;
+use crate::port::site_rules::SiteRules;
 use crate::port::states::StateLedger;
 use crate::port::transfers::Transfers;
 use crate::port::webhooks::Webhooks;
@@ -47,6 +48,7 @@ pub(super) struct Stores {
     webhooks: Arc<dyn Webhooks>,
     transfers: Arc<dyn Transfers>,
     repeats: Arc<dyn Repeats>,
+    site_rules: Arc<dyn SiteRules>,
     history: Arc<dyn FactHistory>,
 }
 
@@ -67,6 +69,7 @@ impl Stores {
             + Webhooks
             + Transfers
             + Repeats
+            + SiteRules
             + 'static,
     {
         Stores {
@@ -84,6 +87,7 @@ impl Stores {
             webhooks: Arc::clone(ledger) as _,
             transfers: Arc::clone(ledger) as _,
             repeats: Arc::clone(ledger) as _,
+            site_rules: Arc::clone(ledger) as _,
             history: Arc::clone(ledger) as _,
         }
     }
@@ -127,8 +131,7 @@ impl Stores {
             )),
             desk: Arc::clone(&self.desk),
             desk_bell: DeskBell::default(),
-            desk_goal_minutes: settings.desk_goal_minutes,
-            desk_escalation: settings.desk_escalation(),
+            sites: Sites::new(Arc::clone(&self.site_rules), settings.default_goals()),
             people: Arc::clone(&self.people),
             callers,
             claims: Arc::clone(&self.claims),

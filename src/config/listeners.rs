@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BadConfig;
 use super::bounds::{self, Bound};
-use crate::domain::time::Span;
-use crate::gateway::{OwnHosts, WatcherLimit};
+use crate::gateway::{Goals, OwnHosts, WatcherLimit};
 
 const CONNECTIONS_MAX: u64 = 1_000_000;
 const HOUR_SECONDS: u64 = 3_600;
@@ -26,7 +25,8 @@ pub struct GatewaySettings {
     pub trusted_proxies: Vec<IpNet>,
     watchers_max: usize,
     ping_seconds: u64,
-    pub desk_goal_minutes: u32,
+    answer_goal_seconds: u32,
+    desk_goal_minutes: u32,
     desk_escalation_minutes: u32,
     pub webhook_networks: Vec<IpNet>,
 }
@@ -57,7 +57,7 @@ impl GatewaySettings {
         Ok(())
     }
 
-    pub(super) fn bounds(&self) -> [Bound; 6] {
+    pub(super) fn bounds(&self) -> [Bound; 7] {
         [
             Bound::new(
                 "connections_max",
@@ -71,6 +71,11 @@ impl GatewaySettings {
             ),
             Bound::new("watchers_max", self.watchers_max as u64, CONNECTIONS_MAX),
             Bound::new("ping_seconds", self.ping_seconds, HOUR_SECONDS),
+            Bound::new(
+                "answer_goal_seconds",
+                u64::from(self.answer_goal_seconds),
+                HOUR_SECONDS,
+            ),
             Bound::new(
                 "desk_goal_minutes",
                 u64::from(self.desk_goal_minutes),
@@ -103,9 +108,14 @@ impl GatewaySettings {
         self.hosts.first().map(String::as_str)
     }
 
+    /// The goals of sites without rules of their own.
     #[must_use]
-    pub fn desk_escalation(&self) -> Span {
-        Span::seconds(i64::from(self.desk_escalation_minutes) * 60)
+    pub fn default_goals(&self) -> Goals {
+        Goals {
+            answer_seconds: self.answer_goal_seconds,
+            desk_minutes: self.desk_goal_minutes,
+            escalation_minutes: self.desk_escalation_minutes,
+        }
     }
 
     #[must_use]

@@ -227,11 +227,27 @@ pub struct Fact {
     pub remote_name: Option<PrivateText>,
     /// The device's own name for its account.
     pub local_name: Option<PrivateText>,
-    /// The model of the device and the version of its firmware, as it names them.
-    pub model: Option<PrivateText>,
-    pub firmware: Option<PrivateText>,
+    /// What the device is. Few phones say it, and no call depends on it.
+    pub product: Option<Box<Product>>,
     /// Further parameters, stored as received.
     pub extras: Vec<(CompactString, PrivateText)>,
+}
+
+/// The model of a device and the version of its firmware, as it names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Product {
+    pub model: Option<PrivateText>,
+    pub firmware: Option<PrivateText>,
+}
+
+impl Product {
+    /// `None` when the device names neither.
+    #[must_use]
+    pub fn of(model: Option<PrivateText>, firmware: Option<PrivateText>) -> Option<Box<Product>> {
+        let is_named = model.is_some() || firmware.is_some();
+
+        is_named.then(|| Box::new(Product { model, firmware }))
+    }
 }
 
 impl Fact {

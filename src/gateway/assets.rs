@@ -42,7 +42,7 @@ static INDEX: Asset = Asset {
     content: include_bytes!("page/index.html"),
 };
 
-static ASSETS: [Asset; 57] = assets!(
+static ASSETS: [Asset; 59] = assets!(
     "agent-card.js",
     "agent-day.js",
     "agent.js",
@@ -83,6 +83,7 @@ static ASSETS: [Asset; 57] = assets!(
     "settings-directory.js",
     "settings-list.js",
     "settings-tokens.js",
+    "settings-sites.js",
     "settings-webhooks.js",
     "settings.js",
     "shell.js",
@@ -90,6 +91,7 @@ static ASSETS: [Asset; 57] = assets!(
     "sound.js",
     "statistics.js",
     "stats-data.js",
+    "stats-desk.js",
     "stats-panels.js",
     "texts-api.js",
     "texts-desk.js",

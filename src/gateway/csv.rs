@@ -1,4 +1,4 @@
-//! Answers as CSV. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+//! Answers as CSV. What a spreadsheet would take for a formula begins with an apostrophe.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -6,6 +6,10 @@ use serde::de::DeserializeOwned;
 
 /// Characters with which spreadsheets begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Characters at which a spreadsheet may begin another cell: those of many languages separate columns
+/// with semicolons, and take no notice of quotes then.
+const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 const NOT_UTF_8: &str = "the text is not UTF-8; save the file as \"CSV UTF-8\"";
 
@@ -20,13 +24,40 @@ pub(super) fn is_shortened(number: &str) -> bool {
         && exponent.strip_prefix('+').is_some_and(is_digits)
 }
 
-/// A cell as it was before it was exported: without the apostrophe of a formula. Other cells may
-/// begin with one too, as the name 't Hooft.
-pub(super) fn without_protection(cell: String) -> String {
-    match cell.strip_prefix('\'') {
-        Some(plain) if plain.starts_with(FORMULA) => plain.to_owned(),
-        _ => cell,
+/// A cell as it is exported.
+fn protect(cell: &str) -> String {
+    let mut protected = String::with_capacity(cell.len() + 1);
+    let mut is_begin = true;
+    for char in cell.chars() {
+        if is_begin && FORMULA.contains(&char) {
+            protected.push('\'');
+        }
+        protected.push(char);
+        is_begin = SEPARATORS.contains(&char);
     }
+
+    protected
+}
+
+/// A cell as it was before it was exported. Other cells may begin with an apostrophe too, as the name
+/// 't Hooft.
+pub(super) fn without_protection(cell: String) -> String {
+    if !cell.contains('\'') {
+        return cell;
+    }
+
+    let mut plain = String::with_capacity(cell.len());
+    let mut is_begin = true;
+    let mut chars = cell.chars().peekable();
+    while let Some(char) = chars.next() {
+        let is_protected = chars.peek().is_some_and(|next| FORMULA.contains(next));
+        if !(is_begin && char == '\'' && is_protected) {
+            plain.push(char);
+        }
+        is_begin = SEPARATORS.contains(&char);
+    }
+
+    plain
 }
 
 /// The lines of a file with a head, each with its number. The columns may stand in any order, and are
@@ -100,13 +131,7 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells = cells.into_iter().map(|cell| {
-            if cell.starts_with(FORMULA) {
-                format!("'{cell}")
-            } else {
-                cell
-            }
-        });
+        let cells = cells.into_iter().map(|cell| protect(&cell));
 
         // Memory takes every row, and all rows of a table have one length.
         let _ = self.0.write_record(cells);
@@ -188,5 +213,19 @@ mod tests {
             text,
             "name,number\n'=cmd(),'+4930\n\"a \"\"b\"\", c\",201\n"
         );
+    }
+
+    #[test]
+    fn formulas_behind_other_separators_are_text_and_come_back() {
+        for (cell, exported) in [
+            ("a;=cmd()", "a;'=cmd()"),
+            ("a\n@sum", "a\n'@sum"),
+            ("\t=1", "'\t'=1"),
+            ("'t Hooft; b", "'t Hooft; b"),
+            ("rate 5-6", "rate 5-6"),
+        ] {
+            assert_eq!(protect(cell), exported);
+            assert_eq!(without_protection(exported.to_owned()), cell);
+        }
     }
 }

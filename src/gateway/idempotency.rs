@@ -41,8 +41,9 @@ const KEPT: Span = Span::seconds(86_400);
 /// The process of a request that has not said for so long that it is under way has died.
 const STALE: Span = Span::seconds(60);
 const RENEWED_EVERY: Duration = Duration::from_secs(15);
-/// Paths whose answers hold a secret, or end the session that asks.
-pub(super) const SECRET_PATHS: [&str; 8] = [
+/// Paths whose answers hold a secret, whose requests end the session that asks, or whose effect ends by
+/// itself and would not begin again with a repeated answer.
+pub(super) const UNREPEATABLE_PATHS: [&str; 9] = [
     "/api/v1/users",
     "/api/v1/users/{name}/link",
     "/api/v1/tokens",
@@ -50,6 +51,7 @@ pub(super) const SECRET_PATHS: [&str; 8] = [
     "/api/v1/webhooks/{id}/secret",
     "/api/v1/ticket",
     "/api/v1/me/password",
+    "/api/v1/me/reveal",
     "/api/v1/session",
 ];
 
@@ -76,7 +78,7 @@ pub(super) async fn once(
         Ok(_) => return next.run(request).await,
         Err(message) => return bad_key(message),
     };
-    if path.is_some_and(|path| SECRET_PATHS.contains(&path.as_str())) {
+    if path.is_some_and(|path| UNREPEATABLE_PATHS.contains(&path.as_str())) {
         return bad_key("this path takes no `Idempotency-Key`: its answers are not kept");
     }
 

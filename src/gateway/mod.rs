@@ -30,6 +30,7 @@ mod popups;
 mod programs;
 mod response;
 mod sign_in;
+mod sites;
 mod socket;
 mod states;
 mod stream;
@@ -49,7 +50,6 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::time::Span;
 use crate::port::claims::Claims;
 use crate::port::clock::Clock;
 use crate::port::desk::Desk;
@@ -71,6 +71,7 @@ pub use guard::OwnHosts;
 pub use operations::{Health, router as operations_router};
 pub use popups::Switch;
 pub use sign_in::{Access, Credential};
+pub use sites::{Goals, Sites};
 pub use states::{CallStates, Outdated};
 pub use transfers::AwaitedTransfers;
 pub use webhooks::Dispatcher;
@@ -106,10 +107,8 @@ pub struct Gateway {
     pub access: Arc<Access>,
     pub desk: Arc<dyn Desk>,
     pub desk_bell: DeskBell,
-    /// Minutes within which a missed caller is to be called back.
-    pub desk_goal_minutes: u32,
-    /// How long a missed caller may wait for a call back before webhooks hear of him.
-    pub desk_escalation: Span,
+    /// Goals and opening hours.
+    pub sites: Sites,
     pub people: Arc<dyn Directory>,
     pub callers: CallerBook,
     pub claims: Arc<dyn Claims>,
@@ -172,6 +171,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(explanation::explanation))
         .routes(routes!(api::stats))
         .routes(routes!(desk::routes::entries, desk::routes::change))
+        .routes(routes!(desk::statistics::statistics))
         .routes(routes!(people::people))
         .routes(routes!(people::helplines))
         .routes(routes!(directory_file::export, directory_file::import))
@@ -186,6 +186,7 @@ fn identified_routes() -> OpenApiRouter<Gateway> {
         .merge(popups::routes())
         .merge(states::routes())
         .merge(sign_in::routes())
+        .merge(sites::routes())
         .merge(webhooks::routes())
         .merge(transfers::routes())
         .merge(events::routes())

@@ -19,18 +19,19 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::idempotency::{Key, SECRET_PATHS};
+use super::idempotency::{Key, UNREPEATABLE_PATHS};
 use super::response::{PROBLEM, Problem, json_response};
 use super::sign_in::SESSION_COOKIE;
 
 const JSON: &str = "application/json";
-const TAGS: [(&str, &str); 14] = [
+const TAGS: [(&str, &str); 15] = [
     ("Calls", "The call log."),
     (
         "Missed calls",
         "The desk of callers who wait for a call back.",
     ),
     ("Directory", "Names of people and helplines."),
+    ("Sites", "Goals and opening hours."),
     (
         "Contacts",
         "Names of outside numbers, and notes about callers.",
@@ -90,7 +91,7 @@ pub(super) fn describe(identified: OpenApi, open: OpenApi) -> OpenApi {
             &mut item.patch,
             &mut item.delete,
         ];
-        if !SECRET_PATHS.contains(&path.as_str()) {
+        if !UNREPEATABLE_PATHS.contains(&path.as_str()) {
             changing.into_iter().flatten().for_each(add_key);
         }
     }

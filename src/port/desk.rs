@@ -40,6 +40,7 @@ pub struct LaterCall {
     pub call_id: String,
     /// The extension that spoke, or speaks, with the caller.
     pub extension: Option<String>,
+    pub started_at: At,
 }
 
 /// A missed call on the desk.

@@ -20,6 +20,7 @@
 //! | `Watchers`, `Watch` | gateway | memory |
 //! | `Query`, `Desk`, `Claims`, `Directory`, `Contacts` | gateway | sqlite, postgres |
 //! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks`, `Repeats` | gateway | sqlite, postgres |
+//! | `Windows`, `Links`, `SiteRules` | gateway | sqlite, postgres |
 //! | `LiveDirectory`, `Presence`, `EventLog` | gateway | redis |
 //! | `Sender`, `ContactSource` | gateway | http |
 //! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops` | sqlite, postgres; rabbit |
@@ -43,6 +44,7 @@ pub mod live;
 pub mod outbox;
 pub mod query;
 pub mod repeats;
+pub mod site_rules;
 pub mod states;
 pub mod stores;
 pub mod transfers;

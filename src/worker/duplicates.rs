@@ -28,16 +28,14 @@ impl Worker {
         let stored = self.retry_while_unavailable("read messages", read).await?;
         let conflicts = conflicts(&duplicates, &stored, batch);
 
-        for duplicate in duplicates {
-            let event_id = duplicate.fact.id;
-            if !conflicts.contains(&duplicate.message) {
-                tracing::debug!(%event_id, "duplicate dropped");
-                continue;
-            }
-
-            batch.counts.duplicates -= 1;
-            self.reject_conflict(duplicate, batch);
+        let (conflicts, dropped): (Vec<_>, Vec<_>) = duplicates
+            .into_iter()
+            .partition(|duplicate| conflicts.contains(&duplicate.message));
+        for duplicate in dropped {
+            tracing::debug!(event_id = %duplicate.fact.id, "duplicate dropped");
         }
+        batch.counts.duplicates -= conflicts.len() as u64;
+        self.reject_conflicts(conflicts, batch);
 
         Ok(())
     }
@@ -60,23 +58,31 @@ impl Worker {
 
         let ask = || self.ledger.ids_of_calls(&doubtful);
         let taken = self.retry_while_unavailable("look up calls", ask).await?;
-        for conflict in batch.take(&taken.into_iter().collect()) {
-            self.reject_conflict(conflict, batch);
-        }
+        let conflicts = batch.take(&taken.into_iter().collect());
+        self.reject_conflicts(conflicts, batch);
 
         Ok(())
     }
 
-    fn reject_conflict(&self, conflict: ReceivedFact, batch: &mut Batch) {
-        metrics::counter!("cordboard_worker_conflicts_total").increment(1);
+    /// Sets events aside. One line names them all: a program may send thousands.
+    fn reject_conflicts(&self, conflicts: Vec<ReceivedFact>, batch: &mut Batch) {
+        let Some(first) = conflicts.first() else {
+            return;
+        };
+        metrics::counter!("cordboard_worker_conflicts_total").increment(conflicts.len() as u64);
         tracing::error!(
-            event_id = %conflict.fact.id,
-            site = conflict.fact.site.as_str(),
+            event_id = %first.fact.id,
+            site = first.fact.site.as_str(),
             partition = self.number,
+            conflicts = conflicts.len(),
             "two events have one id and another content: the first is kept, the other set aside. \
              See the runbook, CordboardConflicts"
         );
-        batch.reject_conflict(conflict);
+
+        for conflict in conflicts {
+            tracing::debug!(event_id = %conflict.fact.id, "conflict set aside");
+            batch.reject_conflict(conflict);
+        }
     }
 }
 

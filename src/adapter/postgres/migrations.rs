@@ -10,7 +10,7 @@ use super::PostgresAddress;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 22] = embed_migrations!(
+static FILES: [MigrationFiles; 23] = embed_migrations!(
     "postgres":
     "0001" "initial",
     "0002" "redelivery_attempts",
@@ -34,6 +34,7 @@ static FILES: [MigrationFiles; 22] = embed_migrations!(
     "0020" "agent_windows",
     "0021" "desk_causes",
     "0022" "link_changes",
+    "0023" "site_rules",
 );
 
 /// Migrations of a later version are accepted: they only add to the tables as long as this version

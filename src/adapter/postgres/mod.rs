@@ -27,6 +27,7 @@ mod read;
 mod reader;
 mod recovery;
 mod repeats;
+mod site_rules;
 mod statement;
 mod states;
 mod stats;

@@ -166,7 +166,7 @@ macro_rules! select_entries {
                 THEN calling.answered_by
             ELSE calling.from_number
         END,
-        entries.cause
+        entries.cause, reached.started_at, calling.started_at
     FROM entries
     LEFT JOIN call_logs AS reached ON reached.call_id = entries.reached_by
     LEFT JOIN call_logs AS calling ON calling.call_id = entries.calling
@@ -394,20 +394,21 @@ macro_rules! implement_desk {
         fn answered_call(row: &$row) -> AnsweredCall {
             AnsweredCall {
                 caller: row.get(0),
-                started_at: At(row.get(1)),
                 call: LaterCall {
                     call_id: row.get(2),
                     extension: row.get(3),
+                    started_at: At(row.get(1)),
                 },
             }
         }
 
         fn entry(row: &$row) -> Result<DeskEntry, LedgerError> {
-            let later = |id: usize, extension: usize| {
+            let later = |id: usize, extension: usize, started_at: usize| {
                 let call_id: Option<String> = row.get(id);
                 call_id.map(|call_id| LaterCall {
                     call_id,
                     extension: row.get(extension),
+                    started_at: At(row.get(started_at)),
                 })
             };
 
@@ -430,9 +431,9 @@ macro_rules! implement_desk {
                 disposition: row.get(12),
                 changed_at: row.get::<Option<i64>, _>(13).map(At),
                 changed_by: row.get(14),
-                reached: later(15, 16),
+                reached: later(15, 16, 20),
                 // Another caller may hide his number as well.
-                calling: later(17, 18).filter(|_| !is_withheld),
+                calling: later(17, 18, 21).filter(|_| !is_withheld),
                 cause: row.get(19),
             })
         }

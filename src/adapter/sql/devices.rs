@@ -50,11 +50,13 @@ pub(in crate::adapter) struct DeviceRow {
 
 impl DeviceRow {
     pub fn of(fact: &Fact) -> DeviceRow {
+        let product = fact.product.as_deref().cloned().unwrap_or_default();
+
         DeviceRow {
             last_seen: fact.at,
             extension: fact.local.clone(),
-            model: fact.model.clone(),
-            firmware: fact.firmware.clone(),
+            model: product.model,
+            firmware: product.firmware,
             mode: Mode::of(fact),
         }
     }

@@ -13,6 +13,7 @@ mod migrations;
 pub(super) mod outdated_states;
 pub(super) mod reached;
 pub(super) mod repeats;
+pub(super) mod site_rules;
 pub(super) mod transfers;
 pub(super) mod webhook_statements;
 pub(super) mod webhooks;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::domain::number::Number;
-use crate::domain::time::At;
 use crate::port::desk::{DeskEntry, LaterCall};
 
 /// Callers of whom it is not known whether they were reached.
@@ -28,7 +27,6 @@ struct Caller {
 pub(in crate::adapter) struct AnsweredCall {
     /// The place of the caller.
     pub caller: i64,
-    pub started_at: At,
     pub call: LaterCall,
 }
 
@@ -98,7 +96,8 @@ impl Callers {
             };
             for index in &caller.entries {
                 let entry = &mut entries[*index];
-                let first = of_caller.partition_point(|one| one.started_at <= entry.started_at);
+                let first =
+                    of_caller.partition_point(|one| one.call.started_at <= entry.started_at);
                 if let Some(first) = of_caller.get(first) {
                     entry.reached = Some(first.call.clone());
                     found.push(*index);

@@ -10,7 +10,7 @@ use super::statements;
 use crate::adapter::sql::{self, MigrationFiles, MigrationStatus, TableStatus, embed_migrations};
 use crate::port::ledger::LedgerError;
 
-static FILES: [MigrationFiles; 26] = embed_migrations!(
+static FILES: [MigrationFiles; 27] = embed_migrations!(
     "sqlite":
     "0001" "initial",
     "0002" "notices",
@@ -38,6 +38,7 @@ static FILES: [MigrationFiles; 26] = embed_migrations!(
     "0024" "agent_windows",
     "0025" "desk_causes",
     "0026" "link_changes",
+    "0027" "site_rules",
 );
 
 const SELECT_VERSION: &str = "\

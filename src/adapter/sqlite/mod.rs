@@ -25,6 +25,7 @@ mod read;
 mod recovery;
 mod repeats;
 mod rows;
+mod site_rules;
 mod statements;
 mod states;
 mod transfers;

@@ -6,6 +6,8 @@ const ADDRESS_BYTES_MAX: usize = 1_000;
 const NUMBER: &str = "{number}";
 const SITE: &str = "{site}";
 const WRONG: &str = "it must begin with https:// or http://, hold {number}, and may hold {site}";
+const HAS_PASSWORD: &str =
+    "it holds a user and a password, which would be shown with it: remove them";
 
 /// An address in another program, such as `https://crm.example.com/find?phone={number}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,9 @@ impl AddressTemplate {
             return Err(WRONG);
         };
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if host.contains('@') {
+            return Err(HAS_PASSWORD);
+        }
         let without_values = text.replace(NUMBER, "").replace(SITE, "");
         let is_right = text.len() <= ADDRESS_BYTES_MAX
             && !host.is_empty()
@@ -79,5 +84,12 @@ mod tests {
         ] {
             assert_eq!(AddressTemplate::parse(text), Err(WRONG), "{text}");
         }
+    }
+
+    #[test]
+    fn a_template_with_a_password_is_refused() {
+        let template = "https://cordboard:pass@crm.example.com/{number}";
+
+        assert_eq!(AddressTemplate::parse(template), Err(HAS_PASSWORD));
     }
 }

@@ -3,22 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::reading::MissedCalls;
 use crate::chain::Chain;
 use crate::domain::number::Number;
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
-use crate::port::desk::{Desk, DeskEntry, DeskPage, DeskStage, DeskStatus};
+use crate::port::desk::{Desk, DeskEntry, DeskStage, DeskStatus};
 use crate::port::error::LedgerError;
 
-/// Missed calls that are read at once. All of the first ones are joined to their callers.
-const CALLS_AT_ONCE: u32 = 1_000;
-/// Missed calls that are read for one list: those of callers who call very often.
-pub(super) const CALLS_MAX: u32 = 20_000;
-/// No further ones are read for it after this time.
-const TIME_MAX: Duration = Duration::from_secs(2);
 /// Without an instant the desk shows missed calls of two weeks.
 pub(super) const SHOWN: Span = Span::seconds(14 * 86_400);
 /// Callers who were reached are verified so often, over this time: a day more than is shown.
@@ -74,12 +69,19 @@ impl Caller {
 }
 
 /// The status of a call, with what later calls say.
-fn status_of(entry: &DeskEntry) -> DeskStatus {
+pub(super) fn status_of(entry: &DeskEntry) -> DeskStatus {
     if entry.reached.is_some() {
         DeskStatus::Done
     } else {
         entry.status
     }
+}
+
+/// The number by which a caller is recognised. One who hides it is not.
+pub(super) fn number_of(entry: &DeskEntry) -> Option<&str> {
+    let number = entry.e164.as_deref().or(entry.number.as_deref());
+
+    number.filter(|number| !Number::shows_none(number))
 }
 
 /// Callers whose missed calls have a status, at most `limit`, the latest first. Without a status they
@@ -96,34 +98,18 @@ pub(super) async fn callers(
         Some("assigned") => DeskStage::Assigned,
         _ => DeskStage::Waiting,
     };
-    let mut page = DeskPage {
-        site,
-        since,
-        before: None,
-        stage,
-        limit: CALLS_AT_ONCE,
-    };
-    let until = Instant::now() + TIME_MAX;
+    let mut calls = MissedCalls::since(desk, site, since, stage);
     let mut callers = Callers::default();
-    let mut read = 0;
 
-    while callers.count(status) < limit && read < CALLS_MAX && Instant::now() < until {
-        let entries = desk.entries(&page).await?;
-        let is_last = entries.len() < CALLS_AT_ONCE as usize;
-        page.before = entries
-            .last()
-            .map(|entry| (entry.missed_at, entry.call_id.clone()));
-        read += CALLS_AT_ONCE;
-
+    while callers.count(status) < limit
+        && let Some(entries) = calls.next().await?
+    {
         let meant = entries.into_iter().filter(|entry| match status {
             Some("all") => true,
             Some("done") => status_of(entry) == DeskStatus::Done,
             _ => status_of(entry) != DeskStatus::Done,
         });
         meant.for_each(|entry| callers.add(entry));
-        if is_last {
-            break;
-        }
     }
 
     let meant = callers.list.into_iter();
@@ -154,10 +140,7 @@ impl Callers {
     /// Adds a missed call, which is earlier than those before it, to those of its number. Two callers
     /// who hide theirs are not one.
     fn add(&mut self, entry: DeskEntry) {
-        let number = entry.e164.as_deref().or(entry.number.as_deref());
-        let key = number
-            .filter(|number| !Number::shows_none(number))
-            .map(|number| (entry.site.clone(), number.to_owned()));
+        let key = number_of(&entry).map(|number| (entry.site.clone(), number.to_owned()));
         let known = key.as_ref().and_then(|key| self.known.get(key).copied());
         if let Some(caller) = known.map(|index| &mut self.list[index]) {
             caller.add(entry);
@@ -199,13 +182,13 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::port::desk::{DeskChange, DeskState, SiteChange};
+    use crate::port::desk::{DeskChange, DeskPage, DeskState, SiteChange};
 
     /// Missed calls of a number each, the last one first; a few numbers call again and again.
-    struct MissedCalls(u32);
+    struct EverySecond(u32);
 
     #[async_trait]
-    impl Desk for MissedCalls {
+    impl Desk for EverySecond {
         async fn entries(&self, page: &DeskPage) -> Result<Vec<DeskEntry>, LedgerError> {
             let last = page
                 .before
@@ -260,7 +243,7 @@ mod tests {
     }
 
     async fn read(calls: u32, limit: usize) -> Vec<Caller> {
-        let desk = MissedCalls(calls);
+        let desk = EverySecond(calls);
         let found = callers(&desk, None, At(0), None, limit).await;
 
         found.unwrap_or_default()

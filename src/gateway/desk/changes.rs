@@ -47,7 +47,7 @@ impl Default for DeskBell {
 
 impl DeskBell {
     /// A change was made at this gateway: it is read at once.
-    pub(super) fn changed_here(&self) {
+    pub(in crate::gateway) fn changed_here(&self) {
         self.changed_here.notify_one();
     }
 

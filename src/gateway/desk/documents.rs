@@ -9,6 +9,7 @@ use crate::access::{Principal, mask_numbers_in, mask_record};
 use crate::domain::call_back::CallBackCause;
 use crate::domain::private::PrivateText;
 use crate::domain::time::Span;
+use crate::gateway::sites::{RuleBook, Rules};
 use crate::port::desk::LaterCall;
 use crate::wire::call_json::seconds;
 use crate::wire::instant;
@@ -32,6 +33,8 @@ struct LaterJson {
     call_id: String,
     /// The extension that spoke, or speaks, with the caller.
     extension: Option<String>,
+    #[schema(format = DateTime)]
+    started_at: String,
 }
 
 /// The caller of a missed call.
@@ -65,6 +68,11 @@ pub(super) struct MissedEntry {
     missed_at: String,
     #[schema(format = DateTime)]
     first_missed_at: String,
+    /// The instant until which the caller is to be called back, by the rules of the site.
+    #[schema(format = DateTime)]
+    due_at: String,
+    /// Whether the site was closed when the latest call was missed.
+    off_hours: bool,
     /// Unknown after a transfer that failed.
     waited_seconds: Option<f64>,
     #[schema(value_type = DeskState)]
@@ -84,7 +92,7 @@ pub(super) struct MissedEntry {
 }
 
 /// The missed calls of a caller, with all numbers.
-pub(super) fn entry_json(caller: &Caller) -> Value {
+pub(super) fn entry_json(caller: &Caller, rules: &Rules) -> Value {
     let (entry, work) = (&caller.latest, caller.work());
     let extensions: Value = serde_json::from_str(&entry.extensions).unwrap_or_default();
     let own = |text: &Option<PrivateText>| text.as_deref().map(ToOwned::to_owned);
@@ -104,6 +112,8 @@ pub(super) fn entry_json(caller: &Caller) -> Value {
         started_at: instant::text(entry.started_at),
         missed_at: instant::text(entry.missed_at),
         first_missed_at: instant::text(caller.first_missed_at),
+        due_at: instant::text(rules.desk_goal(caller.first_missed_at)),
+        off_hours: !rules.hours.is_open(entry.missed_at),
         waited_seconds: entry.waited_us.map(|waited| seconds(Span(waited))),
         status: caller.status().name(),
         assigned_to: work.assigned_to.clone(),
@@ -119,8 +129,8 @@ pub(super) fn entry_json(caller: &Caller) -> Value {
 }
 
 /// The missed calls of a caller, as the principal sees them.
-pub(super) fn caller_json(principal: &Principal, caller: &Caller) -> Value {
-    let mut document = entry_json(caller);
+pub(super) fn caller_json(principal: &Principal, caller: &Caller, rules: &RuleBook) -> Value {
+    let mut document = entry_json(caller, rules.of(&caller.latest.site));
     if !principal.sees_all_numbers() && !rang_at(principal, &document) {
         mask_record(&mut document);
         // People write numbers into both.
@@ -138,6 +148,7 @@ fn later_json(call: &LaterCall) -> LaterJson {
     LaterJson {
         call_id: call.call_id.clone(),
         extension: call.extension.clone(),
+        started_at: instant::text(call.started_at),
     }
 }
 

@@ -14,6 +14,7 @@ use super::documents::entry_json;
 use crate::chain::Chain;
 use crate::domain::time::{At, Span};
 use crate::gateway::Gateway;
+use crate::gateway::sites::Rules;
 use crate::gateway::webhooks::Announcement;
 use crate::port::error::LedgerError;
 
@@ -49,9 +50,11 @@ impl Gateway {
         let now = self.clock.now();
         let waiting = callers(&*self.desk, None, now - SHOWN, None, usize::MAX).await?;
 
+        let rules = self.sites.rules().await?;
+
         let overdue: Vec<Announcement> = waiting
             .iter()
-            .filter_map(|caller| overdue(caller, self.desk_escalation, now))
+            .filter_map(|caller| overdue(caller, rules.of(&caller.latest.site), now))
             .collect();
         let all: HashSet<String> = overdue.iter().map(|caller| caller.id.clone()).collect();
         let new = overdue
@@ -66,14 +69,14 @@ impl Gateway {
 }
 
 /// The announcement of a caller whose time has ended, but not long ago.
-fn overdue(caller: &Caller, after: Span, now: At) -> Option<Announcement> {
-    let ended = caller.first_missed_at + after;
+fn overdue(caller: &Caller, rules: &Rules, now: At) -> Option<Announcement> {
+    let ended = rules.escalation(caller.first_missed_at);
     if ended > now || ended < now - ANNOUNCED_WITHIN {
         return None;
     }
 
-    let mut data = entry_json(caller);
-    data["escalation_minutes"] = Value::from(after.0 / 60_000_000);
+    let mut data = entry_json(caller, rules);
+    data["escalation_minutes"] = Value::from(rules.goals.escalation_minutes);
     Some(Announcement {
         id: message_id(caller),
         event: Announcement::OVERDUE,

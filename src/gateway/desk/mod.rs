@@ -4,6 +4,7 @@
 //! - An entry is done when a person says so, or when a later call with the number was answered, in
 //!   either direction.
 //! - An entry belongs to one person at a time: of two who take it, one is refused.
+//! - The time within which a caller is to be called back passes while his site is open.
 //! - That a caller was reached is marked in the database, so that the list stays short however many
 //!   calls were missed; the marks are verified again and again.
 
@@ -11,6 +12,8 @@ mod callers;
 mod changes;
 mod documents;
 mod escalation;
+mod reading;
 pub(super) mod routes;
+pub(super) mod statistics;
 
 pub use changes::DeskBell;

@@ -14,8 +14,9 @@ use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::callers::{self, SHOWN, callers};
+use super::callers::{SHOWN, callers};
 use super::documents::{DISPOSITIONS, DeskState, Disposition, MissedEntry, caller_json};
+use super::reading;
 use crate::access::{Identity, Principal, Right};
 use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
@@ -38,7 +39,7 @@ use crate::wire::names::{one_of, schemas};
 const FILTERS: [&str; 4] = ["open", "assigned", "done", "all"];
 const NOTE_CHARS_MAX: usize = 1_000;
 /// Calls of one change: all that a list may show as one entry.
-const CALLS_MAX: usize = callers::CALLS_MAX as usize;
+const CALLS_MAX: usize = reading::CALLS_MAX as usize;
 const NAME_CHARS_MAX: usize = 64;
 /// The schema of [`Change`] repeats the limits, because its attributes take literals only.
 const _: () = assert!(CALLS_MAX == 20_000 && NOTE_CHARS_MAX == 1_000 && NAME_CHARS_MAX == 64);
@@ -79,7 +80,8 @@ impl Parameters for DeskParameters {
 struct MissedList {
     #[schema(value_type = Vec<MissedEntry>)]
     missed: Vec<Value>,
-    /// Minutes within which a missed caller is to be called back.
+    /// Minutes within which a missed caller is to be called back: the goal of the site that is asked
+    /// for, or that of sites without rules of their own. `due_at` of an entry counts.
     goal_minutes: u32,
     /// The instant of the list, for a change of its entries.
     #[schema(format = DateTime)]
@@ -119,16 +121,21 @@ pub(in crate::gateway) async fn entries(
 
     let now = gateway.clock.now();
     let since = since.unwrap_or(now - SHOWN);
-    let desk = gateway.desk.as_ref();
-    match callers(desk, site, since, status.as_deref(), limit as usize).await {
-        Ok(callers) => {
+    let read = async {
+        let desk = gateway.desk.as_ref();
+        let callers = callers(desk, site.clone(), since, status.as_deref(), limit as usize);
+        Ok::<_, LedgerError>((callers.await?, gateway.sites.rules().await?))
+    };
+    match read.await {
+        Ok((callers, rules)) => {
             let missed = callers
                 .iter()
-                .map(|caller| caller_json(&principal, caller))
+                .map(|caller| caller_json(&principal, caller, &rules))
                 .collect();
+            let goals = rules.of(site.as_deref().unwrap_or_default()).goals;
             let list = MissedList {
                 missed,
-                goal_minutes: gateway.desk_goal_minutes,
+                goal_minutes: goals.desk_minutes,
                 read_at: instant::text(now),
             };
             document_response(StatusCode::OK, &list)

@@ -14,13 +14,24 @@ import { missedPage } from "./missed.js";
 import { phonesPage } from "./phones.js";
 import { go, href, onMove, parameter } from "./router.js";
 import { forgetNames } from "./contact-names.js";
-import { onNames, ownQuery, readDirectory, readMe, readSites, session, site, siteQuery } from "./session.js";
+import {
+  onNames,
+  ownQuery,
+  readDirectory,
+  readMe,
+  readRules,
+  readSites,
+  session,
+  site,
+  siteQuery,
+} from "./session.js";
 import { accountsPage } from "./settings-accounts.js";
 import { auditPage } from "./settings-audit.js";
 import { contactsPage } from "./settings-contacts.js";
 import { directoryPage } from "./settings-directory.js";
 import { settingsPage } from "./settings.js";
 import { tokensPage } from "./settings-tokens.js";
+import { sitesPage } from "./settings-sites.js";
 import { webhooksPage } from "./settings-webhooks.js";
 import { drawShell, onShellChange, onShellClick, setMissedCount, setProblem, tickShell } from "./shell.js";
 import { signInPage } from "./sign-in.js";
@@ -44,6 +55,7 @@ const PAGES = {
   "settings/tokens": tokensPage,
   "settings/directory": directoryPage,
   "settings/contacts": contactsPage,
+  "settings/sites": sitesPage,
   "settings/webhooks": webhooksPage,
   "settings/audit": auditPage,
   api: apiPage,
@@ -106,7 +118,7 @@ async function readNames() {
     await readSites();
     shownSite = site();
     drawShell();
-    await readDirectory();
+    await Promise.all([readDirectory(), readRules()]);
     tell("names");
   } catch (error) {
     if (!(error instanceof Problem)) throw error;

@@ -174,6 +174,7 @@ export function number(party) {
  */
 export function csvCell(value) {
   let text = String(value);
-  if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+  // Spreadsheets of many languages begin a cell at a semicolon too.
+  text = text.replace(/(^|[;\t\r\n])(?=[=+\-@\t\r])/g, "$1'");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

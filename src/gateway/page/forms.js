@@ -21,6 +21,7 @@ const SECTIONS = [
   ["tokens", "accounts"],
   ["directory", "directory"],
   ["contacts", "directory"],
+  ["sites", "directory"],
   ["webhooks", "webhooks"],
   ["audit", "audit"],
 ];

@@ -5,7 +5,7 @@ import { figure, isRinging, timer } from "./cells.js";
 import { midnight, now } from "./clock.js";
 import { el } from "./dom.js";
 import { percent, runningLength, wait } from "./format.js";
-import { namesRead, session, siteQuery } from "./session.js";
+import { goalsOf, namesRead, session, siteQuery } from "./session.js";
 import { groups } from "./live-people.js";
 import { texts } from "./texts.js";
 
@@ -29,18 +29,13 @@ export function liveFigures(signal, changed) {
 
   async function loadMissed() {
     try {
-      const { missed, goal_minutes } = await get(
-        "/missed",
-        { ...siteQuery(), status: "open" },
-        { signal, quiet: true },
-      );
-      const limit = now() - (goal_minutes ?? 30) * 60_000;
+      const { missed } = await get("/missed", { ...siteQuery(), status: "open" }, { signal, quiet: true });
       const callers = /** @type {import("./types.js").Missed[]} */ (missed).filter(
         (each) => each.from.number !== null,
       );
       desk = {
         open: missed.length,
-        overdue: callers.filter((each) => Date.parse(each.first_missed_at ?? each.missed_at) < limit).length,
+        overdue: callers.filter((each) => Date.parse(each.due_at) < now()).length,
       };
     } catch {
       desk = null;
@@ -119,7 +114,11 @@ export function liveFigures(signal, changed) {
             ? [
                 timer(oldest, runningLength(now() - oldest), "flow"),
                 texts.live.longest,
-                el("span", { class: "hide-sm" }, texts.live.longestGoal),
+                el(
+                  "span",
+                  { class: "hide-sm" },
+                  texts.live.longestGoal(runningLength(goalsOf().answer_goal_seconds * 1000)),
+                ),
               ]
             : loaded
               ? texts.live.nobodyWaits

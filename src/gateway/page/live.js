@@ -9,7 +9,7 @@ import { liveFigures } from "./live-figures.js";
 import { ENDED_SHOWN, endedPanel, liveTable, withWhom } from "./live-rows.js";
 import { peoplePanel } from "./live-people.js";
 import { href, setQuery } from "./router.js";
-import { ANSWER_GOAL_SECONDS, namesRead, readPeople, siteQuery, site } from "./session.js";
+import { goalsOf, namesRead, readPeople, siteQuery, site } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Call} Call */
@@ -182,7 +182,7 @@ export function livePage(root) {
   const isOver = (call) =>
     cells.isRinging(call) &&
     call.direction === "inbound" &&
-    now() - Date.parse(call.started_at) > ANSWER_GOAL_SECONDS * 1000;
+    now() - Date.parse(call.started_at) > goalsOf(call.site).answer_goal_seconds * 1000;
 
   function render() {
     sort();
@@ -282,7 +282,13 @@ export function livePage(root) {
           ? null
           : el("span", { class: "strong" }, length(call.total_seconds)),
         // The place of the second line is kept, so that the timer does not move when it appears.
-        going && ringing ? el("span", { class: "sub" }, isOver(call) ? texts.live.over : "\u00a0") : null,
+        going && ringing
+          ? el(
+              "span",
+              { class: "sub" },
+              isOver(call) ? texts.live.over(goalsOf(call.site).answer_goal_seconds) : "\u00a0",
+            )
+          : null,
       ),
       cells.cell(
         "num soft drop",

@@ -13,7 +13,6 @@ import { texts } from "./texts.js";
 
 /**
  * @param {{
- *   goal: () => number,
  *   chosen: Set<string>,
  *   closing: Map<string, number>,
  *   failed: Map<string, string>,
@@ -23,6 +22,9 @@ import { texts } from "./texts.js";
 export function missedRows(desk) {
   /** @param {Missed} entry */
   const since = (entry) => Date.parse(entry.first_missed_at ?? entry.missed_at);
+
+  /** @param {Missed} entry */
+  const due = (entry) => Date.parse(entry.due_at);
 
   /** @param {Missed} entry */
   const withheld = (entry) => entry.from.number === null && entry.from.e164 === null;
@@ -62,15 +64,16 @@ export function missedRows(desk) {
   /** @param {Missed} entry */
   function row(entry) {
     const closed = entry.status !== "open";
-    const used = (now() - since(entry)) / 60_000;
-    const over = used > desk.goal() && !withheld(entry);
+    const left = (due(entry) - now()) / 60_000;
+    const goal = (due(entry) - since(entry)) / 60_000;
+    const over = left < 0 && !withheld(entry);
     const tone = closed
       ? "talk"
       : withheld(entry)
         ? "idle"
         : over
           ? "miss"
-          : desk.goal() - used < desk.goal() / 3
+          : left < goal / 3
             ? "ring"
             : "hold";
     const who = cells.partyName(caller(entry));
@@ -78,7 +81,7 @@ export function missedRows(desk) {
       entry.missed_extensions.length === 1
         ? extensionText(entry.missed_extensions[0])
         : entry.missed_extensions.map(shortExtension).join(", ");
-    const minutes = texts.missed.minutes(Math.floor(Math.abs(desk.goal() - used)));
+    const minutes = texts.missed.minutes(Math.floor(Math.abs(left)));
     return el(
       "tr",
       { role: "row", class: tone === "miss" ? "miss attn" : tone },
@@ -115,7 +118,7 @@ export function missedRows(desk) {
             : el(
                 "span",
                 { class: "meter", "aria-hidden": "true" },
-                el("i", { "data-fill": `${Math.min(100, Math.round((100 * used) / desk.goal()))}%` }),
+                el("i", { "data-fill": `${Math.min(100, Math.round(100 * (1 - left / goal)))}%` }),
               ),
         ),
       ),
@@ -136,6 +139,7 @@ export function missedRows(desk) {
           { class: "sub" },
           [
             entry.cause === "transfer_failed" ? texts.missed.transferFailed : "",
+            entry.off_hours ? texts.missed.whileClosed : "",
             entry.calls > 1 ? texts.missed.times(entry.calls) : "",
             entry.waited_seconds !== null ? texts.missed.rang(wait(entry.waited_seconds)) : "",
             entry.note,
@@ -163,7 +167,7 @@ export function missedRows(desk) {
       const by = entry.reached_by
         ? texts.missed.reached(
             extensionText(entry.reached_by.extension),
-            shortTime(entry.changed_at ?? now()),
+            shortTime(entry.reached_by.started_at),
           )
         : entry.changed_by
           ? texts.missed.doneBy(accountName(entry.changed_by))

@@ -22,6 +22,7 @@ const LIST_MAX = 200;
 const REFRESH_SECONDS = 60;
 const SOON_MS = 500;
 const DONE_SHOWN = 3;
+const TABS = /** @type {const} */ (["open", "closed", "assigned", "done"]);
 
 /**
  * @param {HTMLElement} root
@@ -48,7 +49,6 @@ export function missedPage(root) {
   /** @type {Map<string, Call>} Calls that go on, to see who talks to a caller now. */
   const live = new Map();
   const { since, version, row, assignedItem, doneItem } = missedRows({
-    goal: () => goal,
     chosen,
     closing,
     failed,
@@ -56,7 +56,7 @@ export function missedPage(root) {
   });
   const body = el("tbody", { role: "rowgroup", "data-keep": true });
 
-  const tab = () => (["assigned", "done"].includes(parameter("tab")) ? parameter("tab") : "open");
+  const tab = () => (["closed", "assigned", "done"].includes(parameter("tab")) ? parameter("tab") : "open");
 
   /**
    * Each in a list of its own: callers who were reached displace none who waits. Those are read again
@@ -162,6 +162,7 @@ export function missedPage(root) {
       if (now() > until && !body.contains(document.activeElement)) closing.delete(id);
     return entries
       .filter((entry) => entry.status === "open" || closing.has(entry.call_id))
+      .filter((entry) => tab() !== "closed" || entry.off_hours)
       .sort((a, b) => since(a) - since(b));
   }
 
@@ -179,8 +180,11 @@ export function missedPage(root) {
     const open = openRows();
     const assigned = entries.filter((entry) => entry.status === "assigned");
     const done = doneToday();
+    const waiting = entries.filter((entry) => entry.status === "open");
+    const closed = waiting.filter((entry) => entry.off_hours).length;
     const counts = {
-      open: open.filter((entry) => entry.status === "open").length,
+      open: waiting.length,
+      closed,
       assigned: assigned.length,
       done: done.length,
     };
@@ -210,7 +214,7 @@ export function missedPage(root) {
       el(
         "nav",
         { class: "tabs", "aria-label": texts.missed.tabs },
-        /** @type {const} */ (["open", "assigned", "done"]).map((name) =>
+        TABS.filter((name) => name !== "closed" || closed || shown === "closed").map((name) =>
           el(
             "a",
             {
@@ -223,11 +227,11 @@ export function missedPage(root) {
           ),
         ),
       ),
-      shown === "open" ? openPanel(open) : null,
-      shown !== "done" && (assigned.length || shown === "assigned")
+      shown === "open" || shown === "closed" ? openPanel(open) : null,
+      shown !== "done" && shown !== "closed" && (assigned.length || shown === "assigned")
         ? listPanel("assigned", assigned, assignedItem)
         : null,
-      shown !== "assigned" && (done.length || shown === "done")
+      shown !== "assigned" && shown !== "closed" && (done.length || shown === "done")
         ? listPanel("done", shown === "done" ? done : done.slice(0, DONE_SHOWN), doneItem, done.length)
         : null,
     );

@@ -9,11 +9,15 @@ import { parameter } from "./router.js";
 /** @typedef {import("./types.js").Helpline} Helpline */
 /** @typedef {import("./types.js").Extension} Extension */
 
-// Defaults of a site's settings; the API does not serve them yet.
-export const ANSWER_GOAL_SECONDS = 20;
+/** @typedef {import("./types.js").Goals} Goals */
 
 /** @type {{ me: Me | null, sites: string[], sitesRead: boolean, people: Person[], helplines: Helpline[], extensions: Extension[] }} */
 export const session = { me: null, sites: [], sitesRead: false, people: [], helplines: [], extensions: [] };
+
+/** @type {Goals} Those of the settings, once they are read. */
+let usualGoals = { answer_goal_seconds: 20, desk_goal_minutes: 30, desk_escalation_minutes: 60 };
+/** @type {Map<string, Goals>} */
+let siteGoals = new Map();
 
 /** Changes whenever names are read anew, so that rows are patched. */
 export let namesRead = 0;
@@ -65,6 +69,21 @@ export async function readSites() {
       : allowed
     : answer.sites;
   session.sitesRead = true;
+}
+
+/** The goals of a site: without one, of that which is shown. */
+export const goalsOf = (of = site()) => siteGoals.get(of) ?? usualGoals;
+
+export async function readRules() {
+  const answer = await getOr("/site-rules", {}, /** @type {any} */ (null));
+  if (!answer) return;
+  usualGoals = answer.default;
+  siteGoals = new Map(
+    /** @type {import("./types.js").SiteInForce[]} */ (answer.sites).map((each) => [
+      each.site,
+      each.in_force,
+    ]),
+  );
 }
 
 /**

@@ -9,6 +9,7 @@ import { longDay, shortTime } from "./format.js";
 import { parameter, setQuery } from "./router.js";
 import { may, session, site, siteQuery } from "./session.js";
 import * as data from "./stats-data.js";
+import { deskPanel } from "./stats-desk.js";
 import { WEEKS, statisticsPanels } from "./stats-panels.js";
 import { texts } from "./texts.js";
 
@@ -32,6 +33,8 @@ export function statisticsPage(root) {
   let before = [];
   /** @type {Call[]} */
   let calls = [];
+  /** @type {import("./types.js").DeskStatistics | null} */
+  let desk = null;
   let complete = true;
   let loaded = false;
   let loadedAt = 0;
@@ -62,6 +65,8 @@ export function statisticsPage(root) {
       ).stats;
       render();
       await loadCalls(range, signal);
+      render();
+      desk = await get("/missed/statistics", range, { signal, quiet: true });
       render();
     } catch (error) {
       if (isAbort(error)) return;
@@ -177,6 +182,7 @@ export function statisticsPage(root) {
       loaded && total.calls && calls.length
         ? el("div", { class: "charts live-data", "data-key": "third" }, peoplePanel(), linesPanel())
         : null,
+      loaded && desk?.callers && direction() === "inbound" ? deskPanel(desk) : null,
       loaded && total.calls && !complete
         ? el("p", { class: "soft sm", "data-key": "sample" }, texts.stats.sample(calls.length))
         : null,

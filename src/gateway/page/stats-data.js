@@ -6,9 +6,8 @@ import { midnight, now } from "./clock.js";
 /** @typedef {import("./types.js").Call} Call */
 /** @typedef {{ calls: number, answered: number, missed: number, talk: number }} Sum */
 
-/** Bounds of the answer times in seconds; the fourth is the goal. */
+/** Bounds of the answer times in seconds. */
 const ANSWER_BOUNDS = [0, 5, 10, 15, 20, 30, 60];
-export const GOAL_BAR = 4;
 const TALK_BOUNDS = [0, 1, 2, 5, 10, 20];
 const DAY_MS = 86_400_000;
 
@@ -94,16 +93,22 @@ function histogramOf(values, limits, last) {
   });
 }
 
-/** @param {Call[]} calls */
-export function answerTimes(calls) {
+/**
+ * The goal is a bound too.
+ * @param {Call[]} calls
+ * @param {number} goal
+ */
+export function answerTimes(calls, goal) {
+  const limits = [...new Set([...ANSWER_BOUNDS, goal])].sort((a, b) => a - b);
   const waits = calls
     .filter((call) => call.answered_at !== null && call.ring_seconds !== null)
     .map((call) => call.ring_seconds ?? 0);
-  const bars = histogramOf(waits, ANSWER_BOUNDS, "60+");
+  const bars = histogramOf(waits, limits, `${limits.at(-1)}+`);
   return {
     bars: bars.at(-1)?.value ? bars : bars.slice(0, -1),
     count: waits.length,
-    inGoal: waits.filter((wait) => wait < 20).length,
+    goalBar: limits.indexOf(goal),
+    inGoal: waits.filter((wait) => wait < goal).length,
     median: median(waits),
   };
 }

@@ -5,7 +5,7 @@ import { asTable, heatMap, histogram, miniTable, stackedBars } from "./charts.js
 import { midnight, now } from "./clock.js";
 import { el, svg } from "./dom.js";
 import { hours, length, percent, wait } from "./format.js";
-import { helpline, session } from "./session.js";
+import { goalsOf, helpline, session } from "./session.js";
 import * as data from "./stats-data.js";
 import { texts } from "./texts.js";
 
@@ -27,6 +27,8 @@ const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
  * }} of
  */
 export function statisticsPanels(of) {
+  const goal = () => goalsOf().answer_goal_seconds;
+
   /** @param {data.Sum} total */
   function figures(total) {
     const { period, since } = of.span();
@@ -37,7 +39,7 @@ export function statisticsPanels(of) {
     /** @param {string} value */
     const compare = (value) =>
       period === "today" ? texts.stats.usuallyUntil(value, `${hour}:00`) : texts.stats.usually(value);
-    const times = data.answerTimes(of.calls());
+    const times = data.answerTimes(of.calls(), goal());
     const gap = "\u00a0";
     const parts = [
       cells.figure(
@@ -75,7 +77,7 @@ export function statisticsPanels(of) {
             null,
             texts.stats.timeToAnswer,
             wait(times.median),
-            texts.stats.within(percent(times.inGoal, times.count)),
+            texts.stats.within(percent(times.inGoal, times.count), goal()),
           )
         : null,
       cells.figure(
@@ -127,16 +129,16 @@ export function statisticsPanels(of) {
   }
 
   function answerPanel() {
-    const times = data.answerTimes(of.calls());
+    const times = data.answerTimes(of.calls(), goal());
     return panel(
       "tta",
-      texts.stats.until20,
+      texts.stats.untilAnswered,
       el("span", { class: "soft sm" }, times.count ? texts.stats.inGoal(times.inGoal, times.count) : ""),
       histogram(
         times.bars,
-        data.GOAL_BAR,
-        texts.stats.goal,
-        texts.stats.until20Label(times.inGoal, times.count),
+        times.goalBar,
+        texts.stats.goal(goal()),
+        texts.stats.answerLabel(times.inGoal, times.count, goal()),
       ),
       asTable(
         [texts.stats.secondsColumn, texts.stats.calls],

@@ -149,11 +149,57 @@ export interface Missed {
   disposition: Disposition | null;
   calls: number;
   first_missed_at: string | null;
+  /** The instant until which the caller is to be called back. */
+  due_at: string;
+  /** The site was closed when the latest call was missed. */
+  off_hours: boolean;
   changed_at: string | null;
   changed_by: string | null;
   /** The instant of the list that brought the entry. */
   read_at?: string;
-  reached_by: { call_id: string; extension: string | null } | null;
+  reached_by: { call_id: string; extension: string | null; started_at: string } | null;
+}
+
+/** Callers who waited for a call back in a period. */
+export interface DeskStatistics {
+  callers: number;
+  open: number;
+  assigned: number;
+  done: number;
+  reached: number;
+  reached_in_goal: number;
+  overdue: number;
+  off_hours: number;
+  median_seconds: number | null;
+  p90_seconds: number | null;
+  dispositions: Record<string, number>;
+  people: { name: string; done: number }[];
+  is_complete: boolean;
+}
+
+export interface Goals {
+  answer_goal_seconds: number;
+  desk_goal_minutes: number;
+  desk_escalation_minutes: number;
+}
+
+export interface Opening {
+  days: string[];
+  from: string;
+  to: string;
+}
+
+export interface SiteInForce {
+  site: string;
+  in_force: Goals;
+  is_open: boolean;
+  rules: {
+    answer_goal_seconds: number | null;
+    desk_goal_minutes: number | null;
+    desk_escalation_minutes: number | null;
+    time_zone: string | null;
+    hours: Opening[];
+  };
 }
 
 export interface Stat {

@@ -7,7 +7,7 @@
 use compact_str::CompactString;
 
 use crate::domain::device::{Device, Extension};
-use crate::domain::fact::{CallRef, EventId, Fact, Kind, Site};
+use crate::domain::fact::{CallRef, EventId, Fact, Kind, Product, Site};
 use crate::domain::number::Number;
 use crate::domain::private::PrivateText;
 use crate::domain::region::Region;
@@ -198,8 +198,7 @@ impl Report {
             call_ref: self.call_ref,
             remote_name: self.remote_name,
             local_name: self.local_name,
-            model: self.model,
-            firmware: self.firmware,
+            product: Product::of(self.model, self.firmware),
             extras: self.extras,
         })
     }
@@ -331,12 +330,9 @@ mod tests {
     #[test]
     fn the_model_and_the_firmware_of_a_phone_are_known() {
         let fact = fact(&[("mac", "aa"), ("product", "GRP2614"), ("v", "1.0.5.48")]);
-        let described = fact.map(|fact| (fact.model, fact.firmware));
+        let product = Product::of(Some("GRP2614".into()), Some("1.0.5.48".into()));
 
-        assert_eq!(
-            described,
-            Ok((Some("GRP2614".into()), Some("1.0.5.48".into())))
-        );
+        assert_eq!(fact.map(|fact| fact.product), Ok(product));
     }
 
     #[test]

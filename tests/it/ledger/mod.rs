@@ -12,6 +12,7 @@ pub mod notifications;
 pub mod owners;
 pub mod pages;
 pub mod repeats;
+pub mod site_rules;
 pub mod states;
 pub mod webhooks;
 pub mod windows;
@@ -25,6 +26,7 @@ use cordboard::port::links::Links;
 use cordboard::port::outbox::NotificationLog;
 use cordboard::port::query::{CallFilter, Query};
 use cordboard::port::repeats::Repeats;
+use cordboard::port::site_rules::SiteRules;
 use cordboard::port::states::StateLedger;
 use cordboard::port::webhooks::Webhooks;
 use cordboard::port::windows::Windows;
@@ -44,6 +46,7 @@ pub trait Store: Sized {
         + Webhooks
         + Windows
         + Links
+        + SiteRules
         + Accounts;
 
     /// A new database.
@@ -89,6 +92,7 @@ macro_rules! conformance {
             desk::a_caller_whose_transfer_failed_waits_unless_he_spoke_with_a_phone_again
             desk::a_caller_waits_again_when_the_answered_call_turns_out_to_be_none
             links::the_last_change_of_a_link_counts_and_a_call_has_a_limited_number
+            site_rules::the_last_rules_of_a_site_count_until_they_are_removed
             notifications::notifications_are_kept_for_absent_watchers_and_their_numbers_go_on
             owners::a_replaced_owner_writes_nothing_any_more
             owners::the_next_owner_recovers_the_facts_of_open_calls

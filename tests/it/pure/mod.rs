@@ -20,6 +20,7 @@ mod popups;
 mod seeds;
 mod service;
 mod sign_in;
+mod sites;
 mod snapshots;
 mod tidy;
 mod transfers;

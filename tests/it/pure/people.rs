@@ -44,7 +44,7 @@ pub(super) async fn post(gateway: SocketAddr, target: &str, body: &Value) -> (u1
 }
 
 /// A call that rings in vain; returns its id when it is on the desk.
-async fn missed_call(service: &Service, extension: u32, count: usize) -> String {
+pub(super) async fn missed_call(service: &Service, extension: u32, count: usize) -> String {
     let id = report(service, "incoming", extension, CUSTOMER).await;
     report(service, "missed", extension, CUSTOMER).await;
     service

@@ -87,8 +87,7 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
                 call_ref: call_ref.and_then(|leg| CallRef::parse(&format!("{phone}.{leg}"))),
                 remote_name: Some("Somebody".into()),
                 local_name: None,
-                model: None,
-                firmware: None,
+                product: None,
                 extras: Vec::new(),
             });
         }
