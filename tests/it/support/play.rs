@@ -83,7 +83,8 @@ pub fn address(index: usize) -> IpAddr {
 /// Writes the settings of a service for these flows, each with its own site. Further settings are
 /// in `more`.
 pub fn write_settings(flows: &[Flow], data: &Path, more: &str) -> PathBuf {
-    // The flows use the same phones: together they report more than one phone may.
+    // The flows use the same phones: together they report more than one phone may. A connection is
+    // quiet while the others report, on a slow machine for long.
     let mut text = format!(
         r#"data_dir = "{}"
 
@@ -96,6 +97,7 @@ listen = "127.0.0.1:0"
 [ingress]
 listen = "127.0.0.1:0"
 tick_ms = 5
+head_timeout_ms = 600000
 per_device_per_second_max = 1000000
 per_device_burst_max = 1000000
 "#,
