@@ -523,7 +523,7 @@ impl Webhooks for Nothing {
         Ok(Vec::new())
     }
 
-    async fn settle_delivery(&self, _: &Delivery) -> Result<(), LedgerError> {
+    async fn finish_delivery(&self, _: &Delivery) -> Result<(), LedgerError> {
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
             // One ingress serves all sites, so only one site brings ticks.
             of_site
                 .into_iter()
-                .filter(move |message| site == 0 || matches!(message, Message::Report(_)))
+                .filter(move |message| site == 0 || matches!(message, Message::Event(_)))
                 .map(move |message| moved(message, site, shift))
         })
         .collect();
@@ -69,7 +69,7 @@ pub fn traffic(run: usize, events: usize) -> Vec<Vec<u8>> {
 /// The message of a site and a run: with its own site, id and time.
 fn moved(message: Message, site: usize, shift: i64) -> Message {
     match message {
-        Message::Report(mut envelope) => {
+        Message::Event(mut envelope) => {
             // Its number within the traffic of its site.
             let number = u32::try_from(envelope.id.as_u128() >> 40 & 0x3f_ffff).unwrap();
             envelope.at += shift;
@@ -77,7 +77,7 @@ fn moved(message: Message, site: usize, shift: i64) -> Message {
             let site = Site::parse(&envelope.site).unwrap();
             let id = support::fleet::id(number, &site, At(envelope.at));
             envelope.id = uuid::Uuid::from_u128(id.0);
-            Message::Report(envelope)
+            Message::Event(envelope)
         }
         Message::Tick(mut tick) => {
             tick.at = tick.at + Span(shift);
@@ -89,7 +89,7 @@ fn moved(message: Message, site: usize, shift: i64) -> Message {
 /// The number of messages up to the report with this number.
 fn place_after(messages: &[Message], reports_max: usize) -> usize {
     let reports = messages.iter().scan(0, |reports, message| {
-        *reports += usize::from(matches!(message, Message::Report(_)));
+        *reports += usize::from(matches!(message, Message::Event(_)));
         Some(*reports)
     });
 

@@ -49,7 +49,7 @@ pub(super) fn gateway_parts(
             "escalations of the desk",
             once_read(is_read, stopped, escalations),
         ),
-        settle_events(gateway, stop),
+        assign_events(gateway, stop),
     ]
 }
 
@@ -69,7 +69,7 @@ fn switch_popups(gateway: &Gateway, stop: &Stop) -> Part {
 }
 
 /// Moves events of other programs to the sites of their calls.
-fn settle_events(gateway: &Gateway, stop: &Stop) -> Part {
+fn assign_events(gateway: &Gateway, stop: &Stop) -> Part {
     let events = gateway.events.clone();
     let stopped = stop.soft.clone();
 

@@ -75,7 +75,7 @@ async fn take_file(file: &Path, intake: &dyn Intake) -> Result<u64, HandoverErro
 
         let events = group
             .into_iter()
-            .filter(|line| matches!(Message::decode(line), Ok(Message::Report(_))));
+            .filter(|line| matches!(Message::decode(line), Ok(Message::Event(_))));
         let accepted = try_join_all(events.map(|event| intake.accept(event))).await?;
         count += accepted.len() as u64;
     }

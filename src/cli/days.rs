@@ -166,8 +166,8 @@ fn verify(arguments: &Arguments, score: &mut Score) -> Result<(), Failure> {
         since: began,
     };
     let records = block_on(async {
-        let settled = recorded.settled().await;
-        settled.map_err(|error| Failure::Service(Chain(&error).to_string()))
+        let decided = recorded.decided().await;
+        decided.map_err(|error| Failure::Service(Chain(&error).to_string()))
     })?;
     judge(arguments.seed, &day.calls, &records, began.0, score);
 

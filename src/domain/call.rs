@@ -32,7 +32,7 @@ pub(super) struct TransferAttempt {
     /// The transferor itself reported the transfer.
     pub explicit: bool,
     /// The outcome, set when the legs that would prove it have become a call of their own.
-    pub settled: Option<TransferState>,
+    pub decided: Option<TransferState>,
     /// The attempt turned out not to be a transfer: its legs belong to other calls.
     pub void: bool,
 }
@@ -50,14 +50,14 @@ impl TransferAttempt {
             target,
             started,
             explicit: false,
-            settled: None,
+            decided: None,
             void: false,
         }
     }
 
     /// Whether the outcome of the attempt is fixed.
-    pub fn is_settled(&self) -> bool {
-        self.void || self.settled.is_some()
+    pub fn is_decided(&self) -> bool {
+        self.void || self.decided.is_some()
     }
 }
 
@@ -99,7 +99,7 @@ pub enum Rule {
     ConsultBecameCall,
     OverlapBecameCall,
     LateRingBecameCall,
-    TakenFromSlot,
+    TakenFromPark,
 }
 
 /// A conversation: its legs, and the bookkeeping of the fold for it.

@@ -49,7 +49,7 @@ impl Rule {
             Rule::ConsultBecameCall => "consult_became_call",
             Rule::OverlapBecameCall => "overlap_became_call",
             Rule::LateRingBecameCall => "late_ring_became_call",
-            Rule::TakenFromSlot => "taken_from_slot",
+            Rule::TakenFromPark => "taken_from_slot",
         }
     }
 
@@ -119,7 +119,7 @@ impl Rule {
                 "it rang on well after the answer elsewhere, so the same number called twice: \
                  this call was not answered"
             }
-            Rule::TakenFromSlot => {
+            Rule::TakenFromPark => {
                 "the phone dialled a number of the PBX and then shows this party: \
                  it took the party from the slot in which it was parked"
             }

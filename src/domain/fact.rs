@@ -1,7 +1,8 @@
 //! A fact: the report of one phone at one instant.
 //!
 //! Facts are a set, ordered by `(at, id)` ([`FactKey`]); a fact is never changed. The room
-//! `provider` creates facts; each type limits its own text.
+//! `provider` creates facts, and limits the names and further parameters in them; other types limit
+//! their own text.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use compact_str::CompactString;
 
 use super::device::{Device, Extension};
 use super::number::Number;
-use super::private::PrivateText;
+use super::text::PrivateText;
 use super::text::is_printable;
 use super::time::At;
 

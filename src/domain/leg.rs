@@ -8,7 +8,7 @@ use super::device::{Device, Extension};
 use super::fact::{CallRef, Fact, FactKey};
 use super::link::{Confidence, JoinKind};
 use super::number::Number;
-use super::private::PrivateText;
+use super::text::PrivateText;
 use super::time::{At, Span};
 
 /// The index of a leg in the fold.

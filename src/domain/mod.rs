@@ -53,7 +53,6 @@ pub mod link;
 pub mod notice;
 pub mod number;
 pub mod policy;
-pub mod private;
 mod reading;
 mod reading_transfer;
 pub mod record;

@@ -96,7 +96,7 @@ impl<'a> Reading<'a> {
     /// conversation when they began to ring, nor when one of them answered.
     pub fn rings_for_other_call(&self, attempt: usize) -> bool {
         let is_implicit = self.call.attempts.get(attempt).is_some_and(|attempt| {
-            attempt.consult.is_none() && !attempt.explicit && !attempt.is_settled()
+            attempt.consult.is_none() && !attempt.explicit && !attempt.is_decided()
         });
         let is_target = |leg: &Leg| leg.attempt.map(usize::from) == Some(attempt);
         let left_at = |instant: At| {

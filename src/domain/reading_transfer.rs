@@ -66,7 +66,7 @@ impl Reading<'_> {
     }
 
     fn transfer(&self, index: usize, attempt: &TransferAttempt) -> Transfer {
-        let (kind, state, completed_at) = match (attempt.settled, attempt.consult) {
+        let (kind, state, completed_at) = match (attempt.decided, attempt.consult) {
             (Some(state), _) => (TransferKind::Attended, state, None),
             (None, Some(consult)) => self.consultation(index, attempt, self.leg(consult)),
             (None, None) => self.blind(index),

@@ -10,8 +10,8 @@ use super::fact::{CallId, CallRef, Site};
 use super::leg::{EndedBy, Leg, Role, Side};
 use super::link::{Confidence, Join, Link};
 use super::number::Number;
-use super::private::PrivateText;
 use super::reading::Reading;
+use super::text::PrivateText;
 use super::time::{At, Span};
 use super::transfer::{Transfer, TransferState};
 

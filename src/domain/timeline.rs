@@ -259,18 +259,18 @@ impl Timeline {
         }
         self.facts_since_snapshot = self.tail.len() - from;
 
-        let settled_before = start.watermark;
+        let decided_before = start.watermark;
         self.head.advance(self.watermark);
         self.head.discard_changes();
         delta.changed = self.head.open_records(self.watermark);
         delta.finished = self.head.take_finished();
-        self.withdraw_missing(settled_before, delta);
+        self.withdraw_missing(decided_before, delta);
         self.announce(delta);
     }
 
     /// Withdraws the calls that were announced since the snapshot and do not exist after the second
     /// fold.
-    fn withdraw_missing(&mut self, settled_before: At, delta: &mut Delta) {
+    fn withdraw_missing(&mut self, decided_before: At, delta: &mut Delta) {
         let present: HashSet<CallId, FixedState> = delta
             .changed
             .iter()
@@ -278,7 +278,7 @@ impl Timeline {
             .map(|record| record.id)
             .collect();
         let stays = |call: &CallId, announced: &Announced| {
-            present.contains(call) || announced.final_at.is_some_and(|at| at <= settled_before)
+            present.contains(call) || announced.final_at.is_some_and(|at| at <= decided_before)
         };
         let mut missing: Vec<CallId> = self
             .announced
@@ -312,9 +312,8 @@ impl Timeline {
 
     /// Drops the snapshots and facts that precede the retained range.
     fn trim_snapshots(&mut self) {
-        let settled = self.watermark - LATENESS;
-        let old_enough =
-            |snapshot: &Snapshot| snapshot.after.is_some_and(|after| after.at <= settled);
+        let past = self.watermark - LATENESS;
+        let old_enough = |snapshot: &Snapshot| snapshot.after.is_some_and(|after| after.at <= past);
         while self.snapshots.len() > 1
             && (self.snapshots.get(1).is_some_and(old_enough) || self.tail.len() > TAIL_MAX)
         {

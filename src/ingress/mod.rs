@@ -3,18 +3,18 @@
 
 pub mod auth;
 mod content;
-mod handle;
 mod limits;
 mod rate_limit;
 pub mod repair;
 mod repaired_socket;
+mod request;
 mod server;
 mod shipper;
 pub mod stamp;
 mod tick;
 
-pub use handle::Ingress;
 pub use limits::Limits;
+pub use request::Ingress;
 pub use server::serve;
 pub use shipper::Shipper;
 pub use tick::{send_last_tick, send_ticks};

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::handle::Ingress;
 use super::repaired_socket::RepairedSocket;
+use super::request::Ingress;
 use crate::net::{
     ConnectionLimit, ConnectionPermit, WRITE_MAX, WriteDeadline, accept, reject_busy,
 };

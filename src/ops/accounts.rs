@@ -5,7 +5,7 @@ use crate::adapter::postgres::{PartitionAddress, PostgresLedger, readers};
 use crate::adapter::sqlite::SqliteLedger;
 use crate::config::Settings;
 use crate::domain::device::Extension;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 use crate::port::accounts::{Accounts, ApiToken, AuditEntry, User, UserSecret};
 use crate::setup::{DatabaseAddress, SetupError, database, layout, machine_clock, open_ledger_of};

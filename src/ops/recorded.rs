@@ -30,7 +30,7 @@ impl RecordedCalls {
     ///
     /// # Errors
     /// When the API cannot be read.
-    pub async fn settled(&self) -> Result<Vec<Value>, ApiError> {
+    pub async fn decided(&self) -> Result<Vec<Value>, ApiError> {
         let api = Api::new(&self.api, None)?;
         let mut records = self.read(&api).await?;
         let mut unchanged = 0;

@@ -170,7 +170,7 @@ fn explain(folder: &Path, error: &io::Error) -> SetupError {
 /// The events of a period. Ticks of the past say nothing any more.
 fn events_of(records: Vec<Vec<u8>>, period: Period) -> Vec<Vec<u8>> {
     let is_meant = |record: &Vec<u8>| match Message::decode(record) {
-        Ok(Message::Report(Envelope { at, .. })) => period.contains(At(at)),
+        Ok(Message::Event(Envelope { at, .. })) => period.contains(At(at)),
         _ => false,
     };
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::error::LedgerError;
 use crate::access::{PasswordHash, Role, Secret, SecretHash, SiteScope};
 use crate::domain::device::Extension;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::{At, Span};
 
 /// The account of a person.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::error::LedgerError;
 use super::webhooks::SendError;
 use crate::domain::number::Number;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 
 /// Contacts that one number shows.

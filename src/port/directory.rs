@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::error::LedgerError;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 
 /// A person at an extension.

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 
 /// The log of events whose site is not known yet.
@@ -72,10 +72,10 @@ pub trait EventLog: Send + Sync {
     async fn sites(&self) -> Option<Vec<String>>;
 
     /// Moves a pending entry to the log of its site, once.
-    async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()>;
+    async fn assign(&self, pending: &StoredEvent, site: &str) -> Option<()>;
 
     /// Whether this process may move pending entries now; only one of all may.
-    async fn may_settle(&self) -> bool;
+    async fn may_assign(&self) -> bool;
 
     /// The log of the day of an instant; `None` also where there is none.
     async fn day(&self, log: &str, at: At) -> Option<DayLog>;

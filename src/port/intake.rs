@@ -1,5 +1,7 @@
-//! The log between the ingress and the worker or the shipper: durable appends on one side,
-//! deliveries in the same order on the other.
+//! Messages between the ingress and the worker: durable appends on one side, deliveries in the same
+//! order on the other. Between them stands the journal, and with RabbitMQ a queue behind it.
+//!
+//! Adapters carry messages as bytes: a delivery has the bytes that were accepted.
 
 use async_trait::async_trait;
 
@@ -19,7 +21,7 @@ pub enum NotDurable {
 /// Accepts messages in the order of their arrival.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Returns when the message is durable.
+    /// Returns when the message is durable. What is read later is the same, byte for byte.
     async fn accept(&self, message: Vec<u8>) -> Result<(), NotDurable>;
 
     /// The same for a tick.

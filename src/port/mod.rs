@@ -6,7 +6,7 @@
 //!
 //! | ports | used by | adapters |
 //! |---|---|---|
-//! | `Intake`, `JournalSource` | ingress | journal |
+//! | `Intake`, `JournalSource`, `JournalDepth` | ingress | journal |
 //! | `EventBroker`, `EventChannel` | ingress | rabbit |
 //! | `Inbox` | worker | journal, rabbit |
 //! | `PartitionBroker`, `GroupConnection`, `Subscription` | worker | rabbit |
@@ -20,11 +20,11 @@
 //! | `Watchers`, `Watch` | gateway | memory |
 //! | `Query`, `Desk`, `Claims`, `Directory`, `Contacts` | gateway | sqlite, postgres |
 //! | `Accounts`, `StateLedger`, `Transfers`, `Webhooks`, `Repeats` | gateway | sqlite, postgres |
-//! | `Windows`, `Links`, `SiteRules` | gateway | sqlite, postgres |
+//! | `Windows`, `Links`, `SiteRules`, `OutdatedStates` | gateway | sqlite, postgres |
 //! | `LiveDirectory`, `Presence`, `EventLog` | gateway | redis |
 //! | `Sender`, `ContactSource` | gateway | http |
-//! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops` | sqlite, postgres; rabbit |
-//! | `Clock` | all services | clock |
+//! | `DeadLetters`, `DeadLetterQueue`, `RecordAudit` | `ops`; dead letters: worker too | sqlite, postgres; rabbit |
+//! | `Clock`, `CommonClock` | all services | clock; postgres |
 
 pub mod accounts;
 pub mod broker;

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::error::LedgerError;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 
 /// A filter of calls; every field that is set must match.
 #[derive(Clone, Default)]

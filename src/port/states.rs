@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::error::LedgerError;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 
 /// The provider of calls that phones report. Their state follows from facts alone.

@@ -220,7 +220,7 @@ pub trait Webhooks: Send + Sync {
     async fn release_webhook(&self, webhook: &str, sender: &str) -> Result<(), LedgerError>;
 
     /// Deliveries that are due, at most `max`, the earliest first. They stay due until they are
-    /// settled.
+    /// finished.
     async fn due_deliveries(
         &self,
         webhook: &str,
@@ -229,7 +229,7 @@ pub trait Webhooks: Send + Sync {
     ) -> Result<Vec<Delivery>, LedgerError>;
 
     /// Stores state, attempts, next attempt and answer of a delivery.
-    async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError>;
+    async fn finish_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError>;
 
     /// The number of deliveries that wait for a receiver; it is not counted beyond `max`.
     async fn count_waiting(

@@ -10,10 +10,10 @@ use super::policy_file::Policies;
 use crate::domain::fact::Fact;
 use crate::domain::time::At;
 
-/// A message of the journal.
+/// A message, as the journal and the broker carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    Report(Envelope),
+    Event(Envelope),
     Tick(Tick),
 }
 
@@ -82,7 +82,7 @@ impl Message {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Message::Report(envelope) => envelope.encode(),
+            Message::Event(envelope) => envelope.encode(),
             Message::Tick(Tick {
                 at,
                 ingress,
@@ -122,14 +122,14 @@ impl Message {
             }));
         }
 
-        Envelope::decode(bytes).map(Message::Report)
+        Envelope::decode(bytes).map(Message::Event)
     }
 
     /// The fact in a stored message; `None` where it holds none.
     #[must_use]
     pub fn fact(bytes: &[u8], policies: &Policies) -> Option<Fact> {
         match Message::decode(bytes).ok()? {
-            Message::Report(envelope) => envelope.fact(|site| policies.of(site)).ok(),
+            Message::Event(envelope) => envelope.fact(|site| policies.of(site)).ok(),
             Message::Tick(_) => None,
         }
     }
@@ -138,7 +138,7 @@ impl Message {
     #[must_use]
     pub fn at(&self) -> At {
         match self {
-            Message::Report(envelope) => At(envelope.at),
+            Message::Event(envelope) => At(envelope.at),
             Message::Tick(tick) => tick.at,
         }
     }

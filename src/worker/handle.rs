@@ -1,6 +1,6 @@
 //! One batch, step by step: decode, drop duplicates, reconstruct, commit, publish (live view, then
 //! outbox). If one message makes the batch fail, the batch is split, and each part takes these
-//! steps. In the end the whole batch is settled.
+//! steps. In the end the whole batch is settled, unless a suspect waits.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;

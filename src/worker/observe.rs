@@ -22,7 +22,7 @@ impl Worker {
 
         for delivery in deliveries {
             let read = || Message::decode(&delivery.message).ok();
-            let Some(Message::Report(envelope)) = delivery.decoded.clone().or_else(read) else {
+            let Some(Message::Event(envelope)) = delivery.decoded.clone().or_else(read) else {
                 continue;
             };
             tracing::debug!(

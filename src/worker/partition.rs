@@ -268,7 +268,7 @@ impl Partition {
         let believed = self.believed.window.check(message.at(), now);
 
         match message {
-            Message::Report(envelope) => {
+            Message::Event(envelope) => {
                 believed.map_err(|error| error.to_string())?;
                 batch.counts.latest = batch.counts.latest.max(Some(At(envelope.at)));
                 let fact = envelope

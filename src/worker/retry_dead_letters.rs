@@ -41,7 +41,7 @@ impl Worker {
         }
 
         match Message::decode(&letter.message) {
-            Ok(Message::Report(envelope)) => {
+            Ok(Message::Event(envelope)) => {
                 Site::parse(&envelope.site).is_some_and(|site| self.ledger.owns_site(&site))
             }
             _ => false,

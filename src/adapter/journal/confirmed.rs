@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::handle::{Journal, not_durable};
+use super::open::{Journal, not_durable};
 use super::progress::Progress;
 use crate::health::HealthCheck;
 use crate::port::intake::{Intake, JournalDepth, NotDurable};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::checkpoint::Position;
-use super::handle::Journal;
+use super::open::Journal;
 use super::reader::JournalReader;
 use super::scan::JournalScan;
 use crate::health::FlowCounters;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::checkpoint::Position;
 use super::follower::{Entry, Follower};
-use super::handle::Journal;
+use super::open::Journal;
 use super::progress::Progress;
 
 /// The last records of a journal, up to this many, were written a moment ago and are still in the

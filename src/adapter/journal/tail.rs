@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::checkpoint::Position;
-use super::handle::Journal;
+use super::open::Journal;
 use super::reader::JournalReader;
 use crate::health::FlowCounters;
 use crate::port::intake::{InboxError, JournalRecord, JournalSource};

@@ -1,4 +1,6 @@
-//! Routing keys and properties of our messages.
+//! Our messages as the broker gets them: routing key, properties and body.
+
+use std::borrow::Cow;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -17,47 +19,49 @@ const PERSISTENT: u8 = 2;
 /// The type of a message that no phone sends; the worker sets it aside as it is.
 const UNREADABLE: &str = "unreadable";
 
-/// The routing key and the properties of a message.
-pub(super) struct Addressed {
+/// A message to publish.
+pub(super) struct Addressed<'m> {
     pub key: String,
     pub properties: BasicProperties,
-    /// The message, where it is more than the event as it is stored.
-    pub message: Option<Vec<u8>>,
+    pub body: Cow<'m, [u8]>,
 }
 
 /// The messages of a journal record: an event is one message, a tick one for every partition.
-pub(super) fn record(layout: Layout, payload: &[u8]) -> Vec<Addressed> {
-    match Message::decode(payload) {
-        Ok(Message::Report(envelope)) => vec![reported(layout, &envelope, payload)],
+pub(super) fn of_record(layout: Layout, record: &[u8]) -> Vec<Addressed<'_>> {
+    match Message::decode(record) {
+        Ok(Message::Event(envelope)) => vec![published(layout, &envelope, record)],
         Ok(Message::Tick(tick)) => (0..layout.partitions)
             .map(|partition| Addressed {
                 key: layout.own_key(partition),
                 properties: properties("tick").with_timestamp(seconds(tick.at)),
-                message: None,
+                body: record.into(),
             })
             .collect(),
-        Err(_) => vec![unreadable(layout, 0)],
+        Err(_) => vec![unreadable(layout, 0, record)],
     }
 }
 
 /// An event as its ingress publishes it, for other programs too: they bind its key without a
 /// partition, and read the data of its call.
-fn reported(layout: Layout, envelope: &Envelope, payload: &[u8]) -> Addressed {
-    let mut to = event(layout, envelope);
+fn published<'m>(layout: Layout, envelope: &Envelope, record: &'m [u8]) -> Addressed<'m> {
+    let mut message = event(layout, envelope, record);
     let kind = Request::event(&envelope.target).filter(|kind| !matches!(kind, Kind::Device(_)));
 
     if let Some(kind) = kind {
-        let mut headers = to.properties.headers().clone().unwrap_or_default();
+        let mut headers = message.properties.headers().clone().unwrap_or_default();
         let key = long_string(&topic_key(kind));
         headers.insert("CC".into(), AMQPValue::FieldArray(vec![key].into()));
-        to.properties = to.properties.with_headers(headers);
-        to.message = with_call_data(envelope, payload);
+        message.properties = message.properties.with_headers(headers);
+        if let Some(with_call_data) = with_call_data(envelope, record) {
+            message.body = with_call_data.into();
+        }
     }
 
-    to
+    message
 }
 
-pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
+/// An event for its partition alone: other programs had it before.
+pub(super) fn event<'m>(layout: Layout, envelope: &Envelope, body: &'m [u8]) -> Addressed<'m> {
     let site = Site::parse(&envelope.site);
     let partition = site.map_or(0, |site| layout.partition_of(&site));
     let kind = Request::event(&envelope.target);
@@ -66,7 +70,7 @@ pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
 
     let key = match kind {
         Some(kind) => layout.event_key(kind, partition),
-        None => unreadable(layout, partition).key,
+        None => unreadable_key(layout, partition),
     };
     let properties = properties(kind.map_or(UNREADABLE, Kind::name))
         .with_message_id(EventId(envelope.id.as_u128()).to_string().into())
@@ -76,23 +80,27 @@ pub(super) fn event(layout: Layout, envelope: &Envelope) -> Addressed {
     Addressed {
         key,
         properties,
-        message: None,
+        body: body.into(),
     }
 }
 
-pub(super) fn unreadable(layout: Layout, partition: u32) -> Addressed {
+pub(super) fn unreadable(layout: Layout, partition: u32, body: &[u8]) -> Addressed<'_> {
     Addressed {
-        key: format!("call.{UNREADABLE}.{}", layout.partition_name(partition)),
+        key: unreadable_key(layout, partition),
         properties: properties(UNREADABLE),
-        message: None,
+        body: body.into(),
     }
+}
+
+fn unreadable_key(layout: Layout, partition: u32) -> String {
+    format!("call.{UNREADABLE}.{}", layout.partition_name(partition))
 }
 
 pub(super) fn notification(
     layout: Layout,
     partition: u32,
     notification: &Notification,
-) -> Addressed {
+) -> Addressed<'_> {
     let name = notification_partition(layout, partition);
     let number = notification.number;
     let headers = headers([
@@ -112,7 +120,7 @@ pub(super) fn notification(
         properties: properties(notification.kind.name())
             .with_message_id(format!("{name}.{number}").into())
             .with_headers(headers),
-        message: None,
+        body: notification.data.as_bytes().into(),
     }
 }
 

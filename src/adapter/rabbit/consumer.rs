@@ -234,7 +234,7 @@ impl PartitionConsumer {
 
         match Message::decode(&delivery.data) {
             Ok(tick @ Message::Tick(_)) => here(delivery.data, Some(tick)),
-            Ok(Message::Report(mut envelope)) => {
+            Ok(Message::Event(mut envelope)) => {
                 let encoded = if envelope.take_own_id() {
                     envelope.encode()
                 } else {
@@ -278,7 +278,7 @@ impl PartitionConsumer {
         if partition == self.partition {
             Routed::Here(Delivery {
                 message,
-                decoded: Some(Message::Report(envelope)),
+                decoded: Some(Message::Event(envelope)),
                 redelivered_often,
             })
         } else {
@@ -299,12 +299,10 @@ impl PartitionConsumer {
 
         let messages = events.iter().map(|event| {
             // The key is the partition's own: programs that listen to events have received this one.
-            let to = Addressed {
+            Addressed {
                 key: self.layout.own_key(event.partition),
-                properties: addressing::event(self.layout, &event.envelope).properties,
-                message: None,
-            };
-            (to, event.message.as_slice())
+                ..addressing::event(self.layout, &event.envelope, &event.message)
+            }
         });
         let forwarded = publish_all_confirmed(&self.channel, messages).await;
         report_silence(&self.silent, forwarded)?;

@@ -77,15 +77,15 @@ async fn forward_message(
     layout: Layout,
 ) -> Result<bool, BrokerError> {
     let to = match Message::decode(&delivery.data) {
-        Ok(Message::Report(envelope)) => Some(addressing::event(layout, &envelope)),
+        Ok(Message::Event(envelope)) => Some(addressing::event(layout, &envelope, &delivery.data)),
         Ok(Message::Tick(_)) => None,
         // The worker of the partition sets it aside.
-        Err(_) => Some(addressing::unreadable(layout, 0)),
+        Err(_) => Some(addressing::unreadable(layout, 0, &delivery.data)),
     };
     let is_forwarded = to.is_some();
 
     if let Some(to) = to {
-        publish_confirmed(channel, to, &delivery.data).await?;
+        publish_confirmed(channel, to).await?;
     }
     let acknowledged = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default());
     with_timeout(acknowledged).await?;
@@ -145,7 +145,7 @@ impl RabbitDeadLetters {
         // It is printed in terminals, and everybody who publishes can set it.
         let reason: String = reason.chars().filter(|c| is_printable(*c)).collect();
         let message = match (ours, plain) {
-            (Some(Message::Report(envelope)), _) => without_call_data(&envelope, delivery.data),
+            (Some(Message::Event(envelope)), _) => without_call_data(&envelope, delivery.data),
             (_, Some(envelope)) => envelope.encode(),
             (_, None) => delivery.data,
         };
@@ -193,8 +193,12 @@ impl DeadLetterQueue for RabbitDeadLetters {
     }
 
     async fn resend(&self, envelope: &Envelope) -> Result<(), BrokerError> {
-        let to = addressing::event(self.layout, envelope);
+        let body = envelope.encode();
 
-        publish_confirmed(&self.channel, to, &envelope.encode()).await
+        publish_confirmed(
+            &self.channel,
+            addressing::event(self.layout, envelope, &body),
+        )
+        .await
     }
 }

@@ -84,7 +84,7 @@ impl EventChannel for RabbitEvents {
     async fn publish(&self, records: &[JournalRecord]) -> Result<Vec<PublishReceipt>, BrokerError> {
         let addressed: Vec<_> = records
             .iter()
-            .map(|record| addressing::record(self.layout, &record.payload))
+            .map(|record| addressing::of_record(self.layout, &record.payload))
             .collect();
         let counts: Vec<usize> = addressed.iter().map(Vec::len).collect();
         if tracing::enabled!(Level::DEBUG) {
@@ -93,11 +93,10 @@ impl EventChannel for RabbitEvents {
             }
         }
 
-        let publishes = records
-            .iter()
-            .zip(addressed)
-            .flat_map(|(record, messages)| messages.into_iter().map(move |to| (record, to)))
-            .map(|(record, to)| publish_event(&self.channel, to, &record.payload));
+        let publishes = addressed
+            .into_iter()
+            .flatten()
+            .map(|message| publish_event(&self.channel, message));
         let confirms = pipeline_publishes(publishes).await.map_err(unavailable)?;
 
         let mut confirms = confirms.into_iter();
@@ -126,7 +125,7 @@ impl Drop for RabbitEvents {
     }
 }
 
-fn trace(record: &JournalRecord, messages: &[addressing::Addressed]) {
+fn trace(record: &JournalRecord, messages: &[addressing::Addressed<'_>]) {
     // A tick has no id, and is no event.
     for message in messages {
         if let Some(event_id) = message.properties.message_id() {

@@ -11,12 +11,13 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer, PublisherConfirm};
 use tokio::sync::watch;
 
+use super::addressing::{self, Addressed};
 use super::consumer::integer;
 use super::names::CALLS;
 use super::publishing::{confirmed, pipeline_publishes};
 use super::{
-    RabbitBroker, addressing, close_connection, confirming_channel, or_close, topology,
-    unavailable, with_timeout,
+    RabbitBroker, close_connection, confirming_channel, or_close, topology, unavailable,
+    with_timeout,
 };
 use crate::domain::fact::EventId;
 use crate::domain::notice::NoticeKind;
@@ -85,12 +86,15 @@ impl RabbitNotifications {
         partition: u32,
         notification: &Notification,
     ) -> Result<PublisherConfirm, lapin::Error> {
-        let to = addressing::notification(self.layout, partition, notification);
+        let Addressed {
+            key,
+            properties,
+            body,
+        } = addressing::notification(self.layout, partition, notification);
         let options = BasicPublishOptions::default();
-        let data = notification.data.as_bytes();
 
         self.channel
-            .basic_publish(CALLS.into(), to.key.into(), options, data, to.properties)
+            .basic_publish(CALLS.into(), key.into(), options, &body, properties)
             .await
     }
 }

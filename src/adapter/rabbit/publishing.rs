@@ -23,18 +23,20 @@ const RESEND_GROUP: usize = 256;
 /// Publishes an event that must reach a queue.
 pub(super) async fn publish_event(
     channel: &Channel,
-    to: Addressed,
-    payload: &[u8],
+    message: Addressed<'_>,
 ) -> Result<PublisherConfirm, lapin::Error> {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
-    let exchange = EVENTS.into();
-    let payload = to.message.as_deref().unwrap_or(payload);
+    let Addressed {
+        key,
+        properties,
+        body,
+    } = message;
 
     channel
-        .basic_publish(exchange, to.key.into(), options, payload, to.properties)
+        .basic_publish(EVENTS.into(), key.into(), options, &body, properties)
         .await
 }
 
@@ -110,18 +112,17 @@ fn check(confirmation: &Confirmation) -> Result<(), BrokerError> {
 /// Publishes a message, and returns when it is in its queue.
 pub(super) async fn publish_confirmed(
     channel: &Channel,
-    to: Addressed,
-    payload: &[u8],
+    message: Addressed<'_>,
 ) -> Result<(), BrokerError> {
-    publish_all_confirmed(channel, std::iter::once((to, payload))).await
+    publish_all_confirmed(channel, std::iter::once(message)).await
 }
 
 /// Publishes messages in their order, and returns when all of them are in their queues.
 pub(super) async fn publish_all_confirmed<'a>(
     channel: &Channel,
-    messages: impl Iterator<Item = (Addressed, &'a [u8])>,
+    messages: impl Iterator<Item = Addressed<'a>>,
 ) -> Result<(), BrokerError> {
-    let publishes = messages.map(|(to, payload)| publish_event(channel, to, payload));
+    let publishes = messages.map(|message| publish_event(channel, message));
     let confirms = with_timeout(pipeline_publishes(publishes)).await?;
     for confirm in confirms {
         check(&with_timeout(confirm).await?)?;
@@ -140,11 +141,9 @@ pub(super) async fn resend(
     let channel = confirming_channel(connection).await?;
 
     for group in records.chunks(RESEND_GROUP) {
-        let messages = group.iter().flat_map(|payload| {
-            addressing::record(layout, payload)
-                .into_iter()
-                .map(move |to| (to, payload.as_slice()))
-        });
+        let messages = group
+            .iter()
+            .flat_map(|record| addressing::of_record(layout, record));
         publish_all_confirmed(&channel, messages).await?;
     }
 

@@ -232,7 +232,7 @@ impl EventLog for RedisEventLog {
         self.ask(pipeline).await
     }
 
-    async fn settle(&self, pending: &StoredEvent, site: &str) -> Option<()> {
+    async fn assign(&self, pending: &StoredEvent, site: &str) -> Option<()> {
         let event = &pending.event;
         let target = stream::key_of(&self.keys, site, event.at);
         let mut pipeline = Pipeline::new();
@@ -252,7 +252,7 @@ impl EventLog for RedisEventLog {
         self.ask::<i64>(pipeline).await.map(drop)
     }
 
-    async fn may_settle(&self) -> bool {
+    async fn may_assign(&self) -> bool {
         let key = self.keys.stream_mover();
         let mut pipeline = Pipeline::new();
         pipeline

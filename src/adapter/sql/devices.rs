@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{DeviceState, Fact, Kind, Site};
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 use crate::port::query::{ReportedDevice, SilentExtension};
 

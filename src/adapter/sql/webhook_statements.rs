@@ -188,7 +188,7 @@ pub(in crate::adapter) const SELECT_DUE: &str = "-- select_due_webhook_deliverie
     ORDER BY due_at, d.created_at
     LIMIT $3";
 
-pub(in crate::adapter) const SETTLE_DELIVERY: &str = "-- settle_webhook_delivery
+pub(in crate::adapter) const FINISH_DELIVERY: &str = "-- finish_webhook_delivery
     UPDATE webhook_deliveries
     SET state = $3,
         due_at = $4,

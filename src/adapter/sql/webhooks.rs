@@ -288,8 +288,8 @@ macro_rules! implement_webhooks {
                 Ok(due)
             }
 
-            async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError> {
-                let settle = sqlx::query(statements::SETTLE_DELIVERY)
+            async fn finish_delivery(&self, delivery: &Delivery) -> Result<(), LedgerError> {
+                let finish = sqlx::query(statements::FINISH_DELIVERY)
                     .bind(&delivery.webhook)
                     .bind(&delivery.message)
                     .bind(delivery.state.name())
@@ -298,7 +298,7 @@ macro_rules! implement_webhooks {
                     .bind(delivery.error.as_deref())
                     .bind(delivery.finished_at.map(|at| at.0))
                     .bind(delivery.attempts);
-                self.execute(settle).await?;
+                self.execute(finish).await?;
 
                 Ok(())
             }

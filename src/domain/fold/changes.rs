@@ -342,7 +342,7 @@ impl Fold {
     fn schedule_abandonment_review(&mut self, slot: LegSlot, at: At) {
         let call = self.legs[slot].call;
         let consults = |attempt: &TransferAttempt| {
-            attempt.transferor == Some(slot) && attempt.consult.is_some() && !attempt.is_settled()
+            attempt.transferor == Some(slot) && attempt.consult.is_some() && !attempt.is_decided()
         };
 
         if self.calls[call].attempts.iter().any(consults) {

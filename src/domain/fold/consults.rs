@@ -18,7 +18,7 @@ impl Fold {
     pub(super) fn review_left_consult(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
-            let Some(consult) = attempt.consult.filter(|_| !attempt.is_settled()) else {
+            let Some(consult) = attempt.consult.filter(|_| !attempt.is_decided()) else {
                 continue;
             };
 
@@ -53,7 +53,7 @@ impl Fold {
     pub(super) fn review_abandoned(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {
             let attempt = &self.calls[call].attempts[index];
-            if attempt.is_settled() {
+            if attempt.is_decided() {
                 continue;
             }
             let (Some(main), Some(consult)) = (attempt.transferor, attempt.consult) else {
@@ -81,7 +81,7 @@ impl Fold {
                 continue;
             }
 
-            self.calls[call].attempts[index].settled = Some(TransferState::Abandoned);
+            self.calls[call].attempts[index].decided = Some(TransferState::Abandoned);
             let reason = "the consultation went on after the party it was made for had left";
             self.split_consult(call, index, consult, Confidence::High, reason);
         }
@@ -155,11 +155,11 @@ impl Fold {
                 .is_some_and(|main| (main - ended).abs() <= self.policy.together);
             let reading = self.reading(call);
             let outside = reading.targets(index).next().is_none() && !reading.dials_colleague(leg);
-            if attempt.is_settled() || handed_over || !outside {
+            if attempt.is_decided() || handed_over || !outside {
                 continue;
             }
 
-            self.calls[call].attempts[index].settled = Some(TransferState::Cancelled);
+            self.calls[call].attempts[index].decided = Some(TransferState::Cancelled);
             self.split_consult(
                 call,
                 index,
@@ -245,7 +245,7 @@ impl Fold {
                 && self.legs[consult]
                     .ended
                     .is_some_and(|ended| self.legs[main].last.at <= ended);
-            if attempt.is_settled()
+            if attempt.is_decided()
                 || !silent_since_then
                 || !self.consult_was_answered(call, index, consult)
             {
@@ -310,7 +310,7 @@ impl Fold {
         let end_lost = talking.peek().is_some()
             && talking.all(|leg| attempt.started - leg.last.at >= self.policy.doubt_after);
 
-        !attempt.is_settled()
+        !attempt.is_decided()
             && !attempt.explicit
             && attempt.consult.is_none()
             && unanswered

@@ -13,7 +13,7 @@
 //!
 //! Two queues handle time. Reviews depend on event time: they run when a fact or the watermark
 //! passes their instant ([`review`], [`consults`], [`pickup`]). Decisions depend on the watermark
-//! alone ([`settle`]): missed calls, final records and the removal of closed calls. No clock is
+//! alone ([`decide`]): missed calls, final records and the removal of closed calls. No clock is
 //! read, so a backlog of facts freezes time and causes no false missed calls.
 //!
 //! Guarantees:
@@ -27,6 +27,7 @@
 
 mod changes;
 mod consults;
+mod decide;
 mod index;
 mod join;
 mod linking;
@@ -37,7 +38,6 @@ mod pickup;
 mod placing;
 mod restructure;
 mod review;
-mod settle;
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -56,8 +56,8 @@ use super::policy::Policy;
 use super::reading::Reading;
 use super::record::CallRecord;
 use super::time::At;
+use decide::Alarm;
 use matching::Meaning;
-use settle::Alarm;
 
 /// Maximum number of devices per site whose account is remembered for facts that name no account.
 const DEVICES_MAX: usize = 100_000;

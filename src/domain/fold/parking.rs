@@ -74,7 +74,7 @@ impl Fold {
             "the phone dialled a number of the PBX, and its display then named this party, whose \
              conversation had ended a while before",
         ));
-        self.retrace_last(call, slot, Rule::TakenFromSlot);
+        self.retrace_last(call, slot, Rule::TakenFromPark);
     }
 
     /// The call of the party that a leg has taken, the leg that parked it, and when.
@@ -125,7 +125,7 @@ impl Fold {
             let attempt = &attempts[*index];
             attempt.explicit
                 && attempt.consult.is_none()
-                && !attempt.is_settled()
+                && !attempt.is_decided()
                 && reading.targets(*index).next().is_none()
         });
         if reported.is_none() && attempts.len() >= ATTEMPTS_MAX {

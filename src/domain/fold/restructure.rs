@@ -58,7 +58,7 @@ impl Fold {
             }
             if attempt.consult == Some(slot) {
                 attempt.consult = None;
-                attempt.void |= attempt.settled.is_none();
+                attempt.void |= attempt.decided.is_none();
             }
         }
 
@@ -92,7 +92,7 @@ impl Fold {
             let attempt = &self.calls[call].attempts[index];
             let idle = attempt.consult.is_none()
                 && !attempt.explicit
-                && attempt.settled.is_none()
+                && attempt.decided.is_none()
                 && self.reading(call).targets(index).next().is_none();
             if idle {
                 self.calls[call].attempts[index].void = true;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{AccountName, BAD_BODY, NO_RIGHT, check_new, role_of, scope_of, site_names};
 use crate::access::{Identity, Principal};
 use crate::domain::device::Extension as PhoneExtension;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::text::is_printable;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{SiteName, bad_body, printable_text};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Principal, Right, mask_number, mask_numbers_in};
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::gateway::Gateway;
 use crate::gateway::csv::Table;
 use crate::gateway::parameters::{

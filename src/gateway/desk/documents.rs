@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::callers::Caller;
 use crate::access::{Principal, mask_numbers_in, mask_record};
 use crate::domain::call_back::CallBackCause;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::Span;
 use crate::gateway::sites::{RuleBook, Rules};
 use crate::port::desk::LaterCall;

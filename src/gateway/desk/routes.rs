@@ -19,7 +19,7 @@ use super::documents::{DISPOSITIONS, DeskState, Disposition, MissedEntry, caller
 use super::reading;
 use crate::access::{Identity, Principal, Right};
 use crate::domain::number::Number;
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::At;
 use crate::gateway::Gateway;
 use crate::gateway::parameters::{

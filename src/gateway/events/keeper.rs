@@ -63,10 +63,10 @@ impl EventKeeper {
                 _ = rounds.tick() => {}
                 () = stop.cancelled() => return,
             }
-            if !self.log.may_settle().await {
+            if !self.log.may_assign().await {
                 continue;
             }
-            after = match self.settle(after.as_deref()).await {
+            after = match self.assign(after.as_deref()).await {
                 Ok(last) => last,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "events without a site stay pending");
@@ -77,7 +77,7 @@ impl EventKeeper {
     }
 
     /// Moves pending events after one. Returns the last one that was looked at; `None` when all were.
-    async fn settle(&self, after: Option<&str>) -> Result<Option<String>, LedgerError> {
+    async fn assign(&self, after: Option<&str>) -> Result<Option<String>, LedgerError> {
         let now = self.clock.now();
         let since = now - PENDING_KEPT;
         let pending = self.log.pending(after, since, now, PENDING_MAX).await;
@@ -96,7 +96,7 @@ impl EventKeeper {
             let Some(site) = site.filter(|site| *site != PENDING) else {
                 continue;
             };
-            if self.log.settle(stored, site).await.is_none() {
+            if self.log.assign(stored, site).await.is_none() {
                 return Ok(None);
             }
         }

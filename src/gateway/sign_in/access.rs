@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::attempts::{Attempts, OF_ADDRESS_MAX, OF_NAME_MAX};
 use super::cookie;
 use crate::access::{Identity, PasswordHash, Principal, SecretHash};
-use crate::domain::private::PrivateText;
+use crate::domain::text::PrivateText;
 use crate::domain::time::{At, Span};
 use crate::port::accounts::{Accounts, ApiToken, AuditEntry, SecretKind, User, UserSecret};
 use crate::port::clock::Clock;

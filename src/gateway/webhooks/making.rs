@@ -21,7 +21,7 @@ const READS_PER_ROUND: usize = 16;
 /// after this time another one takes over.
 pub(super) const MAKER_TIME: Span = Span::seconds(10);
 /// A person who sets a receiver up waits for messages of a backlog this long.
-const SETTLE_MAX: Duration = Duration::from_secs(5);
+const CLEAR_MAX: Duration = Duration::from_secs(5);
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The result of a round.
@@ -115,8 +115,8 @@ impl Dispatcher {
 
     /// Makes messages of all notifications up to now; where no receiver works, they become none. Of
     /// a long backlog only as many as a moment allows.
-    pub(super) async fn settle_backlog(&self) -> Result<(), LedgerError> {
-        let deadline = Instant::now() + SETTLE_MAX;
+    pub(super) async fn clear_backlog(&self) -> Result<(), LedgerError> {
+        let deadline = Instant::now() + CLEAR_MAX;
 
         loop {
             let round = self.make_messages().await?;

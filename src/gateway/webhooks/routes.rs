@@ -142,7 +142,7 @@ async fn create(
         version: 0,
     };
     let stored = async {
-        gateway.webhooks.settle_backlog().await?;
+        gateway.webhooks.clear_backlog().await?;
         let store = &gateway.webhooks.store;
         store.add_webhook(&webhook, OWN_MAX, ALL_MAX).await
     };
@@ -203,7 +203,7 @@ async fn change(
 
     let stored = async {
         if webhook.disabled.is_none() {
-            gateway.webhooks.settle_backlog().await?;
+            gateway.webhooks.clear_backlog().await?;
         }
         if before.disabled.is_some() {
             // Deliveries that were made while it was being switched off are not sent either.

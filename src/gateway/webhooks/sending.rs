@@ -222,7 +222,7 @@ impl Dispatcher {
         if matches!(answer, Err(SendError::Unreachable(_) | SendError::TimedOut)) {
             turn.is_over.store(true, Ordering::Relaxed);
         }
-        settle(&mut delivery, &answer, self.clock.now());
+        finish(&mut delivery, &answer, self.clock.now());
         report(webhook, &delivery);
 
         self.store_result(turn, &delivery).await;
@@ -243,7 +243,7 @@ impl Dispatcher {
 
     async fn store_result(&self, turn: &Turn<'_>, delivery: &Delivery) {
         // If the database is away, the delivery is due still and is sent again.
-        if let Err(error) = self.store.settle_delivery(delivery).await {
+        if let Err(error) = self.store.finish_delivery(delivery).await {
             tracing::warn!(error = %Chain(&error), "the result of a webhook was not stored");
             turn.is_over.store(true, Ordering::Relaxed);
         }
@@ -346,7 +346,7 @@ fn by_call(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
 }
 
 /// Takes the answer to an attempt into the delivery.
-fn settle(delivery: &mut Delivery, answer: &Result<u16, SendError>, now: At) {
+fn finish(delivery: &mut Delivery, answer: &Result<u16, SendError>, now: At) {
     let (answered, error) = match answer {
         Ok(status) => (Some(*status), None),
         Err(error) => (None, Some(error.to_string())),
@@ -393,14 +393,14 @@ mod tests {
         let mut due = At(0);
         for attempt in 0..9 {
             let mut delivery = delivery(attempt);
-            settle(&mut delivery, &refused, At(0));
+            finish(&mut delivery, &refused, At(0));
             assert_eq!(delivery.state, DeliveryState::Waiting, "{attempt}");
             assert!(delivery.due_at > due, "{attempt}");
             due = delivery.due_at;
         }
 
         let mut last = delivery(9);
-        settle(&mut last, &refused, At(7));
+        finish(&mut last, &refused, At(7));
         assert_eq!(last.state, DeliveryState::Failed);
         assert_eq!(last.finished_at, Some(At(7)));
     }
@@ -414,7 +414,7 @@ mod tests {
             (500, DeliveryState::Waiting),
         ] {
             let mut delivery = delivery(0);
-            settle(&mut delivery, &Ok(status), At(0));
+            finish(&mut delivery, &Ok(status), At(0));
             assert_eq!(delivery.state, state, "{status}");
         }
     }

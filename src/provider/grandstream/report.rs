@@ -9,8 +9,8 @@ use compact_str::CompactString;
 use crate::domain::device::{Device, Extension};
 use crate::domain::fact::{CallRef, EventId, Fact, Kind, Product, Site};
 use crate::domain::number::Number;
-use crate::domain::private::PrivateText;
 use crate::domain::region::Region;
+use crate::domain::text::PrivateText;
 use crate::domain::text::is_printable;
 use crate::domain::time::At;
 

@@ -114,7 +114,7 @@ macro_rules! conformance {
             webhooks::one_process_at_a_time_sends_to_a_receiver
             webhooks::messages_have_instants_in_the_order_of_their_making
             webhooks::a_receiver_fails_since_its_first_failure
-            webhooks::a_delivery_is_due_until_it_is_settled
+            webhooks::a_delivery_is_due_until_it_is_finished
             webhooks::a_delivery_that_failed_can_be_repeated
             webhooks::what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten
             windows::a_window_is_open_at_any_gateway_until_it_closes_or_its_gateway_dies

@@ -224,7 +224,7 @@ pub async fn notifications_wait_for_webhooks(store: &impl Store) {
     assert_eq!(first().await, (80_000, Some(2)));
 }
 
-pub async fn a_delivery_is_due_until_it_is_settled(store: &impl Store) {
+pub async fn a_delivery_is_due_until_it_is_finished(store: &impl Store) {
     let (one, other) = (store.open().await, store.open().await);
     let new = [new_message("a", 10), new_message("b", 11)];
     one.add_messages(&new).await.unwrap();
@@ -253,7 +253,7 @@ pub async fn a_delivery_is_due_until_it_is_settled(store: &impl Store) {
         due_at: At(80),
         ..one.due_deliveries("w", At(11), 9).await.unwrap().remove(1)
     };
-    one.settle_delivery(&tried).await.unwrap();
+    one.finish_delivery(&tried).await.unwrap();
     assert_eq!(count(Waiting::UntriedUntil(At(11)), 9).await, 1);
     assert_eq!(count(Waiting::Since(At::START), 9).await, 2);
     assert_eq!(other.due_deliveries("w", At(79), 9).await.unwrap().len(), 1);
@@ -272,7 +272,7 @@ pub async fn a_delivery_that_failed_can_be_repeated(store: &impl Store) {
         finished_at: Some(At(71)),
         ..one.due_deliveries("w", At(11), 9).await.unwrap().remove(0)
     };
-    one.settle_delivery(&failed).await.unwrap();
+    one.finish_delivery(&failed).await.unwrap();
 
     let failed = other
         .deliveries("w", Some(DeliveryState::Failed), 9)
@@ -304,7 +304,7 @@ pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(sto
     let one = store.open().await;
     let new = [new_message("a", 10), new_message("b", 11)];
     one.add_messages(&new).await.unwrap();
-    let mut settled = one.due_deliveries("w", At(11), 9).await.unwrap().remove(0);
+    let mut finished = one.due_deliveries("w", At(11), 9).await.unwrap().remove(0);
 
     // Of a receiver that was changed since it was read nothing has failed.
     let mut read = webhook("w");
@@ -325,8 +325,8 @@ pub async fn what_waits_for_a_receiver_that_ends_has_failed_and_is_forgotten(sto
     .unwrap();
     let working = one.webhook("w").await.unwrap().unwrap();
     one.end_webhook(&working, "gone", At(80)).await.unwrap();
-    settled.state = DeliveryState::Delivered;
-    one.settle_delivery(&settled).await.unwrap();
+    finished.state = DeliveryState::Delivered;
+    one.finish_delivery(&finished).await.unwrap();
     let failed = one
         .deliveries("w", Some(DeliveryState::Failed), 9)
         .await

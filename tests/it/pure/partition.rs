@@ -127,7 +127,7 @@ fn with_late_reports(messages: Vec<Message>, seed: u64) -> Vec<Message> {
     let mut ordered: Vec<(u64, Message)> = (0..)
         .zip(messages)
         .map(|(index, message)| match message {
-            Message::Report(_) if dice.roll(LATE_ONE_IN) == 0 => {
+            Message::Event(_) if dice.roll(LATE_ONE_IN) == 0 => {
                 (index + dice.roll(LATE_BY_MAX), message)
             }
             message => (index, message),

@@ -89,16 +89,16 @@ fn an_envelope_has_its_form() {
             "",
             BodyForm::None,
         );
-        Message::Report(envelope)
+        Message::Event(envelope)
     };
 
     assert_snapshot(
         "envelope",
         &messages(&[
-            ("GET", Message::Report(get)),
-            ("POST with a form", Message::Report(form)),
-            ("POST with JSON", Message::Report(json)),
-            ("with a trace", Message::Report(traced)),
+            ("GET", Message::Event(get)),
+            ("POST with a form", Message::Event(form)),
+            ("POST with JSON", Message::Event(json)),
+            ("with a trace", Message::Event(traced)),
             ("of a site, with an IPv4 address", from("10.1.2.3")),
             ("of a site, with an IPv6 address", from("2001:db8::15")),
         ]),

@@ -62,7 +62,7 @@ pub fn facts(messages: &[Message]) -> Vec<ReceivedFact> {
     messages
         .iter()
         .filter_map(|message| match message {
-            Message::Report(envelope) => Some(of_envelope(envelope, &policy)),
+            Message::Event(envelope) => Some(of_envelope(envelope, &policy)),
             Message::Tick(_) => None,
         })
         .collect()

@@ -27,7 +27,7 @@ pub fn messages(fleet: &Fleet) -> Vec<Message> {
         }
 
         let target = format!("/gs/cti/{}?{}", report.event, report.parameters());
-        messages.push(Message::Report(Envelope::new(
+        messages.push(Message::Event(Envelope::new(
             id(number, &Site::default(), after(report.at)),
             after(report.at),
             &Site::default(),

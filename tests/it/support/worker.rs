@@ -184,7 +184,7 @@ pub fn folded(messages: &[Message], policy: &Policy) -> Records {
     let mut watermark = At::START;
     for message in messages {
         match message {
-            Message::Report(envelope) => facts.push(envelope.fact(|_| policy).unwrap()),
+            Message::Event(envelope) => facts.push(envelope.fact(|_| policy).unwrap()),
             Message::Tick(tick) => watermark = watermark.max(tick.at),
         }
     }

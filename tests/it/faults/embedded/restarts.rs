@@ -75,7 +75,7 @@ fn messages_of(flow: &Flow) -> Vec<Message> {
         );
 
         messages.push(Message::Tick(At(at.0 - 1).into()));
-        messages.push(Message::Report(Envelope::new(
+        messages.push(Message::Event(Envelope::new(
             EventId(FIRST_ID + u128::from(index)),
             at,
             &Site::default(),

@@ -95,7 +95,7 @@ impl Clock for CaughtUpClock {
 }
 
 fn report(id: u128, at: i64, site: &str) -> Message {
-    Message::Report(Envelope::new(
+    Message::Event(Envelope::new(
         EventId(id),
         At(at),
         &Site::parse(site).unwrap(),
@@ -167,12 +167,12 @@ async fn an_id_that_comes_again_with_another_content_is_a_conflict() {
     let (_folder, ledger) = new_ledger().await;
     let good = traffic(DAY);
     let again = good.iter().filter_map(|message| match message {
-        Message::Report(envelope) => Some(envelope.clone()),
+        Message::Event(envelope) => Some(envelope.clone()),
         Message::Tick(_) => None,
     });
     let other = again.take(3).map(|mut envelope| {
         envelope.target = "/gs/cti/hangup?mac=000b82fffff1&local=99&remote=+666".to_owned();
-        Message::Report(envelope)
+        Message::Event(envelope)
     });
     let counters = Arc::new(FlowCounters::default());
     let mut all = good.clone();
@@ -205,13 +205,13 @@ async fn a_copy_of_an_event_that_names_another_site_or_instant_takes_no_call_awa
     let calls = folded(&good, &Policy::default());
     let began = |envelope: &Envelope| calls.contains_key(&envelope.id.to_string());
     let copies = good.iter().filter_map(|message| match message {
-        Message::Report(envelope) if began(envelope) => {
+        Message::Event(envelope) if began(envelope) => {
             let mut copy = envelope.clone();
             "elsewhere".clone_into(&mut copy.site);
             let mut later = envelope.clone();
             later.at = good.last()?.at().0 - 1;
             later.target = "/gs/cti/incoming?mac=000b82fffff1&local=99&remote=+666".to_owned();
-            Some([Message::Report(copy), Message::Report(later)])
+            Some([Message::Event(copy), Message::Event(later)])
         }
         _ => None,
     });
@@ -405,12 +405,12 @@ async fn an_invented_ingress_takes_no_id_of_a_stored_call() {
 
     // First an event of its own, which registers it; then the ids of others, at any instant.
     let of_invented = |id: u128, at: i64, site: &str| {
-        let Message::Report(mut envelope) = report(id, at, site) else {
+        let Message::Event(mut envelope) = report(id, at, site) else {
             unreachable!("a report is a report");
         };
         envelope.from = Some([10, 0, 0, 9].into());
         envelope.ingress = Some(uuid::Uuid::from_u128(0xbad));
-        Message::Report(envelope)
+        Message::Event(envelope)
     };
     let later = EPOCH + 200 * 1_000_000;
     let mut forged = vec![of_invented(0x0bad, later, "default")];
@@ -433,7 +433,7 @@ async fn an_invented_ingress_takes_no_id_of_a_stored_call() {
 async fn ticks_ahead_of_the_clock_let_no_time_pass_that_has_not_passed() {
     let (_folder, ledger) = new_ledger().await;
     let now = EPOCH + 20 * 1_000_000;
-    let ring = Message::Report(Envelope::new(
+    let ring = Message::Event(Envelope::new(
         EventId(1),
         At(EPOCH + 18 * 1_000_000),
         &Site::default(),
@@ -468,7 +468,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
     prop_oneof![
         (any::<u128>(), instant.clone(), any::<Option<u128>>()).prop_map(|(id, at, ingress)| {
-            let Message::Report(mut envelope) = report(id | 1 << 127, at, "other") else {
+            let Message::Event(mut envelope) = report(id | 1 << 127, at, "other") else {
                 unreachable!("it is a report")
             };
             envelope.ingress = ingress.map(uuid::Uuid::from_u128);

@@ -43,7 +43,7 @@ async fn a_late_fact_corrects_its_call() {
 fn take_answer_after(messages: &mut Vec<Message>, seconds: i64) -> Message {
     let after = EPOCH + seconds * 1_000_000;
     let index = messages.iter().position(|message| match message {
-        Message::Report(envelope) => envelope.at > after && envelope.target.contains("answered"),
+        Message::Event(envelope) => envelope.at > after && envelope.target.contains("answered"),
         Message::Tick(_) => false,
     });
 
@@ -51,7 +51,7 @@ fn take_answer_after(messages: &mut Vec<Message>, seconds: i64) -> Message {
 }
 
 fn remote_number(message: &Message) -> String {
-    let Message::Report(envelope) = message else {
+    let Message::Event(envelope) = message else {
         panic!("a tick has no number")
     };
     let (_, value) = envelope.target.split_once("&r=").unwrap();
@@ -102,7 +102,7 @@ async fn a_late_fact_from_before_a_restart_corrects_its_call() {
 }
 
 fn report(id: u128, second: i64, event: &str) -> Message {
-    Message::Report(Envelope::new(
+    Message::Event(Envelope::new(
         EventId(id),
         At(EPOCH) + Span::seconds(second),
         &Site::default(),

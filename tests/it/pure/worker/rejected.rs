@@ -88,7 +88,7 @@ async fn a_message_that_ends_its_workers_is_set_aside() {
 async fn messages_of_a_later_version_are_read_after_an_upgrade() {
     let (_folder, ledger) = new_ledger().await;
     let messages = traffic(Duration::from_mins(2));
-    let is_report = |message: &&Message| matches!(message, Message::Report(_));
+    let is_report = |message: &&Message| matches!(message, Message::Event(_));
     let reports: Vec<Vec<u8>> = messages
         .iter()
         .filter(is_report)
@@ -177,7 +177,7 @@ async fn messages_that_the_database_rejects_are_set_aside() {
 }
 
 fn report(id: u128, second: i64, event: &str) -> Message {
-    Message::Report(Envelope::new(
+    Message::Event(Envelope::new(
         EventId(id),
         At(EPOCH + second * 1_000_000),
         &Site::default(),

@@ -94,7 +94,7 @@ async fn lookups(ledger: &Arc<SqliteLedger>, messages: &[Message]) -> usize {
 async fn the_ledger_is_asked_only_for_facts_that_may_be_stored() {
     let (_folder, ledger) = new_ledger().await;
     let messages = traffic(Duration::from_mins(4));
-    let is_report = |message: &&Message| matches!(message, Message::Report(_));
+    let is_report = |message: &&Message| matches!(message, Message::Event(_));
     let facts = messages.iter().filter(is_report).count();
     let (first, rest) = messages.split_at(messages.len() / 2);
 
@@ -131,5 +131,5 @@ fn idle_hours_after(messages: &[Message]) -> [Message; 2] {
         BodyForm::None,
     );
 
-    [Message::Tick(later.into()), Message::Report(registered)]
+    [Message::Tick(later.into()), Message::Event(registered)]
 }

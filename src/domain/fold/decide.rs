@@ -114,7 +114,7 @@ impl Fold {
 
             self.decisions.pop();
             if self.is_current(alarm) && self.calls[alarm.call].next_decision_at == alarm.at {
-                self.settle(alarm.call, watermark);
+                self.decide(alarm.call, watermark);
             }
         }
     }
@@ -127,7 +127,7 @@ impl Fold {
     }
 
     /// Takes the call's next decision: a missed call, the final record, or the removal.
-    fn settle(&mut self, call: CallSlot, watermark: At) {
+    fn decide(&mut self, call: CallSlot, watermark: At) {
         if let Some(closed) = &self.calls[call].closed {
             let until = closed.ended + self.policy.link_window;
             if watermark >= until {
