@@ -9,7 +9,7 @@ import { askFor, reason } from "./forms.js";
 import { missedRows } from "./missed-rows.js";
 import { entryDialog } from "./missed-dialog.js";
 import { href, parameter } from "./router.js";
-import { may, session, site, siteQuery } from "./session.js";
+import { goalsOf, may, session, site, siteQuery } from "./session.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./types.js").Missed} Missed */
@@ -35,7 +35,6 @@ export function missedPage(root) {
   let entries = [];
   /** @type {Missed[]} Callers who were reached or are done, as they were read last. */
   let reached = [];
-  let goal = 30;
   let loaded = false;
   let seconds = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -78,7 +77,6 @@ export function missedPage(root) {
         reached = done.missed;
       }
       entries = [...waiting.missed, ...reached.filter((entry) => !waits.has(entry.call_id))];
-      goal = waiting.goal_minutes ?? goal;
       for (const entry of entries) {
         if (before.get(entry.call_id) === "open" && entry.status === "done")
           closing.set(entry.call_id, now() + CLOSING_MS);
@@ -197,7 +195,7 @@ export function missedPage(root) {
         "div",
         { class: "head" },
         el("h1", null, texts.missed.title),
-        el("p", null, texts.missed.goal(goal)),
+        el("p", null, texts.missed.goal(goalsOf().desk_goal_minutes)),
         may("export")
           ? el(
               "div",

@@ -185,7 +185,7 @@ export const sitesPage = (root) =>
       section: "sites",
       load: async (signal) => /** @type {Loaded} */ (await get("/site-rules", {}, { signal })),
       content: ({ sites }) => [
-        el("p", { class: "soft" }, words.text),
+        el("p", { class: "soft space" }, words.text),
         el(
           "section",
           { class: "panel" },
