@@ -15,7 +15,7 @@ use super::time::At;
 use super::transfer::TransferState;
 
 /// Maximum number of legs per call; further legs are folded into a call of their own.
-pub(super) const LEGS_MAX: usize = 512;
+pub(super) const LEGS_MAX: usize = 2_048;
 /// Maximum number of trace entries per call; further entries are only counted.
 pub(super) const TRACE_ENTRIES_MAX: usize = 512;
 

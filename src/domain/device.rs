@@ -66,11 +66,16 @@ fn parse_mac(text: &str) -> Option<u64> {
 pub struct Extension(CompactString);
 
 impl Extension {
-    /// Reads an account name and strips its SIP wrapping; `None` when no character remains.
+    /// Reads an account name and strips its SIP wrapping, and the `+` of an account that is a full
+    /// number: phones show it with and without. `None` when no character remains.
     #[must_use]
     pub fn parse(text: &str) -> Option<Extension> {
         let cleaned = clean_address(text);
-        (!cleaned.is_empty()).then_some(Extension(cleaned))
+        let plain = match cleaned.strip_prefix('+') {
+            Some(digits) if digits.starts_with(|c: char| c.is_ascii_digit()) => digits.into(),
+            _ => cleaned,
+        };
+        (!plain.is_empty()).then_some(Extension(plain))
     }
 
     #[must_use]
@@ -128,6 +133,10 @@ mod tests {
                 .as_ref()
                 .map(Extension::as_str),
             Some("1001")
+        );
+        assert_eq!(
+            Extension::parse("+4930999201"),
+            Extension::parse("4930999201")
         );
         assert_eq!(Extension::parse(" "), None);
     }

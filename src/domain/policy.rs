@@ -112,6 +112,9 @@ fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
 
+/// Longer accounts are full numbers, of which the guess cannot tell which are colleagues.
+const EXTENSION_GUESS_DIGITS_MAX: usize = 8;
+
 /// The target of a pickup code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pickup<'a> {
@@ -140,11 +143,14 @@ impl Policy {
     }
 
     /// Whether a number dialled at extension `own` probably is a colleague's: plain digits, as many
-    /// as the own extension has. This guess serves sites that do not declare their numbering plan.
+    /// as the own extension has, and not those of a public number. This guess serves sites that do not
+    /// declare their numbering plan.
     pub(super) fn looks_like_extension(&self, dialled: &Number, own: &str) -> bool {
         self.extensions.is_empty()
             && dialled.form() == Form::Digits
             && dialled.dial().len() == own.len()
+            && own.len() <= EXTENSION_GUESS_DIGITS_MAX
+            && dialled.e164().is_none()
             && own.bytes().all(|b| b.is_ascii_digit())
             && !self
                 .emergency_numbers
@@ -186,6 +192,7 @@ fn matches(pattern: &str, dial: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::region::Region;
 
     #[test]
     fn pickup_codes_stand_alone_or_before_an_extension() {
@@ -218,5 +225,11 @@ mod tests {
         assert!(policy.looks_like_extension(&Number::parse("1604", None), "1603"));
         assert!(!policy.looks_like_extension(&Number::parse("112", None), "203"));
         assert!(!policy.looks_like_extension(&Number::parse("16041", None), "1603"));
+
+        let region = Region::parse("US");
+        let outside = Number::parse("3035550177", region);
+        assert!(!policy.looks_like_extension(&outside, "3035550100"));
+        let outside = Number::parse("3035550177", None);
+        assert!(!policy.looks_like_extension(&outside, "3035550100"));
     }
 }

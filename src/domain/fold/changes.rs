@@ -6,6 +6,9 @@ use crate::domain::fact::{Fact, Kind};
 use crate::domain::leg::{EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::time::{At, Span};
 
+/// Most PBXs let a phone ring no longer before they try another one.
+const USUAL_RING_MAX: Span = Span::seconds(60);
+
 impl Fold {
     /// Begins a new leg and assigns it to a call.
     pub(super) fn begin_leg(&mut self, fact: &Fact, side: Side, rule: Rule) {
@@ -89,9 +92,14 @@ impl Fold {
 
     /// Ends all open legs of a phone that reports that it is idle or has just booted: such a phone
     /// is in no call, so the ends of these legs were lost. Legs with a sign within the reorder
-    /// window stay open.
+    /// window stay open, and so do those that have only just begun: the report may be a late one, or
+    /// a copy, from the moment before.
     pub(super) fn end_legs_of_idle_phone(&mut self, fact: &Fact) {
-        let lost_end = |leg: &Leg| leg.is_open() && fact.at - leg.last.at >= self.policy.reorder;
+        let lost_end = |leg: &Leg| {
+            leg.is_open()
+                && fact.at - leg.last.at >= self.policy.reorder
+                && fact.at - leg.started > self.policy.duplicate
+        };
         let legs = self
             .phones
             .get(&fact.device)
@@ -103,34 +111,47 @@ impl Fold {
             .filter(|slot| lost_end(&self.legs[*slot]) && !self.is_final(self.legs[*slot].call))
             .collect::<Vec<_>>()
         {
-            if self.legs[slot].is_pending() {
-                self.end_ring_of_idle_phone(slot, fact);
+            let leg = &self.legs[slot];
+            let conversation = self.reading(leg.call).has_conversation();
+            let goes_on = self.reading(leg.call).keeps_call_open(leg, conversation);
+            if leg.is_pending() || !goes_on {
+                self.end_earlier_leg_of_idle_phone(slot, fact);
             } else {
                 self.end_leg(slot, fact);
             }
         }
     }
 
-    /// Ends a ring or a dialling whose end was lost. That the phone is idle does not say since
-    /// when: the ring was over with the answer of another phone, and with the rest of its call.
-    fn end_ring_of_idle_phone(&mut self, slot: LegSlot, fact: &Fact) {
+    /// Ends a ring, a dialling, or a conversation that its other side has left, whose end was lost.
+    /// That the phone is idle does not say since when: a ring was over with the answer of another
+    /// phone, and each of them with the rest of its call.
+    fn end_earlier_leg_of_idle_phone(&mut self, slot: LegSlot, fact: &Fact) {
         let reading = self.reading(self.legs[slot].call);
-        let over_with = reading.answered_at().or_else(|| reading.other_end(slot));
+        let is_ring = self.legs[slot].is_pending();
+        let answered = reading.answered_at().filter(|_| is_ring);
+        let over_with = answered.or_else(|| reading.other_end(slot));
         let leg = &mut self.legs[slot];
         let ended = over_with.map_or(fact.at, |over| over.clamp(leg.last.at, fact.at));
 
         leg.ended = Some(ended);
         leg.end_reported = Some(fact.at);
-        self.register_change(slot, fact, Rule::EndedUnanswered);
+        let rule = if is_ring {
+            Rule::EndedUnanswered
+        } else {
+            Rule::Ended
+        };
+        self.register_change(slot, fact, rule);
     }
 
-    /// Ends a leg whose end was lost, because the phone rings or dials anew. Its end is taken to be
-    /// its last sign.
+    /// Ends a leg whose end was lost, because the phone rings or dials anew. A ring is taken to have
+    /// lasted until then, if rings last so long, and anything else until its last sign.
     pub(super) fn supersede_leg(&mut self, old: LegSlot, fact: &Fact) {
         let call = self.legs[old].call;
         if !self.withdraw_repeated_dialling(call) {
             let leg = &mut self.legs[old];
-            leg.ended = Some(leg.last.at);
+            let rang_until_now =
+                leg.side == Side::Incoming && fact.at - leg.last.at <= USUAL_RING_MAX;
+            leg.ended = Some(if rang_until_now { fact.at } else { leg.last.at });
             leg.end_reported = Some(leg.last.at);
             leg.ended_by = EndedBy::Superseded;
 

@@ -239,13 +239,25 @@ impl<'a> JoinContext<'a> {
         if self.active {
             return self.reason_during_conversation(leg);
         }
-        if !self.may_resume {
+        if !self.may_resume || self.is_next_withheld_caller(leg) {
             return None;
         }
 
         // A party that is transferred rings at once; one that calls again takes a moment.
         Some(self.continuation(leg))
             .filter(|reason| reason.join_role != JoinRole::Transfer || self.may_be_transferred)
+    }
+
+    /// Whether a ring without a number is that of the next caller: nothing gave the party of the
+    /// conversation away, and it rings at a phone that has just talked.
+    fn is_next_withheld_caller(&self, leg: &Leg) -> bool {
+        let talked_here =
+            |own: &Leg| own.answered.is_some() && own.device == leg.device && !own.held_at_end;
+        let is_given_away = self.reading.transfer_pending(self.at)
+            || self.reading.has_transfer_under_way(self.at)
+            || self.last_transfer_failed();
+
+        leg.remote.is_withheld() && self.reading.legs().any(talked_here) && !is_given_away
     }
 
     /// A party of the conversation rings at `leg`: the call returns to an earlier phone, or is

@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 use super::Fold;
 use crate::domain::device::Device;
 use crate::domain::fact::{Fact, Kind};
-use crate::domain::leg::{Leg, LegSlot, Side};
+use crate::domain::leg::{EndedBy, Leg, LegSlot, Role, Side};
 use crate::domain::time::{At, Span};
 
-/// Maximum number of legs of one device that are compared with a fact: no phone has so many lines,
-/// and a flood of unfinished legs must not make each fact of it slower.
+/// Maximum number of open legs of one device that are compared with a fact, and of ended ones: no
+/// phone has so many lines, and a flood of unfinished legs must not make each fact of it slower. Rings
+/// of a queue that have ended displace no conversation.
 const LEGS_CONSIDERED_MAX: usize = 64;
 
 /// The meaning of a fact for the legs of its device.
@@ -47,6 +48,9 @@ struct Candidates<'a> {
     fold: &'a Fold,
     slots: SmallVec<[LegSlot; 8]>,
     fact: &'a Fact,
+    /// The fact names no party. An empty one after the beginning of a leg is that of a leg without a
+    /// number, and none where the phone has no such leg.
+    is_unnamed: bool,
 }
 
 impl Fold {
@@ -54,6 +58,7 @@ impl Fold {
     /// has lost their ends, or is none.
     pub(super) fn recent_legs(&self, device: &Device) -> SmallVec<[LegSlot; 8]> {
         let all = self.phones.get(device).map_or(&[][..], |phone| &phone.legs);
+        let (mut open, mut ended) = (0, 0);
         let mut latest: SmallVec<[LegSlot; 8]> = all
             .iter()
             .rev()
@@ -63,7 +68,15 @@ impl Fold {
                 let call = self.legs[*slot].call;
                 self.calls.contains(call) && !self.is_final(call)
             })
-            .take(LEGS_CONSIDERED_MAX)
+            .filter(|slot| {
+                let count = if self.legs[*slot].is_open() {
+                    &mut open
+                } else {
+                    &mut ended
+                };
+                *count += 1;
+                *count <= LEGS_CONSIDERED_MAX
+            })
             .collect();
         latest.reverse();
 
@@ -73,10 +86,20 @@ impl Fold {
     /// Determines the meaning of a fact about a call.
     pub(super) fn meaning(&self, fact: &Fact) -> Meaning {
         let slots = self.recent_legs(&fact.device);
+        let is_unnamed = match &fact.remote {
+            None => true,
+            Some(remote) if remote.raw().is_empty() => {
+                let mut legs = slots.iter().map(|slot| &self.legs[*slot]);
+                !matches!(fact.kind, Kind::Incoming | Kind::Outgoing)
+                    && !legs.any(|leg| leg.remote.is_withheld())
+            }
+            Some(_) => false,
+        };
         let legs = Candidates {
             fold: self,
             slots,
             fact,
+            is_unnamed,
         };
 
         match fact.kind {
@@ -127,17 +150,16 @@ impl Candidates<'_> {
     /// Possible legs with the fact's remote party; all possible legs if the fact names no party.
     fn likely(&self) -> impl Iterator<Item = (LegSlot, &Leg)> {
         self.possible()
-            .filter(|(_, leg)| self.fact.remote.is_none() || leg.matches_remote(self.fact))
+            .filter(|(_, leg)| self.is_unnamed || leg.matches_remote(self.fact))
     }
 
-    /// The only possible leg that satisfies `fits`, if no leg of the device has the fact's remote
-    /// party: the PBX updated the number on the way.
+    /// The only possible leg that satisfies `fits`, if no leg of the device that is open, or was a
+    /// moment ago, has the fact's remote party: the PBX updated the number on the way.
     fn only_possible(&self, fits: impl Fn(&Leg) -> bool) -> Option<LegSlot> {
-        if self
-            .slots
-            .iter()
-            .any(|slot| self.leg(*slot).matches_remote(self.fact))
-        {
+        let may_be_meant = |leg: &Leg| {
+            (leg.is_open() || self.recently_ended(leg)) && leg.matches_remote(self.fact)
+        };
+        if self.slots.iter().any(|slot| may_be_meant(self.leg(*slot))) {
             return None;
         }
 
@@ -156,8 +178,11 @@ impl Candidates<'_> {
                 .any(|other| other.matches_remote(self.fact))
         };
 
-        // Of several legs it is the one whose call has this party on another phone.
-        only(&|_| true).or_else(|| only(&has_party))
+        // Of several legs it is the one whose call has this party on another phone, and not the one
+        // that the phone dialled, which displays what was dialled.
+        only(&|_| true)
+            .or_else(|| only(&has_party))
+            .or_else(|| only(&|slot| self.leg(slot).side != Side::Outgoing && has_party(slot)))
     }
 
     /// The leg that the fact names, although its first sign did not. A leg of that party that has ended
@@ -180,12 +205,22 @@ impl Candidates<'_> {
         unnamed.next().filter(|_| names && !has_just_ended())
     }
 
+    /// Whether the beginning has the reference of a leg, but is that of another call: of another party,
+    /// and too late for a copy. Some phones count their calls from one again, or number their lines.
+    fn reuses_reference(&self, leg: &Leg) -> bool {
+        let names_another = self.fact.remote.as_ref().is_some_and(|remote| {
+            !remote.is_withheld() && !leg.remote.is_withheld() && !leg.matches_remote(self.fact)
+        });
+
+        names_another && !self.may_be_duplicate_of(leg.started)
+    }
+
     /// Whether the beginning may be that of the leg: it names the same party, or none, and a later sign
     /// that named it overtook the beginning.
     fn may_begin(&self, leg: &Leg) -> bool {
         let was_overtaken = leg.side == Side::Unknown && self.may_have_overtaken(leg.started);
 
-        leg.matches_remote(self.fact) || (self.fact.remote.is_none() && was_overtaken)
+        leg.matches_remote(self.fact) || (self.is_unnamed && was_overtaken)
     }
 
     fn since(&self, at: At) -> Span {
@@ -219,8 +254,12 @@ impl Candidates<'_> {
             let late = leg.side == Side::Unknown && self.may_be_duplicate_of(leg.started);
             return if late {
                 Meaning::Overtaken(slot)
-            } else {
+            } else if !self.reuses_reference(leg) {
                 Meaning::Repeats(slot)
+            } else if leg.is_open() {
+                Meaning::Supersedes(slot)
+            } else {
+                Meaning::Begins(side)
             };
         }
 
@@ -263,8 +302,26 @@ impl Candidates<'_> {
             };
         }
 
-        if let Some((slot, _)) = self.likely().filter(|(_, leg)| leg.is_pending()).last() {
-            return Meaning::Answers(slot);
+        let mut pending = self.likely().filter(|(_, leg)| leg.is_pending());
+        if let Some((newest, _)) = pending.next() {
+            // The oldest, unless another phone has answered its call: then its end was lost.
+            let waits = |slot: &LegSlot| !self.is_answered_elsewhere(*slot);
+            let older = pending.map(|(slot, _)| slot);
+            let oldest = older.fold(newest, |oldest, slot| {
+                if waits(&slot) || !waits(&oldest) {
+                    slot
+                } else {
+                    oldest
+                }
+            });
+            let just_answered = |leg: &Leg| {
+                leg.is_talking() && leg.answered.is_some_and(|at| self.may_be_duplicate_of(at))
+            };
+            let repeated = self.likely().find(|(_, leg)| just_answered(leg));
+            return match repeated.filter(|_| !waits(&oldest)) {
+                Some((slot, _)) => Meaning::Repeats(slot),
+                None => Meaning::Answers(oldest),
+            };
         }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
             return Meaning::Repeats(slot);
@@ -286,6 +343,16 @@ impl Candidates<'_> {
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Answers)
     }
 
+    /// Whether the leg rings on although its call was answered at another phone.
+    fn is_answered_elsewhere(&self, slot: LegSlot) -> bool {
+        let leg = self.leg(slot);
+
+        leg.role == Role::Callee
+            && self.fold.reading(leg.call).legs().any(|other| {
+                other.role == Role::Callee && other.device != leg.device && other.answered.is_some()
+            })
+    }
+
     /// Whether the end of the ring may repeat that of the ring before: the network delivered it twice,
     /// and a phone without call ids does not say which ring it means.
     fn may_ring_on(&self, slot: LegSlot, leg: &Leg) -> bool {
@@ -295,7 +362,7 @@ impl Candidates<'_> {
         let ended_before = |(other, earlier): (LegSlot, &Leg)| {
             other != slot
                 && earlier.started < leg.started
-                && earlier.answered.is_none()
+                && (earlier.answered.is_none() || earlier.ended_by == leg.ended_by)
                 && earlier.end_reported.is_some_and(|before| {
                     before < end && end - before <= self.fold.policy.duplicate
                 })
@@ -315,6 +382,9 @@ impl Candidates<'_> {
             };
         }
 
+        if let Some(slot) = self.overtaken_by_next_ring() {
+            return Meaning::Ends(slot);
+        }
         let pending = |side: Side| {
             self.likely()
                 .find(move |(_, leg)| leg.is_pending() && leg.side == side)
@@ -335,9 +405,22 @@ impl Candidates<'_> {
 
         // A phone that names no party can only mean its one ringing leg; a phone that names another
         // party means another leg.
-        let unnamed = self.fact.remote.is_none();
-        self.only_possible(|leg| unnamed && rings(leg))
+        self.only_possible(|leg| self.is_unnamed && rings(leg))
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
+    }
+
+    /// The ring whose end the next ring of its caller overtook: that ring seemed to show that its end
+    /// was lost.
+    fn overtaken_by_next_ring(&self) -> Option<LegSlot> {
+        let (_, next) = self.likely().find(|(_, leg)| leg.is_open())?;
+        let was_superseded = |leg: &Leg| {
+            leg.ended_by == EndedBy::Superseded
+                && leg.answered.is_none()
+                && leg.started < next.started
+        };
+        let (slot, _) = self.likely().find(|(_, leg)| was_superseded(leg))?;
+
+        (next.is_pending() && self.may_have_overtaken(next.started)).then_some(slot)
     }
 
     /// A hangup ends an open leg; else it is a duplicate or the only sign of a leg.
@@ -354,8 +437,14 @@ impl Candidates<'_> {
         // hangup.
         let just_rang = |leg: &Leg| leg.is_pending() && self.may_have_overtaken(leg.started);
         let open = || self.likely().filter(|(_, leg)| leg.is_open());
-        if let Some((slot, _)) = open()
-            .find(|(_, leg)| !just_rang(leg))
+        // Phones report the end of a waiting ring as a missed call: a hangup is that of the talk.
+        let talks = || {
+            let is_waiting = |leg: &Leg| leg.is_pending() && leg.side == Side::Incoming;
+            let waits = self.is_unnamed && open().next().is_some_and(|(_, leg)| is_waiting(leg));
+            open().find(|(_, leg)| waits && leg.is_talking())
+        };
+        if let Some((slot, _)) = talks()
+            .or_else(|| open().find(|(_, leg)| !just_rang(leg)))
             .or_else(|| open().next())
         {
             return Meaning::Ends(slot);
@@ -367,8 +456,7 @@ impl Candidates<'_> {
             return Meaning::Repeats(slot);
         }
 
-        let unnamed = self.fact.remote.is_none();
-        self.only_possible(|leg| leg.is_talking() || (unnamed && leg.is_open()))
+        self.only_possible(|leg| leg.is_talking() || (self.is_unnamed && leg.is_open()))
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Ends)
     }
 

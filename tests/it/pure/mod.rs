@@ -16,6 +16,7 @@ mod open_calls;
 mod openapi;
 mod partition;
 mod people;
+mod phones;
 mod popups;
 mod seeds;
 mod service;
