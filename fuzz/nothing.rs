@@ -10,7 +10,7 @@ use cordboard::port::clock::Clock;
 use cordboard::port::contacts::{CallerNote, Contact, ContactPage, Contacts};
 use cordboard::port::desk::{Desk, DeskChange, DeskEntry, DeskPage, DeskState, SiteChange};
 use cordboard::port::directory::{Directory, Entry, Helpline, Pause, Person};
-use cordboard::port::ledger::{FactHistory, LedgerError};
+use cordboard::port::ledger::{FactHistory, HistoryLimit, LedgerError};
 use cordboard::port::links::{LinkChange, Links};
 use cordboard::port::query::{
     CallFilter, HourStats, OperationCounts, Query, ReportedDevice, ReportedExtension,
@@ -305,9 +305,9 @@ impl FactHistory for Nothing {
         _: &Site,
         _: At,
         _: At,
-        _: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        Ok(Vec::new())
+        _: HistoryLimit,
+    ) -> Result<Option<Vec<Vec<u8>>>, LedgerError> {
+        Ok(Some(Vec::new()))
     }
 }
 

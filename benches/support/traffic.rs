@@ -64,7 +64,6 @@ impl Writer {
             remote_name: None,
             local_name: None,
             product: None,
-            extras: Vec::new(),
         });
     }
 

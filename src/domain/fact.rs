@@ -230,8 +230,6 @@ pub struct Fact {
     pub local_name: Option<PrivateText>,
     /// What the device is. Few phones say it, and no call depends on it.
     pub product: Option<Box<Product>>,
-    /// Further parameters, stored as received.
-    pub extras: Vec<(CompactString, PrivateText)>,
 }
 
 /// The model of a device and the version of its firmware, as it names them.

@@ -52,6 +52,7 @@ mod leg;
 pub mod link;
 pub mod notice;
 pub mod number;
+mod participant;
 pub mod policy;
 mod reading;
 mod reading_transfer;

@@ -466,6 +466,7 @@ impl Reading<'_> {
                 && attempt.consult.is_none()
                 && now - attempt.started <= self.policy.transfer_window
                 && self.targets(index).next().is_none()
+                && !self.kept_its_party(attempt)
         };
 
         self.call.attempts.iter().enumerate().any(is_pending)

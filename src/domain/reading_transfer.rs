@@ -65,6 +65,15 @@ impl Reading<'_> {
             .all(|leg| left(leg) && leg.answered < Some(failed_at))
     }
 
+    /// Whether the phone talked on for a while after it had reported the transfer: it was refused.
+    pub(super) fn kept_its_party(&self, attempt: &TransferAttempt) -> bool {
+        let transferor = attempt.transferor.map(|slot| self.leg(slot));
+
+        transferor
+            .and_then(|leg| leg.ended)
+            .is_some_and(|ended| ended - attempt.started > self.policy.rering_gap)
+    }
+
     fn transfer(&self, index: usize, attempt: &TransferAttempt) -> Transfer {
         let (kind, state, completed_at) = match (attempt.decided, attempt.consult) {
             (Some(state), _) => (TransferKind::Attended, state, None),

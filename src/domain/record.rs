@@ -6,10 +6,12 @@
 use super::call::TraceEntry;
 use super::device::{Device, Extension};
 use super::explain::Line;
-use super::fact::{CallId, CallRef, Site};
+use super::fact::{CallId, Site};
 use super::leg::{EndedBy, Leg, Role, Side};
 use super::link::{Confidence, Join, Link};
 use super::number::Number;
+use super::participant::participants;
+pub use super::participant::{Participant, ParticipantOutcome, ParticipantRole};
 use super::reading::Reading;
 use super::text::PrivateText;
 use super::time::{At, Span};
@@ -55,47 +57,12 @@ pub enum EndReason {
     LostHangup,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParticipantRole {
-    Caller,
-    Callee,
-    TransferTarget,
-}
-
-/// The result of the call for one participant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParticipantOutcome {
-    Ringing,
-    Talking,
-    Answered,
-    /// Rang, and another phone took the call.
-    AnsweredElsewhere,
-    Rejected,
-    Missed,
-    /// Called or consulted, without an answer.
-    Unanswered,
-}
-
 /// A party of the call as the phones displayed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
     pub number: Option<PrivateText>,
     pub e164: Option<PrivateText>,
     pub name: Option<PrivateText>,
-}
-
-/// One extension's participation in the call, with all its phones and legs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Participant {
-    pub extension: Option<Extension>,
-    pub device: Device,
-    /// The call as the phone names it; of several legs, that of the conversation or else the first.
-    pub call_ref: Option<CallRef>,
-    pub role: ParticipantRole,
-    pub rang_at: Option<At>,
-    pub answered_at: Option<At>,
-    pub left_at: Option<At>,
-    pub outcome: ParticipantOutcome,
 }
 
 /// The owner of the call: the extension that answered first.
@@ -192,7 +159,7 @@ impl CallRecord {
                 .zip(ended_at)
                 .map_or(Span::ZERO, |(from, until)| until - from),
             total: ended_at.map(|until| until - started_at),
-            participants: participants(reading, ended_at.is_some(), answered_at.is_some()),
+            participants: participants(reading, ended_at.is_some(), answered_at),
             missed_extensions: missed_extensions(reading, caller, outcome),
             links: reading.call.links.clone(),
             joins: joins(reading),
@@ -459,98 +426,6 @@ fn missed_extensions(
         missed.extend(caller.and_then(|caller| Extension::parse(caller.remote.dial())));
     }
     missed
-}
-
-fn participants(reading: &Reading<'_>, over: bool, answered: bool) -> Vec<Participant> {
-    let mut legs: Vec<&Leg> = reading.legs().collect();
-    legs.sort_by_key(|leg| (leg.started, leg.first));
-    let owners = reading.answerers();
-
-    let mut all: Vec<Participant> = Vec::with_capacity(legs.len());
-    for leg in legs {
-        let lost_race = leg.role == Role::Callee
-            && leg.answered.is_some()
-            && !owners.iter().any(|owner| std::ptr::eq(*owner, leg));
-        let new = participant(leg, over, answered, lost_race);
-        let is_same = |stored: &&mut Participant| match (&stored.extension, &new.extension) {
-            (None, None) => stored.device == new.device,
-            (stored, new) => stored == new,
-        };
-
-        match all.iter_mut().find(is_same) {
-            Some(stored) => merge_participant(stored, &new),
-            None => all.push(new),
-        }
-    }
-    all
-}
-
-fn participant(leg: &Leg, over: bool, answered: bool, lost_race: bool) -> Participant {
-    let answered_at = leg.answered.filter(|_| !lost_race);
-    let outcome = match (answered_at, leg.is_open() && !over, leg.ended_by) {
-        (Some(_), true, _) => ParticipantOutcome::Talking,
-        (Some(_), false, _) => ParticipantOutcome::Answered,
-        (None, true, _) if leg.role == Role::Callee && answered => {
-            ParticipantOutcome::AnsweredElsewhere
-        }
-        (None, true, _) => ParticipantOutcome::Ringing,
-        (None, false, EndedBy::Rejected) => ParticipantOutcome::Rejected,
-        (None, false, _) => match leg.role {
-            Role::Callee if answered => ParticipantOutcome::AnsweredElsewhere,
-            Role::Callee | Role::Target => ParticipantOutcome::Missed,
-            Role::Caller | Role::Consult => ParticipantOutcome::Unanswered,
-        },
-    };
-
-    let role = match leg.role {
-        Role::Caller => ParticipantRole::Caller,
-        Role::Callee | Role::Consult => ParticipantRole::Callee,
-        Role::Target => ParticipantRole::TransferTarget,
-    };
-
-    Participant {
-        extension: leg.extension.clone(),
-        device: leg.device.clone(),
-        call_ref: leg.call_ref.clone(),
-        role,
-        rang_at: leg.rang,
-        answered_at,
-        left_at: leg.ended,
-        outcome,
-    }
-}
-
-/// Merges another leg into its participant: a conversation determines the outcome, else the latest
-/// leg does.
-fn merge_participant(participant: &mut Participant, other: &Participant) {
-    let had_answered = participant.answered_at.is_some();
-    if other.answered_at.is_some() && !had_answered {
-        participant.device = other.device.clone();
-        participant.call_ref.clone_from(&other.call_ref);
-    }
-    if participant.call_ref.is_none() && participant.device == other.device {
-        participant.call_ref.clone_from(&other.call_ref);
-    }
-
-    participant.rang_at = earliest(participant.rang_at, other.rang_at);
-    participant.answered_at = earliest(participant.answered_at, other.answered_at);
-
-    let open = participant.left_at.is_none() || other.left_at.is_none();
-    participant.left_at = if open {
-        None
-    } else {
-        participant.left_at.max(other.left_at)
-    };
-    if other.answered_at.is_some() || !had_answered {
-        participant.outcome = other.outcome;
-    }
-}
-
-fn earliest(a: Option<At>, b: Option<At>) -> Option<At> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 /// The confidence of the record: phone facts alone leave some cases in doubt.

@@ -26,13 +26,17 @@ use crate::domain::record::CallRecord;
 use crate::domain::time::{At, Span};
 use crate::domain::timeline::Replay;
 use crate::port::error::LedgerError;
+use crate::port::ledger::HistoryLimit;
 use crate::wire::explanation::conclusions;
 use crate::wire::message::Message;
 use crate::wire::{instant, names};
 
 const BEFORE: Span = Span::seconds(3_600);
 const AFTER: Span = Span::seconds(180);
-const FACTS_MAX: u32 = 50_000;
+const HISTORY_MAX: HistoryLimit = HistoryLimit {
+    messages: 50_000,
+    bytes: 32 << 20,
+};
 /// Explanations that are made at once: each may hold tens of megabytes.
 static EXPLAINING: Semaphore = Semaphore::const_new(2);
 
@@ -131,11 +135,11 @@ async fn explained(
     let _turn = EXPLAINING.acquire().await.ok();
     let messages = gateway
         .history
-        .fact_messages(&site, started - BEFORE, ended + AFTER, FACTS_MAX + 1)
+        .fact_messages(&site, started - BEFORE, ended + AFTER, HISTORY_MAX)
         .await?;
-    if messages.len() > FACTS_MAX as usize {
+    let Some(messages) = messages else {
         return Ok(None);
-    }
+    };
     let mut facts: Vec<Fact> = messages
         .iter()
         .filter_map(|message| Message::fact(message, &gateway.policies))

@@ -29,7 +29,7 @@ use crate::net::ClientAddress;
 use crate::port::clock::Clock;
 use crate::port::intake::Intake;
 use crate::provider::grandstream::{self, Unreadable};
-use crate::wire::envelope::{BodyForm, Envelope, Trace, id_at_place};
+use crate::wire::envelope::{BodyForm, Envelope, MESSAGE_BYTES_MAX, Trace, id_at_place};
 
 /// Log lines per second for each reason to refuse a request. The metric counts every refusal.
 const REFUSAL_LOG_LINES_PER_SECOND: u32 = 20;
@@ -67,6 +67,7 @@ enum Refusal {
     TooManyParameters,
     BadBody,
     BodyTooLarge,
+    EventTooLarge,
     NoDevice,
     TooManyRequests,
     NotDurable,
@@ -96,6 +97,11 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "bad_body",
                 "the body cannot be read",
+            ),
+            Refusal::EventTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "event_too_large",
+                "an event has at most 16 KiB",
             ),
             Refusal::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -353,10 +359,15 @@ impl Ingress {
             "request received"
         );
 
+        let message = envelope.encode();
+        if message.len() > MESSAGE_BYTES_MAX {
+            return Err(Refusal::EventTooLarge);
+        }
+
         // The journal logs its own failure once; here it would be logged for every request.
         let span = tracing::debug_span!("append", %event_id);
         self.intake
-            .accept(envelope.encode())
+            .accept(message)
             .instrument(span)
             .await
             .map_err(|_| Refusal::NotDurable)?;

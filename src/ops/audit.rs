@@ -7,7 +7,7 @@ use crate::config::{BadConfig, Settings};
 use crate::domain::Timeline;
 use crate::domain::fact::{EventId, Fact, Site};
 use crate::domain::time::{At, Span};
-use crate::port::ledger::{CallUpdate, Ledger, RecordAudit};
+use crate::port::ledger::{CallUpdate, HistoryLimit, Ledger, RecordAudit};
 use crate::setup::SetupError;
 use crate::wire::call_json;
 use crate::wire::message::Message;
@@ -90,8 +90,9 @@ async fn audit_site(
     watermark: At,
 ) -> Result<Vec<Deviation>, SetupError> {
     let messages = ledger
-        .fact_messages(site, At::START, At::END, u32::MAX)
-        .await?;
+        .fact_messages(site, At::START, At::END, HistoryLimit::NONE)
+        .await?
+        .unwrap_or_default();
     let facts: Vec<Fact> = messages
         .iter()
         .filter_map(|message| Message::fact(message, policies))

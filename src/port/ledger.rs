@@ -102,18 +102,32 @@ impl Absurd {
     }
 }
 
+/// The longest history that is read at once: what is read stands in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryLimit {
+    pub messages: u32,
+    pub bytes: usize,
+}
+
+impl HistoryLimit {
+    pub const NONE: HistoryLimit = HistoryLimit {
+        messages: u32::MAX,
+        bytes: usize::MAX,
+    };
+}
+
 /// Stored facts, to fold them again or to explain a record.
 #[async_trait]
 pub trait FactHistory: Send + Sync {
-    /// The messages of a site's facts that were received in a period, at most `max`, in their
-    /// order.
+    /// The messages of a site's facts that were received in a period, in their order. `None` if they
+    /// exceed the limit.
     async fn fact_messages(
         &self,
         site: &Site,
         from: At,
         to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError>;
+        limit: HistoryLimit,
+    ) -> Result<Option<Vec<Vec<u8>>>, LedgerError>;
 }
 
 /// The ledger for the worker of one partition.

@@ -11,15 +11,19 @@ use super::bisect::Bisection;
 use super::partition::{Batch, BatchItem, History, Step, Stretch};
 use super::{Worker, WorkerError};
 use crate::domain::time::At;
+use crate::port::changes::Changes;
 use crate::port::intake::Delivery;
-use crate::port::ledger::Changes;
+use crate::port::ledger::HistoryLimit;
 
 /// A batch that was started so often and never finished is processed message by message.
 const BATCH_ATTEMPTS_MAX: u32 = 2;
 /// If more facts of its site than these are later than a late event, the event is stored and not
 /// folded: to fold them again would keep the partition, and the phones of an embedded service,
 /// waiting for minutes. `cordboard rebuild` corrects the calls.
-const HISTORY_FACTS_MAX: u32 = 50_000;
+const HISTORY_MAX: HistoryLimit = HistoryLimit {
+    messages: 50_000,
+    bytes: 128 << 20,
+};
 /// Notifications read with one query.
 const BACKLOG_AT_ONCE: u32 = 512;
 
@@ -184,21 +188,21 @@ impl Worker {
         let messages = self
             .retry_while_unavailable("read history", || {
                 self.ledger
-                    .fact_messages(site, *facts_from, last, HISTORY_FACTS_MAX + 1)
+                    .fact_messages(site, *facts_from, last, HISTORY_MAX)
             })
             .await?;
-        if messages.len() > HISTORY_FACTS_MAX as usize {
+        let Some(messages) = messages else {
             metrics::counter!("cordboard_worker_unfolded_total").increment(1);
             tracing::error!(
                 site = site.as_str(),
                 partition = self.number,
-                later_max = HISTORY_FACTS_MAX,
+                later_max = HISTORY_MAX.messages,
                 "an event is so late that its history is not folded again: it is stored, and calls \
                  around it may be wrong until `cordboard rebuild`. See the runbook, \
                  CordboardEventsNotFolded"
             );
             return Ok(None);
-        }
+        };
         let kept_since = self
             .retry_while_unavailable("read the retention", || self.ledger.facts_kept_since())
             .await?;

@@ -19,7 +19,7 @@ use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
 use crate::port::ledger::{
-    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+    Changes, FactHistory, HistoryLimit, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
 };
 use crate::port::outbox::Notification;
 
@@ -94,20 +94,24 @@ impl FactHistory for PostgresLedger {
         site: &Site,
         from: At,
         to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
+        limit: HistoryLimit,
+    ) -> Result<Option<Vec<Vec<u8>>>, LedgerError> {
         let select = sqlx::query_scalar(SELECT_FACT_MESSAGES)
             .bind(site.as_str())
             .bind(from.0)
             .bind(to.0)
-            .bind(i64::from(max));
+            .bind(i64::from(limit.messages) + 1);
 
         let mut reader = self.slow_reader().await?;
-        let envelopes: Vec<String> =
-            with_timeout(reader.time_limit, select.fetch_all(&mut *reader)).await?;
-        reader.put_back().await?;
+        let time_limit = reader.time_limit;
+        let read = sql::within_limit(select.fetch(&mut *reader), limit);
+        let messages = with_timeout(time_limit, read).await?;
+        // A connection with rows left to read is closed.
+        if messages.is_some() {
+            reader.put_back().await?;
+        }
 
-        Ok(envelopes.into_iter().map(String::into_bytes).collect())
+        Ok(messages)
     }
 }
 

@@ -53,20 +53,24 @@ const SELECT_DEVICES: &str = "-- select_devices
     LIMIT 10000";
 
 const SELECT_SILENT_EXTENSIONS: &str = "-- select_silent_extensions
-    SELECT site, extension, max(state_since)
-    FROM devices AS silent
-    WHERE state = 'dnd'
-        AND extension IS NOT NULL
-        AND ($1::text IS NULL OR site = $1)
-        AND NOT EXISTS (
-            SELECT 1
-            FROM devices AS other
-            WHERE other.site = silent.site
-                AND other.extension = silent.extension
-                AND other.state IS DISTINCT FROM 'dnd'
-                AND other.last_seen > silent.state_since
-        )
-    GROUP BY site, extension
+    WITH silent AS (
+        SELECT site, extension, max(state_since) AS since
+        FROM devices
+        WHERE state = 'dnd'
+            AND extension IS NOT NULL
+            AND ($1::text IS NULL OR site = $1)
+        GROUP BY site, extension
+    )
+    SELECT site, extension, since
+    FROM silent
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM devices AS other
+        WHERE other.site = silent.site
+            AND other.extension = silent.extension
+            AND other.state IS DISTINCT FROM 'dnd'
+            AND other.last_seen > silent.since
+    )
     ORDER BY site, extension";
 
 const SELECT_EXTENSIONS: &str = "-- select_extensions_with_agents

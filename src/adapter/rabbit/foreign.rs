@@ -9,11 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::domain::fact::{EventId, Site};
 use crate::domain::time::At;
 use crate::provider::grandstream::json_object;
-use crate::wire::envelope::{BodyForm, Envelope, Trace, made_at};
+use crate::wire::envelope::{BodyForm, Envelope, MESSAGE_BYTES_MAX, Trace, made_at};
 use crate::wire::instant;
 
-/// Longer plain reports are set aside: a report has a few hundred bytes.
-pub(super) const REPORT_BYTES_MAX: usize = 16 << 10;
 /// The topics of events in routing keys.
 const TOPICS: [&str; 2] = ["call", "device"];
 /// Larger timestamps are milliseconds, or else microseconds.
@@ -28,7 +26,7 @@ pub(super) fn envelope(
     body: &[u8],
     now: At,
 ) -> Option<Envelope> {
-    if body.len() > REPORT_BYTES_MAX {
+    if body.len() > MESSAGE_BYTES_MAX {
         return None;
     }
     let report = json_object(body)?;

@@ -22,6 +22,7 @@ pub(super) mod windows;
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
+use futures_util::{Stream, TryStreamExt};
 use sha2::Digest;
 
 use crate::domain::device::Extension;
@@ -29,7 +30,7 @@ use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::notice::NoticeKind;
 use crate::domain::record::CallRecord;
 use crate::domain::time::At;
-use crate::port::ledger::{BelievedInstants, FactsAhead, LedgerError};
+use crate::port::ledger::{BelievedInstants, FactsAhead, HistoryLimit, LedgerError};
 use crate::port::outbox::Notification;
 use crate::wire::message::IngressId;
 
@@ -55,6 +56,25 @@ pub(super) const NOTIFICATIONS_STORED: i64 = 10_000;
 pub(super) const NOTIFICATIONS_STORED_UNSENT: i64 = 40_000;
 /// Facts from this long before the first open call may belong to it.
 pub(super) const BEFORE_OPEN_CALLS_US: i64 = 180_000_000;
+
+/// The messages of a query; `None` as soon as they exceed the limit.
+pub(super) async fn within_limit(
+    mut rows: impl Stream<Item = Result<String, sqlx::Error>> + Unpin,
+    limit: HistoryLimit,
+) -> Result<Option<Vec<Vec<u8>>>, sqlx::Error> {
+    let mut messages = Vec::new();
+    let mut bytes = 0;
+
+    while let Some(message) = rows.try_next().await? {
+        bytes += message.len();
+        if messages.len() >= limit.messages as usize || bytes > limit.bytes {
+            return Ok(None);
+        }
+        messages.push(message.into_bytes());
+    }
+
+    Ok(Some(messages))
+}
 
 /// The stored time of a partition.
 pub(super) struct StoredTime {
@@ -183,4 +203,31 @@ pub(super) fn parse_ticks(text: &str) -> Result<BTreeMap<IngressId, At>, LedgerE
 #[must_use]
 pub fn digest(message: &[u8]) -> String {
     HEXLOWER.encode(&sha2::Sha256::digest(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_history_above_its_limit_is_not_read_to_its_end() {
+        let rows = || stream::iter(["aaaa", "bb", "c"].map(|row| Ok(row.to_owned())));
+        let limit = |messages, bytes| HistoryLimit { messages, bytes };
+
+        for (limit, is_read) in [
+            (HistoryLimit::NONE, true),
+            (limit(3, 7), true),
+            (limit(2, 7), false),
+            (limit(3, 6), false),
+        ] {
+            let read = within_limit(rows(), limit).await.expect("rows");
+            assert_eq!(
+                read.map(|read| read.len()),
+                is_read.then_some(3),
+                "{limit:?}"
+            );
+        }
+    }
 }

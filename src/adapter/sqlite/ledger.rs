@@ -12,7 +12,7 @@ use crate::adapter::sql;
 use crate::domain::fact::{CallId, EventId, Site};
 use crate::domain::time::At;
 use crate::port::ledger::{
-    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+    Changes, FactHistory, HistoryLimit, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
 };
 use crate::port::outbox::Notification;
 
@@ -23,17 +23,16 @@ impl FactHistory for SqliteLedger {
         site: &Site,
         from: At,
         to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let envelopes: Vec<String> = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
+        limit: HistoryLimit,
+    ) -> Result<Option<Vec<Vec<u8>>>, LedgerError> {
+        let envelopes = sqlx::query_scalar(statements::SELECT_ENVELOPES_OF_SITE)
             .bind(site.as_str())
             .bind(from.0)
             .bind(to.0)
-            .bind(max)
-            .fetch_all(&self.readers)
-            .await?;
+            .bind(i64::from(limit.messages) + 1)
+            .fetch(&self.readers);
 
-        Ok(envelopes.into_iter().map(String::into_bytes).collect())
+        Ok(sql::within_limit(envelopes, limit).await?)
     }
 }
 

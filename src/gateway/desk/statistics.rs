@@ -114,7 +114,9 @@ pub(in crate::gateway) async fn statistics(
             .before(until.unwrap_or(At::END));
         let mut waits = Waits::default();
         while let Some(entries) = calls.next().await? {
-            entries.into_iter().for_each(|entry| waits.add(entry));
+            for entry in entries {
+                waits.add(entry);
+            }
         }
         let rules = gateway.sites.rules().await?;
         Ok::<_, LedgerError>((waits, rules, calls.is_complete()))
@@ -157,18 +159,18 @@ impl Waits {
         // A caller who hides his number waits alone.
         let number = number_of(&entry).unwrap_or(&entry.call_id).to_owned();
         let reached_by = entry.reached.as_ref().map(|call| call.call_id.clone());
-        let status = status_of(&entry);
+        let (status, missed_at) = (status_of(&entry), entry.missed_at);
 
         let wait = self
             .by_caller
             .entry((entry.site.clone(), number, reached_by))
             .or_insert_with(|| Wait {
-                first_missed_at: entry.missed_at,
-                latest: entry.clone(),
+                latest: entry,
+                first_missed_at: missed_at,
                 is_done: true,
                 is_assigned: false,
             });
-        wait.first_missed_at = entry.missed_at;
+        wait.first_missed_at = missed_at;
         wait.is_done &= status == DeskStatus::Done;
         wait.is_assigned |= status == DeskStatus::Assigned;
     }

@@ -2,7 +2,7 @@
 //!
 //! Rules: an unexpanded variable arrives as literal text, and counts as absent. The first
 //! occurrence of a parameter wins, because a caller's name can smuggle further ones into the
-//! request. Unknown parameters are stored, at most 64 of them; long texts are cut.
+//! request. Unknown parameters stay in the envelope alone; long texts are cut.
 
 use compact_str::CompactString;
 
@@ -15,8 +15,8 @@ use crate::domain::text::is_printable;
 use crate::domain::time::At;
 
 const NAME_CHARS_MAX: usize = 256;
-const EXTRAS_MAX: usize = 64;
-const EXTRA_CHARS_MAX: usize = 256;
+/// A longer value is odd, whatever it means.
+const VALUE_CHARS_MAX: usize = 256;
 
 /// A parameter that the product understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,6 @@ pub struct Report {
     call_ref: Option<CallRef>,
     model: Option<PrivateText>,
     firmware: Option<PrivateText>,
-    extras: Vec<(CompactString, PrivateText)>,
     oddities: Oddities,
 }
 
@@ -104,16 +103,10 @@ impl Report {
             .filter_map(|(name, present)| present.then_some(name))
     }
 
-    /// Adds one parameter. Unknown ones are stored, up to a limit; a repeated known one is ignored.
+    /// Adds one parameter. An unknown one stays in the envelope alone; a repeated known one is ignored.
     pub fn add_parameter(&mut self, key: &str, value: &str) {
         self.note_irregular_text(value);
         let Some(field) = field_of(key) else {
-            if self.extras.len() < EXTRAS_MAX {
-                self.extras.push((
-                    clean_text(key, EXTRA_CHARS_MAX),
-                    clean_text(value, EXTRA_CHARS_MAX).into(),
-                ));
-            }
             return;
         };
 
@@ -137,7 +130,7 @@ impl Report {
 
     fn note_irregular_text(&mut self, value: &str) {
         self.oddities.cut |=
-            value.len() > EXTRA_CHARS_MAX && value.chars().count() > EXTRA_CHARS_MAX;
+            value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX;
         self.oddities.characters_removed |= !value.chars().all(is_printable);
     }
 
@@ -199,7 +192,6 @@ impl Report {
             remote_name: self.remote_name,
             local_name: self.local_name,
             product: Product::of(self.model, self.firmware),
-            extras: self.extras,
         })
     }
 }

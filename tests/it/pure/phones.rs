@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use cordboard::domain::fact::{Fact, Site};
 use cordboard::domain::policy::Policy;
 use cordboard::domain::reconstruct;
-use cordboard::domain::record::{CallRecord, Outcome};
+use cordboard::domain::record::{CallRecord, Outcome, ParticipantOutcome, ParticipantRole};
 use cordboard::domain::time::{At, Span};
 use cordboard::wire::fact_line;
 
@@ -165,4 +165,42 @@ fn callers_who_withhold_their_numbers_are_a_call_each() {
     }
 
     assert_eq!(calls(&facts), [(Outcome::Answered, 26); 3]);
+}
+
+#[test]
+fn a_phone_to_which_a_call_comes_again_rings_for_it() {
+    let first = [
+        report(0.0, 201, "incoming", Some(CUSTOMER), ""),
+        report(0.1, 202, "incoming", Some(CUSTOMER), ""),
+        report(5.0, 202, "answered", Some(CUSTOMER), ""),
+        report(5.1, 201, "missed", Some(CUSTOMER), ""),
+        report(20.0, 202, "blind_transfer", Some(CUSTOMER), ""),
+        report(20.1, 202, "hangup", Some(CUSTOMER), ""),
+    ];
+    // It is handed to the phone that had rung before, or comes back to the one that talked.
+    for (phone, role) in [
+        (201, ParticipantRole::TransferTarget),
+        (202, ParticipantRole::Callee),
+    ] {
+        let mut facts = first.to_vec();
+        if phone == 202 {
+            facts.push(report(20.5, 203, "incoming", Some(CUSTOMER), ""));
+            facts.push(report(30.0, 203, "missed", Some(CUSTOMER), ""));
+        }
+        let ring = report(31.0, phone, "incoming", Some(CUSTOMER), "");
+        facts.push(ring.clone());
+
+        let now = ring.at + Span::seconds(1);
+        let open = reconstruct(Site::default(), POLICY.clone(), &facts, now);
+        let [call] = &open[..] else {
+            panic!("one call instead of {}", open.len());
+        };
+        let own = call
+            .participants
+            .iter()
+            .find(|own| own.device == ring.device);
+        let seen = own.map(|own| (own.outcome, own.role, own.rang_at));
+        let expected = (ParticipantOutcome::Ringing, role, Some(ring.at));
+        assert_eq!(seen, Some(expected), "{phone}");
+    }
 }

@@ -11,9 +11,9 @@ use crate::support::http::send;
 const RULES: &str = "/api/v1/site-rules";
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// The day of the week so many days from now.
-fn day_in(days: usize) -> &'static str {
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).weekday();
+/// The day of the week so many days after an instant.
+fn day_after(now: Timestamp, days: usize) -> &'static str {
+    let today = now.to_zoned(TimeZone::UTC).weekday();
     let today = usize::try_from(today.to_monday_zero_offset()).expect("a day");
 
     DAYS[(today + days) % DAYS.len()]
@@ -28,12 +28,14 @@ fn instant(value: &Value) -> Timestamp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_of_a_closed_site_are_called_back_when_it_opens() {
     let (service, _data) = service().await;
+    let list = service.ask("/api/v1/missed").await;
+    let opening_day = day_after(instant(&list["read_at"]), 3);
     let target = format!("{RULES}/default");
     let put = async |rules: Value| service.call("PUT", &target, &rules).await;
     let (status, answer) = put(json!({
         "desk_goal_minutes": 5,
         "time_zone": "UTC",
-        "hours": [{ "days": [day_in(3)], "from": "08:00", "to": "18:00" }],
+        "hours": [{ "days": [opening_day], "from": "08:00", "to": "18:00" }],
     }))
     .await;
     assert_eq!(status, 200, "{answer}");
@@ -52,7 +54,7 @@ async fn callers_of_a_closed_site_are_called_back_when_it_opens() {
     );
     let due = instant(&entry["due_at"]).to_zoned(TimeZone::UTC);
     let opening = DAYS[usize::try_from(due.weekday().to_monday_zero_offset()).expect("a day")];
-    assert_eq!((opening, due.hour(), due.minute()), (day_in(3), 8, 5));
+    assert_eq!((opening, due.hour(), due.minute()), (opening_day, 8, 5));
 
     let (status, answer) = put(json!({ "desk_goal_minutes": 7 })).await;
     assert_eq!((status, &answer["is_open"]), (200, &json!(true)));

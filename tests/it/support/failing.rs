@@ -9,7 +9,7 @@ use cordboard::domain::fact::{CallId, EventId, Site};
 use cordboard::domain::time::At;
 use cordboard::port::dead_letters::{DeadLetter, DeadLetters};
 use cordboard::port::ledger::{
-    Changes, FactHistory, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
+    Changes, FactHistory, HistoryLimit, Ledger, LedgerError, Lookback, ReceivedFact, RecoveredState,
 };
 use cordboard::port::outbox::Notification;
 use cordboard::simulate::Dice;
@@ -71,9 +71,9 @@ impl FactHistory for Failing {
         site: &Site,
         from: At,
         to: At,
-        max: u32,
-    ) -> Result<Vec<Vec<u8>>, LedgerError> {
-        self.ledger.fact_messages(site, from, to, max).await
+        limit: HistoryLimit,
+    ) -> Result<Option<Vec<Vec<u8>>>, LedgerError> {
+        self.ledger.fact_messages(site, from, to, limit).await
     }
 }
 

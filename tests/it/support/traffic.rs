@@ -88,7 +88,6 @@ pub fn facts(most: usize) -> impl Strategy<Value = Vec<Fact>> {
                 remote_name: Some("Somebody".into()),
                 local_name: None,
                 product: None,
-                extras: Vec::new(),
             });
         }
 

@@ -31,6 +31,7 @@ async fn a_request_without_an_event_is_answered_with_its_reason_and_not_stored()
     let running = Running::open().await;
     let many = "&p=1".repeat(65);
     let long = "a".repeat(70_000);
+    let large = "a".repeat(16_320);
 
     for (line, expected) in [
         ("HEAD /gs/cti/incoming?mac=1&remote=2", 405),
@@ -42,6 +43,7 @@ async fn a_request_without_an_event_is_answered_with_its_reason_and_not_stored()
         ("GET /gs/cti/incoming?remote=123", 400),
         (&format!("GET /gs/cti/incoming?mac=1{many}"), 400),
         (&format!("GET /gs/cti/incoming?mac=1&n={long}"), 414),
+        (&format!("GET /gs/cti/incoming?mac=1&n={large}"), 413),
     ] {
         let status = running.status(line.as_bytes()).await;
         assert!(
