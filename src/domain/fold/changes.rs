@@ -342,6 +342,7 @@ impl Fold {
             self.split_vain_repeat(slot);
             self.split_other_call(slot);
         } else {
+            self.schedule_join_review(slot, fact.at);
             self.schedule_abandonment_review(slot, fact.at);
             if !self.calls[self.legs[slot].call].attempts.is_empty() {
                 self.schedule_review(self.legs[slot].call, fact.at);

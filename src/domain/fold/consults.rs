@@ -233,6 +233,84 @@ impl Fold {
         self.move_leg(consult, to, Role::Consult, new_index);
     }
 
+    /// Schedules the decision whether a phone joined its two parties: both of its legs ended together,
+    /// and each is in a call of its own.
+    pub(super) fn schedule_join_review(&mut self, slot: LegSlot, at: At) {
+        let due = at + self.policy.together;
+        if let Some(other) = self.ended_together(slot) {
+            for leg in [slot, other] {
+                self.schedule_review(self.legs[leg].call, due);
+            }
+        }
+    }
+
+    /// Joins the call of a colleague to that of an outside party, if the phone that talked with both
+    /// has left them, and the colleague talks on: the colleague had called, or was called before the
+    /// party did.
+    pub(super) fn review_joined(&mut self, call: CallSlot, at: At) {
+        let has_left = |slot: &LegSlot| {
+            let leg = &self.legs[*slot];
+            let ended = leg.ended.filter(|_| leg.answered.is_some());
+            leg.role == Role::Callee
+                && ended.is_some_and(|ended| at - ended >= self.policy.together)
+        };
+        let mut left = self.calls[call].legs.iter().copied().filter(has_left);
+        let Some(main) = left.next().filter(|_| left.next().is_none()) else {
+            return;
+        };
+        let goes_on = self.reading(call).legs().any(Leg::is_open);
+        let Some(second) = self.ended_together(main).filter(|_| !goes_on) else {
+            return;
+        };
+        let from = self.legs[second].call;
+        let others: SmallVec<[LegSlot; 4]> = self.calls[from]
+            .legs
+            .iter()
+            .copied()
+            .filter(|other| *other != second)
+            .collect();
+        let talks_on = |slot: &LegSlot| {
+            let leg = &self.legs[*slot];
+            leg.is_talking() && leg.remote_is(&self.legs[second])
+        };
+        if !others.iter().any(talks_on)
+            || !self.calls[from].attempts.is_empty()
+            || self.is_final(call)
+            || self.is_final(from)
+            || self.calls[call].attempts.len() >= super::placing::ATTEMPTS_MAX
+        {
+            return;
+        }
+
+        let leg = &self.legs[second];
+        let target = Some(leg.remote.clone());
+        let attempt = TransferAttempt::new(leg.started, Some(main), Some(second), target);
+        self.calls[call].attempts.push(attempt);
+        let index = u8::try_from(self.calls[call].attempts.len() - 1).ok();
+        for other in others {
+            self.move_leg(other, call, Role::Target, index);
+        }
+        self.move_leg(second, call, Role::Consult, index);
+    }
+
+    /// The leg of the same account, in another call, whose conversation ended together with this one.
+    fn ended_together(&self, slot: LegSlot) -> Option<LegSlot> {
+        let leg = &self.legs[slot];
+        let ended = leg.ended.filter(|_| leg.answered.is_some())?;
+        let phone = self.phones.get(&leg.device)?;
+
+        phone.legs.iter().copied().find(|other| {
+            let second = &self.legs[*other];
+            second.call != leg.call
+                && second.extension == leg.extension
+                && second.answered.is_some()
+                && !second.remote.same_party(&leg.remote)
+                && second
+                    .ended
+                    .is_some_and(|other| (other - ended).abs() <= self.policy.together)
+        })
+    }
+
     /// Splits off answered calls that a phone made after a conversation whose end was lost.
     pub(super) fn review_lost_main(&mut self, call: CallSlot, at: At) {
         for index in 0..self.calls[call].attempts.len() {

@@ -302,26 +302,17 @@ impl Candidates<'_> {
             };
         }
 
-        let mut pending = self.likely().filter(|(_, leg)| leg.is_pending());
-        if let Some((newest, _)) = pending.next() {
-            // The oldest, unless another phone has answered its call: then its end was lost.
-            let waits = |slot: &LegSlot| !self.is_answered_elsewhere(*slot);
-            let older = pending.map(|(slot, _)| slot);
-            let oldest = older.fold(newest, |oldest, slot| {
-                if waits(&slot) || !waits(&oldest) {
-                    slot
-                } else {
-                    oldest
-                }
-            });
-            let just_answered = |leg: &Leg| {
-                leg.is_talking() && leg.answered.is_some_and(|at| self.may_be_duplicate_of(at))
-            };
-            let repeated = self.likely().find(|(_, leg)| just_answered(leg));
-            return match repeated.filter(|_| !waits(&oldest)) {
-                Some((slot, _)) => Meaning::Repeats(slot),
-                None => Meaning::Answers(oldest),
-            };
+        if let Some(slot) = self.waiting_ring() {
+            return Meaning::Answers(slot);
+        }
+        let just_answered = |leg: &Leg| {
+            leg.is_talking() && leg.answered.is_some_and(|at| self.may_be_duplicate_of(at))
+        };
+        if let Some((slot, _)) = self.likely().find(|(_, leg)| just_answered(leg)) {
+            return Meaning::Repeats(slot);
+        }
+        if let Some((slot, _)) = self.likely().filter(|(_, leg)| leg.is_pending()).last() {
+            return Meaning::Answers(slot);
         }
         if let Some((slot, _)) = self.likely().find(|(_, leg)| leg.is_talking()) {
             return Meaning::Repeats(slot);
@@ -341,6 +332,15 @@ impl Candidates<'_> {
 
         self.only_possible(Leg::is_pending)
             .map_or(Meaning::Begins(Side::Unknown), Meaning::Answers)
+    }
+
+    /// The oldest leg that rings or dials, and whose call no other phone has answered: the end of such
+    /// a ring was lost.
+    fn waiting_ring(&self) -> Option<LegSlot> {
+        self.likely()
+            .filter(|(slot, leg)| leg.is_pending() && !self.is_answered_elsewhere(*slot))
+            .map(|(slot, _)| slot)
+            .last()
     }
 
     /// Whether the leg rings on although its call was answered at another phone.

@@ -36,6 +36,7 @@ impl Fold {
         if !is_final {
             self.review_left_consult(call, at);
         }
+        self.review_joined(call, at);
         self.review_abandoned(call, at);
         self.review_outside_consult(call, at);
         self.review_overlap(call, at);
