@@ -153,8 +153,14 @@ impl Fold {
     fn match_in(&self, call: CallSlot, leg: &Leg) -> Option<CallMatch> {
         let reading = self.reading(call);
         let conversation = reading.has_conversation();
+        // A group of which the caller is a member rings at his own phone too, with his own number.
+        let dials =
+            |other: &Leg| other.side == Side::Outgoing && is_open_on_same_account(other, leg);
+        let rings_in_own_group = leg.is_party(&leg.remote) && reading.legs().any(dials);
         let occupied = |other: &Leg| {
-            is_open_on_same_account(other, leg) && !may_have_lost_end(other, leg, conversation)
+            is_open_on_same_account(other, leg)
+                && !may_have_lost_end(other, leg, conversation)
+                && !rings_in_own_group
         };
         if reading.call.legs.len() >= LEGS_MAX || reading.legs().any(occupied) {
             return None;
