@@ -2,7 +2,7 @@
 
 import { Problem, isAbort, send } from "./api.js";
 import * as cells from "./cells.js";
-import { draw, el, hit, icon } from "./dom.js";
+import { draw, el, hidden, hit, icon } from "./dom.js";
 import { tabs } from "./forms.js";
 import { session, site } from "./session.js";
 import { texts } from "./texts.js";
@@ -144,7 +144,11 @@ export const table = (label, columns, lines) =>
       el(
         "tr",
         { role: "row" },
-        columns.map(([text]) => cells.head(text)),
+        columns.map(([text]) =>
+          text
+            ? cells.head(text)
+            : el("th", { role: "columnheader", scope: "col" }, hidden(texts.forms.actions)),
+        ),
       ),
     ),
     el("tbody", { role: "rowgroup" }, lines),

@@ -21,6 +21,7 @@ export const settingsTexts = {
     copy: "Copy",
     copied: "Copied",
     edit: "Edit",
+    actions: "Actions",
     remove: "Remove",
     sites: "Sites",
     sitesHint: "Names with commas between them. Empty: all sites that you see.",
