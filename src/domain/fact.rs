@@ -228,7 +228,7 @@ pub struct Fact {
     pub remote_name: Option<PrivateText>,
     /// The device's own name for its account.
     pub local_name: Option<PrivateText>,
-    /// What the device is. Few phones say it, and no call depends on it.
+    /// Model and firmware of the device. Few phones say them, and no call depends on them.
     pub product: Option<Box<Product>>,
 }
 

@@ -56,7 +56,7 @@ struct SiteInForce {
     in_force: GoalsJson,
     /// Whether the site takes calls at the moment.
     is_open: bool,
-    /// What people set for this site.
+    /// The rules that people set for this site.
     rules: RulesDocument,
 }
 
@@ -99,10 +99,11 @@ async fn of_sites(
         .chain([DEFAULT_SITE.to_owned()])
         .map(|site| (site, RulesDocument::default()))
         .collect();
-    for stored in gateway.sites.stored.rules().await? {
+    let stored = gateway.sites.stored.rules().await?;
+    let book = gateway.sites.book(&stored);
+    for stored in stored {
         documents.insert(stored.site, RulesDocument::stored(&stored.rules));
     }
-    let book = gateway.sites.rules().await?;
     let now = gateway.clock.now();
 
     Ok(documents

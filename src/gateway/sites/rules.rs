@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::hours::{DAY_MINUTES, Opening, OpeningHours};
 use crate::domain::time::{At, Span};
 use crate::port::error::LedgerError;
-use crate::port::site_rules::SiteRules;
+use crate::port::site_rules::{SiteRules, StoredRules};
 use crate::wire::names::{one_of, schemas};
 
 const HOUR_SECONDS: u32 = 3_600;
@@ -85,7 +85,7 @@ impl RulesDocument {
     /// The rules in force.
     ///
     /// # Errors
-    /// What is wrong, for the person who wrote the document.
+    /// The mistake, for the person who wrote the document.
     pub(super) fn rules(&self, defaults: Goals) -> Result<Rules, String> {
         let goal = |name: &str, value: Option<u32>, default: u32, max: u32| match value {
             None => Ok(default),
@@ -221,8 +221,12 @@ impl Sites {
 
     /// The rules of all sites.
     pub(in crate::gateway) async fn rules(&self) -> Result<RuleBook, LedgerError> {
-        let stored = self.stored.rules().await?;
-        let of_sites = stored.into_iter().filter_map(|stored| {
+        Ok(self.book(&self.stored.rules().await?))
+    }
+
+    /// The rules that stored ones put in force.
+    pub(super) fn book(&self, stored: &[StoredRules]) -> RuleBook {
+        let of_sites = stored.iter().filter_map(|stored| {
             let rules = RulesDocument::stored(&stored.rules).rules(self.defaults);
             // A name of a time zone may be unknown on this machine.
             if let Err(error) = &rules {
@@ -232,13 +236,13 @@ impl Sites {
                     "the rules of a site do not count"
                 );
             }
-            Some((stored.site, rules.ok()?))
+            Some((stored.site.clone(), rules.ok()?))
         });
 
-        Ok(RuleBook {
+        RuleBook {
             of_sites: of_sites.collect(),
             defaults: Rules::of_defaults(self.defaults),
-        })
+        }
     }
 }
 
