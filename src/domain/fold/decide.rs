@@ -97,8 +97,9 @@ impl Fold {
 
             self.reviews.pop();
             if self.is_current(alarm) {
-                self.now = alarm.at;
-                self.review(alarm.call, alarm.at);
+                // A fact may ask for a review at an instant that is past: time does not go back.
+                self.now = self.now.max(alarm.at);
+                self.review(alarm.call, self.now);
             }
         }
     }
