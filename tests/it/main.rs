@@ -20,3 +20,8 @@ mod servers;
     expect(dead_code, reason = "some of it is only for tests that need servers")
 )]
 mod support;
+
+/// The allocator of the program.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
