@@ -18,10 +18,10 @@ use crate::provider::grandstream::{Body, NoDevice, Request, Unreadable};
 const VERSION: u32 = 1;
 /// Between an event and its id; a program may send a report a while after the event.
 const ID_APART_MAX_US: i64 = 3_600 * 1_000_000;
-/// The beginning of the reason with which a message of a later version becomes a dead letter.
 /// The longest message with an event. The limits of queues, batches and reads count on it; a phone's
 /// events are a tenth as long.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// The beginning of the reason with which a message of a later version becomes a dead letter.
 pub const UNKNOWN_VERSION: &str = "unknown version";
 
 /// The bits of an id that tell the site and the instant of its event.

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::port::intake::Delivery;
+
+/// A message counts once for so many of its bytes. An ordinary one counts once, the longest eight
+/// times.
+const COUNTED_BYTES: usize = 2 << 10;
 /// Messages in flight: two of the largest batches.
 const MESSAGES_MAX: usize = 2 * super::BATCH_MESSAGES_MAX;
 /// Smaller batches take little memory and need no permit: live events do not wait for a backlog.
@@ -30,7 +35,13 @@ impl Default for InFlightLimit {
 
 impl InFlightLimit {
     /// Waits for a permit for a batch; the permit lasts until it is dropped.
-    pub(super) async fn acquire(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn acquire_for(&self, batch: &[Delivery]) -> Option<SemaphorePermit<'_>> {
+        let counts = batch.iter().map(|delivery| counts(delivery.message.len()));
+
+        self.acquire(counts.sum()).await
+    }
+
+    async fn acquire(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
         if messages <= SMALL_MESSAGES {
             return None;
         }
@@ -40,6 +51,11 @@ impl InFlightLimit {
 
         acquired.await.ok()?.ok()
     }
+}
+
+/// How often a message counts.
+fn counts(bytes: usize) -> usize {
+    bytes.div_ceil(COUNTED_BYTES).max(1)
 }
 
 #[cfg(test)]
@@ -81,5 +97,19 @@ mod tests {
             limit.acquire(1_001).await.is_none(),
             "the batch goes on without"
         );
+    }
+
+    #[tokio::test]
+    async fn long_messages_count_more_than_once() {
+        let limit = InFlightLimit::default();
+        let batch = |messages: usize, bytes: usize| -> Vec<Delivery> {
+            (0..messages).map(|_| vec![0; bytes].into()).collect()
+        };
+
+        let _ordinary = limit.acquire_for(&batch(1_000, 700)).await.unwrap();
+        assert_eq!(limit.free.available_permits(), MESSAGES_MAX - 1_000);
+
+        let _long = limit.acquire_for(&batch(100, 16 << 10)).await.unwrap();
+        assert_eq!(limit.free.available_permits(), MESSAGES_MAX - 1_800);
     }
 }

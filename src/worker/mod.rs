@@ -152,7 +152,7 @@ impl Worker {
             }
 
             let in_flight = Arc::clone(&self.in_flight);
-            let _permit = in_flight.acquire(deliveries.len()).await;
+            let _permit = in_flight.acquire_for(&deliveries).await;
             let span = tracing::debug_span!(
                 "batch",
                 partition = self.number,

@@ -25,15 +25,19 @@ use crate::port::broker::{BrokerError, Subscription};
 use crate::port::clock::Clock;
 use crate::port::intake::{Delivery, Inbox, InboxError};
 use crate::wire::call_data::without_call_data;
-use crate::wire::envelope::Envelope;
+use crate::wire::envelope::{Envelope, MESSAGE_BYTES_MAX};
 use crate::wire::message::Message;
 use crate::wire::partition::Layout;
 
 /// Messages that the broker delivers before any of them is settled: two batches, and fewer where
-/// there are so many partitions that one worker would hold too much with all of them.
-const PREFETCH_MESSAGES_MAX: u32 = 8_192;
-const PREFETCH_MESSAGES_MIN: u32 = 1_024;
-const PREFETCH_MESSAGES_OF_ALL: u32 = 65_536;
+/// there are so many partitions that one worker would hold too much with all of them. The broker
+/// counts messages only, so all of them may be of the longest.
+const PREFETCH_MESSAGES_MAX: usize = 8_192;
+const PREFETCH_MESSAGES_MIN: usize = 256;
+const PREFETCH_BYTES_OF_ALL: usize = 256 << 20;
+/// A batch takes a multiple of its bytes until it is committed. Four thousand ordinary events are as
+/// long.
+const BATCH_BYTES_MAX: usize = 3 << 20;
 /// Under load batches start at least this far apart: each of them costs every server a fixed
 /// amount.
 const PACE: Duration = Duration::from_millis(10);
@@ -167,7 +171,7 @@ impl PartitionConsumer {
             self.collect_arrived(max);
         }
 
-        let ready = self.waiting.len().min(max);
+        let ready = fitting(self.waiting.iter().map(|delivery| delivery.data.len()), max);
         self.paced = (ready >= BUSY_MESSAGES).then(|| Instant::now() + PACE);
         Ok(self.waiting.drain(..ready).collect())
     }
@@ -352,9 +356,21 @@ async fn consume(
 }
 
 fn prefetch(partitions: u32) -> u16 {
-    let share = PREFETCH_MESSAGES_OF_ALL / partitions.max(1);
+    let of_all = PREFETCH_BYTES_OF_ALL / MESSAGE_BYTES_MAX;
+    let share = usize::try_from(partitions).map_or(0, |partitions| of_all / partitions.max(1));
 
     u16::try_from(share.clamp(PREFETCH_MESSAGES_MIN, PREFETCH_MESSAGES_MAX)).unwrap_or(u16::MAX)
+}
+
+/// How many of the first messages, by their lengths, fit into a batch: at least one.
+fn fitting(lengths: impl Iterator<Item = usize>, max: usize) -> usize {
+    let mut bytes = 0;
+    let first = lengths.take(max).take_while(|length| {
+        bytes += length;
+        bytes <= BATCH_BYTES_MAX
+    });
+
+    first.count().max(1)
 }
 
 /// An unanswered operation ends the connection.
@@ -476,5 +492,33 @@ impl Inbox for PartitionConsumer {
         }
 
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_a_limited_number_of_bytes_and_at_least_one_message() {
+        let messages = |length| std::iter::repeat_n(length, 10_000);
+
+        assert_eq!(fitting(messages(600), 4_096), 4_096);
+        assert_eq!(
+            fitting(messages(MESSAGE_BYTES_MAX), 4_096),
+            BATCH_BYTES_MAX / MESSAGE_BYTES_MAX
+        );
+        assert_eq!(fitting(messages(BATCH_BYTES_MAX + 1), 4_096), 1);
+    }
+
+    #[test]
+    fn the_longest_messages_of_all_partitions_fit_into_the_memory_of_a_worker() {
+        for partitions in [1, 2, 4, 16, 64] {
+            let messages = u32::from(prefetch(partitions)) * partitions;
+
+            assert!(messages as usize * MESSAGE_BYTES_MAX <= PREFETCH_BYTES_OF_ALL);
+        }
+        assert_eq!(prefetch(1), 8_192);
+        assert_eq!(prefetch(16), 1_024);
     }
 }
