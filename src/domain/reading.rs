@@ -75,8 +75,9 @@ impl<'a> Reading<'a> {
 
     /// The phone that rang first and displays the caller; the one that rang first if none does.
     pub fn first_named_callee(&self) -> Option<&'a Leg> {
+        let dialled_code = |leg: &Leg| leg.pickup && self.policy.pickup(&leg.remote).is_some();
         let callees = self.legs_with_role(Role::Callee);
-        let named = callees.filter(|leg| !leg.remote.is_withheld());
+        let named = callees.filter(|leg| !leg.remote.is_withheld() && !dialled_code(leg));
 
         first_to_ring(named).or_else(|| self.first_callee())
     }
@@ -270,10 +271,11 @@ impl Reading<'_> {
                     || self
                         .legs_with_role(Role::Caller)
                         .all(|other| other.answered.is_none())
+                    || self.rings_after_conversation(leg)
             }
             Role::Consult => true,
             Role::Target => {
-                !self.lost_target(leg)
+                (!self.lost_target(leg) || self.rings_after_conversation(leg))
                     && self
                         .attempt_of(leg)
                         .is_none_or(|attempt| self.may_hold_call(attempt))

@@ -128,8 +128,18 @@ impl Fold {
     fn end_earlier_leg_of_idle_phone(&mut self, slot: LegSlot, fact: &Fact) {
         let reading = self.reading(self.legs[slot].call);
         let is_ring = self.legs[slot].is_pending();
-        let answered = reading.answered_at().filter(|_| is_ring);
-        let over_with = answered.or_else(|| reading.other_end(slot));
+        let over_with = match self.legs[slot].attempt.filter(|_| is_ring) {
+            // The party of a transfer waits for its targets: what was over before says nothing.
+            Some(attempt) => reading
+                .targets(usize::from(attempt))
+                .filter_map(|target| target.answered)
+                .min(),
+            None => reading
+                .answered_at()
+                .filter(|_| is_ring)
+                .or_else(|| reading.other_end(slot))
+                .filter(|over| !is_ring || *over > self.legs[slot].started),
+        };
         let leg = &mut self.legs[slot];
         let ended = over_with.map_or(fact.at, |over| over.clamp(leg.last.at, fact.at));
 

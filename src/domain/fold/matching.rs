@@ -479,7 +479,19 @@ impl Candidates<'_> {
         }
 
         self.only_possible(Leg::is_talking)
+            .or_else(|| self.just_handed_over())
             .map_or(Meaning::Begins(Side::Unknown), Meaning::MidCall)
+    }
+
+    /// The conversation whose end overtook the report of its transfer, which names the target.
+    fn just_handed_over(&self) -> Option<LegSlot> {
+        if !matches!(self.fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {
+            return None;
+        }
+
+        self.possible()
+            .find(|(_, leg)| leg.answered.is_some() && self.end_may_have_overtaken(leg))
+            .map(|(slot, _)| slot)
     }
 
     /// A transfer report may arrive just after the leg that the transfer ended; any other fact

@@ -76,7 +76,7 @@ impl Fold {
             }
             JoinRole::Pair => self.join_click_to_call(slot, best),
             JoinRole::Transfer if self.legs[slot].has_only_end() => {
-                self.attach(slot, best.call, Role::Callee, None);
+                self.join_lone_end(slot, best);
             }
             JoinRole::Transfer => self.join_transfer(slot, best),
         }
@@ -296,6 +296,31 @@ impl Fold {
         let index = u8::try_from(index).ok();
         self.attach(slot, joined.call, Role::Target, index);
         self.schedule_review(joined.call, at + self.policy.duration_max);
+    }
+
+    /// Adds a ring of which only the end came. It rang for the call itself, and in one that was dialled
+    /// for its last transfer.
+    fn join_lone_end(&mut self, slot: LegSlot, joined: CallMatch) {
+        let call = joined.call;
+        let party = &self.legs[slot].remote;
+        let is_dialled = self
+            .reading(call)
+            .caller()
+            .is_some_and(|caller| caller.side == Side::Outgoing && caller.remote.same_party(party));
+        if !is_dialled {
+            self.attach(slot, call, Role::Callee, None);
+            return;
+        }
+
+        let attempts = &self.calls[call].attempts;
+        let last = attempts
+            .iter()
+            .rposition(|attempt| attempt.consult.is_none() && !attempt.void)
+            .and_then(|index| u8::try_from(index).ok());
+        match last {
+            Some(attempt) => self.attach(slot, call, Role::Target, Some(attempt)),
+            None => self.join_transfer(slot, joined),
+        }
     }
 
     /// The blind transfer under way that one more phone may ring for: it is unanswered, and a

@@ -140,6 +140,34 @@ fn a_late_report_of_an_idle_phone_ends_no_new_call() {
 }
 
 #[test]
+fn a_phone_is_idle_a_moment_before_the_end_of_its_ring_comes() {
+    for before in [0.05, 0.3, 0.8] {
+        // The ring of a transfer, and that of the second phone of a hunt.
+        let transferred = [
+            report(0.0, 201, "incoming", Some(CUSTOMER), ""),
+            report(5.0, 201, "answered", Some(CUSTOMER), ""),
+            report(20.0, 201, "hangup", Some(CUSTOMER), ""),
+            report(20.2, 202, "incoming", Some(CUSTOMER), ""),
+            report(44.0 - before, 202, "idle", None, ""),
+            report(44.0, 202, "missed", Some(CUSTOMER), ""),
+        ];
+        let hunted = [
+            report(0.0, 201, "incoming", Some(CUSTOMER), ""),
+            report(25.5, 201, "missed", Some(CUSTOMER), ""),
+            report(25.6, 202, "incoming", Some(CUSTOMER), ""),
+            report(50.6 - before, 202, "idle", None, ""),
+            report(50.6, 202, "missed", Some(CUSTOMER), ""),
+        ];
+        let [transferred, hunted] = [&transferred[..], &hunted].map(records);
+
+        assert_eq!(transferred.len(), 1, "idle {before} s before");
+        assert_eq!(hunted.len(), 1, "idle {before} s before");
+        assert_eq!(transferred[0].outcome, Some(Outcome::Answered));
+        assert!(hunted[0].total.is_some_and(|total| seconds(total) >= 50));
+    }
+}
+
+#[test]
 fn a_phone_that_boots_later_does_not_prolong_a_call_that_was_over() {
     let facts = [
         report(0.0, 201, "outgoing", Some("202"), ""),
