@@ -180,6 +180,12 @@ impl Kind {
         Kind::Device(DeviceState::Boot),
     ];
 
+    /// Whether a phone says that it transfers.
+    #[must_use]
+    pub fn is_transfer(self) -> bool {
+        matches!(self, Kind::BlindTransfer | Kind::AttendedTransfer)
+    }
+
     /// The canonical name, as stored and published.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -25,16 +25,16 @@ use crate::port::broker::{BrokerError, Subscription};
 use crate::port::clock::Clock;
 use crate::port::intake::{Delivery, Inbox, InboxError};
 use crate::wire::call_data::without_call_data;
-use crate::wire::envelope::{Envelope, MESSAGE_BYTES_MAX};
+use crate::wire::envelope::Envelope;
 use crate::wire::message::Message;
 use crate::wire::partition::Layout;
 
 /// Messages that the broker delivers before any of them is settled: two batches, and fewer where
-/// there are so many partitions that one worker would hold too much with all of them. The broker
-/// counts messages only, so all of them may be of the longest.
-const PREFETCH_MESSAGES_MAX: usize = 8_192;
-const PREFETCH_MESSAGES_MIN: usize = 256;
-const PREFETCH_BYTES_OF_ALL: usize = 256 << 20;
+/// there are so many partitions that one worker would hold too much with all of them: of the longest
+/// messages, 256 MiB. The broker counts no bytes.
+const PREFETCH_MESSAGES_MAX: u32 = 8_192;
+const PREFETCH_MESSAGES_MIN: u32 = 256;
+const PREFETCH_MESSAGES_OF_ALL: u32 = 16_384;
 /// A batch takes a multiple of its bytes until it is committed. Four thousand ordinary events are as
 /// long.
 const BATCH_BYTES_MAX: usize = 3 << 20;
@@ -356,8 +356,7 @@ async fn consume(
 }
 
 fn prefetch(partitions: u32) -> u16 {
-    let of_all = PREFETCH_BYTES_OF_ALL / MESSAGE_BYTES_MAX;
-    let share = usize::try_from(partitions).map_or(0, |partitions| of_all / partitions.max(1));
+    let share = PREFETCH_MESSAGES_OF_ALL / partitions.max(1);
 
     u16::try_from(share.clamp(PREFETCH_MESSAGES_MIN, PREFETCH_MESSAGES_MAX)).unwrap_or(u16::MAX)
 }
@@ -498,6 +497,7 @@ impl Inbox for PartitionConsumer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::envelope::MESSAGE_BYTES_MAX;
 
     #[test]
     fn a_batch_has_a_limited_number_of_bytes_and_at_least_one_message() {
@@ -516,7 +516,7 @@ mod tests {
         for partitions in [1, 2, 4, 16, 64] {
             let messages = u32::from(prefetch(partitions)) * partitions;
 
-            assert!(messages as usize * MESSAGE_BYTES_MAX <= PREFETCH_BYTES_OF_ALL);
+            assert!(messages as usize * MESSAGE_BYTES_MAX <= 256 << 20);
         }
         assert_eq!(prefetch(1), 8_192);
         assert_eq!(prefetch(16), 1_024);

@@ -128,17 +128,19 @@ impl Fold {
     fn end_earlier_leg_of_idle_phone(&mut self, slot: LegSlot, fact: &Fact) {
         let reading = self.reading(self.legs[slot].call);
         let is_ring = self.legs[slot].is_pending();
-        let over_with = match self.legs[slot].attempt.filter(|_| is_ring) {
-            // The party of a transfer waits for its targets: what was over before says nothing.
+        let other_end = reading.other_end(slot);
+        let over_with = match self.legs[slot].attempt {
+            _ if !is_ring => other_end,
+            // The party of a transfer waits for its targets.
             Some(attempt) => reading
                 .targets(usize::from(attempt))
                 .filter_map(|target| target.answered)
                 .min(),
+            // What was over before the ring says nothing.
             None => reading
                 .answered_at()
-                .filter(|_| is_ring)
-                .or_else(|| reading.other_end(slot))
-                .filter(|over| !is_ring || *over > self.legs[slot].started),
+                .or(other_end)
+                .filter(|over| *over > self.legs[slot].started),
         };
         let leg = &mut self.legs[slot];
         let ended = over_with.map_or(fact.at, |over| over.clamp(leg.last.at, fact.at));
@@ -392,7 +394,7 @@ impl Fold {
         self.learn_remote(slot, fact);
         self.apply_kind(slot, fact);
 
-        let rule = if matches!(fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {
+        let rule = if fact.kind.is_transfer() {
             Rule::TransferReported
         } else {
             Rule::HeldOrResumed

@@ -485,7 +485,7 @@ impl Candidates<'_> {
 
     /// The conversation whose end overtook the report of its transfer, which names the target.
     fn just_handed_over(&self) -> Option<LegSlot> {
-        if !matches!(self.fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {
+        if !self.fact.kind.is_transfer() {
             return None;
         }
 

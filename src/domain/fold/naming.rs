@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::Fold;
 use super::join::is_open_on_same_account;
 use crate::domain::call::LEGS_MAX;
-use crate::domain::fact::{Fact, Kind};
+use crate::domain::fact::Fact;
 use crate::domain::leg::{CallSlot, Leg, LegSlot, Role, Side};
 use crate::domain::number::Number;
 
@@ -21,7 +21,7 @@ impl Fold {
     /// Stores the number of a fact whose leg had none, or another one.
     pub(super) fn learn_remote(&mut self, slot: LegSlot, fact: &Fact) {
         // The report of a transfer may name the target.
-        if matches!(fact.kind, Kind::BlindTransfer | Kind::AttendedTransfer) {
+        if fact.kind.is_transfer() {
             return;
         }
 
